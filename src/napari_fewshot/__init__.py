@@ -1,0 +1,1 @@
+"""Few-shot segmentation of biomedical images: paint a few slices, label the rest."""

@@ -1,0 +1,147 @@
+"""The contract of a backbone: image slices in, feature grids out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from ..registry import Registry
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["BACKBONES", "Backbone", "BackboneEntry", "BackboneSpec", "Preprocessing"]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a slice in 0..1 becomes the input of a network.
+
+    Parameters
+    ----------
+    channels : int, optional
+        Input channels of the network. A grey slice is repeated; a slice with another number of
+        channels is encoded channel by channel as grey and the features are joined. None: any
+        number, taken as it is.
+    mean, std : tuple of float
+        Subtracted from and divided into the channels, after scaling.
+    scale : {"unit", "minmax"}
+        ``unit`` keeps the range that intensity normalisation gave; ``minmax`` stretches each
+        slice to 0..1 (MedSAM).
+    resize : {"grid", "longest", "square", "none"}
+        ``grid``: enlarge until the token grid is fine enough, tile when it is too large.
+        ``longest``: longest side to ``size``, then pad at the lower right to a square (SAM).
+        ``square``: both sides to ``size`` whatever the aspect (MedSAM). ``none``: as it is.
+    size : int, optional
+        Target of ``longest`` and ``square``; with ``grid``, the largest tile side.
+    multiple : int
+        Sides of the input must be multiples of this (the patch size).
+    """
+
+    channels: int | None = 3
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    scale: Literal["unit", "minmax"] = "unit"
+    resize: Literal["grid", "longest", "square", "none"] = "none"
+    size: int | None = None
+    multiple: int = 1
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """What is known of a backbone before its weights are loaded.
+
+    Parameters
+    ----------
+    name : str
+    summary : str
+        One line for people who choose.
+    stride : int
+        Input pixels for each cell of the feature grid; 1 for pixel grids.
+    preprocessing : Preprocessing
+    channels : int, optional
+        Feature channels C for one encoded input; None where it depends on the input.
+    context : int
+        Neighbouring slices on each side that the network looks at.
+    licence : str
+        SPDX name of the licence of the weights.
+    source : str
+        Where the weights come from: a hub id or URL; ``"built in"`` when nothing is fetched.
+    size_mb : float, optional
+        Size of the weights.
+    sha256 : str, optional
+        Checked after a download.
+    store : bool
+        Whether features are worth keeping on disk; False where computing is cheaper than reading.
+    """
+
+    name: str
+    summary: str
+    stride: int
+    preprocessing: Preprocessing
+    channels: int | None = None
+    context: int = 0
+    licence: str = ""
+    source: str = "built in"
+    size_mb: float | None = None
+    sha256: str | None = None
+    store: bool = True
+
+
+class Backbone(Protocol):
+    """A loaded backbone.
+
+    Attributes
+    ----------
+    spec : BackboneSpec
+    weights_hash : str
+        Hexadecimal digest that changes whenever the features could change: of the weights for
+        a network, of the algorithm and its settings otherwise.
+    """
+
+    spec: BackboneSpec
+    weights_hash: str
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """Encode a batch of prepared inputs.
+
+        Parameters
+        ----------
+        images : tensor, shape (B, S, C, H, W), float32
+            Preprocessed slices; S = 1 + 2 · ``spec.context`` neighbouring slices, of which the
+            middle one is encoded. H and W are multiples of ``spec.preprocessing.multiple``.
+
+        Returns
+        -------
+        tensor, shape (B, F, H / stride, W / stride), float32, on the device of ``images``
+        """
+        ...
+
+    def to(self, device: str) -> Backbone:
+        """Move the weights to a torch device and return the backbone."""
+        ...
+
+
+@dataclass(frozen=True)
+class BackboneEntry:
+    """A registered backbone: its spec, and how to load it.
+
+    Parameters
+    ----------
+    spec : BackboneSpec
+    load : callable
+        ``load(weights: Path | None, blocks: int) -> Backbone``; ``weights`` is a local
+        checkpoint that takes the place of the download, ``blocks`` the number of last blocks
+        whose outputs are joined (ignored where there are none).
+    available : callable
+        ``available() -> bool``: whether it can be loaded now without a download.
+    """
+
+    spec: BackboneSpec
+    load: Callable[[Path | None, int], Backbone]
+    available: Callable[[], bool]
+
+
+BACKBONES: Registry[BackboneEntry] = Registry("backbone")

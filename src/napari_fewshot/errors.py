@@ -1,0 +1,99 @@
+"""The errors that this package raises on purpose.
+
+::
+
+    FewShotError
+    ├── InputError (ValueError)         a value that the caller gave
+    │   ├── UnknownNameError            a name that no registry knows; lists near matches
+    │   └── UnreadableFileError         a file that is damaged or of a kind we do not read
+    ├── NotFittedError (RuntimeError)   predict, save or score before fit
+    ├── WeightsError (OSError)          a checkpoint that is missing, damaged or of another network
+    ├── ModelFileError (OSError)        a model file that is damaged or too new
+    └── Cancelled                       the progress callback asked to stop
+
+Messages say the parameter, the constraint, the value given and the remedy.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "Cancelled",
+    "FewShotError",
+    "InputError",
+    "ModelFileError",
+    "NotFittedError",
+    "UnknownNameError",
+    "UnreadableFileError",
+    "WeightsError",
+]
+
+
+class FewShotError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class InputError(FewShotError, ValueError):
+    """A value given by the caller does not meet a constraint.
+
+    Parameters
+    ----------
+    parameter : str
+        Name of the argument, option or file at fault.
+    constraint : str
+        What it must be, worded to follow "must", e.g. ``"be at least 1"``.
+    given : object
+        The value that was given (shortened in the message when long).
+    remedy : str, optional
+        One sentence that tells how to go on.
+    """
+
+    def __init__(self, parameter: str, constraint: str, given: object, remedy: str = "") -> None:
+        text = given if isinstance(given, str) else repr(given)
+        if len(text) > 200:
+            text = text[:197] + "..."
+        message = f"{parameter} must {constraint}; got {text}."
+        super().__init__(f"{message} {remedy}" if remedy else message)
+        self.parameter = parameter
+        self.constraint = constraint
+        self.given = given
+        self.remedy = remedy
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.parameter, self.constraint, self.given, self.remedy)
+
+
+class UnknownNameError(InputError):
+    """A name is not among those registered; the message lists near matches."""
+
+    def __init__(self, parameter: str, given: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        near = difflib.get_close_matches(given, names, n=3, cutoff=0.4)
+        remedy = f"Did you mean {' or '.join(near)}?" if near else ""
+        super().__init__(parameter, f"be one of {', '.join(names)}", given, remedy)
+        self.known = tuple(names)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.parameter, self.given, self.known)
+
+
+class UnreadableFileError(InputError):
+    """A file is damaged, truncated, or of a format that is not read here."""
+
+
+class NotFittedError(FewShotError, RuntimeError):
+    """A model or adapter was used before it was fitted."""
+
+
+class WeightsError(FewShotError, OSError):
+    """A checkpoint is missing, damaged, or belongs to another network."""
+
+
+class ModelFileError(FewShotError, OSError):
+    """A model file is damaged, foreign, or of a newer format."""
+
+
+class Cancelled(FewShotError):  # noqa: N818 - a request, not a fault
+    """Raised by a progress callback to end a long stage within one batch."""

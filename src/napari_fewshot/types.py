@@ -1,0 +1,165 @@
+"""Values that pass between the stages: volumes, landmarks, feature maps, progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import InputError
+
+__all__ = ["Array", "FeatureMap", "Landmark", "Progress", "Volume", "no_progress"]
+
+Array = npt.NDArray[Any]
+
+Progress = Callable[[int, int, str], None]
+"""``progress(done, total, what)``; it may raise :class:`~napari_fewshot.errors.Cancelled`."""
+
+
+def no_progress(done: int, total: int, what: str) -> None:
+    """Ignore progress: the default callback of every long stage."""
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """An image or a label map with its geometry, in file order.
+
+    Parameters
+    ----------
+    data : array, shape (Z, Y, X) or (Y, X), with a last axis of channels if ``has_channels``
+        File order (k, j, i). Labels are of an integer dtype.
+    spacing : tuple of float
+        Distance of neighbouring voxels in mm, one for each spatial axis, in array order.
+    affine : array, shape (4, 4), float64, optional
+        Maps the array index (z, y, x, 1) to (R, A, S, 1) in mm. None where the file has no
+        orientation (PNG, most TIFF); such arrays are taken as they are stored.
+    has_channels : bool
+        Whether the last axis of ``data`` holds channels (RGB or other).
+    names : mapping of int to str
+        Names of label values, where they are known.
+    source : Path, optional
+        The file that it was read from.
+    header : object
+        What the reader needs again to write results on the same grid; opaque to others.
+    """
+
+    data: Array
+    spacing: tuple[float, ...]
+    affine: Array | None = None
+    has_channels: bool = False
+    names: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
+    source: Path | None = None
+    header: Any = None
+
+    def __post_init__(self) -> None:
+        spatial = self.data.ndim - int(self.has_channels)
+        if spatial not in (2, 3):
+            raise InputError(
+                "data",
+                "have two or three spatial axes (Z, Y, X)",
+                f"shape {self.data.shape}",
+                "Choose one time point or channel first.",
+            )
+        if 0 in self.data.shape:
+            raise InputError("data", "have no empty axis", f"shape {self.data.shape}")
+        if len(self.spacing) != spatial:
+            raise InputError("spacing", f"have {spatial} values", self.spacing)
+        if not all(np.isfinite(s) and s > 0 for s in self.spacing):
+            raise InputError("spacing", "be finite and above 0 mm", self.spacing)
+        if self.affine is not None and self.affine.shape != (4, 4):
+            raise InputError("affine", "have shape (4, 4)", f"shape {self.affine.shape}")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the spatial axes, in array order."""
+        return self.data.shape[:-1] if self.has_channels else self.data.shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of spatial axes, 2 or 3."""
+        return len(self.shape)
+
+    def with_data(self, data: Array, **changes: Any) -> Volume:
+        """Return a volume of the same geometry with other (single-channel) data.
+
+        Raises
+        ------
+        InputError
+            If ``data`` has another shape than the spatial axes of this volume.
+        """
+        if data.shape != self.shape:
+            raise InputError("data", f"have shape {self.shape}", f"shape {data.shape}")
+        return replace(self, data=data, has_channels=False, **changes)
+
+    @classmethod
+    def of(cls, image: Volume | npt.ArrayLike, *, channels: bool | None = None) -> Volume:
+        """Take a volume as it is, or wrap an array with unit spacing and no orientation.
+
+        ``channels`` says whether the last axis holds channels; by default it does when
+        an array has a last axis of 3 or 4 behind at least two larger ones of ``uint8``,
+        or four axes.
+        """
+        if isinstance(image, Volume):
+            return image
+        array = np.asarray(image)
+        if channels is None:
+            rgb = array.ndim == 3 and array.shape[-1] in (3, 4) and array.dtype == np.uint8
+            channels = rgb or array.ndim == 4
+        return cls(array, (1.0,) * (array.ndim - int(channels)), has_channels=channels)
+
+
+@dataclass(frozen=True)
+class Landmark:
+    """A named point.
+
+    Parameters
+    ----------
+    name : str
+    label : int
+        Label value, at least 1.
+    position : tuple of float
+        (z, y, x) in voxels of the file order; z is 0 for a 2D image. Voxel centres are whole.
+    score : float, optional
+        Confidence in 0..1; None where a person placed it.
+    """
+
+    name: str
+    label: int
+    position: tuple[float, float, float]
+    score: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureMap:
+    """The features of one slice on a regular grid.
+
+    Parameters
+    ----------
+    data : array, shape (C, h, w), float16 or float32
+    shape : tuple of int
+        (H, W) of the slice in pixels.
+    extent : tuple of float
+        Height and width, in pixels of the slice, that the grid of ``h × w`` cells covers from
+        the slice's upper left corner. It may exceed ``shape`` by a fraction of a cell, where
+        the last cell is partly padding. Cell (r, c) is centred at pixel
+        ``((r + 0.5) * extent[0] / h - 0.5, (c + 0.5) * extent[1] / w - 0.5)``.
+    """
+
+    data: Array
+    shape: tuple[int, int]
+    extent: tuple[float, float]
+
+    @property
+    def channels(self) -> int:
+        """Number of feature channels C."""
+        return int(self.data.shape[0])
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether there is one cell for each pixel."""
+        return tuple(self.data.shape[1:]) == tuple(self.shape)
