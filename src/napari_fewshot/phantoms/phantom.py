@@ -1,0 +1,228 @@
+"""Phantoms by name: patients of a cohort that is computed, not stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+
+from ..errors import InputError
+from ..registry import Registry
+from ..types import Array, Landmark, Volume
+from . import joint, torso
+from .canvas import Canvas
+from .geometry import Frame, Pose, storage_axes
+from .shapes import Point
+from .tissue import Habit, computed_tomography, magnetic_resonance
+
+__all__ = ["PHANTOMS", "Phantom", "PhantomKind", "make_cohort", "make_phantom"]
+
+
+@dataclass(frozen=True, eq=False)
+class Phantom:
+    """An image of a computed patient, with what is true about it.
+
+    Parameters
+    ----------
+    kind : str
+    patient : int
+    image : Volume
+        int16 Hounsfield units (torso) or uint16 signal (joint), with affine and spacing in mm.
+    labels : Volume
+        uint8, on the same grid; ``names`` holds the names of the labels.
+    landmarks : tuple of Landmark
+        Exact positions in voxels of the file order. Their labels count 1, 2, ... and are a set
+        of their own, apart from those of ``labels``.
+    """
+
+    kind: str
+    patient: int
+    image: Volume
+    labels: Volume
+    landmarks: tuple[Landmark, ...]
+
+
+@dataclass(frozen=True)
+class PhantomKind:
+    """What a kind of phantom is made of.
+
+    Parameters
+    ----------
+    names : mapping of int to str
+    landmarks : tuple of str
+    shape : tuple of int
+        Default (Z, Y, X).
+    field : tuple of float
+        Extent of the volume in mm, (Z, Y, X); another shape changes the spacing.
+    storage : str
+        Directions in which i, j and k grow.
+    background : float
+        Grey value of empty space.
+    pose : mapping of str to float
+        Arguments of :meth:`~napari_fewshot.phantoms.geometry.Pose.draw`.
+    paint : callable
+        ``paint(canvas, habit)``: landmarks in model coordinates.
+    scan : callable
+        ``scan(image, frame, rng)``: the image with blur, bias and noise.
+    """
+
+    names: MappingProxyType[int, str]
+    landmarks: tuple[str, ...]
+    shape: tuple[int, int, int]
+    field: tuple[float, float, float]
+    storage: str
+    background: float
+    pose: MappingProxyType[str, float]
+    paint: Callable[[Canvas, Habit], dict[str, Point]]
+    scan: Callable[[Array, Frame, np.random.Generator], Array]
+
+
+PHANTOMS: Registry[PhantomKind] = Registry("kind")
+PHANTOMS.add(
+    "torso",
+    PhantomKind(
+        MappingProxyType(torso.NAMES),
+        torso.LANDMARKS,
+        (64, 128, 128),
+        (256.0, 320.0, 320.0),
+        "LPS",
+        -1000.0,
+        MappingProxyType({"degrees": 2.5, "scale": 0.03, "shift": 4.0, "bend": 0.4}),
+        torso.paint,
+        computed_tomography,
+    ),
+)
+PHANTOMS.add(
+    "joint",
+    PhantomKind(
+        MappingProxyType(joint.NAMES),
+        joint.LANDMARKS,
+        (48, 128, 128),
+        (105.6, 147.2, 147.2),
+        "PIL",
+        0.0,
+        MappingProxyType({"degrees": 4.0, "scale": 0.035, "shift": 2.5, "bend": 0.3}),
+        joint.paint,
+        magnetic_resonance,
+    ),
+)
+
+
+def make_phantom(
+    kind: str,
+    patient: int = 0,
+    shape: tuple[int, int, int] | None = None,
+    seed: int = 0,
+    *,
+    storage: str | None = None,
+) -> Phantom:
+    """Compute one patient; the same arguments give the same patient.
+
+    Parameters
+    ----------
+    kind : {"torso", "joint"}
+        ``torso``: like an axial CT from the pelvis to the heart, 9 labels, 6 landmarks.
+        ``joint``: like a sagittal MR of a right knee, 6 labels, 6 landmarks.
+    patient : int
+        Number of the patient, from 0; each has its own anatomy, pose and contrast.
+    shape : tuple of int, optional
+        (Z, Y, X) in the default storage order, each from 8 to 1024; the extent in mm stays, so
+        the spacing changes. Default: 64 × 128 × 128 (torso), 48 × 128 × 128 (joint).
+    seed : int
+        Number of the cohort.
+    storage : str, optional
+        Directions in which i, j and k grow, e.g. ``"RAS"``. It permutes and flips the volume
+        that the default (LPS for the torso, PIL for the joint) gives; no voxel changes.
+
+    Returns
+    -------
+    Phantom
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such kind.
+    InputError
+        If another argument breaks its limit.
+    """
+    entry = PHANTOMS.get(kind)
+    _check(patient, "patient")
+    _check(seed, "seed")
+    size = entry.shape if shape is None else _checked_shape(shape)
+    storage = entry.storage if storage is None else storage
+    storage_axes(storage)
+
+    # One stream for each concern, so that a finer grid shows the same patient.
+    number = list(PHANTOMS).index(kind)
+    streams = np.random.SeedSequence([seed, number, patient]).spawn(4)
+    posing, body, grain, scanner = (np.random.Generator(np.random.PCG64(s)) for s in streams)
+    spacing = tuple(extent / n for extent, n in zip(entry.field, size, strict=True))
+    frame = Frame.centred(size, (spacing[0], spacing[1], spacing[2]), entry.storage)
+    canvas = Canvas(frame, Pose.draw(posing, **entry.pose), entry.background, grain)
+    points = entry.paint(canvas, Habit(body))
+    image = entry.scan(canvas.image, frame, scanner)
+
+    stored, order, flips = frame.reorient(entry.storage, storage)
+    turned = tuple(slice(None, None, -1 if flip else 1) for flip in flips)
+    landmarks = []
+    for label, name in enumerate(entry.landmarks, start=1):
+        at = np.asarray(canvas.world_index(points[name]))[list(order)]
+        at = np.where(flips, np.asarray(stored.shape) - 1 - at, at)
+        landmarks.append(Landmark(name, label, (float(at[0]), float(at[1]), float(at[2]))))
+    volumes = [
+        Volume(
+            np.ascontiguousarray(data.transpose(order)[turned]), stored.spacing, stored.affine
+        )
+        for data in (image, canvas.labels)
+    ]
+    named = volumes[1].with_data(volumes[1].data, names=entry.names)
+    return Phantom(kind, patient, volumes[0], named, tuple(landmarks))
+
+
+def make_cohort(
+    kind: str,
+    patients: int | Iterable[int] = 4,
+    shape: tuple[int, int, int] | None = None,
+    seed: int = 0,
+    *,
+    storage: str | None = None,
+) -> list[Phantom]:
+    """Compute several patients of one cohort.
+
+    Parameters
+    ----------
+    kind, shape, seed, storage
+        As for :func:`make_phantom`.
+    patients : int or iterable of int
+        How many, from 0 on, or which.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such kind.
+    InputError
+        If ``patients`` is empty or another argument breaks its limit.
+    """
+    if isinstance(patients, int):
+        _check(patients, "patients")
+        patients = range(patients)
+    chosen = list(patients)
+    if not chosen:
+        raise InputError("patients", "name at least one patient", chosen)
+    for patient in chosen:
+        _check(patient, "patients")
+    return [make_phantom(kind, patient, shape, seed, storage=storage) for patient in chosen]
+
+
+def _check(value: object, parameter: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+        raise InputError(parameter, "be a whole number, 0 or above", value)
+
+
+def _checked_shape(shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    good = isinstance(shape, tuple | list) and len(shape) == 3
+    if not good or not all(isinstance(n, int | np.integer) and 8 <= n <= 1024 for n in shape):
+        raise InputError("shape", "be three whole numbers (Z, Y, X) from 8 to 1024", shape)
+    return int(shape[0]), int(shape[1]), int(shape[2])
