@@ -1,0 +1,238 @@
+"""Scores of a predicted label map against the truth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InputError
+from ..types import Array
+from .contingency import PairCounts, compact_labels, count_pairs, present_labels, rand_indices
+from .scores import LabelScore, LabelScores, MeanScores
+from .surfaces import symmetric_surface_distances
+
+__all__ = ["Exclusion", "evaluate_labels"]
+
+Exclusion = Array | tuple[int, Sequence[int]]
+"""A mask of voxels to leave out, or ``(axis, indices)`` of slices to leave out."""
+
+
+def evaluate_labels(
+    pred: npt.ArrayLike,
+    truth: npt.ArrayLike,
+    spacing: Sequence[float],
+    *,
+    labels: Iterable[int] | None = None,
+    names: Mapping[int, str] | None = None,
+    exclude: Exclusion | None = None,
+    axis: int = 0,
+) -> LabelScores:
+    """Compare a predicted label map with the truth.
+
+    Parameters
+    ----------
+    pred, truth : array, shape (Z, Y, X) or (Y, X), integers of at least 0 or bool
+        0 is background. A 2D image counts as one slice, number 0 of axis 0.
+    spacing : sequence of float
+        mm, one for each axis, in array order.
+    labels : iterable of int, optional
+        Labels to score; by default all that the truth or the prediction has (in the whole
+        arrays, excluded voxels too).
+    names : mapping of int to str, optional
+        Names of label values, for the rows.
+    exclude : bool array of the shape of ``truth``, or tuple of (axis, indices), optional
+        Voxels or slices that do not count, such as those of the templates. For ASSD the
+        surfaces are those of the whole masks; surface voxels that are excluded are there to
+        be near to, but their own distances do not count.
+    axis : int
+        Axis whose slices are looked at for emptiness. A slice counts when it has a compared
+        voxel, and is empty when its compared voxels are.
+
+    Returns
+    -------
+    LabelScores
+
+    Raises
+    ------
+    InputError
+        If shapes differ or have not two or three axes, values are no integers or are below
+        0, or another argument does not fit them.
+
+    Notes
+    -----
+    Undefined cases. *Neither has the label*: there is nothing to overlap, so IoU, Dice,
+    precision, recall and ASSD are nan, and the label does not enter the means; that it was
+    rightly left out shows in the share of empty slices. *Only the prediction has it*: IoU,
+    Dice and precision are 0, recall and ASSD nan. *Only the truth has it*: IoU, Dice and
+    recall are 0, precision and ASSD nan. Means are over the labels for which a score is
+    defined; the ASSD of a label that was missed is not there to be averaged, so read it
+    beside ``mean.with_surface`` and ``mean.scored``. Nothing compared: every score is nan.
+
+    Surface voxels are those with a face neighbour that does not have their label; the ASSD is
+    the sum of the distances in both directions over their number. The Rand indices are over
+    all compared voxels with all values, whichever ``labels`` are scored, and take background
+    as one more cluster.
+    """
+    pred, truth, spacing = _checked(pred, truth, spacing, axis)
+    keep = _kept(truth.shape, exclude)
+    if truth.ndim == 2:
+        pred, truth, spacing = pred[None], truth[None], (1.0, *spacing)
+        keep = None if keep is None else keep.reshape(truth.shape)
+    values = np.union1d(present_labels(pred), present_labels(truth))
+    pred, truth = compact_labels(pred, values), compact_labels(truth, values)
+    pairs = count_pairs(pred, truth, len(values) + 1, axis, keep)
+    distances = symmetric_surface_distances(pred, truth, spacing, len(values) + 1, keep)
+    scored = _scored(labels, values)
+    slices = _compared_slices(truth.shape, axis, keep)
+    places = {int(value): place for place, value in enumerate(values, start=1)}
+    rows = tuple(
+        _score(label, (names or {}).get(label, ""), places.get(label), pairs, distances, slices)
+        for label in scored
+    )
+    columns = [places[label] for label in scored if label in places]
+    empty = slices & (pairs.truth_by_slice[:, columns].sum(1) == 0)
+    false = pairs.pred_by_slice[:, columns].sum(1)[empty]
+    rand, adjusted = rand_indices(pairs)
+    return LabelScores(
+        labels=rows,
+        mean=_means(rows),
+        rand_index=rand,
+        adjusted_rand_index=adjusted,
+        compared_voxels=int(pairs.counts.sum()),
+        empty_slices=int(empty.sum()),
+        empty_slices_kept=int((false == 0).sum()),
+        false_voxels=int(false.sum()),
+        empty_kept=_ratio(int((false == 0).sum()), int(empty.sum())),
+    )
+
+
+def _score(
+    label: int,
+    name: str,
+    place: int | None,
+    pairs: PairCounts,
+    distances: Array,
+    slices: Array,
+) -> LabelScore:
+    """Score one label; ``place`` is None where neither array has it."""
+    nothing = np.zeros(len(slices), np.int64)
+    in_truth = nothing if place is None else pairs.truth_by_slice[:, place]
+    in_pred = nothing if place is None else pairs.pred_by_slice[:, place]
+    hits = 0 if place is None else int(pairs.hits[place])
+    true, found = int(in_truth.sum()), int(in_pred.sum())
+    empty = slices & (in_truth == 0)
+    false = in_pred[empty]
+    kept = int((false == 0).sum())
+    return LabelScore(
+        label=label,
+        name=name,
+        truth_voxels=true,
+        pred_voxels=found,
+        iou=_ratio(hits, true + found - hits),
+        dice=_ratio(2 * hits, true + found),
+        precision=_ratio(hits, found),
+        recall=_ratio(hits, true),
+        assd_mm=float(distances[place]) if place is not None and true and found else math.nan,
+        empty_slices=int(empty.sum()),
+        empty_slices_kept=kept,
+        false_voxels=int(false.sum()),
+        empty_kept=_ratio(kept, int(empty.sum())),
+    )
+
+
+def _means(rows: Sequence[LabelScore]) -> MeanScores:
+    def mean(values: Iterable[float]) -> float:
+        defined = [value for value in values if not math.isnan(value)]
+        return math.fsum(defined) / len(defined) if defined else math.nan
+
+    return MeanScores(
+        iou=mean(row.iou for row in rows),
+        dice=mean(row.dice for row in rows),
+        precision=mean(row.precision for row in rows),
+        recall=mean(row.recall for row in rows),
+        assd_mm=mean(row.assd_mm for row in rows),
+        empty_kept=mean(row.empty_kept for row in rows),
+        scored=sum(not math.isnan(row.dice) for row in rows),
+        with_surface=sum(not math.isnan(row.assd_mm) for row in rows),
+    )
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else math.nan
+
+
+def _checked(
+    pred: npt.ArrayLike, truth: npt.ArrayLike, spacing: Sequence[float], axis: int
+) -> tuple[Array, Array, tuple[float, ...]]:
+    arrays = []
+    for parameter, given in (("pred", pred), ("truth", truth)):
+        array = np.asarray(given)
+        if array.ndim not in (2, 3) or array.size == 0:
+            raise InputError(parameter, "have two or three axes, none empty", str(array.shape))
+        if array.dtype == bool:
+            array = array.view(np.uint8)
+        if array.dtype.kind not in "iu":
+            raise InputError(parameter, "be an array of integers", f"dtype {array.dtype}")
+        if array.dtype.kind == "i" and int(array.min()) < 0:
+            raise InputError(
+                parameter,
+                "have values of at least 0",
+                str(int(array.min())),
+                "Voxels without a known label belong into exclude.",
+            )
+        arrays.append(array)
+    shape = arrays[1].shape
+    if arrays[0].shape != shape:
+        raise InputError(
+            "pred",
+            f"have the shape of truth, {shape}",
+            str(arrays[0].shape),
+            "Compare label maps on the same grid.",
+        )
+    sizes = tuple(float(size) for size in spacing)
+    if len(sizes) != len(shape) or not all(np.isfinite(s) and s > 0 for s in sizes):
+        raise InputError("spacing", f"be {len(shape)} finite values above 0 mm", sizes)
+    if axis not in (range(3) if len(shape) == 3 else (0,)):
+        raise InputError("axis", f"be {'0, 1 or 2' if len(shape) == 3 else '0 in 2D'}", axis)
+    return arrays[0], arrays[1], sizes
+
+
+def _kept(shape: tuple[int, ...], exclude: Exclusion | None) -> Array | None:
+    """Return the mask of compared voxels, None where all are."""
+    if exclude is None:
+        return None
+    if isinstance(exclude, np.ndarray):
+        if exclude.shape != shape or exclude.dtype != bool:
+            given = f"shape {exclude.shape}, dtype {exclude.dtype}"
+            raise InputError("exclude", f"be a mask of bool of shape {shape}", given)
+        return np.logical_not(exclude)
+    axis, indices = exclude
+    volume = shape if len(shape) == 3 else (1, *shape)
+    if axis not in (range(3) if len(shape) == 3 else (0,)):
+        raise InputError("exclude", "name an axis of the arrays", axis)
+    chosen = np.asarray(list(indices), dtype=np.int64)
+    if chosen.size and not (0 <= int(chosen.min()) and int(chosen.max()) < volume[axis]):
+        raise InputError("exclude", f"have slices in 0..{volume[axis] - 1}", str(list(indices)))
+    line = np.ones(volume[axis], bool)
+    line[chosen] = False
+    column = line.reshape([-1 if number == axis else 1 for number in range(3)])
+    # A view: a whole mask would cost a byte a voxel to say what a line says.
+    return np.broadcast_to(column, volume)
+
+
+def _scored(labels: Iterable[int] | None, values: Array) -> list[int]:
+    if labels is None:
+        return [int(value) for value in values]
+    chosen = sorted({int(label) for label in labels})
+    if chosen and chosen[0] < 1:
+        raise InputError("labels", "be at least 1 (0 is background)", chosen[0])
+    return chosen
+
+
+def _compared_slices(shape: tuple[int, ...], axis: int, keep: Array | None) -> Array:
+    if keep is None:
+        return np.ones(shape[axis], bool)
+    return np.array([keep.take(number, axis).any() for number in range(shape[axis])])
