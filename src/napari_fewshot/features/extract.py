@@ -1,0 +1,190 @@
+"""Feature maps of slices: from the store where they are, else encoded and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from ..backbones.base import Backbone
+from ..config import ExtractionConfig
+from ..device import choose_device
+from ..errors import FewShotError, InputError
+from ..types import Array, FeatureMap, Progress, no_progress
+from .encode import SliceEncoder, context_slices
+from .entry import pack
+from .signature import entry_key, signature
+from .source import SliceSource
+from .store import ENTRY_OVERHEAD, FeatureStore
+
+__all__ = ["Estimate", "FeatureExtractor"]
+
+WHAT = "features"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What an extraction will take.
+
+    Parameters
+    ----------
+    bytes : int, optional
+        On disk; 0 without a store, None where the number of features is not known before the
+        first batch.
+    seconds : float, optional
+        At the rate measured so far; None before the first batch.
+    """
+
+    bytes: int | None
+    seconds: float | None
+
+
+class FeatureExtractor:
+    """Feature maps of the slices of a source.
+
+    A map is the same whether it was stored or just encoded: maps are rounded to float16 (and
+    returned as float32 where they exceed its range), except those of pixel grids that are
+    never stored, which stay float32.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Moved to ``device``.
+    config : ExtractionConfig
+    device : str
+        As for :func:`~napari_fewshot.device.choose_device`.
+    store : FeatureStore, optional
+        Not used for backbones whose spec says ``store=False``.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        config: ExtractionConfig,
+        device: str = "cpu",
+        store: FeatureStore | None = None,
+    ) -> None:
+        self.device = choose_device(device)
+        self.backbone = backbone.to(self.device)
+        self.spec = backbone.spec
+        self.store = store if self.spec.store else None
+        self._encoder = SliceEncoder(self.backbone, config, self.device)
+        self._known_features = self._encoder.features
+        self.signature = signature(self.backbone, config, self._encoder.precision)
+
+    def map(self, source: SliceSource, k: int) -> FeatureMap:
+        """Feature map of slice ``k``."""
+        return next(self.maps(source, [k]))[1]
+
+    def maps(
+        self, source: SliceSource, indices: Sequence[int], progress: Progress = no_progress
+    ) -> Iterator[tuple[int, FeatureMap]]:
+        """Feature maps of slices, one after the other, in memory that does not grow with them.
+
+        Parameters
+        ----------
+        source : SliceSource
+            The slices.
+        indices : sequence of int
+            Slices, in the order in which they are wanted.
+        progress : callable
+            Called after every batch, when its finished slices are in the store. It may raise
+            :class:`~napari_fewshot.errors.Cancelled`.
+
+        Returns
+        -------
+        iterator of (int, FeatureMap)
+
+        Raises
+        ------
+        InputError
+            If an index is not in the source; before anything is encoded.
+        FewShotError
+            If the disk is too small for the features (checked first), memory does not suffice
+            for one input, or features are not finite.
+        """
+        wanted = [int(k) for k in indices]
+        for k in wanted:
+            if not 0 <= k < len(source):
+                raise InputError("indices", f"be within 0..{len(source) - 1}", k)
+        self._check_space(source, wanted)
+        return self._maps(source, wanted, progress)
+
+    def estimate(self, source: SliceSource, n: int) -> Estimate:
+        """Disk space and time for ``n`` slices of ``source``, none of them stored yet."""
+        rate = self._encoder.seconds_per_slice
+        seconds = None if rate is None else rate * n
+        if self.store is None:
+            return Estimate(0, seconds)
+        if self._encoder.features is None:
+            return Estimate(None, seconds)
+        height, width = self._encoder.layout(source).grid
+        values = self._encoder.features * self._encoder.groups(source) * height * width
+        return Estimate((2 * values + ENTRY_OVERHEAD) * n, seconds)
+
+    def _maps(
+        self, source: SliceSource, wanted: list[int], progress: Progress
+    ) -> Iterator[tuple[int, FeatureMap]]:
+        """Go through windows at fixed places.
+
+        A run that was stopped and goes on thus forms the same batches as one that was not,
+        and gives the same features to the last bit.
+        """
+        size = self._encoder.window(source)
+        for start in range(0, len(wanted), size):
+            window = wanted[start : start + size]
+            keys = {k: self._key(source, k) for k in window}
+            found = self._stored(keys.values())
+            # Equal slices have one key and are encoded once.
+            missing = {key: k for k, key in keys.items() if key not in found}
+            if not missing:
+                progress(start + len(window), len(wanted), WHAT)
+            for batch in self._encode(source, wanted, list(missing.values())):
+                found.update(self._keep(source, {keys[k]: data for k, data in batch}))
+                progress(start + sum(keys[k] in found for k in window), len(wanted), WHAT)
+            for k in window:
+                yield k, found[keys[k]]
+
+    def _key(self, source: SliceSource, k: int) -> str:
+        """Name of the features of slice ``k``; of its content only where there is a store."""
+        if self.store is None:
+            return str(k)
+        near = context_slices(k, len(source), self.spec.context)
+        return entry_key(source.digest(n) for n in near)
+
+    def _stored(self, keys: Iterable[str]) -> dict[str, FeatureMap]:
+        if self.store is None:
+            return {}
+        packed = {key: self.store.get(self.signature, key) for key in set(keys)}
+        return {key: one.unpack() for key, one in packed.items() if one is not None}
+
+    def _encode(
+        self, source: SliceSource, wanted: list[int], missing: list[int]
+    ) -> Iterator[list[tuple[int, Array]]]:
+        for batch in self._encoder.encode(source, missing):
+            if self._encoder.features != self._known_features:
+                self._known_features = self._encoder.features
+                self._check_space(source, wanted)  # now with the true number of features
+            yield batch
+
+    def _keep(self, source: SliceSource, fresh: dict[str, Array]) -> dict[str, FeatureMap]:
+        """Round new features as the store does, and store them."""
+        layout = self._encoder.layout(source)
+        shape, extent = layout.shape, layout.extent
+        if self.spec.stride == 1 and not self.spec.store:
+            return {key: FeatureMap(data, shape, extent) for key, data in fresh.items()}
+        packed = {key: pack(data, shape, extent) for key, data in fresh.items()}
+        if self.store is not None and packed:
+            self.store.put(self.signature, packed)
+        return {key: one.unpack() for key, one in packed.items()}
+
+    def _check_space(self, source: SliceSource, wanted: list[int]) -> None:
+        needed = self.estimate(source, len(set(wanted))).bytes
+        if self.store is None or not needed:
+            return
+        try:
+            self.store.require_space(needed)
+        except FewShotError:
+            # Naming the slices reads the volume, so ask only now which are stored already.
+            keys = {self._key(source, k) for k in wanted}
+            missing = sum(not self.store.has(self.signature, key) for key in keys)
+            self.store.require_space(self.estimate(source, missing).bytes or 0)

@@ -1,0 +1,238 @@
+"""Features on disk: each slice is computed once, by whichever run comes first."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from ..errors import FewShotError, InputError
+from .entry import FORMAT, PackedMap, read_entry, write_entry
+
+__all__ = ["FeatureStore", "default_store_root"]
+
+ENVIRONMENT = "NAPARI_FEWSHOT_CACHE"
+ENTRY_OVERHEAD = 6 * 4096
+"""Bytes of folders and metadata of one entry, in blocks of 4 KiB."""
+STALE_SECONDS = 3600.0
+_ENTRY_NAME = re.compile(r"[0-9a-f]{40}")
+
+
+def default_store_root() -> Path:
+    """Folder of the store: below ``NAPARI_FEWSHOT_CACHE``, else in the user's cache folder."""
+    import platformdirs
+
+    named = os.environ.get(ENVIRONMENT)
+    base = Path(named).expanduser() if named else platformdirs.user_cache_path("napari-fewshot")
+    return base / "features"
+
+
+class FeatureStore:
+    """A folder of feature maps, one zarr array for each slice.
+
+    ``<root>/features-v1/<backbone>-<signature>/<key>`` holds a zarr 3 array of one chunk.
+    The key names the content of a slice and of its context slices, so volumes and templates
+    that have slices in common share entries. An entry is written to a temporary folder and
+    renamed: it is there whole or not at all, whatever kills the process, and several processes
+    may use one store. What is read is checked against a digest of data and metadata; an entry
+    that fails is treated as absent and replaced by the next ``put``.
+
+    Parameters
+    ----------
+    root : Path, optional
+        Made when first written to; :func:`default_store_root` when None.
+    free_bytes : callable, optional
+        ``free_bytes(folder) -> int``: bytes left on the disk of a folder.
+
+    Raises
+    ------
+    InputError
+        If ``root`` is a file.
+    """
+
+    def __init__(
+        self, root: Path | None = None, free_bytes: Callable[[Path], int] | None = None
+    ) -> None:
+        self.root = Path(root) if root is not None else default_store_root()
+        if self.root.exists() and not self.root.is_dir():
+            raise InputError("store", "be a folder", str(self.root))
+        self._free_bytes = free_bytes or (lambda folder: shutil.disk_usage(folder).free)
+        self._swept = False
+
+    def get(self, signature: str, key: str) -> PackedMap | None:
+        """Read the features of a slice; None when they are not there or not to be trusted."""
+        folder = self._folder(signature, key)
+        found = read_entry(folder, {"signature": signature, "key": key})
+        if found is not None:
+            with contextlib.suppress(OSError):  # a store on a read-only disk is still of use
+                os.utime(folder)
+        return found
+
+    def has(self, signature: str, key: str) -> bool:
+        """Whether there is an entry, without reading it (it may turn out to be damaged)."""
+        return self._folder(signature, key).is_dir()
+
+    def put(self, signature: str, entries: Mapping[str, PackedMap]) -> None:
+        """Write the features of slices, given by key; entries appear whole.
+
+        All are written before the first is renamed, so that a kill rarely divides a batch.
+
+        Raises
+        ------
+        FewShotError
+            If the disk is full or not writable; nothing half-written is left.
+        """
+        staging = self._staging()
+        try:
+            self._sweep()
+            self._describe(signature)
+            staging.mkdir(parents=True)
+            for key, packed in entries.items():
+                write_entry(staging / key, packed, {"signature": signature, "key": key})
+            for key in entries:
+                self._publish(staging / key, self._folder(signature, key), signature)
+        except OSError as error:
+            raise FewShotError(
+                f"Features could not be written to {self.root}: {error.strerror or error}. Free "
+                f"some space, or set {ENVIRONMENT} to a folder on another disk."
+            ) from error
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+    def require_space(self, needed: int) -> None:
+        """Check that ``needed`` more bytes fit on the disk.
+
+        Raises
+        ------
+        FewShotError
+            If they do not; the message says how much is missing.
+        """
+        folder = self.root
+        while not folder.exists():
+            folder = folder.parent
+        free = self._free_bytes(folder)
+        if needed > free:
+            raise FewShotError(
+                f"The features need about {needed / 1e6:.1f} MB in {self.root}, and "
+                f"{free / 1e6:.1f} MB are free. Free some space, set {ENVIRONMENT} to a folder on "
+                "another disk, or work without a store."
+            )
+
+    def size(self) -> int:
+        """Bytes of all entries."""
+        return sum(_tree_bytes(folder) for folder in self._entries())
+
+    def prune(self, max_bytes: int) -> int:
+        """Remove the least recently used entries until ``max_bytes`` are kept.
+
+        Returns
+        -------
+        int
+            Bytes removed.
+        """
+        found = []
+        for folder in self._entries():
+            with contextlib.suppress(OSError):  # removed by another process
+                found.append((folder.stat().st_mtime_ns, _tree_bytes(folder), folder))
+        excess = sum(size for _, size, _ in found) - max_bytes
+        removed = 0
+        for _, size, folder in sorted(found):
+            if removed >= excess:
+                break
+            self._discard(folder)
+            removed += size
+        self._sweep()
+        return removed
+
+    def clear(self) -> None:
+        """Remove all entries, and nothing else that may lie in the folder."""
+        for folder in list(self._entries()):
+            self._discard(folder)
+        for group in self.root.glob("features-v*/*/zarr.json"):
+            with contextlib.suppress(OSError):
+                group.unlink()
+                group.parent.rmdir()
+
+    def _entries(self) -> Iterator[Path]:
+        for folder in self.root.glob("features-v*/*/*"):
+            if _ENTRY_NAME.fullmatch(folder.name) and folder.is_dir():
+                yield folder
+
+    def _group(self, signature: str) -> Path:
+        about = json.loads(signature)
+        name = re.sub(r"[^A-Za-z0-9.]+", "-", str(about["backbone"]))[:60]
+        digest = hashlib.sha256(signature.encode()).hexdigest()[:16]
+        return self.root / f"features-v{FORMAT}" / f"{name}-{digest}"
+
+    def _folder(self, signature: str, key: str) -> Path:
+        return self._group(signature) / key
+
+    def _staging(self) -> Path:
+        return self.root / "staging" / uuid.uuid4().hex
+
+    def _describe(self, signature: str) -> None:
+        """Make the folder of a signature a zarr group that says what it holds."""
+        import zarr
+
+        group = self._group(signature)
+        if (group / "zarr.json").exists():
+            return
+        group.mkdir(parents=True, exist_ok=True)
+        staging = self._staging()
+        zarr.create_group(str(staging), attributes={"signature": signature})
+        (staging / "zarr.json").replace(group / "zarr.json")
+        staging.rmdir()
+
+    def _publish(self, staged: Path, final: Path, signature: str) -> None:
+        """Rename a whole entry to its place; where one is already, keep it if it is sound."""
+        for _ in range(3):
+            try:
+                staged.rename(final)
+                return
+            except OSError:
+                if not final.exists():
+                    raise
+            names = {"signature": signature, "key": final.name}
+            if read_entry(final, names) is not None:  # another process was faster
+                return
+            self._discard(final)
+        raise FewShotError(f"The entry {final} of the feature store cannot be replaced.")
+
+    def _discard(self, folder: Path) -> None:
+        """Remove an entry in one step, so that no reader sees half of it."""
+        trash = self._staging()
+        trash.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.rename(trash)
+        except FileNotFoundError:
+            return
+        if trash.is_dir():
+            shutil.rmtree(trash, ignore_errors=True)
+        else:
+            trash.unlink(missing_ok=True)
+
+    def _sweep(self) -> None:
+        """Once per store, remove what killed processes left in the staging folder."""
+        if self._swept:
+            return
+        self._swept = True
+        for folder in (self.root / "staging").glob("*"):
+            with contextlib.suppress(OSError):
+                if time.time() - folder.stat().st_mtime > STALE_SECONDS:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _tree_bytes(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            if path.is_file():
+                total += path.stat().st_size
+    return total
