@@ -165,11 +165,14 @@ class CleanupConfig(StageConfig):
         Smallest component kept, in pixels or voxels; 0 keeps all.
     largest_only : bool
         Keep one component for each label (and slice, with 2 dimensions).
+    connectivity : int
+        Voxels touch across faces (1), edges too (2) or corners too (3, volumes only).
     """
 
     dimensions: Literal[2, 3] = 3
     min_size: int = Field(default=0, ge=0)
     largest_only: bool = False
+    connectivity: int = Field(default=1, ge=1, le=3)
 
 
 class LandmarkConfig(StageConfig):
