@@ -1,1 +1,23 @@
+"""Files to volumes, labels and landmarks, and back with the same geometry."""
 
+from .formats import FORMATS, Format, sniff_format
+from .match import check_match
+from .paths import output_path, output_paths, stem_of
+from .points import read_points, write_points
+from .volumes import read_labels, read_volume, write_image, write_labels
+
+__all__ = [
+    "FORMATS",
+    "Format",
+    "check_match",
+    "output_path",
+    "output_paths",
+    "read_labels",
+    "read_points",
+    "read_volume",
+    "sniff_format",
+    "stem_of",
+    "write_image",
+    "write_labels",
+    "write_points",
+]

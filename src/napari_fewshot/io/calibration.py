@@ -1,0 +1,169 @@
+"""Voxel sizes in TIFF files: ImageJ, OME, and plain resolution tags."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from tifffile import TiffFile
+
+__all__ = ["Calibration", "imagej_arguments", "ome_metadata", "read_calibration"]
+
+_MM = {
+    "pm": 1e-9,
+    "å": 1e-7,
+    "angstrom": 1e-7,
+    "nm": 1e-6,
+    "nanometer": 1e-6,
+    "um": 1e-3,
+    "micron": 1e-3,
+    "microns": 1e-3,
+    "micrometer": 1e-3,
+    "mm": 1.0,
+    "millimeter": 1.0,
+    "cm": 10.0,
+    "centimeter": 10.0,
+    "m": 1000.0,
+    "meter": 1000.0,
+    "in": 25.4,
+    "inch": 25.4,
+    "inches": 25.4,
+}
+_INCH, _CENTIMETRE = 2, 3
+_TAG_UNITS = {_INCH: "inch", _CENTIMETRE: "cm"}
+
+Rational = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Voxel size as a file states it.
+
+    Parameters
+    ----------
+    sizes : tuple of float
+        (Z, Y, X) or (Y, X), each in its unit.
+    units : tuple of str
+        Unit of each size; an empty or unknown one is taken as mm.
+    resolution : pair of rationals, optional
+        XResolution and YResolution as stored (numerator, denominator), to be written back
+        without rounding.
+    """
+
+    sizes: tuple[float, ...]
+    units: tuple[str, ...]
+    resolution: tuple[Rational, Rational] | None = None
+
+    @property
+    def spacing(self) -> tuple[float, ...]:
+        """Spacing in mm, in array order."""
+        factors = (_factor(unit) for unit in self.units)
+        return tuple(size * factor for size, factor in zip(self.sizes, factors, strict=True))
+
+
+def read_calibration(tif: TiffFile, ndim: int) -> Calibration:
+    """Find the voxel size of an open file.
+
+    OME sizes come first, then ImageJ's unit and spacing, then the resolution tags. A missing
+    slice distance is one unit in ImageJ files, as ImageJ has it, and else that of the pixels.
+    Zero, infinite or missing sizes are 1.
+    """
+    if tif.is_ome and tif.ome_metadata:
+        found = _from_ome(tif.ome_metadata, ndim)
+        if found is not None:
+            return found
+    resolution, unit = _tags(tif)
+    sizes = [d / n if n > 0 and d > 0 else 1.0 for n, d in resolution or ((1, 1), (1, 1))]
+    depth = sizes[0]
+    if tif.is_imagej and tif.imagej_metadata:
+        metadata = tif.imagej_metadata
+        unit = str(metadata.get("unit", "") or unit)
+        depth = _size(metadata.get("spacing"), 1.0)
+    zyx = (depth, sizes[1], sizes[0])
+    return Calibration(zyx[3 - ndim :], (unit,) * ndim, resolution)
+
+
+def imagej_arguments(calibration: Calibration) -> dict[str, Any]:
+    """Arguments for ``tifffile.imwrite(imagej=True)`` that state this voxel size."""
+    unit = calibration.units[-1]
+    name = "um" if _plain(unit) == "um" else unit
+    known = name.isascii()
+    metadata: dict[str, Any] = {}
+    if name:
+        metadata["unit"] = name if known else "mm"
+    factor = _factor(unit) if known else 1.0
+    sizes = [spacing / factor for spacing in calibration.spacing]
+    if len(set(calibration.units)) == 1 and known:
+        sizes = list(calibration.sizes)
+    if len(sizes) == 3:
+        metadata["spacing"] = sizes[0]
+    tag = {_factor(text): number for number, text in _TAG_UNITS.items()}.get(factor)
+    return {
+        "resolution": calibration.resolution or (1 / sizes[-1], 1 / sizes[-2]),
+        "resolutionunit": tag if known and tag is not None else "NONE",
+        "metadata": metadata,
+    }
+
+
+def ome_metadata(calibration: Calibration) -> dict[str, Any]:
+    """OME metadata for ``tifffile.imwrite(ome=True)`` that states this voxel size."""
+    metadata: dict[str, Any] = {}
+    for axis, size, unit in zip("XYZ", calibration.sizes[::-1], calibration.units[::-1]):  # noqa: B905
+        known = _plain(unit) in _MM
+        factor = 1.0 if known else _factor(unit)
+        names = {"um": "µm", "micron": "µm", "microns": "µm", "inch": "in", "inches": "in"}
+        metadata[f"PhysicalSize{axis}"] = size * factor
+        metadata[f"PhysicalSize{axis}Unit"] = names.get(_plain(unit), unit) if known else "mm"
+    return metadata
+
+
+def _from_ome(xml: str, ndim: int) -> Calibration | None:
+    try:
+        root = ElementTree.fromstring(xml)
+    except ElementTree.ParseError:
+        return None
+    pixels = root.find(".//{*}Pixels")
+    if pixels is None or pixels.get("PhysicalSizeX") is None:
+        return None
+    across = _size(pixels.get("PhysicalSizeX"), 1.0)
+    sizes, units = [], []
+    for axis in "ZYX"[3 - ndim :]:
+        given = pixels.get(f"PhysicalSize{axis}")
+        source = axis if given is not None else "X"
+        sizes.append(_size(given, across))
+        units.append(pixels.get(f"PhysicalSize{source}Unit", "µm"))
+    return Calibration(tuple(sizes), tuple(units))
+
+
+def _tags(tif: TiffFile) -> tuple[tuple[Rational, Rational] | None, str]:
+    """Resolution tags as stored (None where absent or unusable), and their unit."""
+    tags = tif.pages.first.tags
+    values = [tags.valueof(code) for code in (282, 283)]
+    unit = int(tags.valueof(296, default=_INCH))
+    if any(not isinstance(v, tuple) or len(v) != 2 or 0 in v for v in values):
+        return None, ""
+    x, y = ((int(v[0]), int(v[1])) for v in values)
+    return (x, y), _TAG_UNITS.get(unit, "")
+
+
+def _size(value: Any, missing: float) -> float:
+    try:
+        size = abs(float(value))
+    except (TypeError, ValueError):
+        return missing
+    return size if np.isfinite(size) and size > 0 else missing
+
+
+def _plain(unit: str) -> str:
+    """One spelling of a unit: ImageJ escapes the micro sign, Unicode has two of them."""
+    text = unit.strip().replace("\\u00B5", "u").replace("\\u00b5", "u")
+    text = text.replace("\u00b5", "u").replace("\u03bc", "u")
+    return text.lower()
+
+
+def _factor(unit: str) -> float:
+    return _MM.get(_plain(unit), 1.0)

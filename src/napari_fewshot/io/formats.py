@@ -1,0 +1,130 @@
+"""The formats that are read and written; others join by registering here."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import InputError, UnreadableFileError
+from ..registry import Registry
+from ..types import Array, Volume
+from .nifti import is_nifti, read_nifti, write_nifti
+from .png import is_png, read_png, write_png
+from .tiff import is_tiff, read_tiff, write_tiff
+
+__all__ = ["FORMATS", "Format", "format_by_name", "sniff_format"]
+
+_HEAD = 4096
+_GZIP = b"\x1f\x8b"
+
+
+@dataclass(frozen=True)
+class Format:
+    """A file format.
+
+    Parameters
+    ----------
+    title : str
+        What people call it.
+    suffixes : tuple of str
+        Endings of file names, lower case, longest first.
+    matches : callable
+        ``matches(head) -> bool`` on the first bytes of a file, after gzip.
+    read : callable
+        ``read(path, frame, exact) -> Volume``.
+    write : callable
+        ``write(path, data, like)``; writes atomically.
+    labels_suffix, image_suffix : str
+        Ending of results: label maps, and ``float32`` images such as confidence.
+    """
+
+    title: str
+    suffixes: tuple[str, ...]
+    matches: Callable[[bytes], bool]
+    read: Callable[[Path, int | None, bool], Volume]
+    write: Callable[[Path, Array, Volume], None]
+    labels_suffix: str
+    image_suffix: str
+
+
+FORMATS: Registry[Format] = Registry("format")
+FORMATS.add(
+    "nifti",
+    Format("NIfTI", (".nii.gz", ".nii"), is_nifti, read_nifti, write_nifti, ".nii.gz", ".nii.gz"),
+)
+FORMATS.add(
+    "tiff",
+    Format(
+        "TIFF",
+        (".ome.tiff", ".ome.tif", ".tiff", ".tif"),
+        is_tiff,
+        read_tiff,
+        write_tiff,
+        ".tif",
+        ".tif",
+    ),
+)
+# PNG has no floats, so confidence goes to TIFF.
+FORMATS.add("png", Format("PNG", (".png",), is_png, read_png, write_png, ".png", ".tif"))
+
+
+def sniff_format(path: Path) -> Format:
+    """Find the format of a file by its first bytes.
+
+    Raises
+    ------
+    InputError
+        If there is no such file.
+    UnreadableFileError
+        If no reader knows the bytes; the message shows them.
+    """
+    raw, head = _head(path)
+    for _, candidate in FORMATS.items():
+        if candidate.matches(head):
+            return candidate
+    titles = ", ".join(candidate.title for _, candidate in FORMATS.items())
+    given = "an empty file"
+    if raw:
+        given = f"a file that begins with the bytes {raw[:16].hex(' ')} ({raw[:16]!r})"
+    remedy = "It may be truncated, or of another format: convert it to one of these."
+    raise UnreadableFileError(str(path), f"be one of {titles}", given, remedy)
+
+
+def format_by_name(path: Path) -> Format:
+    """Find the format that the ending of a file name stands for.
+
+    Raises
+    ------
+    InputError
+        If it stands for none; the message lists the endings.
+    """
+    name = path.name.lower()
+    known: list[str] = []
+    for _, candidate in FORMATS.items():
+        if name.endswith(candidate.suffixes):
+            return candidate
+        known += candidate.suffixes
+    raise InputError(str(path), f"end in one of {', '.join(known)}", path.name)
+
+
+def _head(path: Path) -> tuple[bytes, bytes]:
+    """First bytes of a file, as stored and after gzip."""
+    if path.is_dir():
+        remedy = "Give the image file itself."
+        raise InputError(str(path), "be a file", "a folder", remedy)
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(_HEAD)
+    except FileNotFoundError:
+        raise InputError(str(path), "be an existing file", "nothing at this path") from None
+    except OSError as error:
+        text = error.strerror or str(error)
+        raise UnreadableFileError(str(path), "be a file that can be read", text) from error
+    if not raw.startswith(_GZIP):
+        return raw, raw
+    try:
+        return raw, zlib.decompressobj(wbits=31).decompress(raw, _HEAD)
+    except zlib.error:
+        return raw, raw

@@ -1,0 +1,285 @@
+"""NIfTI-1 and NIfTI-2, plain or gzipped, through nibabel.
+
+Arrays are transposed from (i, j, k) to (k, j, i); nothing else moves. The header stays with the
+volume, so that results are written with the same affine, codes, units and shape, exactly.
+"""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+
+from ..errors import InputError, UnreadableFileError
+from ..types import Array, Volume
+from .atomic import replacing
+from .values import as_image
+
+__all__ = ["NiftiHeader", "is_nifti", "read_nifti", "write_nifti"]
+
+_LOGGER = logging.getLogger(__name__)
+_MM_PER_UNIT = {"meter": 1000.0, "micron": 0.001}
+_NIFTI1_LARGEST = 32767
+# Deflate cannot shrink more than this, so a larger claim in the header is false.
+_DEFLATE_LIMIT = 1040
+# Labels shrink well at any level; higher ones cost seconds on confidence volumes.
+_GZIP_LEVEL = 4
+
+# nibabel is typed in part only.
+Nifti1Header = Any
+Nifti1Image = Any
+
+
+@dataclass(frozen=True, eq=False)
+class NiftiHeader:
+    """What is kept of a file to write results on its grid.
+
+    Parameters
+    ----------
+    header : Nifti1Header
+        The header as it was read (of either version).
+    shape : tuple of int
+        Shape (i, j, k) on disk for results; trailing axes of one are kept.
+    affine : array, shape (4, 4), optional
+        Affine of the volume in array order and mm, to notice a volume that was changed since.
+    """
+
+    header: Nifti1Header
+    shape: tuple[int, ...]
+    affine: Array | None
+
+
+def is_nifti(head: bytes) -> bool:
+    """Whether the first bytes of a file (after decompression) are those of single-file NIfTI."""
+    if len(head) < 348:
+        return head[:4] in (b"\x5c\x01\0\0", b"\0\0\x01\x5c", b"\x1c\x02\0\0", b"\0\0\x02\x1c")
+    return head[344:348] == b"n+1\0" or head[4:8] == b"n+2\0"
+
+
+def read_nifti(path: Path, frame: int | None = None, exact: bool = False) -> Volume:
+    """Read a NIfTI image.
+
+    Slope and intercept are applied; integers without scaling keep their dtype, all else becomes
+    ``float32``. Spacing and affine are in mm whatever the units of the header (unknown units
+    are taken as mm). The affine is that of the sform, else of the qform; a file with neither,
+    or with a singular one, has none. Colours (RGB24, RGBA32) become a last axis of channels,
+    without alpha. Trailing axes of one are dropped, and restored on writing.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    frame : int, optional
+        Time point (or other index of the one additional axis), counted from 0.
+    exact : bool
+        Keep ``float64``, for labels that are stored as floats.
+
+    Raises
+    ------
+    UnreadableFileError
+        If the file is damaged or truncated.
+    InputError
+        If it has more than three axes and ``frame`` is not given or out of range.
+    """
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
+
+    damage = (EOFError, OSError, ValueError, zlib.error, ImageFileError, HeaderDataError)
+    try:
+        with _open(path) as stream:
+            image = _image_class(stream).from_stream(stream)
+            shape = image.header.get_data_shape()
+            _check_size(path, image)
+            frame = _frame_index(path, shape, frame)
+            data = _load(image, frame, exact)
+    except InputError:
+        raise
+    except damage as error:
+        raise _damaged(path, str(error)) from error
+    return _volume(path, image.header, shape, data, exact)
+
+
+def write_nifti(path: Path, data: Array, like: Volume) -> None:
+    """Write ``data`` of shape ``like.shape`` on the grid of ``like``.
+
+    The header is that of the file that ``like`` was read from, with the dtype of ``data`` and
+    neither scaling nor display range; without one, it is made from affine or spacing. Names
+    ending in ``.gz`` are compressed without a time stamp, so that equal results are equal
+    bytes.
+    """
+    kept = like.header
+    array = data.T
+    if isinstance(kept, NiftiHeader) and _still_valid(kept, like):
+        image = _image_like(kept, array)
+    else:
+        image = _image_from_geometry(array, like)
+    with replacing(path) as temporary, temporary.open("wb") as raw:
+        if path.name.lower().endswith(".gz"):
+            with gzip.GzipFile("", "wb", _GZIP_LEVEL, raw, mtime=0) as stream:
+                image.to_stream(stream)
+        else:
+            image.to_stream(raw)
+
+
+def _open(path: Path) -> IO[bytes]:
+    with path.open("rb") as stream:
+        zipped = stream.read(2) == b"\x1f\x8b"
+    return cast("IO[bytes]", gzip.open(path, "rb")) if zipped else path.open("rb")
+
+
+def _image_class(stream: IO[bytes]) -> Any:
+    import nibabel
+
+    head = stream.read(8)
+    stream.seek(0)
+    return nibabel.Nifti2Image if head[4:7] == b"n+2" else nibabel.Nifti1Image
+
+
+def _check_size(path: Path, image: Nifti1Image) -> None:
+    """Refuse a header that claims more data than the file can hold, before memory is taken."""
+    header = image.header
+    shape = header.get_data_shape()
+    if not 2 <= len(shape) <= 7 or 0 in shape:
+        raise InputError(
+            str(path), "be a volume of two or three axes, none empty", f"shape {shape}"
+        )
+    claimed = int(np.prod(shape, dtype=object)) * header.get_data_dtype().itemsize
+    stored = path.stat().st_size
+    with path.open("rb") as stream:
+        limit = stored * (_DEFLATE_LIMIT if stream.read(2) == b"\x1f\x8b" else 1)
+    if claimed > limit:
+        raise _damaged(path, f"{stored} bytes where the header tells of {claimed}")
+
+
+def _frame_index(path: Path, shape: tuple[int, ...], frame: int | None) -> int | None:
+    """Check ``frame`` against the axes behind the third; None where there is but one frame."""
+    count = int(np.prod(shape[3:]))
+    if count > 1 and frame is None:
+        raise InputError(
+            str(path),
+            "hold one volume",
+            f"shape {shape} with {count} frames",
+            f"Choose one: frame=0..{count - 1} (on the command line --frame N).",
+        )
+    if frame is not None and not 0 <= frame < count:
+        raise InputError("frame", f"be within 0..{count - 1} for {path}", frame)
+    if count > 1 and sum(size > 1 for size in shape[3:]) > 1:
+        raise InputError(
+            str(path),
+            "have one axis of frames",
+            f"shape {shape}",
+            "Split it into files of at most four axes.",
+        )
+    return frame if count > 1 else None
+
+
+def _load(image: Nifti1Image, frame: int | None, exact: bool) -> Array:
+    """Take the data in array order (k, j, i), without the axes behind the third."""
+    proxy: Any = image.dataobj
+    shape = proxy.shape
+    index: tuple[Any, ...] = (slice(None),) * min(3, len(shape))
+    # At most one of the axes behind the third is longer than one.
+    index += tuple(0 if size == 1 else frame for size in shape[3:])
+    scaled = (proxy.slope, proxy.inter) != (1.0, 0.0)
+    if scaled and proxy.dtype.kind in "iuf":
+        proxy = proxy.get_scaled(np.float64 if exact else np.float32) if frame is None else proxy
+    elif frame is None:
+        proxy = proxy.get_unscaled()
+    return np.asarray(proxy[index]).T
+
+
+def _volume(
+    path: Path, header: Nifti1Header, shape: tuple[int, ...], data: Array, exact: bool
+) -> Volume:
+    scale = _MM_PER_UNIT.get(header.get_xyzt_units()[0], 1.0)
+    affine = _affine(path, header, scale)
+    if affine is None:
+        sizes = np.abs(np.asarray(header.get_zooms()[: data.ndim], dtype=np.float64))[::-1] * scale
+    else:
+        sizes = np.linalg.norm(affine[:3, :3], axis=0)[3 - data.ndim :]
+    spacing = tuple(float(s) if np.isfinite(s) and s > 0 else 1.0 for s in sizes)
+    spatial = shape if int(np.prod(shape[3:])) == 1 else shape[:3]
+    has_channels = data.dtype.names is not None
+    if has_channels:
+        data = np.stack([data[channel] for channel in ("R", "G", "B")], axis=-1)
+    return Volume(
+        data=data if exact else as_image(data, str(path)),
+        spacing=spacing,
+        affine=affine,
+        has_channels=has_channels,
+        source=path,
+        header=NiftiHeader(header.copy(), spatial, affine),
+    )
+
+
+def _affine(path: Path, header: Nifti1Header, scale: float) -> Array | None:
+    """Affine of the array index in mm, or None where the header gives no orientation."""
+    if not (header["sform_code"] > 0 or header["qform_code"] > 0):
+        return None
+    affine = np.array(header.get_best_affine(), dtype=np.float64)
+    affine[:3] *= scale
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    usable = np.isfinite(affine).all() and (lengths > 0).all()
+    if not usable or abs(np.linalg.det(affine[:3, :3] / lengths)) < 1e-6:
+        _LOGGER.warning("%s has a singular affine; it is read without orientation", path)
+        return None
+    return affine[:, [2, 1, 0, 3]]
+
+
+def _still_valid(kept: NiftiHeader, like: Volume) -> bool:
+    """Whether the kept header still belongs to the grid of a volume that others may have cut."""
+    size = tuple(kept.shape[: like.ndim])[::-1]
+    if size != like.shape or int(np.prod(kept.shape)) != int(np.prod(like.shape)):
+        return False
+    if kept.affine is None or like.affine is None:
+        return kept.affine is None and like.affine is None
+    return bool(np.array_equal(kept.affine, like.affine))
+
+
+def _image_like(kept: NiftiHeader, array: Array) -> Nifti1Image:
+    header = kept.header.copy()
+    pixdim = header["pixdim"].copy()
+    header.set_data_dtype(array.dtype)
+    header.set_slope_inter(1.0, 0.0)
+    header.set_intent("none")
+    # The range for display and private extensions tell of the image, not of what we write.
+    header["cal_min"] = header["cal_max"] = 0
+    header.extensions.clear()
+    header["vox_offset"] = 0
+    image: Nifti1Image = _class_of(header)(array.reshape(kept.shape, order="F"), None, header)
+    image.update_header()
+    image.header["pixdim"] = pixdim
+    return image
+
+
+def _image_from_geometry(array: Array, like: Volume) -> Nifti1Image:
+    import nibabel
+
+    kind: Any = nibabel.Nifti2Image if max(array.shape) > _NIFTI1_LARGEST else nibabel.Nifti1Image
+    affine = None if like.affine is None else like.affine[:, [2, 1, 0, 3]]
+    image: Nifti1Image = kind(array, affine)
+    if affine is None:
+        image.header.set_zooms(like.spacing[::-1])
+    image.header.set_xyzt_units("mm")
+    image.header.set_slope_inter(1.0, 0.0)
+    return image
+
+
+def _class_of(header: Nifti1Header) -> Any:
+    import nibabel
+
+    return nibabel.Nifti2Image if header["sizeof_hdr"] == 540 else nibabel.Nifti1Image
+
+
+def _damaged(path: Path, what: str) -> UnreadableFileError:
+    return UnreadableFileError(
+        str(path),
+        "be a whole NIfTI file",
+        what or "a damaged file",
+        "It is truncated or damaged: copy or download it again.",
+    )

@@ -1,0 +1,198 @@
+"""Landmarks as CSV: ``name,label,z,y,x[,score][,R,A,S]``.
+
+z, y, x count voxels in the file order, whole at voxel centres; R, A, S are mm in the patient.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError, UnreadableFileError
+from ..types import Landmark, Volume
+from .atomic import replacing
+
+__all__ = ["read_points", "write_points"]
+
+_VOXEL = ("z", "y", "x")
+_PATIENT = ("r", "a", "s")
+_COLUMNS = "name,label,z,y,x"
+_LARGEST_LABEL = int(np.iinfo(np.int32).max)
+
+
+def read_points(path: str | Path, like: Volume) -> list[Landmark]:
+    """Read landmarks of a volume.
+
+    Columns are found by their names, in any order and case; others are ignored. Where z, y, x
+    are given they are used; else R, A, S are converted through the affine of ``like``. For 2D
+    images z may be missing. Without ``label``, labels count from 1 in the order in which names
+    first appear; without ``name``, it is that of ``like.names`` or the label itself. Empty
+    lines are skipped, and a file with only a header has no points.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file, UTF-8, fields separated by commas.
+    like : Volume
+        The volume that the points lie in.
+
+    Raises
+    ------
+    InputError
+        If a column is missing, a row is incomplete or has a value that is none (the message
+        names line and column), or a point lies outside the volume.
+    UnreadableFileError
+        If the file is no text.
+    """
+    path = Path(path)
+    rows = _rows(path)
+    if not rows:
+        raise InputError(str(path), f"begin with a header such as {_COLUMNS}", "an empty file")
+    columns = {name.strip().lower(): index for index, name in enumerate(rows[0][1])}
+    position = _position_columns(path, columns, like)
+    if "label" not in columns and "name" not in columns:
+        raise _missing(path, "a column label or name", columns)
+    numbers: dict[str, int] = {}
+    landmarks = []
+    for line, fields in rows[1:]:
+        row = _Row(path, line, columns, fields)
+        landmarks.append(_landmark(row, position, numbers, like))
+    return landmarks
+
+
+def write_points(path: str | Path, landmarks: Iterable[Landmark], like: Volume) -> None:
+    """Write landmarks of a volume.
+
+    The column ``score`` is there when any landmark has one, R, A, S when ``like`` has an
+    affine. For 2D images z is 0.
+
+    Raises
+    ------
+    InputError
+        If the path cannot be written.
+    """
+    points = list(landmarks)
+    scored = any(point.score is not None for point in points)
+    header = [*_COLUMNS.split(","), *(["score"] if scored else [])]
+    header += ["R", "A", "S"] if like.affine is not None else []
+    with (
+        replacing(Path(path)) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as stream,
+    ):
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(header)
+        for point in points:
+            row = [point.name, str(point.label), *(f"{v:.10g}" for v in point.position)]
+            if scored:
+                row.append("" if point.score is None else f"{point.score:.6g}")
+            if like.affine is not None:
+                patient = like.affine @ (*point.position, 1.0)
+                row += [f"{v:.6f}" for v in patient[:3]]
+            writer.writerow(row)
+
+
+class _Row:
+    """One line of a file, with errors that say where they stand."""
+
+    def __init__(
+        self, path: Path, line: int, columns: dict[str, int], fields: Sequence[str]
+    ) -> None:
+        self.where = f"{path}, line {line}"
+        if len(fields) != len(columns):
+            raise InputError(
+                self.where, f"have {len(columns)} fields as the header", f"{len(fields)} fields"
+            )
+        self._values = {name: fields[index].strip() for name, index in columns.items()}
+
+    def text(self, column: str) -> str:
+        """Value of a column; empty where there is no such column."""
+        return self._values.get(column, "")
+
+    def number(self, column: str) -> float:
+        """Finite number in a column."""
+        try:
+            value = float(self.text(column))
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise self.error(column, "be a finite number")
+        return value
+
+    def error(self, column: str, constraint: str, remedy: str = "") -> InputError:
+        """Make the error for a column."""
+        given = repr(self.text(column))
+        return InputError(f"{self.where}, column {column}", constraint, given, remedy)
+
+
+def _rows(path: Path) -> list[tuple[int, list[str]]]:
+    """Line numbers and fields of all lines that are not empty; the first is the header."""
+    if path.is_dir():
+        raise InputError(str(path), "be a CSV file", "a folder")
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.reader(stream)
+            return [(reader.line_num, row) for row in reader if any(f.strip() for f in row)]
+    except FileNotFoundError:
+        raise InputError(str(path), "be an existing file", "nothing at this path") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UnreadableFileError(
+            str(path), "be a CSV file in UTF-8", str(error), "Save it as CSV (UTF-8)."
+        ) from error
+
+
+def _position_columns(path: Path, columns: dict[str, int], like: Volume) -> tuple[str, ...]:
+    voxel = _VOXEL if like.ndim == 3 or "z" in columns else _VOXEL[1:]
+    if all(name in columns for name in voxel):
+        return voxel
+    if not all(name in columns for name in _PATIENT):
+        raise _missing(path, f"the columns {', '.join(voxel)} (or R, A, S)", columns)
+    if like.affine is None:
+        raise InputError(
+            str(path),
+            "have columns z, y, x for an image without orientation",
+            "columns R, A, S only",
+            "Give the positions in voxels of the file order.",
+        )
+    return _PATIENT
+
+
+def _landmark(
+    row: _Row, columns: tuple[str, ...], numbers: dict[str, int], like: Volume
+) -> Landmark:
+    name = row.text("name")
+    if row.text("label"):
+        value = row.number("label")
+        if value != int(value) or not 1 <= value <= _LARGEST_LABEL:
+            raise row.error("label", "be a whole number of at least 1")
+        label = int(value)
+    elif name:
+        label = numbers.setdefault(name, len(numbers) + 1)
+    else:
+        raise row.error("name", "not be empty where there is no label")
+    score = row.number("score") if row.text("score") else None
+    if score is not None and not 0 <= score <= 1:
+        raise row.error("score", "be within 0..1")
+    values = [row.number(column) for column in columns]
+    if columns == _PATIENT:
+        values = list((np.linalg.inv(np.asarray(like.affine)) @ (*values, 1.0))[:3])
+    z, y, x = (0.0,) * (3 - len(values)) + tuple(float(v) for v in values)
+    shape = (1,) * (3 - like.ndim) + like.shape
+    inside = all(-0.5 <= v <= n - 0.5 for v, n in zip((z, y, x), shape, strict=True))
+    if not inside:
+        raise InputError(
+            row.where,
+            f"lie inside the volume of shape {like.shape}",
+            f"voxel z={z:.4g}, y={y:.4g}, x={x:.4g}",
+            "Positions count voxels from 0 in the file order (Z, Y, X).",
+        )
+    return Landmark(name or like.names.get(label, str(label)), label, (z, y, x), score)
+
+
+def _missing(path: Path, what: str, columns: dict[str, int]) -> InputError:
+    found = ", ".join(columns)
+    remedy = "Separate the fields by commas." if ";" in found or "\t" in found else ""
+    return InputError(str(path), f"have {what}", f"the columns {found}", remedy)

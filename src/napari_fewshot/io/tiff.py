@@ -1,0 +1,247 @@
+"""TIFF stacks of ImageJ, OME and plain kind, through tifffile."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import struct
+import threading
+import uuid
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import InputError, UnreadableFileError
+from ..types import Array, Volume
+from .atomic import replacing
+from .calibration import Calibration, imagej_arguments, ome_metadata, read_calibration
+from .values import as_image
+
+if TYPE_CHECKING:
+    from tifffile import TiffFile
+
+__all__ = ["TiffHeader", "is_tiff", "read_tiff", "write_tiff"]
+
+_MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_IMAGEJ_DTYPES = (np.uint8, np.uint16, np.float32)
+_IMAGEJ_LARGEST = 2**32 - 2**25
+_ALPHA = (1, 2)
+# tifffile goes on where pages or frames are missing, and only says so in its log.
+_SIGNS_OF_DAMAGE = ("invalid", "corrupted", "failed", "missing", "out of range", "does not match")
+_DAMAGE = (
+    EOFError,
+    IndexError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+
+
+@dataclass(frozen=True)
+class TiffHeader:
+    """What is kept of a file to write results with the same voxel size and kind."""
+
+    calibration: Calibration
+    is_ome: bool
+
+
+def is_tiff(head: bytes) -> bool:
+    """Whether a file begins as TIFF or BigTIFF, of either byte order."""
+    return head[:4] in _MAGICS
+
+
+def read_tiff(path: Path, frame: int | None = None, exact: bool = False) -> Volume:
+    """Read the first series of a TIFF file, at full resolution where it is a pyramid.
+
+    Axes as the file names them: Z is depth, and so is a stack of pages without a name. Colour
+    samples and channels become a last axis; alpha is dropped. Time points need ``frame``.
+    Axes of one are dropped. There is no orientation; the spacing is that of the OME or ImageJ
+    metadata or of the resolution tags (see :func:`~.calibration.read_calibration`), 1 where
+    there is none. Values are those stored, also of palette images.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    frame : int, optional
+        Time point, counted from 0.
+    exact : bool
+        Keep ``float64``, for labels that are stored as floats.
+
+    Raises
+    ------
+    UnreadableFileError
+        If the file is damaged or truncated, or of a compression that needs another package.
+    InputError
+        If its axes are not those of one image, or ``frame`` is missing or out of range.
+    """
+    import tifffile
+
+    with _complaints() as complaints:
+        try:
+            with tifffile.TiffFile(path) as tif:
+                level = tif.series[0].levels[0]
+                axes, shape = level.axes, level.shape
+                _check_damage(path, complaints, level)
+                order, index = _plan(path, axes, shape, frame)
+                data = level.asarray()[index].transpose(order)
+                data, has_channels = _drop_alpha(tif, data, axes, shape)
+                ndim = data.ndim - int(has_channels)
+                header = TiffHeader(read_calibration(tif, ndim), bool(tif.is_ome))
+        except InputError:
+            raise
+        except _DAMAGE as error:
+            raise _unreadable(path, error) from error
+    if complaints:
+        raise _unreadable(path, ValueError(complaints[0]))
+    return Volume(
+        data=data if exact else as_image(data, str(path)),
+        spacing=header.calibration.spacing,
+        has_channels=has_channels,
+        source=path,
+        header=header,
+    )
+
+
+def write_tiff(path: Path, data: Array, like: Volume) -> None:
+    """Write ``data`` of shape ``like.shape`` with the voxel size of ``like``.
+
+    ``uint8``, ``uint16`` and ``float32`` are written as ImageJ TIFF with the unit and the
+    resolution of the input, unless the input was OME-TIFF. ImageJ's own format has no larger
+    integers and no files above 4 GB: these are written as OME-TIFF, which keeps values and
+    spacing exactly and opens in ImageJ through Bio-Formats.
+    """
+    import tifffile
+
+    kept = like.header
+    same = isinstance(kept, TiffHeader) and kept.calibration.spacing == like.spacing
+    calibration = kept.calibration if same else _calibration(like)
+    axes = "ZYX"[3 - data.ndim :]
+    data = np.ascontiguousarray(data)
+    small = data.dtype in _IMAGEJ_DTYPES and data.nbytes < _IMAGEJ_LARGEST
+    arguments: dict[str, Any]
+    if small and not (same and kept.is_ome):
+        arguments = {"imagej": True, **imagej_arguments(calibration)}
+        arguments["metadata"]["axes"] = axes
+    else:
+        # The writer's random identifier would make equal results differ.
+        digest = hashlib.sha256(data.tobytes()).hexdigest()
+        name = uuid.uuid5(uuid.NAMESPACE_OID, digest)
+        metadata = {"axes": axes, "UUID": f"urn:uuid:{name}", **ome_metadata(calibration)}
+        arguments = {"ome": True, "metadata": metadata}
+    with replacing(path) as temporary:
+        tifffile.imwrite(temporary, data, photometric="minisblack", **arguments)
+
+
+def _calibration(like: Volume) -> Calibration:
+    known = like.affine is not None or any(size != 1 for size in like.spacing)
+    return Calibration(like.spacing, ("mm" if known else "",) * like.ndim)
+
+
+def _plan(
+    path: Path, axes: str, shape: tuple[int, ...], frame: int | None
+) -> tuple[tuple[int, ...], tuple[slice | int, ...]]:
+    """Decide what each axis is: order of those that stay, and the index into all."""
+    sizes = dict(zip(axes, shape, strict=True)) if len(set(axes)) == len(axes) else {}
+    long = [letter for letter, size in zip(axes, shape, strict=True) if size > 1]
+    stacks = [letter for letter in long if letter in "ZIQ"]
+    channels = [letter for letter in long if letter in "CS"]
+    unknown = [letter for letter in long if letter not in "ZIQCSTYX"]
+    if not {"Y", "X"} <= set(sizes) or len(stacks) > 1 or len(channels) > 1 or unknown:
+        raise InputError(
+            str(path),
+            "have the axes of one image: Y, X, and at most one of depth and of channels",
+            f"axes {axes} of shape {shape}",
+            "Save one position, angle or channel set as a file of its own, with its axes named.",
+        )
+    if 0 in shape:
+        raise InputError(str(path), "have no empty axis", f"shape {shape}")
+    count = sizes.get("T", 1)
+    if count > 1 and frame is None:
+        raise InputError(
+            str(path),
+            "hold one time point",
+            f"axes {axes} of shape {shape}",
+            f"Choose one: frame=0..{count - 1} (on the command line --frame N). "
+            "If the frames are slices, name the axis Z (ImageJ: Image > Properties).",
+        )
+    if frame is not None and not 0 <= frame < count:
+        raise InputError("frame", f"be within 0..{count - 1} for {path}", frame)
+    wanted = [*stacks, "Y", "X", *channels]
+    index = tuple(
+        slice(None) if letter in wanted else (frame or 0 if letter == "T" else 0) for letter in axes
+    )
+    left = [letter for letter in axes if letter in wanted]
+    return tuple(left.index(letter) for letter in wanted), index
+
+
+def _drop_alpha(
+    tif: TiffFile, data: Array, axes: str, shape: tuple[int, ...]
+) -> tuple[Array, bool]:
+    """Drop alpha samples; also tell whether a last axis of channels is left."""
+    long = {letter for letter, size in zip(axes, shape, strict=True) if size > 1}
+    if not long & {"C", "S"}:
+        return data, False
+    extra = tif.pages.first.extrasamples if "S" in long else ()
+    alphas = sum(int(sample) in _ALPHA for sample in extra)
+    if alphas:
+        data = data[..., :-alphas]
+    return (data[..., 0], False) if data.shape[-1] == 1 else (data, True)
+
+
+def _check_damage(path: Path, complaints: list[str], level: Any) -> None:
+    """Refuse a damaged file before its pixels are loaded."""
+    if complaints:
+        raise _unreadable(path, ValueError(complaints[0]))
+    stored = path.stat().st_size
+    page = level.keyframe
+    if page.compression == 1 and page.bitspersample >= 8 and level.nbytes > stored:
+        multiple_files = len({p.parent for p in level.pages if p is not None}) > 1
+        if not multiple_files:
+            what = f"{stored} bytes where the tags tell of {level.nbytes}"
+            raise _unreadable(path, ValueError(what))
+
+
+@contextmanager
+def _complaints() -> Iterator[list[str]]:
+    """Collect what tifffile logs about damage in this thread, instead of printing it."""
+    found: list[str] = []
+    thread = threading.get_ident()
+
+    def keep(record: logging.LogRecord) -> bool:
+        if record.thread != thread or record.levelno < logging.WARNING:
+            return True
+        text = record.getMessage()
+        damage = any(sign in text for sign in _SIGNS_OF_DAMAGE)
+        if damage:
+            found.append(text)
+        return not damage
+
+    logger = logging.getLogger("tifffile")
+    logger.addFilter(keep)
+    try:
+        yield found
+    finally:
+        logger.removeFilter(keep)
+
+
+def _unreadable(path: Path, error: Exception) -> UnreadableFileError:
+    text = str(error) or type(error).__name__
+    if "imagecodecs" in text:
+        remedy = "Install the package imagecodecs, or save the image without compression."
+        return UnreadableFileError(str(path), "be of a compression that is read", text, remedy)
+    return UnreadableFileError(
+        str(path),
+        "be a whole TIFF file",
+        text,
+        "It is truncated or damaged: copy or download it again.",
+    )
