@@ -13,7 +13,8 @@ import pytest
 def tiny() -> ModuleType:
     path = Path(__file__).with_name("tiny.py")
     spec = importlib.util.spec_from_file_location("tiny_feature_doubles", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
