@@ -97,8 +97,12 @@ def _branch(
         slice(max(p.start, b.start), max(p.start, b.start, min(p.stop, b.stop)))
         for p, b in zip(part.box, box, strict=True)
     )
-    into = tuple(slice(s.start - p.start, s.stop - p.start) for s, p in zip(shared, part.box, strict=True))
-    source = tuple(slice(s.start - b.start, s.stop - b.start) for s, b in zip(shared, box, strict=True))
+    into = tuple(
+        slice(s.start - p.start, s.stop - p.start) for s, p in zip(shared, part.box, strict=True)
+    )
+    source = tuple(
+        slice(s.start - b.start, s.stop - b.start) for s, b in zip(shared, box, strict=True)
+    )
     inside[into] = organ[source]
     canvas.paint(part, overlap(vessel, inside + 2), tone, None)
 
@@ -121,7 +125,9 @@ def _kidneys(canvas: Canvas, wall: Array, habit: Habit) -> dict[str, Point]:
     cortex = 150 + 1.6 * habit.enhancement
     for side, name, label in ((1, "right", 3), (-1, "left", 4)):
         centre = (
-            side * habit.near(55, 2.5), habit.near(-42, 2), habit.near(-22 if side > 0 else -8, 5)
+            side * habit.near(55, 2.5),
+            habit.near(-42, 2),
+            habit.near(-22 if side > 0 else -8, 5),
         )
         size = habit.between(0.9, 1.08)
         radii = (25 * size, 24 * size, 50 * size)
@@ -164,9 +170,7 @@ def _stomach(canvas: Canvas, wall: Array, dome: Array, tone: float, habit: Habit
 
 
 def _pancreas(canvas: Canvas, habit: Habit) -> None:
-    nodes = [
-        [34, 4, -8, 11], [22, 10, 2, 11], [0, 10, 10, 8], [-28, 0, 16, 9], [-56, -22, 24, 8]
-    ]
+    nodes = [[34, 4, -8, 11], [22, 10, 2, 11], [0, 10, 10, 8], [-28, 0, 16, 9], [-56, -22, 24, 8]]
     moved = [[*(np.asarray(n[:3]) + habit.vector(2)), n[3]] for n in nodes]
     path = smooth_path(moved, 18)
     space, gland = canvas.tube(path[:, :3], path[:, 3])
@@ -185,11 +189,11 @@ def _vessels(canvas: Canvas, habit: Habit) -> Point:
     )
     cava = 118 + habit.enhancement  # unlike the aorta, close to the liver
     join_at = np.array([18.0, -16.0, split[2] - 13])
-    up = smooth_path(
-        [[*join_at, 10], [19, -10, -20, 11], [23, -9, 40, 12], [22, 2, 92, 12]], 16
-    )
+    up = smooth_path([[*join_at, 10], [19, -10, -20, 11], [23, -9, 40, 12], [22, 2, 92, 12]], 16)
     for side in (-1, 1):
-        vein = smooth_path([[*join_at, 8], [side * 24 + 6, -22, -115, 8], [side * 40, -26, -160, 8]], 6)
+        vein = smooth_path(
+            [[*join_at, 8], [side * 24 + 6, -22, -115, 8], [side * 40, -26, -160, 8]], 6
+        )
         part, shape = canvas.tube(vein[:, :3], vein[:, 3])
         canvas.paint(part, shape, cava)
     part, shape = canvas.tube(up[:, :3], up[:, 3], (1.12, 0.9, 1.0))
@@ -198,7 +202,10 @@ def _vessels(canvas: Canvas, habit: Habit) -> Point:
         iliac = smooth_path([[*split, 7], [side * 18, -14, -98, 6.5], [side * 36, -14, -160, 6]], 6)
         part, shape = canvas.tube(iliac[:, :3], iliac[:, 3])
         canvas.paint(part, shape, blood)
-    for way in ([[-9, -12, 14], [-8, 6, -6], [0, 12, -60]], [[-10, -12, 26], [0, 4, 30], [26, 2, 26]]):
+    for way in (
+        [[-9, -12, 14], [-8, 6, -6], [0, 12, -60]],
+        [[-10, -12, 26], [0, 4, 30], [26, 2, 26]],
+    ):
         branch = smooth_path(way, 8)
         part, shape = canvas.tube(branch, 3.4)
         canvas.paint(part, shape, blood)
@@ -212,7 +219,7 @@ def _bowel(canvas: Canvas, wall: Array, habit: Habit) -> None:
     nodes = []
     side = 1.0
     for row, s in enumerate(np.linspace(-16, -126, 6)):
-        for depth in ((52, 18) if row % 2 else (18, 52)):
+        for depth in (52, 18) if row % 2 else (18, 52):
             for r in side * np.array([-56, -28, 0, 28, 56]):
                 swing = np.array([0.0, 7.0, 6.0]) * (1 if len(nodes) % 2 else -1)
                 nodes.append(np.array([r, depth, s]) + swing + habit.vector(3.5))

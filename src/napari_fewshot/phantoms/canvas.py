@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 
 from ..types import Array
-from .geometry import Frame, Pose
+from .geometry import Grid, Pose
 from .shapes import Crop, Point, round_cone
 
 __all__ = ["Canvas"]
@@ -18,7 +18,7 @@ class Canvas:
 
     Parameters
     ----------
-    frame : Frame
+    grid : Grid
     pose : Pose
     background : float
         Grey value of empty space.
@@ -31,20 +31,18 @@ class Canvas:
     labels : array, shape (Z, Y, X), uint8
     """
 
-    def __init__(
-        self, frame: Frame, pose: Pose, background: float, rng: np.random.Generator
-    ) -> None:
+    def __init__(self, grid: Grid, pose: Pose, background: float, rng: np.random.Generator) -> None:
         from scipy.ndimage import gaussian_filter
 
-        self.frame = frame
+        self.grid = grid
         self.pose = pose
-        self._coordinates = pose.coordinates(frame)
-        self.image: Array = np.full(frame.shape, background, dtype=np.float32)
-        self.labels: Array = np.zeros(frame.shape, dtype=np.uint8)
-        spacing = np.asarray(frame.spacing)
+        self._coordinates = pose.coordinates(grid)
+        self.image: Array = np.full(grid.shape, background, dtype=np.float32)
+        self.labels: Array = np.zeros(grid.shape, dtype=np.uint8)
+        spacing = np.asarray(grid.spacing)
         # An edge is as soft as a voxel is wide: partial volume.
         self._softness = np.float32(np.prod(spacing) ** (1 / 3))
-        grain = rng.standard_normal(frame.shape, dtype=np.float32)
+        grain = rng.standard_normal(grid.shape, dtype=np.float32)
         grain = gaussian_filter(grain, 2.2 / spacing, mode="wrap")
         self._grain: Array = grain / grain.std()
 
@@ -59,13 +57,13 @@ class Canvas:
         # The waves move the corners by `reach` at most, whatever the orientation.
         moved = self.pose.reach * np.linalg.norm(np.linalg.inv(self.pose.matrix), 2)
         world = self.pose.to_world(corners, bent=False)
-        index = self.frame.to_index(world)
-        slack = moved / np.asarray(self.frame.spacing)
+        index = self.grid.to_index(world)
+        slack = moved / np.asarray(self.grid.spacing)
         starts = np.floor(index.min(0) - slack).astype(int)
         stops = np.ceil(index.max(0) + slack).astype(int) + 1
         z, y, x = (
             slice(max(0, start), max(0, min(stop, size)))
-            for start, stop, size in zip(starts, stops, self.frame.shape, strict=True)
+            for start, stop, size in zip(starts, stops, self.grid.shape, strict=True)
         )
         r, a, s = (axis[z, y, x] for axis in self._coordinates)
         return Crop((z, y, x), r, a, s)
@@ -131,5 +129,5 @@ class Canvas:
 
     def world_index(self, model: Point) -> Point:
         """Array position (z, y, x) of a point of the model, exact through the pose."""
-        z, y, x = self.frame.to_index(self.pose.to_world(np.asarray(model, dtype=np.float64)))
+        z, y, x = self.grid.to_index(self.pose.to_world(np.asarray(model, dtype=np.float64)))
         return float(z), float(y), float(x)

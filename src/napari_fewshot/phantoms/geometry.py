@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import InputError
 from ..types import Array
 
-__all__ = ["Frame", "Pose", "storage_axes"]
+__all__ = ["Grid", "Pose", "storage_axes"]
 
 _DIRECTIONS = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1), "I": (2, -1)}
 
@@ -40,8 +40,8 @@ def storage_axes(storage: str) -> list[tuple[int, int]]:
 
 
 @dataclass(frozen=True, eq=False)
-class Frame:
-    """A regular grid in the patient.
+class Grid:
+    """A regular grid of voxels in the patient.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class Frame:
     @classmethod
     def centred(
         cls, shape: tuple[int, int, int], spacing: tuple[float, float, float], storage: str
-    ) -> Frame:
+    ) -> Grid:
         """Grid whose middle is the origin of the world; ``spacing`` in mm, array order."""
         affine = np.eye(4)
         affine[:3, :3] = 0.0
@@ -88,12 +88,12 @@ class Frame:
         result: Array = (z[:, None] + y + total)[:, :, None] + x
         return result
 
-    def reorient(self, storage_from: str, storage_to: str) -> tuple[Frame, tuple[int, ...], Array]:
+    def reorient(self, storage_from: str, storage_to: str) -> tuple[Grid, tuple[int, ...], Array]:
         """The same voxels in another storage order.
 
         Returns
         -------
-        frame : Frame
+        grid : Grid
         order : tuple of int
             ``numpy.transpose`` argument that brings an array into the new order of axes.
         flips : array of bool, shape (3,)
@@ -108,7 +108,7 @@ class Frame:
         for n, axis in enumerate(order):
             change[axis, n] = -1.0 if flips[n] else 1.0
             change[axis, 3] = shape[n] - 1 if flips[n] else 0.0
-        return Frame((shape[0], shape[1], shape[2]), self.affine @ change), order, flips
+        return Grid((shape[0], shape[1], shape[2]), self.affine @ change), order, flips
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,12 +175,12 @@ class Pose:
             rng.uniform(0, 2 * np.pi, 7),
         )
 
-    def coordinates(self, frame: Frame) -> tuple[Array, Array, Array]:
+    def coordinates(self, grid: Grid) -> tuple[Array, Array, Array]:
         """Model coordinates (r, a, s) in mm of every voxel, float32."""
         base = -self.matrix @ self.shift
-        r, a, s = (frame.linear(self.matrix[n], base[n]) for n in range(3))
+        r, a, s = (grid.linear(self.matrix[n], base[n]) for n in range(3))
         for amplitude, wave, phase in zip(self.amplitudes, self.waves, self.phases, strict=True):
-            ripple = np.sin(frame.linear(wave, phase))
+            ripple = np.sin(grid.linear(wave, phase))
             for target, height in zip((r, a, s), amplitude, strict=True):
                 target += np.float32(height) * ripple
         return r, a, s

@@ -13,7 +13,7 @@ from ..registry import Registry
 from ..types import Array, Landmark, Volume
 from . import joint, torso
 from .canvas import Canvas
-from .geometry import Frame, Pose, storage_axes
+from .geometry import Grid, Pose, storage_axes
 from .shapes import Point
 from .tissue import Habit, computed_tomography, magnetic_resonance
 
@@ -65,7 +65,7 @@ class PhantomKind:
     paint : callable
         ``paint(canvas, habit)``: landmarks in model coordinates.
     scan : callable
-        ``scan(image, frame, rng)``: the image with blur, bias and noise.
+        ``scan(image, grid, rng)``: the image with blur, bias and noise.
     """
 
     names: MappingProxyType[int, str]
@@ -76,7 +76,7 @@ class PhantomKind:
     background: float
     pose: MappingProxyType[str, float]
     paint: Callable[[Canvas, Habit], dict[str, Point]]
-    scan: Callable[[Array, Frame, np.random.Generator], Array]
+    scan: Callable[[Array, Grid, np.random.Generator], Array]
 
 
 PHANTOMS: Registry[PhantomKind] = Registry("kind")
@@ -159,12 +159,12 @@ def make_phantom(
     streams = np.random.SeedSequence([seed, number, patient]).spawn(4)
     posing, body, grain, scanner = (np.random.Generator(np.random.PCG64(s)) for s in streams)
     spacing = tuple(extent / n for extent, n in zip(entry.field, size, strict=True))
-    frame = Frame.centred(size, (spacing[0], spacing[1], spacing[2]), entry.storage)
-    canvas = Canvas(frame, Pose.draw(posing, **entry.pose), entry.background, grain)
+    grid = Grid.centred(size, (spacing[0], spacing[1], spacing[2]), entry.storage)
+    canvas = Canvas(grid, Pose.draw(posing, **entry.pose), entry.background, grain)
     points = entry.paint(canvas, Habit(body))
-    image = entry.scan(canvas.image, frame, scanner)
+    image = entry.scan(canvas.image, grid, scanner)
 
-    stored, order, flips = frame.reorient(entry.storage, storage)
+    stored, order, flips = grid.reorient(entry.storage, storage)
     turned = tuple(slice(None, None, -1 if flip else 1) for flip in flips)
     landmarks = []
     for label, name in enumerate(entry.landmarks, start=1):
@@ -172,9 +172,7 @@ def make_phantom(
         at = np.where(flips, np.asarray(stored.shape) - 1 - at, at)
         landmarks.append(Landmark(name, label, (float(at[0]), float(at[1]), float(at[2]))))
     volumes = [
-        Volume(
-            np.ascontiguousarray(data.transpose(order)[turned]), stored.spacing, stored.affine
-        )
+        Volume(np.ascontiguousarray(data.transpose(order)[turned]), stored.spacing, stored.affine)
         for data in (image, canvas.labels)
     ]
     named = volumes[1].with_data(volumes[1].data, names=entry.names)

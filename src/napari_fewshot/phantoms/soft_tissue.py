@@ -59,7 +59,9 @@ def _muscles(canvas: Canvas, fascia: Array, habit: Habit) -> None:
         belly = overlap(belly, fascia[space.box])
         canvas.paint(space, belly, 150.0)  # the sheath shows as a dark rim
         fibres = np.sin(space.a / 1.5 + np.sin(space.s / 17) * 3) * np.sin(space.r / 1.9)
-        marbling = tone + 26 * fibres + 90 * (np.sin(space.r / 5 + space.a / 4 + space.s / 31) > 0.93)
+        marbling = (
+            tone + 26 * fibres + 90 * (np.sin(space.r / 5 + space.a / 4 + space.s / 31) > 0.93)
+        )
         canvas.paint(space, belly + 1.1, marbling.astype(np.float32), grain=20)
     for shift, radius, inside in (((0.0, 0.0), 4.4, 60.0), ((5.0, -7.0), 5.2, 90.0)):
         nodes = [[4, -20, 150], [3, -29, 50], [2, -33, 0], [3, -28, -40], [8, -30, -150]]
@@ -74,7 +76,12 @@ def paint_ligaments(
 ) -> dict[str, Array]:
     """Tendons and collateral ligaments; returns the attachments, before bones are painted."""
     tuberosity = np.array([3.0, 27.0, -33.0])
-    straight = [[*apex], [2.5, (apex[1] + tuberosity[1]) / 2 + 2.0, -13], [*tuberosity], [3, 22, -46]]
+    straight = [
+        [*apex],
+        [2.5, (apex[1] + tuberosity[1]) / 2 + 2.0, -13],
+        [*tuberosity],
+        [3, 22, -46],
+    ]
     space, band = canvas.tube(smooth_path(straight, 12), 2.7, (4.2, 1.0, 1.0))
     canvas.paint(space, band, _TENDON, grain=12)
     rise = [[base[0], base[1] - 1, base[2] - 4], [1, 43, 70], [0, 40, 100], [0, 36, 150]]
@@ -82,10 +89,15 @@ def paint_ligaments(
     stripes = _TENDON + 110 * (np.sin(space.a * 1.6) > 0.75)
     canvas.paint(space, band, stripes.astype(np.float32))
     space, over = canvas.tube(
-        smooth_path([[*base], [base[0], 57.0, (apex[2] + base[2]) / 2], [*apex]], 10), 1.6, (8, 1, 1)
+        smooth_path([[*base], [base[0], 57.0, (apex[2] + base[2]) / 2], [*apex]], 10),
+        1.6,
+        (8, 1, 1),
     )
     canvas.paint(space, over, _TENDON)
-    for nodes in ([[39, -8, 22], [40, -16, 0], [35, -22, -20]], [[-40, -4, 24], [-41, 0, 0], [-32, 6, -44]]):
+    for nodes in (
+        [[39, -8, 22], [40, -16, 0], [35, -22, -20]],
+        [[-40, -4, 24], [-41, 0, 0], [-32, 6, -44]],
+    ):
         space, band = canvas.tube(smooth_path(nodes, 8), 1.9, (1.0, 2.6, 1.0))
         canvas.paint(space, band, _TENDON)
     jitter = [habit.vector(0.7) for _ in range(3)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..types import Array
-from .geometry import Frame
+from .geometry import Grid
 
 __all__ = ["Habit", "computed_tomography", "magnetic_resonance"]
 
@@ -46,13 +46,13 @@ class Habit:
         return self._rng.normal(0, deviation, 3)
 
 
-def computed_tomography(image: Array, frame: Frame, rng: np.random.Generator) -> Array:
+def computed_tomography(image: Array, grid: Grid, rng: np.random.Generator) -> Array:
     """Blur and Gaussian noise of a CT; int16 Hounsfield units.
 
     Parameters
     ----------
     image : array, shape (Z, Y, X), float32
-    frame : Frame
+    grid : Grid
     rng : Generator
     """
     from scipy.ndimage import gaussian_filter
@@ -65,7 +65,7 @@ def computed_tomography(image: Array, frame: Frame, rng: np.random.Generator) ->
     return result
 
 
-def magnetic_resonance(image: Array, frame: Frame, rng: np.random.Generator) -> Array:
+def magnetic_resonance(image: Array, grid: Grid, rng: np.random.Generator) -> Array:
     """Blur, coil sensitivity, gain and Rician noise of an MR; uint16, arbitrary units.
 
     The noise is that of the magnitude of a complex signal: ``|I + n₁ + i n₂|``.
@@ -74,23 +74,23 @@ def magnetic_resonance(image: Array, frame: Frame, rng: np.random.Generator) -> 
     ----------
     image : array, shape (Z, Y, X), float32
         Signal, about 0..1000.
-    frame : Frame
+    grid : Grid
     rng : Generator
     """
     from scipy.ndimage import gaussian_filter
 
     signal = gaussian_filter(image, (0.35, 0.5, 0.5))
-    field = np.zeros(frame.shape, dtype=np.float32)
+    field = np.zeros(grid.shape, dtype=np.float32)
     for _ in range(4):
         wave = rng.normal(size=3)
         wave *= 2 * np.pi / rng.uniform(180, 380) / np.linalg.norm(wave)
         field += np.float32(rng.uniform(0.06, 0.16)) * np.cos(
-            frame.linear(wave, rng.uniform(0, 2 * np.pi))
+            grid.linear(wave, rng.uniform(0, 2 * np.pi))
         )
     signal *= np.exp(field)
     sigma = np.float32(rng.uniform(16, 30))
-    real = signal + sigma * rng.standard_normal(frame.shape, dtype=np.float32)
-    imaginary = sigma * rng.standard_normal(frame.shape, dtype=np.float32)
+    real = signal + sigma * rng.standard_normal(grid.shape, dtype=np.float32)
+    imaginary = sigma * rng.standard_normal(grid.shape, dtype=np.float32)
     gain = np.float32(rng.uniform(0.6, 1.8))
     result: Array = np.clip(np.rint(gain * np.hypot(real, imaginary)), 0, 65535).astype(np.uint16)
     return result

@@ -165,7 +165,10 @@ def _spine(canvas: Canvas, habit: Habit) -> Point:
     laminae = [
         ellipsoid(local, (x, -30, -1), (3.8, 11, 12), (0, 0, y)) for x, y in ((-9.0, -42), (9, 42))
     ]
-    wings = [ellipsoid(local, (x, -24, 3), (19, 3.6, 4.5), (0, 0, y)) for x, y in ((-24., 14), (24, -14))]
+    wings = [
+        ellipsoid(local, (x, -24, 3), (19, 3.6, 4.5), (0, 0, y))
+        for x, y in ((-24.0, 14), (24, -14))
+    ]
     arch = spinous
     for piece in (*pedicles, *laminae, *wings):
         arch = join(arch, piece, 2.0)
