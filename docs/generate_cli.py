@@ -1,0 +1,93 @@
+"""Write cli.md, the reference of the command line, from its parser.
+
+Run it after every change of the command line; a test fails while the page is stale. It does not
+print the help of argparse, which is worded and wrapped differently from one Python to the next.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+PAGE = Path(__file__).with_name("cli.md")
+
+HEAD = """\
+# Command line
+
+<!-- Written by generate_cli.py; do not edit. -->
+"""
+
+
+def render(parser: argparse.ArgumentParser) -> str:
+    """Markdown reference of a parser and of the commands below it."""
+    lines = [HEAD, *_arguments(parser)]
+    for name, command in _commands(parser).items():
+        lines += [f"## {parser.prog} {name}", ""]
+        if command.description:
+            lines += [command.description.strip(), ""]
+        lines += _arguments(command)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    found: dict[str, argparse.ArgumentParser] = {}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found.update(action.choices)
+    return found
+
+
+def _arguments(parser: argparse.ArgumentParser) -> Iterator[str]:
+    hidden = (argparse._SubParsersAction, argparse._HelpAction)
+    shown = [
+        action
+        for action in parser._actions
+        if not isinstance(action, hidden) and action.help != argparse.SUPPRESS
+    ]
+    for action in sorted(shown, key=lambda action: bool(action.option_strings)):
+        yield f"`{_spelling(action)}`"
+        text = parser._get_formatter()._expand_help(action) if action.help else ""
+        needed = " Required." if action.required and action.option_strings else ""
+        yield f": {text}{needed}".rstrip()
+        yield ""
+
+
+def _spelling(action: argparse.Action) -> str:
+    value = _value(action)
+    if not action.option_strings:  # positional
+        return value
+    return ", ".join(action.option_strings) + (f" {value}" if value else "")
+
+
+def _value(action: argparse.Action) -> str:
+    """Name the value of an argument: ``FILE``, ``LO HI``, ``auto|cpu``, ``IMAGE...``."""
+    if action.nargs == 0:
+        return ""
+    if isinstance(action.metavar, tuple):
+        return " ".join(action.metavar)
+    name = str(action.metavar or action.dest.upper())
+    if action.metavar is None and action.choices is not None:
+        name = "|".join(str(choice) for choice in action.choices)
+    if isinstance(action.nargs, int):
+        return " ".join([name] * action.nargs)
+    return {"+": f"{name}...", "*": f"[{name}...]", "?": f"[{name}]"}.get(action.nargs or "", name)
+
+
+def main() -> int:
+    """Write the page, or with ``--check`` only compare it."""
+    from napari_fewshot.cli import build_parser
+
+    text = render(build_parser())
+    if "--check" in sys.argv[1:]:
+        if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text:
+            return 0
+        print("docs/cli.md is stale: run python docs/generate_cli.py")
+        return 1
+    PAGE.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

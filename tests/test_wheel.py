@@ -1,0 +1,128 @@
+"""The built wheel, installed in a clean environment, has everything that users rely on.
+
+The environment borrows the libraries of the running one by a path file, so that nothing is
+downloaded; that they are what the metadata ask for is tested apart.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from importlib.metadata import PathDistribution, distribution, packages_distributions
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    result = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", out, cwd=repository)
+    (built,) = out.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the commands of a clean environment into which the wheel is installed."""
+    root = tmp_path_factory.mktemp("environment")
+    venv.create(root, with_pip=False, symlinks=True)
+    commands = root / "bin"
+    pip = [sys.executable, "-m", "pip", "--python", commands / "python"]
+    run(*pip, "install", "--quiet", "--no-deps", "--no-index", wheel, cwd=root)
+    (site,) = root.glob("lib/python*/site-packages")
+    (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return commands
+
+
+@pytest.fixture(scope="module")
+def requirements(wheel: Path) -> list[Requirement]:
+    with zipfile.ZipFile(wheel) as archive:
+        (folder,) = [p for p in zipfile.Path(archive).iterdir() if p.name.endswith(".dist-info")]
+        lines = PathDistribution(folder).requires or []
+    return [Requirement(line) for line in lines]
+
+
+def test_wheel_holds_all_of_the_package_and_nothing_else(wheel, repository):
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if ".dist-info/" not in name}
+        licences = [name for name in archive.namelist() if name.endswith("licenses/LICENSE")]
+    source = repository / "src"
+    files = {
+        path.relative_to(source).as_posix()
+        for path in source.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert held == files
+    assert {"napari_fewshot/napari.yaml", "napari_fewshot/py.typed"} <= held
+    assert len(licences) == 1
+
+
+def test_libraries_here_are_those_that_the_metadata_ask_for(requirements):
+    needed = [r for r in requirements if r.marker is None or "extra" not in str(r.marker)]
+    assert len(needed) > 10
+    modules: dict[str, list[str]] = {}
+    for module, names in packages_distributions().items():
+        for name in names:
+            modules.setdefault(name.lower().replace("_", "-"), []).append(module)
+    for requirement in needed:
+        installed = distribution(requirement.name).version
+        assert requirement.specifier.contains(installed, prereleases=True), requirement
+        assert any(find_spec(name) for name in modules[requirement.name.lower()]), requirement
+
+
+def test_no_binding_of_qt_is_required(requirements):
+    qt = [r for r in requirements if r.name.lower().startswith(("pyqt", "pyside"))]
+    plain = [r for r in requirements if r.marker is None and r.extras]
+    assert not qt
+    assert not plain
+
+
+def test_manifest_and_data_are_found_from_the_installed_package(environment, tmp_path):
+    code = """
+import json, importlib.metadata, importlib.resources, npe2
+manifest = npe2.PluginManifest.from_distribution("napari-fewshot")
+files = importlib.resources.files("napari_fewshot")
+print(json.dumps({
+    "home": str(files),
+    "name": manifest.name,
+    "version": manifest.package_version,
+    "samples": [sample.key for sample in manifest.contributions.sample_data],
+    "typed": (files / "py.typed").is_file(),
+}))
+"""
+    found = json.loads(run(environment / "python", "-c", code, cwd=tmp_path).splitlines()[-1])
+    assert Path(found.pop("home")).is_relative_to(environment.parent)
+    assert found == {
+        "name": "napari-fewshot",
+        "version": distribution("napari-fewshot").version,
+        "samples": ["torso", "joint"],
+        "typed": True,
+    }
+
+
+def test_command_runs_from_the_clean_environment(environment, tmp_path):
+    text = run(environment / "napari-fewshot", "--help", cwd=tmp_path)
+    for command in ("demo", "backbones", "train", "predict", "evaluate"):
+        assert command in text
