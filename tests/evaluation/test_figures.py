@@ -99,7 +99,7 @@ def test_a_landmark_is_drawn_where_it_lies(tmp_path):
     top, left = 46 + 236 + 6, 34
     panel = pictures[0][top : top + 236, left : left + 236].max(axis=-1)
     x, y = View.of(image, 0, [1], 236).locate((1.0, 10.0, 30.0))
-    row, column = int(round(y)), int(round(x))
+    row, column = round(y), round(x)
     assert panel[row, column] > 150
     assert panel[row, column - 6] > 150
     assert panel[row + 40, column] < 40

@@ -26,7 +26,7 @@ _PALETTE = (
 
 
 def label_colours(labels: list[int]) -> dict[int, Colour]:
-    """A colour (0..255 RGB) for each label value; distinct, and the same in every call.
+    """Choose a colour (0..255 RGB) for each label; distinct, and the same in every call.
 
     Parameters
     ----------
@@ -177,13 +177,14 @@ def overlay(
     colours: dict[int, Colour],
     size: tuple[int, int],
 ) -> Image.Image:
-    """A slice with translucent labels and their outlines.
+    """Draw a slice with translucent labels and their outlines.
 
     Parameters
     ----------
     grey : array, shape (H, W) or (H, W, C)
         As returned by :meth:`View.take`; ``uint8`` of three channels is shown in colour.
     labels : array of int, shape (H, W), optional
+        On the same grid; None draws the image alone.
     limits : tuple of float
         Grey values of black and white.
     colours : dict of int to RGB

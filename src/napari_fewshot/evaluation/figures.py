@@ -51,7 +51,9 @@ def even_slices(labels: Array, n: int = 8, axis: int = 0) -> list[int]:
     labels : array of int, shape (Z, Y, X)
         Where it is empty, the whole axis counts.
     n : int
+        Wanted number; fewer where fewer hold a label.
     axis : int
+        Axis of the array.
     """
     used = np.flatnonzero(labels.any(axis=tuple(a for a in range(labels.ndim) if a != axis)))
     first, last = (int(used[0]), int(used[-1])) if used.size else (0, labels.shape[axis] - 1)
@@ -106,10 +108,7 @@ def contact_sheet(
     path = Path(path)
     image, rows, axis = _checked(image, rows, axis)
     first = rows[0].labels if rows else np.zeros(image.shape, dtype=np.uint8)
-    chosen = sorted({int(n) for n in slices}) if slices is not None else even_slices(first, 8, axis)
-    for position in chosen or [-1]:
-        if not 0 <= position < image.shape[axis]:
-            raise InputError("slices", f"lie within 0..{image.shape[axis] - 1}", position)
+    chosen = _chosen(first, slices, axis)
     present = {int(v) for row in rows for v in np.unique(row.labels)} - {0}
     names = dict(names if names is not None else image.names)
     labels = sorted(present | {value for value in names if value > 0})
@@ -137,6 +136,15 @@ def _checked(
     if axis not in (0, 1, 2):
         raise InputError("axis", "be 0, 1 or 2", axis)
     return image, list(rows), axis
+
+
+def _chosen(labels: Array, slices: Sequence[int] | None, axis: int) -> list[int]:
+    if slices is None:
+        return even_slices(labels, 8, axis)
+    chosen = sorted({int(n) for n in slices})
+    if not chosen or chosen[0] < 0 or chosen[-1] >= labels.shape[axis]:
+        raise InputError("slices", f"be at least one of 0..{labels.shape[axis] - 1}", chosen)
+    return chosen
 
 
 @cache
@@ -223,7 +231,7 @@ class _Sheet:
         return picture
 
     def _column(self, mark: Landmark) -> int:
-        """The slice shown that is nearest to a landmark."""
+        """Find the slice shown that is nearest to a landmark."""
         at = mark.position[self.view.axis]
         return min(self.slices, key=lambda position: abs(position - at))
 

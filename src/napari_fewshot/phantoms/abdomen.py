@@ -22,11 +22,13 @@ def paint(
     Parameters
     ----------
     canvas : Canvas
+        Holds the body wall already.
     wall : array
         Signed distance to the inner side of the body wall.
     domes : tuple of array
         Signed distances to the right and left domes of the diaphragm.
     habit : Habit
+        Draws of the patient.
 
     Returns
     -------
@@ -216,7 +218,7 @@ def _vessels(canvas: Canvas, habit: Habit) -> Point:
 
 def _bowel(canvas: Canvas, wall: Array, habit: Habit) -> None:
     """Loops of small bowel: one long tube that folds to and fro."""
-    nodes = []
+    nodes: list[Array] = []
     side = 1.0
     for row, s in enumerate(np.linspace(-16, -126, 6)):
         for depth in (52, 18) if row % 2 else (18, 52):

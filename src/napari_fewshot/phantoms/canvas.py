@@ -47,11 +47,11 @@ class Canvas:
         self._grain: Array = grain / grain.std()
 
     def everything(self) -> Crop:
-        """The whole volume."""
+        """Give the whole volume as a crop."""
         return Crop((slice(None), slice(None), slice(None)), *self._coordinates)
 
     def crop(self, low: Point | Array, high: Point | Array, margin: float = 6.0) -> Crop:
-        """The box of voxels that holds the given box of the model (mm), with a margin."""
+        """Cut out the voxels that hold the given box of the model (mm), with a margin."""
         lower, upper = np.asarray(low, float) - margin, np.asarray(high, float) + margin
         corners = np.array(list(itertools.product(*zip(lower, upper, strict=True))))
         # The waves move the corners by `reach` at most, whatever the orientation.
@@ -78,6 +78,7 @@ class Canvas:
         path : array, shape (N, 3)
             Points in mm.
         radii : array, shape (N,), or float
+            Radius at each point in mm.
         squash : tuple of float
             See :func:`~napari_fewshot.phantoms.shapes.round_cone`.
         """
@@ -111,6 +112,7 @@ class Canvas:
         Parameters
         ----------
         space : Crop
+            The voxels to paint on.
         distance : array
             Signed distance in mm on the crop.
         value : float or array

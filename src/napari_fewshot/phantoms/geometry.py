@@ -27,7 +27,7 @@ def storage_axes(storage: str) -> list[tuple[int, int]]:
     InputError
         If the letters do not name the three axes of the body once each.
     """
-    letters = storage.upper() if isinstance(storage, str) else ""
+    letters = str(storage).upper()
     axes = [_DIRECTIONS[letter] for letter in reversed(letters) if letter in _DIRECTIONS]
     if len(letters) != 3 or sorted(axis for axis, _ in axes) != [0, 1, 2]:
         raise InputError(
@@ -89,7 +89,7 @@ class Grid:
         return result
 
     def reorient(self, storage_from: str, storage_to: str) -> tuple[Grid, tuple[int, ...], Array]:
-        """The same voxels in another storage order.
+        """Describe the same voxels in another storage order.
 
         Returns
         -------
@@ -144,6 +144,7 @@ class Pose:
         Parameters
         ----------
         rng : Generator
+            Source of all draws.
         degrees : float
             Standard deviation of each of three angles.
         scale : float

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -17,7 +17,7 @@ from .geometry import Grid, Pose, storage_axes
 from .shapes import Point
 from .tissue import Habit, computed_tomography, magnetic_resonance
 
-__all__ = ["PHANTOMS", "Phantom", "PhantomKind", "make_cohort", "make_phantom"]
+__all__ = ["PHANTOMS", "Phantom", "PhantomKind", "is_whole", "make_cohort", "make_phantom"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,19 +164,29 @@ def make_phantom(
     points = entry.paint(canvas, Habit(body))
     image = entry.scan(canvas.image, grid, scanner)
 
-    stored, order, flips = grid.reorient(entry.storage, storage)
-    turned = tuple(slice(None, None, -1 if flip else 1) for flip in flips)
-    landmarks = []
-    for label, name in enumerate(entry.landmarks, start=1):
-        at = np.asarray(canvas.world_index(points[name]))[list(order)]
-        at = np.where(flips, np.asarray(stored.shape) - 1 - at, at)
-        landmarks.append(Landmark(name, label, (float(at[0]), float(at[1]), float(at[2]))))
-    volumes = [
-        Volume(np.ascontiguousarray(data.transpose(order)[turned]), stored.spacing, stored.affine)
-        for data in (image, canvas.labels)
-    ]
-    named = volumes[1].with_data(volumes[1].data, names=entry.names)
-    return Phantom(kind, patient, volumes[0], named, tuple(landmarks))
+    positions = [canvas.world_index(points[name]) for name in entry.landmarks]
+    turn = grid.reorient(entry.storage, storage)
+    turned_image, turned_labels = (_turned(data, *turn) for data in (image, canvas.labels))
+    named = turned_labels.with_data(turned_labels.data, names=entry.names)
+    landmarks = tuple(
+        Landmark(name, label, _turned_position(position, *turn))
+        for label, (name, position) in enumerate(
+            zip(entry.landmarks, positions, strict=True), start=1
+        )
+    )
+    return Phantom(kind, int(patient), turned_image, named, landmarks)
+
+
+def _turned(data: Array, stored: Grid, order: tuple[int, ...], flips: Array) -> Volume:
+    turns = tuple(slice(None, None, -1 if flip else 1) for flip in flips)
+    moved = np.ascontiguousarray(data.transpose(order)[turns])
+    return Volume(moved, stored.spacing, stored.affine)
+
+
+def _turned_position(at: Point, stored: Grid, order: tuple[int, ...], flips: Array) -> Point:
+    moved = np.asarray(at)[list(order)]
+    z, y, x = np.where(flips, np.asarray(stored.shape) - 1 - moved, moved)
+    return float(z), float(y), float(x)
 
 
 def make_cohort(
@@ -214,13 +224,18 @@ def make_cohort(
     return [make_phantom(kind, patient, shape, seed, storage=storage) for patient in chosen]
 
 
-def _check(value: object, parameter: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+def is_whole(value: object) -> bool:
+    """Whether a value is a whole number; True and False are not."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _check(value: int, parameter: str) -> None:
+    if not is_whole(value) or value < 0:
         raise InputError(parameter, "be a whole number, 0 or above", value)
 
 
-def _checked_shape(shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    good = isinstance(shape, tuple | list) and len(shape) == 3
-    if not good or not all(isinstance(n, int | np.integer) and 8 <= n <= 1024 for n in shape):
+def _checked_shape(shape: object) -> tuple[int, int, int]:
+    sizes = list(shape) if isinstance(shape, Sequence) else []
+    if len(sizes) != 3 or not all(is_whole(n) and 8 <= n <= 1024 for n in sizes):
         raise InputError("shape", "be three whole numbers (Z, Y, X) from 8 to 1024", shape)
-    return int(shape[0]), int(shape[1]), int(shape[2])
+    return int(sizes[0]), int(sizes[1]), int(sizes[2])

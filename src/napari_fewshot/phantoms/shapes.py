@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -101,7 +102,7 @@ def round_cone(
     a = space.a / np.float32(wide[1]) - np.float32(start[1])
     s = space.s / np.float32(wide[2]) - np.float32(start[2])
     x, y, z = (np.float32(value) for value in way)
-    part = np.clip((r * x + a * y + s * z) / np.float32(max(way @ way, 1e-9)), 0, 1)
+    part = np.clip((r * x + a * y + s * z) / np.float32(max(float(way @ way), 1e-9)), 0, 1)
     distance = np.sqrt((r - part * x) ** 2 + (a - part * y) ** 2 + (s - part * z) ** 2)
     result: Array = distance - (radii[0] + part * np.float32(radii[1] - radii[0]))
     return result
@@ -130,7 +131,7 @@ def minus(first: Array, second: Array, blend: float = 0.0) -> Array:
     return result
 
 
-def smooth_path(points: Sequence[Sequence[float]], pieces: int) -> Array:
+def smooth_path(points: Sequence[Any] | Array, pieces: int) -> Array:
     """Cubic spline through points: array (pieces + 1, columns); columns may include a radius."""
     from scipy.interpolate import CubicSpline
 

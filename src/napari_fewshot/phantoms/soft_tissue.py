@@ -110,7 +110,7 @@ def paint_ligaments(
 
 
 def paint_cruciates(canvas: Canvas, points: dict[str, Array]) -> None:
-    """The two cruciate ligaments, in the notch; what is bone stays bone."""
+    """Paint the two cruciate ligaments in the notch; what is bone stays bone."""
     high, low = points["femoral attachment of the ACL"], points["tibial attachment of the ACL"]
     behind = points["tibial attachment of the PCL"]
     anterior = np.stack([high, (high + low) / 2 + np.array([-1, 0, -0.5]), low])

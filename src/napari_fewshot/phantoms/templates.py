@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..types import Volume
-from .phantom import Phantom
+from .phantom import Phantom, is_whole
 
 __all__ = ["painted_labels", "template_slices"]
 
@@ -21,6 +21,7 @@ def template_slices(phantom: Phantom, n: int, axis: int = 0) -> tuple[int, ...]:
     Parameters
     ----------
     phantom : Phantom
+        The patient.
     n : int
         At least 1, at most the number of slices in the range.
     axis : int
@@ -40,7 +41,7 @@ def template_slices(phantom: Phantom, n: int, axis: int = 0) -> tuple[int, ...]:
     others = tuple(a for a in range(3) if a != axis)
     used = np.flatnonzero(phantom.labels.data.any(axis=others))
     first, last = int(used[0]), int(used[-1])
-    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= last - first + 1:
+    if not is_whole(n) or not 1 <= n <= last - first + 1:
         raise InputError("n", f"be a whole number from 1 to {last - first + 1}", n)
     width = (last - first + 1) / n
     return tuple(int(first + (part + 0.5) * width) for part in range(n))
@@ -52,6 +53,7 @@ def painted_labels(phantom: Phantom, slices: Iterable[int], axis: int = 0) -> Vo
     Parameters
     ----------
     phantom : Phantom
+        The patient.
     slices : iterable of int
         Positions along ``axis``.
     axis : int

@@ -52,8 +52,11 @@ def computed_tomography(image: Array, grid: Grid, rng: np.random.Generator) -> A
     Parameters
     ----------
     image : array, shape (Z, Y, X), float32
+        Hounsfield units without noise.
     grid : Grid
+        Where the voxels lie.
     rng : Generator
+        Source of the noise.
     """
     from scipy.ndimage import gaussian_filter
 
@@ -75,7 +78,9 @@ def magnetic_resonance(image: Array, grid: Grid, rng: np.random.Generator) -> Ar
     image : array, shape (Z, Y, X), float32
         Signal, about 0..1000.
     grid : Grid
+        Where the voxels lie.
     rng : Generator
+        Source of the noise and of the field of the coil.
     """
     from scipy.ndimage import gaussian_filter
 
