@@ -88,8 +88,10 @@ def read_nifti(path: Path, frame: int | None = None, exact: bool = False) -> Vol
     """
     from nibabel.filebasedimages import ImageFileError
     from nibabel.spatialimages import HeaderDataError
+    from nibabel.wrapstruct import WrapStructError
 
-    damage = (EOFError, OSError, ValueError, zlib.error, ImageFileError, HeaderDataError)
+    library = (ImageFileError, HeaderDataError, WrapStructError)
+    damage = (EOFError, OSError, ValueError, zlib.error, *library)
     try:
         with _open(path) as stream:
             image = _image_class(stream).from_stream(stream)
@@ -97,6 +99,7 @@ def read_nifti(path: Path, frame: int | None = None, exact: bool = False) -> Vol
             _check_size(path, image)
             frame = _frame_index(path, shape, frame)
             data = _load(image, frame, exact)
+            _check_sum(stream)
     except InputError:
         raise
     except damage as error:
@@ -130,6 +133,12 @@ def _open(path: Path) -> IO[bytes]:
     with path.open("rb") as stream:
         zipped = stream.read(2) == b"\x1f\x8b"
     return cast("IO[bytes]", gzip.open(path, "rb")) if zipped else path.open("rb")
+
+
+def _check_sum(stream: IO[bytes]) -> None:
+    """Read a gzipped file to its end, where its check sum is compared."""
+    while isinstance(stream, gzip.GzipFile) and stream.read(1 << 20):
+        pass
 
 
 def _image_class(stream: IO[bytes]) -> Any:
@@ -185,11 +194,9 @@ def _load(image: Nifti1Image, frame: int | None, exact: bool) -> Array:
     index: tuple[Any, ...] = (slice(None),) * min(3, len(shape))
     # At most one of the axes behind the third is longer than one.
     index += tuple(0 if size == 1 else frame for size in shape[3:])
-    scaled = (proxy.slope, proxy.inter) != (1.0, 0.0)
-    if scaled and proxy.dtype.kind in "iuf":
-        proxy = proxy.get_scaled(np.float64 if exact else np.float32) if frame is None else proxy
-    elif frame is None:
-        proxy = proxy.get_unscaled()
+    if frame is None and not exact and proxy.dtype.kind in "iuf":
+        scaled = (proxy.slope, proxy.inter) != (1.0, 0.0)
+        proxy = np.asarray(proxy, dtype=np.float32) if scaled else proxy.get_unscaled()
     return np.asarray(proxy[index]).T
 
 

@@ -52,13 +52,19 @@ def read_points(path: str | Path, like: Volume) -> list[Landmark]:
     rows = _rows(path)
     if not rows:
         raise InputError(str(path), f"begin with a header such as {_COLUMNS}", "an empty file")
-    columns = {name.strip().lower(): index for index, name in enumerate(rows[0][1])}
+    header = [name.strip().lower() for name in rows[0][1]]
+    columns = {name: index for index, name in enumerate(header) if name}
+    if len(columns) < sum(bool(name) for name in header):
+        raise InputError(str(path), "have columns of different names", ", ".join(header))
     position = _position_columns(path, columns, like)
     if "label" not in columns and "name" not in columns:
         raise _missing(path, "a column label or name", columns)
     numbers: dict[str, int] = {}
     landmarks = []
     for line, fields in rows[1:]:
+        if len(fields) != len(header):
+            constraint = f"have {len(header)} fields as the header"
+            raise InputError(f"{path}, line {line}", constraint, f"{len(fields)} fields")
         row = _Row(path, line, columns, fields)
         landmarks.append(_landmark(row, position, numbers, like))
     return landmarks
@@ -102,10 +108,6 @@ class _Row:
         self, path: Path, line: int, columns: dict[str, int], fields: Sequence[str]
     ) -> None:
         self.where = f"{path}, line {line}"
-        if len(fields) != len(columns):
-            raise InputError(
-                self.where, f"have {len(columns)} fields as the header", f"{len(fields)} fields"
-            )
         self._values = {name: fields[index].strip() for name, index in columns.items()}
 
     def text(self, column: str) -> str:

@@ -1,0 +1,132 @@
+"""PNG: what each kind of pixel becomes."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_fewshot.errors import InputError, UnreadableFileError
+from napari_fewshot.io import read_labels, read_volume, write_image, write_labels
+from napari_fewshot.types import Array, Volume
+
+GREY = np.arange(30, dtype=np.uint8).reshape(5, 6)
+COLOUR = np.random.default_rng(0).integers(0, 255, (5, 6, 4), dtype=np.uint8)
+
+
+def save(path: Path, data: Array) -> Path:
+    Image.fromarray(data).save(path)
+    return path
+
+
+def raw_png(path: Path, rows: list[bytes], width: int, bits: int, colour: int) -> Path:
+    """Write a PNG of a bit depth that Pillow does not write."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        check = struct.pack(">I", zlib.crc32(kind + body))
+        return struct.pack(">I", len(body)) + kind + body + check
+
+    head = struct.pack(">IIBBBBB", width, len(rows), bits, colour, 0, 0, 0)
+    data = zlib.compress(b"".join(b"\0" + row for row in rows))
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    )
+    return path
+
+
+@pytest.mark.parametrize("data", [GREY, GREY.astype(np.uint16) * 2000])
+def test_grey(tmp_path: Path, data: Array) -> None:
+    volume = read_volume(save(tmp_path / "image.png", data))
+    assert volume.data.dtype == data.dtype
+    assert volume.spacing == (1, 1)
+    assert volume.affine is None
+    np.testing.assert_array_equal(volume.data, data)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_few_bits_keep_their_values(tmp_path: Path, bits: int) -> None:
+    # 0x1B and 0xE4 are the pixels 0, 1, 2, 3 and 3, 2, 1, 0 of two bits each.
+    rows = [b"\x1b", b"\xe4"]
+    per_byte = 8 // bits
+    source = raw_png(tmp_path / "image.png", rows, per_byte, bits, 0)
+    expected = [
+        [(row[0] >> shift) & (2**bits - 1) for shift in range(8 - bits, -1, -bits)] for row in rows
+    ]
+    np.testing.assert_array_equal(read_volume(source).data, expected)
+    np.testing.assert_array_equal(read_labels(source).data, expected)
+
+
+def test_colour_is_kept_and_alpha_dropped(tmp_path: Path) -> None:
+    for channels in (3, 4):
+        volume = read_volume(save(tmp_path / "image.png", COLOUR[..., :channels]))
+        assert volume.has_channels
+        np.testing.assert_array_equal(volume.data, COLOUR[..., :3])
+    volume = read_volume(save(tmp_path / "image.png", np.ascontiguousarray(COLOUR[..., :2])))
+    assert not volume.has_channels
+    np.testing.assert_array_equal(volume.data, COLOUR[..., 0])
+
+
+def test_palette_gives_colours_to_images_and_indices_to_labels(tmp_path: Path) -> None:
+    image = Image.new("P", (6, 5))
+    image.putdata((GREY // 10).ravel().tolist())
+    image.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
+    image.save(tmp_path / "labels.png")
+    np.testing.assert_array_equal(read_labels(tmp_path / "labels.png").data, GREY // 10)
+    colours = np.array([[0, 0, 0], [255, 0, 0], [0, 255, 0]])
+    np.testing.assert_array_equal(read_volume(tmp_path / "labels.png").data, colours[GREY // 10])
+
+
+@pytest.mark.parametrize(("high", "dtype"), [(255, np.uint8), (256, np.uint16), (65535, np.uint16)])
+def test_labels_return(tmp_path: Path, high: int, dtype: type) -> None:
+    labels = np.zeros((5, 6), np.int32)
+    labels[2, 3] = high
+    write_labels(tmp_path / "out.png", labels, Volume.of(GREY))
+    again = read_labels(tmp_path / "out.png").data
+    assert again.dtype == dtype
+    np.testing.assert_array_equal(again, labels)
+
+
+def test_what_png_cannot_hold_names_tiff(tmp_path: Path) -> None:
+    volume = Volume.of(GREY)
+    with pytest.raises(InputError, match=r"up to 65535 as a PNG.*up to 65536.*Use TIFF"):
+        write_labels(tmp_path / "out.png", GREY.astype(int) + 65536 - 29, volume)
+    with pytest.raises(InputError, match=r"up to 65535 as a PNG.*float32.*Use TIFF"):
+        write_image(tmp_path / "out.png", GREY / 30, volume)
+    with pytest.raises(InputError, match=r"TIFF or NIfTI file for volumes; got shape \(2, 3, 4\)"):
+        write_labels(tmp_path / "out.png", np.ones((2, 3, 4), int), Volume.of(np.ones((2, 3, 4))))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("colour", "samples"), [(2, 3), (6, 4), (4, 2)])
+def test_16_bit_colour_is_refused_not_halved(tmp_path: Path, colour: int, samples: int) -> None:
+    source = raw_png(tmp_path / "image.png", [bytes(2 * samples)], 1, 16, colour)
+    with pytest.raises(InputError, match=r"8 bits for each colour.*Save it as TIFF"):
+        read_volume(source)
+
+
+@pytest.mark.parametrize("end", [10, 20, 45, 0.5, 0.9])
+def test_truncated_files_are_refused(tmp_path: Path, end: float) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (50, 60), dtype=np.uint8)
+    source = save(tmp_path / "image.png", noise)
+    content = source.read_bytes()
+    source.write_bytes(content[: int(end if end > 1 else end * len(content))])
+    with pytest.raises(UnreadableFileError, match="be a whole PNG file"):
+        read_volume(source)
+
+
+def test_frame_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"frame must be 0 for .*; got 1.*one frame"):
+        read_volume(save(tmp_path / "image.png", GREY), frame=1)
+
+
+def test_real_smears(shared_data: Path) -> None:
+    source = next(iter(sorted((shared_data / "wbc_2d" / "images").glob("*.png"))))
+    image = read_volume(source)
+    labels = read_labels(shared_data / "wbc_2d" / "labels" / source.name)
+    assert image.data.shape == (300, 300, 3)
+    assert labels.shape == image.shape
+    assert set(np.unique(labels.data)) <= {0, 1, 2}

@@ -1,0 +1,142 @@
+"""The facade: content decides, and every bad path has its message."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_fewshot.errors import InputError, UnreadableFileError
+from napari_fewshot.io import read_labels, read_volume, write_image, write_labels
+from napari_fewshot.types import Array, Volume
+
+DATA = np.arange(12, dtype=np.uint8).reshape(3, 4)
+
+
+def nifti(path: Path, data: Array) -> Path:
+    nib.Nifti1Image(data, np.eye(4)).to_filename(path)
+    return path
+
+
+def test_content_decides_whatever_the_name(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", DATA)
+    Image.fromarray(DATA).save(tmp_path / "b.png")
+    nifti(tmp_path / "c.nii", DATA.T)
+    nifti(tmp_path / "d.nii.gz", DATA.T)
+    names = {"a.tif": "e.nii", "b.png": "f.tif", "c.nii": "g.nii.gz", "d.nii.gz": "h.png"}
+    for name, wrong in names.items():
+        (tmp_path / name).rename(tmp_path / wrong)
+        np.testing.assert_array_equal(read_volume(tmp_path / wrong).data, DATA)
+        np.testing.assert_array_equal(read_labels(str(tmp_path / wrong)).data, DATA)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none\.nii must be an existing file; got nothing"):
+        read_volume(tmp_path / "none.nii")
+
+
+def test_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"must be a file; got a folder\. Give the image file"):
+        read_labels(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "shown"),
+    [
+        (b"", "got an empty file"),
+        (b"hello, world", "begins with the bytes 68 65 6c 6c 6f 2c .*b'hello, world'"),
+        (b"\x89PNG\r\n", "begins with the bytes 89 50 4e 47 0d 0a"),
+        (gzip.compress(b"no image"), "begins with the bytes 1f 8b"),
+        (b"\x1f\x8b\x08broken", "begins with the bytes 1f 8b 08 62"),
+    ],
+)
+def test_unknown_content_shows_its_bytes(tmp_path: Path, content: bytes, shown: str) -> None:
+    (tmp_path / "image.nii.gz").write_bytes(content)
+    with pytest.raises(UnreadableFileError, match=f"be one of NIfTI, TIFF, PNG; .*{shown}"):
+        read_volume(tmp_path / "image.nii.gz")
+
+
+@pytest.mark.parametrize("value", [0.0, 7.0, np.nan])
+def test_constant_and_empty_images_are_read(tmp_path: Path, value: float) -> None:
+    source = nifti(tmp_path / "image.nii.gz", np.full((3, 4, 5), value, np.float32))
+    np.testing.assert_array_equal(read_volume(source).data, np.full((5, 4, 3), value))
+
+
+def test_nan_and_infinity_are_kept(tmp_path: Path) -> None:
+    data = np.array([[1, np.nan], [np.inf, -np.inf]], np.float32)
+    tifffile.imwrite(tmp_path / "image.tif", data)
+    np.testing.assert_array_equal(read_volume(tmp_path / "image.tif").data, data)
+
+
+def test_labels_are_checked_on_reading(tmp_path: Path) -> None:
+    source = nifti(tmp_path / "labels.nii", np.full((2, 2, 2), 1.5))
+    with pytest.raises(InputError, match=r"labels\.nii must hold whole numbers.*such as 1\.5"):
+        read_labels(source)
+
+
+def test_names_go_to_the_file_beside_and_back(tmp_path: Path) -> None:
+    volume = Volume.of(np.zeros((2, 3, 4)))
+    names = {2: "femur", 1: "tibia"}
+    write_labels(tmp_path / "knee_labels.nii.gz", np.ones((2, 3, 4), int), volume, names)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["knee_labels.json", "knee_labels.nii.gz"]
+    assert read_labels(tmp_path / "knee_labels.nii.gz").names == names
+
+
+@pytest.mark.parametrize("name", ["out.nii.gz", "out.tif", "out.png"])
+def test_wrong_shape_writes_nothing(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match=r"labels must have shape \(3, 4\); got shape \(4, 3\)"):
+        write_labels(tmp_path / name, DATA.T, Volume.of(DATA))
+    with pytest.raises(InputError, match=r"data must have shape \(3, 4\)"):
+        write_image(tmp_path / name, DATA.T, Volume.of(DATA))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_label_values_write_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="labels must hold labels of at least 0"):
+        write_labels(tmp_path / "out.nii.gz", DATA.astype(int) - 1, Volume.of(DATA))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unknown_ending_lists_those_known(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"end in one of \.nii\.gz, \.nii, .*; got out\.jpg"):
+        write_labels(tmp_path / "out.jpg", DATA, Volume.of(DATA))
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [("o.nii.gz", "nibabel.Nifti1Image.to_stream"), ("o.tif", "tifffile.imwrite")],
+)
+def test_failure_while_writing_keeps_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, module: str
+) -> None:
+    (tmp_path / name).write_bytes(b"old")
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, fail)
+    with pytest.raises(OSError, match="No space left"):
+        write_labels(tmp_path / name, DATA, Volume.of(DATA))
+    assert (tmp_path / name).read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_missing_folders_are_made(tmp_path: Path) -> None:
+    write_labels(tmp_path / "a" / "b" / "o.png", DATA, Volume.of(DATA))
+    assert (tmp_path / "a" / "b" / "o.png").is_file()
+
+
+def test_other_content_than_the_name_says_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    Image.fromarray(DATA).save(tmp_path / "image.tif", format="PNG")
+    with caplog.at_level(logging.INFO):
+        read_volume(tmp_path / "image.tif")
+    assert "is read as PNG" in caplog.text
