@@ -17,6 +17,8 @@ from .tiff import is_tiff, read_tiff, write_tiff
 __all__ = ["FORMATS", "Format", "format_by_name", "sniff_format"]
 
 _HEAD = 4096
+# No more is unpacked than the header of NIfTI-1: the check sum is for the reader to compare.
+_UNPACKED = 348
 _GZIP = b"\x1f\x8b"
 
 
@@ -125,6 +127,6 @@ def _head(path: Path) -> tuple[bytes, bytes]:
     if not raw.startswith(_GZIP):
         return raw, raw
     try:
-        return raw, zlib.decompressobj(wbits=31).decompress(raw, _HEAD)
+        return raw, zlib.decompressobj(wbits=31).decompress(raw, _UNPACKED)
     except zlib.error:
         return raw, raw

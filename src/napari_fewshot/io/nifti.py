@@ -135,7 +135,7 @@ def _open(path: Path) -> IO[bytes]:
     return cast("IO[bytes]", gzip.open(path, "rb")) if zipped else path.open("rb")
 
 
-def _check_sum(stream: IO[bytes]) -> None:
+def _check_sum(stream: Any) -> None:
     """Read a gzipped file to its end, where its check sum is compared."""
     while isinstance(stream, gzip.GzipFile) and stream.read(1 << 20):
         pass
