@@ -1,0 +1,177 @@
+"""Reading checkpoints: safetensors and torch files in, tensors by name out, or a clear error."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..errors import WeightsError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Architecture", "architecture_of", "check_fit", "read_checkpoint"]
+
+_WRAPPERS = ("teacher", "model_ema", "model", "state_dict")
+_PREFIXES = ("module.", "backbone.")
+
+
+class Architecture(NamedTuple):
+    """Measures of a vision transformer that its checkpoint shows."""
+
+    width: int
+    depth: int
+    patch: int
+    registers: int
+
+    def __str__(self) -> str:
+        registers = f"{self.registers} registers" if self.registers else "no registers"
+        return f"width {self.width}, depth {self.depth}, patch {self.patch}, {registers}"
+
+
+def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
+    """Read the tensors of a checkpoint file; what it is shows in its first bytes.
+
+    Wrappers of training (``teacher``, ``model``, ``state_dict``; ``module.``, ``backbone.``)
+    and chunked blocks (``blocks.0.11.`` for ``blocks.11.``) are undone.
+
+    Raises
+    ------
+    WeightsError
+        If the file cannot be read, is truncated, a web page or a placeholder, or holds no
+        tensors.
+    """
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(512)
+        state = _read_safetensors(path) if head[8:9] == b"{" else _read_torch(path, head)
+    except OSError as error:
+        if isinstance(error, WeightsError):
+            raise
+        raise WeightsError(f"The weights file {path} cannot be read: {error}.") from error
+    return _unwrapped(state, path)
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return dict(load_file(path))
+    except SafetensorError as error:
+        raise _damaged(path, error) from error
+
+
+def _read_torch(path: Path, head: bytes) -> dict[str, Any]:
+    import torch
+
+    start = head.lstrip().lower()
+    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise WeightsError(
+            f"The weights file {path} is a web page, saved in place of the weights. Fetch it again."
+        )
+    if start.startswith(b"version https://git-lfs"):
+        raise WeightsError(
+            f"The weights file {path} is a Git LFS placeholder. Fetch the file itself."
+        )
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
+        raise _damaged(path, error) from error
+    if not isinstance(state, Mapping):
+        raise WeightsError(
+            f"The weights file {path} must hold tensors by name; got {type(state).__name__}."
+        )
+    return dict(state)
+
+
+def _damaged(path: Path, error: Exception) -> WeightsError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+    return WeightsError(
+        f"The weights file {path} ({path.stat().st_size} bytes) must be a whole checkpoint "
+        f"(.safetensors, or .pth of tensors only); it is truncated, damaged or of another kind "
+        f"({reason}). Fetch it again."
+    )
+
+
+def _unwrapped(state: dict[str, Any], path: Path) -> dict[str, torch.Tensor]:
+    import torch
+
+    for key in _WRAPPERS:
+        if isinstance(state.get(key), Mapping):
+            state = dict(state[key])
+    if any(name.startswith("backbone.") for name in state):
+        # Heads of the training lie beside the backbone.
+        state = {n: t for n, t in state.items() if n.startswith(("backbone.", "module."))}
+    tensors = {}
+    for name, tensor in state.items():
+        if isinstance(tensor, torch.Tensor):
+            for prefix in _PREFIXES:
+                name = name.removeprefix(prefix)
+            tensors[re.sub(r"^blocks\.\d+\.(\d+)\.", r"blocks.\1.", name)] = tensor
+    if not tensors:
+        raise WeightsError(f"The weights file {path} must hold tensors by name; it holds none.")
+    return tensors
+
+
+def architecture_of(state: Mapping[str, torch.Tensor]) -> Architecture | None:
+    """Measure the vision transformer of a checkpoint; None where it is none."""
+    patch = state.get("patch_embed.proj.weight")
+    blocks = [int(m[1]) for m in (re.match(r"blocks\.(\d+)\.", name) for name in state) if m]
+    if patch is None or patch.ndim != 4 or not blocks:
+        return None
+    names = ("register_tokens", "reg_token", "storage_tokens")
+    registers = next((state[n].shape[1] for n in names if n in state), 0)
+    return Architecture(patch.shape[0], max(blocks) + 1, patch.shape[-1], registers)
+
+
+def check_fit(
+    name: str,
+    path: Path,
+    network: Mapping[str, torch.Tensor],
+    state: Mapping[str, torch.Tensor],
+    fits: Iterable[str] = (),
+) -> None:
+    """Check that a checkpoint has the tensors of a network, no more, no fewer.
+
+    Parameters
+    ----------
+    name : str
+        Name of the backbone.
+    path : Path
+        The checkpoint, for the message.
+    network, state : mapping of str to tensor
+        What the network has, and what the checkpoint gives, under the network's names.
+    fits : iterable of str
+        Backbones whose architecture the checkpoint has.
+
+    Raises
+    ------
+    WeightsError
+        If they differ; the message gives width and depth of both, the first names that differ,
+        and what the checkpoint would fit.
+    """
+    missing = [key for key in network if key not in state]
+    extra = [key for key in state if key not in network]
+    other = [
+        f"{key} {tuple(state[key].shape)} for {tuple(tensor.shape)}"
+        for key, tensor in network.items()
+        if key in state and state[key].shape != tensor.shape
+    ]
+    if not (missing or extra or other):
+        return
+    differ = [
+        f"{len(items)} {what} ({', '.join(items[:3])}{', ...' if len(items) > 3 else ''})"
+        for what, items in (("missing", missing), ("unknown", extra), ("of another shape", other))
+        if items
+    ]
+    expected, given = architecture_of(network), architecture_of(state)
+    shapes = f" Expected {expected}; given {given or 'no such transformer'}." if expected else ""
+    names = ", ".join(fits)
+    raise WeightsError(
+        f"The weights file {path} must belong to backbone {name}; tensors {'; '.join(differ)}."
+        f"{shapes}{f' It fits {names}.' if names else ''}"
+    )

@@ -1,0 +1,209 @@
+"""Networks of timm as backbones: built, filled with a checkpoint, and run."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError, WeightsError
+from .base import BackboneEntry, BackboneSpec
+from .checkpoint import Architecture, architecture_of, check_fit, read_checkpoint
+from .weights import WeightsSource, find_weights, resolve_weights
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["TimmBackbone", "build_network", "timm_entry"]
+
+_OPTIONS: Mapping[str, Any] = {}
+
+_ARCHITECTURES: dict[str, Architecture] = {}  # of the entries made, to guess what a file fits
+_DIGESTS: dict[tuple[str, int, int, str], str] = {}  # by path, size, time and network
+
+
+class TimmBackbone:
+    """A network of timm behind the contract of :class:`~.base.Backbone`.
+
+    The outputs of the last ``blocks`` blocks (of a transformer, each through its final norm) or
+    stages (of a convolutional network) are joined along the channels; maps of coarser stages are
+    brought to the finest grid among them.
+
+    Parameters
+    ----------
+    spec : BackboneSpec
+        Of one block; stride and channels of the joined output replace its own.
+    network : torch.nn.Module
+        With ``forward_intermediates`` and weights in place.
+    weights_hash : str
+    blocks : int
+
+    Raises
+    ------
+    InputError
+        If the network has fewer blocks.
+    """
+
+    def __init__(self, spec: BackboneSpec, network: Any, weights_hash: str, blocks: int) -> None:
+        info = list(network.feature_info)
+        if not 1 <= blocks <= len(info):
+            raise InputError("blocks", f"be in 1..{len(info)} for {spec.name}", blocks)
+        joined = info[-blocks:]
+        self.spec = replace(
+            spec,
+            stride=min(stage["reduction"] for stage in joined),
+            channels=sum(stage["num_chs"] for stage in joined),
+        )
+        self._blocks = blocks
+        self.weights_hash = hashlib.sha256(f"timm-1 {weights_hash} {blocks}".encode()).hexdigest()
+        self._network = network.eval().requires_grad_(False)
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """Encode the middle slices; see :class:`~.base.Backbone`. Autocast is up to the caller."""
+        import torch
+
+        multiple = self.spec.preprocessing.multiple
+        if images.ndim != 5 or images.shape[-2] % multiple or images.shape[-1] % multiple:
+            raise InputError(
+                "images",
+                f"have shape (B, S, C, H, W) with H and W multiples of {multiple}",
+                f"shape {tuple(images.shape)}",
+            )
+        with torch.inference_mode():
+            maps = self._network.forward_intermediates(
+                images[:, images.shape[1] // 2],
+                indices=self._blocks,
+                output_fmt="NCHW",
+                norm=True,
+                intermediates_only=True,
+            )
+            height = max(grid.shape[-2] for grid in maps)
+            width = max(grid.shape[-1] for grid in maps)
+            same = [
+                grid.float()
+                if grid.shape[-2:] == (height, width)
+                else torch.nn.functional.interpolate(grid.float(), (height, width), mode="bilinear")
+                for grid in maps
+            ]
+            return torch.cat(same, dim=1).contiguous()
+
+    def to(self, device: str) -> TimmBackbone:
+        """Move the weights to a torch device and return the backbone."""
+        self._network.to(device)
+        return self
+
+
+def build_network(model: str, options: Mapping[str, Any] = _OPTIONS) -> Any:
+    """Build a network of timm that takes images of any size, without weights.
+
+    Raises
+    ------
+    InputError
+        If this network takes one size only, or shows no feature maps.
+    """
+    import timm
+
+    network: Any
+    try:
+        # Transformers with a grid of positions have this switch; others refuse it.
+        network = timm.create_model(model, num_classes=0, dynamic_img_size=True, **options)
+    except TypeError:
+        network = timm.create_model(model, num_classes=0, **options)
+        if network.pretrained_cfg.get("fixed_input_size"):
+            raise InputError(
+                "backbone",
+                "be a network for images of any size",
+                f"timm:{model}, which takes {network.pretrained_cfg['input_size'][1:]} only",
+                "Plain vision transformers and convolutional networks do.",
+            ) from None
+    if not hasattr(network, "forward_intermediates") or not hasattr(network, "feature_info"):
+        raise InputError("backbone", "show its feature maps (forward_intermediates)", model)
+    return network
+
+
+def timm_entry(
+    spec: BackboneSpec,
+    model: str,
+    source: WeightsSource,
+    options: Mapping[str, Any] = _OPTIONS,
+    architecture: Architecture | None = None,
+) -> BackboneEntry:
+    """Make the registry entry of a network of timm.
+
+    Parameters
+    ----------
+    spec : BackboneSpec
+        Of one block.
+    model : str
+        Name in timm, with the tag of its weights.
+    source : WeightsSource
+        Where its weights are.
+    options : mapping
+        Further arguments of ``timm.create_model``.
+    architecture : Architecture, optional
+        Named in errors about a checkpoint of another network, and to tell what that one fits.
+    """
+    if architecture is not None:
+        _ARCHITECTURES[spec.name] = architecture
+
+    def load(weights: Path | None, blocks: int) -> TimmBackbone:
+        if architecture is not None and not 1 <= blocks <= architecture.depth:
+            raise InputError("blocks", f"be in 1..{architecture.depth} for {spec.name}", blocks)
+        # The file first: it is missing more often than a network fails to build.
+        path = resolve_weights(source, weights)
+        state = read_checkpoint(path)
+        network = build_network(model, options)
+        _fill(network, state, spec.name, path)
+        return TimmBackbone(spec, network, _network_digest(network, path), blocks)
+
+    return BackboneEntry(spec, load, lambda: find_weights(source) is not None)
+
+
+def _fill(network: Any, state: dict[str, torch.Tensor], name: str, path: Path) -> None:
+    """Load a checkpoint, in timm's own format or one that timm converts, into a network."""
+    own = network.state_dict()
+    given, expected = architecture_of(state), architecture_of(own)
+    fits = [other for other, known in _ARCHITECTURES.items() if known == given and other != name]
+    if given is None or given == expected:
+        try:
+            state = _converted(network, state)
+        except Exception as error:
+            # timm's converters trust their input; what they raise on another one is arbitrary.
+            raise WeightsError(
+                f"The weights file {path} must belong to backbone {name}; timm cannot convert it "
+                f"({type(error).__name__}: {error})."
+            ) from error
+    head = network.pretrained_cfg.get("classifier") or ()
+    heads = tuple(f"{h}." for h in ([head] if isinstance(head, str) else head))
+    state = {k: t for k, t in state.items() if k in own or not (heads and k.startswith(heads))}
+    check_fit(name, path, own, state, fits)
+    network.load_state_dict(state)
+
+
+def _converted(network: Any, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Let timm rename and resample what its own checkpoints have otherwise."""
+    import torch
+
+    if "register_tokens" in state or any(".mlp.w12." in key for key in state):
+        # timm knows DINOv2's format by this tensor, which slimmed copies lack.
+        state = {"mask_token": torch.empty(0), **state}
+    convert = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
+    return state if convert is None else dict(convert(dict(state), network))
+
+
+def _network_digest(network: Any, path: Path) -> str:
+    """Digest of the tensors as the network uses them, so that both formats of one set agree."""
+    import torch
+
+    status = path.stat()
+    key = (str(path.resolve()), status.st_size, status.st_mtime_ns, str(network.default_cfg))
+    if key not in _DIGESTS:
+        digest = hashlib.sha256()
+        for name, tensor in sorted(network.state_dict().items()):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy())
+        _DIGESTS[key] = digest.hexdigest()
+    return _DIGESTS[key]

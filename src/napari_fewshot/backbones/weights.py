@@ -1,0 +1,154 @@
+"""Where weights come from: a given file, a folder, the hub's cache, the hub, an official URL."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import WeightsError
+from .download import fetch_from_hub, fetch_url, is_offline
+
+__all__ = ["WEIGHTS_FOLDER", "WeightsSource", "find_weights", "resolve_weights", "weights_folder"]
+
+WEIGHTS_FOLDER = "NAPARI_FEWSHOT_WEIGHTS"
+"""Environment variable that names the folder of weights."""
+
+
+@dataclass(frozen=True)
+class WeightsSource:
+    """What is known of a checkpoint before it is on this machine.
+
+    Parameters
+    ----------
+    name : str
+        Name of the backbone.
+    licence : str
+    hub_id : str, optional
+        Repository on the hub.
+    hub_file : str
+        Name of the file there.
+    url : str, optional
+        Official address; used after the hub, and only together with ``sha256``.
+    sha256 : str, optional
+        Hexadecimal digest of the file at ``url``.
+    official_file : str, optional
+        Name under which the authors publish the checkpoint.
+    size_mb : float, optional
+    """
+
+    name: str
+    licence: str
+    hub_id: str | None = None
+    hub_file: str = "model.safetensors"
+    url: str | None = None
+    sha256: str | None = None
+    official_file: str | None = None
+    size_mb: float | None = None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names looked for in a folder of weights, best first."""
+        names = [f"{self.name.replace(':', '_')}.safetensors"]
+        if self.hub_id:
+            repository = self.hub_id.rsplit("/", 1)[-1]
+            names += [f"{repository}.safetensors", f"{repository}/{self.hub_file}"]
+        if self.official_file:
+            names.append(self.official_file)
+        return tuple(names)
+
+
+def weights_folder() -> Path:
+    """Folder of weights: ``NAPARI_FEWSHOT_WEIGHTS``, else one in the user's cache."""
+    named = os.environ.get(WEIGHTS_FOLDER)
+    if named:
+        return Path(named).expanduser()
+    import platformdirs
+
+    return platformdirs.user_cache_path("napari-fewshot") / "weights"
+
+
+def _in_folder(source: WeightsSource, folder: Path) -> Path | None:
+    """Return the first file of ``source`` that lies in ``folder``."""
+    return next((folder / name for name in source.files if (folder / name).is_file()), None)
+
+
+def find_weights(source: WeightsSource) -> Path | None:
+    """Return the checkpoint if it is on this machine: in the folder, then the hub's cache."""
+    found = _in_folder(source, weights_folder())
+    if found is None and source.hub_id:
+        from huggingface_hub import try_to_load_from_cache
+
+        cached = try_to_load_from_cache(source.hub_id, source.hub_file)
+        if isinstance(cached, str):
+            found = Path(cached)
+    return found
+
+
+def resolve_weights(source: WeightsSource, given: Path | None = None) -> Path:
+    """Return a local checkpoint, downloading it when it is nowhere here.
+
+    Parameters
+    ----------
+    source : WeightsSource
+        What to look for.
+    given : Path, optional
+        A checkpoint, or a folder that holds one under one of ``source.files``; nothing else
+        is tried then.
+
+    Raises
+    ------
+    WeightsError
+        If there is none and none can be fetched; the message names the file, the places, the
+        licence and the ways on.
+    """
+    if given is not None:
+        return _given(source, Path(given).expanduser())
+    found = find_weights(source)
+    if found is not None:
+        return found
+    reasons = ["HF_HUB_OFFLINE is set"] if is_offline() else []
+    if source.hub_id and not reasons:
+        try:
+            return fetch_from_hub(source.hub_id, source.hub_file)
+        except WeightsError as error:
+            reasons.append(str(error))
+    if source.url and source.sha256 and not is_offline():
+        name = source.official_file or source.url.rsplit("/", 1)[-1]
+        try:
+            return fetch_url(source.url, weights_folder() / name, source.sha256)
+        except WeightsError as error:
+            reasons.append(str(error))
+    raise WeightsError(_missing(source, reasons))
+
+
+def _given(source: WeightsSource, path: Path) -> Path:
+    found = _in_folder(source, path) if path.is_dir() else path
+    if found is None:
+        names = ", ".join(source.files)
+        raise WeightsError(
+            f"weights must be a checkpoint of {source.name}; {path} holds no {names}."
+        )
+    if not found.is_file():
+        raise WeightsError(f"weights must be an existing file; got {path}.")
+    return found
+
+
+def _missing(source: WeightsSource, reasons: list[str]) -> str:
+    """Word the one error of weights that are nowhere."""
+    from huggingface_hub import constants
+
+    size = f", {source.size_mb:.0f} MB" if source.size_mb else ""
+    what = f"{source.hub_file} of {source.hub_id}" if source.hub_id else source.official_file
+    places = [f"{weights_folder()} ({', '.join(source.files)})"]
+    if source.hub_id:
+        places.append(f"{constants.HF_HUB_CACHE} (cache of the hub)")
+    return (
+        f"The weights of backbone {source.name} ({what}{size}, licence {source.licence}) are not "
+        f"on this machine and could not be fetched: {'; '.join(reasons) or 'no source is known'}. "
+        f"Looked in {' and '.join(places)}. "
+        f"Fetch one of these files where there is a network"
+        f"{f' ({source.url})' if source.url else ''} and give it as weights (--weights FILE), "
+        f"or put it into the folder named by {WEIGHTS_FOLDER}; or use the backbone multiscale, "
+        f"which needs no download."
+    )
