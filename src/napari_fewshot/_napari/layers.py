@@ -86,8 +86,6 @@ def landmarks_layer(landmarks: Sequence[Landmark], volume: Volume, name: str) ->
     return frame.points_to_canonical(points, volume.shape), options, "points"
 
 
-def _features(names: Mapping[int, str]) -> Any:
-    import pandas as pd
-
+def _features(names: Mapping[int, str]) -> dict[str, list[Any]]:
     values = sorted({0, *names})
-    return pd.DataFrame({"index": values, "name": [names.get(v, "background") for v in values]})
+    return {"index": values, "name": [names.get(value, "background") for value in values]}
