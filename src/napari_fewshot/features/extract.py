@@ -10,6 +10,7 @@ from ..config import ExtractionConfig
 from ..device import choose_device
 from ..errors import FewShotError, InputError
 from ..types import Array, FeatureMap, Progress, no_progress
+from .batching import Precision
 from .encode import SliceEncoder, context_slices
 from .entry import pack
 from .signature import entry_key, signature
@@ -70,6 +71,11 @@ class FeatureExtractor:
         self._encoder = SliceEncoder(self.backbone, config, self.device)
         self._known_features = self._encoder.features
         self.signature = signature(self.backbone, config, self._encoder.precision)
+
+    @property
+    def precision(self) -> Precision:
+        """The precision in use; ``auto`` is resolved."""
+        return self._encoder.precision
 
     def map(self, source: SliceSource, k: int) -> FeatureMap:
         """Feature map of slice ``k``."""

@@ -74,9 +74,10 @@ def _resize(x: torch.Tensor, size: tuple[int, int], *, smooth: bool) -> torch.Te
     if tuple(x.shape[-2:]) == size:
         return x
     low, high = x.amin(), x.amax()
-    shrinks = size[0] < x.shape[-2] or size[1] < x.shape[-1]
     mode = "bicubic" if smooth else "bilinear"
-    return interpolate(x, size, mode=mode, align_corners=False, antialias=shrinks).clamp(low, high)
+    # Enlarging has nothing to antialias, but with it torch takes the cubic kernel of Pillow,
+    # which keeps linear ramps straight (a = -0.5); the other one (a = -0.75) does not.
+    return interpolate(x, size, mode=mode, align_corners=False, antialias=True).clamp(low, high)
 
 
 def _pad(x: torch.Tensor, size: tuple[int, int], *, zeros: bool) -> torch.Tensor:
