@@ -1,0 +1,1 @@
+"""Training of the embedded backbone on synthetic images; no part of the installed package."""

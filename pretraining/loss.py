@@ -1,0 +1,69 @@
+"""The matching loss: pixels of one image are classified by pixels of the others."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["gather_pixels", "matching_loss"]
+
+
+def gather_pixels(features: Tensor, index: Tensor) -> Tensor:
+    """Take pixels out of feature maps.
+
+    Parameters
+    ----------
+    features : tensor, shape (E * K, C, H, W)
+        Maps of all images.
+    index : tensor, shape (E, K, P), int64
+        Positions in the flattened H × W.
+
+    Returns
+    -------
+    tensor, shape (E, K, P, C)
+    """
+    e, k, p = index.shape
+    c = features.shape[1]
+    flat = features.permute(0, 2, 3, 1).reshape(e * k, -1, c)
+    picked = flat.gather(1, index.reshape(e * k, p, 1).expand(-1, -1, c))
+    return picked.reshape(e, k, p, c)
+
+
+def matching_loss(pixels: Tensor, labels: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Negative log-likelihood of a matching network (Vinyals et al. 2016, arXiv:1606.04080).
+
+    Every image of an episode is the query once. The probability of a query pixel's region is
+    the softmax attention, over cosine similarity by temperature, that falls on pixels of that
+    region in the episode's other images. Query pixels whose region no other image shows are
+    left out.
+
+    Parameters
+    ----------
+    pixels : tensor, shape (E, K, P, C)
+        Unit-norm features.
+    labels : tensor, shape (E, K, P), integer
+        Their regions.
+    temperature : float
+        Divides the cosine similarity.
+
+    Returns
+    -------
+    loss : tensor, scalar
+        Mean over the query pixels; 0 where there is none.
+    probability : tensor, scalar
+        Mean probability of the true region.
+    """
+    e, k, p, c = pixels.shape
+    flat, names = pixels.reshape(e, k * p, c), labels.reshape(e, k * p)
+    scores = flat @ flat.transpose(1, 2) / temperature
+    image = torch.arange(k, device=pixels.device).repeat_interleave(p)
+    other = image[:, None] != image[None, :]
+    same = (names[:, :, None] == names[:, None, :]) & other
+    scores = scores.masked_fill(~other, -torch.inf)
+    known = same.any(-1)
+    # A row without a match would have a gradient of NaN: let it match everything instead.
+    match = scores.masked_fill(~(same | ~known[:, :, None]), -torch.inf)
+    likelihood = match.logsumexp(-1) - scores.logsumexp(-1)
+    count = known.sum().clamp(min=1)
+    loss = -(likelihood * known).sum() / count
+    return loss, ((likelihood.exp() * known).sum() / count).detach()

@@ -1,0 +1,217 @@
+"""The embedded backbone's network: an image to a unit-norm feature vector for every pixel.
+
+A U-Net of residual blocks: two full convolutions each or, as in ConvNeXt (Liu et al. 2022,
+arXiv:2201.03545), a depthwise convolution and then a perceptron for each pixel. Most of the
+width lies at the coarse levels, where it is cheap, and one self-attention block at the coarsest
+level lets every place see the whole image. Statistics are taken over the channels of one pixel
+only, never over the image, so that a tile is treated like the image that it was cut from, but
+for what lies beyond its border.
+
+This file needs nothing but torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["EmbeddedNet", "NetworkConfig"]
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Shape of the network.
+
+    Parameters
+    ----------
+    in_channels : int
+        Channels of the input; grey images are repeated.
+    widths : tuple of int
+        Channels at full resolution, 1/2, 1/4, ...; the deepest level is the last.
+    depths : tuple of int
+        Blocks of the encoder at each level below full resolution.
+    expansion : int
+        Width of a block's perceptron, as a multiple of its channels.
+    kernel : int
+        Side of a block's depthwise convolution.
+    block : {"convnext", "residual"}
+        ``residual``: two full 3 × 3 convolutions in place of a depthwise one and a perceptron.
+    heads : int
+        Heads of the self-attention at the deepest level; 0 leaves it out.
+    head_width : int
+        Channels of the last convolution at full resolution.
+    out_channels : int
+        Length of a pixel's feature vector.
+    mean, std : float
+        Subtracted from and divided into the input, which lies in 0..1.
+    """
+
+    in_channels: int = 3
+    widths: tuple[int, ...] = (24, 48, 96, 192, 288)
+    depths: tuple[int, ...] = (1, 2, 4, 3)
+    expansion: int = 3
+    kernel: int = 5
+    block: str = "convnext"
+    heads: int = 6
+    head_width: int = 40
+    out_channels: int = 48
+    mean: float = 0.45
+    std: float = 0.25
+
+    @property
+    def multiple(self) -> int:
+        """Sides of the input must be multiples of this."""
+        return int(2 ** (len(self.widths) - 1))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as values that JSON can hold."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> NetworkConfig:
+        """Build the settings from :meth:`to_dict`'s result, also after a trip through JSON."""
+        lists = {"widths", "depths"}
+        kept: dict[str, Any] = {k: tuple(v) if k in lists else v for k, v in values.items()}
+        return cls(**kept)
+
+
+class Block(nn.Module):
+    """Depthwise convolution, then a perceptron for each pixel, added to the input."""
+
+    def __init__(self, width: int, expansion: int, kernel: int) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(width, width, kernel, padding=kernel // 2, groups=width)
+        self.norm = nn.LayerNorm(width)
+        self.expand = nn.Linear(width, expansion * width)
+        self.reduce = nn.Linear(expansion * width, width)
+        self.scale = nn.Parameter(torch.full((width,), 0.1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to the same shape."""
+        y = self.norm(self.mix(x).permute(0, 2, 3, 1))
+        y = self.reduce(F.relu(self.expand(y)))
+        z: Tensor = x + (y * self.scale).permute(0, 3, 1, 2)
+        return z
+
+
+class Residual(nn.Module):
+    """Two 3 × 3 convolutions, added to the input."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        self.scale = nn.Parameter(torch.full((width, 1, 1), 0.2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to the same shape."""
+        y = self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        z: Tensor = x + self.second(F.relu(self.first(y))) * self.scale
+        return z
+
+
+class Attention(nn.Module):
+    """Self-attention between all places of one image, added to the input."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.scale = nn.Parameter(torch.full((width,), 0.1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to the same shape."""
+        b, c, h, w = x.shape
+        y = self.norm(x.permute(0, 2, 3, 1)).reshape(b, h * w, c)
+        qkv = self.qkv(y).reshape(b, h * w, 3, self.heads, c // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, h, w, c)
+        z: Tensor = x + (self.out(y) * self.scale).permute(0, 3, 1, 2)
+        return z
+
+
+class EmbeddedNet(nn.Module):
+    """Image to pixel features; see the module's text.
+
+    Parameters
+    ----------
+    config : NetworkConfig, optional
+    """
+
+    def __init__(self, config: NetworkConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or NetworkConfig()
+        full, *widths = config.widths
+        self.stem = nn.Conv2d(config.in_channels, full, 3, padding=1)
+        self.stem2 = nn.Conv2d(full, full, 3, padding=1)
+        self.down = nn.ModuleList()
+        self.encode = nn.ModuleList()
+        for above, width, depth in zip(config.widths, widths, config.depths, strict=False):
+            self.down.append(nn.Conv2d(above, width, 2, stride=2))
+            self.encode.append(nn.Sequential(*(_block(config, width) for _ in range(depth))))
+        self.context = Attention(widths[-1], config.heads) if config.heads else nn.Identity()
+        self.last = _block(config, widths[-1])
+        self.up = nn.ModuleList()
+        self.decode = nn.ModuleList()
+        for above, width in zip(widths[-2::-1], widths[:0:-1], strict=True):
+            self.up.append(nn.Conv2d(width, above, 1))
+            self.decode.append(_block(config, above))
+        self.up_full = nn.Conv2d(widths[0], config.head_width, 1)
+        self.skip_full = nn.Conv2d(full, config.head_width, 1)
+        self.head = nn.Conv2d(config.head_width, config.head_width, 3, padding=1)
+        self.project = nn.Linear(config.head_width, config.out_channels)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Encode images.
+
+        Parameters
+        ----------
+        images : tensor, shape (B, C, H, W), float32 in 0..1
+            H and W are multiples of ``config.multiple``.
+
+        Returns
+        -------
+        tensor, shape (B, ``config.out_channels``, H, W), float32
+            Each pixel's vector has length 1.
+        """
+        return self.embed(self.trunk(images).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+    def trunk(self, images: Tensor) -> Tensor:
+        """Encode images up to the last layer, (B, C, H, W) to (B, ``head_width``, H, W)."""
+        x = (images - self.config.mean) / self.config.std
+        x = F.relu(self.stem(x.contiguous(memory_format=torch.channels_last)))
+        full = F.relu(self.stem2(x))
+        x, skips = full, []
+        for down, blocks in zip(self.down, self.encode, strict=True):
+            x = blocks(down(x))
+            skips.append(x)
+        x = self.last(self.context(x))
+        for up, block, skip in zip(self.up, self.decode, skips[-2::-1], strict=True):
+            x = block(_enlarge(up(x)) + skip)
+        x = _enlarge(self.up_full(x)) + self.skip_full(full)
+        return F.relu(self.head(F.relu(x)))
+
+    def embed(self, pixels: Tensor) -> Tensor:
+        """Last layer, (..., ``head_width``) to unit-norm (..., ``out_channels``), float32.
+
+        Training applies it to the few pixels of the loss alone.
+        """
+        return F.normalize(self.project(pixels).float(), dim=-1)
+
+
+def _block(config: NetworkConfig, width: int) -> nn.Module:
+    if config.block == "residual":
+        return Residual(width)
+    return Block(width, config.expansion, config.kernel)
+
+
+def _enlarge(x: Tensor) -> Tensor:
+    """Double the sides of (B, C, H, W), linearly."""
+    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)

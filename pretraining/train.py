@@ -1,0 +1,237 @@
+"""Train the embedded backbone: ``python -m pretraining.train --help``.
+
+A run can be ended at any moment, also by ``kill -9``, and goes on from its last checkpoint when
+the same command is given again. Batches depend on the seed and the step alone, so that a run
+in pieces takes the same batches as one in a single piece.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from .checkpoint import load_checkpoint, save_checkpoint
+from .episodes import Batch, draw_batch
+from .export import read_exported
+from .loss import gather_pixels, matching_loss
+from .network import EmbeddedNet
+from .settings import TrainConfig
+
+__all__ = ["Trainer", "main", "synthetic_loss"]
+
+_CHECK_SEED_OFFSET = 100_003
+
+
+class _Batches(Dataset[Batch]):
+    """The batches of the steps from ``start`` on."""
+
+    def __init__(self, config: TrainConfig, start: int) -> None:
+        self.config, self.start = config, start
+
+    def __len__(self) -> int:
+        return max(self.config.steps - self.start, 0)
+
+    def __getitem__(self, item: int) -> Batch:
+        c = self.config
+        return draw_batch(c.seed, self.start + item, c.sizes, c.images, c.pixels)
+
+
+def _be_nice(_: int) -> None:
+    os.nice(19 - os.nice(0))
+    torch.set_num_threads(1)
+
+
+def _unwrap(batches: list[Batch]) -> Batch:
+    return batches[0]
+
+
+class Trainer:
+    """Network, averaged weights and optimiser of one run.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    device : str
+    """
+
+    def __init__(self, config: TrainConfig, device: str = "cpu") -> None:
+        torch.manual_seed(config.seed)
+        self.config, self.device, self.step = config, torch.device(device), 0
+        self.network = EmbeddedNet(config.network).to(self.device)
+        self.network = self.network.to(memory_format=torch.channels_last)
+        self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        named = dict(self.network.named_parameters())
+        decay = [n for n, p in named.items() if n.endswith("weight") and p.ndim > 1]
+        plain = [n for n in named if n not in decay]
+        self.parameters = [*decay, *plain]
+        groups = [
+            {"params": [named[n] for n in decay], "weight_decay": config.weight_decay},
+            {"params": [named[n] for n in plain], "weight_decay": 0.0},
+        ]
+        self.optimiser = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98))
+
+    def loss_of(self, batch: Batch, network: EmbeddedNet) -> tuple[torch.Tensor, torch.Tensor]:
+        """Loss and mean probability of a batch."""
+        images = torch.from_numpy(batch.images).flatten(0, 1).to(self.device)
+        index = torch.from_numpy(batch.index).to(self.device)
+        labels = torch.from_numpy(batch.labels).to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
+            pixels = network.embed(gather_pixels(network.trunk(images), index))
+        return matching_loss(pixels, labels, self.config.temperature)
+
+    def update(self, batch: Batch) -> dict[str, float]:
+        """Take one step; return what is worth logging."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.config.rate_at(self.step)
+        self.network.train()
+        loss, probability = self.loss_of(batch, self.network)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
+        if torch.isfinite(norm):
+            self.optimiser.step()
+        self.step += 1
+        decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for name, value in self.network.state_dict().items():
+                self.average[name].lerp_(value, 1 - decay)
+        return {
+            "loss": float(loss.detach()),
+            "probability": float(probability),
+            "norm": float(norm),
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a later run needs to go on."""
+        return {
+            "step": self.step,
+            "model": self.network.state_dict(),
+            "ema": self.average,
+            "optimiser": self.optimiser.state_dict(),
+            "parameters": self.parameters,
+            "rng": torch.get_rng_state(),
+        }
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Take up a state: of a checkpoint exactly, of exported files from the average."""
+        self.step = int(state["step"])
+        self.network.load_state_dict(state.get("model", state["ema"]))
+        self.average = {k: v.clone().to(self.device) for k, v in state["ema"].items()}
+        if "optimiser" in state:
+            self.optimiser.load_state_dict(state["optimiser"])
+            torch.set_rng_state(state["rng"])
+        elif "moments" in state:
+            # The first moment starts at 0, which makes the first steps short ones.
+            for name, p in self.network.named_parameters():
+                second = state["moments"][name].to(self.device)
+                values = {"exp_avg": torch.zeros_like(p), "exp_avg_sq": second.clone()}
+                self.optimiser.state[p] = {"step": torch.tensor(float(self.step)), **values}
+
+    def batches(self, workers: int) -> Iterator[Batch]:
+        """Batches from the present step on, drawn in background processes."""
+        loader = DataLoader(
+            _Batches(self.config, self.step),
+            num_workers=workers,
+            collate_fn=_unwrap,
+            worker_init_fn=_be_nice if workers else None,
+            prefetch_factor=4 if workers else None,
+        )
+        return iter(loader)
+
+
+def synthetic_loss(trainer: Trainer) -> float:
+    """Loss of the averaged weights on synthetic episodes that training never draws."""
+    c = trainer.config
+    network = EmbeddedNet(c.network).to(trainer.device).eval()
+    network.load_state_dict(trainer.average)
+    total = 0.0
+    with torch.inference_mode():
+        for k in range(c.checks):
+            batch = draw_batch(c.seed + _CHECK_SEED_OFFSET, k, ((128, 2),), c.images, c.pixels)
+            total += float(trainer.loss_of(batch, network)[0])
+    return total / c.checks
+
+
+def run(trainer: Trainer, out: Path, *, minutes: float, every: float, workers: int) -> None:
+    """Train until the run is complete or ``minutes`` are over, with a checkpoint at the end.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        New or resumed.
+    out : Path
+        Folder of ``last.pt`` and ``log.jsonl``.
+    minutes, every : float
+        Time to stop, and time between checkpoints, in minutes.
+    workers : int
+        Processes that draw batches; 0 draws them in this one.
+    """
+    begin = saved = time.monotonic()
+    recent: list[dict[str, float]] = []
+
+    def log(**values: float) -> None:
+        with (out / "log.jsonl").open("a") as file:
+            file.write(json.dumps({"step": trainer.step, **values}) + "\n")
+
+    def save() -> None:
+        save_checkpoint(out / "last.pt", trainer.state(), trainer.config)
+        log(check=round(synthetic_loss(trainer), 4))
+
+    batches = trainer.batches(workers)
+    for batch in batches:
+        recent.append(trainer.update(batch))
+        now = time.monotonic()
+        if len(recent) == 25:
+            means = {k: round(sum(r[k] for r in recent) / 25, 4) for k in recent[0]}
+            log(**means, minutes=round((now - begin) / 60, 2))
+            recent.clear()
+        if now - saved > 60 * every:
+            save()
+            saved = now
+        if now - begin > 60 * minutes:
+            break
+    save()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Parse the command line and train."""
+    parser = argparse.ArgumentParser(prog="python -m pretraining.train", description=__doc__)
+    parser.add_argument("--config", type=Path, help="TOML file; defaults where it is silent")
+    parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint and log")
+    parser.add_argument("--steps", type=int, help="length of the whole run")
+    parser.add_argument("--minutes", type=float, default=1e9, help="stop after this time")
+    parser.add_argument("--every", type=float, default=5.0, help="minutes between checkpoints")
+    parser.add_argument("--start", type=Path, help="checkpoint or exported weights to begin from")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1)
+    options = parser.parse_args(arguments)
+
+    torch.set_num_threads(options.threads)
+    config = TrainConfig.read(options.config)
+    if options.steps is not None:
+        config = TrainConfig.from_dict({**config.to_dict(), "steps": options.steps})
+    options.out.mkdir(parents=True, exist_ok=True)
+    trainer = Trainer(config, options.device)
+    last = options.out / "last.pt"
+    start = last if last.exists() else options.start
+    if start is not None:
+        exported = start.suffix == ".safetensors"
+        state, before = read_exported(start) if exported else load_checkpoint(start)
+        if before.network != config.network:
+            parser.error(f"{start} holds another network than the settings describe.")
+        trainer.resume(state)
+    run(trainer, options.out, minutes=options.minutes, every=options.every, workers=options.workers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""Episodes, loss, resume and export of the training of the embedded backbone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pretraining.checkpoint import load_checkpoint, save_checkpoint
+from pretraining.episodes import draw_batch
+from pretraining.export import export, load_weights, read_exported
+from pretraining.loss import gather_pixels, matching_loss
+from pretraining.network import EmbeddedNet, NetworkConfig
+from pretraining.settings import TrainConfig
+from pretraining.train import Trainer, run
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = NetworkConfig(
+    widths=(4, 6, 8), depths=(1, 1), heads=2, head_width=6, out_channels=5, block="residual"
+)
+CONFIG = TrainConfig(
+    steps=6,
+    warmup=2,
+    cooldown=2,
+    sizes=((24, 2), (32, 1)),
+    images=2,
+    pixels=40,
+    checks=1,
+    network=TINY,
+)
+
+
+def test_a_batch_depends_on_seed_and_step_alone() -> None:
+    first = draw_batch(3, 5, ((48, 2),), 2, 64)
+    draw_batch(3, 6, ((48, 2),), 2, 64)
+    again = draw_batch(3, 5, ((48, 2),), 2, 64)
+    assert np.array_equal(first.images, again.images)
+    assert np.array_equal(first.index, again.index)
+    assert np.array_equal(first.labels, again.labels)
+    assert not np.array_equal(first.images, draw_batch(3, 6, ((48, 2),), 2, 64).images)
+    assert not np.array_equal(first.images, draw_batch(4, 5, ((48, 2),), 2, 64).images)
+
+
+def test_episodes_are_images_in_range_with_several_regions() -> None:
+    regions, shared = [], []
+    for step in range(8):
+        batch = draw_batch(0, step, ((64, 2),), 2, 200)
+        assert batch.images.shape == (2, 2, 3, 64, 64)
+        assert batch.images.dtype == np.float32
+        assert np.isfinite(batch.images).all()
+        assert batch.images.min() >= 0
+        assert batch.images.max() <= 1
+        assert batch.index.max() < 64 * 64
+        for labels in batch.labels:
+            one, other = (set(m.tolist()) for m in labels)
+            regions.append(len(one))
+            shared.append(len(one & other) / len(one))
+    assert np.median(regions) > 4
+    assert np.mean(shared) > 0.6
+
+
+def test_loss_agrees_with_naive_computation() -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.normal(size=(2, 3, 7, 4))
+    pixels /= np.linalg.norm(pixels, axis=-1, keepdims=True)
+    labels = rng.integers(0, 3, (2, 3, 7))
+    labels[0, 0, 0] = 9  # a region that no other image shows
+    terms = []
+    for e in range(2):
+        for k in range(3):
+            others = [j for j in range(3) if j != k]
+            support = np.concatenate([pixels[e, j] for j in others])
+            names = np.concatenate([labels[e, j] for j in others])
+            for vector, name in zip(pixels[e, k], labels[e, k], strict=True):
+                if name in names:
+                    weight = np.exp(support @ vector / 0.2)
+                    terms.append(weight[names == name].sum() / weight.sum())
+    given = torch.tensor(pixels, requires_grad=True)
+    loss, probability = matching_loss(given, torch.tensor(labels), 0.2)
+    assert float(loss.detach()) == pytest.approx(-np.mean(np.log(terms)), rel=1e-9)
+    assert float(probability) == pytest.approx(np.mean(terms), rel=1e-9)
+    loss.backward()
+    assert torch.isfinite(given.grad).all()
+
+
+def test_gathered_pixels_are_those_of_the_map() -> None:
+    maps = torch.randn(4, 3, 5, 6)
+    index = torch.randint(30, (2, 2, 8))
+    picked = gather_pixels(maps, index)
+    for e, k, p in np.ndindex(2, 2, 8):
+        at = int(index[e, k, p])
+        assert torch.equal(picked[e, k, p], maps[2 * e + k, :, at // 6, at % 6])
+
+
+@pytest.mark.parametrize("block", ["convnext", "residual"])
+def test_features_have_unit_norm_at_each_pixel(block: str) -> None:
+    config = NetworkConfig.from_dict({**TINY.to_dict(), "block": block})
+    network = EmbeddedNet(config).eval()
+    images = torch.rand(2, 3, 24, 36)
+    with torch.inference_mode():
+        features = network(images)
+        alone = network(images[1:])
+    assert features.shape == (2, 5, 24, 36)
+    torch.testing.assert_close(features.norm(dim=1), torch.ones(2, 24, 36))
+    torch.testing.assert_close(features[1:], alone)
+
+
+def test_a_resumed_run_equals_one_in_a_single_piece(tmp_path: Path) -> None:
+    whole = Trainer(CONFIG)
+    run(whole, tmp_path, minutes=9, every=9, workers=0)
+    assert whole.step == 6
+
+    first = Trainer(CONFIG)
+    for batch in first.batches(0):
+        first.update(batch)
+        if first.step == 2:
+            break
+    save_checkpoint(tmp_path / "part.pt", first.state(), CONFIG)
+    second = Trainer(CONFIG)
+    state, config = load_checkpoint(tmp_path / "part.pt")
+    assert config == CONFIG
+    second.resume(state)
+    for batch in second.batches(0):
+        second.update(batch)
+
+    assert second.step == 6
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(value, second.network.state_dict()[name]), name
+        assert torch.equal(whole.average[name], second.average[name]), name
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 1
+
+
+def test_training_lowers_the_loss() -> None:
+    trainer = Trainer(TrainConfig.from_dict({**CONFIG.to_dict(), "steps": 1000, "warmup": 1}))
+    batch = draw_batch(1, 0, ((32, 2),), 2, 60)
+    losses = [trainer.update(batch)["loss"] for _ in range(30)]
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_exported_files_hold_the_average_and_can_be_taken_up(tmp_path: Path) -> None:
+    trainer = Trainer(CONFIG)
+    for batch in trainer.batches(0):
+        trainer.update(batch)
+    save_checkpoint(tmp_path / "last.pt", trainer.state(), CONFIG)
+    export(tmp_path / "last.pt", tmp_path / "embedded.safetensors")
+    network = load_weights(tmp_path / "embedded.safetensors")
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(value, trainer.average[name], rtol=1e-3, atol=1e-4)
+
+    state, config = read_exported(tmp_path / "embedded.safetensors")
+    assert config == CONFIG
+    later = Trainer(config)
+    later.resume(state)
+    assert later.step == 6
+    moments = later.optimiser.state_dict()["state"]
+    for key, value in trainer.optimiser.state_dict()["state"].items():
+        torch.testing.assert_close(
+            moments[key]["exp_avg_sq"], value["exp_avg_sq"], rtol=1e-2, atol=1e-12
+        )
+    later.update(draw_batch(1, 0, ((24, 1),), 2, 40))
+
+
+def test_a_killed_run_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
+    settings = tmp_path / "tiny.toml"
+    settings.write_text(
+        "steps = 100000\nchecks = 1\nsizes = [[24, 1]]\npixels = 20\n"
+        '[network]\nblock = "residual"\n'
+        "widths = [4, 6, 8]\ndepths = [1, 1]\nheads = 2\nhead_width = 6\nout_channels = 5\n"
+    )
+    command = [sys.executable, "-m", "pretraining.train", "--config", str(settings), "--out"]
+    command += [str(tmp_path / "out"), "--every", "0", "--workers", "0", "--device", "cpu"]
+    process = subprocess.Popen(command, cwd=ROOT)
+    last = tmp_path / "out" / "last.pt"
+    try:
+        deadline = time.monotonic() + 60
+        while not last.exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+    finally:
+        process.kill()
+        process.wait()
+    state, config = load_checkpoint(last)
+    assert state["step"] >= 1
+    Trainer(config).resume(state)
