@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-WIDTH, DEPTH, PATCH, GRID, HEADS = 64, 2, 14, 37, 2
+WIDTH, DEPTH, PATCH, GRID, HEADS = 48, 2, 14, 37, 2
 
 
 def official_state(

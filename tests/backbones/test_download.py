@@ -111,5 +111,5 @@ def test_hub_file_that_belies_its_digest_is_dropped(
 
 def test_hub_out_of_reach(closed_port: str, nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", closed_port)
-    with pytest.raises(WeightsError, match="hub: .*refused"):
+    with pytest.raises(WeightsError, match=r"hub: .*refused"):
         fetch_from_hub("timm/tiny", "model.safetensors")

@@ -47,6 +47,8 @@ def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
     try:
         with path.open("rb") as stream:
             head = stream.read(512)
+        if len(head) < 16:
+            raise _damaged(path, ValueError("too short"))
         state = _read_safetensors(path) if head[8:9] == b"{" else _read_torch(path, head)
     except OSError as error:
         if isinstance(error, WeightsError):
@@ -79,7 +81,7 @@ def _read_torch(path: Path, head: bytes) -> dict[str, Any]:
         )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
         raise _damaged(path, error) from error
     if not isinstance(state, Mapping):
         raise WeightsError(
