@@ -13,22 +13,32 @@ import napari_fewshot
 
 EXPORTED = {
     "Cancelled",
+    "FeatureMap",
+    "FeatureStore",
     "FewShotError",
     "FewShotSegmenter",
+    "HeldOutScore",
     "InputError",
     "Landmark",
     "ModelFileError",
     "NotFittedError",
     "Prediction",
+    "SegmenterConfig",
     "Template",
     "UnknownNameError",
     "UnreadableFileError",
     "Volume",
     "WeightsError",
     "__version__",
+    "evaluate_labels",
+    "evaluate_landmarks",
+    "make_phantom",
     "read_labels",
+    "read_points",
     "read_volume",
+    "write_image",
     "write_labels",
+    "write_points",
 }
 
 HEAVY = {
