@@ -1,1 +1,105 @@
-"""Few-shot segmentation of biomedical images: paint a few slices, label the rest."""
+"""Few-shot segmentation of biomedical images: paint a few slices, label the rest.
+
+Names are imported on first use, so that ``import napari_fewshot`` is instant.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .config import SegmenterConfig
+    from .errors import (
+        Cancelled,
+        FewShotError,
+        InputError,
+        ModelFileError,
+        NotFittedError,
+        UnknownNameError,
+        UnreadableFileError,
+        WeightsError,
+    )
+    from .evaluation.landmark_metrics import evaluate_landmarks
+    from .evaluation.metrics import evaluate_labels
+    from .features.store import FeatureStore
+    from .io import read_labels, read_points, read_volume, write_image, write_labels, write_points
+    from .phantoms import make_phantom
+    from .sampling import Template
+    from .segmenter import FewShotSegmenter, HeldOutScore, Prediction
+    from .types import FeatureMap, Landmark, Volume
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "config": ("SegmenterConfig",),
+    "errors": (
+        "Cancelled",
+        "FewShotError",
+        "InputError",
+        "ModelFileError",
+        "NotFittedError",
+        "UnknownNameError",
+        "UnreadableFileError",
+        "WeightsError",
+    ),
+    "evaluation.landmark_metrics": ("evaluate_landmarks",),
+    "evaluation.metrics": ("evaluate_labels",),
+    "features.store": ("FeatureStore",),
+    "io": (
+        "read_labels",
+        "read_points",
+        "read_volume",
+        "write_image",
+        "write_labels",
+        "write_points",
+    ),
+    "phantoms": ("make_phantom",),
+    "sampling": ("Template",),
+    "segmenter": ("FewShotSegmenter", "HeldOutScore", "Prediction"),
+    "types": ("FeatureMap", "Landmark", "Volume"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Cancelled",
+    "FeatureMap",
+    "FeatureStore",
+    "FewShotError",
+    "FewShotSegmenter",
+    "HeldOutScore",
+    "InputError",
+    "Landmark",
+    "ModelFileError",
+    "NotFittedError",
+    "Prediction",
+    "SegmenterConfig",
+    "Template",
+    "UnknownNameError",
+    "UnreadableFileError",
+    "Volume",
+    "WeightsError",
+    "__version__",
+    "evaluate_labels",
+    "evaluate_landmarks",
+    "make_phantom",
+    "read_labels",
+    "read_points",
+    "read_volume",
+    "write_image",
+    "write_labels",
+    "write_points",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{home}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

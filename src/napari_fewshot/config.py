@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from .errors import InputError, UnknownNameError
 
 __all__ = [
+    "DEFAULT_ADAPTER",
+    "DEFAULT_BACKBONE",
     "ClassificationConfig",
     "CleanupConfig",
     "ContrastiveConfig",
@@ -22,9 +24,16 @@ __all__ = [
     "LandmarkConfig",
     "PositionConfig",
     "PropagationConfig",
+    "ResamplingConfig",
     "SamplingConfig",
+    "SegmenterConfig",
     "StageConfig",
+    "TrainingConfig",
 ]
+
+
+DEFAULT_BACKBONE = "multiscale"
+DEFAULT_ADAPTER = "contrastive"
 
 
 class StageConfig(BaseModel):
@@ -79,6 +88,16 @@ class IntensityConfig(StageConfig):
         return self
 
 
+class ResamplingConfig(StageConfig):
+    """Grid that features are taken from; results always return to the original grid.
+
+    ``inplane``: rows and columns at ``spacing`` mm; ``isotropic``: the slices too.
+    """
+
+    mode: Literal["off", "inplane", "isotropic"] = "off"
+    spacing: float = Field(default=1.0, gt=0)
+
+
 class ExtractionConfig(StageConfig):
     """Slices to feature maps.
 
@@ -120,38 +139,109 @@ class SamplingConfig(StageConfig):
     """
 
     pixels_per_label: int = Field(default=4000, ge=10)
-    background_factor: float = Field(default=1.0, gt=0)
+    background_factor: float = Field(default=2.0, gt=0)
     point_radius: float = Field(default=3.0, gt=0)
 
 
 class PositionConfig(StageConfig):
-    """Normalised position as additional features; it can hurt where pose varies."""
+    """Normalised position as additional features; it can hurt where pose varies.
+
+    Parameters
+    ----------
+    use : bool
+    weight : float
+        Spread of a position column beside that of an image feature, which is 1.
+    """
 
     use: bool = True
     weight: float = Field(default=1.0, gt=0)
 
 
 class CosineConfig(StageConfig):
-    """Cosine similarity to the mean template feature of a label."""
+    """Cosine similarity to the mean template feature of a label.
+
+    Parameters
+    ----------
+    threshold : float
+        A pixel whose similarity to every label is below this is background.
+    standardise : bool
+        Compare standardised features; False compares features as the backbone gives them.
+    """
 
     threshold: float = Field(default=0.5, gt=-1, lt=1)
+    standardise: bool = True
 
 
-class ClassificationConfig(StageConfig):
-    """Three-layer feed-forward network, cross-entropy."""
+class TrainingConfig(StageConfig):
+    """What the trained adapters share.
+
+    Parameters
+    ----------
+    balance : float
+        0 draws classes as frequently as they are in the templates, 1 all equally often.
+    dropout : float
+    learning_rate : float
+        Highest rate of the one-cycle schedule.
+    weight_decay : float
+    """
+
+    balance: float = Field(default=0.5, ge=0, le=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    learning_rate: float = Field(default=3e-3, gt=0)
+    weight_decay: float = Field(default=0.1, ge=0)
+
+
+class ClassificationConfig(TrainingConfig):
+    """Three-layer feed-forward network, cross-entropy.
+
+    Parameters
+    ----------
+    hidden : int
+        Width of the two hidden layers.
+    steps, batch : int
+        Steps of training, and pixels in each.
+    """
 
     hidden: int = Field(default=128, ge=4)
     steps: int = Field(default=600, ge=1)
+    batch: int = Field(default=1024, ge=2)
 
 
-class ContrastiveConfig(StageConfig):
-    """Siamese network over pairs of pixels with shared weights."""
+class ContrastiveConfig(TrainingConfig):
+    """Siamese network over pairs of pixels with shared weights.
+
+    Parameters
+    ----------
+    head : {"concat", "bilinear"}
+        ``concat`` (published): a linear layer on the two joined outputs. ``bilinear``: with
+        the product of the two outputs through a learned matrix, which compares them.
+    hidden, depth, width : int
+        Width and number of the layers of the shared network, and width of its output.
+    steps, targets, pairs : int
+        Steps of training; target pixels in each; references of each label that every target
+        is paired with.
+    references : int
+        Reference pixels of each label that a prediction compares with.
+    pair_loss : float
+        Weight of the cross-entropy on the class of each pair.
+    pixel_loss : float
+        Weight of the cross-entropy of the averaged pairs of a pixel, beside that of the pairs.
+    similarity_loss : float
+        Weight of a term that pulls the outputs of positive pairs together and pushes those of
+        negative pairs apart.
+    """
 
     head: Literal["concat", "bilinear"] = "bilinear"
     hidden: int = Field(default=128, ge=4)
     depth: int = Field(default=2, ge=1)
-    steps: int = Field(default=800, ge=1)
-    references: int = Field(default=64, ge=1)
+    width: int = Field(default=64, ge=2)
+    steps: int = Field(default=600, ge=1)
+    targets: int = Field(default=512, ge=2)
+    pairs: int = Field(default=8, ge=1)
+    references: int = Field(default=32, ge=1)
+    pair_loss: float = Field(default=0.5, gt=0)
+    pixel_loss: float = Field(default=1.0, ge=0)
+    similarity_loss: float = Field(default=0.0, ge=0)
 
 
 class CleanupConfig(StageConfig):
@@ -194,7 +284,84 @@ class LandmarkConfig(StageConfig):
 
 
 class PropagationConfig(StageConfig):
-    """Probabilities over the slices of a volume, then clean labels."""
+    """Probabilities over the slices of a volume, then clean labels.
 
+    Parameters
+    ----------
+    smoothing : float
+        Standard deviation, in pixels, of a Gaussian over the probabilities; 0: none.
+    resolution : {"pixels", "tokens"}
+        Where the adapter works: on features interpolated to pixels, or on the token grid,
+        whose probabilities are then interpolated.
+    cleanup : CleanupConfig
+    landmarks : LandmarkConfig
+    """
+
+    smoothing: float = Field(default=1.0, ge=0, le=20)
+    resolution: Literal["pixels", "tokens"] = "pixels"
     cleanup: CleanupConfig = CleanupConfig()
     landmarks: LandmarkConfig = LandmarkConfig()
+
+
+class SegmenterConfig(StageConfig):
+    """All settings of a segmenter: what the model file keeps.
+
+    Parameters
+    ----------
+    backbone : str
+    adapter : str
+    preset : {"published"}, optional
+        Starts from the settings of the papers instead of our defaults; settings that are
+        given as well still count.
+    seed : int
+    others
+        The settings of each stage.
+    """
+
+    backbone: str = DEFAULT_BACKBONE
+    adapter: str = DEFAULT_ADAPTER
+    preset: Literal["published"] | None = None
+    seed: int = Field(default=0, ge=0)
+    intensity: IntensityConfig = IntensityConfig()
+    resampling: ResamplingConfig = ResamplingConfig()
+    extraction: ExtractionConfig = ExtractionConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    position: PositionConfig = PositionConfig()
+    cosine: CosineConfig = CosineConfig()
+    classification: ClassificationConfig = ClassificationConfig()
+    contrastive: ContrastiveConfig = ContrastiveConfig()
+    propagation: PropagationConfig = PropagationConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _start_from_preset(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("preset") == "published":
+            return _merged(_PUBLISHED, given)
+        return given
+
+
+_PUBLISHED: dict[str, Any] = {
+    "sampling": {"background_factor": 1.0},
+    "position": {"use": False},
+    "cosine": {"threshold": 0.5, "standardise": False},
+    "classification": {"balance": 1.0},
+    "contrastive": {"head": "concat", "balance": 1.0, "pair_loss": 1.0, "pixel_loss": 0.0},
+    "propagation": {
+        "smoothing": 0.0,
+        "cleanup": {"dimensions": 2, "largest_only": True},
+        "landmarks": {"per_label": 10},
+    },
+}
+
+
+def _merged(base: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Lay the given settings over a base, section by section."""
+    result = dict(base)
+    for key, value in given.items():
+        below = result.get(key)
+        if isinstance(value, BaseModel) and isinstance(below, dict):
+            value = value.model_dump(exclude_unset=True)
+        result[key] = (
+            _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+        )
+    return result

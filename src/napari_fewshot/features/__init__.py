@@ -1,1 +1,1 @@
-
+"""Features: intensities, planes, resampling, extraction and the store."""

@@ -1,0 +1,109 @@
+"""The classification adapter: a three-layer feed-forward network on pixel features."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..config import ClassificationConfig
+from ..sampling.pixels import Samples
+from ..types import Array, Progress, no_progress
+from .base import AdapterState, fitted
+from .training import (
+    ClassBalancedDraw,
+    load_tensors,
+    marginal_cross_entropy,
+    network_tensors,
+    require_two_classes,
+    train,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["ClassificationClassifier"]
+
+_LAYERS = 3
+
+
+class ClassificationClassifier:
+    """Three-layer feed-forward network with cross-entropy over labels + background.
+
+    "Data Adaptive Few-shot Multi Label Segmentation with Foundation Model", classification
+    adapter.
+
+    Parameters
+    ----------
+    config : ClassificationConfig
+    device : str
+        Torch device.
+    """
+
+    def __init__(self, config: ClassificationConfig, device: str = "cpu") -> None:
+        self.config = config
+        self.device = device
+        self._network: torch.nn.Module | None = None
+        self._shape = (0, 0)
+
+    def fit(
+        self, samples: Samples, seed: int, progress: Progress = no_progress
+    ) -> ClassificationClassifier:
+        """Train on standardised samples."""
+        import torch
+
+        require_two_classes(samples)
+        generator = torch.Generator().manual_seed(seed)
+        network = self._build(samples.features.shape[1], samples.class_count, seed)
+        features = torch.from_numpy(samples.features).to(self.device)
+        possible = torch.from_numpy(samples.possible).to(self.device)
+        draw = ClassBalancedDraw(samples, self.config.balance, generator)
+
+        def loss() -> torch.Tensor:
+            chosen = draw.targets(self.config.batch).to(self.device)
+            return marginal_cross_entropy(network(features[chosen]), possible[chosen])
+
+        train(
+            network,
+            loss,
+            config=self.config,
+            steps=self.config.steps,
+            seed=seed,
+            progress=progress,
+        )
+        return self
+
+    def _build(self, inputs: int, classes: int, seed: int) -> torch.nn.Module:
+        import torch
+
+        from .networks import feed_forward
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = feed_forward(
+                inputs, self.config.hidden, classes, _LAYERS, self.config.dropout
+            )
+        self._network = network.to(self.device)
+        self._shape = (inputs, classes)
+        return self._network
+
+    def predict(self, features: Array) -> Array:
+        """Class probabilities, shape (n, L + 1), float32."""
+        import torch
+
+        network = fitted(self._network, "The classification adapter")
+        with torch.inference_mode():
+            vectors = torch.from_numpy(np.ascontiguousarray(features)).to(self.device)
+            probabilities: Array = network(vectors).softmax(1).cpu().numpy()
+        return probabilities
+
+    def state(self) -> AdapterState:
+        """Weights and sizes of the fitted network."""
+        network = fitted(self._network, "The classification adapter")
+        return AdapterState(network_tensors(network), {"shape": list(self._shape)})
+
+    def restore(self, state: AdapterState) -> ClassificationClassifier:
+        """Become the classifier that ``state`` was taken from."""
+        inputs, classes = state.values["shape"]
+        load_tensors(self._build(int(inputs), int(classes), 0), state.tensors)
+        return self

@@ -1,0 +1,146 @@
+"""The contrastive adapter: a siamese network compares pixels with reference pixels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..config import ContrastiveConfig
+from ..sampling.pixels import Samples
+from ..types import Array, Progress, no_progress
+from .base import AdapterState, fitted
+from .pair_loss import PairTargets, pair_loss
+from .training import (
+    ClassBalancedDraw,
+    load_tensors,
+    network_tensors,
+    require_two_classes,
+    train,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+    from .pairs import PairNetwork, References
+
+__all__ = ["ContrastiveClassifier"]
+
+
+class ContrastiveClassifier:
+    """Pairs every pixel with reference pixels of each label; both pass one shared network.
+
+    "Data Adaptive Few-shot Multi Label Segmentation with Foundation Model", contrastive
+    adapter. A pair's class is the label of both pixels, or 0. Probabilities are averaged over
+    the references of a label; a pixel takes the label of the highest probability, and
+    background where class 0 is more probable than that. :mod:`.pairs` has the equations.
+
+    Parameters
+    ----------
+    config : ContrastiveConfig
+    device : str
+        Torch device.
+    """
+
+    def __init__(self, config: ContrastiveConfig, device: str = "cpu") -> None:
+        self.config = config
+        self.device = device
+        self._network: PairNetwork | None = None
+        self._vectors: Array | None = None
+        self._references: References | None = None
+
+    def fit(
+        self, samples: Samples, seed: int, progress: Progress = no_progress
+    ) -> ContrastiveClassifier:
+        """Train on standardised samples, and choose the references."""
+        import torch
+
+        require_two_classes(samples)
+        generator = torch.Generator().manual_seed(seed)
+        labels = len(samples.label_values)
+        network = self._build(samples.features.shape[1], labels, seed)
+        features = torch.from_numpy(samples.features).to(self.device)
+        possible = torch.from_numpy(samples.possible).to(self.device)
+        draw = ClassBalancedDraw(samples, self.config.balance, generator)
+        present = np.bincount(samples.classes, minlength=labels + 1)[1:] > 0
+        classes = torch.arange(1, labels + 1)[torch.from_numpy(present)]
+        wanted = classes[:, None].expand(-1, self.config.pairs)
+
+        def loss() -> torch.Tensor:
+            chosen = draw.targets(self.config.targets).to(self.device)
+            reference = features[draw.of_classes(wanted).to(self.device)]
+            targets = PairTargets(possible[chosen], (classes - 1).to(self.device))
+            return pair_loss(network, features[chosen], reference, targets, self.config)
+
+        train(
+            network,
+            loss,
+            config=self.config,
+            steps=self.config.steps,
+            seed=seed,
+            progress=progress,
+        )
+        self._keep_references(samples, seed)
+        return self
+
+    def _keep_references(self, samples: Samples, seed: int) -> None:
+        """Draw the reference pixels of each label; a label with few pixels repeats them."""
+        rng = np.random.default_rng(seed)
+        count = self.config.references
+        vectors = np.zeros(
+            (len(samples.label_values), count, samples.features.shape[1]), dtype=np.float32
+        )
+        for number in range(len(samples.label_values)):
+            members = np.flatnonzero(samples.classes == number + 1)
+            if len(members):
+                chosen = rng.choice(members, count, replace=len(members) < count)
+                vectors[number] = samples.features[chosen]
+        self._set_references(vectors)
+
+    def _set_references(self, vectors: Array) -> None:
+        import torch
+
+        network = fitted(self._network, "The contrastive adapter")
+        self._vectors = vectors
+        with torch.inference_mode():
+            self._references = network.references(torch.from_numpy(vectors).to(self.device))
+
+    def _build(self, inputs: int, labels: int, seed: int) -> PairNetwork:
+        import torch
+
+        from .pairs import PairNetwork
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = PairNetwork(inputs, labels, self.config)
+        self._network = network.to(self.device)
+        return self._network
+
+    def predict(self, features: Array) -> Array:
+        """Class probabilities, shape (n, L + 1), float32."""
+        import torch
+
+        network = fitted(self._network, "The contrastive adapter")
+        references = fitted(self._references, "The contrastive adapter")
+        with torch.inference_mode():
+            vectors = torch.from_numpy(np.ascontiguousarray(features)).to(self.device)
+            parts = [
+                network.class_logits(network.shared(part), references).softmax(1)
+                for part in vectors.split(references.chunk)
+            ]
+            probabilities: Array = torch.cat(parts).cpu().numpy()
+        return probabilities
+
+    def state(self) -> AdapterState:
+        """Weights of the network, and the standardised reference vectors (L, K, C)."""
+        network = fitted(self._network, "The contrastive adapter")
+        vectors = fitted(self._vectors, "The contrastive adapter")
+        return AdapterState({"references": vectors, **network_tensors(network)}, {})
+
+    def restore(self, state: AdapterState) -> ContrastiveClassifier:
+        """Become the classifier that ``state`` was taken from."""
+        tensors = dict(state.tensors)
+        vectors = tensors.pop("references")
+        load_tensors(self._build(vectors.shape[2], vectors.shape[0], 0), tensors)
+        self._set_references(vectors)
+        return self

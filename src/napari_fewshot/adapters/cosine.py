@@ -1,0 +1,77 @@
+"""The basic adapter: cosine similarity to the mean template feature of each label."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..config import CosineConfig
+from ..errors import InputError
+from ..sampling.pixels import Samples
+from ..types import Array, Progress, no_progress
+from .base import AdapterState, fitted
+
+__all__ = ["CosineClassifier"]
+
+_SOFTNESS = 0.1
+
+
+class CosineClassifier:
+    """A pixel takes the label with the most similar mean feature, if above a threshold.
+
+    "Data Adaptive Few-shot Multi Label Segmentation with Foundation Model", basic adapter
+    (threshold 0.5). The probabilities are a softmax of the similarities and the threshold
+    divided by 0.1: their highest is at the label, or the background, that the rule gives.
+
+    Parameters
+    ----------
+    config : CosineConfig
+    """
+
+    def __init__(self, config: CosineConfig) -> None:
+        self.config = config
+        self._references: Array | None = None
+
+    def fit(
+        self, samples: Samples, seed: int, progress: Progress = no_progress
+    ) -> CosineClassifier:
+        """Average the features of each label; ``seed`` is without effect."""
+        references = np.zeros((len(samples.label_values), samples.features.shape[1]), np.float32)
+        for number in range(len(samples.label_values)):
+            members = samples.features[samples.classes == number + 1]
+            if len(members):
+                references[number] = members.mean(axis=0)
+        if not references.any():
+            raise InputError("labels", "have at least one painted pixel", "only background")
+        self._references = _unit(references)
+        progress(1, 1, "training")
+        return self
+
+    def similarity(self, features: Array) -> Array:
+        """Cosine similarity of vectors (n, C) to each label, shape (n, L)."""
+        references = fitted(self._references, "The cosine adapter")
+        result: Array = _unit(features) @ references.T
+        return result
+
+    def predict(self, features: Array) -> Array:
+        """Class probabilities, shape (n, L + 1), float32."""
+        similarity = self.similarity(features)
+        threshold = np.full((len(features), 1), self.config.threshold, dtype=np.float32)
+        logits = np.concatenate([threshold, similarity], axis=1) / _SOFTNESS
+        exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+        probabilities: Array = exponents / exponents.sum(axis=1, keepdims=True)
+        return probabilities.astype(np.float32, copy=False)
+
+    def state(self) -> AdapterState:
+        """Unit reference vectors, shape (L, C)."""
+        return AdapterState({"references": fitted(self._references, "The cosine adapter")}, {})
+
+    def restore(self, state: AdapterState) -> CosineClassifier:
+        """Become the classifier that ``state`` was taken from."""
+        self._references = state.tensors["references"]
+        return self
+
+
+def _unit(vectors: Array) -> Array:
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    result: Array = (vectors / np.where(length > 0, length, 1)).astype(np.float32)
+    return result

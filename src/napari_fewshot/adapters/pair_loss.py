@@ -1,0 +1,139 @@
+"""The loss of the contrastive adapter, over all pairs of some targets and references."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+from ..config import ContrastiveConfig
+from .pairs import PairNetwork
+from .training import marginal_cross_entropy
+
+__all__ = ["PairTargets", "pair_loss", "similarity_term"]
+
+
+@dataclass(frozen=True, eq=False)
+class PairTargets:
+    """What is known of the target pixels.
+
+    Parameters
+    ----------
+    possible : bool tensor, shape (n, L + 1)
+        Classes that each target may have; one for a painted pixel.
+    labels : int tensor, shape (R,)
+        Zero-based labels that have references.
+    """
+
+    possible: torch.Tensor
+    labels: torch.Tensor
+
+    @property
+    def positive(self) -> torch.Tensor:
+        """Whether target and reference row share their label, shape (n, R)."""
+        certain = self.possible.sum(1, keepdim=True) == 1
+        return self.possible[:, self.labels + 1] & certain
+
+    @property
+    def negative(self) -> torch.Tensor:
+        """Whether the target is known not to have the label of the row, shape (n, R)."""
+        return ~self.possible[:, self.labels + 1]
+
+
+def pair_loss(
+    network: PairNetwork,
+    targets: torch.Tensor,
+    references: torch.Tensor,
+    known: PairTargets,
+    config: ContrastiveConfig,
+) -> torch.Tensor:
+    """Cross-entropy on the class of every pair, and of the averaged pairs of every pixel.
+
+    Parameters
+    ----------
+    network : PairNetwork
+        Network and head, in training.
+    targets : tensor, shape (n, C)
+        Standardised features of target pixels.
+    references : tensor, shape (R, K, C)
+        Features of K reference pixels of each label in ``known.labels``.
+    known : PairTargets
+        What is known of the targets.
+    config : ContrastiveConfig
+        Weights of the terms.
+
+    Notes
+    -----
+    Positive and negative pairs of a label weigh the same. Pairs of which nothing is known (the
+    label was not looked for at the target) do not count. The pixel loss is the cross-entropy
+    of what a prediction would say, with these references.
+    """
+    outputs = network.shared(targets)
+    prepared = network.references(references, known.labels)
+    logits = network.pair_logits(outputs, prepared)
+    positive, negative = known.positive[..., None], known.negative[..., None]
+    if network.bilinear:
+        each = functional.binary_cross_entropy_with_logits(
+            logits, positive.expand_as(logits).float(), reduction="none"
+        )
+    else:
+        each = _softmax_cross_entropy(network, outputs, prepared.offset, known)
+    loss = config.pair_loss * _balanced(each, positive, negative)
+    if config.pixel_loss:
+        classes = torch.cat([torch.zeros_like(known.labels[:1]), known.labels + 1])
+        odds = network.class_logits(outputs, prepared)
+        loss = loss + config.pixel_loss * marginal_cross_entropy(odds, known.possible[:, classes])
+    if config.similarity_loss:
+        reference_outputs = network.shared(references)
+        loss = loss + config.similarity_loss * similarity_term(
+            outputs, reference_outputs, positive, negative
+        )
+    return loss
+
+
+def _softmax_cross_entropy(
+    network: PairNetwork, outputs: torch.Tensor, offset: torch.Tensor, known: PairTargets
+) -> torch.Tensor:
+    """Cross-entropy over background and all labels of every pair, shape (n, R, K)."""
+    logits = network.target(outputs)[:, None, None] + offset
+    own = (known.labels + 1)[:, None].expand(-1, offset.shape[1])
+    wanted = torch.where(known.positive[..., None], own, torch.zeros_like(own))
+    chosen = logits.gather(3, wanted[..., None])[..., 0]
+    result: torch.Tensor = torch.logsumexp(logits, 3) - chosen
+    return result
+
+
+def _balanced(each: torch.Tensor, positive: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:
+    """Mean over labels of half the mean of positive and half that of negative pairs."""
+    per_row = each.mean(2)
+    total = per_row.new_zeros(per_row.shape[1])
+    for members in (positive[..., 0], negative[..., 0]):
+        weight = members.float()
+        total = total + 0.5 * (per_row * weight).sum(0) / weight.sum(0).clamp(min=1)
+    return total.mean()
+
+
+def similarity_term(
+    outputs: torch.Tensor, references: torch.Tensor, positive: torch.Tensor, negative: torch.Tensor
+) -> torch.Tensor:
+    """Pull the outputs of positive pairs together, push those of negative pairs apart.
+
+    One minus the cosine similarity of positive pairs plus the positive part of that of
+    negative pairs, each kind averaged.
+
+    Parameters
+    ----------
+    outputs : tensor, shape (n, d)
+        Shared outputs of the targets.
+    references : tensor, shape (R, K, d)
+        Shared outputs of the references.
+    positive, negative : bool tensor, shape (n, R, 1)
+        Kind of the pairs of a target with a row of references.
+    """
+    left = functional.normalize(outputs, dim=1)
+    right = functional.normalize(references, dim=2)
+    cosine = torch.einsum("nd,rkd->nrk", left, right)
+    pull = ((1 - cosine) * positive).sum() / (positive.sum() * cosine.shape[2]).clamp(min=1)
+    push = (cosine.relu() * negative).sum() / (negative.sum() * cosine.shape[2]).clamp(min=1)
+    return pull + push

@@ -1,0 +1,198 @@
+"""The pixel adapter: samples pixels, standardises them, and asks a pixel classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..config import PositionConfig, SamplingConfig
+from ..errors import InputError
+from ..features.pixels import gather_pixels
+from ..features.resampling import resize_plane
+from ..sampling.pixels import Samples, plan_pixels
+from ..types import Array, FeatureMap, Progress, no_progress
+from .base import AdapterState, Example, PixelClassifier, Place, fitted
+from .standardise import Standardiser
+
+__all__ = ["PixelAdapter", "collect_samples"]
+
+_POSITION_COLUMNS = 3
+_CHUNK_BYTES = 32 * 2**20
+
+
+class PixelAdapter:
+    """Turns a pixel classifier into an adapter for feature maps.
+
+    Parameters
+    ----------
+    classifier : PixelClassifier
+    sampling : SamplingConfig
+    position : PositionConfig
+    on_tokens : bool
+        Compute probabilities on the token grid and interpolate them, instead of interpolating
+        features to pixels: faster, coarser. Without effect on pixel grids.
+    standardise : bool
+        False leaves the features as the backbone gives them.
+    seed : int
+    """
+
+    def __init__(
+        self,
+        classifier: PixelClassifier,
+        sampling: SamplingConfig,
+        position: PositionConfig,
+        *,
+        on_tokens: bool = False,
+        standardise: bool = True,
+        seed: int = 0,
+    ) -> None:
+        self.classifier = classifier
+        self.sampling = sampling
+        self.position = position
+        self.on_tokens = on_tokens
+        self.standardise = standardise
+        self.seed = seed
+        self._standardiser: Standardiser | None = None
+        self._classes = 0
+
+    def fit(
+        self,
+        examples: Sequence[Example],
+        maps: Iterable[FeatureMap],
+        label_values: Sequence[int],
+        progress: Progress = no_progress,
+    ) -> PixelAdapter:
+        """Sample pixels from the examples and fit the classifier; see :class:`~.base.Adapter`."""
+        samples = collect_samples(
+            examples,
+            maps,
+            label_values,
+            self.sampling,
+            position=self.position.use,
+            rng=np.random.default_rng(self.seed),
+        )
+        return self.fit_samples(samples, progress)
+
+    def fit_samples(self, samples: Samples, progress: Progress = no_progress) -> PixelAdapter:
+        """Fit to pixels that were collected before (position columns included)."""
+        columns = _POSITION_COLUMNS if self.position.use else 0
+        if self.standardise:
+            standardiser = Standardiser.of(samples.features, columns, self.position.weight)
+        else:
+            standardiser = Standardiser.identity(samples.features.shape[1])
+        standard = replace(samples, features=standardiser.apply(samples.features))
+        self.classifier.fit(standard, self.seed, progress)
+        self._standardiser = standardiser
+        self._classes = samples.class_count
+        return self
+
+    def predict(self, features: FeatureMap, place: Place) -> Array:
+        """Class probabilities, shape (L + 1, H, W), float32; see :class:`~.base.Adapter`."""
+        fitted(self._standardiser, "The adapter")
+        if self.on_tokens and not features.is_dense:
+            return self._predict_tokens(features, place)
+        total = features.shape[0] * features.shape[1]
+        result = np.empty((self._classes, total), dtype=np.float32)
+        size = max(1024, _CHUNK_BYTES // (4 * features.channels))
+        for start in range(0, total, size):
+            flat = np.arange(start, min(total, start + size))
+            result[:, flat] = self._probabilities(gather_pixels(features, flat), place, flat).T
+        return result.reshape(self._classes, *features.shape)
+
+    def _predict_tokens(self, features: FeatureMap, place: Place) -> Array:
+        height, width = features.data.shape[1:]
+        rows = _centres(height, features.extent[0], features.shape[0])
+        columns = _centres(width, features.extent[1], features.shape[1])
+        flat = (rows[:, None] * features.shape[1] + columns[None]).reshape(-1)
+        vectors = features.data.reshape(features.channels, -1).T.astype(np.float32)
+        coarse = self._probabilities(vectors, place, flat).T
+        coarse = np.ascontiguousarray(coarse).reshape(self._classes, height, width)
+        covered = (round(features.extent[0]), round(features.extent[1]))
+        fine = resize_plane(coarse, covered)
+        return np.ascontiguousarray(fine[:, : features.shape[0], : features.shape[1]])
+
+    def _probabilities(self, vectors: Array, place: Place, flat: Array) -> Array:
+        standardiser = fitted(self._standardiser, "The adapter")
+        if self.position.use:
+            vectors = np.concatenate([vectors, place.columns(flat)], axis=1)
+        if vectors.shape[1] != len(standardiser.mean):
+            raise InputError(
+                "image",
+                f"give {len(standardiser.mean)} features for each pixel, as the templates did",
+                f"{vectors.shape[1]}",
+                "It must have as many channels as the templates.",
+            )
+        return self.classifier.predict(standardiser.apply(vectors))
+
+    def state(self) -> AdapterState:
+        """Tensors and values of the fitted adapter; see :class:`~.base.Adapter`."""
+        standardiser = fitted(self._standardiser, "The adapter")
+        inner = self.classifier.state()
+        tensors = {f"classifier.{name}": t for name, t in inner.tensors.items()}
+        tensors |= {"mean": standardiser.mean, "scale": standardiser.scale}
+        values: dict[str, Any] = {"classes": self._classes, "classifier": inner.values}
+        return AdapterState(tensors, values)
+
+    def restore(self, state: AdapterState) -> PixelAdapter:
+        """Become the adapter that ``state`` was taken from."""
+        prefix = "classifier."
+        inner = {
+            n.removeprefix(prefix): t for n, t in state.tensors.items() if n.startswith(prefix)
+        }
+        self.classifier.restore(AdapterState(inner, state.values["classifier"]))
+        self._standardiser = Standardiser(state.tensors["mean"], state.tensors["scale"])
+        self._classes = int(state.values["classes"])
+        return self
+
+
+def _centres(cells: int, extent: float, pixels: int) -> Array:
+    """Pixel nearest to the centre of each cell."""
+    centre = (np.arange(cells) + 0.5) * extent / cells - 0.5
+    return np.clip(np.round(centre), 0, pixels - 1).astype(np.int64)
+
+
+def collect_samples(
+    examples: Sequence[Example],
+    maps: Iterable[FeatureMap],
+    label_values: Sequence[int],
+    sampling: SamplingConfig,
+    *,
+    position: bool,
+    rng: np.random.Generator,
+) -> Samples:
+    """Choose pixels from the labels, then read their features map by map.
+
+    Only the chosen pixels stay in memory. ``maps`` come in the order of ``examples``.
+    """
+    chosen, frequency = plan_pixels([e.labels for e in examples], label_values, sampling, rng)
+    values = np.array([0, *label_values])
+    features, classes, possible, places = [], [], [], []
+    for number, (example, fmap) in enumerate(zip(examples, maps, strict=True)):
+        flat = chosen[number]
+        vectors = gather_pixels(fmap, flat)
+        if position:
+            vectors = np.concatenate([vectors, example.place.columns(flat)], axis=1)
+        found = np.searchsorted(values, example.labels.reshape(-1)[flat])
+        features.append(vectors)
+        classes.append(found)
+        possible.append(_possible(found, values, example.known_labels))
+        row, column = np.divmod(flat, example.labels.shape[1])
+        places.append(np.stack([np.full(len(flat), number), row, column], axis=1))
+    return Samples(
+        features=np.concatenate(features).astype(np.float32, copy=False),
+        classes=np.concatenate(classes).astype(np.int64),
+        possible=np.concatenate(possible),
+        places=np.concatenate(places).astype(np.float32),
+        label_values=tuple(int(v) for v in label_values),
+        frequency=frequency,
+    )
+
+
+def _possible(classes: Array, values: Array, known: frozenset[int]) -> Array:
+    table = np.eye(len(values), dtype=bool)
+    table[0] = [v == 0 or int(v) not in known for v in values]
+    result: Array = table[classes]
+    return result

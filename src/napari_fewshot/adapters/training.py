@@ -1,0 +1,145 @@
+"""What the trained pixel classifiers share: batches, the optimiser, and saved weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..config import TrainingConfig
+from ..errors import InputError
+from ..sampling.pixels import Samples
+from ..types import Array, Progress
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = [
+    "ClassBalancedDraw",
+    "load_tensors",
+    "marginal_cross_entropy",
+    "network_tensors",
+    "require_two_classes",
+    "train",
+]
+
+_REPORT_EVERY = 10
+
+
+class ClassBalancedDraw:
+    """Draws sample numbers so that class c makes up a share ∝ frequency_c^(1 − balance).
+
+    ``balance`` 0 keeps the frequencies of the templates, 1 makes all classes equally frequent.
+    Between the two, small structures are seen often enough to be learned while the network
+    still knows that they are rare.
+    """
+
+    def __init__(self, samples: Samples, balance: float, generator: torch.Generator) -> None:
+        import torch
+
+        order = np.argsort(samples.classes, kind="stable")
+        counts = np.bincount(samples.classes, minlength=samples.class_count)
+        mass = np.where(counts > 0, np.maximum(samples.frequency, 1e-12) ** (1 - balance), 0.0)
+        self._order = torch.from_numpy(order)
+        self._counts = torch.from_numpy(counts)
+        self._starts = torch.from_numpy(np.cumsum(counts) - counts)
+        self._mass = torch.from_numpy(mass / mass.sum())
+        self._generator = generator
+
+    def targets(self, count: int) -> torch.Tensor:
+        """Sample numbers, shape (count,), of classes in the shares of this draw."""
+        import torch
+
+        classes = torch.multinomial(self._mass, count, replacement=True, generator=self._generator)
+        return self.of_classes(classes)
+
+    def of_classes(self, classes: torch.Tensor) -> torch.Tensor:
+        """A random sample number for each given class (any shape)."""
+        import torch
+
+        chance = torch.rand(classes.shape, generator=self._generator, dtype=torch.float64)
+        offset = (chance * self._counts[classes]).long()
+        return self._order[self._starts[classes] + offset]
+
+
+def marginal_cross_entropy(logits: torch.Tensor, possible: torch.Tensor) -> torch.Tensor:
+    """Minus the log of the probability that the class is one of those possible.
+
+    For a pixel whose class is known this is the cross-entropy; a background pixel of a
+    template in which some labels were not looked for may belong to any of those.
+
+    Parameters
+    ----------
+    logits : tensor, shape (n, K)
+        Unnormalised log probabilities.
+    possible : bool tensor, shape (n, K)
+        Classes that each pixel may have; one at least.
+    """
+    import torch
+
+    inside = logits.masked_fill(~possible, float("-inf"))
+    loss: torch.Tensor = (torch.logsumexp(logits, 1) - torch.logsumexp(inside, 1)).mean()
+    return loss
+
+
+def train(
+    network: torch.nn.Module,
+    loss: Callable[[], torch.Tensor],
+    *,
+    config: TrainingConfig,
+    steps: int,
+    seed: int,
+    progress: Progress,
+) -> None:
+    """Minimise ``loss()`` with AdamW under a one-cycle schedule, then switch to evaluation.
+
+    The same seed gives the same weights; the random state of the caller is left as it was.
+    """
+    import torch
+
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, config.learning_rate, total_steps=max(steps, 2)
+    )
+    network.train()
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)  # dropout draws from the global generator
+        for step in range(steps):
+            value = loss()
+            optimiser.zero_grad()
+            value.backward()
+            optimiser.step()
+            schedule.step()
+            if (step + 1) % _REPORT_EVERY == 0 or step + 1 == steps:
+                progress(step + 1, steps, "training")
+    network.eval()
+
+
+def network_tensors(network: torch.nn.Module) -> dict[str, Array]:
+    """Weights of a network as float32 arrays."""
+    return {name: tensor.cpu().numpy() for name, tensor in network.state_dict().items()}
+
+
+def load_tensors(network: torch.nn.Module, tensors: dict[str, Array]) -> None:
+    """Load weights that :func:`network_tensors` gave, and switch to evaluation."""
+    import torch
+
+    network.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()})
+    network.eval()
+
+
+def require_two_classes(samples: Samples) -> None:
+    """Raise :class:`InputError` unless there is background and at least one label."""
+    counts = np.bincount(samples.classes, minlength=samples.class_count)
+    if counts[0] == 0:
+        raise InputError(
+            "labels",
+            "leave some pixels as background",
+            "templates without background",
+            "Paint background scribbles, or leave part of a template slice unpainted.",
+        )
+    if counts[1:].sum() == 0:
+        raise InputError("labels", "have at least one painted pixel", "only background")

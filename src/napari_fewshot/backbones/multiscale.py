@@ -1,0 +1,72 @@
+"""Hand-made features of scikit-image: nothing to download, one vector for every pixel."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .base import BackboneEntry, BackboneSpec, Preprocessing
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["ENTRY", "MultiscaleBackbone"]
+
+SIGMA_MIN = 1.0
+SIGMA_MAX = 16.0
+
+SPEC = BackboneSpec(
+    name="multiscale",
+    summary="scikit-image intensity, edge and texture features, sigma 1-16; colour kept",
+    stride=1,
+    preprocessing=Preprocessing(channels=None, resize="none"),
+    licence="BSD-3-Clause",
+    store=False,
+)
+
+
+class MultiscaleBackbone:
+    """The features that pixel classifiers use, for each channel of the slice.
+
+    For every channel: the grey value itself, and for each sigma of 1, 2, 4, 8, 16 pixels the
+    smoothed grey value, the gradient magnitude and the two eigenvalues of the Hessian
+    (``skimage.feature.multiscale_basic_features``); 21 features for each channel.
+    """
+
+    spec = SPEC
+
+    def __init__(self) -> None:
+        import skimage
+
+        text = f"multiscale-1 skimage {skimage.__version__} {SIGMA_MIN} {SIGMA_MAX}"
+        self.weights_hash = hashlib.sha256(text.encode()).hexdigest()
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """Compute the features of the middle slices; see :class:`~.base.Backbone`."""
+        import numpy as np
+        import torch
+        from skimage.feature import multiscale_basic_features
+
+        middle = images[:, images.shape[1] // 2].detach().cpu().numpy()
+        encoded = []
+        for image in middle:
+            maps = []
+            for channel in image:
+                features = multiscale_basic_features(
+                    channel, sigma_min=SIGMA_MIN, sigma_max=SIGMA_MAX
+                )
+                maps += [channel[None], np.moveaxis(features, -1, 0)]
+            encoded.append(np.concatenate(maps).astype(np.float32))
+        return torch.from_numpy(np.stack(encoded)).to(images.device)
+
+    def to(self, device: str) -> MultiscaleBackbone:
+        """Return itself: the features are computed on the CPU."""
+        return self
+
+
+def _load(weights: Path | None, blocks: int) -> MultiscaleBackbone:
+    return MultiscaleBackbone()
+
+
+ENTRY = BackboneEntry(SPEC, _load, lambda: True)

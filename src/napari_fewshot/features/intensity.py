@@ -1,0 +1,84 @@
+"""Grey values to 0..1, the same way for a whole volume."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..config import IntensityConfig
+from ..types import Array
+
+__all__ = ["IntensityScaler"]
+
+_SAMPLE = 2_000_000
+
+
+@dataclass(frozen=True)
+class IntensityScaler:
+    """A linear map of grey values to 0..1 for each channel, clipped.
+
+    Parameters
+    ----------
+    low, high : tuple of float
+        Grey values that become 0 and 1; one for each channel, or one for all.
+    """
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    @classmethod
+    def of(cls, data: Array, has_channels: bool, config: IntensityConfig) -> IntensityScaler:
+        """Fit the map to the grey values of a volume.
+
+        Parameters
+        ----------
+        data : array, any shape, channels last if ``has_channels``
+            In canonical order, so that volumes of different storage orders share one sample.
+        has_channels : bool
+            Whether the last axis holds channels.
+        config : IntensityConfig
+            Percentiles or window.
+
+        Notes
+        -----
+        Percentiles are taken over the finite voxels (a regular sample of about two million
+        where there are more). RGB shares one map, so that hues survive; 8-bit RGB
+        keeps 0..255. Other channels each have their own. A constant or empty volume becomes 0.
+        """
+        channels = data.shape[-1] if has_channels else 1
+        is_rgb = has_channels and channels == 3
+        if is_rgb and data.dtype == np.uint8:
+            return cls((0.0,), (255.0,))
+        if config.mode == "window":
+            return cls((config.low,), (config.high,))
+        groups = [data] if channels == 1 or is_rgb else [data[..., c] for c in range(channels)]
+        bounds = [_percentiles(group, config.low, config.high) for group in groups]
+        return cls(tuple(b[0] for b in bounds), tuple(b[1] for b in bounds))
+
+    def apply(self, data: Array) -> Array:
+        """Map values to float32 in 0..1.
+
+        Parameters
+        ----------
+        data : array, shape (..., H, W) or (..., H, W, C)
+            With channels last where there are channels. NaN becomes 0; infinities are clipped.
+        """
+        low = np.asarray(self.low if len(self.low) > 1 else self.low[0], dtype=np.float64)
+        high = np.asarray(self.high if len(self.high) > 1 else self.high[0], dtype=np.float64)
+        width = np.where(high > low, high - low, 1.0)
+        scaled = (data.astype(np.float64) - low) / width
+        scaled = np.where(high > low, scaled, 0.0)
+        return np.clip(np.nan_to_num(scaled, nan=0.0), 0.0, 1.0).astype(np.float32)
+
+
+def _percentiles(data: Array, low: float, high: float) -> tuple[float, float]:
+    step = int(np.ceil((data.size / _SAMPLE) ** (1 / 3)))
+    values = data[tuple(slice(None, None, step) for _ in range(min(data.ndim, 3)))]
+    values = values[np.isfinite(values)]
+    if values.size == 0:
+        return 0.0, 0.0
+    bottom, top = np.percentile(values.astype(np.float64), [low, high])
+    if bottom == top:  # a few bright voxels on a constant ground
+        bottom, top = float(values.min()), float(values.max())
+    return float(bottom), float(top)

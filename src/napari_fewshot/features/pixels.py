@@ -1,0 +1,81 @@
+"""Feature maps to pixel vectors, and where those pixels lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..types import Array, FeatureMap
+
+__all__ = ["gather_pixels", "pixel_chunks", "slice_coordinates"]
+
+
+def slice_coordinates(
+    index: int, stack_shape: tuple[int, int, int], axis: int, flat: bool = False
+) -> tuple[Array, Array, float]:
+    """Normalised coordinates of the rows, the columns and the slice itself.
+
+    Each runs from -1 at one face of the volume to 1 at the other; voxel centres lie inside.
+
+    Parameters
+    ----------
+    index : int
+        Slice of the stack.
+    stack_shape : tuple of int
+        (N, H, W) of the stack.
+    axis : int
+        Canonical axis of the stack; it decides which of the three is which.
+    flat : bool
+        Whether the volume is a single 2D image.
+
+    Returns
+    -------
+    rows : array, shape (H,)
+    columns : array, shape (W,)
+    depth : float
+    """
+    count, height, width = stack_shape
+    rows = 2 * (np.arange(height) + 0.5) / height - 1
+    columns = 2 * (np.arange(width) + 0.5) / width - 1
+    depth = 0.0 if flat else 2 * (index + 0.5) / count - 1
+    return rows.astype(np.float32), columns.astype(np.float32), float(depth)
+
+
+def gather_pixels(features: FeatureMap, flat: Array) -> Array:
+    """Features at chosen pixels of a slice, bilinear between cell centres.
+
+    Parameters
+    ----------
+    features : FeatureMap
+        Features of the slice.
+    flat : int array, shape (n,)
+        Flat indices into the (H, W) slice.
+
+    Returns
+    -------
+    array, shape (n, C), float32
+    """
+    height, width = features.data.shape[1:]
+    if features.is_dense:
+        columns = features.data.reshape(features.channels, -1)[:, flat]
+        return np.ascontiguousarray(columns.T, dtype=np.float32)
+    rows, columns = np.divmod(flat, features.shape[1])
+    y = np.clip((rows + 0.5) * height / features.extent[0] - 0.5, 0, height - 1)
+    x = np.clip((columns + 0.5) * width / features.extent[1] - 0.5, 0, width - 1)
+    top, left = np.floor(y).astype(int), np.floor(x).astype(int)
+    bottom, right = np.minimum(top + 1, height - 1), np.minimum(left + 1, width - 1)
+    dy, dx = (y - top).astype(np.float32), (x - left).astype(np.float32)
+    cells = features.data.astype(np.float32)
+    upper = cells[:, top, left] * (1 - dx) + cells[:, top, right] * dx
+    lower = cells[:, bottom, left] * (1 - dx) + cells[:, bottom, right] * dx
+    mixed = upper * (1 - dy) + lower * dy
+    return np.ascontiguousarray(mixed.T, dtype=np.float32)
+
+
+def pixel_chunks(features: FeatureMap, size: int) -> Iterator[tuple[int, int, Array]]:
+    """Walk over all pixels of a slice: ``(start, stop, vectors of shape (stop - start, C))``."""
+    total = features.shape[0] * features.shape[1]
+    for start in range(0, total, size):
+        stop = min(total, start + size)
+        yield start, stop, gather_pixels(features, np.arange(start, stop))

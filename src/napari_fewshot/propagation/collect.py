@@ -1,0 +1,104 @@
+"""Slices of probabilities to labels, confidence and landmarks of a whole volume."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..config import LandmarkConfig
+from ..types import Array, Landmark
+from .landmarks import find_landmarks
+
+__all__ = ["Collected", "LabelProbabilities", "collect", "smallest_label_dtype"]
+
+_IN_MEMORY = 512 * 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class Collected:
+    """A labelled stack, still in the order of its slices.
+
+    Parameters
+    ----------
+    labels : int array, shape (N, H, W)
+    confidence : float32 array, shape (N, H, W)
+        Probability of the class that was chosen, background included.
+    """
+
+    labels: Array
+    confidence: Array
+
+
+def smallest_label_dtype(values: Sequence[int]) -> np.dtype[np.unsignedinteger | np.signedinteger]:
+    """Smallest of uint8, uint16 and int32 that holds the label values."""
+    top = max(values, default=0)
+    for dtype in (np.uint8, np.uint16):
+        if top <= np.iinfo(dtype).max:
+            return np.dtype(dtype)
+    return np.dtype(np.int32)
+
+
+class LabelProbabilities:
+    """Probability of each label over a stack, in 255ths, on disk when large.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (N, H, W).
+    labels : int
+        Number of labels L, without background.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], labels: int) -> None:
+        full = (labels, *shape)
+        size = int(np.prod(full, dtype=np.int64))
+        self.data: Array
+        if size <= _IN_MEMORY:
+            self.data = np.zeros(full, dtype=np.uint8)
+        else:  # removed by the system when the array is gone
+            self._file = tempfile.TemporaryFile(prefix="napari-fewshot-")  # noqa: SIM115
+            self.data = np.memmap(self._file, dtype=np.uint8, mode="w+", shape=full)
+
+    def put(self, index: int, probabilities: Array) -> None:
+        """Keep one slice, shape (L + 1, H, W); class 0 is left out."""
+        self.data[:, index] = np.round(probabilities[1:] * 255)
+
+    def landmarks(
+        self,
+        label_values: Sequence[int],
+        names: Mapping[int, str],
+        config: LandmarkConfig,
+        spacing: tuple[float, float, float],
+        wanted: Sequence[int],
+    ) -> list[Landmark]:
+        """Landmarks of the wanted labels, positions in the order of the stack."""
+        found: list[Landmark] = []
+        for number, value in enumerate(label_values):
+            if value in wanted:
+                name = names.get(value, str(value))
+                found += find_landmarks(
+                    self.data[number], label=value, name=name, config=config, spacing=spacing
+                )
+        return found
+
+
+def collect(
+    planes: Iterable[tuple[int, Array]],
+    shape: tuple[int, int, int],
+    label_values: Sequence[int],
+    probabilities: LabelProbabilities | None = None,
+) -> Collected:
+    """Give every pixel its most probable class; fill ``probabilities`` on the way."""
+    values = np.array([0, *label_values], dtype=smallest_label_dtype(label_values))
+    labels = np.zeros(shape, dtype=values.dtype)
+    confidence = np.zeros(shape, dtype=np.float32)
+    for index, plane in planes:
+        best = plane.argmax(axis=0)
+        labels[index] = values[best]
+        confidence[index] = np.take_along_axis(plane, best[None], axis=0)[0]
+        if probabilities is not None:
+            probabilities.put(index, plane)
+    return Collected(labels, confidence)

@@ -1,0 +1,112 @@
+"""Pixels out of template slices: which, how many, and what is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..config import SamplingConfig
+from ..types import Array
+
+__all__ = ["Samples", "plan_pixels"]
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Pixels to learn from.
+
+    Parameters
+    ----------
+    features : array, shape (N, C), float32
+        Not yet standardised; position columns last.
+    classes : array, shape (N,), int64
+        0 for background, i + 1 for ``label_values[i]``.
+    possible : array, shape (N, L + 1), bool
+        Classes that each pixel may have: one for a painted pixel; for background the class 0
+        and the labels that nobody looked for there.
+    places : array, shape (N, 3), float32
+        Example number, row and column, for rules about the distance of two pixels.
+    label_values : tuple of int
+    frequency : array, shape (L + 1,), float64
+        Share of each class among all known pixels of the templates, before sampling.
+    """
+
+    features: Array
+    classes: Array
+    possible: Array
+    places: Array
+    label_values: tuple[int, ...]
+    frequency: Array
+
+    @property
+    def class_count(self) -> int:
+        """Number of classes, L + 1."""
+        return len(self.label_values) + 1
+
+
+def plan_pixels(
+    planes: Sequence[Array],
+    label_values: Sequence[int],
+    config: SamplingConfig,
+    rng: np.random.Generator,
+) -> tuple[list[Array], Array]:
+    """Choose the pixels to learn from, before any feature is computed.
+
+    At most ``config.pixels_per_label`` pixels of each label, spread over the slices in
+    proportion to its area there, but at least one from each slice that has it; background up
+    to ``config.background_factor`` times the chosen foreground.
+
+    Parameters
+    ----------
+    planes : sequence of int arrays, shape (H, W)
+        Label values, negative where unknown.
+    label_values : sequence of int
+        Values that count; others are left out.
+    config : SamplingConfig
+        Numbers of pixels.
+    rng : numpy Generator
+        Source of the choice.
+
+    Returns
+    -------
+    chosen : list of int arrays
+        Flat pixel indices for each plane, ascending.
+    frequency : array, shape (L + 1,), float64
+        Share of background and of each label among all known pixels.
+    """
+    values = [0, *label_values]
+    counts = np.array([[int((p == v).sum()) for v in values] for p in planes], dtype=np.int64)
+    counts = counts.reshape(len(planes), len(values))
+    quota = np.minimum(counts.sum(axis=0), config.pixels_per_label)
+    foreground = int(quota[1:].sum())
+    least = config.pixels_per_label  # templates that are all background still need a sample
+    quota[0] = min(
+        int(counts[:, 0].sum()), max(least, round(config.background_factor * foreground))
+    )
+    shares = [_spread(counts[:, c], int(quota[c])) for c in range(len(values))]
+    chosen = []
+    for number, plane in enumerate(planes):
+        flat = plane.reshape(-1)
+        parts = [
+            rng.choice(np.flatnonzero(flat == value), shares[c][number], replace=False)
+            for c, value in enumerate(values)
+            if shares[c][number]
+        ]
+        chosen.append(np.sort(np.concatenate(parts)) if parts else np.zeros(0, dtype=np.int64))
+    total = counts.sum(axis=0).astype(np.float64)
+    return chosen, total / max(1.0, total.sum())
+
+
+def _spread(counts: Array, quota: int) -> Array:
+    """Share a quota out over slices in proportion to their counts, one at least where any."""
+    total = int(counts.sum())
+    if total <= quota:
+        return counts.copy()
+    exact = counts * (quota / total)
+    share = np.maximum(np.floor(exact).astype(np.int64), counts > 0)
+    rest = np.argsort(exact - np.floor(exact))[::-1]
+    for number in rest[: max(0, quota - int(share.sum()))]:
+        share[number] += 1
+    return np.minimum(share, counts)

@@ -1,0 +1,169 @@
+"""Templates: images with what is known about some of their slices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InputError
+from ..geometry import Frame, resolve_axis
+from ..types import Array, Landmark, Volume
+
+__all__ = ["SCRIBBLE_BACKGROUND", "Template", "painted_axis"]
+
+SCRIBBLE_BACKGROUND = -1
+"""Reserved value of scribble templates with which background is painted, if not set."""
+
+
+@dataclass(frozen=True, eq=False)
+class Template:
+    """An image and what a person knows about it.
+
+    Parameters
+    ----------
+    image : Volume or array, shape (Z, Y, X) or (Y, X), with channels last if RGB
+    labels : Volume or int array, shape (Z, Y, X) or (Y, X), optional
+        Label values; 0 where nothing is painted. May be None for a template of points.
+    slices : sequence of int, "painted" or "all", optional
+        Slices along ``axis`` (in file order) that are known. None or ``"painted"``: those with
+        paint. ``"all"``: every slice. A listed slice without paint is known to be empty.
+    known_labels : sequence of int, optional
+        Labels that were looked for; others are unknown here, not background. None: the labels
+        that occur in (or are named by) this template; if there are none, every label.
+    axis : int or {"axial", "coronal", "sagittal"}, optional
+        Axis of the painted slices. An integer counts in file order, a name is meant in the
+        patient. None: the axis along which the labels are painted.
+    kind : {"dense", "scribble"}
+        ``dense``: on a known slice every unpainted pixel is background. ``scribble``: only
+        painted pixels are known, and background is painted with ``background``.
+    points : sequence of Landmark
+        Landmarks; a disk round each becomes its label on its slice.
+    background : int
+        The value that means background in a scribble template.
+    """
+
+    image: Volume | npt.ArrayLike
+    labels: Volume | npt.ArrayLike | None = None
+    slices: Sequence[int] | Literal["painted", "all"] | None = None
+    known_labels: Sequence[int] | None = None
+    axis: int | str | None = None
+    kind: Literal["dense", "scribble"] = "dense"
+    points: Sequence[Landmark] = ()
+    background: int = SCRIBBLE_BACKGROUND
+    names: Mapping[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check the values and turn arrays into volumes."""
+        image = Volume.of(self.image)
+        object.__setattr__(self, "image", image)
+        if self.kind not in ("dense", "scribble"):
+            raise InputError("kind", "be dense or scribble", self.kind)
+        if self.labels is None and not self.points:
+            raise InputError("labels", "be given, or points", "neither")
+        labels = None if self.labels is None else _checked_labels(self.labels, image)
+        object.__setattr__(self, "labels", labels)
+        names = dict(labels.names) if labels is not None else {}
+        names.update({point.label: point.name for point in self.points})
+        names.update(self.names)
+        object.__setattr__(self, "names", names)
+        self._check_values()
+
+    def _check_values(self) -> None:
+        values = set(self.painted_values())
+        if self.kind == "dense" and min(values, default=1) < 0:
+            raise InputError(
+                "labels",
+                "be 0 or above in a dense template",
+                f"value {min(values)}",
+                "For painted background use kind='scribble'.",
+            )
+        wanted = self.known_labels or ()
+        if any(int(v) != v or v < 1 for v in wanted):
+            raise InputError("known_labels", "be label values of at least 1", tuple(wanted))
+        missing = values - set(wanted) - {self.background}
+        if self.known_labels is not None and missing:
+            raise InputError(
+                "known_labels",
+                "include every label that is painted",
+                tuple(wanted),
+                f"Painted too: {sorted(missing)}.",
+            )
+
+    def painted_values(self) -> list[int]:
+        """Label values that occur in the labels or the points, sorted, without 0."""
+        found: set[int] = {point.label for point in self.points}
+        if self.labels is not None:
+            found |= set(np.unique(Volume.of(self.labels).data).tolist()) - {0}
+        if self.kind == "scribble":
+            found -= {self.background}
+        return sorted(found)
+
+    @property
+    def volume(self) -> Volume:
+        """The image."""
+        return Volume.of(self.image)
+
+    @property
+    def frame(self) -> Frame:
+        """How the file order relates to the patient."""
+        return Frame.of(self.volume.affine, self.volume.ndim)
+
+    def working_axis(self) -> int:
+        """Return the canonical axis of the slices: as given, or the one that is painted."""
+        volume = self.volume
+        if volume.ndim == 2:
+            return 0
+        if self.axis is not None:
+            return resolve_axis(self.axis, self.frame, volume.ndim)
+        if self.labels is None:
+            return 0 if volume.affine is not None else self.frame.canonical_axis(0)
+        return self.frame.canonical_axis(
+            painted_axis(Volume.of(self.labels).data, self.frame.file_axis(0), explicit=self.slices)
+        )
+
+
+def _checked_labels(labels: Volume | npt.ArrayLike, image: Volume) -> Volume:
+    given = labels if isinstance(labels, Volume) else None
+    data = np.asarray(given.data if given is not None else labels)
+    if data.shape != image.shape:
+        raise InputError(
+            "labels", f"have the shape of the image {image.shape}", f"shape {data.shape}"
+        )
+    if data.dtype == bool:
+        data = data.astype(np.uint8)
+    if not np.issubdtype(data.dtype, np.integer):
+        if not (np.isfinite(data).all() and (data == np.round(data)).all()):
+            raise InputError("labels", "be whole numbers", f"dtype {data.dtype} with fractions")
+        data = data.astype(np.int64)
+    if data.size and max(-int(data.min()), int(data.max())) > np.iinfo(np.int32).max:
+        raise InputError("labels", "fit into int32", f"values up to {data.max()}")
+    return image.with_data(data.astype(np.int32), names=dict(given.names) if given else {})
+
+
+def painted_axis(labels: Array, default: int, *, explicit: object = None) -> int:
+    """Guess along which array axis slices were painted.
+
+    A person who paints slices leaves gaps between them, or paints few: the axis with gaps in
+    its painted slices, else the one with far fewer painted slices than the others (a third),
+    else ``default`` (a label map of the whole volume).
+    """
+    painted = labels != 0
+    if not painted.any() or explicit == "all":
+        return default
+    counts, gaps = [], []
+    for axis in range(3):
+        others = tuple(a for a in range(3) if a != axis)
+        indices = np.flatnonzero(painted.any(axis=others))
+        counts.append(len(indices))
+        gaps.append(1 - len(indices) / (indices[-1] - indices[0] + 1))
+    order = np.argsort(gaps)[::-1]
+    if gaps[order[0]] > 0.3 and gaps[order[0]] > 1.5 * gaps[order[1]]:
+        return int(order[0])
+    by_count = np.argsort(counts)
+    if counts[by_count[0]] * 3 <= counts[by_count[1]]:
+        return int(by_count[0])
+    return default

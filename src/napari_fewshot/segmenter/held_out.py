@@ -1,0 +1,134 @@
+"""How far to trust a model: templates left out of the training and predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..adapters import Adapter, Example
+from ..types import Array, FeatureMap, Progress, no_progress
+
+__all__ = ["HeldOutScore", "choose_folds", "held_out_score"]
+
+MOST_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class HeldOutScore:
+    """Dice of slices that took no part in the training.
+
+    An estimate that tends to be optimistic: left-out slices lie between template slices of the
+    same volume, and a person paints the slices that are easy to paint.
+
+    Parameters
+    ----------
+    dice : dict of int to float
+        For each label, over all held-out slices together; nan where a label was held out
+        nowhere. Known-empty slices count: what is predicted there lowers the Dice.
+    folds : int
+    grouped_by : str
+        ``"volumes"`` or ``"neighbouring slices"``.
+    """
+
+    dice: dict[int, float]
+    folds: int
+    grouped_by: str
+
+    @property
+    def mean(self) -> float:
+        """Mean Dice over the labels that were held out."""
+        values = [value for value in self.dice.values() if not np.isnan(value)]
+        return float(np.mean(values)) if values else float("nan")
+
+
+def choose_folds(examples: Sequence[Example]) -> tuple[list[list[int]], str]:
+    """Share examples out to at most five folds.
+
+    Grouped by volume where there are several, else by blocks of neighbouring slices, since a
+    slice between two template slices is hardly held out. Fewer than two slices: no fold.
+    """
+    volumes = sorted({example.volume for example in examples})
+    if len(volumes) > 1:
+        groups = [[k for k, e in enumerate(examples) if e.volume == v] for v in volumes]
+        grouped_by = "volumes"
+    else:
+        order = sorted(range(len(examples)), key=lambda k: _depth(examples[k]))
+        slices: dict[tuple[int, int], list[int]] = {}
+        for k in order:
+            slices.setdefault(_depth(examples[k]), []).append(k)
+        groups = list(slices.values())
+        grouped_by = "neighbouring slices"
+    if len(groups) < 2:
+        return [], grouped_by
+    bounds = np.array_split(np.arange(len(groups)), min(MOST_FOLDS, len(groups)))
+    return [[k for number in block for k in groups[number]] for block in bounds], grouped_by
+
+
+def _depth(example: Example) -> tuple[int, int]:
+    return example.place.axis, example.place.index
+
+
+def held_out_score(
+    build: Callable[[], Adapter],
+    examples: Sequence[Example],
+    maps: Callable[[Sequence[int]], Iterable[FeatureMap]],
+    label_values: Sequence[int],
+    progress: Progress = no_progress,
+) -> HeldOutScore | None:
+    """Train on all folds but one, predict that one, and so on.
+
+    Parameters
+    ----------
+    build : callable
+        Makes an adapter that is not yet fitted.
+    examples : sequence of Example
+        All template slices.
+    maps : callable
+        Gives the feature maps of the examples with the given numbers, in that order.
+    label_values : sequence of int
+        Labels that were painted.
+    progress : callable
+        Called after every fold.
+
+    Returns
+    -------
+    HeldOutScore, or None with fewer than two template slices.
+    """
+    folds, grouped_by = choose_folds(examples)
+    if not folds:
+        return None
+    values = np.array([0, *label_values])
+    overlap = np.zeros((3, len(values)), dtype=np.int64)  # both, truth, prediction
+    held_labels: set[int] = set()
+    for done, fold in enumerate(folds):
+        rest = [k for k in range(len(examples)) if k not in set(fold)]
+        learned = {int(v) for k in rest for v in np.unique(examples[k].labels) if v > 0}
+        if learned:
+            adapter = build()
+            adapter.fit([examples[k] for k in rest], maps(rest), label_values)
+            for k, features in zip(fold, maps(fold), strict=True):
+                predicted = values[adapter.predict(features, examples[k].place).argmax(axis=0)]
+                overlap += _counts(examples[k], predicted, values)
+        held_labels |= {int(v) for k in fold for v in np.unique(examples[k].labels) if v > 0}
+        progress(done + 1, len(folds), "held-out score")
+    sizes = overlap[1] + overlap[2]
+    dice = {
+        int(v): float(2 * overlap[0, c] / sizes[c]) if v in held_labels and sizes[c] else np.nan
+        for c, v in enumerate(values)
+        if v > 0
+    }
+    return HeldOutScore(dice, len(folds), grouped_by)
+
+
+def _counts(example: Example, predicted: Array, values: Array) -> Array:
+    """Pixels of each class in both, in the truth and in the prediction, where it is known."""
+    counts = np.zeros((3, len(values)), dtype=np.int64)
+    for c, value in enumerate(values):
+        if value and int(value) not in example.known_labels:
+            continue
+        known = example.labels >= 0
+        truth, found = (example.labels == value) & known, (predicted == value) & known
+        counts[:, c] = (truth & found).sum(), truth.sum(), found.sum()
+    return counts

@@ -1,0 +1,128 @@
+"""The model file: tensors and JSON in one safetensors file, never pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from ..adapters import AdapterState
+from ..config import SegmenterConfig
+from ..errors import ModelFileError
+from ..io.atomic import replacing
+
+__all__ = ["FORMAT_VERSION", "SavedModel", "read_model", "write_model"]
+
+FORMAT = "napari-fewshot"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class SavedModel:
+    """What a model file holds.
+
+    Parameters
+    ----------
+    config : SegmenterConfig
+        Settings of all stages.
+    weights_hash : str
+        Digest of the backbone that the adapter was fitted to.
+    label_values : tuple of int
+    names : dict of int to str
+    point_labels : frozenset of int
+    axes : tuple of int
+        Canonical axes of the templates, the most frequent first.
+    channels : int
+        Channels of the templates' images.
+    adapter : AdapterState
+    """
+
+    config: SegmenterConfig
+    weights_hash: str
+    label_values: tuple[int, ...]
+    names: dict[int, str]
+    point_labels: frozenset[int]
+    axes: tuple[int, ...]
+    channels: int
+    adapter: AdapterState
+
+
+def write_model(path: str | os.PathLike[str], model: SavedModel) -> None:
+    """Write a model file; an existing one is replaced only when the new one is whole."""
+    from safetensors.numpy import save_file
+
+    content = {
+        "config": model.config.model_dump(mode="json"),
+        "weights_hash": model.weights_hash,
+        "label_values": list(model.label_values),
+        "names": {str(value): name for value, name in model.names.items()},
+        "point_labels": sorted(model.point_labels),
+        "axes": list(model.axes),
+        "channels": model.channels,
+        "adapter": model.adapter.values,
+    }
+    metadata = {
+        "format": FORMAT,
+        "version": str(FORMAT_VERSION),
+        "content": json.dumps(content, sort_keys=True),
+    }
+    tensors = {name: np.ascontiguousarray(t) for name, t in model.adapter.tensors.items()}
+    with replacing(Path(path)) as temporary:
+        save_file(tensors, temporary, metadata=metadata)
+
+
+def read_model(path: str | os.PathLike[str]) -> SavedModel:
+    """Read a model file.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, damaged, not a model, or of a newer format.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(os.fspath(path), framework="numpy") as file:
+            metadata: dict[str, str] = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise ModelFileError(f"model must be an existing file; got {path}.") from None
+    except (SafetensorError, OSError) as error:
+        raise ModelFileError(
+            f"model must be a whole model file; got {path} ({error}). Train it again."
+        ) from None
+    if metadata.get("format") != FORMAT:
+        raise ModelFileError(
+            f"model must be a file that napari-fewshot wrote; got {path}, which is a safetensors "
+            "file of another kind."
+        )
+    version = int(metadata.get("version", "0"))
+    if version > FORMAT_VERSION:
+        raise ModelFileError(
+            f"model must be of format {FORMAT_VERSION} or older; got {path} of format {version}. "
+            "Update napari-fewshot."
+        )
+    try:
+        return _parse(json.loads(metadata["content"]), tensors)
+    except (KeyError, TypeError, ValueError, ValidationError) as error:
+        raise ModelFileError(
+            f"model must have readable settings; got {path} ({error}). Train it again."
+        ) from None
+
+
+def _parse(content: dict[str, Any], tensors: dict[str, Any]) -> SavedModel:
+    return SavedModel(
+        config=SegmenterConfig.model_validate(content["config"]),
+        weights_hash=str(content["weights_hash"]),
+        label_values=tuple(int(v) for v in content["label_values"]),
+        names={int(value): str(name) for value, name in content["names"].items()},
+        point_labels=frozenset(int(v) for v in content["point_labels"]),
+        axes=tuple(int(axis) for axis in content["axes"]),
+        channels=int(content["channels"]),
+        adapter=AdapterState(tensors, content["adapter"]),
+    )

@@ -1,0 +1,152 @@
+"""Templates as examples: which slices of which stacks, with what is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ..adapters import Example, Place
+from ..config import SegmenterConfig
+from ..errors import InputError
+from ..features.extract import FeatureExtractor
+from ..features.planes import SliceStack
+from ..sampling.known import known_slices, labels_of
+from ..sampling.template import Template
+from ..types import FeatureMap, Progress, no_progress
+
+__all__ = ["TrainingSet"]
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSet:
+    """The known slices of some templates.
+
+    Parameters
+    ----------
+    stacks : tuple of SliceStack
+        One for each volume and axis.
+    sources : tuple of (int, int)
+        Stack and working slice of each example; examples of one stack stand together.
+    examples : tuple of Example
+    label_values : tuple of int
+        Labels that were painted, sorted.
+    names : dict of int to str
+    point_labels : frozenset of int
+        Labels that occur as landmarks only.
+    """
+
+    stacks: tuple[SliceStack, ...]
+    sources: tuple[tuple[int, int], ...]
+    examples: tuple[Example, ...]
+    label_values: tuple[int, ...]
+    names: dict[int, str]
+    point_labels: frozenset[int]
+
+    @classmethod
+    def of(cls, templates: Sequence[Template], config: SegmenterConfig) -> TrainingSet:
+        """Collect the known slices of templates.
+
+        Raises
+        ------
+        InputError
+            If there is no template, no paint, or the images differ in channels.
+        """
+        if not templates:
+            raise InputError("templates", "have at least one template", "none")
+        stacks, numbers = _stacks(templates, config)
+        volumes = _volume_numbers(stacks)
+        gathered = []
+        for template, number in zip(templates, numbers, strict=True):
+            slices = known_slices(template, stacks[number], config.sampling.point_radius)
+            gathered.append((template, number, slices))
+        label_values = sorted(set().union(*(labels_of(slices) for _, _, slices in gathered)))
+        if not label_values:
+            raise InputError(
+                "labels", "have at least one painted label", "reviewed slices without any paint"
+            )
+        sources, examples = [], []
+        for template, number, slices in sorted(gathered, key=lambda item: item[1]):
+            stack = stacks[number]
+            known = _known_labels(template, label_values)
+            for one in slices:
+                place = Place(
+                    one.index, stack.grid.working, stack.axis, flat=stack.volume.ndim == 2
+                )
+                sources.append((number, one.index))
+                examples.append(Example(one.labels, known, place, volumes[number]))
+        painted = set().union(*(_painted(template) for template in templates))
+        names = {value: name for t in templates for value, name in t.names.items()}
+        return cls(
+            stacks=tuple(stacks),
+            sources=tuple(sources),
+            examples=tuple(examples),
+            label_values=tuple(label_values),
+            names={value: names.get(value, str(value)) for value in label_values},
+            point_labels=frozenset(set(label_values) - painted),
+        )
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """Canonical axes of the templates, the most frequent first."""
+        axes = [self.stacks[number].axis for number, _ in self.sources]
+        return tuple(sorted(set(axes), key=lambda axis: (-axes.count(axis), axis)))
+
+    @property
+    def channels(self) -> int:
+        """Number of channels of the images."""
+        return self.stacks[0].channels
+
+    def maps(
+        self,
+        extractor: FeatureExtractor,
+        chosen: Sequence[int] | None = None,
+        progress: Progress = no_progress,
+    ) -> Iterator[FeatureMap]:
+        """Feature maps of the examples (all, or the chosen ones in ascending order)."""
+        wanted = range(len(self.sources)) if chosen is None else sorted(chosen)
+        total = len(wanted)
+        done = 0
+        for number, stack in enumerate(self.stacks):
+            indices = [self.sources[k][1] for k in wanted if self.sources[k][0] == number]
+            for _, features in extractor.maps(stack, indices):
+                yield features
+                done += 1
+                progress(done, total, "template features")
+
+
+def _stacks(
+    templates: Sequence[Template], config: SegmenterConfig
+) -> tuple[list[SliceStack], list[int]]:
+    """One stack for each volume and axis, and the number of the stack of each template."""
+    stacks: list[SliceStack] = []
+    numbers = []
+    found: dict[tuple[int, int], int] = {}
+    for template in templates:
+        axis = template.working_axis()
+        key = (id(template.volume.data), axis)
+        if key not in found:
+            found[key] = len(stacks)
+            stacks.append(SliceStack(template.volume, axis, config.intensity, config.resampling))
+        numbers.append(found[key])
+    channels = {stack.channels for stack in stacks}
+    if len(channels) > 1:
+        raise InputError(
+            "templates", "have images with one number of channels", f"{sorted(channels)}"
+        )
+    return stacks, numbers
+
+
+def _volume_numbers(stacks: Sequence[SliceStack]) -> list[int]:
+    seen: dict[int, int] = {}
+    return [seen.setdefault(id(stack.volume.data), len(seen)) for stack in stacks]
+
+
+def _known_labels(template: Template, label_values: Sequence[int]) -> frozenset[int]:
+    if template.known_labels is not None:
+        return frozenset(int(v) for v in template.known_labels)
+    own = set(template.painted_values()) | set(template.names)
+    return frozenset(own & set(label_values) or label_values)
+
+
+def _painted(template: Template) -> set[int]:
+    return set(template.painted_values()) - {point.label for point in template.points}
