@@ -62,10 +62,22 @@ class StageConfig(BaseModel):
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"]) or cls.__name__
             if first["type"] == "extra_forbidden":
-                raise UnknownNameError(parameter, name, cls.model_fields) from None
+                known = _settings_beside(cls, first["loc"])
+                *section, key = (str(part) for part in first["loc"])
+                raise UnknownNameError(".".join((parameter, *section)), key, known) from None
             message = str(first["msg"])
             constraint = message.removeprefix("Value error, ").removeprefix("Input should ")
             raise InputError(f"{parameter}.{name}", constraint, first["input"]) from None
+
+
+def _settings_beside(config: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
+    """Names of the settings of the section in which a key stands."""
+    for part in place[:-1]:
+        below = config.model_fields[str(part)].annotation
+        if not (isinstance(below, type) and issubclass(below, BaseModel)):
+            break
+        config = below
+    return list(config.model_fields)
 
 
 class IntensityConfig(StageConfig):
@@ -321,7 +333,7 @@ class SegmenterConfig(StageConfig):
     backbone: str = DEFAULT_BACKBONE
     adapter: str = DEFAULT_ADAPTER
     preset: Literal["published"] | None = None
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     intensity: IntensityConfig = IntensityConfig()
     resampling: ResamplingConfig = ResamplingConfig()
     extraction: ExtractionConfig = ExtractionConfig()
@@ -338,6 +350,10 @@ class SegmenterConfig(StageConfig):
         if isinstance(given, dict) and given.get("preset") == "published":
             return _merged(_PUBLISHED, given)
         return given
+
+    def changed(self, changes: dict[str, Any]) -> Self:
+        """Return these settings with others laid over them, section by section."""
+        return type(self).of(_merged(self.model_dump(), changes), "settings")
 
 
 _PUBLISHED: dict[str, Any] = {

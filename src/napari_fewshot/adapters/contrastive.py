@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ContrastiveClassifier"]
 
+_NEVER = 100.0  # subtracted from the log odds
+
 
 class ContrastiveClassifier:
     """Pairs every pixel with reference pixels of each label; both pass one shared network.
@@ -80,6 +82,8 @@ class ContrastiveClassifier:
             seed=seed,
             progress=progress,
         )
+        with torch.no_grad():  # nothing was compared with a label without samples
+            network.calibration[~torch.from_numpy(present)] = -_NEVER
         self._keep_references(samples, seed)
         return self
 

@@ -40,7 +40,7 @@ class CosineClassifier:
             members = samples.features[samples.classes == number + 1]
             if len(members):
                 references[number] = members.mean(axis=0)
-        if not references.any():
+        if not (samples.classes > 0).any():
             raise InputError("labels", "have at least one painted pixel", "only background")
         self._references = _unit(references)
         progress(1, 1, "training")

@@ -82,7 +82,7 @@ def pair_loss(
     loss = config.pair_loss * _balanced(each, positive, negative)
     if config.pixel_loss:
         classes = torch.cat([torch.zeros_like(known.labels[:1]), known.labels + 1])
-        odds = network.class_logits(outputs, prepared)
+        odds = network.class_logits(outputs, prepared, logits)
         loss = loss + config.pixel_loss * marginal_cross_entropy(odds, known.possible[:, classes])
     if config.similarity_loss:
         reference_outputs = network.shared(references)

@@ -131,11 +131,18 @@ class PairNetwork(nn.Module):
         return logits
 
     def class_probabilities(
-        self, targets: torch.Tensor, references: References
+        self,
+        targets: torch.Tensor,
+        references: References,
+        logits: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Probability of the label, and of class 0, averaged over references: two (n, L)."""
+        """Probability of the label, and of class 0, averaged over references: two (n, L).
+
+        ``logits`` of the pairs, where they are there already, need not be computed again.
+        """
         if self.bilinear:
-            same = self.pair_logits(targets, references).sigmoid_().mean(2)
+            pairs = self.pair_logits(targets, references) if logits is None else logits
+            same = pairs.sigmoid().mean(2)
             return same, 1 - same
         own = self.target(targets)
         offset = references.offset
@@ -151,14 +158,19 @@ class PairNetwork(nn.Module):
         zero = torch.einsum("nlk,lk->nl", inverse, right[..., 0]) / count
         return same * left[:, references.labels + 1], zero * left[:, :1]
 
-    def class_logits(self, targets: torch.Tensor, references: References) -> torch.Tensor:
+    def class_logits(
+        self,
+        targets: torch.Tensor,
+        references: References,
+        logits: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Logits of background (0) and of each label, shape (n, L + 1).
 
         A label's logit is the log of its averaged odds against class 0 plus its calibration;
         so the most probable class is the label with the best odds, or background when no
         label beats class 0.
         """
-        same, zero = self.class_probabilities(targets, references)
+        same, zero = self.class_probabilities(targets, references, logits)
         odds = same.clamp(min=_LEAST).log() - zero.clamp(min=_LEAST).log()
         odds = odds + self.calibration[references.labels]
         return torch.cat([torch.zeros_like(odds[:, :1]), odds], dim=1)

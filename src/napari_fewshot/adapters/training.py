@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -105,7 +106,7 @@ def train(
         optimiser, config.learning_rate, total_steps=max(steps, 2)
     )
     network.train()
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), _one_thread():
         torch.manual_seed(seed)  # dropout draws from the global generator
         for step in range(steps):
             value = loss()
@@ -116,6 +117,21 @@ def train(
             if (step + 1) % _REPORT_EVERY == 0 or step + 1 == steps:
                 progress(step + 1, steps, "training")
     network.eval()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Train on one thread: the networks are small, and on a busy machine (a viewer draws, a
+    second job runs) threads that wait for each other at every step cost many times the work.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def network_tensors(network: torch.nn.Module) -> dict[str, Array]:

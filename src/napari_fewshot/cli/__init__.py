@@ -1,1 +1,5 @@
-"""The command line."""
+"""The command line: ``napari-fewshot``."""
+
+from .main import build_parser, main
+
+__all__ = ["build_parser", "main"]

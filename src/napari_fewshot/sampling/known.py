@@ -31,11 +31,15 @@ class KnownSlice:
         Slice of the stack before resampling (canonical order along the axis).
     labels : array, shape (H, W), int32
         Label values, 0 for background, ``UNKNOWN`` where nothing is known.
+    points_only : bool
+        Whether it is known through landmarks alone: nobody painted it or listed it, so only
+        the labels of landmarks were looked for.
     """
 
     index: int
     original: int
     labels: Array
+    points_only: bool = False
 
 
 def known_slices(template: Template, stack: SliceStack, point_radius: float) -> list[KnownSlice]:
@@ -61,12 +65,15 @@ def known_slices(template: Template, stack: SliceStack, point_radius: float) -> 
     points = _points_by_slice(template, stack)
     painted = [] if labels is None else np.flatnonzero((labels != 0).any(axis=(1, 2))).tolist()
     count = stack.grid.shape[0]
+    listed: set[int] = set()
     if template.slices is None or isinstance(template.slices, str):
         if template.slices not in (None, "painted", "all"):
             raise InputError("slices", "be a list, 'painted' or 'all'", template.slices)
-        wanted = range(count) if template.slices == "all" else sorted({*painted, *points})
+        listed = set(range(count)) if template.slices == "all" else set()
+        wanted = sorted(listed or {*painted, *points})
     else:
-        wanted = sorted({_canonical_slice(template, stack, k) for k in template.slices})
+        listed = {_canonical_slice(template, stack, k) for k in template.slices}
+        wanted = sorted(listed)
     if not wanted:
         raise InputError(
             "labels",
@@ -76,11 +83,17 @@ def known_slices(template: Template, stack: SliceStack, point_radius: float) -> 
         )
     found = []
     for original in wanted:
-        plane = _plane(template, None if labels is None else labels[original], stack)
+        explicit = not isinstance(template.slices, str)
+        empty = explicit and original in listed and original not in {*painted, *points}
+        plane = _plane(template, None if labels is None or empty else labels[original], stack)
+        if template.kind == "scribble" and labels is None and not empty:
+            plane[:] = UNKNOWN
         for row, column, value in points.get(original, []):
             _draw_disk(plane, (row, column), point_radius, value)
         if (plane != UNKNOWN).any():
-            found.append(KnownSlice(stack.grid.to_working(original), original, plane))
+            points_only = original in points and original not in {*listed, *painted}
+            working = stack.grid.to_working(original)
+            found.append(KnownSlice(working, original, plane, points_only))
     return found
 
 

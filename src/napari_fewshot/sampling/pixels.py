@@ -56,7 +56,8 @@ def plan_pixels(
 
     At most ``config.pixels_per_label`` pixels of each label, spread over the slices in
     proportion to its area there, but at least one from each slice that has it; background up
-    to ``config.background_factor`` times the chosen foreground.
+    to ``config.background_factor`` times the chosen foreground, or ``pixels_per_label`` where
+    that is more.
 
     Parameters
     ----------
@@ -106,7 +107,7 @@ def _spread(counts: Array, quota: int) -> Array:
         return counts.copy()
     exact = counts * (quota / total)
     share = np.maximum(np.floor(exact).astype(np.int64), counts > 0)
-    rest = np.argsort(exact - np.floor(exact))[::-1]
+    rest = np.argsort(np.floor(exact) - exact, kind="stable")
     for number in rest[: max(0, quota - int(share.sum()))]:
         share[number] += 1
     return np.minimum(share, counts)

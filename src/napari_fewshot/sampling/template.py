@@ -11,12 +11,15 @@ import numpy.typing as npt
 
 from ..errors import InputError
 from ..geometry import Frame, resolve_axis
+from ..io.match import check_match
 from ..types import Array, Landmark, Volume
 
 __all__ = ["SCRIBBLE_BACKGROUND", "Template", "painted_axis"]
 
 SCRIBBLE_BACKGROUND = -1
 """Reserved value of scribble templates with which background is painted, if not set."""
+
+_LONGEST_RUN = 4  # neighbouring slices that a person paints before leaving a gap
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,22 +77,30 @@ class Template:
 
     def _check_values(self) -> None:
         values = set(self.painted_values())
-        if self.kind == "dense" and min(values, default=1) < 0:
+        if self.kind == "scribble" and self.background == 0:
+            raise InputError("background", "be a value that is painted, not 0", 0)
+        if any(point.label < 1 for point in self.points):
+            raise InputError(
+                "points", "have labels of at least 1", [point.label for point in self.points]
+            )
+        if min(values, default=1) < 0:
             raise InputError(
                 "labels",
-                "be 0 or above in a dense template",
+                "be 0 or above in a dense template"
+                if self.kind == "dense"
+                else f"be 0 or above, or {self.background} for background",
                 f"value {min(values)}",
-                "For painted background use kind='scribble'.",
+                "For painted background use kind='scribble' and say its value (background).",
             )
-        wanted = self.known_labels or ()
+        wanted = () if self.known_labels is None else tuple(self.known_labels)
         if any(int(v) != v or v < 1 for v in wanted):
-            raise InputError("known_labels", "be label values of at least 1", tuple(wanted))
+            raise InputError("known_labels", "be label values of at least 1", wanted)
         missing = values - set(wanted) - {self.background}
         if self.known_labels is not None and missing:
             raise InputError(
                 "known_labels",
                 "include every label that is painted",
-                tuple(wanted),
+                wanted,
                 f"Painted too: {sorted(missing)}.",
             )
 
@@ -128,42 +139,45 @@ class Template:
 
 def _checked_labels(labels: Volume | npt.ArrayLike, image: Volume) -> Volume:
     given = labels if isinstance(labels, Volume) else None
+    if given is not None:
+        check_match(image, given)
     data = np.asarray(given.data if given is not None else labels)
     if data.shape != image.shape:
         raise InputError(
             "labels", f"have the shape of the image {image.shape}", f"shape {data.shape}"
         )
-    if data.dtype == bool:
-        data = data.astype(np.uint8)
-    if not np.issubdtype(data.dtype, np.integer):
-        if not (np.isfinite(data).all() and (data == np.round(data)).all()):
-            raise InputError("labels", "be whole numbers", f"dtype {data.dtype} with fractions")
-        data = data.astype(np.int64)
-    if data.size and max(-int(data.min()), int(data.max())) > np.iinfo(np.int32).max:
-        raise InputError("labels", "fit into int32", f"values up to {data.max()}")
+    if data.dtype.kind not in "biuf":
+        raise InputError("labels", "be whole numbers", f"dtype {data.dtype}")
+    if data.dtype.kind == "f" and not (np.isfinite(data).all() and (data == np.round(data)).all()):
+        raise InputError("labels", "be whole numbers", f"{data.dtype} with fractions or NaN")
+    if max(-int(data.min()), int(data.max())) > np.iinfo(np.int32).max:
+        raise InputError("labels", "fit into int32", f"values {data.min()} to {data.max()}")
     return image.with_data(data.astype(np.int32), names=dict(given.names) if given else {})
 
 
 def painted_axis(labels: Array, default: int, *, explicit: object = None) -> int:
     """Guess along which array axis slices were painted.
 
-    A person who paints slices leaves gaps between them, or paints few: the axis with gaps in
-    its painted slices, else the one with far fewer painted slices than the others (a third),
-    else ``default`` (a label map of the whole volume).
+    A person who paints slices leaves gaps between them, or paints few: the axis with gaps
+    between short runs of painted slices, else the one with far fewer painted slices than the
+    others (a third, or a single one), else ``default`` (a label map of the whole volume).
     """
     painted = labels != 0
-    if not painted.any() or explicit == "all":
+    if not painted.any() or (isinstance(explicit, str) and explicit == "all"):
         return default
     counts, gaps = [], []
     for axis in range(3):
         others = tuple(a for a in range(3) if a != axis)
         indices = np.flatnonzero(painted.any(axis=others))
         counts.append(len(indices))
-        gaps.append(1 - len(indices) / (indices[-1] - indices[0] + 1))
+        runs = 1 + int((np.diff(indices) > 1).sum())
+        is_organ = len(indices) > _LONGEST_RUN * runs  # a gap between two kidneys, say
+        gaps.append(0.0 if is_organ else 1 - len(indices) / (indices[-1] - indices[0] + 1))
     order = np.argsort(gaps)[::-1]
     if gaps[order[0]] > 0.3 and gaps[order[0]] > 1.5 * gaps[order[1]]:
         return int(order[0])
     by_count = np.argsort(counts)
-    if counts[by_count[0]] * 3 <= counts[by_count[1]]:
+    fewest, next_fewest = counts[by_count[0]], counts[by_count[1]]
+    if fewest * 3 <= next_fewest or fewest == 1 < next_fewest:
         return int(by_count[0])
     return default

@@ -25,8 +25,9 @@ class HeldOutScore:
     Parameters
     ----------
     dice : dict of int to float
-        For each label, over all held-out slices together; nan where a label was held out
-        nowhere. Known-empty slices count: what is predicted there lowers the Dice.
+        For each label, over all held-out slices together; nan where a label could be held out
+        nowhere (it is painted on one slice only, say: nothing is left to learn it from).
+        Known-empty slices count: what is predicted there lowers the Dice.
     folds : int
     grouped_by : str
         ``"volumes"`` or ``"neighbouring slices"``.
@@ -63,7 +64,8 @@ def choose_folds(examples: Sequence[Example]) -> tuple[list[list[int]], str]:
     if len(groups) < 2:
         return [], grouped_by
     bounds = np.array_split(np.arange(len(groups)), min(MOST_FOLDS, len(groups)))
-    return [[k for number in block for k in groups[number]] for block in bounds], grouped_by
+    folds = [sorted(k for number in block for k in groups[number]) for block in bounds]
+    return folds, grouped_by
 
 
 def _depth(example: Example) -> tuple[int, int]:
@@ -86,11 +88,11 @@ def held_out_score(
     examples : sequence of Example
         All template slices.
     maps : callable
-        Gives the feature maps of the examples with the given numbers, in that order.
+        Gives the feature maps of the examples with the given ascending numbers.
     label_values : sequence of int
         Labels that were painted.
     progress : callable
-        Called after every fold.
+        Called after every fold, and while each is trained.
 
     Returns
     -------
@@ -102,17 +104,22 @@ def held_out_score(
     values = np.array([0, *label_values])
     overlap = np.zeros((3, len(values)), dtype=np.int64)  # both, truth, prediction
     held_labels: set[int] = set()
-    for done, fold in enumerate(folds):
+    for number, fold in enumerate(folds):
+
+        def training(done: int, total: int, what: str, number: int = number) -> None:
+            progress(number, len(folds), "held-out score")
+
         rest = [k for k in range(len(examples)) if k not in set(fold)]
-        learned = {int(v) for k in rest for v in np.unique(examples[k].labels) if v > 0}
-        if learned:
+        classes = _classes(examples, rest)
+        learned = classes - {0}
+        if learned and 0 in classes:
             adapter = build()
-            adapter.fit([examples[k] for k in rest], maps(rest), label_values)
+            adapter.fit([examples[k] for k in rest], maps(rest), label_values, training)
             for k, features in zip(fold, maps(fold), strict=True):
                 predicted = values[adapter.predict(features, examples[k].place).argmax(axis=0)]
-                overlap += _counts(examples[k], predicted, values)
-        held_labels |= {int(v) for k in fold for v in np.unique(examples[k].labels) if v > 0}
-        progress(done + 1, len(folds), "held-out score")
+                overlap += _counts(examples[k], predicted, values, learned)
+            held_labels |= learned & _classes(examples, fold)
+        progress(number + 1, len(folds), "held-out score")
     sizes = overlap[1] + overlap[2]
     dice = {
         int(v): float(2 * overlap[0, c] / sizes[c]) if v in held_labels and sizes[c] else np.nan
@@ -122,11 +129,16 @@ def held_out_score(
     return HeldOutScore(dice, len(folds), grouped_by)
 
 
-def _counts(example: Example, predicted: Array, values: Array) -> Array:
-    """Pixels of each class in both, in the truth and in the prediction, where it is known."""
+def _classes(examples: Sequence[Example], numbers: Sequence[int]) -> set[int]:
+    """Label values that some examples have, 0 for background."""
+    return {int(v) for k in numbers for v in np.unique(examples[k].labels) if v >= 0}
+
+
+def _counts(example: Example, predicted: Array, values: Array, learned: set[int]) -> Array:
+    """Pixels of each learned label in both, in the truth and in the prediction."""
     counts = np.zeros((3, len(values)), dtype=np.int64)
     for c, value in enumerate(values):
-        if value and int(value) not in example.known_labels:
+        if int(value) not in learned & example.known_labels:
             continue
         known = example.labels >= 0
         truth, found = (example.labels == value) & known, (predicted == value) & known

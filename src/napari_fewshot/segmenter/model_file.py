@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from ..adapters import AdapterState
+from ..adapters import Adapter, AdapterState, build_adapter
 from ..config import SegmenterConfig
 from ..errors import ModelFileError
 from ..io.atomic import replacing
 
-__all__ = ["FORMAT_VERSION", "SavedModel", "read_model", "write_model"]
+__all__ = ["FORMAT_VERSION", "SavedModel", "read_model", "restored", "write_model"]
 
 FORMAT = "napari-fewshot"
 FORMAT_VERSION = 1
@@ -101,18 +101,35 @@ def read_model(path: str | os.PathLike[str]) -> SavedModel:
             f"model must be a file that napari-fewshot wrote; got {path}, which is a safetensors "
             "file of another kind."
         )
-    version = int(metadata.get("version", "0"))
-    if version > FORMAT_VERSION:
+    version = metadata.get("version", "")
+    if not version.isdecimal() or int(version) > FORMAT_VERSION:
         raise ModelFileError(
             f"model must be of format {FORMAT_VERSION} or older; got {path} of format {version}. "
             "Update napari-fewshot."
         )
     try:
         return _parse(json.loads(metadata["content"]), tensors)
-    except (KeyError, TypeError, ValueError, ValidationError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, ValidationError) as error:
         raise ModelFileError(
             f"model must have readable settings; got {path} ({error}). Train it again."
         ) from None
+
+
+def restored(model: SavedModel, device: str) -> Adapter:
+    """Build the fitted adapter of a model.
+
+    Raises
+    ------
+    ModelFileError
+        If its tensors do not fit its settings.
+    """
+    try:
+        return build_adapter(model.config, device).restore(model.adapter)
+    except (KeyError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        raise ModelFileError(
+            f"model must have the tensors of its {model.config.adapter} adapter; got others "
+            f"({error}). Train it again."
+        ) from error
 
 
 def _parse(content: dict[str, Any], tensors: dict[str, Any]) -> SavedModel:

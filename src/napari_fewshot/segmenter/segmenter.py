@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ..adapters import ADAPTERS, Adapter, build_adapter
 from ..backbones import backbone_entry, get_backbone
-from ..config import SegmenterConfig
+from ..config import PropagationConfig, SegmenterConfig
 from ..device import choose_device
 from ..errors import InputError, NotFittedError, WeightsError
 from ..features.extract import FeatureExtractor
@@ -27,7 +27,7 @@ from ..propagation.volume import slice_probabilities
 from ..sampling.template import Template
 from ..types import Array, FeatureMap, Landmark, Progress, Volume, no_progress
 from .held_out import HeldOutScore, held_out_score
-from .model_file import SavedModel, read_model, write_model
+from .model_file import SavedModel, read_model, restored, write_model
 from .prediction import Prediction
 from .training_set import TrainingSet
 
@@ -114,6 +114,13 @@ class FewShotSegmenter:
         return dict(self._learned().names)
 
     @property
+    def training_set_(self) -> TrainingSet:
+        """Known slices that it was fitted to; not there in a loaded model."""
+        if self._training is None:
+            raise NotFittedError("The templates are known after fit only, not in a loaded model.")
+        return self._training
+
+    @property
     def weights_hash(self) -> str:
         """Digest of the backbone's weights."""
         return self.extractor.backbone.weights_hash
@@ -121,16 +128,17 @@ class FewShotSegmenter:
     @property
     def extractor(self) -> FeatureExtractor:
         """The feature extractor; the backbone is loaded on first use."""
+        config = self.config
         if self._extractor is None:
-            config = self.config
             backbone = get_backbone(config.backbone, self.weights, config.extraction.blocks)
-            if self._saved is not None and backbone.weights_hash != self._saved.weights_hash:
-                raise WeightsError(
-                    f"weights must be those that the model was trained with "
-                    f"({self._saved.weights_hash[:12]}); got {backbone.weights_hash[:12]} for "
-                    f"backbone {config.backbone}. Give the same checkpoint, or train again."
-                )
             self._extractor = FeatureExtractor(backbone, config.extraction, self.device, self.store)
+        found = self._extractor.backbone.weights_hash
+        if self._saved is not None and found != self._saved.weights_hash:
+            raise WeightsError(
+                f"weights must be those that the model was trained with "
+                f"({self._saved.weights_hash[:12]}); got {found[:12]} for "
+                f"backbone {config.backbone}. Give the same checkpoint, or train again."
+            )
         return self._extractor
 
     def _learned(self) -> SavedModel:
@@ -195,9 +203,7 @@ class FewShotSegmenter:
         NotFittedError
             If this segmenter was not fitted itself (a loaded model has no templates).
         """
-        training = self._training
-        if training is None:
-            raise NotFittedError("The held-out score needs the templates; call fit first.")
+        training = self.training_set_
 
         def maps(numbers: Sequence[int]) -> Iterator[FeatureMap]:
             return training.maps(self.extractor, numbers)
@@ -277,7 +283,7 @@ class FewShotSegmenter:
 
     def _probabilities(self, stack: SliceStack, progress: Progress) -> Iterator[tuple[int, Array]]:
         if self._adapter is None:
-            self._adapter = build_adapter(self.config, self.device).restore(self._learned().adapter)
+            self._adapter = restored(self._learned(), self.device)
         return slice_probabilities(
             stack, self.extractor, self._adapter, self.config.propagation.smoothing, progress
         )
@@ -324,8 +330,11 @@ class FewShotSegmenter:
         weights: str | os.PathLike[str] | None = None,
         device: str = "auto",
         store: FeatureStore | str | os.PathLike[str] | None = None,
+        propagation: PropagationConfig | dict[str, Any] | None = None,
     ) -> FewShotSegmenter:
         """Read a model file; the backbone is loaded on first use.
+
+        ``propagation`` changes settings of the propagation; those not given stay as saved.
 
         Raises
         ------
@@ -333,8 +342,9 @@ class FewShotSegmenter:
             If the file is missing, damaged, foreign or too new.
         """
         saved = read_model(path)
-        model = cls(weights=weights, device=device, store=store, **dict(saved.config))
-        model._saved = saved
+        settings = saved.config.changed({} if propagation is None else {"propagation": propagation})
+        model = cls(weights=weights, device=device, store=store, **dict(settings))
+        model._saved = replace(saved, config=settings)
         return model
 
 

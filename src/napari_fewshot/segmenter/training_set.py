@@ -10,6 +10,7 @@ from ..config import SegmenterConfig
 from ..errors import InputError
 from ..features.extract import FeatureExtractor
 from ..features.planes import SliceStack
+from ..geometry import PLANES
 from ..sampling.known import known_slices, labels_of
 from ..sampling.template import Template
 from ..types import FeatureMap, Progress, no_progress
@@ -53,6 +54,12 @@ class TrainingSet:
         """
         if not templates:
             raise InputError("templates", "have at least one template", "none")
+        if not all(isinstance(template, Template) for template in templates):
+            raise InputError(
+                "templates",
+                "be a Template or a list of them",
+                [type(t).__name__ for t in templates],
+            )
         stacks, numbers = _stacks(templates, config)
         volumes = _volume_numbers(stacks)
         gathered = []
@@ -67,8 +74,10 @@ class TrainingSet:
         sources, examples = [], []
         for template, number, slices in sorted(gathered, key=lambda item: item[1]):
             stack = stacks[number]
-            known = _known_labels(template, label_values)
+            everywhere = _known_labels(template, label_values)
+            marked = frozenset(point.label for point in template.points)
             for one in slices:
+                known = marked if one.points_only else everywhere
                 place = Place(
                     one.index, stack.grid.working, stack.axis, flat=stack.volume.ndim == 2
                 )
@@ -90,6 +99,16 @@ class TrainingSet:
         """Canonical axes of the templates, the most frequent first."""
         axes = [self.stacks[number].axis for number, _ in self.sources]
         return tuple(sorted(set(axes), key=lambda axis: (-axes.count(axis), axis)))
+
+    def describe(self) -> str:
+        """Say in a few words which slices are known, e.g. ``"5 known slices (axial)"``."""
+        planes = []
+        for axis in self.axes:
+            stack = next(stack for stack in self.stacks if stack.axis == axis)
+            names = {number: plane for plane, number in PLANES.items()}
+            plane = names[axis] if stack.frame.oriented else f"axis {stack.frame.file_axis(axis)}"
+            planes.append("2D" if stack.volume.ndim == 2 else plane)
+        return f"{len(self.examples)} known slices ({', '.join(planes)})"
 
     @property
     def channels(self) -> int:

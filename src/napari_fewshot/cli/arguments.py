@@ -1,0 +1,86 @@
+"""Arguments that several commands share, and how settings are read from text."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from ..features.store import FeatureStore
+
+__all__ = ["add_backbone_arguments", "existing_file", "open_store", "parse_settings"]
+
+
+def add_backbone_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what loading and running a backbone takes."""
+    parser.add_argument(
+        "--weights", metavar="FILE", type=Path, help="local checkpoint of the backbone"
+    )
+    parser.add_argument(
+        "--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:N or mps"
+    )
+    parser.add_argument(
+        "--store",
+        metavar="DIR",
+        type=Path,
+        help="folder where features of transformers are kept between runs "
+        "(default: a folder in the user's cache)",
+    )
+    parser.add_argument("--no-store", action="store_true", help="keep no features on disk")
+
+
+def open_store(options: argparse.Namespace) -> FeatureStore | None:
+    """Open the feature store that the options ask for."""
+    from ..features.store import FeatureStore
+
+    return None if options.no_store else FeatureStore(options.store)
+
+
+def existing_file(parameter: str, path: Path) -> Path:
+    """Return the path, or raise :class:`InputError` when it is no file."""
+    if not path.is_file():
+        what = "a folder" if path.is_dir() else "no such file"
+        raise InputError(parameter, "be an existing file", f"{path} ({what})")
+    return path
+
+
+def parse_settings(pairs: list[str]) -> dict[str, Any]:
+    """Turn ``section.key=value`` into nested settings; values are JSON, else text.
+
+    Raises
+    ------
+    InputError
+        If a pair has no ``=``, or a section is given a value as well.
+    """
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        name, sign, text = pair.partition("=")
+        if not sign or not name:
+            raise InputError("--set", "be written section.key=value", pair)
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        section = settings
+        *path, key = name.strip().split(".")
+        for part in path:
+            section = section.setdefault(part, {})
+            if not isinstance(section, dict):
+                raise InputError("--set", "set a section or its keys, not both", pair)
+        section[key] = value
+    return settings
+
+
+def merge_settings(base: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """Lay ``more`` over ``base``, section by section."""
+    result = dict(base)
+    for key, value in more.items():
+        if isinstance(value, dict) and isinstance(result.get(key), dict):
+            result[key] = merge_settings(result[key], value)
+        else:
+            result[key] = value
+    return result

@@ -1,0 +1,38 @@
+"""List the backbones: name, size, licence, source, and whether their weights are here."""
+
+from __future__ import annotations
+
+import argparse
+
+NAME = "backbones"
+HELP = "list the backbones and whether their weights are here"
+
+__all__ = ["HELP", "NAME", "add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add nothing: the command takes no options."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the table."""
+    from ..backbones import list_backbones, weights_available
+    from ..backbones.weights import weights_folder
+
+    rows = [("name", "weights", "size", "licence", "source", "what")]
+    for spec in list_backbones():
+        if spec.source == "built in":
+            state, size = "built in", "-"
+        else:
+            state = "here" if weights_available(spec.name) else "not here"
+            size = "-" if spec.size_mb is None else f"{spec.size_mb:.0f} MB"
+        rows.append((spec.name, state, size, spec.licence, spec.source, spec.summary))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=True)]
+        print("  ".join([*cells, row[-1]]).rstrip())
+    print(
+        f"\nAny other model of timm: timm:<name>. Local weights: --weights FILE, or put files in "
+        f"{weights_folder()}."
+    )
+    return 0

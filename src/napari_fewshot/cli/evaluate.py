@@ -1,0 +1,135 @@
+"""Score a prediction against the truth: label maps, or landmarks as CSV against CSV."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+from .arguments import existing_file
+
+if TYPE_CHECKING:
+    from ..evaluation.scores import LabelScores, LandmarkScores
+    from ..types import Volume
+
+NAME = "evaluate"
+HELP = "score labels or landmarks against the truth"
+
+__all__ = ["HELP", "NAME", "add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    add = parser.add_argument
+    add("--pred", type=Path, required=True, metavar="P", help="predicted label map, or CSV")
+    add("--truth", type=Path, required=True, metavar="T", help="true label map, or CSV")
+    add(
+        "--exclude-slices-of",
+        type=Path,
+        metavar="L",
+        help="leave out the slices that are painted in this label map",
+    )
+    add("--labels", metavar="V,V", help="score only these (default: all that occur)")
+    add(
+        "--axis",
+        default="auto",
+        metavar="auto|N|axial|coronal|sagittal",
+        help="axis of the slices (default: that of L, else axial, else 0)",
+    )
+    add(
+        "--image",
+        type=Path,
+        metavar="I",
+        help="image of the landmarks: gives their spacing where the CSV has no R, A, S",
+    )
+    add("--json", type=Path, metavar="FILE", help="write the scores here too")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the table, and write the JSON."""
+    existing_file("--pred", options.pred)
+    existing_file("--truth", options.truth)
+    kinds = {path.suffix.lower() == ".csv" for path in (options.pred, options.truth)}
+    if len(kinds) > 1:
+        raise InputError(
+            "--pred", "be of the kind of --truth", f"{options.pred} against {options.truth}"
+        )
+    scores = _landmark_scores(options) if kinds == {True} else _label_scores(options)
+    print(scores.format_table())
+    if options.json is not None:
+        _write_json(options.json, scores.as_dict())
+    return 0
+
+
+def _label_scores(options: argparse.Namespace) -> LabelScores:
+    from ..evaluation.metrics import evaluate_labels
+    from ..io import check_match, read_labels
+    from .templates import parse_numbers
+
+    pred, truth = read_labels(options.pred), read_labels(options.truth)
+    check_match(truth, pred)
+    axis, exclude = _file_axis(options.axis, truth), None
+    if options.exclude_slices_of is not None:
+        painted = read_labels(existing_file("--exclude-slices-of", options.exclude_slices_of))
+        check_match(truth, painted)
+        axis, exclude = _painted_slices(painted, options.axis)
+    return evaluate_labels(
+        pred.data,
+        truth.data,
+        truth.spacing,
+        labels=parse_numbers("--labels", options.labels),
+        names={**pred.names, **truth.names},
+        exclude=None if exclude is None else (axis, exclude),
+        axis=axis,
+    )
+
+
+def _file_axis(text: str, volume: Volume) -> int:
+    """Axis of the slices in file order; axial where the file says how it lies."""
+    from ..geometry import Frame, resolve_axis
+
+    if volume.ndim == 2:
+        return 0
+    frame = Frame.of(volume.affine, volume.ndim)
+    if text == "auto":
+        return frame.file_axis(0) if frame.oriented else 0
+    return frame.file_axis(resolve_axis(text, frame, volume.ndim))
+
+
+def _painted_slices(painted: Volume, text: str) -> tuple[int, list[int]]:
+    """Axis in file order, and the painted slices along it."""
+    import numpy as np
+
+    from ..sampling.template import painted_axis
+
+    if painted.ndim == 2:
+        raise InputError("--exclude-slices-of", "be a label map of a volume", "a 2D image")
+    axis = _file_axis(text, painted)
+    if text == "auto":
+        axis = painted_axis(painted.data, axis)
+    slices = np.moveaxis(painted.data, axis, 0).any(axis=(1, 2))
+    return axis, [int(k) for k in np.flatnonzero(slices)]
+
+
+def _landmark_scores(options: argparse.Namespace) -> LandmarkScores:
+    from ..evaluation.landmark_metrics import evaluate_landmarks
+    from ..evaluation.point_files import read_point_pair
+
+    pair = read_point_pair(options.pred, options.truth, options.image)
+    axis = 0
+    if options.axis != "auto":
+        if pair.image is None and not options.axis.isdecimal():
+            raise InputError("--axis", "be a number without --image", options.axis)
+        axis = int(options.axis) if pair.image is None else _file_axis(options.axis, pair.image)
+    elif pair.image is not None:
+        axis = _file_axis("auto", pair.image)
+    return evaluate_landmarks(pair.pred, pair.truth, pair.spacing, axis=axis)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    from ..io.atomic import replacing
+
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

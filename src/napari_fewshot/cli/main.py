@@ -1,0 +1,76 @@
+"""The parser of all commands, and what an error looks like to a shell."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from .. import __version__
+from ..errors import Cancelled, FewShotError
+from . import backbones, demo, evaluate, predict, train
+
+__all__ = ["build_parser", "main"]
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD_INPUT, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of ``napari-fewshot`` and its commands."""
+    parser = _Parser(
+        prog="napari-fewshot",
+        description="Paint a few slices, label the rest of the volume and other volumes.",
+    )
+    parser.add_argument("--version", action="version", version=f"napari-fewshot {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+    for module in (demo, backbones, train, predict, evaluate):
+        command = commands.add_parser(module.NAME, help=module.HELP, description=module.__doc__)
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Returns
+    -------
+    int
+        0 when all outputs are written; 2 for bad input, told in one line; 130 when interrupted.
+    """
+    options = build_parser().parse_args(arguments)
+    try:
+        result: int = options.run(options)
+    except Cancelled:
+        return _interrupted()
+    except KeyboardInterrupt:
+        return _interrupted()
+    except FewShotError as error:
+        print(f"napari-fewshot: {_one_line(error)}", file=sys.stderr)
+        return BAD_INPUT
+    except BrokenPipeError:  # the reader of our output went away, as `head` does
+        sys.stderr.close()
+        return 1
+    return result
+
+
+def _interrupted() -> int:
+    print(
+        "napari-fewshot: interrupted. Features that were stored are kept; the same command goes "
+        "on from there. No output was left half-written.",
+        file=sys.stderr,
+    )
+    return INTERRUPTED
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,116 @@
+"""Label images with a model.
+
+Every image IMAGE gives OUTDIR/<stem>_labels in its own format (.nii.gz, .tif, .png) and on its
+own grid. Images of equal stem keep their folders.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+from .arguments import add_backbone_arguments, existing_file, open_store, parse_settings
+from .progress import ProgressBars
+
+if TYPE_CHECKING:
+    from ..segmenter import FewShotSegmenter
+
+NAME = "predict"
+HELP = "label images with a model"
+BAD_INPUT = 2
+
+__all__ = ["HELP", "NAME", "add_arguments", "run"]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One image and the files that it gives."""
+
+    image: Path
+    labels: Path
+    confidence: Path | None
+    landmarks: Path | None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    add = parser.add_argument
+    add("model", type=Path, metavar="MODEL", help="model file of the train command")
+    add("images", type=Path, nargs="+", metavar="IMAGE", help="image to label")
+    add("-o", "--output", type=Path, required=True, metavar="OUTDIR", help="folder of the results")
+    add("--confidence", action="store_true", help="write the confidence too")
+    add("--landmarks", action="store_true", help="write landmarks too, as CSV")
+    add(
+        "--axis",
+        default=None,
+        metavar="N|axial|coronal|sagittal|fused",
+        help="axis of the slices; fused: the mean of all three (default: that of the templates)",
+    )
+    add("--frame", type=int, metavar="T", help="time point of 4D images")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="propagation.KEY=VALUE",
+        help="another setting of the propagation, e.g. propagation.cleanup.min_size=50",
+    )
+    add_backbone_arguments(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Label one image after the other; a bad one does not keep the others from being done."""
+    from ..segmenter import FewShotSegmenter
+
+    jobs = _jobs(options)
+    settings = parse_settings(options.set)
+    if set(settings) - {"propagation"}:
+        raise InputError("--set", "change the propagation only", ", ".join(options.set))
+    model = FewShotSegmenter.load(
+        options.model,
+        weights=options.weights,
+        device=options.device,
+        store=open_store(options),
+        propagation=settings.get("propagation"),
+    )
+    failed = 0
+    for job in jobs:
+        try:
+            _predict(model, job, options)
+        except InputError as error:
+            failed += 1
+            print(f"napari-fewshot: {job.image}: {' '.join(str(error).split())}", file=sys.stderr)
+        else:
+            print(job.labels)
+    return BAD_INPUT if failed else 0
+
+
+def _jobs(options: argparse.Namespace) -> list[_Job]:
+    from ..io import output_paths
+
+    existing_file("MODEL", options.model)
+    images = [existing_file("IMAGE", path) for path in options.images]
+    none: list[Path | None] = [None] * len(images)
+    out = options.output
+    labels = output_paths(images, out)
+    confidence = output_paths(images, out, "_confidence", "image") if options.confidence else none
+    landmarks = output_paths(images, out, "_landmarks", "points") if options.landmarks else none
+    return [_Job(*row) for row in zip(images, labels, confidence, landmarks, strict=True)]
+
+
+def _predict(model: FewShotSegmenter, job: _Job, options: argparse.Namespace) -> None:
+    from ..io import read_volume, write_image, write_labels, write_points
+
+    image = read_volume(job.image, frame=options.frame)
+    with ProgressBars(job.image.name) as bars:
+        found = model.predict(
+            image, axis=options.axis, landmarks=job.landmarks is not None, progress=bars
+        )
+    if job.landmarks is not None:
+        write_points(job.landmarks, found.landmarks, image)
+    if job.confidence is not None:
+        write_image(job.confidence, found.confidence, image)
+    write_labels(job.labels, found.labels, image, names=found.names)

@@ -1,0 +1,139 @@
+"""Which labels, points and slices belong to which image on the command line."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+from .arguments import existing_file
+
+if TYPE_CHECKING:
+    from ..sampling.template import Template
+
+__all__ = ["InOrder", "TemplateFiles", "group_templates", "parse_numbers", "read_template"]
+
+KINDS = ("labels", "points", "slices", "known_labels")
+
+
+class InOrder(argparse.Action):
+    """Collects ``(option, value)`` pairs of several options in the order in which they stand."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Append the values of one option."""
+        given = list(getattr(namespace, "given", None) or [])
+        name = (option_string or "").lstrip("-").replace("-", "_")
+        given += [(name, value) for value in (values if isinstance(values, list) else [values])]
+        namespace.given = given
+
+
+@dataclass
+class TemplateFiles:
+    """The files and words of one template."""
+
+    image: Path
+    labels: Path | None = None
+    points: Path | None = None
+    slices: str | None = None
+    known_labels: str | None = None
+
+
+def group_templates(given: Sequence[tuple[str, str]]) -> list[TemplateFiles]:
+    """Share options out to images.
+
+    An option that is given once for every image goes to them in order; otherwise each one
+    belongs to the image that stands before it.
+
+    Raises
+    ------
+    InputError
+        If there is no image, an option stands before the first one, or an image has two of a
+        kind or neither labels nor points.
+    """
+    groups = [
+        TemplateFiles(existing_file("--image", Path(value)))
+        for name, value in given
+        if name == "image"
+    ]
+    if not groups:
+        raise InputError("--image", "be given at least once", "none")
+    for kind in KINDS:
+        values = [value for name, value in given if name == kind]
+        if len(values) == len(groups):
+            owners = list(range(len(groups)))
+        elif kind in ("slices", "known_labels") and len(values) == 1:
+            owners, values = list(range(len(groups))), values * len(groups)
+        else:
+            owners = _owners(given, kind)
+        option = f"--{kind.replace('_', '-')}"
+        for owner, value in zip(owners, values, strict=True):
+            if getattr(groups[owner], kind) is not None:
+                raise InputError(option, "be given once for each image", value)
+            is_file = kind in ("labels", "points")
+            setattr(groups[owner], kind, existing_file(option, Path(value)) if is_file else value)
+    for group in groups:
+        if group.labels is None and group.points is None:
+            raise InputError("--labels", "be given for every image, or --points", f"{group.image}")
+    return groups
+
+
+def _owners(given: Sequence[tuple[str, str]], kind: str) -> list[int]:
+    owners, current = [], -1
+    for name, value in given:
+        if name == "image":
+            current += 1
+        elif name == kind:
+            if current < 0:
+                raise InputError(f"--{kind}", "stand behind the --image it belongs to", value)
+            owners.append(current)
+    return owners
+
+
+def read_template(files: TemplateFiles, options: argparse.Namespace) -> Template:
+    """Read the files of a template; ``options`` are those of the ``train`` command."""
+    from ..io import check_match, read_labels, read_points, read_volume
+    from ..sampling.template import SCRIBBLE_BACKGROUND, Template
+
+    image = read_volume(files.image, frame=options.frame)
+    labels = None
+    if files.labels is not None:
+        labels = read_labels(files.labels)
+        check_match(image, labels)
+    return Template(
+        image,
+        labels,
+        slices=_slices(files.slices),
+        known_labels=parse_numbers("--known-labels", files.known_labels),
+        axis=None if options.axis == "auto" else options.axis,
+        kind=options.template,
+        points=() if files.points is None else read_points(files.points, image),
+        background=SCRIBBLE_BACKGROUND if options.background is None else options.background,
+    )
+
+
+def _slices(text: str | None) -> Any:
+    if text is None or text in ("painted", "all"):
+        return text
+    return parse_numbers("--slices", text)
+
+
+def parse_numbers(option: str, text: str | None) -> list[int] | None:
+    """Read ``3,7,10-12``."""
+    if text is None:
+        return None
+    numbers: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise InputError(option, "be numbers such as 3,7,10-12", text)
+        numbers += range(int(first), int(last or first) + 1)
+    return numbers

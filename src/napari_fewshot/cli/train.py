@@ -1,0 +1,180 @@
+"""Learn from images with painted slices or landmarks, and write a model file.
+
+Options that describe a template (labels, points, slices, known labels) are given once for every
+image, in the order of the images, or each behind its own --image.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..config import DEFAULT_ADAPTER, DEFAULT_BACKBONE
+from ..errors import InputError
+from .arguments import add_backbone_arguments, merge_settings, open_store, parse_settings
+from .progress import ProgressBars
+from .templates import InOrder, group_templates, read_template
+
+if TYPE_CHECKING:
+    from ..sampling.template import Template
+    from ..segmenter import FewShotSegmenter, HeldOutScore
+
+NAME = "train"
+HELP = "learn from painted slices or landmarks"
+
+__all__ = ["HELP", "NAME", "add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    add = parser.add_argument
+    add(
+        "--image", action=InOrder, nargs="+", metavar="I", required=True, help="image to learn from"
+    )
+    add(
+        "--labels",
+        action=InOrder,
+        nargs="+",
+        metavar="L",
+        help="its label map, some slices painted",
+    )
+    add("--points", action=InOrder, nargs="+", metavar="P.csv", help="its landmarks")
+    add(
+        "--slices",
+        action=InOrder,
+        metavar="K,K-K",
+        help="slices that are known, counted along the axis from 0 (a listed slice without paint "
+        "is known to be empty), or painted, or all (default: painted)",
+    )
+    add(
+        "--known-labels",
+        action=InOrder,
+        metavar="V,V",
+        help="labels that were looked for; others are unknown there (default: those that occur)",
+    )
+    add("--template", choices=["dense", "scribble"], default="dense", help="kind of the label maps")
+    add("--background", type=int, metavar="V", help="value painted as background in scribbles")
+    add(
+        "--axis",
+        default="auto",
+        metavar="auto|N|axial|coronal|sagittal",
+        help="axis of the slices; N counts in file order (default: the painted one)",
+    )
+    add("--backbone", default=None, metavar="NAME", help=f"default: {DEFAULT_BACKBONE}")
+    add("--adapter", default=None, metavar="NAME", help=f"default: {DEFAULT_ADAPTER}")
+    add("--preset", choices=["published"], help="settings of the papers instead of our defaults")
+    add(
+        "--window",
+        nargs=2,
+        type=float,
+        metavar=("LO", "HI"),
+        help="fixed grey values, e.g. -160 240",
+    )
+    add("--spacing", type=float, metavar="MM", help="resample rows and columns to this spacing")
+    add("--isotropic", action="store_true", help="with --spacing: resample the slices too")
+    add("--position", choices=["on", "off"], help="position as features (default: on)")
+    add("--frame", type=int, metavar="T", help="time point of 4D images")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        help="any other setting, e.g. contrastive.steps=1000",
+    )
+    add("--seed", type=int, default=None, metavar="S", help="default: 0")
+    add("--no-score", action="store_true", help="do not estimate the held-out score")
+    add_backbone_arguments(parser)
+    add("-o", "--output", type=Path, required=True, metavar="MODEL", help="model file to write")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train, write the model, then estimate its held-out score."""
+    files = group_templates(options.given)
+    if options.template == "scribble" and options.background is None:
+        raise InputError(
+            "--background",
+            "be given with --template scribble",
+            "nothing",
+            "Name the value with which background is painted.",
+        )
+    if options.output.is_dir() or not _writable(options.output):
+        raise InputError("--output", "be a file in a folder that can be written", options.output)
+    from ..segmenter import FewShotSegmenter
+
+    model = FewShotSegmenter(
+        weights=options.weights,
+        device=options.device,
+        store=open_store(options),
+        **settings_of(options),
+    )
+    templates = [read_template(group, options) for group in files]
+    start = time.perf_counter()
+    with ProgressBars() as bars:
+        model.fit(templates, progress=bars)
+    seconds = time.perf_counter() - start
+    model.save(options.output)
+    _report(model, templates, seconds, options.output)
+    if not options.no_score:
+        with ProgressBars() as bars:
+            score = model.held_out_score(progress=bars)
+        _report_score(model, score)
+    return 0
+
+
+def settings_of(options: argparse.Namespace) -> dict[str, Any]:
+    """Settings of the segmenter that the options ask for."""
+    settings: dict[str, Any] = {
+        "backbone": options.backbone,
+        "adapter": options.adapter,
+        "preset": options.preset,
+        "seed": options.seed,
+    }
+    settings = {name: value for name, value in settings.items() if value is not None}
+    if options.window is not None:
+        low, high = options.window
+        settings["intensity"] = {"mode": "window", "low": low, "high": high}
+    if options.spacing is not None:
+        mode = "isotropic" if options.isotropic else "inplane"
+        settings["resampling"] = {"mode": mode, "spacing": options.spacing}
+    elif options.isotropic:
+        raise InputError("--isotropic", "stand beside --spacing MM", "no --spacing")
+    if options.position is not None:
+        settings["position"] = {"use": options.position == "on"}
+    return merge_settings(settings, parse_settings(options.set))
+
+
+def _writable(path: Path) -> bool:
+    folder = path.absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    import os
+
+    return folder.is_dir() and os.access(folder, os.W_OK)
+
+
+def _report(
+    model: FewShotSegmenter, templates: list[Template], seconds: float, output: Path
+) -> None:
+    labels = ", ".join(
+        f"{v} {name}" if name != str(v) else name for v, name in model.names_.items()
+    )
+    print(f"{len(templates)} template(s), {model.training_set_.describe()}")
+    print(f"labels: {labels}")
+    print(f"{model.config.backbone} + {model.config.adapter}, trained in {seconds:.1f} s: {output}")
+
+
+def _report_score(model: FewShotSegmenter, score: HeldOutScore | None) -> None:
+    if score is None:
+        print("held-out score: needs at least two template slices", file=sys.stderr)
+        return
+    print(
+        f"held-out Dice (an estimate that tends to be optimistic; {score.folds} folds by "
+        f"{score.grouped_by}):"
+    )
+    width = max(len(name) for name in model.names_.values())
+    for value, dice in score.dice.items():
+        print(f"  {model.names_[value]:<{width}}  {dice:.3f}")
+    print(f"  {'mean':<{width}}  {score.mean:.3f}")
