@@ -121,8 +121,10 @@ def train(
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Train on one thread: the networks are small, and on a busy machine (a viewer draws, a
-    second job runs) threads that wait for each other at every step cost many times the work.
+    """Run on one thread.
+
+    The networks are small, and on a busy machine (a viewer draws, a second job runs) threads
+    that wait for each other at every step cost many times the work.
     """
     import torch
 
