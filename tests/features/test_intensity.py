@@ -1,0 +1,77 @@
+"""Grey values to 0..1."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_fewshot.config import IntensityConfig
+from napari_fewshot.features.intensity import IntensityScaler
+
+PERCENTILE = IntensityConfig()
+WINDOW = IntensityConfig(mode="window", low=-160, high=240)
+
+
+def scaled(data, config=PERCENTILE, has_channels=False):
+    return IntensityScaler.of(data, has_channels, config).apply(data)
+
+
+def test_percentiles_of_the_finite_voxels():
+    data = np.random.default_rng(0).normal(500, 90, (6, 30, 40))
+    scaler = IntensityScaler.of(data, False, PERCENTILE)
+    low, high = np.percentile(data, [0.5, 99.5])
+    assert scaler == IntensityScaler((low,), (high,))
+    result = scaler.apply(data)
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result, np.clip((data - low) / (high - low), 0, 1), atol=1e-6)
+
+    broken = data.copy()
+    broken[0, 0, :3] = np.nan, np.inf, -np.inf
+    again = IntensityScaler.of(broken, False, PERCENTILE)
+    assert again.low[0] == pytest.approx(low, rel=1e-3)
+    assert again.high[0] == pytest.approx(high, rel=1e-3)
+    assert again.apply(broken)[0, 0, :3].tolist() == [0, 1, 0]
+
+
+def test_orders_of_magnitude_do_not_matter():
+    data = np.random.default_rng(0).random((3, 20, 20))
+    np.testing.assert_allclose(scaled(data), scaled(data * 1e5 - 3e4), atol=1e-5)
+
+
+def test_window_is_the_same_for_all_volumes():
+    data = np.array([[-1000, -160, 40, 240, 3000]], np.int16)
+    np.testing.assert_allclose(scaled(data, WINDOW), [[0, 0, 0.5, 1, 1]])
+
+
+@pytest.mark.parametrize("value", [0.0, 7.0, np.nan, np.inf])
+def test_constant_and_empty_volumes_become_zero(value):
+    data = np.full((2, 5, 5), value)
+    np.testing.assert_array_equal(scaled(data), 0)
+
+
+def test_a_few_bright_voxels_on_constant_ground_are_seen():
+    data = np.zeros((10, 40, 40))
+    data[5, 20, 20] = 9
+    assert scaled(data)[5, 20, 20] == 1
+
+
+def test_rgb_shares_one_map_and_other_channels_do_not():
+    rng = np.random.default_rng(0)
+    data = rng.random((30, 30, 3)) * [1.0, 10.0, 100.0]
+    assert len(IntensityScaler.of(data, True, PERCENTILE).high) == 1
+    two = IntensityScaler.of(data[..., :2], True, PERCENTILE)
+    assert two.high == pytest.approx(np.percentile(data[..., :2], 99.5, axis=(0, 1)))
+    assert two.apply(data[..., :2]).shape == (30, 30, 2)
+
+
+def test_eight_bit_rgb_keeps_its_range():
+    data = np.full((4, 4, 3), 51, np.uint8)
+    np.testing.assert_allclose(scaled(data, has_channels=True), 0.2)
+    np.testing.assert_allclose(scaled(data, WINDOW, has_channels=True), 0.2)
+
+
+def test_large_volumes_are_sampled():
+    data = np.random.default_rng(0).random((150, 150, 150), np.float32)
+    scaler = IntensityScaler.of(data, False, PERCENTILE)
+    assert scaler.low[0] == pytest.approx(0.005, abs=5e-4)
+    assert scaler.high[0] == pytest.approx(0.995, abs=5e-4)

@@ -1,0 +1,121 @@
+"""Settings: strict about names and limits, presets that yield, and a way through JSON."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from pydantic import ValidationError
+
+from napari_fewshot.config import (
+    CleanupConfig,
+    CosineConfig,
+    IntensityConfig,
+    PropagationConfig,
+    SegmenterConfig,
+)
+from napari_fewshot.errors import InputError, UnknownNameError
+
+
+def test_round_trip_through_json():
+    config = SegmenterConfig.of(
+        {
+            "preset": "published",
+            "seed": 7,
+            "intensity": {"mode": "window", "low": -160, "high": 240},
+            "propagation": {"cleanup": {"min_size": 12}},
+        },
+        "settings",
+    )
+    text = json.dumps(config.model_dump(mode="json"))
+    assert SegmenterConfig.model_validate(json.loads(text)) == config
+
+
+def test_settings_are_frozen():
+    with pytest.raises(ValidationError, match="frozen"):
+        CosineConfig().threshold = 0.1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("given", "parameter", "near"),
+    [
+        ({"adaptor": "cosine"}, "settings", "adapter"),
+        ({"contrastive": {"step": 3}}, "settings.contrastive", "steps"),
+        ({"propagation": {"cleanup": {"minsize": 3}}}, "settings.propagation.cleanup", "min_size"),
+    ],
+)
+def test_unknown_setting_lists_near_matches_of_its_own_section(given, parameter, near):
+    with pytest.raises(UnknownNameError) as caught:
+        SegmenterConfig.of(given, "settings")
+    assert caught.value.parameter == parameter
+    assert near in caught.value.known
+    assert f"Did you mean {near}" in str(caught.value)
+    if parameter != "settings":
+        assert "backbone" not in caught.value.known
+
+
+@pytest.mark.parametrize(
+    ("given", "parameter"),
+    [
+        ({"sampling": {"pixels_per_label": 1}}, "settings.sampling.pixels_per_label"),
+        ({"seed": -1}, "settings.seed"),
+        ({"seed": 2**70}, "settings.seed"),
+        ({"preset": "newest"}, "settings.preset"),
+        ({"intensity": {"low": 3.0, "high": 3.0}}, "settings.intensity"),
+        ({"intensity": {"high": 101.0}}, "settings.intensity"),
+        ({"contrastive": {"head": "cubic"}}, "settings.contrastive.head"),
+    ],
+)
+def test_value_beyond_its_limit_names_the_setting(given, parameter):
+    with pytest.raises(InputError) as caught:
+        SegmenterConfig.of(given, "settings")
+    assert caught.value.parameter == parameter
+    assert str(caught.value).startswith(f"{parameter} must ")
+
+
+def test_of_takes_configurations_dicts_and_nothing_else():
+    own = CosineConfig(threshold=0.2)
+    assert CosineConfig.of(own, "cosine") is own
+    assert CosineConfig.of(None, "cosine") == CosineConfig()
+    with pytest.raises(InputError, match="cosine must be a CosineConfig or a dict"):
+        CosineConfig.of([0.2], "cosine")
+
+
+def test_window_may_be_any_grey_values():
+    assert IntensityConfig(mode="window", low=-160, high=240).low == -160
+
+
+def test_published_preset_is_what_the_papers_say():
+    config = SegmenterConfig(preset="published")
+    assert config.position.use is False
+    assert config.cosine.threshold == 0.5
+    assert config.cosine.standardise is False
+    assert config.contrastive.head == "concat"
+    assert config.contrastive.pixel_loss == 0
+    assert config.sampling.background_factor == 1
+    assert config.propagation.smoothing == 0
+    assert config.propagation.cleanup == CleanupConfig(dimensions=2, largest_only=True)
+    assert config.propagation.landmarks.per_label == 10
+    # What the papers do not say stays our default.
+    assert config.contrastive.steps == SegmenterConfig().contrastive.steps
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"propagation": {"cleanup": {"min_size": 5}}},
+        {"propagation": PropagationConfig(cleanup=CleanupConfig(min_size=5))},
+    ],
+)
+def test_given_settings_lie_over_the_preset(given):
+    config = SegmenterConfig.of({"preset": "published", **given}, "settings")
+    assert config.propagation.cleanup == CleanupConfig(dimensions=2, largest_only=True, min_size=5)
+    assert config.propagation.landmarks.per_label == 10
+
+
+def test_changed_lays_settings_over_sections():
+    config = SegmenterConfig(seed=3).changed({"propagation": {"smoothing": 2.5}})
+    assert config.seed == 3
+    assert config.propagation == PropagationConfig(smoothing=2.5)
+    with pytest.raises(UnknownNameError, match="smoothing"):
+        config.changed({"propagation": {"smothing": 2.5}})

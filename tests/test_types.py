@@ -1,0 +1,62 @@
+"""Volumes and feature maps check what they are given."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_fewshot.errors import InputError
+from napari_fewshot.types import FeatureMap, Volume
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "channels"),
+    [
+        ((5, 6), np.uint8, False),
+        ((5, 6, 3), np.uint8, True),
+        ((5, 6, 3), np.uint16, False),
+        ((5, 6, 7), np.uint8, False),
+        ((4, 5, 6, 2), np.float32, True),
+    ],
+)
+def test_arrays_become_volumes(shape, dtype, channels):
+    volume = Volume.of(np.zeros(shape, dtype))
+    assert volume.has_channels is channels
+    assert volume.shape == (shape[:-1] if channels else shape)
+    assert volume.spacing == (1.0,) * volume.ndim
+    assert Volume.of(volume) is volume
+
+
+@pytest.mark.parametrize("shape", [(5,), (2, 3, 4, 5, 6), (0, 4, 4)])
+def test_shapes_that_are_no_image(shape):
+    with pytest.raises(InputError, match="data must"):
+        Volume.of(np.zeros(shape))
+
+
+@pytest.mark.parametrize("spacing", [(1.0,), (1.0, 0.0), (1.0, float("nan"))])
+def test_spacing_is_checked(spacing):
+    with pytest.raises(InputError, match="spacing must"):
+        Volume(np.zeros((3, 3)), spacing)
+
+
+def test_affine_is_checked():
+    with pytest.raises(InputError, match="affine must"):
+        Volume(np.zeros((3, 3)), (1.0, 1.0), np.eye(3))
+
+
+def test_with_data_keeps_the_geometry():
+    rgb = Volume(np.zeros((4, 5, 3), np.uint8), (0.5, 0.7), has_channels=True)
+    labels = rgb.with_data(np.ones((4, 5), int), names={1: "cell"})
+    assert not labels.has_channels
+    assert labels.spacing == rgb.spacing
+    assert labels.names == {1: "cell"}
+    with pytest.raises(InputError, match="shape"):
+        rgb.with_data(np.ones((5, 4)))
+
+
+def test_feature_maps_know_whether_they_are_dense():
+    dense = FeatureMap(np.zeros((2, 4, 5)), (4, 5), (4.0, 5.0))
+    tokens = FeatureMap(np.zeros((2, 2, 2)), (4, 5), (4.0, 5.0))
+    assert dense.is_dense
+    assert not tokens.is_dense
+    assert dense.channels == tokens.channels == 2
