@@ -199,7 +199,7 @@ class TrainingConfig(StageConfig):
 
     balance: float = Field(default=0.5, ge=0, le=1)
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    learning_rate: float = Field(default=3e-3, gt=0)
+    learning_rate: float = Field(default=1e-2, gt=0)
     weight_decay: float = Field(default=0.1, ge=0)
 
 
@@ -215,7 +215,7 @@ class ClassificationConfig(TrainingConfig):
     """
 
     hidden: int = Field(default=128, ge=4)
-    steps: int = Field(default=600, ge=1)
+    steps: int = Field(default=1500, ge=1)
     batch: int = Field(default=1024, ge=2)
 
 
@@ -247,7 +247,7 @@ class ContrastiveConfig(TrainingConfig):
     hidden: int = Field(default=128, ge=4)
     depth: int = Field(default=2, ge=1)
     width: int = Field(default=64, ge=2)
-    steps: int = Field(default=600, ge=1)
+    steps: int = Field(default=1000, ge=1)
     targets: int = Field(default=512, ge=2)
     pairs: int = Field(default=8, ge=1)
     references: int = Field(default=32, ge=1)
