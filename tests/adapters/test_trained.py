@@ -1,0 +1,168 @@
+"""What classification and contrastive share: they learn, repeat, and leave no traces."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from napari_fewshot.adapters.classification import ClassificationClassifier
+from napari_fewshot.adapters.contrastive import ContrastiveClassifier
+from napari_fewshot.adapters.cosine import CosineClassifier
+from napari_fewshot.config import ClassificationConfig, ContrastiveConfig, CosineConfig
+from napari_fewshot.errors import Cancelled, InputError, NotFittedError
+
+
+def classification(**settings):
+    config = ClassificationConfig(**({"hidden": 24, "steps": 160, "batch": 128} | settings))
+    return ClassificationClassifier(config)
+
+
+def contrastive(head="bilinear", **settings):
+    small = {"hidden": 24, "width": 12, "steps": 160, "targets": 96, "pairs": 4, "references": 8}
+    return ContrastiveClassifier(ContrastiveConfig(head=head, **(small | settings)))
+
+
+MAKERS = {
+    "classification": classification,
+    "bilinear": contrastive,
+    "concat": lambda **s: contrastive("concat", **s),
+    "concat as published": lambda **s: contrastive(
+        "concat", **({"pair_loss": 1.0, "pixel_loss": 0.0, "balance": 1.0} | s)
+    ),
+}
+all_makers = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())
+
+
+@all_makers
+@pytest.mark.parametrize("labels", [1, 3])
+def test_separable_classes_are_learned(make, labels, toy):
+    classifier = make().fit(toy(labels), seed=0)
+    fresh = toy(labels, seed=1)
+    probabilities = classifier.predict(fresh.features)
+    assert probabilities.shape == (len(fresh.classes), labels + 1)
+    assert probabilities.dtype == np.float32
+    np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
+    assert (probabilities.argmax(1) == fresh.classes).mean() > 0.95
+
+
+def test_similarity_loss_separates_the_shared_outputs(toy):
+    samples = toy(2)
+    near = []
+    for weight in (0.0, 2.0):
+        classifier = contrastive(similarity_loss=weight).fit(samples, seed=0)
+        with torch.inference_mode():
+            outputs = classifier._network.shared(torch.from_numpy(samples.features))
+            unit = torch.nn.functional.normalize(outputs, dim=1)
+            near.append(float((unit[samples.classes == 1] @ unit[samples.classes == 2].T).mean()))
+        right = classifier.predict(samples.features).argmax(1) == samples.classes
+        assert right.mean() > 0.95
+    assert near[1] < near[0]
+
+
+@all_makers
+def test_same_seed_same_bytes(make, toy):
+    samples = toy()
+    states = [
+        make(steps=15, dropout=0.2).fit(samples, seed=seed).state().tensors for seed in (3, 3, 4)
+    ]
+    assert {n: t.tobytes() for n, t in states[0].items()} == {
+        n: t.tobytes() for n, t in states[1].items()
+    }
+    assert any(not np.array_equal(states[0][n], states[2][n]) for n in states[0])
+
+
+@all_makers
+def test_random_state_of_the_caller_neither_counts_nor_changes(make, toy):
+    samples = toy()
+    found = []
+    for number in (1, 2):
+        torch.manual_seed(number)
+        np.random.seed(number)
+        random.seed(number)
+        before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
+        threads = torch.get_num_threads()
+        found.append(make(steps=15, dropout=0.2).fit(samples, seed=0).predict(samples.features))
+        assert torch.equal(torch.get_rng_state(), before[0])
+        np.testing.assert_array_equal(np.random.get_state()[1], before[1])
+        assert random.getstate() == before[2]
+        assert torch.get_num_threads() == threads
+    np.testing.assert_array_equal(found[0], found[1])
+
+
+@all_makers
+def test_state_and_back(make, toy):
+    samples = toy(3)
+    classifier = make(steps=15, dropout=0.3).fit(samples, seed=0)
+    copy = make(steps=15, dropout=0.3).restore(classifier.state())
+    np.testing.assert_array_equal(
+        copy.predict(samples.features), classifier.predict(samples.features)
+    )
+
+
+@all_makers
+def test_a_label_without_samples_is_never_predicted(make, toy):
+    samples = toy(3, absent=(2,))
+    classifier = make().fit(samples, seed=0)
+    fresh = toy(3, seed=1)
+    predicted = classifier.predict(fresh.features).argmax(1)
+    assert 2 not in predicted
+    known = fresh.classes != 2
+    assert (predicted[known] == fresh.classes[known]).mean() > 0.95
+
+
+@all_makers
+def test_a_label_of_one_sample(make, toy):
+    samples = toy(2)
+    first = int(np.flatnonzero(samples.classes == 2)[0])
+    keep = [*np.flatnonzero(samples.classes != 2).tolist(), first]
+    few = type(samples)(
+        samples.features[keep],
+        samples.classes[keep],
+        samples.possible[keep],
+        samples.places[keep],
+        samples.label_values,
+        np.bincount(samples.classes[keep], minlength=3) / len(keep),
+    )
+    probabilities = make(balance=1.0).fit(few, seed=0).predict(samples.features[[first]])
+    assert probabilities.argmax() == 2
+
+
+@all_makers
+@pytest.mark.parametrize(
+    ("absent", "message"), [((0,), "leave some pixels as background"), ((1, 2), "only background")]
+)
+def test_one_class_is_refused(make, absent, message, toy):
+    with pytest.raises(InputError, match=message):
+        make().fit(toy(absent=absent), seed=0)
+
+
+@pytest.mark.parametrize(
+    "make", [*MAKERS.values(), lambda: CosineClassifier(CosineConfig())], ids=[*MAKERS, "cosine"]
+)
+def test_unfitted_use(make):
+    for use in (lambda c: c.predict(np.zeros((1, 8), np.float32)), lambda c: c.state()):
+        with pytest.raises(NotFittedError, match="not fitted yet; call fit first"):
+            use(make())
+
+
+@all_makers
+def test_progress_counts_steps_and_may_cancel(make, toy):
+    seen = []
+    make(steps=25).fit(toy(), 0, lambda *report: seen.append(report))
+    assert seen == [(10, 25, "training"), (20, 25, "training"), (25, 25, "training")]
+
+    def stop(done, total, what):
+        raise Cancelled
+
+    state = torch.get_rng_state()
+    with pytest.raises(Cancelled):
+        make(steps=10**6).fit(toy(), 0, stop)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@all_makers
+def test_one_step(make, toy):
+    make(steps=1).fit(toy(), seed=0)

@@ -1,0 +1,61 @@
+"""Draws of samples, and the loss of pixels of which only something is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from napari_fewshot.adapters.training import ClassBalancedDraw, marginal_cross_entropy
+
+
+def test_marginal_cross_entropy_against_naive_sums():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 3, (50, 4))
+    possible = rng.random((50, 4)) < 0.5
+    possible[:, 0] |= ~possible.any(1)
+    naive = []
+    for row, may in zip(logits, possible, strict=True):
+        probability = np.exp(row) / np.exp(row).sum()
+        naive.append(-np.log(sum(p for p, m in zip(probability, may, strict=True) if m)))
+    found = marginal_cross_entropy(torch.tensor(logits), torch.tensor(possible))
+    assert float(found) == pytest.approx(np.mean(naive))
+
+
+def test_known_classes_give_plain_cross_entropy():
+    logits = torch.randn(30, 5, generator=torch.Generator().manual_seed(0))
+    classes = torch.arange(30) % 5
+    found = marginal_cross_entropy(logits, torch.nn.functional.one_hot(classes, 5).bool())
+    assert float(found) == pytest.approx(float(torch.nn.functional.cross_entropy(logits, classes)))
+
+
+def test_nothing_to_learn_from_a_pixel_that_may_be_anything():
+    logits = torch.randn(3, 4, requires_grad=True)
+    marginal_cross_entropy(logits, torch.ones(3, 4, dtype=torch.bool)).backward()
+    assert float(logits.grad.abs().max()) < 1e-6
+
+
+def test_huge_logits_stay_finite():
+    logits = torch.tensor([[1e4, -1e4], [-1e4, 1e4]])
+    found = marginal_cross_entropy(logits, torch.tensor([[True, False], [True, False]]))
+    assert float(found) == pytest.approx(1e4)
+
+
+@pytest.mark.parametrize("balance", [0.0, 0.5, 1.0])
+def test_shares_of_the_classes(balance, toy):
+    samples = toy(labels=3, count=50, absent=(2,))
+    object.__setattr__(samples, "frequency", np.array([0.9, 0.09, 0.0, 0.01]))
+    draw = ClassBalancedDraw(samples, balance, torch.Generator().manual_seed(0))
+    drawn = samples.classes[draw.targets(20000).numpy()]
+    expected = np.array([0.9, 0.09, 0.0, 0.01]) ** (1 - balance) * [1, 1, 0, 1]
+    shares = np.bincount(drawn, minlength=4) / 20000
+    np.testing.assert_allclose(shares, expected / expected.sum(), atol=0.015)
+
+
+def test_draws_of_given_classes(toy):
+    samples = toy(labels=2, count=20)
+    draw = ClassBalancedDraw(samples, 0.5, torch.Generator().manual_seed(0))
+    wanted = torch.tensor([[1, 2, 0], [2, 2, 1]]).repeat(100, 1)
+    found = draw.of_classes(wanted)
+    np.testing.assert_array_equal(samples.classes[found.numpy()], wanted.numpy())
+    assert len(torch.unique(found)) == 60  # every sample has its turn
