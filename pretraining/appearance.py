@@ -15,7 +15,7 @@ __all__ = ["Look", "draw_look", "normalise", "render"]
 
 Rng = np.random.Generator
 
-_LOOKS = {"ct": 0.24, "mr": 0.34, "em": 0.12, "fluo": 0.08, "stain": 0.14, "colour": 0.08}
+_LOOKS = {"ct": 0.22, "mr": 0.30, "em": 0.12, "fluo": 0.08, "stain": 0.17, "colour": 0.11}
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +94,7 @@ def draw_look(rng: Rng, regions: int, kind: str) -> Look:
         "rician": name == "mr",
         "shot": name == "fluo",
         "dyes": rng.uniform(0.05, 1.0, (3, 3)),
+        "dye_jitter": rng.uniform(0.01, 0.12),
         "jitter": rng.choice([0.01, 0.03, 0.08], p=[0.5, 0.35, 0.15]),
         "gamma": float(np.exp(rng.normal(0, 0.3))),
     }
@@ -123,7 +124,7 @@ def render(
         relief += look.amount[:, t][labels] * _texture(rng, bank, kind, wavelength, size)
     image = np.moveaxis(image + relief[..., None], -1, 0)
     if look.kind == "stain":
-        dyes = s["dyes"] * np.exp(rng.normal(0, 0.12, (3, 3)))
+        dyes = s["dyes"] * np.exp(rng.normal(0, s["dye_jitter"], (3, 3)))
         image = np.exp(-np.einsum("dc,dhw->chw", dyes, np.maximum(image, 0)))
     bias = np.exp(np.float32(s["bias"]) * bank.band(rng, 110, size))
     image = image * bias

@@ -44,8 +44,19 @@ def encode(network: EmbeddedNet, image: npt.NDArray[np.float32], scale: float = 
     return rows
 
 
-def _rows(network: EmbeddedNet, s: Slice, scale: float, deep: bool) -> Tensor:
+def _smoothed(image: npt.NDArray[np.float32]) -> Tensor:
+    """Grey values or colours at three scales, (H, W, C)."""
+    from scipy.ndimage import gaussian_filter
+
+    channels = image if image.ndim == 3 else image[..., None]
+    scales = [gaussian_filter(channels, (s, s, 0)) for s in (0, 1, 3)]
+    return torch.from_numpy(np.concatenate(scales, -1)).float()
+
+
+def _rows(network: EmbeddedNet, s: Slice, scale: float, deep: bool, plain: bool) -> Tensor:
     features = encode(network, s.image, scale)
+    if plain:
+        features = torch.cat([features, _smoothed(s.image)], -1)
     h, w = features.shape[:2]
     y = torch.linspace(-1, 1, h)[:, None].expand(h, w)
     x = torch.linspace(-1, 1, w)[None].expand(h, w)
@@ -86,26 +97,26 @@ def _sample(target: Tensor, most: int) -> Tensor:
     return torch.cat(picked)
 
 
-def score(network: EmbeddedNet, problem: Problem, scale: float = 1.0, steps: int = 600) -> float:
+def score(network: EmbeddedNet, problem: Problem, scale: float = 1.0, plain: bool = False) -> float:
     """Mean Dice of a problem over labels (and over volumes, where there are several)."""
     deep = len(problem.painted) > 1 and len({s.z for s in problem.painted}) > 1
     index = {value: k + 1 for k, value in enumerate(problem.labels)}
     rows, target = [], []
     for s in problem.painted:
-        rows.append(_rows(network, s, scale, deep))
+        rows.append(_rows(network, s, scale, deep, plain))
         names = torch.from_numpy(np.vectorize(lambda v: index.get(int(v), 0))(s.labels)).flatten()
         target.append(names)
     x, y = torch.cat(rows), torch.cat(target)
     at = _sample(y, 4000)
     x, y = x[at], y[at]
     mean, spread = x.mean(0), x.std(0).clamp(min=1e-3)
-    model = _fit((x - mean) / spread, y, len(index) + 1, steps)
+    model = _fit((x - mean) / spread, y, len(index) + 1, 600)
     scores = []
     for volume in problem.targets:
         overlap = np.zeros((len(index), 2))
         for s in volume:
             with torch.inference_mode():
-                logits = model((_rows(network, s, scale, deep) - mean) / spread)
+                logits = model((_rows(network, s, scale, deep, plain) - mean) / spread)
             found = logits.argmax(-1).numpy().reshape(s.labels.shape)
             for value, k in index.items():
                 a, b = found == k, s.labels == value
@@ -122,16 +133,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--full", action="store_true", help="all problems, 1, 3 and 5 slices")
     parser.add_argument("--scale", type=float, default=1.0, help="enlarge slices by this")
+    parser.add_argument("--plain", action="store_true", help="add smoothed grey values")
+    parser.add_argument("--random", action="store_true", help="untrained weights, to compare")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     state, config = load_checkpoint(options.checkpoint)
     network = EmbeddedNet(config.network).eval()
-    network.load_state_dict(state["ema"])
+    if not options.random:
+        network.load_state_dict(state["ema"])
     network = network.to(memory_format=torch.channels_last)
     for problem in load_problems(options.data, full=options.full):
         begin = time.perf_counter()
-        dice = score(network, problem, options.scale)
+        dice = score(network, problem, options.scale, options.plain)
         seconds = round(time.perf_counter() - begin, 1)
         line = {"step": state["step"], "problem": problem.name, "dice": round(dice, 3)}
         print(json.dumps({**line, "seconds": seconds}), flush=True)  # noqa: T201

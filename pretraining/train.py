@@ -26,7 +26,7 @@ from .loss import gather_pixels, matching_loss
 from .network import EmbeddedNet
 from .settings import TrainConfig
 
-__all__ = ["Trainer", "main", "synthetic_loss"]
+__all__ = ["Trainer", "free_cores", "main", "synthetic_loss"]
 
 _CHECK_SEED_OFFSET = 100_003
 
@@ -161,7 +161,21 @@ def synthetic_loss(trainer: Trainer) -> float:
     return total / c.checks
 
 
-def run(trainer: Trainer, out: Path, *, minutes: float, every: float, workers: int) -> None:
+def free_cores(most: int, used: int) -> int:
+    """Threads to use, by the load of the last minute, of which ``used`` is our own."""
+    others = max(os.getloadavg()[0] - used - 0.2, 0.0)
+    return int(min(max((os.cpu_count() or 1) - round(others), 1), most))
+
+
+def run(
+    trainer: Trainer,
+    out: Path,
+    *,
+    minutes: float,
+    every: float,
+    workers: int,
+    give_way: bool = False,
+) -> None:
     """Train until the run is complete or ``minutes`` are over, with a checkpoint at the end.
 
     Parameters
@@ -174,6 +188,9 @@ def run(trainer: Trainer, out: Path, *, minutes: float, every: float, workers: i
         Time to stop, and time between checkpoints, in minutes.
     workers : int
         Processes that draw batches; 0 draws them in this one.
+    give_way : bool
+        Whether to use fewer threads while other programs want the processor: threads that wait
+        for a core make each other wait.
     """
     begin = saved = time.monotonic()
     recent: list[dict[str, float]] = []
@@ -186,6 +203,7 @@ def run(trainer: Trainer, out: Path, *, minutes: float, every: float, workers: i
         save_checkpoint(out / "last.pt", trainer.state(), trainer.config)
         log(check=round(synthetic_loss(trainer), 4))
 
+    threads = torch.get_num_threads()
     batches = trainer.batches(workers)
     for batch in batches:
         recent.append(trainer.update(batch))
@@ -194,6 +212,8 @@ def run(trainer: Trainer, out: Path, *, minutes: float, every: float, workers: i
             means = {k: round(sum(r[k] for r in recent) / 25, 4) for k in recent[0]}
             log(**means, minutes=round((now - begin) / 60, 2))
             recent.clear()
+            if give_way:
+                torch.set_num_threads(free_cores(threads, torch.get_num_threads()))
         if now - saved > 60 * every:
             save()
             saved = now
@@ -214,6 +234,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--give-way", action="store_true", help="fewer threads under load")
     options = parser.parse_args(arguments)
 
     torch.set_num_threads(options.threads)
@@ -230,7 +251,14 @@ def main(arguments: list[str] | None = None) -> None:
         if before.network != config.network:
             parser.error(f"{start} holds another network than the settings describe.")
         trainer.resume(state)
-    run(trainer, options.out, minutes=options.minutes, every=options.every, workers=options.workers)
+    run(
+        trainer,
+        options.out,
+        minutes=options.minutes,
+        every=options.every,
+        workers=options.workers,
+        give_way=options.give_way,
+    )
 
 
 if __name__ == "__main__":

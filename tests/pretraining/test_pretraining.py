@@ -16,7 +16,7 @@ from pretraining.export import export, load_weights, read_exported
 from pretraining.loss import gather_pixels, matching_loss
 from pretraining.network import EmbeddedNet, NetworkConfig
 from pretraining.settings import TrainConfig
-from pretraining.train import Trainer, run
+from pretraining.train import Trainer, free_cores, run
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = NetworkConfig(
@@ -185,3 +185,10 @@ def test_a_killed_run_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
     state, config = load_checkpoint(last)
     assert state["step"] >= 1
     Trainer(config).resume(state)
+
+
+def test_threads_give_way_to_other_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    for load, used, expected in ((2.1, 2, 2), (5.2, 2, 1), (1.2, 1, 2), (3.9, 1, 1), (9.0, 2, 1)):
+        monkeypatch.setattr("os.getloadavg", lambda load=load: (load, load, load))
+        assert free_cores(2, used) == expected
