@@ -238,6 +238,9 @@ class ContrastiveConfig(TrainingConfig):
         Weight of the cross-entropy on the class of each pair.
     pixel_loss : float
         Weight of the cross-entropy of the averaged pairs of a pixel, beside that of the pairs.
+    negative_distance : float
+        Pairs of two labels count only if their pixels are at least so many pixels apart in
+        their slice (published: 0, anywhere, or 10).
     similarity_loss : float
         Weight of a term that pulls the outputs of positive pairs together and pushes those of
         negative pairs apart.
@@ -253,6 +256,7 @@ class ContrastiveConfig(TrainingConfig):
     references: int = Field(default=32, ge=1)
     pair_loss: float = Field(default=0.5, gt=0)
     pixel_loss: float = Field(default=1.0, ge=0)
+    negative_distance: float = Field(default=0.0, ge=0)
     similarity_loss: float = Field(default=0.0, ge=0)
 
 

@@ -10,7 +10,7 @@ from ..config import ContrastiveConfig
 from ..sampling.pixels import Samples
 from ..types import Array, Progress, no_progress
 from .base import AdapterState, fitted
-from .pair_loss import PairTargets, pair_loss
+from .pair_loss import PairTargets, near_pairs, pair_loss
 from .training import (
     ClassBalancedDraw,
     load_tensors,
@@ -63,6 +63,8 @@ class ContrastiveClassifier:
         network = self._build(samples.features.shape[1], labels, seed)
         features = torch.from_numpy(samples.features).to(self.device)
         possible = torch.from_numpy(samples.possible).to(self.device)
+        places = torch.from_numpy(samples.places).to(self.device)
+        distance = self.config.negative_distance
         draw = ClassBalancedDraw(samples, self.config.balance, generator)
         present = np.bincount(samples.classes, minlength=labels + 1)[1:] > 0
         classes = torch.arange(1, labels + 1)[torch.from_numpy(present)]
@@ -70,9 +72,10 @@ class ContrastiveClassifier:
 
         def loss() -> torch.Tensor:
             chosen = draw.targets(self.config.targets).to(self.device)
-            reference = features[draw.of_classes(wanted).to(self.device)]
-            targets = PairTargets(possible[chosen], (classes - 1).to(self.device))
-            return pair_loss(network, features[chosen], reference, targets, self.config)
+            paired = draw.of_classes(wanted).to(self.device)
+            near = near_pairs(places[chosen], places[paired], distance) if distance else None
+            targets = PairTargets(possible[chosen], (classes - 1).to(self.device), near)
+            return pair_loss(network, features[chosen], features[paired], targets, self.config)
 
         train(
             network,

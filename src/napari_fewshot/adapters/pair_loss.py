@@ -11,7 +11,7 @@ from ..config import ContrastiveConfig
 from .pairs import PairNetwork
 from .training import marginal_cross_entropy
 
-__all__ = ["PairTargets", "pair_loss", "similarity_term"]
+__all__ = ["PairTargets", "near_pairs", "pair_loss", "similarity_term"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,10 +24,13 @@ class PairTargets:
         Classes that each target may have; one for a painted pixel.
     labels : int tensor, shape (R,)
         Zero-based labels that have references.
+    near : bool tensor, shape (n, R, K), optional
+        Pairs whose pixels lie too close together to count as negative.
     """
 
     possible: torch.Tensor
     labels: torch.Tensor
+    near: torch.Tensor | None = None
 
     @property
     def positive(self) -> torch.Tensor:
@@ -79,7 +82,8 @@ def pair_loss(
         )
     else:
         each = _softmax_cross_entropy(network, outputs, prepared.offset, known)
-    loss = config.pair_loss * _balanced(each, positive, negative)
+    far = negative if known.near is None else negative & ~known.near
+    loss = config.pair_loss * _balanced(each, positive, far)
     if config.pixel_loss:
         classes = torch.cat([torch.zeros_like(known.labels[:1]), known.labels + 1])
         odds = network.class_logits(outputs, prepared, logits)
@@ -106,12 +110,29 @@ def _softmax_cross_entropy(
 
 def _balanced(each: torch.Tensor, positive: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:
     """Mean over labels of half the mean of positive and half that of negative pairs."""
-    per_row = each.mean(2)
-    total = per_row.new_zeros(per_row.shape[1])
-    for members in (positive[..., 0], negative[..., 0]):
-        weight = members.float()
-        total = total + 0.5 * (per_row * weight).sum(0) / weight.sum(0).clamp(min=1)
+    total = each.new_zeros(each.shape[1])
+    for members in (positive, negative):
+        weight = members.expand_as(each).float()
+        total = total + 0.5 * (each * weight).sum((0, 2)) / weight.sum((0, 2)).clamp(min=1)
     return total.mean()
+
+
+def near_pairs(targets: torch.Tensor, references: torch.Tensor, distance: float) -> torch.Tensor:
+    """Pairs of one slice whose pixels are closer than a distance, shape (n, R, K).
+
+    Parameters
+    ----------
+    targets : tensor, shape (n, 3)
+        Example number, row and column of each target.
+    references : tensor, shape (R, K, 3)
+        The same of each reference.
+    distance : float
+        In pixels.
+    """
+    flat = references.reshape(-1, 3)
+    same = targets[:, None, 0] == flat[None, :, 0]
+    near = same & (torch.cdist(targets[:, 1:], flat[:, 1:]) < distance)
+    return near.view(len(targets), *references.shape[:2])
 
 
 def similarity_term(

@@ -108,7 +108,7 @@ def read_template(files: TemplateFiles, options: argparse.Namespace) -> Template
     if files.labels is not None:
         labels = read_labels(files.labels)
         check_match(image, labels)
-    return Template(
+    template = Template(
         image,
         labels,
         slices=_slices(files.slices),
@@ -118,6 +118,8 @@ def read_template(files: TemplateFiles, options: argparse.Namespace) -> Template
         points=() if files.points is None else read_points(files.points, image),
         background=SCRIBBLE_BACKGROUND if options.background is None else options.background,
     )
+    only = parse_numbers("--only", options.only)
+    return template if only is None else template.only(*only)
 
 
 def _slices(text: str | None) -> Any:

@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="V,V",
         help="labels that were looked for; others are unknown there (default: those that occur)",
     )
+    add("--only", metavar="V,V", help="learn these labels only; the others become background")
     add("--template", choices=["dense", "scribble"], default="dense", help="kind of the label maps")
     add("--background", type=int, metavar="V", help="value painted as background in scribbles")
     add(
@@ -75,7 +76,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--spacing", type=float, metavar="MM", help="resample rows and columns to this spacing")
     add("--isotropic", action="store_true", help="with --spacing: resample the slices too")
-    add("--position", choices=["on", "off"], help="position as features (default: on)")
+    add(
+        "--position",
+        choices=["on", "off", "auto"],
+        help="position as features; auto tries both on held-out templates (default: on)",
+    )
     add("--frame", type=int, metavar="T", help="time point of 4D images")
     add(
         "--set",
@@ -113,7 +118,7 @@ def run(options: argparse.Namespace) -> int:
     templates = [read_template(group, options) for group in files]
     start = time.perf_counter()
     with ProgressBars() as bars:
-        model.fit(templates, progress=bars)
+        model = _fit(model, templates, options.position == "auto", bars)
     seconds = time.perf_counter() - start
     model.save(options.output)
     _report(model, templates, seconds, options.output)
@@ -122,6 +127,21 @@ def run(options: argparse.Namespace) -> int:
             score = model.held_out_score(progress=bars)
         _report_score(model, score)
     return 0
+
+
+def _fit(
+    model: FewShotSegmenter, templates: list[Template], choose_position: bool, bars: ProgressBars
+) -> FewShotSegmenter:
+    if not choose_position:
+        return model.fit(templates, progress=bars)
+    from ..segmenter import fit_with_best_position
+
+    best, scores = fit_with_best_position(model, templates, bars)
+    bars.close()
+    for use, score in scores.items():
+        mean = "none: one template slice" if score is None else f"{score.mean:.3f}"
+        print(f"held-out Dice {'with' if use else 'without'} position: {mean}")
+    return best
 
 
 def settings_of(options: argparse.Namespace) -> dict[str, Any]:
@@ -141,7 +161,7 @@ def settings_of(options: argparse.Namespace) -> dict[str, Any]:
         settings["resampling"] = {"mode": mode, "spacing": options.spacing}
     elif options.isotropic:
         raise InputError("--isotropic", "stand beside --spacing MM", "no --spacing")
-    if options.position is not None:
+    if options.position in ("on", "off"):
         settings["position"] = {"use": options.position == "on"}
     return merge_settings(settings, parse_settings(options.set))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ import numpy as np
 from ..config import LandmarkConfig
 from ..types import Array, Landmark
 from .landmarks import find_landmarks
+from .scratch import scratch_array
 
 __all__ = ["Collected", "LabelProbabilities", "collect", "smallest_label_dtype"]
 
@@ -53,14 +53,7 @@ class LabelProbabilities:
     """
 
     def __init__(self, shape: tuple[int, int, int], labels: int) -> None:
-        full = (labels, *shape)
-        size = int(np.prod(full, dtype=np.int64))
-        self.data: Array
-        if size <= _IN_MEMORY:
-            self.data = np.zeros(full, dtype=np.uint8)
-        else:  # removed by the system when the array is gone
-            self._file = tempfile.TemporaryFile(prefix="napari-fewshot-")  # noqa: SIM115
-            self.data = np.memmap(self._file, dtype=np.uint8, mode="w+", shape=full)
+        self.data = scratch_array((labels, *shape), np.uint8, _IN_MEMORY)
 
     def put(self, index: int, probabilities: Array) -> None:
         """Keep one slice, shape (L + 1, H, W); class 0 is left out."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from ..features.planes import SliceStack
 from ..types import Array
+from .scratch import scratch_array
 
 __all__ = ["fused_probabilities"]
 
@@ -36,7 +36,8 @@ def fused_probabilities(
     for stack, planes in parts:
         for index, plane in planes:
             if total is None:
-                total = _empty((len(plane), *first.grid.shape))
+                shape = (len(plane), *first.grid.shape)
+                total = scratch_array(shape, np.float16, _IN_MEMORY)
             # axes of `total` after the class axis: the first stack's slices, rows, columns
             view = np.moveaxis(total, 1, 1 + first.axis)
             where = np.moveaxis(view, 1 + stack.axis, 1)
@@ -46,11 +47,3 @@ def fused_probabilities(
     for index in range(first.grid.shape[0]):
         plane = total[:, index].astype(np.float32)
         yield index, plane / np.maximum(plane.sum(axis=0), 1e-6)
-
-
-def _empty(shape: tuple[int, ...]) -> Array:
-    if 2 * int(np.prod(shape, dtype=np.int64)) <= _IN_MEMORY:
-        return np.zeros(shape, dtype=np.float16)
-    file = tempfile.TemporaryFile(prefix="napari-fewshot-")  # noqa: SIM115 - lives as long as the array
-    mapped: Array = np.memmap(file, dtype=np.float16, mode="w+", shape=shape)
-    return mapped

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -111,6 +111,53 @@ class Template:
             found |= set(np.unique(Volume.of(self.labels).data).tolist()) - {0}
         if self.kind == "scribble":
             found -= {self.background}
+        return sorted(found)
+
+    def only(self, *values: int) -> Template:
+        """Return the template for some of its labels; the others become background.
+
+        This is how one label is learned against the rest. Slices that are known stay known.
+
+        Raises
+        ------
+        InputError
+            If a value is not painted here.
+        """
+        painted = self.painted_values()
+        for value in values:
+            if value not in painted:
+                raise InputError("values", f"be among the painted labels {painted}", value)
+        names = {v: name for v, name in self.names.items() if v in values}
+        labels = None if self.labels is None else Volume.of(self.labels)
+        if labels is not None:
+            others = np.isin(labels.data, [v for v in painted if v not in values])
+            rest = self.background if self.kind == "scribble" else 0
+            data = np.where(others, rest, labels.data).astype(labels.data.dtype)
+            labels = labels.with_data(data, names=names)
+        axis = self.axis if self.axis is not None or self.volume.ndim == 2 else self.file_axis()
+        return replace(
+            self,
+            labels=labels,
+            slices=self.slices if self.slices is not None else self.painted_slices(),
+            known_labels=values if self.known_labels is not None else None,
+            axis=axis,
+            points=tuple(point for point in self.points if point.label in values),
+            names=names,
+        )
+
+    def file_axis(self) -> int:
+        """Axis of the slices in file order."""
+        return self.frame.file_axis(self.working_axis())
+
+    def painted_slices(self) -> list[int]:
+        """Slices along :meth:`file_axis` that have paint or points, in file order."""
+        if self.volume.ndim == 2:
+            return [0]
+        axis = self.file_axis()
+        found = {int(np.floor(point.position[axis] + 0.5)) for point in self.points}
+        if self.labels is not None:
+            data = np.moveaxis(Volume.of(self.labels).data, axis, 0)
+            found |= {int(k) for k in np.flatnonzero((data != 0).any(axis=(1, 2)))}
         return sorted(found)
 
     @property

@@ -101,6 +101,11 @@ class FewShotSegmenter:
         self._saved: SavedModel | None = None
         self._training: TrainingSet | None = None
 
+    def with_settings(self, **changes: Any) -> FewShotSegmenter:
+        """Return an unfitted segmenter with other settings, on the same device and store."""
+        settings = dict(self.config.changed(changes))
+        return type(self)(weights=self.weights, device=self.device, store=self.store, **settings)
+
     # ------------------------------------------------------------------ what was learned
 
     @property
