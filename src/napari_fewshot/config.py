@@ -39,7 +39,7 @@ DEFAULT_ADAPTER = "contrastive"
 class StageConfig(BaseModel):
     """Base of all settings: immutable, and strict about names."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @classmethod
     def of(cls, value: Self | dict[str, Any] | None, parameter: str) -> Self:
