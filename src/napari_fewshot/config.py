@@ -197,7 +197,7 @@ class TrainingConfig(StageConfig):
     weight_decay : float
     """
 
-    balance: float = Field(default=0.5, ge=0, le=1)
+    balance: float = Field(default=0.4, ge=0, le=1)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     learning_rate: float = Field(default=1e-2, gt=0)
     weight_decay: float = Field(default=0.1, ge=0)
