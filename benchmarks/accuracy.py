@@ -56,6 +56,7 @@ class Forest:
         self.classes = samples.class_count
         self.forest = RandomForestClassifier(100, n_jobs=2, random_state=seed)
         self.forest.fit(samples.features, samples.classes)
+        self.forest.n_jobs = 1  # many small chunks are predicted
         return self
 
     def predict(self, features: np.ndarray) -> np.ndarray:
