@@ -1,0 +1,194 @@
+"""The model file: whole, readable, and of this program."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from napari_fewshot import FewShotSegmenter, ModelFileError, Template, WeightsError
+from napari_fewshot.segmenter.model_file import FORMAT_VERSION, read_model, write_model
+
+
+@pytest.fixture(scope="module")
+def saved(fitted, tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "torso.fewshot"
+    fitted.save(path)
+    return path
+
+
+def parts(path):
+    with safe_open(path, framework="numpy") as file:
+        return {n: file.get_tensor(n) for n in file.keys()}, file.metadata()  # noqa: SIM118
+
+
+def rewritten(saved, path, **changes):
+    """The model with other metadata; ``content`` is laid over what is there."""
+    tensors, metadata = parts(saved)
+    content = json.loads(metadata["content"]) | changes.pop("content", {})
+    metadata |= {"content": json.dumps(content), **changes}
+    save_file(tensors, path, metadata=metadata)
+    return path
+
+
+@pytest.mark.parametrize("adapter", ["cosine", "classification", "contrastive"])
+def test_a_loaded_model_predicts_the_same(adapter, quick, discs, tmp_path):
+    image, labels = discs()
+    template = Template(image, labels, names={1: "left", 2: "right"})
+    model = quick(adapter=adapter, seed=3).fit(template)
+    model.save(tmp_path / "m.fewshot")
+    assert [p.name for p in tmp_path.iterdir()] == ["m.fewshot"]
+    copy = FewShotSegmenter.load(tmp_path / "m.fewshot", device="cpu")
+    assert copy.config == model.config
+    assert (copy.label_values_, copy.names_) == ((1, 2), {1: "left", 2: "right"})
+    other = discs(seed=5)[0]
+    one, two = model.predict(other), copy.predict(other)
+    np.testing.assert_array_equal(one.labels, two.labels)
+    assert one.confidence.tobytes() == two.confidence.tobytes()
+    assert one.landmarks == two.landmarks
+
+
+def test_a_preset_and_its_changes_survive(quick, discs, tmp_path):
+    image, labels = discs()
+    settings = {"smoothing": 0.7, "cleanup": {"min_size": 3}}
+    model = quick(adapter="cosine", preset="published", propagation=settings)
+    model.fit(Template(image, labels)).save(tmp_path / "m.fewshot")
+    copy = FewShotSegmenter.load(tmp_path / "m.fewshot", device="cpu")
+    assert copy.config == model.config
+    assert copy.config.propagation.cleanup.largest_only
+
+
+def test_propagation_may_change_after_training(saved, torso):
+    model = FewShotSegmenter.load(saved, device="cpu", propagation={"landmarks": {"per_label": 4}})
+    plain = FewShotSegmenter.load(saved, device="cpu").config
+    assert model.config.propagation.landmarks.per_label == 4
+    assert model.config.propagation.smoothing == plain.propagation.smoothing
+    assert model.config.contrastive == plain.contrastive
+
+
+def test_content(saved, fitted):
+    tensors, metadata = parts(saved)
+    assert metadata["format"] == "napari-fewshot"
+    assert metadata["version"] == str(FORMAT_VERSION)
+    content = json.loads(metadata["content"])
+    assert content["config"] == fitted.config.model_dump(mode="json")
+    assert content["weights_hash"] == fitted.weights_hash
+    assert content["names"]["9"] == "lungs"
+    assert content["channels"] == 1
+    assert all(t.dtype == np.float32 for t in tensors.values())
+
+
+def test_every_part_of_the_record_survives(fitted, tmp_path):
+    record = replace(
+        fitted._learned(), point_labels=frozenset({3}), axes=(2, 0), weights_hash="ff00"
+    )
+    write_model(tmp_path / "m", record)
+    back = read_model(tmp_path / "m")
+    for name in ("config", "weights_hash", "label_values", "names", "point_labels", "axes"):
+        assert getattr(back, name) == getattr(record, name)
+    assert back.adapter.values == record.adapter.values
+    assert set(back.adapter.tensors) == set(record.adapter.tensors)
+
+
+# ------------------------------------------------------------------ what is refused
+
+
+def refused(path, message):
+    with pytest.raises(ModelFileError, match=message):
+        FewShotSegmenter.load(path, device="cpu")
+
+
+def test_missing_file_and_folder(tmp_path):
+    refused(tmp_path / "none.fewshot", "must be an existing file")
+    refused(tmp_path, "model must be")
+
+
+@pytest.mark.parametrize("keep", [0, 5, 100, -1, -1000])
+def test_truncated_files(saved, tmp_path, keep):
+    path = tmp_path / "cut.fewshot"
+    path.write_bytes(saved.read_bytes()[:keep])
+    refused(path, "must be a whole model file")
+
+
+def test_foreign_files(saved, tmp_path):
+    path = tmp_path / "foreign.fewshot"
+    path.write_bytes(b"\x80\x04 a pickle, or a text, or an image" * 20)
+    refused(path, "must be a whole model file")
+    save_file({"weight": np.zeros(3, np.float32)}, path)
+    refused(path, "safetensors file of another kind")
+
+
+@pytest.mark.parametrize("version", [str(FORMAT_VERSION + 1), "two", "-1", ""])
+def test_other_versions(saved, tmp_path, version):
+    path = rewritten(saved, tmp_path / "new.fewshot", version=version)
+    refused(path, f"of format {version}. Update napari-fewshot")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"config": {"backbone": "multiscale", "adaptor": "cosine"}},
+        {"config": {"seed": -1}},
+        {"config": None},
+        {"names": ["a", "b"]},
+        {"label_values": ["one"]},
+        {"axes": 3},
+        {"channels": None},
+    ],
+)
+def test_unreadable_settings(saved, tmp_path, content):
+    refused(rewritten(saved, tmp_path / "bad.fewshot", content=content), "readable settings")
+
+
+def test_settings_that_are_no_json(saved, tmp_path):
+    tensors, metadata = parts(saved)
+    path = tmp_path / "bad.fewshot"
+    save_file(tensors, path, metadata=metadata | {"content": "{"})
+    refused(path, "readable settings")
+    save_file(tensors, path, metadata=metadata | {"content": "[1]"})
+    refused(path, "readable settings")
+
+
+def test_tensors_of_another_adapter(saved, tmp_path, discs):
+    tensors, metadata = parts(saved)
+    path = tmp_path / "bad.fewshot"
+    for changed in (
+        {n: t for n, t in tensors.items() if n != "mean"},
+        {n: t for n, t in tensors.items() if "references" not in n},
+        {n: t[..., :-1] if t.ndim == 2 else t for n, t in tensors.items()},
+    ):
+        save_file({n: np.ascontiguousarray(t) for n, t in changed.items()}, path, metadata)
+        model = FewShotSegmenter.load(path, device="cpu")
+        with pytest.raises(ModelFileError, match="tensors of its contrastive adapter"):
+            model.predict(discs()[0])
+
+
+def test_other_weights(saved, tmp_path, discs):
+    path = rewritten(
+        saved, tmp_path / "other.fewshot", content={"weights_hash": "0123456789abcdef"}
+    )
+    model = FewShotSegmenter.load(path, device="cpu")
+    image, labels = discs()
+    for _ in range(2):  # the second time the backbone is there already
+        with pytest.raises(WeightsError, match=r"trained with \(0123456789ab\)"):
+            model.predict(image)
+    model.fit(Template(image, labels))  # training again is a way on
+    assert model.predict(image).labels.any()
+
+
+def test_a_failed_save_keeps_the_old_file(fitted, tmp_path, monkeypatch):
+    path = tmp_path / "m.fewshot"
+    path.write_bytes(b"old")
+
+    def fail(tensors, file, metadata):
+        file.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr("safetensors.numpy.save_file", fail)
+    with pytest.raises(OSError, match="disk full"):
+        fitted.save(path)
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("m.fewshot", b"old")]
