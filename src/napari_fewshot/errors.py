@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import PurePath
 
 __all__ = [
     "Cancelled",
@@ -51,7 +52,7 @@ class InputError(FewShotError, ValueError):
     """
 
     def __init__(self, parameter: str, constraint: str, given: object, remedy: str = "") -> None:
-        text = given if isinstance(given, str) else repr(given)
+        text = str(given) if isinstance(given, (str, PurePath)) else repr(given)
         if len(text) > 200:
             text = text[:197] + "..."
         message = f"{parameter} must {constraint}; got {text}."

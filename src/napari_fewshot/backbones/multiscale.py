@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import InputError
 from .base import BackboneEntry, BackboneSpec, Preprocessing
 
 if TYPE_CHECKING:
@@ -53,9 +54,11 @@ class MultiscaleBackbone:
         for image in middle:
             maps = []
             for channel in image:
+                # A gradient needs two pixels; a slice that is thinner is repeated.
+                thin = [(0, max(0, 2 - side)) for side in channel.shape]
                 features = multiscale_basic_features(
-                    channel, sigma_min=SIGMA_MIN, sigma_max=SIGMA_MAX
-                )
+                    np.pad(channel, thin, mode="edge"), sigma_min=SIGMA_MIN, sigma_max=SIGMA_MAX
+                )[: channel.shape[0], : channel.shape[1]]
                 maps += [channel[None], np.moveaxis(features, -1, 0)]
             encoded.append(np.concatenate(maps).astype(np.float32))
         return torch.from_numpy(np.stack(encoded)).to(images.device)
@@ -66,6 +69,10 @@ class MultiscaleBackbone:
 
 
 def _load(weights: Path | None, blocks: int) -> MultiscaleBackbone:
+    if weights is not None:
+        raise InputError(
+            "weights", f"be left out with backbone {SPEC.name}, which has none", weights
+        )
     return MultiscaleBackbone()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,32 @@ from ..errors import InputError
 if TYPE_CHECKING:
     from ..features.store import FeatureStore
 
-__all__ = ["add_backbone_arguments", "existing_file", "open_store", "parse_settings"]
+__all__ = [
+    "add_backbone_arguments",
+    "check_outputs",
+    "existing_file",
+    "merge_settings",
+    "one_line",
+    "open_store",
+    "parse_settings",
+]
+
+OPTIONS = (
+    "adapter",
+    "axis",
+    "background",
+    "backbone",
+    "device",
+    "frame",
+    "image",
+    "known_labels",
+    "labels",
+    "points",
+    "slices",
+    "store",
+    "weights",
+)
+"""Parameters of the library that are options of the same name here."""
 
 
 def add_backbone_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +72,28 @@ def existing_file(parameter: str, path: Path) -> Path:
         what = "a folder" if path.is_dir() else "no such file"
         raise InputError(parameter, "be an existing file", f"{path} ({what})")
     return path
+
+
+def check_outputs(parameter: str, outputs: Iterable[Path], inputs: Iterable[Path | None]) -> None:
+    """Raise :class:`InputError` where an output would take the place of an input."""
+    taken = {path.resolve() for path in inputs if path is not None}
+    for path in outputs:
+        if path.resolve() in taken:
+            raise InputError(parameter, "not overwrite an input", path, "Choose another name.")
+
+
+def one_line(error: Exception) -> str:
+    """Word an error in one line, with the option in place of the parameter of the library."""
+    text = " ".join(str(error).split())
+    parameter = error.parameter if isinstance(error, InputError) else ""
+    option = parameter
+    if parameter in OPTIONS:
+        option = f"--{parameter.replace('_', '-')}"
+    elif parameter == "settings.seed":
+        option = "--seed"
+    elif parameter == "settings" or parameter.startswith("settings."):
+        option = parameter.replace("settings", "--set", 1).replace(".", " ", 1)
+    return option + text.removeprefix(parameter)
 
 
 def parse_settings(pairs: list[str]) -> dict[str, Any]:

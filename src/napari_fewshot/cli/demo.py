@@ -47,9 +47,9 @@ def run(options: argparse.Namespace) -> int:
     from ..segmenter import FewShotSegmenter
 
     start = time.perf_counter()
+    model = FewShotSegmenter(seed=options.seed)
     first, second = (make_phantom(options.kind, patient) for patient in (0, 1))
     slices = template_slices(first, TEMPLATE_SLICES)
-    model = FewShotSegmenter(seed=options.seed)
     print(
         f"{options.kind} phantom, {len(slices)} painted slices of "
         f"{first.image.shape[0]}; {model.config.backbone} + {model.config.adapter}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from .arguments import existing_file
+from .arguments import check_outputs, existing_file
 
 if TYPE_CHECKING:
     from ..evaluation.scores import LabelScores, LandmarkScores
@@ -56,6 +56,9 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(
             "--pred", "be of the kind of --truth", f"{options.pred} against {options.truth}"
         )
+    if options.json is not None:
+        inputs = (options.pred, options.truth, options.exclude_slices_of, options.image)
+        check_outputs("--json", [options.json], inputs)
     scores = _landmark_scores(options) if kinds == {True} else _label_scores(options)
     print(scores.format_table())
     if options.json is not None:
@@ -68,6 +71,8 @@ def _label_scores(options: argparse.Namespace) -> LabelScores:
     from ..io import check_match, read_labels
     from .templates import parse_numbers
 
+    if options.image is not None:
+        raise InputError("--image", "stand beside landmarks (CSV) only", options.image)
     pred, truth = read_labels(options.pred), read_labels(options.truth)
     check_match(truth, pred)
     axis, exclude = _file_axis(options.axis, truth), None
@@ -75,6 +80,10 @@ def _label_scores(options: argparse.Namespace) -> LabelScores:
         painted = read_labels(existing_file("--exclude-slices-of", options.exclude_slices_of))
         check_match(truth, painted)
         axis, exclude = _painted_slices(painted, options.axis)
+        if len(exclude) == truth.shape[axis]:
+            raise InputError(
+                "--exclude-slices-of", "leave slices to score", f"paint on all {len(exclude)}"
+            )
     return evaluate_labels(
         pred.data,
         truth.data,
@@ -117,6 +126,14 @@ def _landmark_scores(options: argparse.Namespace) -> LandmarkScores:
     from ..evaluation.landmark_metrics import evaluate_landmarks
     from ..evaluation.point_files import read_point_pair
 
+    for option, value in (
+        ("--exclude-slices-of", options.exclude_slices_of),
+        ("--labels", options.labels),
+    ):
+        if value is not None:
+            raise InputError(option, "stand beside label maps only", value)
+    if options.image is not None:
+        existing_file("--image", options.image)
     pair = read_point_pair(options.pred, options.truth, options.image)
     axis = 0
     if options.axis != "auto":

@@ -10,6 +10,7 @@ from typing import NoReturn
 from .. import __version__
 from ..errors import Cancelled, FewShotError
 from . import backbones, demo, evaluate, predict, train
+from .arguments import one_line
 
 __all__ = ["build_parser", "main"]
 
@@ -55,11 +56,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _interrupted()
     except FewShotError as error:
-        print(f"napari-fewshot: {_one_line(error)}", file=sys.stderr)
-        return BAD_INPUT
+        return _failed(one_line(error))
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         sys.stderr.close()
         return 1
+    except OSError as error:  # a full disk, a folder without permission
+        place = f": {error.filename}" if error.filename else ""
+        return _failed(f"{error.strerror or error}{place}")
     return result
 
 
@@ -72,5 +75,6 @@ def _interrupted() -> int:
     return INTERRUPTED
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def _failed(message: str) -> int:
+    print(f"napari-fewshot: {message}", file=sys.stderr)
+    return BAD_INPUT

@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from .arguments import add_backbone_arguments, existing_file, open_store, parse_settings
+from .arguments import (
+    add_backbone_arguments,
+    existing_file,
+    one_line,
+    open_store,
+    parse_settings,
+)
 from .progress import ProgressBars
 
 if TYPE_CHECKING:
@@ -82,15 +88,25 @@ def run(options: argparse.Namespace) -> int:
             _predict(model, job, options)
         except InputError as error:
             failed += 1
-            print(f"napari-fewshot: {job.image}: {' '.join(str(error).split())}", file=sys.stderr)
+            print(f"napari-fewshot: {_about(job.image, one_line(error))}", file=sys.stderr)
         else:
             print(job.labels)
     return BAD_INPUT if failed else 0
 
 
+def _about(image: Path, message: str) -> str:
+    return message if str(image) in message else f"{image}: {message}"
+
+
 def _jobs(options: argparse.Namespace) -> list[_Job]:
+    """Say what is written where; everything that can be seen before the work is checked."""
+    from ..geometry import PLANES
     from ..io import output_paths
 
+    if options.axis not in (None, "0", "1", "2", "fused", *PLANES):
+        raise InputError("--axis", f"be 0, 1, 2, {', '.join(PLANES)} or fused", options.axis)
+    if options.output.exists() and not options.output.is_dir():
+        raise InputError("--output", "be a folder", options.output)
     existing_file("MODEL", options.model)
     images = [existing_file("IMAGE", path) for path in options.images]
     none: list[Path | None] = [None] * len(images)

@@ -14,8 +14,9 @@ from .arguments import existing_file
 if TYPE_CHECKING:
     from ..sampling.template import Template
 
-__all__ = ["InOrder", "TemplateFiles", "group_templates", "parse_numbers", "read_template"]
+__all__ = ["InOrder", "TemplateFiles", "group_templates", "parse_numbers", "read_templates"]
 
+LONGEST_RANGE = 100_000
 KINDS = ("labels", "points", "slices", "known_labels")
 
 
@@ -98,8 +99,61 @@ def _owners(given: Sequence[tuple[str, str]], kind: str) -> list[int]:
     return owners
 
 
-def read_template(files: TemplateFiles, options: argparse.Namespace) -> Template:
-    """Read the files of a template; ``options`` are those of the ``train`` command."""
+def read_templates(files: Sequence[TemplateFiles], options: argparse.Namespace) -> list[Template]:
+    """Read the files of all templates; ``options`` are those of the ``train`` command.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read or does not fit; where there are several images, the message
+        says which. If one label has two names, e.g. that of a structure and of a landmark.
+    """
+    numbers: dict[str, int] = {}
+    templates = []
+    for one in files:
+        try:
+            templates.append(_read_template(one, options, numbers))
+        except InputError as error:
+            if len(files) == 1 or str(one.image) in str(error):
+                raise
+            remedy = f"{error.remedy} (Image {one.image}.)".lstrip()
+            raise InputError(error.parameter, error.constraint, error.given, remedy) from error
+    _check_names(templates)
+    only = parse_numbers("--only", options.only)
+    if only is None:
+        return templates
+    painted = sorted(set().union(*(template.painted_values() for template in templates)))
+    for value in only:
+        if value not in painted:
+            raise InputError("--only", f"be among the painted labels {painted}", value)
+    return [t.only(*(v for v in only if v in t.painted_values())) for t in templates]
+
+
+def _check_names(templates: Sequence[Template]) -> None:
+    """Refuse a label that means two things, which would be learned as one."""
+    from ..types import Volume
+
+    found: dict[int, str] = {}
+    for template in templates:
+        labels = None if template.labels is None else Volume.of(template.labels)
+        pairs = [(point.label, point.name) for point in template.points]
+        if labels is not None:
+            pairs += [(v, labels.names[v]) for v in template.painted_values() if v in labels.names]
+        for value, name in pairs:
+            other = found.setdefault(value, name)
+            if other.strip().casefold() != name.strip().casefold():
+                raise InputError(
+                    "--points" if template.points else "--labels",
+                    "give each label one name in all templates",
+                    f"label {value} as {other} and as {name}",
+                    "Renumber one of them.",
+                )
+
+
+def _read_template(
+    files: TemplateFiles, options: argparse.Namespace, numbers: dict[str, int]
+) -> Template:
+    """Read the files of one template."""
     from ..io import check_match, read_labels, read_points, read_volume
     from ..sampling.template import SCRIBBLE_BACKGROUND, Template
 
@@ -115,11 +169,14 @@ def read_template(files: TemplateFiles, options: argparse.Namespace) -> Template
         known_labels=parse_numbers("--known-labels", files.known_labels),
         axis=None if options.axis == "auto" else options.axis,
         kind=options.template,
-        points=() if files.points is None else read_points(files.points, image),
+        points=() if files.points is None else read_points(files.points, image, numbers=numbers),
         background=SCRIBBLE_BACKGROUND if options.background is None else options.background,
     )
-    only = parse_numbers("--only", options.only)
-    return template if only is None else template.only(*only)
+    if image.ndim == 3 and isinstance(template.slices, list):
+        count = image.shape[template.file_axis()]
+        if max(template.slices) >= count:
+            raise InputError("--slices", f"be within 0..{count - 1}", files.slices)
+    return template
 
 
 def _slices(text: str | None) -> Any:
@@ -137,5 +194,8 @@ def parse_numbers(option: str, text: str | None) -> list[int] | None:
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
             raise InputError(option, "be numbers such as 3,7,10-12", text)
-        numbers += range(int(first), int(last or first) + 1)
+        start, stop = int(first), int(last or first)
+        if not start <= stop < start + LONGEST_RANGE:
+            raise InputError(option, f"have ranges of 1 to {LONGEST_RANGE} numbers", part.strip())
+        numbers += range(start, stop + 1)
     return numbers

@@ -7,6 +7,7 @@ image, in the order of the images, or each behind its own --image.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from pathlib import Path
@@ -14,9 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import DEFAULT_ADAPTER, DEFAULT_BACKBONE
 from ..errors import InputError
-from .arguments import add_backbone_arguments, merge_settings, open_store, parse_settings
+from .arguments import (
+    add_backbone_arguments,
+    check_outputs,
+    merge_settings,
+    open_store,
+    parse_settings,
+)
 from .progress import ProgressBars
-from .templates import InOrder, group_templates, read_template
+from .templates import InOrder, group_templates, read_templates
 
 if TYPE_CHECKING:
     from ..sampling.template import Template
@@ -105,8 +112,12 @@ def run(options: argparse.Namespace) -> int:
             "nothing",
             "Name the value with which background is painted.",
         )
+    if options.template == "dense" and options.background is not None:
+        raise InputError("--background", "stand beside --template scribble", options.background)
     if options.output.is_dir() or not _writable(options.output):
         raise InputError("--output", "be a file in a folder that can be written", options.output)
+    inputs = [path for group in files for path in (group.image, group.labels, group.points)]
+    check_outputs("--output", [options.output], [*inputs, options.weights])
     from ..segmenter import FewShotSegmenter
 
     model = FewShotSegmenter(
@@ -115,7 +126,7 @@ def run(options: argparse.Namespace) -> int:
         store=open_store(options),
         **settings_of(options),
     )
-    templates = [read_template(group, options) for group in files]
+    templates = read_templates(files, options)
     start = time.perf_counter()
     with ProgressBars() as bars:
         model = _fit(model, templates, options.position == "auto", bars)
@@ -155,8 +166,12 @@ def settings_of(options: argparse.Namespace) -> dict[str, Any]:
     settings = {name: value for name, value in settings.items() if value is not None}
     if options.window is not None:
         low, high = options.window
+        if not low < high:
+            raise InputError("--window", "have LO below HI", f"{low:g} {high:g}")
         settings["intensity"] = {"mode": "window", "low": low, "high": high}
     if options.spacing is not None:
+        if not 0 < options.spacing < math.inf:
+            raise InputError("--spacing", "be finite and above 0 mm", options.spacing)
         mode = "isotropic" if options.isotropic else "inplane"
         settings["resampling"] = {"mode": mode, "spacing": options.spacing}
     elif options.isotropic:
@@ -194,7 +209,10 @@ def _report_score(model: FewShotSegmenter, score: HeldOutScore | None) -> None:
         f"held-out Dice (an estimate that tends to be optimistic; {score.folds} folds by "
         f"{score.grouped_by}):"
     )
-    width = max(len(name) for name in model.names_.values())
+    width = max(4, *(len(name) for name in model.names_.values()))
     for value, dice in score.dice.items():
-        print(f"  {model.names_[value]:<{width}}  {dice:.3f}")
+        shown = "    -" if math.isnan(dice) else f"{dice:.3f}"
+        print(f"  {model.names_[value]:<{width}}  {shown}")
     print(f"  {'mean':<{width}}  {score.mean:.3f}")
+    if any(math.isnan(dice) for dice in score.dice.values()):
+        print(f"  {'-':<{width}}  could not be held out: known in one part of the templates only")

@@ -24,7 +24,9 @@ _COLUMNS = "name,label,z,y,x"
 _LARGEST_LABEL = int(np.iinfo(np.int32).max)
 
 
-def read_points(path: str | Path, like: Volume) -> list[Landmark]:
+def read_points(
+    path: str | Path, like: Volume, *, numbers: dict[str, int] | None = None
+) -> list[Landmark]:
     """Read landmarks of a volume.
 
     Columns are found by their names, in any order and case; others are ignored. Where z, y, x
@@ -39,6 +41,9 @@ def read_points(path: str | Path, like: Volume) -> list[Landmark]:
         The file, UTF-8, fields separated by commas.
     like : Volume
         The volume that the points lie in.
+    numbers : dict of str to int, optional
+        Labels of names, for rows without a label; names that are not in it yet are added. Give
+        one dict to several files, so that a name has the same label in all of them.
 
     Raises
     ------
@@ -59,7 +64,7 @@ def read_points(path: str | Path, like: Volume) -> list[Landmark]:
     position = _position_columns(path, columns, like)
     if "label" not in columns and "name" not in columns:
         raise _missing(path, "a column label or name", columns)
-    numbers: dict[str, int] = {}
+    numbers = {} if numbers is None else numbers
     landmarks = []
     for line, fields in rows[1:]:
         if len(fields) != len(header):
