@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_fewshot.adapters.pair_loss import PairTargets, pair_loss, similarity_term
+from napari_fewshot.adapters.pair_loss import PairTargets, near_pairs, pair_loss, similarity_term
 from napari_fewshot.adapters.pairs import PairNetwork
 from napari_fewshot.config import ContrastiveConfig
 
@@ -153,3 +153,33 @@ def test_terms_add_up_with_their_weights():
         )
     assert values["twice"] == pytest.approx(2 * values["pair"], rel=1e-5)
     assert values["both"] == pytest.approx(values["pair"] + 0.5 * float(term.detach()), rel=1e-4)
+
+
+def places():
+    targets = torch.tensor([[0, 0, 0], [0, 9, 9], [1, 0, 0], [1, 3, 4], [0, 0, 30]]).float()
+    return targets, torch.tensor([[0, 3, 4], [1, 0, 1], [1, 9, 9]]).float().repeat(1, 4, 1)
+
+
+@pytest.mark.parametrize("distance", [2.0, 5.0, 10.0])
+def test_near_pairs_lie_close_in_one_slice(distance):
+    targets, references = places()
+    found = near_pairs(targets, references, distance)
+    for n, r, k in np.ndindex(*found.shape):
+        a, b = targets[n].numpy(), references[r, k].numpy()
+        close = np.hypot(*(a[1:] - b[1:])) < distance
+        assert bool(found[n, r, k]) == bool(a[0] == b[0] and close)
+
+
+@pytest.mark.parametrize("head", ["concat", "bilinear"])
+def test_near_negative_pairs_do_not_count(head):
+    net, targets, references, known, config = case(head, (0,))
+    targets.requires_grad_()
+    near = torch.zeros(len(POSSIBLE), 1, COUNT, dtype=torch.bool)
+    near[1] = True  # plain background, too close to every reference
+    near[2] = True  # a positive pair counts, however close
+    pair_loss(
+        net, targets, references, PairTargets(known.possible, known.labels, near), config
+    ).backward()
+    assert float(targets.grad[1].abs().max()) == 0
+    assert float(targets.grad[2].abs().max()) > 0
+    assert float(targets.grad[3].abs().max()) > 0

@@ -133,10 +133,10 @@ def test_point_templates_find_landmarks_in_file_order(quick):
         template = Template(cohort[0].image, points=tuple(wanted.values()), axis="sagittal")
         model = quick(adapter="classification", sampling={"point_radius": 2.0}).fit(template)
         found = {p.label: p for p in model.predict(cohort[1].image).landmarks}
-        assert model.names_ == {label: p.name for label, p in wanted.items()}
-        for label, point in found.items():
-            assert point.name == wanted[label].name
-            distance = np.abs(np.subtract(point.position, wanted[label].position)).max()
+        assert model.names_ == {value: p.name for value, p in wanted.items()}
+        for value, point in found.items():
+            assert point.name == wanted[value].name
+            distance = np.abs(np.subtract(point.position, wanted[value].position)).max()
             assert distance < 4
         assert len(found) >= 1
 
@@ -264,7 +264,7 @@ def test_before_fit(quick, tmp_path, discs):
         lambda: model.predict(discs()[0]),
         lambda: model.save(tmp_path / "m.fewshot"),
         lambda: model.label_values_,
-        lambda: model.held_out_score(),
+        model.held_out_score,
     ):
         with pytest.raises(NotFittedError, match="fit"):
             use()
