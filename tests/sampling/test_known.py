@@ -133,6 +133,17 @@ def test_points_on_painted_slices():
     assert (labels[ring] == UNKNOWN).all()
 
 
+def test_one_label_of_a_template_against_the_rest():
+    labels = paint()
+    labels[4, 12:15, 2:8] = 6
+    both = Template(image(), labels, axis=0, points=[Landmark("tip", 9, (5, 4, 4))])
+    found = known(both.only(6))
+    assert [s.original for s in found] == [1, 4]  # the landmark of slice 5 says nothing of it
+    np.testing.assert_array_equal(found[0].labels, 0)
+    np.testing.assert_array_equal(found[1].labels, np.where(labels[4] == 6, 6, 0))
+    assert [s.original for s in known(both.only(9))] == [1, 4, 5]
+
+
 def test_scribble_points_know_nothing_but_their_disk():
     template = Template(image(), kind="scribble", points=[Landmark("tip", 2, (3, 10, 12))])
     expected = np.where(disk((10, 12), RADIUS), 2, UNKNOWN)

@@ -135,13 +135,16 @@ class Template:
             data = np.where(others, rest, labels.data).astype(labels.data.dtype)
             labels = labels.with_data(data, names=names)
         axis = self.axis if self.axis is not None or self.volume.ndim == 2 else self.file_axis()
+        points = tuple(point for point in self.points if point.label in values)
+        # A slice of another label's landmark says nothing of these labels.
+        slices = replace(self, points=points).painted_slices() if self.slices is None else None
         return replace(
             self,
             labels=labels,
-            slices=self.slices if self.slices is not None else self.painted_slices(),
+            slices=self.slices if slices is None else slices,
             known_labels=values if self.known_labels is not None else None,
             axis=axis,
-            points=tuple(point for point in self.points if point.label in values),
+            points=points,
             names=names,
         )
 
