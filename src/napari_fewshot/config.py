@@ -84,7 +84,8 @@ class IntensityConfig(StageConfig):
     """Grey values to 0..1, once per volume.
 
     ``percentile``: the given percentiles of the finite voxels. ``window``: fixed grey values
-    ``low`` and ``high`` (CT: -160 to 240 HU). 8-bit RGB is divided by 255 in either mode.
+    ``low`` and ``high`` (CT: -160 to 240 HU).
+    Channels, also those of RGB, each have percentiles of their own.
     """
 
     mode: Literal["percentile", "window"] = "percentile"

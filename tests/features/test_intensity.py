@@ -55,19 +55,24 @@ def test_a_few_bright_voxels_on_constant_ground_are_seen():
     assert scaled(data)[5, 20, 20] == 1
 
 
-def test_rgb_shares_one_map_and_other_channels_do_not():
+@pytest.mark.parametrize("channels", [2, 3, 5])
+def test_every_channel_has_percentiles_of_its_own(channels):
     rng = np.random.default_rng(0)
-    data = rng.random((30, 30, 3)) * [1.0, 10.0, 100.0]
-    assert len(IntensityScaler.of(data, True, PERCENTILE).high) == 1
-    two = IntensityScaler.of(data[..., :2], True, PERCENTILE)
-    assert two.high == pytest.approx(np.percentile(data[..., :2], 99.5, axis=(0, 1)))
-    assert two.apply(data[..., :2]).shape == (30, 30, 2)
+    data = rng.random((30, 30, channels)) * 10.0 ** np.arange(channels)
+    scaler = IntensityScaler.of(data, True, PERCENTILE)
+    assert scaler.high == pytest.approx(np.percentile(data, 99.5, axis=(0, 1)))
+    result = scaler.apply(data)
+    assert result.shape == data.shape
+    np.testing.assert_allclose(result.max(axis=(0, 1)), 1)
 
 
-def test_eight_bit_rgb_keeps_its_range():
-    data = np.full((4, 4, 3), 51, np.uint8)
-    np.testing.assert_allclose(scaled(data, has_channels=True), 0.2)
-    np.testing.assert_allclose(scaled(data, WINDOW, has_channels=True), 0.2)
+def test_eight_bit_colour_is_evened_out_between_images():
+    picture = np.random.default_rng(0).integers(60, 200, (40, 40, 3), dtype=np.uint8)
+    reddish = (picture * [0.9, 0.6, 0.6]).astype(np.uint8)
+    difference = np.abs(scaled(picture, has_channels=True) - scaled(reddish, has_channels=True))
+    assert difference.max() < 0.03
+    fixed = IntensityConfig(mode="window", low=0, high=255)
+    np.testing.assert_allclose(scaled(picture, fixed, has_channels=True), picture / 255, atol=1e-6)
 
 
 def test_large_volumes_are_sampled():
