@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "add_backbone_arguments",
+    "check_axis",
     "check_outputs",
     "existing_file",
     "merge_settings",
@@ -72,6 +73,15 @@ def existing_file(parameter: str, path: Path) -> Path:
         what = "a folder" if path.is_dir() else "no such file"
         raise InputError(parameter, "be an existing file", f"{path} ({what})")
     return path
+
+
+def check_axis(text: str, *words: str) -> None:
+    """Raise :class:`InputError` unless the text is an axis, or one of the other words."""
+    from ..geometry import PLANES
+
+    known = (*words, "0", "1", "2", *PLANES)
+    if text not in known:
+        raise InputError("--axis", f"be one of {', '.join(known)}", text)
 
 
 def check_outputs(parameter: str, outputs: Iterable[Path], inputs: Iterable[Path | None]) -> None:

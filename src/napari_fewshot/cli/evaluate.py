@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from .arguments import check_outputs, existing_file
+from .arguments import check_axis, check_outputs, existing_file
 
 if TYPE_CHECKING:
     from ..evaluation.scores import LabelScores, LandmarkScores
@@ -49,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the table, and write the JSON."""
+    check_axis(options.axis, "auto")
     existing_file("--pred", options.pred)
     existing_file("--truth", options.truth)
     kinds = {path.suffix.lower() == ".csv" for path in (options.pred, options.truth)}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from ..errors import InputError
 from .arguments import (
     add_backbone_arguments,
+    check_axis,
     existing_file,
     one_line,
     open_store,
@@ -100,11 +101,10 @@ def _about(image: Path, message: str) -> str:
 
 def _jobs(options: argparse.Namespace) -> list[_Job]:
     """Say what is written where; everything that can be seen before the work is checked."""
-    from ..geometry import PLANES
     from ..io import output_paths
 
-    if options.axis not in (None, "0", "1", "2", "fused", *PLANES):
-        raise InputError("--axis", f"be 0, 1, 2, {', '.join(PLANES)} or fused", options.axis)
+    if options.axis is not None:
+        check_axis(options.axis, "fused")
     if options.output.exists() and not options.output.is_dir():
         raise InputError("--output", "be a folder", options.output)
     existing_file("MODEL", options.model)

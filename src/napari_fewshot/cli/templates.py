@@ -196,6 +196,8 @@ def parse_numbers(option: str, text: str | None) -> list[int] | None:
             raise InputError(option, "be numbers such as 3,7,10-12", text)
         start, stop = int(first), int(last or first)
         if not start <= stop < start + LONGEST_RANGE:
-            raise InputError(option, f"have ranges of 1 to {LONGEST_RANGE} numbers", part.strip())
+            raise InputError(
+                option, f"have rising ranges of at most {LONGEST_RANGE} numbers", part.strip()
+            )
         numbers += range(start, stop + 1)
     return numbers

@@ -17,6 +17,7 @@ from ..config import DEFAULT_ADAPTER, DEFAULT_BACKBONE
 from ..errors import InputError
 from .arguments import (
     add_backbone_arguments,
+    check_axis,
     check_outputs,
     merge_settings,
     open_store,
@@ -105,6 +106,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Train, write the model, then estimate its held-out score."""
     files = group_templates(options.given)
+    check_axis(options.axis, "auto")
     if options.template == "scribble" and options.background is None:
         raise InputError(
             "--background",
