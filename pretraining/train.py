@@ -1,8 +1,9 @@
 """Train the embedded backbone: ``python -m pretraining.train --help``.
 
-A run can be ended at any moment, also by ``kill -9``, and goes on from its last checkpoint when
-the same command is given again. Batches depend on the seed and the step alone, so that a run
-in pieces takes the same batches as one in a single piece.
+A run can be ended at any moment (by ``kill``, which lets it finish a step and save, or by
+``kill -9``) and goes on from its last checkpoint when the same command is given again. Batches
+depend on the seed and the step alone, so that a run in pieces takes the same batches as one in
+a single piece.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +32,7 @@ from .settings import TrainConfig
 __all__ = ["Trainer", "free_cores", "main", "synthetic_loss"]
 
 _CHECK_SEED_OFFSET = 100_003
+_CHECK_EVERY = 250
 
 
 class _Batches(Dataset[Batch]):
@@ -176,7 +180,9 @@ def run(
     workers: int,
     give_way: bool = False,
 ) -> None:
-    """Train until the run is complete or ``minutes`` are over, with a checkpoint at the end.
+    """Train until the run is complete, ``minutes`` are over or a SIGTERM asks to end.
+
+    There is a checkpoint at the end and every few minutes.
 
     Parameters
     ----------
@@ -194,32 +200,32 @@ def run(
     """
     begin = saved = time.monotonic()
     recent: list[dict[str, float]] = []
+    threads = torch.get_num_threads()
+    stopped = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: stopped.set())
 
     def log(**values: float) -> None:
         with (out / "log.jsonl").open("a") as file:
             file.write(json.dumps({"step": trainer.step, **values}) + "\n")
 
-    def save() -> None:
-        save_checkpoint(out / "last.pt", trainer.state(), trainer.config)
-        log(check=round(synthetic_loss(trainer), 4))
-
-    threads = torch.get_num_threads()
-    batches = trainer.batches(workers)
-    for batch in batches:
+    for batch in trainer.batches(workers):
+        if give_way:
+            torch.set_num_threads(free_cores(threads, torch.get_num_threads()))
         recent.append(trainer.update(batch))
         now = time.monotonic()
         if len(recent) == 25:
             means = {k: round(sum(r[k] for r in recent) / 25, 4) for k in recent[0]}
             log(**means, minutes=round((now - begin) / 60, 2))
             recent.clear()
-            if give_way:
-                torch.set_num_threads(free_cores(threads, torch.get_num_threads()))
         if now - saved > 60 * every:
-            save()
+            save_checkpoint(out / "last.pt", trainer.state(), trainer.config)
             saved = now
-        if now - begin > 60 * minutes:
+        if trainer.step % _CHECK_EVERY == 0:
+            log(check=round(synthetic_loss(trainer), 4))
+        if stopped.is_set() or now - begin > 60 * minutes:
             break
-    save()
+    save_checkpoint(out / "last.pt", trainer.state(), trainer.config)
+    signal.signal(signal.SIGTERM, before)
 
 
 def main(arguments: list[str] | None = None) -> None:

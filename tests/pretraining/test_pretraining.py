@@ -113,6 +113,7 @@ def test_a_resumed_run_equals_one_in_a_single_piece(tmp_path: Path) -> None:
     whole = Trainer(CONFIG)
     run(whole, tmp_path, minutes=9, every=9, workers=0)
     assert whole.step == 6
+    assert load_checkpoint(tmp_path / "last.pt")[0]["step"] == 6
 
     first = Trainer(CONFIG)
     for batch in first.batches(0):
@@ -131,7 +132,6 @@ def test_a_resumed_run_equals_one_in_a_single_piece(tmp_path: Path) -> None:
     for name, value in whole.network.state_dict().items():
         assert torch.equal(value, second.network.state_dict()[name]), name
         assert torch.equal(whole.average[name], second.average[name]), name
-    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 1
 
 
 def test_training_lowers_the_loss() -> None:
