@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_fewshot.errors import InputError
-from napari_fewshot.types import FeatureMap, Volume
+from napari_fewshot.types import FeatureMap, Volume, joint_progress
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,18 @@ def test_feature_maps_know_whether_they_are_dense():
     assert dense.is_dense
     assert not tokens.is_dense
     assert dense.channels == tokens.channels == 2
+
+
+def test_joint_progress_counts_parts_as_one_stage():
+    told = []
+    first, second = joint_progress([2, 3], lambda *step: told.append(step))
+    first(1, 2, "slices")
+    first(2, 2, "slices")
+    second(1, 3, "slices")
+    second(3, 3, "slices")
+    assert told == [(1, 5, "slices"), (2, 5, "slices"), (3, 5, "slices"), (5, 5, "slices")]
+
+
+def test_a_small_volume_of_bytes_is_no_colour_image():
+    assert not Volume.of(np.zeros((3, 3, 3), np.uint8)).has_channels
+    assert Volume.of(np.zeros((5, 4, 3), np.uint8)).has_channels

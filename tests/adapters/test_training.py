@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import numpy as np
 import pytest
 import torch
 
-from napari_fewshot.adapters.training import ClassBalancedDraw, marginal_cross_entropy
+from napari_fewshot.adapters.training import ClassBalancedDraw, marginal_cross_entropy, train
+from napari_fewshot.config import ClassificationConfig
+from napari_fewshot.types import no_progress
 
 
 def test_marginal_cross_entropy_against_naive_sums():
@@ -59,3 +64,30 @@ def test_draws_of_given_classes(toy):
     found = draw.of_classes(wanted)
     np.testing.assert_array_equal(samples.classes[found.numpy()], wanted.numpy())
     assert len(torch.unique(found)) == 60  # every sample has its turn
+
+
+def test_trainings_that_overlap_leave_the_threads_as_they_were():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    together = Barrier(2)
+
+    def job(steps):
+        network = torch.nn.Linear(2, 1)
+        seen = []
+
+        def loss():
+            if not seen:
+                together.wait(30)  # both are inside before either ends
+            seen.append(torch.get_num_threads())
+            return network(torch.ones(4, 2)).square().mean()
+
+        config = ClassificationConfig()
+        train(network, loss, config=config, steps=steps, seed=0, progress=no_progress)
+        return set(seen)
+
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            assert list(pool.map(job, [20, 60])) == [{1}, {1}]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -116,6 +116,24 @@ def test_points_between_voxels_go_to_the_nearest_slice_and_keep_their_fraction()
     np.testing.assert_allclose(centre, [10.5, 12.25], atol=0.3)
 
 
+def test_neighbouring_slices_do_not_deny_a_landmark():
+    points = [Landmark("tip", 2, (3.0, 10.0, 12.0))]
+    found = known(Template(image(), None, slices="all", points=points))
+    assert [s.original for s in found] == list(range(SHAPE[0]))
+    for one in found:
+        away = abs(one.original - 3)
+        hidden = 2 * RADIUS > away and disk((10, 12), np.sqrt((2 * RADIUS) ** 2 - away**2))
+        if one.original != 3:
+            np.testing.assert_array_equal(one.labels == UNKNOWN, hidden)
+            assert set(np.unique(one.labels)) <= {0, UNKNOWN}
+
+
+def test_points_are_known_beside_the_slices_that_are_listed():
+    points = [Landmark("tip", 2, (3.0, 10.0, 12.0))]
+    found = known(Template(image(), None, slices=[0], points=points))
+    assert [s.original for s in found] == [0, 3]
+
+
 def test_a_small_radius_leaves_one_pixel():
     found = known(Template(image(), points=[Landmark("tip", 2, (3, 10, 12))]), radius=0.1)
     assert np.argwhere(found[0].labels == 2).tolist() == [[10, 12]]

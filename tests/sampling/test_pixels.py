@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_fewshot.config import SamplingConfig
+from napari_fewshot.config import SamplingConfig, SegmenterConfig
 from napari_fewshot.sampling import UNKNOWN, plan_pixels
 
 
@@ -32,13 +32,21 @@ def plan(config, labels=(1, 2), seed=0):
 
 
 def test_quotas():
-    config = SamplingConfig(pixels_per_label=100, background_factor=2)
+    config = SamplingConfig(pixels_per_label=100, background_factor=2, background_least=1)
     counts = chosen_counts(plan(config)[0])
     assert sum(counts[1]) == 100
     assert counts[1][1] >= 1  # three pixels of 503 would round to none
     assert counts[2] == [20, 0, 0]
     assert sum(counts[0]) == 240
     assert counts[UNKNOWN] == [0, 0, 0]
+
+
+def test_few_painted_pixels_still_get_enough_background():
+    config = SamplingConfig(pixels_per_label=100, background_factor=2, background_least=700)
+    assert sum(chosen_counts(plan(config)[0])[0]) == 700
+    published = SegmenterConfig(preset="published").sampling
+    counts = chosen_counts(plan(published)[0])
+    assert sum(counts[0]) == sum(counts[1]) + sum(counts[2])
 
 
 def test_background_follows_the_areas():
@@ -55,9 +63,8 @@ def test_small_templates_are_taken_whole():
 
 
 def test_templates_without_paint_still_give_background():
-    chosen, frequency = plan_pixels(
-        [np.zeros((30, 30), int)], [1], SamplingConfig(pixels_per_label=50), np.random.default_rng()
-    )
+    config = SamplingConfig(background_least=50)
+    chosen, frequency = plan_pixels([np.zeros((30, 30), int)], [1], config, np.random.default_rng())
     assert len(chosen[0]) == 50
     assert frequency.tolist() == [1, 0]
 
