@@ -147,11 +147,15 @@ class SamplingConfig(StageConfig):
         Most pixels of one label, over all template slices.
     background_factor : float
         Background pixels for each foreground pixel; 1 is the published balance for one label.
+    background_least : int
+        Background pixels at least, since few pixels of a landmark or a small structure need
+        more of what it is not.
     point_radius : float
         Radius in pixels of the disk that stands for a landmark.
     """
 
     pixels_per_label: int = Field(default=4000, ge=10)
+    background_least: int = Field(default=4000, ge=1)
     background_factor: float = Field(default=2.0, gt=0)
     point_radius: float = Field(default=3.0, gt=0)
 
@@ -362,7 +366,7 @@ class SegmenterConfig(StageConfig):
 
 
 _PUBLISHED: dict[str, Any] = {
-    "sampling": {"background_factor": 1.0},
+    "sampling": {"background_factor": 1.0, "background_least": 1},
     "position": {"use": False},
     "cosine": {"threshold": 0.5, "standardise": False},
     "classification": {"balance": 1.0},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -13,7 +13,15 @@ import numpy.typing as npt
 
 from .errors import InputError
 
-__all__ = ["Array", "FeatureMap", "Landmark", "Progress", "Volume", "no_progress"]
+__all__ = [
+    "Array",
+    "FeatureMap",
+    "Landmark",
+    "Progress",
+    "Volume",
+    "joint_progress",
+    "no_progress",
+]
 
 Array = npt.NDArray[Any]
 
@@ -23,6 +31,23 @@ Progress = Callable[[int, int, str], None]
 
 def no_progress(done: int, total: int, what: str) -> None:
     """Ignore progress: the default callback of every long stage."""
+
+
+def joint_progress(totals: Sequence[int], progress: Progress) -> list[Progress]:
+    """Callbacks for parts that run one after the other and count as one stage.
+
+    Parameters
+    ----------
+    totals : sequence of int
+        Steps of each part.
+    progress : callable
+        Told the steps of all parts together.
+    """
+
+    def counter(before: int) -> Progress:
+        return lambda done, total, what: progress(before + done, sum(totals), what)
+
+    return [counter(sum(totals[:part])) for part in range(len(totals))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +134,7 @@ class Volume:
         array = np.asarray(image)
         if channels is None:
             rgb = array.ndim == 3 and array.shape[-1] in (3, 4) and array.dtype == np.uint8
+            rgb = rgb and min(array.shape[:2]) > array.shape[-1]
             channels = rgb or array.ndim == 4
         return cls(array, (1.0,) * (array.ndim - int(channels)), has_channels=channels)
 

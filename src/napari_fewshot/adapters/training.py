@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +28,18 @@ __all__ = [
 ]
 
 _REPORT_EVERY = 10
+
+
+@dataclass
+class _ThreadCount:
+    """Who trains now, and how many threads there were before."""
+
+    lock: Lock = field(default_factory=Lock)
+    users: int = 0
+    before: int = 1
+
+
+_THREADS = _ThreadCount()
 
 
 class ClassBalancedDraw:
@@ -124,16 +138,23 @@ def _one_thread() -> Iterator[None]:
     """Run on one thread.
 
     The networks are small, and on a busy machine (a viewer draws, a second job runs) threads
-    that wait for each other at every step cost many times the work.
+    that wait for each other at every step cost many times the work. The number of threads is
+    one of the process: where several trainings overlap, the last to end restores it.
     """
     import torch
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    with _THREADS.lock:
+        if not _THREADS.users:
+            _THREADS.before = torch.get_num_threads()
+            torch.set_num_threads(1)
+        _THREADS.users += 1
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        with _THREADS.lock:
+            _THREADS.users -= 1
+            if not _THREADS.users:
+                torch.set_num_threads(_THREADS.before)
 
 
 def network_tensors(network: torch.nn.Module) -> dict[str, Array]:

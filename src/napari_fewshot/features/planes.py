@@ -66,7 +66,9 @@ class SliceStack:
         self.axis = axis
         self.frame = Frame.of(volume.affine, volume.ndim)
         self._slices = to_stack(volume.data, self.frame, axis, channels=volume.has_channels)
-        self._scaler = IntensityScaler.of(self._slices, volume.has_channels, intensity)
+        # Of the canonical volume: storage order and axis must not change what is sampled.
+        whole = to_stack(volume.data, self.frame, 0, channels=volume.has_channels)
+        self._scaler = IntensityScaler.of(whole, volume.has_channels, intensity)
         shape = self._slices.shape
         self.spacing = stack_spacing(volume, self.frame, axis)
         self.grid = Grid.of(

@@ -52,9 +52,9 @@ def known_slices(template: Template, stack: SliceStack, point_radius: float) -> 
     stack : SliceStack
         Slices of the template's image along its working axis.
     point_radius : float
-        Radius, in pixels of the working slices, of the disk round each landmark. Pixels
-        between one and two radii from a landmark stay unknown: the edge of a landmark is a
-        convention, not an observation.
+        Radius, in pixels of the working slices, of the disk round each landmark. What lies
+        within two radii of a landmark, also on neighbouring slices, and is not on its disk
+        stays unknown: the edge of a landmark is a convention, not an observation.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def known_slices(template: Template, stack: SliceStack, point_radius: float) -> 
         wanted = sorted(listed or {*painted, *points})
     else:
         listed = {_canonical_slice(template, stack, k) for k in template.slices}
-        wanted = sorted(listed)
+        wanted = sorted({*listed, *points})
     if not wanted:
         raise InputError(
             "labels",
@@ -88,8 +88,13 @@ def known_slices(template: Template, stack: SliceStack, point_radius: float) -> 
         plane = _plane(template, None if labels is None or empty else labels[original], stack)
         if template.kind == "scribble" and labels is None and not empty:
             plane[:] = UNKNOWN
-        for row, column, value in points.get(original, []):
-            _draw_disk(plane, (row, column), point_radius, value)
+        for owner, marks in points.items():
+            away = abs(owner - original) * _slice_distance(stack)
+            for row, column, value in marks:
+                if away <= 2 * point_radius:
+                    _hide_ball(plane, (row, column), 2 * point_radius, away)
+                if owner == original:
+                    _draw_disk(plane, (row, column), point_radius, value)
         if (plane != UNKNOWN).any():
             points_only = original in points and original not in {*listed, *painted}
             working = stack.grid.to_working(original)
@@ -157,8 +162,22 @@ def _plane(template: Template, labels: Array | None, stack: SliceStack) -> Array
 def _draw_disk(plane: Array, centre: tuple[float, float], radius: float, value: int) -> None:
     rows, columns = np.ogrid[: plane.shape[0], : plane.shape[1]]
     distance = np.hypot(rows - centre[0], columns - centre[1])
-    plane[(distance > radius) & (distance <= 2 * radius) & (plane == 0)] = UNKNOWN
     plane[distance <= max(radius, 0.75)] = value
+
+
+def _hide_ball(plane: Array, centre: tuple[float, float], radius: float, away: float) -> None:
+    """Background within a radius of a landmark that lies ``away`` pixels off this slice."""
+    rows, columns = np.ogrid[: plane.shape[0], : plane.shape[1]]
+    distance = np.hypot(rows - centre[0], columns - centre[1])
+    plane[(distance**2 + away**2 <= radius**2) & (plane == 0)] = UNKNOWN
+
+
+def _slice_distance(stack: SliceStack) -> float:
+    """Distance of neighbouring original slices, in pixels of the working slices."""
+    grid = stack.grid
+    height = stack.spacing[1] * grid.shape[1] / grid.working[1]
+    width = stack.spacing[2] * grid.shape[2] / grid.working[2]
+    return stack.spacing[0] / min(height, width)
 
 
 def labels_of(slices: Sequence[KnownSlice]) -> set[int]:

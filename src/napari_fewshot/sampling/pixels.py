@@ -82,10 +82,8 @@ def plan_pixels(
     counts = counts.reshape(len(planes), len(values))
     quota = np.minimum(counts.sum(axis=0), config.pixels_per_label)
     foreground = int(quota[1:].sum())
-    least = config.pixels_per_label  # templates that are all background still need a sample
-    quota[0] = min(
-        int(counts[:, 0].sum()), max(least, round(config.background_factor * foreground))
-    )
+    background = max(config.background_least, round(config.background_factor * foreground))
+    quota[0] = min(int(counts[:, 0].sum()), background)
     shares = [_spread(counts[:, c], int(quota[c])) for c in range(len(values))]
     chosen = []
     for number, plane in enumerate(planes):

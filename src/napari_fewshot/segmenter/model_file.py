@@ -74,6 +74,21 @@ def write_model(path: str | os.PathLike[str], model: SavedModel) -> None:
     tensors = {name: np.ascontiguousarray(t) for name, t in model.adapter.tensors.items()}
     with replacing(Path(path)) as temporary:
         save_file(tensors, temporary, metadata=metadata)
+        _sort_metadata(temporary)
+
+
+def _sort_metadata(path: Path) -> None:
+    """Sort the header, whose metadata safetensors writes in an order that changes by chance.
+
+    So the same training gives the same file, byte for byte.
+    """
+    whole = path.read_bytes()
+    end = 8 + int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of eight
+    path.write_bytes(len(text).to_bytes(8, "little") + text + whole[end:])
 
 
 def read_model(path: str | os.PathLike[str]) -> SavedModel:

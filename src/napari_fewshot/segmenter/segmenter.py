@@ -25,7 +25,7 @@ from ..propagation.collect import Collected, LabelProbabilities, collect
 from ..propagation.fusion import fused_probabilities
 from ..propagation.volume import slice_probabilities
 from ..sampling.template import Template
-from ..types import Array, FeatureMap, Landmark, Progress, Volume, no_progress
+from ..types import Array, FeatureMap, Landmark, Progress, Volume, joint_progress, no_progress
 from .held_out import HeldOutScore, held_out_score
 from .model_file import SavedModel, read_model, restored, write_model
 from .prediction import Prediction
@@ -272,8 +272,10 @@ class FewShotSegmenter:
         if len(stacks) == 1:
             planes = self._probabilities(stacks[0], progress)
         else:
+            counters = joint_progress([len(stack) for stack in stacks], progress)
+            parts = zip(stacks, counters, strict=True)
             planes = fused_probabilities(
-                [(stack, self._probabilities(stack, progress)) for stack in stacks]
+                [(stack, self._probabilities(stack, counter)) for stack, counter in parts]
             )
         return self._assemble(stacks[0], planes, landmarks)
 
