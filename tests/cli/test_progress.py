@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-import sys
+from types import SimpleNamespace
 
 import pytest
 
+from napari_fewshot.cli import progress
 from napari_fewshot.cli.progress import ProgressBars
 
 
@@ -18,7 +19,8 @@ class Terminal(io.StringIO):
 @pytest.fixture
 def terminal(monkeypatch):
     stream = Terminal()
-    monkeypatch.setattr(sys, "stderr", stream)
+    # pytest puts its own stream in place of sys.stderr once more before the test runs.
+    monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=stream))
     return stream
 
 
