@@ -129,4 +129,5 @@ def _predict(model: FewShotSegmenter, job: _Job, options: argparse.Namespace) ->
         write_points(job.landmarks, found.landmarks, image)
     if job.confidence is not None:
         write_image(job.confidence, found.confidence, image)
-    write_labels(job.labels, found.labels, image, names=found.names)
+    names = {value: name for value, name in found.names.items() if name != str(value)}
+    write_labels(job.labels, found.labels, image, names=names)
