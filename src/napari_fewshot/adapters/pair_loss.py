@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from ..config import ContrastiveConfig
-from .pairs import PairNetwork
+from .pairs import PairNetwork, References, log_denominators
 from .training import marginal_cross_entropy
 
 __all__ = ["PairTargets", "near_pairs", "pair_loss", "similarity_term"]
@@ -81,7 +81,7 @@ def pair_loss(
             logits, positive.expand_as(logits).float(), reduction="none"
         )
     else:
-        each = _softmax_cross_entropy(network, outputs, prepared.offset, known)
+        each = _softmax_cross_entropy(network, outputs, prepared, known)
     far = negative if known.near is None else negative & ~known.near
     loss = config.pair_loss * _balanced(each, positive, far)
     if config.pixel_loss:
@@ -97,14 +97,14 @@ def pair_loss(
 
 
 def _softmax_cross_entropy(
-    network: PairNetwork, outputs: torch.Tensor, offset: torch.Tensor, known: PairTargets
+    network: PairNetwork, outputs: torch.Tensor, prepared: References, known: PairTargets
 ) -> torch.Tensor:
     """Cross-entropy over background and all labels of every pair, shape (n, R, K)."""
-    logits = network.target(outputs)[:, None, None] + offset
-    own = (known.labels + 1)[:, None].expand(-1, offset.shape[1])
-    wanted = torch.where(known.positive[..., None], own, torch.zeros_like(own))
-    chosen = logits.gather(3, wanted[..., None])[..., 0]
-    result: torch.Tensor = torch.logsumexp(logits, 3) - chosen
+    own, offset = network.target(outputs), prepared.offset
+    wanted = torch.where(known.positive, known.labels + 1, torch.zeros_like(known.labels))
+    reference_logit = torch.where(known.positive[..., None], prepared.own_class(), offset[..., 0])
+    chosen = own.gather(1, wanted)[..., None] + reference_logit
+    result: torch.Tensor = log_denominators(own, offset) - chosen
     return result
 
 

@@ -37,7 +37,7 @@ from torch import nn
 from ..config import ContrastiveConfig
 from .networks import feed_forward
 
-__all__ = ["PairNetwork", "References"]
+__all__ = ["PairNetwork", "References", "log_denominators"]
 
 _LEAST = 1e-6
 _PAIRS_AT_ONCE = 4_000_000
@@ -60,6 +60,12 @@ class References:
     offset: torch.Tensor
     product: torch.Tensor | None
     labels: torch.Tensor
+
+    def own_class(self) -> torch.Tensor:
+        """Offset of the class of each reference's own label, (L, K); ``concat`` only."""
+        count = self.offset.shape[1]
+        index = (self.labels + 1)[:, None, None].expand(-1, count, 1)
+        return self.offset.gather(2, index)[..., 0]
 
     @property
     def chunk(self) -> int:
@@ -126,7 +132,7 @@ class PairNetwork(nn.Module):
             logits = product.view(-1, rows, count) + references.offset
             logits = logits + own[:, references.labels, None]
             return logits
-        offset = _own_class(references) - references.offset[..., 0]
+        offset = references.own_class() - references.offset[..., 0]
         logits = (own[:, 1:] - own[:, :1])[:, references.labels, None] + offset
         return logits
 
@@ -144,19 +150,11 @@ class PairNetwork(nn.Module):
             pairs = self.pair_logits(targets, references) if logits is None else logits
             same = pairs.sigmoid().mean(2)
             return same, 1 - same
-        own = self.target(targets)
-        offset = references.offset
-        # Subtracting the largest of each side keeps the factors within the range of floats.
-        left = (own - own.amax(1, keepdim=True)).exp()
-        top = offset.amax(2, keepdim=True)
-        right = (offset - top).exp()
-        rows, count, classes = offset.shape
-        inverse = (left @ right.reshape(rows * count, classes).T).clamp_(min=1e-30).reciprocal_()
-        inverse = inverse.view(-1, rows, count)
-        own_right = right.gather(2, (references.labels + 1)[:, None, None].expand(-1, count, 1))
-        same = torch.einsum("nlk,lk->nl", inverse, own_right[..., 0]) / count
-        zero = torch.einsum("nlk,lk->nl", inverse, right[..., 0]) / count
-        return same * left[:, references.labels + 1], zero * left[:, :1]
+        own, offset = self.target(targets), references.offset
+        logs = log_denominators(own, offset)
+        same = (own[:, references.labels + 1, None] + references.own_class() - logs).exp()
+        zero = (own[:, :1, None] + offset[..., 0] - logs).exp()
+        return same.mean(2), zero.mean(2)
 
     def class_logits(
         self,
@@ -176,8 +174,23 @@ class PairNetwork(nn.Module):
         return torch.cat([torch.zeros_like(odds[:, :1]), odds], dim=1)
 
 
-def _own_class(references: References) -> torch.Tensor:
-    """Offset of the class of each reference's own label, shape (L, K), of the concat head."""
-    count = references.offset.shape[1]
-    index = (references.labels + 1)[:, None, None].expand(-1, count, 1)
-    return references.offset.gather(2, index)[..., 0]
+def log_denominators(own: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
+    """Log of the sum over classes of exp(own + offset), of all pairs, shape (n, R, K).
+
+    The exponentials factor, so this is one matrix product; the largest of each side is taken
+    out before and put back after.
+
+    Parameters
+    ----------
+    own : tensor, shape (n, classes)
+        What each target gives to the logits.
+    offset : tensor, shape (R, K, classes)
+        What each reference adds.
+    """
+    top, offset_top = own.amax(1).detach(), offset.amax(2).detach()
+    left = (own - top[:, None]).exp()
+    right = (offset - offset_top[..., None]).exp()
+    sums = left @ right.reshape(-1, own.shape[1]).T
+    logs = sums.clamp(min=1e-30).log().view(-1, *offset.shape[:2])
+    result: torch.Tensor = logs + top[:, None, None] + offset_top
+    return result
