@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import pytest
 
@@ -68,3 +69,9 @@ def test_errors_cross_processes(error):
     copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
     assert type(copy) is type(error)
     assert str(copy) == str(error)
+
+
+def test_paths_are_shown_as_written():
+    assert str(InputError("out", "be a folder", Path("a") / "b")) == (
+        f"out must be a folder; got {Path('a') / 'b'}."
+    )

@@ -19,7 +19,7 @@ from napari_fewshot.io import read_volume, write_labels
 
 from .conftest import PAINTED
 
-OPTIONS = {"frame": None, "axis": "auto", "template": "dense", "background": None, "only": None}
+OPTIONS = {"frame": None, "template": "dense", "background": None, "only": None}
 
 
 @pytest.fixture
@@ -34,11 +34,11 @@ def grouped(folder, *words):
     parser = argparse.ArgumentParser()
     for option in ("--image", "--labels", "--points"):
         parser.add_argument(option, action=InOrder, nargs="+")
-    for option in ("--slices", "--known-labels"):
+    for option in ("--slices", "--known-labels", "--axis"):
         parser.add_argument(option, action=InOrder)
     given = parser.parse_args([f"{folder / w}" if w in "abcd" else w for w in words]).given
     return [
-        tuple(None if v is None else getattr(v, "name", v) for v in vars(group).values())
+        tuple(None if v is None else getattr(v, "name", v) for v in list(vars(group).values())[:5])
         for group in group_templates(given)
     ]
 
@@ -87,11 +87,30 @@ def test_options_are_shared_out(files, words, expected):
         ("--image none --labels b", "--image must be an existing file"),
         ("--image a --labels none", "--labels must be an existing file"),
         ("--image a --points none", "--points must be an existing file"),
+        ("--image a --labels b --axis 3", "--axis must be one of auto, 0, 1, 2"),
+        ("--image a --labels b --axis 0 --axis 1", "--axis must be given once for each image"),
     ],
 )
 def test_options_that_cannot_be_shared_out(files, words, message):
     with pytest.raises(InputError, match=message):
         grouped(files, *words.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "axes"),
+    [
+        ("--image a c --labels b d", [None, None]),
+        ("--image a c --labels b d --axis 2", ["2", "2"]),
+        ("--image a c --labels b d --axis axial --axis auto", ["axial", "auto"]),
+        ("--image a --labels b --axis 1 --image c --labels d --axis 0", ["1", "0"]),
+    ],
+)
+def test_each_image_may_have_its_axis(files, words, axes):
+    parser = argparse.ArgumentParser()
+    for option, count in (("--image", "+"), ("--labels", "+"), ("--axis", None)):
+        parser.add_argument(option, action=InOrder, nargs=count)
+    given = parser.parse_args([f"{files / w}" if w in "abcd" else w for w in words.split()]).given
+    assert [group.axis for group in group_templates(given)] == axes
 
 
 def test_numbers():
@@ -123,11 +142,14 @@ def test_files_become_a_template(patients):
 
 def test_axis_decides_which_slices_exist(patients):
     one = patients[0]
-    files = TemplateFiles(one.image, one.truth, slices="40")
-    assert read(files, axis="1")[0].slices == [40]
-    assert read(files, axis="axial")[0].file_axis() == 1  # stored as (L, I, P)
+
+    def files(axis):
+        return TemplateFiles(one.image, one.truth, slices="40", axis=axis)
+
+    assert read(files("1"))[0].slices == [40]
+    assert read(files("axial"))[0].file_axis() == 1  # stored as (L, I, P)
     with pytest.raises(InputError, match=r"--slices must be within 0\.\.15; got 40"):
-        read(files, axis="sagittal")
+        read(files("sagittal"))
 
 
 def test_errors_say_which_image(patients):

@@ -218,3 +218,14 @@ def test_a_label_that_cannot_be_held_out_is_marked(run, patients, tmp_path):
     rows = [line.split() for line in said.out.splitlines()]
     assert ["corner", "-"] in rows
     assert "could not be held out" in said.out
+
+
+def test_each_template_has_its_axis(run, patients, tmp_path):
+    one, other = patients
+    files = ("--image", one.image, "--labels", one.painted, "--axis", "0")
+    more = ("--image", other.image, "--labels", other.truth, "--axis", "axial", "--slices", "8")
+    said = run("train", *files, *more, "--adapter", "cosine", *QUICK, "-o", tmp_path / "m")
+    assert said.code == 0, said.err
+    assert "sagittal" in said.out
+    assert "axial" in said.out
+    assert sorted(content(tmp_path / "m")["axes"]) == [0, 2]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from .arguments import existing_file
+from .arguments import check_axis, existing_file
 
 if TYPE_CHECKING:
     from ..sampling.template import Template
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["InOrder", "TemplateFiles", "group_templates", "parse_numbers", "read_templates"]
 
 LONGEST_RANGE = 100_000
-KINDS = ("labels", "points", "slices", "known_labels")
+KINDS = ("labels", "points", "slices", "known_labels", "axis")
+FILES = ("labels", "points")
 
 
 class InOrder(argparse.Action):
@@ -32,8 +33,9 @@ class InOrder(argparse.Action):
     ) -> None:
         """Append the values of one option."""
         given = list(getattr(namespace, "given", None) or [])
-        name = (option_string or "").lstrip("-").replace("-", "_")
-        given += [(name, value) for value in (values if isinstance(values, list) else [values])]
+        given += [
+            (self.dest, value) for value in (values if isinstance(values, list) else [values])
+        ]
         namespace.given = given
 
 
@@ -46,13 +48,14 @@ class TemplateFiles:
     points: Path | None = None
     slices: str | None = None
     known_labels: str | None = None
+    axis: str | None = None
 
 
 def group_templates(given: Sequence[tuple[str, str]]) -> list[TemplateFiles]:
     """Share options out to images.
 
-    An option that is given once for every image goes to them in order; otherwise each one
-    belongs to the image that stands before it.
+    An option that is given once for every image goes to them in order; slices, known labels or
+    an axis given once count for all; otherwise each belongs to the image that stands before it.
 
     Raises
     ------
@@ -71,7 +74,7 @@ def group_templates(given: Sequence[tuple[str, str]]) -> list[TemplateFiles]:
         values = [value for name, value in given if name == kind]
         if len(values) == len(groups):
             owners = list(range(len(groups)))
-        elif kind in ("slices", "known_labels") and len(values) == 1:
+        elif kind not in FILES and len(values) == 1:
             owners, values = list(range(len(groups))), values * len(groups)
         else:
             owners = _owners(given, kind)
@@ -79,8 +82,10 @@ def group_templates(given: Sequence[tuple[str, str]]) -> list[TemplateFiles]:
         for owner, value in zip(owners, values, strict=True):
             if getattr(groups[owner], kind) is not None:
                 raise InputError(option, "be given once for each image", value)
-            is_file = kind in ("labels", "points")
-            setattr(groups[owner], kind, existing_file(option, Path(value)) if is_file else value)
+            if kind == "axis":
+                check_axis(value, "auto")
+            found = existing_file(option, Path(value)) if kind in FILES else value
+            setattr(groups[owner], kind, found)
     for group in groups:
         if group.labels is None and group.points is None:
             raise InputError("--labels", "be given for every image, or --points", f"{group.image}")
@@ -167,7 +172,7 @@ def _read_template(
         labels,
         slices=_slices(files.slices),
         known_labels=parse_numbers("--known-labels", files.known_labels),
-        axis=None if options.axis == "auto" else options.axis,
+        axis=None if files.axis == "auto" else files.axis,
         kind=options.template,
         points=() if files.points is None else read_points(files.points, image, numbers=numbers),
         background=SCRIBBLE_BACKGROUND if options.background is None else options.background,

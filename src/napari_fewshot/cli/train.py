@@ -1,7 +1,8 @@
 """Learn from images with painted slices or landmarks, and write a model file.
 
-Options that describe a template (labels, points, slices, known labels) are given once for every
-image, in the order of the images, or each behind its own --image.
+Options that describe a template (labels, points, slices, known labels, axis) are given once for
+every image, in the order of the images, or each behind its own --image. Slices, known labels and
+axis may be given once for all images.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from ..config import DEFAULT_ADAPTER, DEFAULT_BACKBONE
 from ..errors import InputError
 from .arguments import (
     add_backbone_arguments,
-    check_axis,
     check_outputs,
     merge_settings,
     open_store,
@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--background", type=int, metavar="V", help="value painted as background in scribbles")
     add(
         "--axis",
-        default="auto",
+        action=InOrder,
         metavar="auto|N|axial|coronal|sagittal",
         help="axis of the slices; N counts in file order (default: the painted one)",
     )
@@ -106,7 +106,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Train, write the model, then estimate its held-out score."""
     files = group_templates(options.given)
-    check_axis(options.axis, "auto")
     if options.template == "scribble" and options.background is None:
         raise InputError(
             "--background",
