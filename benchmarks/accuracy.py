@@ -79,6 +79,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "cosine": {"adapter": "cosine"},
     "classification": {"adapter": "classification"},
     "contrastive": {"adapter": "contrastive"},
+    "contrastive, no position": {"adapter": "contrastive", "position": {"use": False}},
     "published cosine": {"adapter": "cosine", "preset": "published"},
     "published classification": {"adapter": "classification", "preset": "published"},
     "published contrastive": {"adapter": "contrastive", "preset": "published"},

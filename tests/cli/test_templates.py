@@ -183,9 +183,9 @@ def test_names_have_one_label_in_all_files(patients, tmp_path):
 
 def test_a_label_may_not_mean_two_things(patients):
     one, other = patients
-    with pytest.raises(InputError, match="--points must give each label one name .* femur"):
+    with pytest.raises(InputError, match="points, labels must give each label one name .* femur"):
         read(TemplateFiles(one.image, one.painted, one.points))
-    with pytest.raises(InputError, match="--points must give each label one name"):
+    with pytest.raises(InputError, match="points, labels must give each label one name"):
         read(TemplateFiles(one.image, one.painted), TemplateFiles(other.image, points=other.points))
 
 

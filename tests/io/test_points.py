@@ -148,3 +148,12 @@ def test_real_landmarks(tmp_path: Path, shared_data: Path) -> None:
     points = read_points(save(tmp_path / "p.csv", "name,R,A,S", *lines), volume)
     expected = [[float(r[axis]) for axis in ("k_vox", "j_vox", "i_vox")] for r in rows]
     np.testing.assert_allclose([p.position for p in points], expected, atol=0.02)
+
+
+def test_numeric_names_are_labels(tmp_path):
+    path = tmp_path / "points.csv"
+    path.write_text("name,z,y,x\n24,1,2,3\n7,1,1,1\n")
+    volume = Volume(np.zeros((4, 5, 6)), (1.0, 1.0, 1.0))
+    assert [(p.name, p.label) for p in read_points(path, volume)] == [("24", 24), ("7", 7)]
+    path.write_text("name,z,y,x\n24,1,2,3\ntip,1,1,1\n")
+    assert [(p.name, p.label) for p in read_points(path, volume)] == [("24", 1), ("tip", 2)]

@@ -148,7 +148,6 @@ def test_full_volumes_take_the_default(default):
     pair = block()  # two kidneys have a gap between them, and nobody painted slices
     pair[:, :, 14:27] = 0
     assert painted_axis(pair, default) == default
-    assert painted_axis(keep(block(), 1, [9, 20]), default, explicit="all") == default
 
 
 def test_listed_slices_in_an_array_do_not_confuse_the_guess():

@@ -113,6 +113,8 @@ def read_templates(files: Sequence[TemplateFiles], options: argparse.Namespace) 
         If a file cannot be read or does not fit; where there are several images, the message
         says which. If one label has two names, e.g. that of a structure and of a landmark.
     """
+    from ..sampling.template import check_names
+
     numbers: dict[str, int] = {}
     templates = []
     for one in files:
@@ -123,7 +125,7 @@ def read_templates(files: Sequence[TemplateFiles], options: argparse.Namespace) 
                 raise
             remedy = f"{error.remedy} (Image {one.image}.)".lstrip()
             raise InputError(error.parameter, error.constraint, error.given, remedy) from error
-    _check_names(templates)
+    check_names(templates)
     only = parse_numbers("--only", options.only)
     if only is None:
         return templates
@@ -132,27 +134,6 @@ def read_templates(files: Sequence[TemplateFiles], options: argparse.Namespace) 
         if value not in painted:
             raise InputError("--only", f"be among the painted labels {painted}", value)
     return [t.only(*(v for v in only if v in t.painted_values())) for t in templates]
-
-
-def _check_names(templates: Sequence[Template]) -> None:
-    """Refuse a label that means two things, which would be learned as one."""
-    from ..types import Volume
-
-    found: dict[int, str] = {}
-    for template in templates:
-        labels = None if template.labels is None else Volume.of(template.labels)
-        pairs = [(point.label, point.name) for point in template.points]
-        if labels is not None:
-            pairs += [(v, labels.names[v]) for v in template.painted_values() if v in labels.names]
-        for value, name in pairs:
-            other = found.setdefault(value, name)
-            if other.strip().casefold() != name.strip().casefold():
-                raise InputError(
-                    "--points" if template.points else "--labels",
-                    "give each label one name in all templates",
-                    f"label {value} as {other} and as {name}",
-                    "Renumber one of them.",
-                )
 
 
 def _read_template(

@@ -31,9 +31,10 @@ def read_points(
 
     Columns are found by their names, in any order and case; others are ignored. Where z, y, x
     are given they are used; else R, A, S are converted through the affine of ``like``. For 2D
-    images z may be missing. Without ``label``, labels count from 1 in the order in which names
-    first appear; without ``name``, it is that of ``like.names`` or the label itself. Empty
-    lines are skipped, and a file with only a header has no points.
+    images z may be missing. Without ``label``, names that are all numbers are the labels, and
+    other names count from 1 in the order in which they first appear; without ``name``, it is
+    that of ``like.names`` or the label itself. Empty lines are skipped, and a file with only a
+    header has no points.
 
     Parameters
     ----------
@@ -65,6 +66,7 @@ def read_points(
     if "label" not in columns and "name" not in columns:
         raise _missing(path, "a column label or name", columns)
     numbers = {} if numbers is None else numbers
+    numbers.update(_numeric_names(rows[1:], columns))
     landmarks = []
     for line, fields in rows[1:]:
         if len(fields) != len(header):
@@ -203,3 +205,14 @@ def _missing(path: Path, what: str, columns: dict[str, int]) -> InputError:
     found = ", ".join(columns)
     remedy = "Separate the fields by commas." if ";" in found or "\t" in found else ""
     return InputError(str(path), f"have {what}", f"the columns {found}", remedy)
+
+
+def _numeric_names(rows: list[tuple[int, list[str]]], columns: dict[str, int]) -> dict[str, int]:
+    """Names that are labels themselves; none unless all of a file without labels are numbers."""
+    if "label" in columns or "name" not in columns:
+        return {}
+    place = columns["name"]
+    names = [fields[place].strip() for _, fields in rows if len(fields) > place]
+    if not all(name.isdecimal() and 1 <= int(name) <= _LARGEST_LABEL for name in names):
+        return {}
+    return {name: int(name) for name in names}

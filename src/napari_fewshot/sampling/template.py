@@ -14,7 +14,7 @@ from ..geometry import Frame, resolve_axis
 from ..io.match import check_match
 from ..types import Array, Landmark, Volume
 
-__all__ = ["SCRIBBLE_BACKGROUND", "Template", "painted_axis"]
+__all__ = ["SCRIBBLE_BACKGROUND", "Template", "check_names", "painted_axis"]
 
 SCRIBBLE_BACKGROUND = -1
 """Reserved value of scribble templates with which background is painted, if not set."""
@@ -183,7 +183,7 @@ class Template:
         if self.labels is None:
             return 0 if volume.affine is not None else self.frame.canonical_axis(0)
         return self.frame.canonical_axis(
-            painted_axis(Volume.of(self.labels).data, self.frame.file_axis(0), explicit=self.slices)
+            painted_axis(Volume.of(self.labels).data, self.frame.file_axis(0))
         )
 
 
@@ -205,7 +205,7 @@ def _checked_labels(labels: Volume | npt.ArrayLike, image: Volume) -> Volume:
     return image.with_data(data.astype(np.int32), names=dict(given.names) if given else {})
 
 
-def painted_axis(labels: Array, default: int, *, explicit: object = None) -> int:
+def painted_axis(labels: Array, default: int) -> int:
     """Guess along which array axis slices were painted.
 
     A person who paints slices leaves gaps between them, or paints few: the axis with gaps
@@ -213,7 +213,7 @@ def painted_axis(labels: Array, default: int, *, explicit: object = None) -> int
     others (a third, or a single one), else ``default`` (a label map of the whole volume).
     """
     painted = labels != 0
-    if not painted.any() or (isinstance(explicit, str) and explicit == "all"):
+    if not painted.any():
         return default
     counts, gaps = [], []
     for axis in range(3):
@@ -231,3 +231,41 @@ def painted_axis(labels: Array, default: int, *, explicit: object = None) -> int
     if fewest * 3 <= next_fewest or fewest == 1 < next_fewest:
         return int(by_count[0])
     return default
+
+
+def check_names(templates: Sequence[Template]) -> None:
+    """Refuse a label that means two things, which would be learned as one.
+
+    Raises
+    ------
+    InputError
+        If a label has two names (case does not count), or is painted without a name and stands
+        for a landmark as well.
+    """
+    found: dict[int, str] = {}
+    painted: set[int] = set()
+    for template in templates:
+        labels = None if template.labels is None else Volume.of(template.labels)
+        pairs = [(point.label, point.name) for point in template.points]
+        if labels is not None:
+            own = {int(v) for v in np.unique(labels.data)} - {0, template.background}
+            painted |= own
+            pairs += [(v, labels.names[v]) for v in own if v in labels.names]
+        for value, name in pairs:
+            other = found.setdefault(value, name)
+            if other.strip().casefold() != name.strip().casefold():
+                raise _two_meanings(value, other, name)
+    named = {v for t in templates if t.labels is not None for v in Volume.of(t.labels).names}
+    for template in templates:
+        for point in template.points:
+            if point.label in painted - named and point.name != str(point.label):
+                raise _two_meanings(point.label, "a painted label", point.name)
+
+
+def _two_meanings(value: int, first: str, second: str) -> InputError:
+    return InputError(
+        "points, labels",
+        "give each label one name in all templates",
+        f"label {value} as {first} and as {second}",
+        "Renumber one of them, or name the painted label if the two are one structure.",
+    )

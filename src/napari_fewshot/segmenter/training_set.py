@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..adapters import Example, Place
 from ..config import SegmenterConfig
 from ..errors import InputError
 from ..features.extract import FeatureExtractor
-from ..features.planes import SliceStack
+from ..features.planes import SliceStack, to_stack
 from ..geometry import PLANES
-from ..sampling.known import known_slices, labels_of
-from ..sampling.template import Template
-from ..types import FeatureMap, Progress, no_progress
+from ..sampling.known import KnownSlice, known_slices, labels_of
+from ..sampling.template import Template, check_names
+from ..types import FeatureMap, Progress, Volume, no_progress
 
 __all__ = ["TrainingSet"]
 
@@ -60,12 +62,14 @@ class TrainingSet:
                 "be a Template or a list of them",
                 [type(t).__name__ for t in templates],
             )
+        check_names(templates)
         stacks, numbers = _stacks(templates, config)
         volumes = _volume_numbers(stacks)
         gathered = []
         for template, number in zip(templates, numbers, strict=True):
             slices = known_slices(template, stacks[number], config.sampling.point_radius)
             gathered.append((template, number, slices))
+            _check_nothing_lost(template, stacks[number], slices)
         label_values = sorted(set().union(*(labels_of(slices) for _, _, slices in gathered)))
         if not label_values:
             raise InputError(
@@ -153,6 +157,24 @@ def _stacks(
             "templates", "have images with one number of channels", f"{sorted(channels)}"
         )
     return stacks, numbers
+
+
+def _check_nothing_lost(
+    template: Template, stack: SliceStack, slices: Sequence[KnownSlice]
+) -> None:
+    """Raise where a painted label has no pixel left at the working spacing."""
+    if template.labels is None or not stack.grid.changes_plane:
+        return
+    whole = to_stack(Volume.of(template.labels).data, stack.frame, stack.axis)
+    before = {int(v) for one in slices for v in np.unique(whole[one.original])}
+    lost = before - labels_of(slices) - {0, template.background}
+    if lost:
+        raise InputError(
+            "resampling.spacing",
+            "leave a pixel of every painted label",
+            f"labels {sorted(lost)} lost, at slices of {stack.shape} pixels",
+            "Use a finer spacing, or leave these labels out.",
+        )
 
 
 def _volume_numbers(stacks: Sequence[SliceStack]) -> list[int]:
