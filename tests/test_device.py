@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+
 import pytest
 import torch
 
-from napari_fewshot.device import choose_device
+from napari_fewshot import device
+from napari_fewshot.device import avoid_llvm_clash, choose_device
 from napari_fewshot.errors import InputError
 
 
@@ -24,3 +28,27 @@ def test_absent_device_says_how_many_there_are():
     count = torch.cuda.device_count()
     with pytest.raises(InputError, match=f"CUDA devices here: {count}"):
         choose_device(f"cuda:{count}")
+
+
+def test_triton_is_kept_out_only_beside_the_llvm_of_mesa(monkeypatch, tmp_path):
+    maps = tmp_path / "maps"
+    monkeypatch.setattr(device, "_MAPS", maps)
+    monkeypatch.delitem(sys.modules, "triton", raising=False)
+    avoid_llvm_clash()  # no such file: not Linux
+    maps.write_text("7f00 r-xp /usr/lib/libGL.so.1\n")
+    avoid_llvm_clash()
+    assert "triton" not in sys.modules
+    maps.write_text("7f00 r-xp /usr/lib/libGL.so.1\n7f01 r-xp /usr/lib/libLLVM-15.so.1\n")
+    avoid_llvm_clash()
+    with pytest.raises(ImportError):
+        importlib.import_module("triton")
+
+
+def test_triton_that_is_there_stays(monkeypatch, tmp_path):
+    maps = tmp_path / "maps"
+    maps.write_text("/usr/lib/libLLVM-15.so.1")
+    monkeypatch.setattr(device, "_MAPS", maps)
+    there = object()
+    monkeypatch.setitem(sys.modules, "triton", there)
+    avoid_llvm_clash()
+    assert sys.modules["triton"] is there

@@ -15,6 +15,7 @@ from .errors import InputError, UnknownNameError
 __all__ = [
     "DEFAULT_ADAPTER",
     "DEFAULT_BACKBONE",
+    "STORE_LIMIT_GB",
     "ClassificationConfig",
     "CleanupConfig",
     "ContrastiveConfig",
@@ -34,6 +35,7 @@ __all__ = [
 
 DEFAULT_BACKBONE = "multiscale"
 DEFAULT_ADAPTER = "contrastive"
+STORE_LIMIT_GB = 20.0
 
 
 class StageConfig(BaseModel):

@@ -1,10 +1,30 @@
-"""Where the tensors live."""
+"""Where the tensors live, and how torch and a viewer share a process."""
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 from .errors import InputError
 
-__all__ = ["choose_device"]
+__all__ = ["avoid_llvm_clash", "choose_device"]
+
+_MAPS = Path("/proc/self/maps")
+
+
+def avoid_llvm_clash() -> None:
+    """Keep torch from importing triton where that would crash the process.
+
+    triton brings an LLVM of its own. Once the OpenGL driver of a viewer has loaded Mesa's LLVM,
+    importing triton ends in a segmentation fault, and torch tries to import it for optimisers
+    and for torchvision. Nothing here uses triton, so in that case torch is told that there is
+    none. Call it before either is used; without Mesa's LLVM, or with triton there already, it
+    does nothing.
+    """
+    if "triton" in sys.modules or not _MAPS.is_file():
+        return
+    if "libLLVM" in _MAPS.read_text(encoding="utf-8", errors="replace"):
+        sys.modules["triton"] = None  # type: ignore[assignment] # Python's way to say "not there"
 
 
 def choose_device(name: str = "auto") -> str:

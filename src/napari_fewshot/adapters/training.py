@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..config import TrainingConfig
+from ..device import avoid_llvm_clash
 from ..errors import InputError
 from ..sampling.pixels import Samples
 from ..types import Array, Progress
@@ -113,6 +114,7 @@ def train(
     """
     import torch
 
+    avoid_llvm_clash()
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )

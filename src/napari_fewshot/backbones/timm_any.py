@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
+from ..device import avoid_llvm_clash
 from ..errors import UnknownNameError
 from .base import BackboneEntry, BackboneSpec, Preprocessing
 from .timm_network import build_network, timm_entry
@@ -25,6 +26,7 @@ def any_timm_entry(name: str) -> BackboneEntry:
     InputError
         If the network takes images of one size only.
     """
+    avoid_llvm_clash()
     import timm
     import torch
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..device import avoid_llvm_clash
 from ..errors import InputError, WeightsError
 from .base import BackboneEntry, BackboneSpec
 from .checkpoint import Architecture, architecture_of, check_fit, read_checkpoint
@@ -104,6 +105,7 @@ def build_network(model: str, options: Mapping[str, Any] = _OPTIONS) -> Any:
     InputError
         If this network takes one size only, or shows no feature maps.
     """
+    avoid_llvm_clash()
     import timm
 
     network: Any

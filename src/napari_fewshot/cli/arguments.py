@@ -8,16 +8,19 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..config import STORE_LIMIT_GB
 from ..errors import InputError
 
 if TYPE_CHECKING:
     from ..features.store import FeatureStore
+    from ..segmenter import FewShotSegmenter
 
 __all__ = [
     "add_backbone_arguments",
     "check_axis",
     "check_outputs",
     "existing_file",
+    "limit_store",
     "merge_settings",
     "one_line",
     "open_store",
@@ -58,13 +61,30 @@ def add_backbone_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: a folder in the user's cache)",
     )
     parser.add_argument("--no-store", action="store_true", help="keep no features on disk")
+    parser.add_argument(
+        "--store-limit",
+        type=float,
+        default=STORE_LIMIT_GB,
+        metavar="GB",
+        help="at the end, drop the features that were used least recently, down to this size "
+        "(default: %(default)g)",
+    )
 
 
 def open_store(options: argparse.Namespace) -> FeatureStore | None:
     """Open the feature store that the options ask for."""
     from ..features.store import FeatureStore
 
+    if not options.store_limit >= 0:
+        raise InputError("--store-limit", "be at least 0", options.store_limit)
     return None if options.no_store else FeatureStore(options.store)
+
+
+def limit_store(model: FewShotSegmenter, options: argparse.Namespace) -> None:
+    """Keep the feature store, where it was used, below the limit that the options set."""
+    store = model.extractor.store
+    if store is not None:
+        store.prune(int(options.store_limit * 1e9))
 
 
 def existing_file(parameter: str, path: Path) -> Path:

@@ -17,6 +17,7 @@ from .arguments import (
     add_backbone_arguments,
     check_axis,
     existing_file,
+    limit_store,
     one_line,
     open_store,
     parse_settings,
@@ -92,6 +93,7 @@ def run(options: argparse.Namespace) -> int:
             print(f"napari-fewshot: {_about(job.image, one_line(error))}", file=sys.stderr)
         else:
             print(job.labels)
+    limit_store(model, options)
     return BAD_INPUT if failed else 0
 
 

@@ -19,6 +19,7 @@ from ..errors import InputError
 from .arguments import (
     add_backbone_arguments,
     check_outputs,
+    limit_store,
     merge_settings,
     open_store,
     parse_settings,
@@ -138,6 +139,7 @@ def run(options: argparse.Namespace) -> int:
         with ProgressBars() as bars:
             score = model.held_out_score(progress=bars)
         _report_score(model, score)
+    limit_store(model, options)
     return 0
 
 
