@@ -15,6 +15,8 @@ from pretraining.episodes import draw_batch
 from pretraining.export import export, load_weights, read_exported
 from pretraining.loss import gather_pixels, matching_loss
 from pretraining.network import EmbeddedNet, NetworkConfig
+from pretraining.probe import Options, score, vary
+from pretraining.probe_data import Problem, Slice
 from pretraining.settings import TrainConfig
 from pretraining.train import Trainer, free_cores, run
 
@@ -192,3 +194,27 @@ def test_threads_give_way_to_other_programs(monkeypatch: pytest.MonkeyPatch) -> 
     for load, used, expected in ((2.1, 2, 2), (5.2, 2, 1), (1.2, 1, 2), (3.9, 1, 1), (9.0, 2, 1)):
         monkeypatch.setattr("os.getloadavg", lambda load=load: (load, load, load))
         assert free_cores(2, used) == expected
+
+
+def test_probe_learns_a_bright_disk_from_a_few_slices() -> None:
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:24, :24]
+    slices = []
+    for k in range(6):
+        disk = np.hypot(y - 11 - k % 3, x - 12 + k % 2) < 6
+        image = np.clip(0.2 + 0.5 * disk + rng.normal(0, 0.03, disk.shape), 0, 1)
+        slices.append(Slice(image.astype(np.float32), 7 * disk.astype(np.int64), k / 5))
+    problem = Problem("disk", slices[::3], [slices[1::3] + slices[2::3]], (7,))
+    torch.manual_seed(0)
+    network = EmbeddedNet(TINY).eval()
+    assert score(network, problem, Options(plain=True, augment=2, steps=60)) > 0.9
+
+
+def test_a_varied_slice_keeps_labels_on_their_pixels() -> None:
+    labels = np.zeros((32, 32), dtype=np.int64)
+    labels[8:20, 10:24] = 3
+    varied = vary(Slice((labels > 0).astype(np.float32), labels, 0.5), np.random.default_rng(1))
+    assert varied.z == 0.5
+    assert set(np.unique(varied.labels)) == {0, 3}
+    assert not np.array_equal(varied.labels, labels)
+    assert np.mean((varied.image > 0.5) == (varied.labels == 3)) > 0.97
