@@ -97,9 +97,13 @@ def test_store_is_opened_as_asked(tmp_path, monkeypatch):
     monkeypatch.setenv("NAPARI_FEWSHOT_CACHE", str(tmp_path / "default"))
 
     def opened(**options):
-        return open_store(argparse.Namespace(**{"store": None, "no_store": False} | options))
+        defaults = {"store": None, "no_store": False, "store_limit": 1.0}
+        return open_store(argparse.Namespace(**defaults | options))
 
     assert opened(no_store=True) is None
     assert opened(store=tmp_path / "mine").root == tmp_path / "mine"
     assert opened().root == tmp_path / "default" / "features"
     assert not list(tmp_path.iterdir())  # made when first written to
+    for limit in (-1.0, float("nan")):
+        with pytest.raises(InputError, match="--store-limit must be at least 0"):
+            opened(store_limit=limit)

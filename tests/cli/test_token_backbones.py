@@ -171,3 +171,14 @@ def test_a_killed_command_goes_on_where_it_was(run, patients, weights, tmp_path,
     assert sum(encoded) == 12 - there
     assert run(*training(one, weights, ("--store", tmp_path / "new"), whole)).code == 0
     assert killed.read_bytes() == whole.read_bytes()
+
+
+def test_the_store_is_cut_down_at_the_end(run, patients, weights, tmp_path):
+    one, store = patients[0], tmp_path / "store"
+    kept = ("--store", store)
+    assert run(*training(one, weights, kept, tmp_path / "first")).code == 0
+    size = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
+    half = (*kept, "--store-limit", f"{size / 2e9:.9f}")
+    assert run(*training(one, weights, half, tmp_path / "second")).code == 0
+    assert 3 <= len(entries(store)) <= 6
+    assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
