@@ -147,7 +147,10 @@ def interrupt(process, seconds):
     time.sleep(seconds)
     assert process.poll() is None, process.communicate()
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    try:
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
     return process.returncode, errors
 
 
@@ -163,6 +166,8 @@ def test_interrupted_training_leaves_nothing(patients, tmp_path):
     """SIGINT in the middle of the training: status 130, one line, no file."""
     one, log = patients[0], tmp_path / "log"
     program = (
+        # A process that was started in the background may have been told to ignore SIGINT.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import sys, napari_fewshot.cli.train as t\n"
         "class Told(t.ProgressBars):\n"
         "    def __call__(self, done, total, what):\n"
