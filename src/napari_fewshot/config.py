@@ -248,6 +248,9 @@ class ContrastiveConfig(TrainingConfig):
     negative_distance : float
         Pairs of two labels count only if their pixels are at least so many pixels apart in
         their slice (published: 0, anywhere, or 10).
+    background_pull : float
+        Weight with which a pixel that may be background, or a label nobody looked for, is
+        taken for background.
     similarity_loss : float
         Weight of a term that pulls the outputs of positive pairs together and pushes those of
         negative pairs apart.
@@ -264,6 +267,7 @@ class ContrastiveConfig(TrainingConfig):
     pair_loss: float = Field(default=0.5, gt=0)
     pixel_loss: float = Field(default=1.0, ge=0)
     negative_distance: float = Field(default=0.0, ge=0)
+    background_pull: float = Field(default=0.01, ge=0, le=1)
     similarity_loss: float = Field(default=0.0, ge=0)
 
 

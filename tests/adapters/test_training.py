@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from napari_fewshot.adapters.training import ClassBalancedDraw, marginal_cross_entropy, train
+from napari_fewshot.adapters.training import (
+    ClassBalancedDraw,
+    marginal_cross_entropy,
+    partial_cross_entropy,
+    train,
+)
 from napari_fewshot.config import ClassificationConfig
 from napari_fewshot.types import no_progress
 
@@ -64,6 +69,16 @@ def test_draws_of_given_classes(toy):
     found = draw.of_classes(wanted)
     np.testing.assert_array_equal(samples.classes[found.numpy()], wanted.numpy())
     assert len(torch.unique(found)) == 60  # every sample has its turn
+
+
+def test_only_undecided_pixels_are_pulled_to_background():
+    logits = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    possible = torch.tensor([[1, 0, 0], [0, 1, 0], [1, 0, 1], [0, 1, 1]]).bool()
+    plain = float(marginal_cross_entropy(logits, possible))
+    assert float(partial_cross_entropy(logits, possible, 0.0)) == plain
+    background = -float(logits[2].log_softmax(0)[0])
+    expected = plain + 0.5 * background / 4
+    assert float(partial_cross_entropy(logits, possible, 0.5)) == pytest.approx(expected)
 
 
 def test_trainings_that_overlap_leave_the_threads_as_they_were():

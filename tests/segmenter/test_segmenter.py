@@ -323,3 +323,24 @@ def test_published_preset_predicts_as_the_paper_says(quick, template, torso):
     assert model.training_set_ is not None
     columns = 21  # features of one channel, and no position
     assert len(model._learned().adapter.tensors["mean"]) == columns
+
+
+def test_labels_of_two_templates_are_found_and_nothing_is_made_up():
+    """Each template knows one label; its other pixels may have the other, but rarely do."""
+    rng = np.random.default_rng(0)
+    image = rng.normal(size=(12, 40, 40)).astype(np.float32)
+    image[2:7, 10:20, 10:20] += 4
+    image[3:8, 25:35, 25:35] -= 4
+    first, second = np.zeros((2, *image.shape), np.uint8)
+    first[4, 10:20, 10:20] = 1
+    second[5, 25:35, 25:35] = 2
+    templates = [
+        Template(image, first, known_labels=[1]),
+        Template(image.copy(), second, known_labels=[2]),
+    ]
+    labels = FewShotSegmenter(contrastive={"steps": 200}).fit(templates).predict(image).labels
+    assert not labels[[0, 11]].any()
+    for k in (4, 5):
+        assert (labels[k, 10:20, 10:20] == 1).mean() > 0.8
+        assert (labels[k, 25:35, 25:35] == 2).mean() > 0.8
+        assert (labels[k] > 0).sum() < 240

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from ..config import ContrastiveConfig
 from .pairs import PairNetwork, References, log_denominators
-from .training import marginal_cross_entropy
+from .training import partial_cross_entropy
 
 __all__ = ["PairTargets", "near_pairs", "pair_loss", "similarity_term"]
 
@@ -87,7 +87,8 @@ def pair_loss(
     if config.pixel_loss:
         classes = torch.cat([torch.zeros_like(known.labels[:1]), known.labels + 1])
         odds = network.class_logits(outputs, prepared, logits)
-        loss = loss + config.pixel_loss * marginal_cross_entropy(odds, known.possible[:, classes])
+        each_pixel = partial_cross_entropy(odds, known.possible[:, classes], config.background_pull)
+        loss = loss + config.pixel_loss * each_pixel
     if config.similarity_loss:
         reference_outputs = network.shared(references)
         loss = loss + config.similarity_loss * similarity_term(

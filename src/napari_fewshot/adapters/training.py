@@ -24,6 +24,7 @@ __all__ = [
     "load_tensors",
     "marginal_cross_entropy",
     "network_tensors",
+    "partial_cross_entropy",
     "require_two_classes",
     "train",
 ]
@@ -96,6 +97,32 @@ def marginal_cross_entropy(logits: torch.Tensor, possible: torch.Tensor) -> torc
 
     inside = logits.masked_fill(~possible, float("-inf"))
     loss: torch.Tensor = (torch.logsumexp(logits, 1) - torch.logsumexp(inside, 1)).mean()
+    return loss
+
+
+def partial_cross_entropy(
+    logits: torch.Tensor, possible: torch.Tensor, pull: float
+) -> torch.Tensor:
+    """Marginal cross-entropy, and a weak pull of undecided pixels to background.
+
+    Where some labels were not looked for, the marginal loss is content with any of them; most
+    such pixels are background all the same.
+
+    Parameters
+    ----------
+    logits, possible : tensor, shape (n, K)
+        As for :func:`marginal_cross_entropy`; class 0 is background.
+    pull : float
+        Weight of the cross-entropy to class 0 of pixels with several possible classes, 0
+        among them.
+    """
+    import torch
+
+    loss = marginal_cross_entropy(logits, possible)
+    undecided = possible[:, 0] & (possible.sum(1) > 1)
+    if pull and bool(undecided.any()):
+        background = torch.logsumexp(logits, 1) - logits[:, 0]
+        loss = loss + pull * (background * undecided).mean()
     return loss
 
 
