@@ -1,6 +1,6 @@
 #!/bin/sh
 # Train on a CPU that others use too: lowest priority, and memory that is kept rather than
-# returned to the system after each step (on the development machine that halved the time).
+# returned to the system after each step.
 #   pretraining/launch.sh pretraining/configs/NAME.toml OUT [options of pretraining.train]
 set -eu
 config=$1

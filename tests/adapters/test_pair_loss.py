@@ -99,7 +99,9 @@ def test_unknown_pairs_do_not_count(head):
 @pytest.mark.parametrize("head", ["concat", "bilinear"])
 @pytest.mark.parametrize("labels", [(0, 1, 2), (2, 0)])
 def test_loss_of_pixels_is_that_of_a_prediction(head, labels):
-    net, targets, references, known, config = case(head, labels, pixel_loss=1.0, background_pull=0.0)
+    net, targets, references, known, config = case(
+        head, labels, pixel_loss=1.0, background_pull=0.0
+    )
     plain = case(head, labels)[4]
     difference = pair_loss(net, targets, references, known, config) - pair_loss(
         net, targets, references, known, plain
