@@ -1,0 +1,40 @@
+"""Settings of every stage: frozen, validated, saved with the model.
+
+Each default lives here and nowhere else. Unknown keys are refused, and every configuration
+round-trips through JSON (``model_dump`` and ``model_validate`` of pydantic).
+"""
+
+from .base import StageConfig
+from .images import ExtractionConfig, IntensityConfig, ResamplingConfig
+from .learning import (
+    ClassificationConfig,
+    ContrastiveConfig,
+    CosineConfig,
+    PositionConfig,
+    SamplingConfig,
+    TrainingConfig,
+)
+from .propagation import CleanupConfig, LandmarkConfig, PropagationConfig
+from .segmenter import DEFAULT_ADAPTER, DEFAULT_BACKBONE, SegmenterConfig
+
+__all__ = [
+    "DEFAULT_ADAPTER",
+    "DEFAULT_BACKBONE",
+    "STORE_LIMIT_GB",
+    "ClassificationConfig",
+    "CleanupConfig",
+    "ContrastiveConfig",
+    "CosineConfig",
+    "ExtractionConfig",
+    "IntensityConfig",
+    "LandmarkConfig",
+    "PositionConfig",
+    "PropagationConfig",
+    "ResamplingConfig",
+    "SamplingConfig",
+    "SegmenterConfig",
+    "StageConfig",
+    "TrainingConfig",
+]
+
+STORE_LIMIT_GB = 20.0

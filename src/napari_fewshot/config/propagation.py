@@ -1,0 +1,70 @@
+"""Settings of what follows a prediction: components, landmarks."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from .base import StageConfig
+
+__all__ = ["CleanupConfig", "LandmarkConfig", "PropagationConfig"]
+
+
+class CleanupConfig(StageConfig):
+    """Connected components of each predicted label.
+
+    Parameters
+    ----------
+    dimensions : {2, 3}
+        Components within a slice (2) or in the volume (3).
+    min_size : int
+        Smallest component kept, in pixels or voxels; 0 keeps all.
+    largest_only : bool
+        Keep one component for each label (and slice, with 2 dimensions).
+    connectivity : int
+        Voxels touch across faces (1), edges too (2) or corners too (3, volumes only).
+    """
+
+    dimensions: Literal[2, 3] = 3
+    min_size: int = Field(default=0, ge=0)
+    largest_only: bool = False
+    connectivity: int = Field(default=1, ge=1, le=3)
+
+
+class LandmarkConfig(StageConfig):
+    """Points per label.
+
+    Parameters
+    ----------
+    per_label : int
+        Most points for one label.
+    min_score : float
+        Lowest probability of a point.
+    min_distance : float
+        Smallest distance of two points of one label in mm.
+    """
+
+    per_label: int = Field(default=1, ge=1)
+    min_score: float = Field(default=0.3, ge=0, le=1)
+    min_distance: float = Field(default=5.0, gt=0)
+
+
+class PropagationConfig(StageConfig):
+    """Probabilities over the slices of a volume, then clean labels.
+
+    Parameters
+    ----------
+    smoothing : float
+        Standard deviation, in pixels, of a Gaussian over the probabilities; 0: none.
+    resolution : {"pixels", "tokens"}
+        Where the adapter works: on features interpolated to pixels, or on the token grid,
+        whose probabilities are then interpolated.
+    cleanup : CleanupConfig
+    landmarks : LandmarkConfig
+    """
+
+    smoothing: float = Field(default=1.0, ge=0, le=20)
+    resolution: Literal["pixels", "tokens"] = "pixels"
+    cleanup: CleanupConfig = CleanupConfig()
+    landmarks: LandmarkConfig = LandmarkConfig()

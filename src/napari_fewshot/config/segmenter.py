@@ -1,0 +1,91 @@
+"""All settings of a segmenter, and the presets."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, Field, model_validator
+
+from .base import StageConfig
+from .images import ExtractionConfig, IntensityConfig, ResamplingConfig
+from .learning import (
+    ClassificationConfig,
+    ContrastiveConfig,
+    CosineConfig,
+    PositionConfig,
+    SamplingConfig,
+)
+from .propagation import PropagationConfig
+
+__all__ = ["DEFAULT_ADAPTER", "DEFAULT_BACKBONE", "SegmenterConfig"]
+
+DEFAULT_BACKBONE = "multiscale"
+DEFAULT_ADAPTER = "contrastive"
+
+
+class SegmenterConfig(StageConfig):
+    """All settings of a segmenter: what the model file keeps.
+
+    Parameters
+    ----------
+    backbone : str
+    adapter : str
+    preset : {"published"}, optional
+        Starts from the settings of the papers instead of our defaults; settings that are
+        given as well still count.
+    seed : int
+    others
+        The settings of each stage.
+    """
+
+    backbone: str = DEFAULT_BACKBONE
+    adapter: str = DEFAULT_ADAPTER
+    preset: Literal["published"] | None = None
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    intensity: IntensityConfig = IntensityConfig()
+    resampling: ResamplingConfig = ResamplingConfig()
+    extraction: ExtractionConfig = ExtractionConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    position: PositionConfig = PositionConfig()
+    cosine: CosineConfig = CosineConfig()
+    classification: ClassificationConfig = ClassificationConfig()
+    contrastive: ContrastiveConfig = ContrastiveConfig()
+    propagation: PropagationConfig = PropagationConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _start_from_preset(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("preset") == "published":
+            return _merged(_PUBLISHED, given)
+        return given
+
+    def changed(self, changes: dict[str, Any]) -> Self:
+        """Return these settings with others laid over them, section by section."""
+        return type(self).of(_merged(self.model_dump(), changes), "settings")
+
+
+_PUBLISHED: dict[str, Any] = {
+    "sampling": {"background_factor": 1.0, "background_least": 1},
+    "position": {"use": False},
+    "cosine": {"threshold": 0.5, "standardise": False},
+    "classification": {"balance": 1.0},
+    "contrastive": {"head": "concat", "balance": 1.0, "pair_loss": 1.0, "pixel_loss": 0.0},
+    "propagation": {
+        "smoothing": 0.0,
+        "cleanup": {"dimensions": 2, "largest_only": True},
+        "landmarks": {"per_label": 10},
+    },
+}
+
+
+def _merged(base: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Lay the given settings over a base, section by section."""
+    result = dict(base)
+    for key, value in given.items():
+        below = result.get(key)
+        if isinstance(value, BaseModel) and isinstance(below, dict):
+            value = value.model_dump(exclude_unset=True)
+        result[key] = (
+            _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+        )
+    return result
