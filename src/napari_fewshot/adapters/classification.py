@@ -10,6 +10,7 @@ from ..config import ClassificationConfig
 from ..sampling.pixels import Samples
 from ..types import Array, Progress, no_progress
 from .base import AdapterState, fitted
+from .decoys import with_decoys
 from .training import (
     ClassBalancedDraw,
     load_tensors,
@@ -53,6 +54,7 @@ class ClassificationClassifier:
         import torch
 
         require_two_classes(samples)
+        samples = with_decoys(samples, self.config.decoys, seed)
         generator = torch.Generator().manual_seed(seed)
         network = self._build(samples.features.shape[1], samples.class_count, seed)
         features = torch.from_numpy(samples.features).to(self.device)

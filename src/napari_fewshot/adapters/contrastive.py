@@ -10,6 +10,7 @@ from ..config import ContrastiveConfig
 from ..sampling.pixels import Samples
 from ..types import Array, Progress, no_progress
 from .base import AdapterState, fitted
+from .decoys import with_decoys
 from .pair_loss import PairTargets, near_pairs, pair_loss
 from .training import (
     ClassBalancedDraw,
@@ -58,6 +59,7 @@ class ContrastiveClassifier:
         import torch
 
         require_two_classes(samples)
+        samples = with_decoys(samples, self.config.decoys, seed)
         generator = torch.Generator().manual_seed(seed)
         labels = len(samples.label_values)
         network = self._build(samples.features.shape[1], labels, seed)

@@ -16,7 +16,7 @@ class IntensityConfig(StageConfig):
 
     ``percentile``: the given percentiles of the finite voxels. ``window``: fixed grey values
     ``low`` and ``high`` (CT: -160 to 240 HU).
-    Channels, also those of RGB, each have percentiles of their own.
+    The three channels of RGB share their percentiles; other channels each have their own.
     """
 
     mode: Literal["percentile", "window"] = "percentile"

@@ -76,6 +76,9 @@ class TrainingConfig(StageConfig):
     ----------
     balance : float
         0 draws classes as frequently as they are in the templates, 1 all equally often.
+    decoys : float
+        Made-up background pixels for each sampled one, so that what is like nothing in the
+        templates stays background.
     dropout : float
     learning_rate : float
         Highest rate of the one-cycle schedule.
@@ -83,6 +86,7 @@ class TrainingConfig(StageConfig):
     """
 
     balance: float = Field(default=0.4, ge=0, le=1)
+    decoys: float = Field(default=0.2, ge=0, le=10)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     learning_rate: float = Field(default=1e-2, gt=0)
     weight_decay: float = Field(default=0.1, ge=0)

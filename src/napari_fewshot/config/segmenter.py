@@ -68,8 +68,14 @@ _PUBLISHED: dict[str, Any] = {
     "sampling": {"background_factor": 1.0, "background_least": 1},
     "position": {"use": False},
     "cosine": {"threshold": 0.5, "standardise": False},
-    "classification": {"balance": 1.0},
-    "contrastive": {"head": "concat", "balance": 1.0, "pair_loss": 1.0, "pixel_loss": 0.0},
+    "classification": {"balance": 1.0, "decoys": 0.0},
+    "contrastive": {
+        "head": "concat",
+        "balance": 1.0,
+        "decoys": 0.0,
+        "pair_loss": 1.0,
+        "pixel_loss": 0.0,
+    },
     "propagation": {
         "smoothing": 0.0,
         "cleanup": {"dimensions": 2, "largest_only": True},

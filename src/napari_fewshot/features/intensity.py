@@ -12,6 +12,7 @@ from ..types import Array
 __all__ = ["IntensityScaler"]
 
 _SAMPLE = 2_000_000
+_COLOURS = 3
 
 
 @dataclass(frozen=True)
@@ -43,15 +44,16 @@ class IntensityScaler:
         Notes
         -----
         Percentiles are taken over the finite voxels (a regular sample of about two million
-        where there are more), for each channel by itself. For colour this evens out staining,
-        exposure and white balance between images: on stained blood cells it raised the Dice of
-        other images from 0.37 to 0.45, one map for all three channels to 0.41. A constant or
-        empty channel becomes 0.
+        where there are more). Three channels are colour and share one map, which keeps their
+        hue: with the embedded backbone the Dice on stained blood cells of other images was 0.74
+        so, and 0.70 with a map for each channel. Other numbers of channels are stains or
+        sequences of different brightness; each has a map of its own. A constant or empty
+        channel becomes 0.
         """
         if config.mode == "window":
             return cls((config.low,), (config.high,))
         groups = [data]
-        if has_channels:
+        if has_channels and data.shape[-1] != _COLOURS:
             groups = [data[..., channel] for channel in range(data.shape[-1])]
         bounds = [_percentiles(group, config.low, config.high) for group in groups]
         return cls(tuple(b[0] for b in bounds), tuple(b[1] for b in bounds))
