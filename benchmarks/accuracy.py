@@ -1,12 +1,12 @@
 """Dice on real labelled data, for each adapter, beside a random forest without position.
 
     python benchmarks/accuracy.py DATA [--tasks ct_torso-5 ...] [--methods contrastive ...]
-                                  [--seeds 0 1 2] [--json FILE]
+                                  [--backbone NAME] [--seeds 0 1 2] [--json FILE]
 
-DATA is a folder with the sets of ``TASKS``. Painted slices are evenly spaced among the labelled
-slices and left out of the score; labels of more than 800 voxels are scored. Whole volumes and
-images are scored where the templates are others. The numbers are means over labels (and cases,
-and seeds), by the same function as ``napari-fewshot evaluate``.
+DATA is a folder with the sets of ``accuracy_tasks.py``. Painted slices are evenly spaced among
+the labelled slices and left out of the score; labels of more than 800 voxels are scored. Whole
+volumes and images are scored where the templates are others. The numbers are means over labels
+(and cases, and seeds), by the same function as ``napari-fewshot evaluate``.
 """
 
 from __future__ import annotations
@@ -14,36 +14,15 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from accuracy_tasks import Task, tasks
 
-from napari_fewshot import FewShotSegmenter, Template, Volume, evaluate_labels
+from napari_fewshot import FewShotSegmenter, evaluate_labels
 from napari_fewshot.adapters import ADAPTERS, AdapterState, PixelAdapter
-from napari_fewshot.io import read_labels, read_volume
-
-LEAST_VOXELS = 800
-
-
-@dataclass(frozen=True)
-class Case:
-    """An image with its truth, and the slices (of array axis 0) that are painted."""
-
-    image: Volume
-    truth: Volume
-    painted: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Task:
-    """Templates, cases to score, and the labels that are scored."""
-
-    templates: list[Template]
-    cases: list[Case]
-    labels: list[int]
 
 
 class Forest:
@@ -75,7 +54,12 @@ ADAPTERS.add(
 )
 
 METHODS: dict[str, dict[str, Any]] = {
-    "forest": {"adapter": "forest", "position": {"use": False}, "propagation": {"smoothing": 0.0}},
+    "forest": {
+        "backbone": "multiscale",
+        "adapter": "forest",
+        "position": {"use": False},
+        "propagation": {"smoothing": 0.0},
+    },
     "cosine": {"adapter": "cosine"},
     "classification": {"adapter": "classification"},
     "contrastive": {"adapter": "contrastive"},
@@ -86,62 +70,13 @@ METHODS: dict[str, dict[str, Any]] = {
 }
 
 
-def evenly(indices: np.ndarray, count: int) -> tuple[int, ...]:
-    """Choose slices at equal distances, none of them the first or last."""
-    places = np.linspace(0, len(indices) - 1, count + 2)[1:-1]
-    return tuple(int(indices[k]) for k in np.round(places).astype(int))
-
-
-def within(image: Path, labels: Path, count: int) -> Task:
-    """Some slices of a volume are painted, the others scored (array axis 0 of the file)."""
-    picture, truth = read_volume(image), read_labels(labels)
-    painted = evenly(np.flatnonzero(truth.data.any(axis=(1, 2))), count)
-    data = np.zeros_like(truth.data)
-    data[list(painted)] = truth.data[list(painted)]
-    values, sizes = np.unique(truth.data, return_counts=True)
-    wanted = [int(v) for v, n in zip(values, sizes, strict=True) if v and n > LEAST_VOXELS]
-    template = Template(picture, truth.with_data(data), axis=0)
-    return Task([template], [Case(picture, truth, painted)], wanted)
-
-
-def across(images: list[Path], labels: list[Path], shots: int, others: int) -> Task:
-    """Whole images are templates, others are scored."""
-    pairs = [(read_volume(i), read_labels(t)) for i, t in zip(images, labels, strict=True)][
-        : shots + others
-    ]
-    templates = [Template(i, t, slices="all") for i, t in pairs[:shots]]
-    wanted = sorted({int(v) for _, t in pairs for v in np.unique(t.data)} - {0})
-    return Task(templates, [Case(i, t) for i, t in pairs[shots:]], wanted)
-
-
-def tasks(data: Path) -> dict[str, Callable[[], Task]]:
-    """Name and loader of every task."""
-    found: dict[str, Callable[[], Task]] = {}
-    for name in ("ct_torso", "mr_abdomen"):
-        for count in (3, 5):
-            folder = data / name
-            found[f"{name}-{count}"] = lambda f=folder, n=count: within(
-                f / "image.nii.gz", f / "labels.nii.gz", n
-            )
-    for case in ("SCD0000101", "SCD0000301"):
-        for count in (3, 5):
-            stem = data / "mr_cardiac" / case
-            found[f"mr_cardiac-{case[-3:]}-{count}"] = lambda s=stem, n=count: within(
-                Path(f"{s}_image.nii.gz"), Path(f"{s}_labels.nii.gz"), n
-            )
-    for name, others in (("hippocampus_mr", 20), ("wbc_2d", 17)):
-        folder = data / name
-        found[f"{name}-3"] = lambda f=folder, n=others: across(
-            sorted((f / "images").iterdir()), sorted((f / "labels").iterdir()), 3, n
-        )
-    return found
-
-
-def score(task: Task, settings: dict[str, Any], seed: int) -> tuple[float, float]:
-    """Mean Dice over the labels and cases, and seconds for training and prediction."""
+def score(task: Task, settings: dict[str, Any], seed: int) -> dict[str, float]:
+    """Mean Dice over the labels and cases, and seconds: of training, of predicting a slice."""
     start = time.perf_counter()
     model = FewShotSegmenter(seed=seed, **settings)
     model.fit(task.templates)
+    fitted = time.perf_counter()
+    slices = sum(1 if c.image.ndim == 2 else c.image.shape[0] for c in task.cases)
     rows = []
     for case in task.cases:
         found = model.predict(case.image, landmarks=False)
@@ -153,8 +88,11 @@ def score(task: Task, settings: dict[str, Any], seed: int) -> tuple[float, float
             exclude=(0, case.painted) if case.painted else None,
         )
         rows.append([row.dice if row.truth_voxels else np.nan for row in scores.labels])
-    seconds = time.perf_counter() - start
-    return float(np.nanmean(np.nanmean(np.array(rows, dtype=float), axis=0))), seconds
+    return {
+        "dice": float(np.nanmean(np.nanmean(np.array(rows, dtype=float), axis=0))),
+        "fit_seconds": round(fitted - start, 1),
+        "seconds_per_slice": round((time.perf_counter() - fitted) / slices, 3),
+    }
 
 
 def run(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -163,15 +101,17 @@ def run(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         if options.tasks and name not in options.tasks:
             continue
         task = load()
+        given: dict[str, Any] = {"backbone": options.backbone, "weights": options.weights}
         for method in options.methods or METHODS:
             for seed in options.seeds:
-                dice, seconds = score(task, METHODS[method], seed)
-                print(
-                    f"{name:20} {method:26} seed {seed}  {dice:.3f}  {seconds:6.1f} s", flush=True
-                )
-                yield {
-                    "task": name, "method": method, "seed": seed, "dice": dice, "seconds": seconds
-                }  # fmt: skip
+                row = {
+                    "task": name,
+                    "method": method,
+                    "seed": seed,
+                    **score(task, {**given, **METHODS[method]}, seed),
+                }
+                print(json.dumps(row), flush=True)
+                yield row
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -195,6 +135,8 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder of the labelled sets")
     parser.add_argument("--tasks", nargs="+", help="default: all")
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), help="default: all")
+    parser.add_argument("--backbone", help="default: that of the package")
+    parser.add_argument("--weights", type=Path, help="local weights of the backbone")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--json", type=Path, help="write the rows here")
     options = parser.parse_args()

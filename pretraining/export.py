@@ -1,8 +1,7 @@
 """Write the averaged weights as a shippable file: ``python -m pretraining.export --help``.
 
-Beside ``NAME.safetensors`` (float16, settings as metadata) goes ``NAME.moments.safetensors``,
-the optimiser's second moments as bfloat16, so that a later run can go on from the two
-(``--start NAME.safetensors`` of the trainer) where the full checkpoint is lost.
+``NAME.safetensors`` holds them as float16, with the settings as metadata. A later run can begin
+from it (``--start NAME.safetensors`` of the trainer), with a new optimiser.
 """
 
 from __future__ import annotations
@@ -16,18 +15,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from napari_fewshot.backbones.embedded import FORMAT
+
 from .checkpoint import load_checkpoint
-from .network import EmbeddedNet, NetworkConfig
 from .settings import TrainConfig
 
-__all__ = ["export", "load_weights", "main", "read_exported"]
+__all__ = ["export", "main", "read_exported"]
 
 
 def export(checkpoint: Path, out: Path) -> None:
-    """Write weights and moments of a checkpoint; see the module's text."""
+    """Write the averaged weights of a checkpoint; see the module's text."""
     state, config = load_checkpoint(checkpoint)
     metadata = {
-        "format": "napari-fewshot embedded 1",
+        "format": FORMAT,
         "network": json.dumps(config.network.to_dict()),
         "training": json.dumps(config.to_dict()),
         "seed": str(config.seed),
@@ -37,16 +37,10 @@ def export(checkpoint: Path, out: Path) -> None:
     }
     weights = {k: v.to(torch.float16).contiguous() for k, v in state["ema"].items()}
     _write(out, weights, metadata)
-    if "optimiser" in state:
-        moments = {
-            name: state["optimiser"]["state"][k]["exp_avg_sq"].to(torch.bfloat16).contiguous()
-            for k, name in enumerate(state["parameters"])
-        }
-        _write(_moments_of(out), moments, {"steps": str(state["step"])})
 
 
 def read_exported(path: Path) -> tuple[dict[str, Any], TrainConfig]:
-    """Read exported weights, and moments where they are, as a state to go on from."""
+    """Read exported weights as a state to begin from."""
     from safetensors import safe_open
     from safetensors.torch import load_file
 
@@ -54,25 +48,7 @@ def read_exported(path: Path) -> tuple[dict[str, Any], TrainConfig]:
         metadata = file.metadata()
     state: dict[str, Any] = {"step": int(metadata["steps"])}
     state["ema"] = {k: v.float() for k, v in load_file(path).items()}
-    if _moments_of(path).exists():
-        state["moments"] = {k: v.float() for k, v in load_file(_moments_of(path)).items()}
     return state, TrainConfig.from_dict(json.loads(metadata["training"]))
-
-
-def load_weights(path: Path) -> EmbeddedNet:
-    """Build the network of an exported file, in float32 and ready to encode."""
-    from safetensors import safe_open
-    from safetensors.torch import load_file
-
-    with safe_open(path, "pt") as file:
-        config = NetworkConfig.from_dict(json.loads(file.metadata()["network"]))
-    network = EmbeddedNet(config)
-    network.load_state_dict({k: v.float() for k, v in load_file(path).items()})
-    return network.eval().to(memory_format=torch.channels_last)
-
-
-def _moments_of(path: Path) -> Path:
-    return path.with_suffix(".moments.safetensors")
 
 
 def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:

@@ -19,8 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from napari_fewshot.backbones.embedded_network import EmbeddedNet
+
 from .checkpoint import load_checkpoint
-from .network import EmbeddedNet
 from .probe_data import Problem, Slice, load_problems
 
 __all__ = ["Options", "encode", "main", "score", "vary"]

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .network import NetworkConfig
+from napari_fewshot.backbones.embedded_network import NetworkConfig
 
 __all__ = ["TrainConfig"]
 

@@ -22,11 +22,12 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from napari_fewshot.backbones.embedded_network import EmbeddedNet
+
 from .checkpoint import load_checkpoint, save_checkpoint
 from .episodes import Batch, draw_batch
 from .export import read_exported
 from .loss import gather_pixels, matching_loss
-from .network import EmbeddedNet
 from .settings import TrainConfig
 
 __all__ = ["Trainer", "free_cores", "main", "synthetic_loss"]
@@ -133,12 +134,6 @@ class Trainer:
         if "optimiser" in state:
             self.optimiser.load_state_dict(state["optimiser"])
             torch.set_rng_state(state["rng"])
-        elif "moments" in state:
-            # The first moment starts at 0, which makes the first steps short ones.
-            for name, p in self.network.named_parameters():
-                second = state["moments"][name].to(self.device)
-                values = {"exp_avg": torch.zeros_like(p), "exp_avg_sq": second.clone()}
-                self.optimiser.state[p] = {"step": torch.tensor(float(self.step)), **values}
 
     def batches(self, workers: int) -> Iterator[Batch]:
         """Batches from the present step on, drawn in background processes."""

@@ -35,7 +35,7 @@ class Preprocessing:
         ``longest``: longest side to ``size``, then pad at the lower right to a square (SAM).
         ``square``: both sides to ``size`` whatever the aspect (MedSAM). ``none``: as it is.
     size : int, optional
-        Target of ``longest`` and ``square``; with ``grid``, the largest tile side.
+        Target of ``longest`` and ``square``; with ``grid`` and ``none``, the largest tile side.
     multiple : int
         Sides of the input must be multiples of this (the patch size).
     """

@@ -66,7 +66,8 @@ def plan_layout(shape: tuple[int, int], spec: BackboneSpec, config: ExtractionCo
     slice so narrow that this is not enough, the shorter side then grows alone, because thick
     slices seen from the side are narrow in voxels rather than in mm, and dozens of tiles of
     almost nothing help nobody. Sides above ``config.max_side`` are cut into tiles. A pixel grid
-    (``none``) is cut only where a slice has more than 4096² pixels.
+    (``none``) is cut at the size that the spec names, else only where a slice has more than
+    4096² pixels.
     """
     prep = spec.preprocessing
     unit = math.lcm(prep.multiple, spec.stride)
@@ -78,8 +79,8 @@ def plan_layout(shape: tuple[int, int], spec: BackboneSpec, config: ExtractionCo
         resized = _enlarged(shape, least, limit)
     else:
         resized = shape
-        limit = UNTILED_SIDE // unit * unit
-        if shape[0] * shape[1] <= UNTILED_PIXELS:
+        limit = (prep.size or UNTILED_SIDE) // unit * unit
+        if prep.size is None and shape[0] * shape[1] <= UNTILED_PIXELS:
             limit = _round_up(max(shape), unit)
     padded = _round_up(resized[0], unit), _round_up(resized[1], unit)
     tile = min(padded[0], limit), min(padded[1], limit)

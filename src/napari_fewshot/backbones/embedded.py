@@ -1,0 +1,120 @@
+"""The embedded backbone: a small network in the package, trained for few-shot labelling."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import WeightsError
+from .base import BackboneEntry, BackboneSpec, Preprocessing
+from .checkpoint import check_fit, read_checkpoint
+from .download import file_sha256
+
+if TYPE_CHECKING:
+    import torch
+
+    from .embedded_network import EmbeddedNet
+
+__all__ = ["ENTRY", "FORMAT", "WEIGHTS", "EmbeddedBackbone", "read_network"]
+
+WEIGHTS = Path(__file__).with_name("embedded.safetensors")
+"""The weights in the package; ``embedded.md`` beside them is their model card."""
+
+FORMAT = "napari-fewshot embedded 1"
+"""Entry ``format`` of the metadata of a weights file."""
+
+SPEC = BackboneSpec(
+    name="embedded",
+    summary="learned pixel features for few-shot labels, in the package; grey and colour",
+    stride=1,
+    preprocessing=Preprocessing(channels=3, resize="none", size=512, multiple=16),
+    channels=48,
+    licence="BSD-3-Clause",
+    size_mb=8.3,
+    store=False,
+)
+
+
+class EmbeddedBackbone:
+    """Pixel features that were trained so that equal structures are near, across images.
+
+    A U-Net with attention gives every pixel a vector of length 1
+    (:class:`~.embedded_network.EmbeddedNet`). It was trained as a matching network (Vinyals et
+    al. 2016, arXiv:1606.04080) on synthetic images alone; ``pretraining/`` in the repository
+    has the code.
+
+    Parameters
+    ----------
+    network : EmbeddedNet
+        With weights in place.
+    weights_hash : str
+    """
+
+    spec = SPEC
+
+    def __init__(self, network: EmbeddedNet, weights_hash: str) -> None:
+        self.network = network
+        self.weights_hash = weights_hash
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """Encode the middle slices; see :class:`~.base.Backbone`."""
+        features: torch.Tensor = self.network(images[:, images.shape[1] // 2])
+        return features
+
+    def to(self, device: str) -> EmbeddedBackbone:
+        """Move the weights to a torch device and return the backbone."""
+        self.network.to(device)
+        return self
+
+
+def read_network(path: Path) -> EmbeddedNet:
+    """Build the network of a weights file, in float32, on the CPU, ready to encode.
+
+    Raises
+    ------
+    WeightsError
+        If the file cannot be read or is none of ours.
+    """
+    import torch
+
+    from .embedded_network import EmbeddedNet, NetworkConfig
+
+    state = read_checkpoint(path)
+    network = EmbeddedNet(NetworkConfig.from_dict(json.loads(_metadata(path)["network"])))
+    check_fit(SPEC.name, path, network.state_dict(), state)
+    network.load_state_dict({name: tensor.float() for name, tensor in state.items()})
+    return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+def _load(weights: Path | None, blocks: int) -> EmbeddedBackbone:
+    path = WEIGHTS if weights is None else weights
+    network = read_network(path)
+    found = network.config.in_channels, network.config.out_channels, network.config.multiple
+    needed = SPEC.preprocessing.channels, SPEC.channels, SPEC.preprocessing.multiple
+    if found != needed:
+        raise WeightsError(
+            f"The weights file {path} must be of a network whose input channels, features and "
+            f"multiple of the sides are {needed}; got {found}."
+        )
+    return EmbeddedBackbone(network, file_sha256(path))
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    """Metadata of a safetensors file of ours."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            found: dict[str, str] = file.metadata() or {}
+    except SafetensorError:
+        found = {}  # a torch file
+    if found.get("format") != FORMAT or "network" not in found:
+        raise WeightsError(
+            f"The weights file {path} must be of backbone {SPEC.name}, as pretraining.export "
+            f"writes it (format {FORMAT!r}); got {found.get('format')!r}."
+        )
+    return found
+
+
+ENTRY = BackboneEntry(SPEC, _load, lambda: True)
