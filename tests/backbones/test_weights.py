@@ -79,7 +79,7 @@ def test_offline_is_one_clear_and_quick_error(
         str(tmp_path / "hub"),
         "--weights FILE",
         "NAPARI_FEWSHOT_WEIGHTS",
-        "multiscale",
+        "embedded",
     ):
         assert part in message
     assert "\n" not in message

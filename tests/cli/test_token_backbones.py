@@ -141,7 +141,7 @@ def test_weights_that_are_nowhere(run, patients, tmp_path, monkeypatch):
         str(tmp_path / "weights"),
         "dinov2_vits14_pretrain.pth",
         "--weights FILE",
-        "multiscale",
+        "embedded",
     ):
         assert words in said.err
     assert files_below(tmp_path) == []

@@ -131,7 +131,8 @@ def test_point_templates_find_landmarks_in_file_order(quick):
         ]
         wanted = {p.label: p for p in cohort[0].landmarks[:2]}
         template = Template(cohort[0].image, points=tuple(wanted.values()), axis="sagittal")
-        model = quick(adapter="classification", sampling={"point_radius": 2.0}).fit(template)
+        settings = {"classification": {"steps": 300}, "sampling": {"point_radius": 2.0}}
+        model = quick(adapter="classification", **settings).fit(template)
         found = {p.label: p for p in model.predict(cohort[1].image).landmarks}
         assert model.names_ == {value: p.name for value, p in wanted.items()}
         for value, point in found.items():
@@ -321,7 +322,7 @@ def test_published_preset_predicts_as_the_paper_says(quick, template, torso):
             assert label(plane == value)[1] <= 1  # the largest component of each slice
     assert max(sum(p.label == v for p in found.landmarks) for v in model.label_values_) <= 10
     assert model.training_set_ is not None
-    columns = 21  # features of one channel, and no position
+    columns = 48  # features of the default backbone, and no position
     assert len(model._learned().adapter.tensors["mean"]) == columns
 
 

@@ -7,7 +7,12 @@ import numpy as np
 from napari_fewshot import FewShotSegmenter, Template
 from napari_fewshot.segmenter import fit_with_best_position
 
-STEPS = {"classification": {"steps": 150}, "adapter": "classification"}
+# Hand-made features, which know nothing of the place; those of a network do.
+STEPS = {
+    "backbone": "multiscale",
+    "adapter": "classification",
+    "classification": {"steps": 150},
+}
 
 
 def discs(seed, *, fixed):

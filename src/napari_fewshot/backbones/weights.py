@@ -149,6 +149,6 @@ def _missing(source: WeightsSource, reasons: list[str]) -> str:
         f"Looked in {' and '.join(places)}. "
         f"Fetch one of these files where there is a network"
         f"{f' ({source.url})' if source.url else ''} and give it as weights (--weights FILE), "
-        f"or put it into the folder named by {WEIGHTS_FOLDER}; or use the backbone multiscale, "
+        f"or put it into the folder named by {WEIGHTS_FOLDER}; or use the backbone embedded, "
         f"which needs no download."
     )

@@ -19,7 +19,7 @@ from .propagation import PropagationConfig
 
 __all__ = ["DEFAULT_ADAPTER", "DEFAULT_BACKBONE", "SegmenterConfig"]
 
-DEFAULT_BACKBONE = "multiscale"
+DEFAULT_BACKBONE = "embedded"
 DEFAULT_ADAPTER = "contrastive"
 
 

@@ -74,7 +74,7 @@ class FewShotSegmenter:
 
     Examples
     --------
-    >>> model = FewShotSegmenter(backbone="multiscale", adapter="contrastive")
+    >>> model = FewShotSegmenter(backbone="embedded", adapter="contrastive")
     >>> model.fit(Template(image, labels))
     >>> prediction = model.predict(image)
     """
