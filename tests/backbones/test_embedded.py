@@ -60,6 +60,18 @@ def test_every_pixel_has_a_vector_of_length_one() -> None:
     np.testing.assert_allclose(np.linalg.norm(found, axis=0), 1, atol=1e-5)
 
 
+def test_half_size_is_context_for_all_but_small_images() -> None:
+    backbone = get_backbone("embedded")
+    for side, changed in ((32, False), (96, True)):
+        image = torch.from_numpy(fixed_image(side, side)).expand(1, 1, 3, -1, -1)
+        with torch.inference_mode():
+            found, plain = backbone.encode(image), backbone.network(image[:, 0])  # type: ignore[attr-defined]
+        assert torch.equal(found, plain) is not changed
+        torch.testing.assert_close(found.norm(dim=1), torch.ones_like(found[:, 0]))
+        # Most of a pixel's features are still its own.
+        assert (found * plain).sum(1).mean() > 0.7
+
+
 @pytest.mark.parametrize("size", [(1, 1), (3, 90), (16, 16), (17, 31)])
 def test_any_size_is_encoded(size: tuple[int, int]) -> None:
     found = features_of(fixed_image(*size))
@@ -94,7 +106,7 @@ def test_tiles_leave_no_seams() -> None:
     with torch.inference_mode():
         grid = torch.from_numpy(image).expand(1, 1, 3, -1, -1)
         padded = torch.nn.functional.pad(
-            grid[0], (0, -image.shape[1] % 16, 0, -image.shape[0] % 16), mode="replicate"
+            grid[0], (0, -image.shape[1] % 32, 0, -image.shape[0] % 32), mode="replicate"
         )
         whole = get_backbone("embedded").encode(padded[None])[0].numpy()
     whole = whole[:, : image.shape[0], : image.shape[1]]

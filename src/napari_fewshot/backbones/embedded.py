@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,11 +25,14 @@ WEIGHTS = Path(__file__).with_name("embedded.safetensors")
 FORMAT = "napari-fewshot embedded 1"
 """Entry ``format`` of the metadata of a weights file."""
 
+_HALF_FROM, _HALF_FULLY = 48, 96
+_RECIPE = "1"  # changes whenever the features do, for equal weights
+
 SPEC = BackboneSpec(
     name="embedded",
     summary="learned pixel features for few-shot labels, in the package; grey and colour",
     stride=1,
-    preprocessing=Preprocessing(channels=3, resize="none", size=512, multiple=16),
+    preprocessing=Preprocessing(channels=3, resize="none", size=512, multiple=32),
     channels=48,
     licence="BSD-3-Clause",
     size_mb=8.3,
@@ -43,6 +47,9 @@ class EmbeddedBackbone:
     (:class:`~.embedded_network.EmbeddedNet`). It was trained as a matching network (Vinyals et
     al. 2016, arXiv:1606.04080) on synthetic images alone; ``pretraining/`` in the repository
     has the code.
+
+    The features of the image at half its size are added, unless it is small, and the sum is
+    brought back to length 1: what is near at half size is context at full size.
 
     Parameters
     ----------
@@ -59,13 +66,30 @@ class EmbeddedBackbone:
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Encode the middle slices; see :class:`~.base.Backbone`."""
-        features: torch.Tensor = self.network(images[:, images.shape[1] // 2])
-        return features
+        from torch.nn.functional import interpolate, normalize
+
+        image = images[:, images.shape[1] // 2]
+        features: torch.Tensor = self.network(image)
+        share = _half_share(min(image.shape[-2:]))
+        if share == 0:
+            return features
+        small = interpolate(image, scale_factor=0.5, mode="bilinear", antialias=True)
+        coarse = interpolate(self.network(small), scale_factor=2.0, mode="bilinear")
+        return normalize(features + share * coarse, dim=1)
 
     def to(self, device: str) -> EmbeddedBackbone:
         """Move the weights to a torch device and return the backbone."""
         self.network.to(device)
         return self
+
+
+def _half_share(side: int) -> float:
+    """Weight of the features at half size, by the shorter side of the image in pixels.
+
+    Half of a small image shows too little; the weight rises slowly, so that images of about one
+    size are treated about equally.
+    """
+    return min(max((side - _HALF_FROM) / (_HALF_FULLY - _HALF_FROM), 0.0), 1.0)
 
 
 def read_network(path: Path) -> EmbeddedNet:
@@ -91,13 +115,14 @@ def _load(weights: Path | None, blocks: int) -> EmbeddedBackbone:
     path = WEIGHTS if weights is None else weights
     network = read_network(path)
     found = network.config.in_channels, network.config.out_channels, network.config.multiple
-    needed = SPEC.preprocessing.channels, SPEC.channels, SPEC.preprocessing.multiple
+    needed = SPEC.preprocessing.channels, SPEC.channels, SPEC.preprocessing.multiple // 2
     if found != needed:
         raise WeightsError(
             f"The weights file {path} must be of a network whose input channels, features and "
             f"multiple of the sides are {needed}; got {found}."
         )
-    return EmbeddedBackbone(network, file_sha256(path))
+    digest = hashlib.sha256(f"{_RECIPE} {file_sha256(path)}".encode()).hexdigest()
+    return EmbeddedBackbone(network, digest)
 
 
 def _metadata(path: Path) -> dict[str, str]:
