@@ -10,6 +10,7 @@ import pytest
 from napari_fewshot import errors
 from napari_fewshot.errors import (
     Cancelled,
+    DownloadError,
     FewShotError,
     InputError,
     ModelFileError,
@@ -44,6 +45,7 @@ def test_unknown_name_lists_all_names_and_near_ones():
         (UnknownNameError, InputError),
         (UnreadableFileError, InputError),
         (NotFittedError, RuntimeError),
+        (DownloadError, OSError),
         (WeightsError, OSError),
         (ModelFileError, OSError),
         (Cancelled, FewShotError),

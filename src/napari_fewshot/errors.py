@@ -7,6 +7,7 @@
     │   ├── UnknownNameError            a name that no registry knows; lists near matches
     │   └── UnreadableFileError         a file that is damaged or of a kind we do not read
     ├── NotFittedError (RuntimeError)   predict, save or score before fit
+    ├── DownloadError (OSError)         a file that did not come whole from where it should
     ├── WeightsError (OSError)          a checkpoint that is missing, damaged or of another network
     ├── ModelFileError (OSError)        a model file that is damaged or too new
     └── Cancelled                       the progress callback asked to stop
@@ -22,6 +23,7 @@ from pathlib import PurePath
 
 __all__ = [
     "Cancelled",
+    "DownloadError",
     "FewShotError",
     "InputError",
     "ModelFileError",
@@ -86,6 +88,10 @@ class UnreadableFileError(InputError):
 
 class NotFittedError(FewShotError, RuntimeError):
     """A model or adapter was used before it was fitted."""
+
+
+class DownloadError(FewShotError, OSError):
+    """A file could not be fetched, or what came is not what it should be."""
 
 
 class WeightsError(FewShotError, OSError):

@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..download import file_sha256
 from ..errors import WeightsError
 from .base import BackboneEntry, BackboneSpec, Preprocessing
 from .checkpoint import check_fit, read_checkpoint
-from .download import file_sha256
 
 if TYPE_CHECKING:
     import torch
