@@ -10,7 +10,7 @@ from pathlib import Path
 from ..errors import InputError, UnreadableFileError
 from ..registry import Registry
 from ..types import Array, Volume
-from .nifti import is_nifti, read_nifti, write_nifti
+from .nifti import is_nifti, read_nifti, write_nifti, write_nifti_labels
 from .png import is_png, read_png, write_png
 from .tiff import is_tiff, read_tiff, write_tiff
 
@@ -40,6 +40,8 @@ class Format:
         ``write(path, data, like)``; writes atomically.
     labels_suffix, image_suffix : str
         Ending of results: label maps, and ``float32`` images such as confidence.
+    write_labels : callable, optional
+        As ``write``, for label maps, where the format can say that they are.
     """
 
     title: str
@@ -49,12 +51,22 @@ class Format:
     write: Callable[[Path, Array, Volume], None]
     labels_suffix: str
     image_suffix: str
+    write_labels: Callable[[Path, Array, Volume], None] | None = None
 
 
 FORMATS: Registry[Format] = Registry("format")
 FORMATS.add(
     "nifti",
-    Format("NIfTI", (".nii.gz", ".nii"), is_nifti, read_nifti, write_nifti, ".nii.gz", ".nii.gz"),
+    Format(
+        "NIfTI",
+        (".nii.gz", ".nii"),
+        is_nifti,
+        read_nifti,
+        write_nifti,
+        ".nii.gz",
+        ".nii.gz",
+        write_nifti_labels,
+    ),
 )
 FORMATS.add(
     "tiff",

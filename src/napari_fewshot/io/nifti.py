@@ -20,10 +20,19 @@ from ..types import Array, Volume
 from .atomic import replacing
 from .values import as_image
 
-__all__ = ["NiftiHeader", "is_nifti", "read_nifti", "write_nifti"]
+__all__ = [
+    "NiftiHeader",
+    "is_nifti",
+    "read_nifti",
+    "read_nifti_frames",
+    "write_nifti",
+    "write_nifti_labels",
+]
 
 _LOGGER = logging.getLogger(__name__)
 _MM_PER_UNIT = {"meter": 1000.0, "micron": 0.001}
+_SECONDS_PER_UNIT = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
+_LABEL = "label"
 _NIFTI1_LARGEST = 32767
 # Deflate cannot shrink more than this, so a larger claim in the header is false.
 _DEFLATE_LIMIT = 1040
@@ -52,6 +61,20 @@ class NiftiHeader:
     header: Nifti1Header
     shape: tuple[int, ...]
     affine: Array | None
+
+    @property
+    def says_labels(self) -> bool:
+        """Whether the file says that its values are labels (intent code ``LABEL``)."""
+        return bool(self.header.get_intent()[0] == _LABEL)
+
+    @property
+    def frame_step_s(self) -> float | None:
+        """Seconds between frames, where the file says them."""
+        sizes = self.header.get_zooms()
+        factor = _SECONDS_PER_UNIT.get(self.header.get_xyzt_units()[1])
+        if len(sizes) < 4 or factor is None or not np.isfinite(sizes[3]) or sizes[3] <= 0:
+            return None
+        return float(sizes[3]) * factor
 
 
 def is_nifti(head: bytes) -> bool:
@@ -86,6 +109,63 @@ def read_nifti(path: Path, frame: int | None = None, exact: bool = False) -> Vol
     InputError
         If it has more than three axes and ``frame`` is not given or out of range.
     """
+    return _read(path, exact, frame)[0]
+
+
+def read_nifti_frames(path: Path, exact: bool = False) -> list[Volume]:
+    """Read all frames of a NIfTI image, one volume each; a single volume is one frame.
+
+    Raises
+    ------
+    UnreadableFileError
+        If the file is damaged or truncated.
+    InputError
+        If more than one axis behind the third is longer than one.
+    """
+    return _read(path, exact, None, every=True)
+
+
+def write_nifti(path: Path, data: Array, like: Volume, intent: str = "none") -> None:
+    """Write ``data`` on the grid of ``like``.
+
+    The header is that of the file that ``like`` was read from, with the dtype of ``data`` and
+    neither scaling nor display range; without one, it is made from affine or spacing. Names
+    ending in ``.gz`` are compressed without a time stamp, so that equal results are equal
+    bytes.
+
+    Parameters
+    ----------
+    path : Path
+        The file to write.
+    data : array, shape ``like.shape``, with a first axis of time points where there are several
+        Values; the three fields of a structured ``uint8`` dtype R, G, B are colours.
+    like : Volume
+        The volume whose geometry is written.
+    intent : str
+        What the values mean, in the words of nibabel.
+    """
+    kept = like.header
+    array = data.T
+    if isinstance(kept, NiftiHeader) and _still_valid(kept, like):
+        image = _image_like(kept, array, array.ndim > like.ndim)
+    else:
+        image = _image_from_geometry(array, like)
+    image.header.set_intent(intent)
+    with replacing(path) as temporary, temporary.open("wb") as raw:
+        if path.name.lower().endswith(".gz"):
+            with gzip.GzipFile("", "wb", _GZIP_LEVEL, raw, mtime=0) as stream:
+                image.to_stream(stream)
+        else:
+            image.to_stream(raw)
+
+
+def write_nifti_labels(path: Path, data: Array, like: Volume) -> None:
+    """Write a label map, and say in the header that it is one (:func:`write_nifti`)."""
+    write_nifti(path, data, like, _LABEL)
+
+
+def _read(path: Path, exact: bool, frame: int | None, every: bool = False) -> list[Volume]:
+    """Read the frame, or every frame: they lie one after the other, so one pass is enough."""
     from nibabel.filebasedimages import ImageFileError
     from nibabel.spatialimages import HeaderDataError
     from nibabel.wrapstruct import WrapStructError
@@ -97,36 +177,16 @@ def read_nifti(path: Path, frame: int | None = None, exact: bool = False) -> Vol
             image = _image_class(stream).from_stream(stream)
             shape = image.header.get_data_shape()
             _check_size(path, image)
-            frame = _frame_index(path, shape, frame)
-            data = _load(image, frame, exact)
+            count = int(np.prod(shape[3:]))
+            chosen = _frame_index(path, shape, 0 if every else frame)
+            frames = list(range(count)) if every and count > 1 else [chosen]
+            arrays = [_load(image, index, exact) for index in frames]
             _check_sum(stream)
     except InputError:
         raise
     except damage as error:
         raise _damaged(path, str(error)) from error
-    return _volume(path, image.header, shape, data, exact)
-
-
-def write_nifti(path: Path, data: Array, like: Volume) -> None:
-    """Write ``data`` of shape ``like.shape`` on the grid of ``like``.
-
-    The header is that of the file that ``like`` was read from, with the dtype of ``data`` and
-    neither scaling nor display range; without one, it is made from affine or spacing. Names
-    ending in ``.gz`` are compressed without a time stamp, so that equal results are equal
-    bytes.
-    """
-    kept = like.header
-    array = data.T
-    if isinstance(kept, NiftiHeader) and _still_valid(kept, like):
-        image = _image_like(kept, array)
-    else:
-        image = _image_from_geometry(array, like)
-    with replacing(path) as temporary, temporary.open("wb") as raw:
-        if path.name.lower().endswith(".gz"):
-            with gzip.GzipFile("", "wb", _GZIP_LEVEL, raw, mtime=0) as stream:
-                image.to_stream(stream)
-        else:
-            image.to_stream(raw)
+    return [_volume(path, image.header, shape, data, exact) for data in arrays]
 
 
 def _open(path: Path) -> IO[bytes]:
@@ -248,17 +308,17 @@ def _still_valid(kept: NiftiHeader, like: Volume) -> bool:
     return bool(np.array_equal(kept.affine, like.affine))
 
 
-def _image_like(kept: NiftiHeader, array: Array) -> Nifti1Image:
+def _image_like(kept: NiftiHeader, array: Array, frames: bool) -> Nifti1Image:
+    shape = (*kept.shape, 1, 1)[:3] + array.shape[-1:] if frames else kept.shape
     header = kept.header.copy()
     pixdim = header["pixdim"].copy()
     header.set_data_dtype(array.dtype)
     header.set_slope_inter(1.0, 0.0)
-    header.set_intent("none")
     # The range for display and private extensions tell of the image, not of what we write.
     header["cal_min"] = header["cal_max"] = 0
     header.extensions.clear()
     header["vox_offset"] = 0
-    image: Nifti1Image = _class_of(header)(array.reshape(kept.shape, order="F"), None, header)
+    image: Nifti1Image = _class_of(header)(array.reshape(shape, order="F"), None, header)
     image.update_header()
     image.header["pixdim"] = pixdim
     return image
@@ -271,7 +331,7 @@ def _image_from_geometry(array: Array, like: Volume) -> Nifti1Image:
     affine = None if like.affine is None else like.affine[:, [2, 1, 0, 3]]
     image: Nifti1Image = kind(array, affine)
     if affine is None:
-        image.header.set_zooms(like.spacing[::-1])
+        image.header.set_zooms(like.spacing[::-1] + (1.0,) * (array.ndim - like.ndim))
     image.header.set_xyzt_units("mm")
     image.header.set_slope_inter(1.0, 0.0)
     return image

@@ -107,7 +107,9 @@ def write_labels(
     path = Path(path)
     labels = _same_grid("labels", labels, like)
     labels = as_labels(labels, "labels")
-    format_by_name(path).write(path, labels.astype(fitting_dtype(labels), copy=False), like)
+    target = format_by_name(path)
+    write = target.write_labels or target.write
+    write(path, labels.astype(fitting_dtype(labels), copy=False), like)
     if names:
         write_names(path, names)
 
