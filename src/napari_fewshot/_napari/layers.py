@@ -31,7 +31,7 @@ def placement(volume: Volume) -> dict[str, Any]:
     -------
     dict
         ``scale`` and ``translate`` in mm, ``units`` and ``axis_labels`` for the axes of the
-        canonical array, and ``metadata`` with the affine and the spacing of the file order.
+        canonical array, and ``metadata`` with the geometry of the file order, for writing.
         A file without orientation starts at the origin.
     """
     frame = Frame.of(volume.affine, volume.ndim)
@@ -46,7 +46,13 @@ def placement(volume: Volume) -> dict[str, Any]:
         "translate": tuple(float(t) for t in translate),
         "units": ("mm",) * volume.ndim,
         "axis_labels": labels,
-        "metadata": {"affine": volume.affine, "spacing": volume.spacing, "source": volume.source},
+        "metadata": {
+            "affine": volume.affine,
+            "spacing": volume.spacing,
+            "shape": volume.shape,
+            "source": volume.source,
+            "header": volume.header,
+        },
     }
 
 
