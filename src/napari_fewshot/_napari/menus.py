@@ -1,0 +1,41 @@
+"""Entries of File > IO Utilities: open a file as what the person says that it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+# At run time too: napari finds out from the annotation that a command wants the viewer.
+from napari.viewer import Viewer
+
+from .layers import LayerData
+from .readers import read_image, read_label_map, read_point_file
+
+__all__ = ["open_as_image", "open_as_labels", "open_points"]
+
+_NIFTI = "NIfTI (*.nii *.nii.gz)"
+
+
+def open_as_labels(viewer: Viewer) -> None:
+    """Ask for NIfTI files and open them as labels."""
+    _open(viewer, "Open NIfTI as labels", _NIFTI, read_label_map)
+
+
+def open_as_image(viewer: Viewer) -> None:
+    """Ask for NIfTI files and open them as images."""
+    _open(viewer, "Open NIfTI as image", _NIFTI, read_image)
+
+
+def open_points(viewer: Viewer) -> None:
+    """Ask for CSV files of points and open them on their image."""
+    _open(viewer, "Open points", "Points (*.csv)", read_point_file)
+
+
+def _open(viewer: Viewer, title: str, kind: str, read: Callable[[Path], list[LayerData]]) -> None:
+    from napari.layers import Layer
+    from qtpy.QtWidgets import QFileDialog
+
+    names, _ = QFileDialog.getOpenFileNames(None, title, "", kind)
+    for name in names:
+        for data in read(Path(name)):
+            viewer.add_layer(Layer.create(*data))

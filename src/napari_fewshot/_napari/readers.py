@@ -1,0 +1,183 @@
+"""Readers of npe2: NIfTI as image or labels, CSV of points.
+
+A NIfTI file is a **labels** layer when it says so (intent code ``LABEL``, which our writers set)
+or when its name does (a word such as *labels*, *seg* or *mask*) and its values can be labels;
+else it is an **image**. The menu commands and ``viewer.open(..., layer_type=...)`` override that.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from ..io import FORMATS, read_points, read_volume, sniff_format
+from ..io.names import read_names
+from ..io.nifti import NiftiHeader, read_nifti_frames
+from ..io.paths import stem_of
+from ..io.values import as_labels
+from ..types import Volume
+from .grid import grids_in_viewer
+from .layers import LayerData, image_layer, labels_layer, landmarks_layer
+
+__all__ = ["nifti_reader", "points_reader", "read_image", "read_label_map", "read_point_file"]
+
+Reader = Callable[[str | list[str]], list[LayerData]]
+
+_WORDS = re.compile(
+    r"(?<![a-z])(labels?|labelmap|seg|dseg|segmentation|mask|parcellation)(?![a-z])"
+)
+
+
+def nifti_reader(path: str | list[str]) -> Reader | None:
+    """Return the reader for NIfTI files, or None if the first one is of another format."""
+    paths = _paths(path)
+    try:
+        accepted = bool(paths) and sniff_format(paths[0]) is FORMATS.get("nifti")
+    except InputError:
+        return None
+    return _each(_read_nifti) if accepted else None
+
+
+def points_reader(path: str | list[str]) -> Reader | None:
+    """Return the reader for CSV files of points, or None if the columns are others."""
+    paths = _paths(path)
+    return _each(read_point_file) if paths and _has_point_columns(paths[0]) else None
+
+
+def read_image(path: str | Path) -> list[LayerData]:
+    """Read a NIfTI file as image layers, whatever it says that it is.
+
+    Several time points become one layer with a first axis T. Three or four channels of 8 bits
+    are colours; other channels become a layer each.
+    """
+    path = Path(path)
+    return _image_layers(read_nifti_frames(path), stem_of(path))
+
+
+def read_label_map(path: str | Path) -> list[LayerData]:
+    """Read a NIfTI file as a labels layer, with the names of a JSON file beside it.
+
+    Raises
+    ------
+    InputError
+        If the values are no labels.
+    """
+    path = Path(path)
+    frames = read_nifti_frames(path, exact=True)
+    maps = [
+        replace(frame, data=as_labels(frame.data, str(path), frame.has_channels))
+        for frame in frames
+    ]
+    # A volume of labels has no channels, also where it was stored as grey colours.
+    names = read_names(path)
+    layers = [
+        labels_layer(replace(part, has_channels=False, names=names), stem_of(path)) for part in maps
+    ]
+    return [_in_time(layers, frames)]
+
+
+def read_point_file(path: str | Path) -> list[LayerData]:
+    """Read a CSV file of points onto the image that they belong to.
+
+    That is, in this order: an image of the viewer whose name begins the name of the file, the
+    only image of the viewer, an image file of that name beside it; else nothing, and the voxel
+    coordinates are shown as they are.
+    """
+    path = Path(path)
+    like = _image_of_points(path)
+    return [landmarks_layer(read_points(path, like), like, path.stem)]
+
+
+def _read_nifti(path: str | Path) -> list[LayerData]:
+    path = Path(path)
+    frames = read_nifti_frames(path)
+    if _are_labels(path, frames[0]):
+        try:
+            return read_label_map(path)
+        except InputError:
+            if isinstance(frames[0].header, NiftiHeader) and frames[0].header.says_labels:
+                raise
+    return _image_layers(frames, stem_of(path))
+
+
+def _are_labels(path: Path, volume: Volume) -> bool:
+    header = volume.header
+    if isinstance(header, NiftiHeader) and header.says_labels:
+        return True
+    return _WORDS.search(stem_of(path).lower()) is not None
+
+
+def _image_layers(frames: list[Volume], name: str) -> list[LayerData]:
+    first = frames[0]
+    coloured = first.data.dtype == np.uint8 and first.data.shape[-1] in (3, 4)
+    if not first.has_channels or coloured:
+        return [_in_time([image_layer(frame, name) for frame in frames], frames)]
+    layers = []
+    for channel in range(first.data.shape[-1]):
+        parts = [frame.with_data(frame.data[..., channel]) for frame in frames]
+        own = [image_layer(part, f"{name} {channel}") for part in parts]
+        layers.append(_in_time(own, frames))
+    return layers
+
+
+def _in_time(layers: list[LayerData], frames: list[Volume]) -> LayerData:
+    """Join the layers of several time points to one with a first axis T."""
+    if len(layers) == 1:
+        return layers[0]
+    _, options, kind = layers[0]
+    header = frames[0].header
+    step = header.frame_step_s if isinstance(header, NiftiHeader) else None
+    options = {
+        **options,
+        "scale": (step or 1.0, *options["scale"]),
+        "translate": (0.0, *options["translate"]),
+        "units": ("pixel" if step is None else "s", *options["units"]),
+        "axis_labels": ("T", *options["axis_labels"]),
+    }
+    return np.stack([layer[0] for layer in layers]), options, kind
+
+
+def _image_of_points(path: Path) -> Volume:
+    images = grids_in_viewer("image")
+    named = [(name, grid) for name, grid in images if path.stem.startswith(name)]
+    named.sort(key=lambda pair: -len(pair[0]))
+    if named or len(images) == 1:
+        return (named or images)[0][1].like
+    stem = re.sub(r"[_-]?(landmarks|points|fiducials)$", "", path.stem)
+    for _, known in FORMATS.items():
+        for ending in known.suffixes:
+            beside = path.with_name(f"{stem}{ending}")
+            if beside.is_file():
+                return read_volume(beside)
+    ndim = 3 if "z" in _columns(path) else 2
+    return Volume(np.broadcast_to(np.uint8(0), (1 << 20,) * ndim), (1.0,) * ndim)
+
+
+def _has_point_columns(path: Path) -> bool:
+    columns = _columns(path)
+    return bool(columns & {"name", "label"}) and (columns >= {"y", "x"} or columns >= {*"ras"})
+
+
+def _columns(path: Path) -> set[str]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            return {name.strip().lower() for name in next(csv.reader(stream), [])}
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return set()
+
+
+def _paths(path: str | Sequence[str]) -> list[Path]:
+    return [Path(path)] if isinstance(path, str) else [Path(one) for one in path]
+
+
+def _each(read: Callable[[Path], list[LayerData]]) -> Reader:
+    def reader(path: str | list[str]) -> list[LayerData]:
+        return [layer for one in _paths(path) for layer in read(one)]
+
+    return reader
