@@ -149,7 +149,7 @@ def _image_of_points(path: Path) -> Volume:
     named.sort(key=lambda pair: -len(pair[0]))
     if named or len(images) == 1:
         return (named or images)[0][1].like
-    stem = re.sub(r"[_-]?(landmarks|points|fiducials)$", "", path.stem)
+    stem = re.sub(r"[._-]?(landmarks|points|fiducials)$", "", path.stem)
     for _, known in FORMATS.items():
         for ending in known.suffixes:
             beside = path.with_name(f"{stem}{ending}")

@@ -40,7 +40,7 @@ class RealSample:
     channels : tuple of str
         Name of each channel; the file has a last axis of channels if there are several.
     megabytes : float
-        Size of the download, for people.
+        About the size of the download (that of the pixels), for the progress.
     """
 
     key: str
