@@ -117,7 +117,7 @@ print(json.dumps({
     assert found == {
         "name": "napari-fewshot",
         "version": distribution("napari-fewshot").version,
-        "samples": ["torso", "joint"],
+        "samples": ["torso", "joint", "mitosis", "kidney"],
         "typed": True,
     }
 

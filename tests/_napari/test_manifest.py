@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from importlib.metadata import entry_points
+from importlib.resources import files
 
 import pytest
 from npe2 import PluginManager, PluginManifest
@@ -92,3 +93,11 @@ def test_metadata_for_the_hub(repository):
     # Which Qt is installed is the user's choice.
     assert not [need for need in about["dependencies"] if need.startswith(("pyqt", "pyside"))]
     assert {"all", "pyqt6", "pyside6"} <= set(about["optional-dependencies"])
+
+
+def test_icon_is_in_the_package(manifest):
+    from qtpy.QtGui import QImage
+
+    package, _, name = manifest.icon.partition(":")
+    picture = QImage(str(files(package) / name))
+    assert not picture.isNull()
