@@ -1,0 +1,1 @@
+"""Parts of the dock widgets; none of them knows the session."""

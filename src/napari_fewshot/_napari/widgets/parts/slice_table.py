@@ -1,0 +1,171 @@
+"""Table of slices: what each is, and how much painting it would help."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSortFilterProxyModel, Qt, Signal
+from qtpy.QtGui import QColor, QPainter, QPixmap
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QVBoxLayout, QWidget
+
+from .forms import MARGIN, note
+
+__all__ = ["STATUS_COLOURS", "SliceRow", "SliceTable"]
+
+STATUS_COLOURS = {
+    "painted": "#2e9e5b",
+    "reviewed": "#3f7fd0",
+    "predicted": "#e0a030",
+    "empty": "#808890",
+}
+"""Colours that can be told apart on napari's dark and light backgrounds."""
+STATUS_TIPS = {
+    "painted": "painted by a person: a template",
+    "reviewed": "looked at by a person, all that is there is painted: a template, even if empty",
+    "predicted": "labels come from the model",
+    "empty": "nothing painted or predicted yet",
+}
+COLUMNS = ("Slice", "Status", "Score")
+COLUMN_TIPS = (
+    "Number along the working axis; click to go there.",
+    "Painted and reviewed slices are never written to by a prediction.",
+    "How much painting this slice should help: unsure, and unlike the templates. 1 is most.",
+)
+SORT_ROLE = Qt.ItemDataRole.UserRole
+
+
+class SliceRow(Protocol):
+    """What is shown of a slice."""
+
+    index: int
+    status: str
+    score: float | None
+
+
+class _Model(QAbstractTableModel):
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.slices: tuple[SliceRow, ...] = ()
+        self.current: int | None = None
+        self._icons = {status: _disc(colour) for status, colour in STATUS_COLOURS.items()}
+
+    def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802
+        return 0 if parent is not None and parent.isValid() else len(self.slices)
+
+    def columnCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802
+        return 0 if parent is not None and parent.isValid() else len(COLUMNS)
+
+    def headerData(self, section: int, orientation: Any, role: int = 0) -> Any:  # noqa: N802
+        if orientation != Qt.Orientation.Horizontal:
+            return None
+        if role == Qt.ItemDataRole.DisplayRole:
+            return COLUMNS[section]
+        return COLUMN_TIPS[section] if role == Qt.ItemDataRole.ToolTipRole else None
+
+    def data(self, index: QModelIndex, role: int = 0) -> Any:
+        entry, column = self.slices[index.row()], index.column()
+        if role == Qt.ItemDataRole.DisplayRole:
+            score = "" if entry.score is None else f"{entry.score:.2f}"
+            return (str(entry.index), entry.status, score)[column]
+        if role == SORT_ROLE:
+            score_or_least = -1.0 if entry.score is None else entry.score
+            return (entry.index, list(STATUS_COLOURS).index(entry.status), score_or_least)[column]
+        if role == Qt.ItemDataRole.DecorationRole and column == 1:
+            return self._icons[entry.status]
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return f"Slice {entry.index}: {STATUS_TIPS[entry.status]}. Click to go there."
+        if role == Qt.ItemDataRole.TextAlignmentRole and column != 1:
+            return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        return None
+
+    def show(self, slices: Sequence[SliceRow]) -> None:
+        """Replace the slices; the view keeps its place while their number stays."""
+        old, self_slices = self.slices, tuple(slices)
+        if len(old) != len(self_slices):
+            self.beginResetModel()
+            self.slices = self_slices
+            self.endResetModel()
+            return
+        self.slices = self_slices
+        if self_slices:
+            last = self.index(len(self_slices) - 1, len(COLUMNS) - 1)
+            self.dataChanged.emit(self.index(0, 0), last)
+
+
+class SliceTable(QWidget):
+    """Slices with status and score, a click on one tells its number, and a line that counts them.
+
+    Columns sort on a click; hundreds of slices are shown without a widget for each.
+    """
+
+    picked = Signal(int)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = _Model(self)
+        self._sorted = QSortFilterProxyModel(self)
+        self._sorted.setSourceModel(self.model)
+        self._sorted.setSortRole(SORT_ROLE)
+        self.view = QTableView()
+        self.view.setModel(self._sorted)
+        self.view.setSortingEnabled(True)
+        self.view.sortByColumn(0, Qt.SortOrder.AscendingOrder)
+        self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.view.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.view.setShowGrid(False)
+        self.view.verticalHeader().hide()
+        self.view.verticalHeader().setDefaultSectionSize(20)
+        header = self.view.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        header.setMinimumSectionSize(40)
+        self.view.setMinimumHeight(120)
+        self.view.setMaximumHeight(220)
+        self.view.clicked.connect(self._on_clicked)
+        self.view.activated.connect(self._on_clicked)
+        self.counts = note()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(MARGIN)
+        layout.addWidget(self.view)
+        layout.addWidget(self.counts)
+
+    def show_slices(self, slices: Sequence[SliceRow]) -> None:
+        """Show these slices in place of those before."""
+        self.model.show(slices)
+        counts = Counter(entry.status for entry in slices)
+        words = [
+            f'<span style="color:{colour}">●</span> {counts[status]} {status}'
+            for status, colour in STATUS_COLOURS.items()
+            if counts[status]
+        ]
+        self.counts.setText(" &nbsp;".join(words))
+        self.counts.setVisible(bool(words))
+
+    def show_current(self, index: int | None) -> None:
+        """Select the slice in view, and scroll to it."""
+        row = next((k for k, s in enumerate(self.model.slices) if s.index == index), None)
+        if row is None:
+            self.view.clearSelection()
+            return
+        place = self._sorted.mapFromSource(self.model.index(row, 0))
+        self.view.selectRow(place.row())
+        self.view.scrollTo(place)
+
+    def _on_clicked(self, place: QModelIndex) -> None:
+        source = self._sorted.mapToSource(place)
+        self.picked.emit(self.model.slices[source.row()].index)
+
+
+def _disc(colour: str) -> QPixmap:
+    pixmap = QPixmap(10, 10)
+    pixmap.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(pixmap)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(QColor(colour))
+    painter.drawEllipse(1, 1, 8, 8)
+    painter.end()
+    return pixmap
