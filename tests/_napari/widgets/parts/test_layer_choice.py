@@ -116,3 +116,13 @@ def test_keys_are_bound_while_the_owner_lives_and_taken_ones_are_kept(viewer, qt
     with qtbot.waitSignal(owner.destroyed):
         owner.deleteLater()
     assert {str(key) for key in viewer.keymap} == {"K"}
+
+
+def test_keys_of_napari_s_preferences_are_taken(viewer, qtbot):
+    from qtpy.QtWidgets import QWidget
+
+    from napari_fewshot._napari.widgets.parts.keys import bind_keys
+
+    owner = QWidget()
+    qtbot.addWidget(owner)
+    assert bind_keys(viewer, {"V": print, "P": print, "N": print}, owner) == ("N",)

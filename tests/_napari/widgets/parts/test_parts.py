@@ -132,7 +132,7 @@ def test_scores_are_shown_with_what_to_do(qtbot):
     view.show_scores({1: 0.92, 2: 0.31, 3: NAN}, {1: "liver", 2: "aorta"}, {1: QColor("red")})
     texts = [[view.table.item(r, c).text() for c in range(3)] for r in range(3)]
     assert texts == [
-        ["label 3", "", "paint on a 2nd slice"],
+        ["label 3", "", "paint again"],
         ["aorta", "0.31", "paint more"],
         ["liver", "0.92", "trust"],
     ]

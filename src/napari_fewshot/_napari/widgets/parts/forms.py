@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QComboBox,
@@ -19,6 +20,15 @@ __all__ = ["ElidingComboBox", "Form", "Section", "column", "note", "row"]
 
 MARGIN = 4
 GAP = 6
+NAME_WIDTH = 82
+"""Width of the names of rows, so that the fields of all forms begin at one place."""
+TITLE_STYLE = """
+QPushButton, QPushButton:checked, QPushButton:hover, QPushButton:pressed {
+    text-align: left; border: none; outline: none; padding: 2px;
+    background: transparent; font-weight: bold;
+}
+QPushButton:hover { text-decoration: underline; }
+"""
 
 
 class _StillWheel(QObject):
@@ -67,6 +77,7 @@ class Form(QWidget):
         label = QLabel(name)
         label.setToolTip(tip)
         label.setBuddy(field)
+        label.setMinimumWidth(NAME_WIDTH)
         self._rows.addRow(label, field)
 
     def add_wide(self, field: QWidget) -> None:
@@ -89,8 +100,13 @@ class Section(QCollapsible):
     """
 
     def __init__(self, title: str, tip: str = "", *, unfolded: bool = False) -> None:
-        super().__init__(title, expandedIcon="▾", collapsedIcon="▸")
+        super().__init__(title, expandedIcon=QIcon(), collapsedIcon=QIcon())
+        self._title = title
         self.setDuration(0)
+        self.toggleButton().setStyleSheet(TITLE_STYLE)
+        # An arrow in the text has the colour of the theme; superqt's icon stays black.
+        self.toggled.connect(self._show_arrow)
+        self._show_arrow(False)
         self.toggleButton().setToolTip(tip)
         self.layout().setContentsMargins(0, 0, 0, 0)
         self.layout().setSpacing(MARGIN)
@@ -98,6 +114,9 @@ class Section(QCollapsible):
         self.content().layout().setSpacing(MARGIN)
         if unfolded:
             self.expand(animate=False)
+
+    def _show_arrow(self, unfolded: bool) -> None:
+        self.setText(f"{'▾' if unfolded else '▸'} {self._title}")
 
 
 def note(text: str = "") -> QLabel:

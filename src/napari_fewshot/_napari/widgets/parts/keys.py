@@ -38,12 +38,19 @@ def bind_keys(
     tuple of str
         The keys that were bound.
     """
-    taken = {str(key) for key in viewer.keymap} | {str(key) for key in viewer.class_keymap}
+    taken = {str(key) for key in (*viewer.keymap, *viewer.class_keymap, *_of_preferences())}
     bound = {key: _without_viewer(act) for key, act in actions.items() if key not in taken}
     for key, act in bound.items():
         viewer.bind_key(key, act)
     owner.destroyed.connect(partial(_unbind, viewer, bound))
     return tuple(bound)
+
+
+def _of_preferences() -> list[Any]:
+    """Keys that napari or the user gave to napari's own actions."""
+    from napari.settings import get_settings
+
+    return [key for keys in get_settings().shortcuts.shortcuts.values() for key in keys]
 
 
 def _without_viewer(act: Callable[[], Any]) -> Callable[[Any], None]:

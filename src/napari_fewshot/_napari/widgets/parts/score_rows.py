@@ -20,7 +20,7 @@ ADVICE: dict[Trust, str] = {
     "good": "trust",
     "check": "check",
     "weak": "paint more",
-    "unknown": "paint on a 2nd slice",
+    "unknown": "paint again",
 }
 
 

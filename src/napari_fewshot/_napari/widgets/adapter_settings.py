@@ -1,0 +1,91 @@
+"""Which settings of the adapters are shown, and how they are called for people."""
+
+from __future__ import annotations
+
+from ...config import (
+    ClassificationConfig,
+    ContrastiveConfig,
+    CosineConfig,
+)
+from .parts.settings_form import Setting
+
+__all__ = ["ABOUT", "IMPORTANT", "MODELS", "OTHERS"]
+
+MODELS = {
+    "contrastive": ContrastiveConfig,
+    "classification": ClassificationConfig,
+    "cosine": CosineConfig,
+}
+ABOUT = {
+    "contrastive": "Compares every pixel with painted ones. Best with few slices.",
+    "classification": "Small network that names each pixel. Fast with many painted slices.",
+    "cosine": "Likeness to the mean painted pixel. Instant, simple, least exact.",
+}
+_STEPS = "Steps of training: more take longer, and help while there is much paint."
+_TRAINING = (
+    Setting(
+        "decoys",
+        "Decoys",
+        "Made-up background, so that what is like nothing in the templates stays background.",
+        0.1,
+    ),
+    Setting(
+        "balance",
+        "Balance",
+        "0: classes count as frequently as they are painted; 1: all equally.\n"
+        "Higher finds more of small structures, and more that is none.",
+        0.1,
+    ),
+    Setting("dropout", "Dropout", "Share of features left out at random in training.", 0.05),
+    Setting("learning_rate", "Learning rate", "Highest rate of the training.", 0.001),
+    Setting("weight_decay", "Weight decay", "Pull of all weights to zero.", 0.01),
+)
+IMPORTANT = {
+    "contrastive": (
+        Setting("steps", "Steps", _STEPS, 100),
+        Setting(
+            "references",
+            "References",
+            "Painted pixels of each label that every pixel is compared with:\n"
+            "more are steadier and slower.",
+            8,
+        ),
+    ),
+    "classification": (Setting("steps", "Steps", _STEPS, 100),),
+    "cosine": (
+        Setting(
+            "threshold",
+            "Threshold",
+            "Least likeness, -1 to 1; what is below it everywhere is background.",
+            0.05,
+        ),
+    ),
+}
+OTHERS = {
+    "contrastive": (
+        Setting(
+            "head",
+            "Comparison",
+            "concat: as published; bilinear: compares the two pixels, more exact.",
+        ),
+        Setting("hidden", "Hidden width", "Width of the hidden layers.", 16),
+        Setting("depth", "Layers", "Layers of the shared network."),
+        Setting("width", "Output width", "Width of what pixels are compared by.", 16),
+        Setting("targets", "Pixels per step", "Pixels in each step of training.", 128),
+        Setting("pairs", "Pairs", "References of each label in each step of training."),
+        Setting(
+            "negative_distance",
+            "Pair distance",
+            "Pixels of two labels are compared in training only when this far apart.",
+        ),
+        *_TRAINING,
+    ),
+    "classification": (
+        Setting("hidden", "Hidden width", "Width of the hidden layers.", 16),
+        Setting("batch", "Pixels per step", "Pixels in each step of training.", 128),
+        *_TRAINING,
+    ),
+    "cosine": (
+        Setting("standardise", "Standardise", "Compare features of equal mean and spread."),
+    ),
+}
