@@ -7,11 +7,12 @@ from ...config import (
     ContrastiveConfig,
     CosineConfig,
 )
+from ...config.base import StageConfig
 from .parts.settings_form import Setting
 
 __all__ = ["ABOUT", "IMPORTANT", "MODELS", "OTHERS"]
 
-MODELS = {
+MODELS: dict[str, type[StageConfig]] = {
     "contrastive": ContrastiveConfig,
     "classification": ClassificationConfig,
     "cosine": CosineConfig,

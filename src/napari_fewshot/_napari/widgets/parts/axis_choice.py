@@ -23,7 +23,8 @@ class AxisChoice(ElidingComboBox):
     @property
     def axis(self) -> int | None:
         """Number of the spatial axis, None: the one that is sliced."""
-        return self.currentData()
+        axis: int | None = self.currentData()
+        return axis
 
     def show_axes(self, names: Sequence[str], axis: int | None, sliced: int | None) -> None:
         """Offer axes by their names, without telling that the choice has changed.
