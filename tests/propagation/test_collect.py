@@ -7,7 +7,11 @@ import pytest
 
 from napari_fewshot.config import LandmarkConfig
 from napari_fewshot.propagation import collect as module
-from napari_fewshot.propagation.collect import LabelProbabilities, collect, smallest_label_dtype
+from napari_fewshot.propagation.collect import (
+    LabelCollector,
+    LabelProbabilities,
+    smallest_label_dtype,
+)
 
 SHAPE = (4, 10, 12)
 
@@ -17,6 +21,13 @@ def planes(labels=2):
     for k in range(SHAPE[0]):
         raw = rng.random((labels + 1, *SHAPE[1:])).astype(np.float32)
         yield k, raw / raw.sum(0)
+
+
+def collect(planes, shape, values, kept=None):
+    collector = LabelCollector(shape, values, kept)
+    for index, plane in planes:
+        collector.put(index, plane)
+    return collector
 
 
 @pytest.mark.parametrize(

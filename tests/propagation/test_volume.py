@@ -175,3 +175,29 @@ def test_with_a_real_extractor():
 
     found = [plane for _, plane in slice_probabilities(stack, extractor, First(), 0.0)]
     np.testing.assert_allclose(np.stack(found)[:, 1], noise((3, 20, 22)), atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["off", "isotropic"])
+def test_any_order_gives_what_all_slices_in_turn_give(mode):
+    stack = stack_of(noise((9, 16, 18)), (1.5, 1.0, 1.0), 0, ResamplingConfig(mode=mode))
+    whole = predicted(stack, 1.0)
+    order = [5, 6, 7, 8, 4, 3, 2, 1, 0]
+    planes = list(slice_probabilities(stack, GreyExtractor(), GreyAdapter(), 1.0, order=order))
+    assert [index for index, _ in planes] == order
+    for index, plane in planes:
+        np.testing.assert_allclose(plane, whole[:, index], atol=1e-6)
+
+
+def test_neighbours_of_a_run_are_predicted_once():
+    adapter = GreyAdapter()
+    stack = stack_of(noise((30, 8, 8)))
+    order = [*range(10, 30), *range(9, -1, -1)]
+    list(slice_probabilities(stack, GreyExtractor(), adapter, 1.0, order=order))
+    assert len(adapter.places) <= 30 + 2 * 7  # once each, and the windows at the two starts
+
+
+def test_one_slice_needs_its_neighbours_only():
+    adapter = GreyAdapter()
+    stack = stack_of(noise((30, 8, 8)))
+    list(slice_probabilities(stack, GreyExtractor(), adapter, 1.0, order=[12]))
+    assert [place.index for place in adapter.places] == list(range(9, 16))

@@ -96,6 +96,16 @@ class Adapter(Protocol):
         """Learn from examples and their feature maps, given in the same order."""
         ...
 
+    def update(
+        self,
+        examples: Sequence[Example],
+        maps: Iterable[FeatureMap],
+        label_values: Sequence[int],
+        progress: Progress = no_progress,
+    ) -> Adapter:
+        """Learn on from what is fitted, quickly; the same labels, other examples."""
+        ...
+
     def predict(self, features: FeatureMap, place: Place) -> Array:
         """Class probabilities, shape (L + 1, H, W), float32; class 0 is background."""
         ...
@@ -114,6 +124,12 @@ class PixelClassifier(Protocol):
 
     def fit(self, samples: Samples, seed: int, progress: Progress = no_progress) -> PixelClassifier:
         """Learn from standardised samples."""
+        ...
+
+    def update(
+        self, samples: Samples, seed: int, progress: Progress = no_progress
+    ) -> PixelClassifier:
+        """Learn on from what is fitted, quickly."""
         ...
 
     def predict(self, features: Array) -> Array:

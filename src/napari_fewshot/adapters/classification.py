@@ -51,12 +51,24 @@ class ClassificationClassifier:
         self, samples: Samples, seed: int, progress: Progress = no_progress
     ) -> ClassificationClassifier:
         """Train on standardised samples."""
+        network = self._build(samples.features.shape[1], samples.class_count, seed)
+        return self._learn(network, samples, seed, self.config.steps, progress)
+
+    def update(
+        self, samples: Samples, seed: int, progress: Progress = no_progress
+    ) -> ClassificationClassifier:
+        """Train the fitted network on."""
+        network = fitted(self._network, "The classification adapter")
+        return self._learn(network, samples, seed, self.config.update_steps, progress)
+
+    def _learn(
+        self, network: torch.nn.Module, samples: Samples, seed: int, steps: int, progress: Progress
+    ) -> ClassificationClassifier:
         import torch
 
         require_two_classes(samples)
         samples = with_decoys(samples, self.config.decoys, seed)
         generator = torch.Generator().manual_seed(seed)
-        network = self._build(samples.features.shape[1], samples.class_count, seed)
         features = torch.from_numpy(samples.features).to(self.device)
         possible = torch.from_numpy(samples.possible).to(self.device)
         draw = ClassBalancedDraw(samples, self.config.balance, generator)
@@ -65,14 +77,7 @@ class ClassificationClassifier:
             chosen = draw.targets(self.config.batch).to(self.device)
             return marginal_cross_entropy(network(features[chosen]), possible[chosen])
 
-        train(
-            network,
-            loss,
-            config=self.config,
-            steps=self.config.steps,
-            seed=seed,
-            progress=progress,
-        )
+        train(network, loss, config=self.config, steps=steps, seed=seed, progress=progress)
         return self
 
     def _build(self, inputs: int, classes: int, seed: int) -> torch.nn.Module:

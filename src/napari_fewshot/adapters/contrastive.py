@@ -56,13 +56,25 @@ class ContrastiveClassifier:
         self, samples: Samples, seed: int, progress: Progress = no_progress
     ) -> ContrastiveClassifier:
         """Train on standardised samples, and choose the references."""
+        network = self._build(samples.features.shape[1], len(samples.label_values), seed)
+        return self._learn(network, samples, seed, self.config.steps, progress)
+
+    def update(
+        self, samples: Samples, seed: int, progress: Progress = no_progress
+    ) -> ContrastiveClassifier:
+        """Train the fitted network on, and choose references anew."""
+        network = fitted(self._network, "The contrastive adapter")
+        return self._learn(network, samples, seed, self.config.update_steps, progress)
+
+    def _learn(
+        self, network: PairNetwork, samples: Samples, seed: int, steps: int, progress: Progress
+    ) -> ContrastiveClassifier:
         import torch
 
         require_two_classes(samples)
         samples = with_decoys(samples, self.config.decoys, seed)
         generator = torch.Generator().manual_seed(seed)
         labels = len(samples.label_values)
-        network = self._build(samples.features.shape[1], labels, seed)
         features = torch.from_numpy(samples.features).to(self.device)
         possible = torch.from_numpy(samples.possible).to(self.device)
         places = torch.from_numpy(samples.places).to(self.device)
@@ -79,14 +91,7 @@ class ContrastiveClassifier:
             targets = PairTargets(possible[chosen], (classes - 1).to(self.device), near)
             return pair_loss(network, features[chosen], features[paired], targets, self.config)
 
-        train(
-            network,
-            loss,
-            config=self.config,
-            steps=self.config.steps,
-            seed=seed,
-            progress=progress,
-        )
+        train(network, loss, config=self.config, steps=steps, seed=seed, progress=progress)
         with torch.no_grad():  # nothing was compared with a label without samples
             network.calibration[~torch.from_numpy(present)] = -_NEVER
         self._keep_references(samples, seed)

@@ -52,6 +52,12 @@ class CosineClassifier:
         result: Array = _unit(features) @ references.T
         return result
 
+    def update(
+        self, samples: Samples, seed: int, progress: Progress = no_progress
+    ) -> CosineClassifier:
+        """Take the means anew."""
+        return self.fit(samples, seed, progress)
+
     def predict(self, features: Array) -> Array:
         """Class probabilities, shape (n, L + 1), float32."""
         similarity = self.similarity(features)

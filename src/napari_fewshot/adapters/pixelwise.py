@@ -66,7 +66,26 @@ class PixelAdapter:
         progress: Progress = no_progress,
     ) -> PixelAdapter:
         """Sample pixels from the examples and fit the classifier; see :class:`~.base.Adapter`."""
-        samples = collect_samples(
+        return self.fit_samples(self._samples(examples, maps, label_values), progress)
+
+    def update(
+        self,
+        examples: Sequence[Example],
+        maps: Iterable[FeatureMap],
+        label_values: Sequence[int],
+        progress: Progress = no_progress,
+    ) -> PixelAdapter:
+        """Sample anew and train the classifier on; the statistics of features stay."""
+        standardiser = fitted(self._standardiser, "The adapter")
+        samples = self._samples(examples, maps, label_values)
+        standard = replace(samples, features=standardiser.apply(samples.features))
+        self.classifier.update(standard, self.seed, progress)
+        return self
+
+    def _samples(
+        self, examples: Sequence[Example], maps: Iterable[FeatureMap], label_values: Sequence[int]
+    ) -> Samples:
+        return collect_samples(
             examples,
             maps,
             label_values,
@@ -74,7 +93,6 @@ class PixelAdapter:
             position=self.position.use,
             rng=np.random.default_rng(self.seed),
         )
-        return self.fit_samples(samples, progress)
 
     def fit_samples(self, samples: Samples, progress: Progress = no_progress) -> PixelAdapter:
         """Fit to pixels that were collected before (position columns included)."""

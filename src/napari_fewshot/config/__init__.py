@@ -18,6 +18,7 @@ from .propagation import CleanupConfig, LandmarkConfig, PropagationConfig
 from .segmenter import DEFAULT_ADAPTER, DEFAULT_BACKBONE, SegmenterConfig
 
 __all__ = [
+    "CACHE_LIMIT_MB",
     "DEFAULT_ADAPTER",
     "DEFAULT_BACKBONE",
     "STORE_LIMIT_GB",
@@ -37,4 +38,5 @@ __all__ = [
     "TrainingConfig",
 ]
 
+CACHE_LIMIT_MB = 2000.0
 STORE_LIMIT_GB = 20.0

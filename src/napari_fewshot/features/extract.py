@@ -11,8 +11,9 @@ from ..device import choose_device
 from ..errors import FewShotError, InputError
 from ..types import Array, FeatureMap, Progress, no_progress
 from .batching import Precision
+from .cache import FeatureCache
 from .encode import SliceEncoder, context_slices
-from .entry import pack
+from .entry import PackedMap, pack
 from .signature import entry_key, signature
 from .source import SliceSource
 from .store import ENTRY_OVERHEAD, FeatureStore
@@ -44,7 +45,7 @@ class FeatureExtractor:
 
     A map is the same whether it was stored or just encoded: maps are rounded to float16 (and
     returned as float32 where they exceed its range), except those of pixel grids that are
-    never stored, which stay float32.
+    never stored, which stay float32 unless there is a cache.
 
     Parameters
     ----------
@@ -55,6 +56,8 @@ class FeatureExtractor:
         As for :func:`~napari_fewshot.device.choose_device`.
     store : FeatureStore, optional
         Not used for backbones whose spec says ``store=False``.
+    cache : FeatureCache, optional
+        Features in memory, of any backbone.
     """
 
     def __init__(
@@ -63,11 +66,13 @@ class FeatureExtractor:
         config: ExtractionConfig,
         device: str = "cpu",
         store: FeatureStore | None = None,
+        cache: FeatureCache | None = None,
     ) -> None:
         self.device = choose_device(device)
         self.backbone = backbone.to(self.device)
         self.spec = backbone.spec
         self.store = store if self.spec.store else None
+        self.cache = cache
         self._encoder = SliceEncoder(self.backbone, config, self.device)
         self._known_features = self._encoder.features
         self.signature = signature(self.backbone, config, self._encoder.precision)
@@ -151,17 +156,32 @@ class FeatureExtractor:
                 yield k, found[keys[k]]
 
     def _key(self, source: SliceSource, k: int) -> str:
-        """Name of the features of slice ``k``; of its content only where there is a store."""
-        if self.store is None:
+        """Name of the features of slice ``k``; of its content only where they are kept."""
+        if self.store is None and self.cache is None:
             return str(k)
         near = context_slices(k, len(source), self.spec.context)
         return entry_key(source.digest(n) for n in near)
 
     def _stored(self, keys: Iterable[str]) -> dict[str, FeatureMap]:
-        if self.store is None:
-            return {}
-        packed = {key: self.store.get(self.signature, key) for key in set(keys)}
-        return {key: one.unpack() for key, one in packed.items() if one is not None}
+        found = {key: self._kept(key) for key in set(keys)}
+        return {key: one.unpack() for key, one in found.items() if one is not None}
+
+    def _kept(self, key: str) -> PackedMap | None:
+        """Features in memory, else in the store."""
+        found = None if self.cache is None else self.cache.get(self.signature, key)
+        if found is None and self.store is not None:
+            found = self.store.get(self.signature, key)
+            if found is not None and self.cache is not None:
+                self.cache.put(self.signature, {key: found})
+        return found
+
+    def has(self, source: SliceSource, k: int) -> bool:
+        """Whether the features of slice ``k`` are kept, in memory or in the store."""
+        if self.store is None and self.cache is None:
+            return False
+        key = self._key(source, k)
+        in_memory = self.cache is not None and self.cache.has(self.signature, key)
+        return in_memory or (self.store is not None and self.store.has(self.signature, key))
 
     def _encode(
         self, source: SliceSource, wanted: list[int], missing: list[int]
@@ -173,14 +193,16 @@ class FeatureExtractor:
             yield batch
 
     def _keep(self, source: SliceSource, fresh: dict[str, Array]) -> dict[str, FeatureMap]:
-        """Round new features as the store does, and store them."""
+        """Round new features as the store does, and keep them."""
         layout = self._encoder.layout(source)
         shape, extent = layout.shape, layout.extent
-        if self.spec.stride == 1 and not self.spec.store:
+        if self.spec.stride == 1 and not self.spec.store and self.cache is None:
             return {key: FeatureMap(data, shape, extent) for key, data in fresh.items()}
         packed = {key: pack(data, shape, extent) for key, data in fresh.items()}
         if self.store is not None and packed:
             self.store.put(self.signature, packed)
+        if self.cache is not None:
+            self.cache.put(self.signature, packed)
         return {key: one.unpack() for key, one in packed.items()}
 
     def _check_space(self, source: SliceSource, wanted: list[int]) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -12,24 +11,9 @@ from ..types import Array, Landmark
 from .landmarks import find_landmarks
 from .scratch import scratch_array
 
-__all__ = ["Collected", "LabelProbabilities", "collect", "smallest_label_dtype"]
+__all__ = ["LabelCollector", "LabelProbabilities", "smallest_label_dtype"]
 
 _IN_MEMORY = 512 * 2**20
-
-
-@dataclass(frozen=True, eq=False)
-class Collected:
-    """A labelled stack, still in the order of its slices.
-
-    Parameters
-    ----------
-    labels : int array, shape (N, H, W)
-    confidence : float32 array, shape (N, H, W)
-        Probability of the class that was chosen, background included.
-    """
-
-    labels: Array
-    confidence: Array
 
 
 def smallest_label_dtype(values: Sequence[int]) -> np.dtype[np.unsignedinteger | np.signedinteger]:
@@ -78,20 +62,40 @@ class LabelProbabilities:
         return found
 
 
-def collect(
-    planes: Iterable[tuple[int, Array]],
-    shape: tuple[int, int, int],
-    label_values: Sequence[int],
-    probabilities: LabelProbabilities | None = None,
-) -> Collected:
-    """Give every pixel its most probable class; fill ``probabilities`` on the way."""
-    values = np.array([0, *label_values], dtype=smallest_label_dtype(label_values))
-    labels = np.zeros(shape, dtype=values.dtype)
-    confidence = np.zeros(shape, dtype=np.float32)
-    for index, plane in planes:
+class LabelCollector:
+    """Labels and confidence of a stack, as its slices come; in a temporary file when large.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (N, H, W).
+    label_values : sequence of int
+    probabilities : LabelProbabilities, optional
+        Filled on the way.
+
+    Attributes
+    ----------
+    labels : int array, shape (N, H, W)
+        The most probable class of each pixel; 0 where no slice has come yet.
+    confidence : float32 array, shape (N, H, W)
+        Probability of the class that was chosen, background included.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        label_values: Sequence[int],
+        probabilities: LabelProbabilities | None = None,
+    ) -> None:
+        self._values = np.array([0, *label_values], dtype=smallest_label_dtype(label_values))
+        self._probabilities = probabilities
+        self.labels = scratch_array(shape, self._values.dtype, _IN_MEMORY)
+        self.confidence = scratch_array(shape, np.float32, _IN_MEMORY)
+
+    def put(self, index: int, plane: Array) -> None:
+        """Take the class probabilities of one slice, shape (L + 1, H, W)."""
         best = plane.argmax(axis=0)
-        labels[index] = values[best]
-        confidence[index] = np.take_along_axis(plane, best[None], axis=0)[0]
-        if probabilities is not None:
-            probabilities.put(index, plane)
-    return Collected(labels, confidence)
+        self.labels[index] = self._values[best]
+        self.confidence[index] = np.take_along_axis(plane, best[None], axis=0)[0]
+        if self._probabilities is not None:
+            self._probabilities.put(index, plane)

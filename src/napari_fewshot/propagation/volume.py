@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 
-from ..adapters.base import Adapter, Place
+from ..adapters.base import Place
 from ..features.extract import FeatureExtractor
 from ..features.planes import SliceStack
 from ..features.resampling import resize_plane
-from ..types import Array, Progress, no_progress
+from ..types import Array, FeatureMap, Progress, no_progress
 
-__all__ = ["slice_probabilities"]
+__all__ = ["Predicts", "slice_probabilities"]
+
+
+class Predicts(Protocol):
+    """The part of a fitted adapter that is needed here."""
+
+    def predict(self, features: FeatureMap, place: Place) -> Array:
+        """Class probabilities, shape (L + 1, H, W), float32; class 0 is background."""
+        ...
 
 
 def slice_probabilities(
     stack: SliceStack,
     extractor: FeatureExtractor,
-    adapter: Adapter,
+    adapter: Predicts,
     smoothing: float,
     progress: Progress = no_progress,
+    order: Sequence[int] | None = None,
+    across: bool = True,
 ) -> Iterator[tuple[int, Array]]:
-    """Class probabilities of every slice, in order, on the original grid of the stack.
+    """Class probabilities of slices on the original grid of the stack.
 
     Memory holds the probabilities of a few neighbouring slices, whatever their number.
 
@@ -33,13 +44,19 @@ def slice_probabilities(
         The slices.
     extractor : FeatureExtractor
         Gives their feature maps.
-    adapter : Adapter
-        Fitted.
+    adapter : Predicts
+        A fitted adapter.
     smoothing : float
         Standard deviation of a Gaussian over the probabilities, in pixels of the working
         slices; across slices the same distance in mm. 0: none.
     progress : callable
-        Called after every slice.
+        Called after every slice that was predicted.
+    order : sequence of int, optional
+        Slices of the stack before resampling, in the order in which they are wanted; None: all.
+        Neighbours that smoothing needs are predicted too, once for each run of neighbouring
+        slices in the order.
+    across : bool
+        Whether to smooth across slices too; without, a slice needs no neighbours.
 
     Yields
     ------
@@ -48,22 +65,98 @@ def slice_probabilities(
     probabilities : array, shape (L + 1, H, W), float32
         They sum to 1 at every pixel.
     """
-    working = _predicted(stack, extractor, adapter, progress)
-    if smoothing > 0:
-        working = _smoothed(working, len(stack), smoothing, _depth_sigma(stack, smoothing))
-    for index, planes in _regridded(working, stack):
-        yield index, resize_plane(planes, (stack.grid.shape[1], stack.grid.shape[2]))
+    mixing = _Mixing(stack, smoothing, across)
+    wanted = range(stack.grid.shape[0]) if order is None else order
+    parts = [mixing.parts(index) for index in wanted]
+    predicted = _predicted(stack, extractor, adapter, _in_turn(parts), progress)
+    held = _Held(parts)
+    for index, weights in zip(wanted, parts, strict=True):
+        for number in weights:
+            if not held.touch(number):
+                held.planes[number] = mixing.blurred(next(predicted))
+        planes = [(held.planes[number], weight) for number, weight in weights.items()]
+        held.drop()
+        mixed = planes[0][0] if len(planes) == 1 else sum(w * p for p, w in planes)
+        yield index, resize_plane(np.asarray(mixed), (stack.grid.shape[1], stack.grid.shape[2]))
+
+
+class _Mixing:
+    """Which working slices, with which weights, make up a slice of the original grid."""
+
+    def __init__(self, stack: SliceStack, smoothing: float, across: bool) -> None:
+        self.grid = stack.grid
+        self.count = len(stack)
+        self.smoothing = smoothing
+        self.depth = _depth_sigma(stack, smoothing)
+        wide = across and self.depth > 0.2
+        self.reach = min(int(np.ceil(2.5 * self.depth)), 8) if wide else 0
+
+    def parts(self, index: int) -> dict[int, float]:
+        """Interpolation across slices, and the Gaussian over their neighbours, as one."""
+        targets = self.grid.targets(index) if self.grid.changes_slices else [(index, 1.0)]
+        merged: dict[int, float] = {}
+        for centre, share in targets:
+            near = range(max(0, centre - self.reach), min(self.count, centre + self.reach + 1))
+            weights = [np.exp(-0.5 * ((k - centre) / max(self.depth, 1e-6)) ** 2) for k in near]
+            for k, weight in zip(near, weights, strict=True):
+                merged[k] = merged.get(k, 0.0) + share * float(weight / sum(weights))
+        return dict(sorted(merged.items()))
+
+    def blurred(self, plane: Array) -> Array:
+        """Gaussian within the slice."""
+        from scipy.ndimage import gaussian_filter
+
+        if not self.smoothing:
+            return plane
+        sigma = (0.0, self.smoothing, self.smoothing)
+        return np.asarray(gaussian_filter(plane, sigma, mode="nearest", truncate=3.0))
+
+
+class _Held:
+    """Working slices that the next ones of the order may need again."""
+
+    def __init__(self, parts: Sequence[dict[int, float]]) -> None:
+        self.planes: OrderedDict[int, Array] = OrderedDict()
+        self._most = max((len(weights) for weights in parts), default=1)
+
+    def touch(self, number: int) -> bool:
+        """Whether a slice is held; if so it is the last to go."""
+        if number not in self.planes:
+            return False
+        self.planes.move_to_end(number)
+        return True
+
+    def drop(self) -> None:
+        """Keep no more slices than one output needs."""
+        while len(self.planes) > self._most:
+            self.planes.popitem(last=False)
+
+
+def _in_turn(parts: Sequence[dict[int, float]]) -> list[int]:
+    """Working slices in the order in which they are missing, as known before the first."""
+    held, missing = _Held(parts), []
+    for weights in parts:
+        for number in weights:
+            if not held.touch(number):
+                held.planes[number] = np.empty(0)
+                missing.append(number)
+        held.drop()
+    return missing
 
 
 def _predicted(
-    stack: SliceStack, extractor: FeatureExtractor, adapter: Adapter, progress: Progress
-) -> Iterator[tuple[int, Array]]:
+    stack: SliceStack,
+    extractor: FeatureExtractor,
+    adapter: Predicts,
+    indices: Sequence[int],
+    progress: Progress,
+) -> Iterator[Array]:
     flat = stack.volume.ndim == 2
-    total = len(stack)
-    for done, (index, features) in enumerate(extractor.maps(stack, range(total))):
+    for done, (index, features) in enumerate(extractor.maps(stack, indices)):
         place = Place(index, stack.grid.working, stack.axis, flat)
-        yield index, adapter.predict(features, place)
-        progress(done + 1, total, "slices")
+        plane = adapter.predict(features, place)
+        progress(done + 1, len(indices), "slices")
+        yield plane
 
 
 def _depth_sigma(stack: SliceStack, smoothing: float) -> float:
@@ -73,56 +166,3 @@ def _depth_sigma(stack: SliceStack, smoothing: float) -> float:
         s * old / new for s, old, new in zip(stack.spacing, grid.shape, grid.working, strict=True)
     ]
     return smoothing * min(size[1:]) / size[0]
-
-
-def _smoothed(
-    planes: Iterator[tuple[int, Array]], total: int, sigma: float, depth_sigma: float
-) -> Iterator[tuple[int, Array]]:
-    """Gaussian within each slice, and over a sliding window of neighbouring slices."""
-    from scipy.ndimage import gaussian_filter
-
-    reach = min(int(np.ceil(2.5 * depth_sigma)), 8) if depth_sigma > 0.2 else 0
-    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / max(depth_sigma, 1e-6)) ** 2)
-    window: deque[tuple[int, Array]] = deque()
-    ahead = 0
-
-    def mixed(centre: int) -> Array:
-        total_weight = 0.0
-        result = np.zeros_like(window[0][1])
-        for index, plane in window:
-            weight = float(weights[index - centre + reach])
-            result += weight * plane
-            total_weight += weight
-        return result / total_weight
-
-    for index, plane in planes:
-        blurred = gaussian_filter(plane, (0.0, sigma, sigma), mode="nearest", truncate=3.0)
-        window.append((index, blurred))
-        if index >= reach:
-            yield ahead, mixed(ahead)
-            ahead += 1
-            if ahead > reach:
-                window.popleft()
-    while ahead < total:
-        yield ahead, mixed(ahead)
-        ahead += 1
-        if ahead > reach:
-            window.popleft()
-
-
-def _regridded(
-    planes: Iterator[tuple[int, Array]], stack: SliceStack
-) -> Iterator[tuple[int, Array]]:
-    """Interpolate across slices where the working grid has other slices than the original."""
-    if not stack.grid.changes_slices:
-        yield from planes
-        return
-    kept: dict[int, Array] = {}
-    for index in range(stack.grid.shape[0]):
-        parts = stack.grid.targets(index)
-        while not kept or max(kept) < parts[-1][0]:
-            number, plane = next(planes)
-            kept[number] = plane
-        for number in [n for n in kept if n < parts[0][0]]:
-            del kept[number]
-        yield index, sum(w * kept[n] for n, w in parts)  # type: ignore[misc]

@@ -13,10 +13,17 @@ from pydantic import ValidationError
 
 from ..adapters import Adapter, AdapterState, build_adapter
 from ..config import SegmenterConfig
-from ..errors import ModelFileError
+from ..errors import ModelFileError, WeightsError
 from ..io.atomic import replacing
 
-__all__ = ["FORMAT_VERSION", "SavedModel", "read_model", "restored", "write_model"]
+__all__ = [
+    "FORMAT_VERSION",
+    "SavedModel",
+    "check_weights",
+    "read_model",
+    "restored",
+    "write_model",
+]
 
 FORMAT = "napari-fewshot"
 FORMAT_VERSION = 1
@@ -145,6 +152,16 @@ def restored(model: SavedModel, device: str) -> Adapter:
             f"model must have the tensors of its {model.config.adapter} adapter; got others "
             f"({error}). Train it again."
         ) from error
+
+
+def check_weights(model: SavedModel, found: str) -> None:
+    """Raise :class:`WeightsError` unless a backbone has the weights that the model learned with."""
+    if found != model.weights_hash:
+        raise WeightsError(
+            f"weights must be those that the model was trained with "
+            f"({model.weights_hash[:12]}); got {found[:12]} for backbone "
+            f"{model.config.backbone}. Give the same checkpoint, or train again."
+        )
 
 
 def _parse(content: dict[str, Any], tensors: dict[str, Any]) -> SavedModel:

@@ -1,0 +1,86 @@
+"""Predicted slices of a volume, put together to what the caller gets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..config import PropagationConfig
+from ..features.planes import SliceStack, from_stack
+from ..propagation.cleanup import clean_labels
+from ..propagation.collect import LabelCollector, LabelProbabilities
+from ..types import Array, Landmark
+from .model_file import SavedModel
+from .prediction import Prediction
+
+__all__ = ["Assembly"]
+
+
+class Assembly:
+    """Labels, confidence and landmarks of one volume, from slices in any order.
+
+    Parameters
+    ----------
+    stack : SliceStack
+        Slices that are predicted.
+    learned : SavedModel
+    settings : PropagationConfig
+    landmarks : bool
+        Whether to look for landmarks when all slices are there.
+
+    Attributes
+    ----------
+    labels, confidence : array, shape of the volume in file order
+        Views of what has been put so far, before components are cleaned.
+    """
+
+    def __init__(
+        self, stack: SliceStack, learned: SavedModel, settings: PropagationConfig, landmarks: bool
+    ) -> None:
+        self._stack, self._learned, self._settings = stack, learned, settings
+        shape, values = stack.grid.shape, learned.label_values
+        self._kept = LabelProbabilities(shape, len(values)) if landmarks else None
+        self._collector = LabelCollector(shape, values, self._kept)
+        self.labels = self._in_file_order(self._collector.labels)
+        self.confidence = self._in_file_order(self._collector.confidence)
+
+    def put(self, index: int, plane: Array) -> None:
+        """Take the class probabilities, shape (L + 1, H, W), of a slice of the stack."""
+        self._collector.put(index, plane)
+
+    def finish(self) -> Prediction:
+        """Clean the labels, find the landmarks."""
+        learned, stack, values = self._learned, self._stack, self._learned.label_values
+        labels = clean_labels(self._collector.labels, self._settings.cleanup)
+        confidence = self._collector.confidence
+        removed = labels != self._collector.labels
+        # A voxel that lost its label trusts background instead.
+        confidence[removed] = 1 - confidence[removed]
+        config = self._settings.landmarks
+        points = (
+            []
+            if self._kept is None
+            else self._kept.landmarks(values, learned.names, config, stack.spacing, values)
+        )
+        return Prediction(
+            labels=np.ascontiguousarray(self._in_file_order(labels)),
+            confidence=np.ascontiguousarray(self._in_file_order(confidence)),
+            landmarks=tuple(_in_file_order(point, stack) for point in points),
+            names=dict(learned.names),
+        )
+
+    def _in_file_order(self, array: Array) -> Array:
+        stack = self._stack
+        return from_stack(array, stack.frame, stack.axis, stack.volume.ndim)
+
+
+def _in_file_order(point: Landmark, stack: SliceStack) -> Landmark:
+    """Bring a landmark from the order of the stack to that of the file."""
+    if stack.volume.ndim == 2:
+        return point
+    depth, row, column = point.position
+    place = [row, column]
+    place.insert(stack.axis, depth)
+    moved = stack.frame.points_from_canonical(np.array([place]), stack.volume.shape)[0]
+    return replace(point, position=(float(moved[0]), float(moved[1]), float(moved[2])))

@@ -1,0 +1,171 @@
+"""One volume, slice by slice, in any order: what a viewer needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..adapters import Adapter, Place
+from ..errors import InputError
+from ..features.extract import FeatureExtractor
+from ..features.planes import SliceStack, from_stack
+from ..propagation.volume import slice_probabilities
+from ..types import Array, FeatureMap, Progress, no_progress
+from .assembly import Assembly
+from .prediction import Prediction
+from .suggestion import slice_descriptor, slice_uncertainty
+
+__all__ = ["SlicePrediction", "SlicePredictor"]
+
+
+@dataclass(frozen=True, eq=False)
+class SlicePrediction:
+    """What was predicted for one slice, before components of the volume are cleaned.
+
+    Parameters
+    ----------
+    index : int
+        Slice along :attr:`SlicePredictor.axis`.
+    labels : int array, shape (rows, columns) in file order
+    confidence : float32 array, shape (rows, columns)
+        Probability of the value that ``labels`` has there.
+    uncertainty : float
+        See :func:`~napari_fewshot.segmenter.suggestion.slice_uncertainty`.
+    descriptor : float32 array, shape (D,)
+        What the slice looks like: :func:`~napari_fewshot.segmenter.suggestion.slice_descriptor`.
+    """
+
+    index: int
+    labels: Array
+    confidence: Array
+    uncertainty: float
+    descriptor: Array
+
+
+class SlicePredictor:
+    """Predicts slices of one volume in any order; all of them together equal ``predict``.
+
+    Made by :meth:`FewShotSegmenter.slice_predictor`. Indices count slices along :attr:`axis` of
+    the volume's file order.
+
+    Parameters
+    ----------
+    stack : SliceStack
+    extractor : FeatureExtractor
+    adapter : Adapter
+        Fitted.
+    smoothing : float
+        As for :func:`~napari_fewshot.propagation.volume.slice_probabilities`.
+    assembly : Assembly
+        Takes the slices.
+    """
+
+    def __init__(
+        self,
+        stack: SliceStack,
+        extractor: FeatureExtractor,
+        adapter: Adapter,
+        smoothing: float,
+        assembly: Assembly,
+    ) -> None:
+        self._stack = stack
+        self._extractor = extractor
+        self._adapter = _Watched(adapter)
+        self._smoothing = smoothing
+        self._assembly = assembly
+        flat = stack.volume.ndim == 2
+        self.axis = 0 if flat else stack.frame.file_axis(stack.axis)
+        numbers = np.broadcast_to(np.arange(stack.grid.shape[0])[:, None, None], stack.grid.shape)
+        if flat:
+            self._numbers = [0]
+        else:  # a flipped axis counts from the other end
+            ordered = np.moveaxis(from_stack(numbers, stack.frame, stack.axis, 3), self.axis, 0)
+            self._numbers = [int(n) for n in ordered[:, 0, 0]]
+
+    def __len__(self) -> int:
+        """Return the number of slices."""
+        return len(self._numbers)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(rows, columns) of a slice in file order."""
+        return self._slice(self._assembly.labels, 0).shape
+
+    def preview(self, index: int) -> SlicePrediction:
+        """Predict one slice alone, at once: probabilities are not smoothed across slices."""
+        number = self._numbers[self._checked(index)]
+        ((_, plane),) = self._planes([number], no_progress, across=False)
+        return self._put(index, plane)
+
+    def run(
+        self, order: Sequence[int] | None = None, progress: Progress = no_progress
+    ) -> Iterator[SlicePrediction]:
+        """Predict slices, all of them or some.
+
+        Runs of neighbouring slices are quick: what smoothing across slices needs of the
+        neighbours is predicted once for each run.
+
+        Parameters
+        ----------
+        order : sequence of int, optional
+            Slices in the order in which they are wanted; None: all.
+        progress : callable
+            Called after every slice; it may raise ``Cancelled``.
+
+        Raises
+        ------
+        InputError
+            If an index is not in the volume; before anything is predicted.
+        """
+        wanted = range(len(self)) if order is None else [self._checked(k) for k in order]
+        return self._run(wanted, progress)
+
+    def finish(self) -> Prediction:
+        """Clean components and find landmarks of what was predicted so far."""
+        return self._assembly.finish()
+
+    def _run(self, wanted: Sequence[int], progress: Progress) -> Iterator[SlicePrediction]:
+        back = {self._numbers[index]: index for index in wanted}
+        for number, plane in self._planes(list(back), progress):
+            yield self._put(back[number], plane)
+
+    def _planes(
+        self, order: Sequence[int], progress: Progress, across: bool = True
+    ) -> Iterator[tuple[int, Array]]:
+        return slice_probabilities(
+            self._stack, self._extractor, self._adapter, self._smoothing, progress, order, across
+        )
+
+    def _put(self, index: int, plane: Array) -> SlicePrediction:
+        number = self._numbers[index]
+        self._assembly.put(number, plane)
+        return SlicePrediction(
+            index,
+            self._slice(self._assembly.labels, index).copy(),
+            self._slice(self._assembly.confidence, index).copy(),
+            slice_uncertainty(plane),
+            self._adapter.descriptors[self._stack.grid.to_working(number)],
+        )
+
+    def _slice(self, array: Array, index: int) -> Array:
+        return array if array.ndim == 2 else np.moveaxis(array, self.axis, 0)[index]
+
+    def _checked(self, index: int) -> int:
+        if not 0 <= index < len(self):
+            raise InputError("index", f"be within 0..{len(self) - 1}", index)
+        return int(index)
+
+
+class _Watched:
+    """An adapter that notes what the slices look like which pass through it."""
+
+    def __init__(self, adapter: Adapter) -> None:
+        self._adapter = adapter
+        self.descriptors: dict[int, Array] = {}
+
+    def predict(self, features: FeatureMap, place: Place) -> Array:
+        if place.index not in self.descriptors:
+            self.descriptors[place.index] = slice_descriptor(features)
+        return self._adapter.predict(features, place)
