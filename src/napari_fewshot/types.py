@@ -57,7 +57,8 @@ class Volume:
     Parameters
     ----------
     data : array, shape (Z, Y, X) or (Y, X), with a last axis of channels if ``has_channels``
-        File order (k, j, i). Labels are of an integer dtype.
+        File order (k, j, i). Labels are of an integer dtype. An image may be an array that is
+        read as it is indexed (dask): slices are then read one by one, when they are needed.
     spacing : tuple of float
         Distance of neighbouring voxels in mm, one for each spatial axis, in array order.
     affine : array, shape (4, 4), float64, optional

@@ -11,6 +11,7 @@ import torch
 
 from napari_fewshot.adapters.training import (
     ClassBalancedDraw,
+    TrainingRun,
     marginal_cross_entropy,
     partial_cross_entropy,
     train,
@@ -97,7 +98,7 @@ def test_trainings_that_overlap_leave_the_threads_as_they_were():
             return network(torch.ones(4, 2)).square().mean()
 
         config = ClassificationConfig()
-        train(network, loss, config=config, steps=steps, seed=0, progress=no_progress)
+        train(network, loss, config, TrainingRun(steps, 1e-2, no_progress), seed=0)
         return set(seen)
 
     try:

@@ -83,3 +83,40 @@ def test_large_volumes_are_sampled():
     scaler = IntensityScaler.of(data, False, PERCENTILE)
     assert scaler.low[0] == pytest.approx(0.005, abs=5e-4)
     assert scaler.high[0] == pytest.approx(0.995, abs=5e-4)
+
+
+class Lazy:
+    """Reads what is indexed, and counts it."""
+
+    def __init__(self, data, reported=None):
+        self.data, self.read = data, 0
+        self.shape, self.ndim, self.dtype = data.shape, data.ndim, data.dtype
+        self.size = data.size
+        self.nbytes = data.nbytes if reported is None else reported
+
+    def __getitem__(self, key):
+        part = self.data[key]
+        self.read += part.size
+        return part
+
+
+def test_of_a_large_volume_on_disk_blocks_are_read_only():
+    data = np.random.default_rng(0).normal(100, 20, (300, 256, 256)).astype(np.float32)
+    lazy = Lazy(data, reported=2**40)
+    found = IntensityScaler.of(lazy, False, IntensityConfig())
+    assert lazy.read <= 64 * 32**3
+    exact = IntensityScaler.of(data, False, IntensityConfig())
+    np.testing.assert_allclose([*found.low, *found.high], [*exact.low, *exact.high], rtol=0.02)
+
+
+def test_a_small_volume_on_disk_has_the_sample_of_one_in_memory():
+    data = np.random.default_rng(0).normal(100, 20, (30, 40, 50)).astype(np.float32)
+    config = IntensityConfig()
+    assert IntensityScaler.of(Lazy(data), False, config) == IntensityScaler.of(data, False, config)
+
+
+def test_thin_and_flat_volumes_on_disk():
+    for shape in ((3, 500, 500), (5000, 40)):
+        data = np.random.default_rng(0).normal(100, 20, shape).astype(np.float32)
+        found = IntensityScaler.of(Lazy(data, reported=2**40), False, IntensityConfig())
+        assert found.low[0] < 60 < 140 < found.high[0]

@@ -101,9 +101,10 @@ class Adapter(Protocol):
         examples: Sequence[Example],
         maps: Iterable[FeatureMap],
         label_values: Sequence[int],
+        before: Sequence[int],
         progress: Progress = no_progress,
     ) -> Adapter:
-        """Learn on from what is fitted, quickly; the same labels, other examples."""
+        """Learn on from what is fitted, quickly; ``before`` are the labels that it knows."""
         ...
 
     def predict(self, features: FeatureMap, place: Place) -> Array:
@@ -127,9 +128,9 @@ class PixelClassifier(Protocol):
         ...
 
     def update(
-        self, samples: Samples, seed: int, progress: Progress = no_progress
+        self, samples: Samples, before: Sequence[int], seed: int, progress: Progress = no_progress
     ) -> PixelClassifier:
-        """Learn on from what is fitted, quickly."""
+        """Learn on from what is fitted, quickly; ``before`` are the labels that it knows."""
         ...
 
     def predict(self, features: Array) -> Array:

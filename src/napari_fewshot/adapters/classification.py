@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,8 @@ from .base import AdapterState, fitted
 from .decoys import with_decoys
 from .training import (
     ClassBalancedDraw,
+    TrainingRun,
+    carry_over,
     load_tensors,
     marginal_cross_entropy,
     network_tensors,
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["ClassificationClassifier"]
 
 _LAYERS = 3
+_OF_LABELS = (f"{3 * (_LAYERS - 1)}.",)
 
 
 class ClassificationClassifier:
@@ -52,17 +56,21 @@ class ClassificationClassifier:
     ) -> ClassificationClassifier:
         """Train on standardised samples."""
         network = self._build(samples.features.shape[1], samples.class_count, seed)
-        return self._learn(network, samples, seed, self.config.steps, progress)
+        steps, rate = self.config.steps, self.config.learning_rate
+        return self._learn(network, samples, seed, TrainingRun(steps, rate, progress))
 
     def update(
-        self, samples: Samples, seed: int, progress: Progress = no_progress
+        self, samples: Samples, before: Sequence[int], seed: int, progress: Progress = no_progress
     ) -> ClassificationClassifier:
         """Train the fitted network on."""
-        network = fitted(self._network, "The classification adapter")
-        return self._learn(network, samples, seed, self.config.update_steps, progress)
+        learned = fitted(self._network, "The classification adapter")
+        network = self._build(samples.features.shape[1], samples.class_count, seed)
+        carry_over(learned, network, before, samples.label_values, _OF_LABELS)
+        steps, rate = self.config.update_steps, self.config.update_rate
+        return self._learn(network, samples, seed, TrainingRun(steps, rate, progress))
 
     def _learn(
-        self, network: torch.nn.Module, samples: Samples, seed: int, steps: int, progress: Progress
+        self, network: torch.nn.Module, samples: Samples, seed: int, run: TrainingRun
     ) -> ClassificationClassifier:
         import torch
 
@@ -77,7 +85,7 @@ class ClassificationClassifier:
             chosen = draw.targets(self.config.batch).to(self.device)
             return marginal_cross_entropy(network(features[chosen]), possible[chosen])
 
-        train(network, loss, config=self.config, steps=steps, seed=seed, progress=progress)
+        train(network, loss, self.config, run, seed)
         return self
 
     def _build(self, inputs: int, classes: int, seed: int) -> torch.nn.Module:

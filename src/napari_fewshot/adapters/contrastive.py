@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,8 @@ from .decoys import with_decoys
 from .pair_loss import PairTargets, near_pairs, pair_loss
 from .training import (
     ClassBalancedDraw,
+    TrainingRun,
+    carry_over,
     load_tensors,
     network_tensors,
     require_two_classes,
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ContrastiveClassifier"]
 
+_OF_LABELS = ("target.", "reference.", "calibration")
 _NEVER = 100.0  # subtracted from the log odds
 
 
@@ -57,17 +61,21 @@ class ContrastiveClassifier:
     ) -> ContrastiveClassifier:
         """Train on standardised samples, and choose the references."""
         network = self._build(samples.features.shape[1], len(samples.label_values), seed)
-        return self._learn(network, samples, seed, self.config.steps, progress)
+        steps, rate = self.config.steps, self.config.learning_rate
+        return self._learn(network, samples, seed, TrainingRun(steps, rate, progress))
 
     def update(
-        self, samples: Samples, seed: int, progress: Progress = no_progress
+        self, samples: Samples, before: Sequence[int], seed: int, progress: Progress = no_progress
     ) -> ContrastiveClassifier:
         """Train the fitted network on, and choose references anew."""
-        network = fitted(self._network, "The contrastive adapter")
-        return self._learn(network, samples, seed, self.config.update_steps, progress)
+        learned = fitted(self._network, "The contrastive adapter")
+        network = self._build(samples.features.shape[1], len(samples.label_values), seed)
+        carry_over(learned, network, before, samples.label_values, _OF_LABELS)
+        steps, rate = self.config.update_steps, self.config.update_rate
+        return self._learn(network, samples, seed, TrainingRun(steps, rate, progress))
 
     def _learn(
-        self, network: PairNetwork, samples: Samples, seed: int, steps: int, progress: Progress
+        self, network: PairNetwork, samples: Samples, seed: int, run: TrainingRun
     ) -> ContrastiveClassifier:
         import torch
 
@@ -91,7 +99,7 @@ class ContrastiveClassifier:
             targets = PairTargets(possible[chosen], (classes - 1).to(self.device), near)
             return pair_loss(network, features[chosen], features[paired], targets, self.config)
 
-        train(network, loss, config=self.config, steps=steps, seed=seed, progress=progress)
+        train(network, loss, self.config, run, seed)
         with torch.no_grad():  # nothing was compared with a label without samples
             network.calibration[~torch.from_numpy(present)] = -_NEVER
         self._keep_references(samples, seed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..config import CosineConfig
@@ -53,7 +55,7 @@ class CosineClassifier:
         return result
 
     def update(
-        self, samples: Samples, seed: int, progress: Progress = no_progress
+        self, samples: Samples, before: Sequence[int], seed: int, progress: Progress = no_progress
     ) -> CosineClassifier:
         """Take the means anew."""
         return self.fit(samples, seed, progress)

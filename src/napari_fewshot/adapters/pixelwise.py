@@ -73,13 +73,15 @@ class PixelAdapter:
         examples: Sequence[Example],
         maps: Iterable[FeatureMap],
         label_values: Sequence[int],
+        before: Sequence[int],
         progress: Progress = no_progress,
     ) -> PixelAdapter:
         """Sample anew and train the classifier on; the statistics of features stay."""
         standardiser = fitted(self._standardiser, "The adapter")
         samples = self._samples(examples, maps, label_values)
         standard = replace(samples, features=standardiser.apply(samples.features))
-        self.classifier.update(standard, self.seed, progress)
+        self.classifier.update(standard, before, self.seed, progress)
+        self._classes = samples.class_count
         return self
 
     def _samples(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ClassBalancedDraw",
+    "TrainingRun",
+    "carry_over",
     "load_tensors",
     "marginal_cross_entropy",
     "network_tensors",
@@ -126,14 +128,21 @@ def partial_cross_entropy(
     return loss
 
 
+@dataclass(frozen=True)
+class TrainingRun:
+    """How long to train, at which highest rate, and whom to tell."""
+
+    steps: int
+    rate: float
+    progress: Progress
+
+
 def train(
     network: torch.nn.Module,
     loss: Callable[[], torch.Tensor],
-    *,
     config: TrainingConfig,
-    steps: int,
+    run: TrainingRun,
     seed: int,
-    progress: Progress,
 ) -> None:
     """Minimise ``loss()`` with AdamW under a one-cycle schedule, then switch to evaluation.
 
@@ -143,22 +152,22 @@ def train(
 
     avoid_llvm_clash()
     optimiser = torch.optim.AdamW(
-        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        network.parameters(), lr=run.rate, weight_decay=config.weight_decay
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, config.learning_rate, total_steps=max(steps, 2)
+        optimiser, run.rate, total_steps=max(run.steps, 2)
     )
     network.train()
     with torch.random.fork_rng(), _one_thread():
         torch.manual_seed(seed)  # dropout draws from the global generator
-        for step in range(steps):
+        for step in range(run.steps):
             value = loss()
             optimiser.zero_grad()
             value.backward()
             optimiser.step()
             schedule.step()
-            if (step + 1) % _REPORT_EVERY == 0 or step + 1 == steps:
-                progress(step + 1, steps, "training")
+            if (step + 1) % _REPORT_EVERY == 0 or step + 1 == run.steps:
+                run.progress(step + 1, run.steps, "training")
     network.eval()
 
 
@@ -184,6 +193,34 @@ def _one_thread() -> Iterator[None]:
             _THREADS.users -= 1
             if not _THREADS.users:
                 torch.set_num_threads(_THREADS.before)
+
+
+def carry_over(
+    learned: torch.nn.Module,
+    network: torch.nn.Module,
+    before: Sequence[int],
+    now: Sequence[int],
+    of_labels: tuple[str, ...],
+) -> None:
+    """Copy weights to a network that may have other labels.
+
+    Tensors whose names begin with one of ``of_labels`` have a row for each label, behind one
+    for background where they have a row more; rows of new labels stay as they are.
+    """
+    import torch
+
+    source, target = learned.state_dict(), network.state_dict()
+    kept = [value for value in now if value in before]
+    with torch.no_grad():
+        for name, tensor in target.items():
+            old = source[name]
+            if not name.startswith(of_labels):
+                tensor.copy_(old)
+                continue
+            first = len(tensor) - len(now)
+            tensor[:first] = old[:first]
+            for value in kept:
+                tensor[first + now.index(value)] = old[first + before.index(value)]
 
 
 def network_tensors(network: torch.nn.Module) -> dict[str, Array]:

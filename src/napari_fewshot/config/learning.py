@@ -85,6 +85,8 @@ class TrainingConfig(StageConfig):
     weight_decay : float
     update_steps : int
         Steps of training after a correction, which go on from what was learned before.
+    update_rate : float
+        Highest rate of these.
     """
 
     balance: float = Field(default=0.4, ge=0, le=1)
@@ -92,7 +94,8 @@ class TrainingConfig(StageConfig):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     learning_rate: float = Field(default=1e-2, gt=0)
     weight_decay: float = Field(default=0.1, ge=0)
-    update_steps: int = Field(default=60, ge=1)
+    update_steps: int = Field(default=120, ge=1)
+    update_rate: float = Field(default=3e-3, gt=0)
 
 
 class ClassificationConfig(TrainingConfig):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +15,8 @@ __all__ = ["IntensityScaler"]
 
 _SAMPLE = 2_000_000
 _COLOURS = 3
+_READ_WHOLE = 256 * 2**20
+_BLOCKS, _BLOCK = 4, 32
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,8 @@ class IntensityScaler:
         Notes
         -----
         Percentiles are taken over the finite voxels (a regular sample of about two million
-        where there are more). Three channels are colour and share one map, which keeps their
+        where there are more; of a volume that is not in memory and larger than 256 MB, blocks on
+        a regular grid). Three channels are colour and share one map, which keeps their
         hue: with the embedded backbone the Dice on stained blood cells of other images was 0.74
         so, and 0.70 with a map for each channel. Other numbers of channels are stains or
         sequences of different brightness; each has a map of its own. A constant or empty
@@ -74,9 +79,12 @@ class IntensityScaler:
         return np.clip(np.nan_to_num(scaled, nan=0.0), 0.0, 1.0).astype(np.float32)
 
 
-def _percentiles(data: Array, low: float, high: float) -> tuple[float, float]:
+def _percentiles(data: Any, low: float, high: float) -> tuple[float, float]:
     step = int(np.ceil((data.size / _SAMPLE) ** (1 / 3)))
-    values = data[tuple(slice(None, None, step) for _ in range(min(data.ndim, 3)))]
+    if isinstance(data, np.ndarray) or data.nbytes <= _READ_WHOLE:
+        values = np.asarray(data[tuple(slice(None, None, step) for _ in range(min(data.ndim, 3)))])
+    else:
+        values = _blocks(data)
     values = values[np.isfinite(values)]
     if values.size == 0:
         return 0.0, 0.0
@@ -84,3 +92,16 @@ def _percentiles(data: Array, low: float, high: float) -> tuple[float, float]:
     if bottom == top:  # a few bright voxels on a constant ground
         bottom, top = float(values.min()), float(values.max())
     return float(bottom), float(top)
+
+
+def _blocks(data: Any) -> Array:
+    """Values of blocks on a regular grid: a regular sample would read all of a large volume."""
+    starts = []
+    for length in data.shape[:3]:
+        places = (np.arange(_BLOCKS) + 0.5) * length / _BLOCKS - _BLOCK / 2
+        starts.append(sorted({int(np.clip(place, 0, max(0, length - _BLOCK))) for place in places}))
+    parts = [
+        np.asarray(data[tuple(slice(at, at + _BLOCK) for at in corner)]).ravel()
+        for corner in product(*starts)
+    ]
+    return np.concatenate(parts)

@@ -63,7 +63,7 @@ def known_slices(template: Template, stack: SliceStack, point_radius: float) -> 
     """
     labels = _stacked_labels(template, stack)
     points = _points_by_slice(template, stack)
-    painted = [] if labels is None else np.flatnonzero((labels != 0).any(axis=(1, 2))).tolist()
+    painted = [] if labels is None else [k for k, plane in enumerate(labels) if plane.any()]
     count = stack.grid.shape[0]
     listed: set[int] = set()
     if template.slices is None or isinstance(template.slices, str):

@@ -30,7 +30,8 @@ class Template:
     ----------
     image : Volume or array, shape (Z, Y, X) or (Y, X), with channels last if RGB
     labels : Volume or int array, shape (Z, Y, X) or (Y, X), optional
-        Label values; 0 where nothing is painted. May be None for a template of points.
+        Label values; 0 where nothing is painted. May be None for a template of points. An array
+        of int32 is not copied.
     slices : sequence of int, "painted" or "all", optional
         Slices along ``axis`` (in file order) that are known. None or ``"painted"``: those with
         paint. ``"all"``: every slice. A listed slice without paint is known to be empty.
@@ -108,7 +109,7 @@ class Template:
         """Label values that occur in the labels or the points, sorted, without 0."""
         found: set[int] = {point.label for point in self.points}
         if self.labels is not None:
-            found |= set(np.unique(Volume.of(self.labels).data).tolist()) - {0}
+            found |= _values(Volume.of(self.labels).data)
         if self.kind == "scribble":
             found -= {self.background}
         return sorted(found)
@@ -160,7 +161,7 @@ class Template:
         found = {int(np.floor(point.position[axis] + 0.5)) for point in self.points}
         if self.labels is not None:
             data = np.moveaxis(Volume.of(self.labels).data, axis, 0)
-            found |= {int(k) for k in np.flatnonzero((data != 0).any(axis=(1, 2)))}
+            found |= {k for k, plane in enumerate(data) if plane.any()}
         return sorted(found)
 
     @property
@@ -202,7 +203,15 @@ def _checked_labels(labels: Volume | npt.ArrayLike, image: Volume) -> Volume:
         raise InputError("labels", "be whole numbers", f"{data.dtype} with fractions or NaN")
     if max(-int(data.min()), int(data.max())) > np.iinfo(np.int32).max:
         raise InputError("labels", "fit into int32", f"values {data.min()} to {data.max()}")
-    return image.with_data(data.astype(np.int32), names=dict(given.names) if given else {})
+    return image.with_data(
+        data.astype(np.int32, copy=False), names=dict(given.names) if given else {}
+    )
+
+
+def _values(labels: Array) -> set[int]:
+    """Values other than 0. Most planes are empty: each is looked at before values are sorted."""
+    found = {int(v) for plane in labels if plane.any() for v in np.unique(plane)}
+    return found - {0}
 
 
 def painted_axis(labels: Array, default: int) -> int:
@@ -248,7 +257,7 @@ def check_names(templates: Sequence[Template]) -> None:
         labels = None if template.labels is None else Volume.of(template.labels)
         pairs = [(point.label, point.name) for point in template.points]
         if labels is not None:
-            own = {int(v) for v in np.unique(labels.data)} - {0, template.background}
+            own = _values(labels.data) - {template.background}
             painted |= own
             pairs += [(v, labels.names[v]) for v in own if v in labels.names]
         for value, name in pairs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -192,8 +193,8 @@ class FewShotSegmenter:
     ) -> FewShotSegmenter:
         """Learn on after a correction: a new segmenter, in a fraction of the time of a fit.
 
-        The adapter starts from this one and is trained for ``update_steps``. Where there is
-        nothing to start from (other labels or channels than before), it is fitted anew.
+        The adapter starts from this one, also where labels have come or gone, and is trained
+        for ``update_steps``. Images with another number of channels are fitted anew.
 
         Parameters
         ----------
@@ -213,14 +214,13 @@ class FewShotSegmenter:
         training = self._training_set(templates)
         model = self.with_settings()
         model._extractor = self.extractor
-        same = (learned.label_values, learned.channels) == (
-            training.label_values,
-            training.channels,
-        )
-        adapter = (
-            restored(learned, self.device) if same else build_adapter(self.config, self.device)
-        )
-        model._learn(adapter.update if same else adapter.fit, training, progress)
+        if learned.channels != training.channels:
+            adapter = build_adapter(self.config, self.device)
+            model._learn(adapter.fit, training, progress)
+        else:
+            adapter = restored(learned, self.device)
+            update = partial(adapter.update, before=learned.label_values)
+            model._learn(update, training, progress)
         model._become(adapter, training)
         return model
 
@@ -232,7 +232,7 @@ class FewShotSegmenter:
         self, learn: Callable[..., Adapter], training: TrainingSet, progress: Progress
     ) -> None:
         maps = training.maps(self.extractor, progress=progress)
-        learn(training.examples, maps, training.label_values, progress)
+        learn(training.examples, maps, training.label_values, progress=progress)
 
     def _become(self, adapter: Adapter, training: TrainingSet) -> None:
         self._adapter, self._training = adapter, training
