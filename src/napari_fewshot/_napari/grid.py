@@ -21,7 +21,7 @@ from ..io import stem_of
 from ..types import Array, Volume
 from .layers import placement
 
-__all__ = ["LayerGrid", "grid_of", "grids_in_viewer"]
+__all__ = ["LayerGrid", "grid_of", "grids_in_viewer", "mm_per_unit"]
 
 _TOLERANCE = 1e-6
 
@@ -130,7 +130,7 @@ def _like_of_transform(meta: Mapping[str, Any], shape: tuple[int, ...] | None, n
     them again. A 2D layer keeps its pixel size alone.
     """
     matrix, offset = _world(meta, ndim)
-    factors = _mm(meta.get("units"), ndim)
+    factors = mm_per_unit(meta.get("units"), ndim)
     matrix, offset = factors[:, None] * matrix, factors * offset
     spacing = tuple(float(length) for length in np.linalg.norm(matrix, axis=0))
     # Points have no shape; nothing that is written of them depends on it.
@@ -173,7 +173,7 @@ def _is_turned(meta: Mapping[str, Any]) -> bool:
     return bool(np.any(np.asarray(meta.get("shear", 0.0), float) != 0))
 
 
-def _mm(units: Any, ndim: int) -> Array:
+def mm_per_unit(units: Any, ndim: int) -> Array:
     """Millimetres in the unit of each axis; 1 where it is no length (pixel)."""
     import pint
 

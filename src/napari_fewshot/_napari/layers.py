@@ -18,7 +18,14 @@ from ..geometry import Frame
 if TYPE_CHECKING:
     from ..types import Landmark, Volume
 
-__all__ = ["LayerData", "image_layer", "labels_layer", "landmarks_layer", "placement"]
+__all__ = [
+    "LayerData",
+    "image_layer",
+    "label_features",
+    "labels_layer",
+    "landmarks_layer",
+    "placement",
+]
 
 LayerData = tuple[Any, dict[str, Any], str]
 """Data, keyword arguments of the layer, and its type, as napari takes them from plugins."""
@@ -73,7 +80,7 @@ def labels_layer(volume: Volume, name: str, *, visible: bool = True) -> LayerDat
     frame = Frame.of(volume.affine, volume.ndim)
     data = np.array(frame.to_canonical(volume.data), order="C")
     options = {**placement(volume), "name": name, "visible": visible}
-    return data, {**options, "features": _features(volume.names)}, "labels"
+    return data, {**options, "features": label_features(volume.names)}, "labels"
 
 
 def landmarks_layer(landmarks: Sequence[Landmark], volume: Volume, name: str) -> LayerData:
@@ -92,6 +99,7 @@ def landmarks_layer(landmarks: Sequence[Landmark], volume: Volume, name: str) ->
     return frame.points_to_canonical(points, volume.shape), options, "points"
 
 
-def _features(names: Mapping[int, str]) -> dict[str, list[Any]]:
+def label_features(names: Mapping[int, str]) -> dict[str, list[Any]]:
+    """Features of a labels layer that name its values."""
     values = sorted({0, *names})
     return {"index": values, "name": [names.get(value, "background") for value in values]}

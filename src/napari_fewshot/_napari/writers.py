@@ -16,7 +16,13 @@ from ..io.values import as_image, as_labels, fitting_dtype
 from ..types import Array, Landmark
 from .grid import grid_of
 
-__all__ = ["label_names", "write_image_layer", "write_labels_layer", "write_points_layer"]
+__all__ = [
+    "label_names",
+    "landmarks_of",
+    "write_image_layer",
+    "write_labels_layer",
+    "write_points_layer",
+]
 
 _RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
 
@@ -88,7 +94,7 @@ def write_points_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     grid = grid_of(meta, None, ndim)
     positions = np.zeros((len(points), 3))
     positions[:, 3 - ndim :] = grid.points_to_file(points)
-    write_points(path, _landmarks(positions, _columns(meta.get("features")), meta), grid.like)
+    write_points(path, landmarks_of(positions, meta.get("features"), _name(meta)), grid.like)
     return [path]
 
 
@@ -142,9 +148,18 @@ def _storable(array: Array) -> Array:
     return array.astype(np.int32) if fits else array
 
 
-def _landmarks(
-    positions: Array, columns: Mapping[str, list[Any]], meta: Mapping[str, Any]
-) -> list[Landmark]:
+def landmarks_of(positions: Array, features: Any, layer_name: str) -> list[Landmark]:
+    """Landmarks of the points of a layer: positions (N, 3) in voxels, and its features.
+
+    Name, label and score are those of the features of these names. Without a label, points of
+    one name share one, counted from 1; without a name, the label is the name.
+
+    Raises
+    ------
+    InputError
+        If a label is no whole number of at least 1.
+    """
+    columns = _columns(features)
     numbers: dict[str, int] = {}
     landmarks = []
     for row, position in enumerate(positions):
@@ -153,7 +168,7 @@ def _landmarks(
             label = 1 if name is None else numbers.setdefault(str(name), len(numbers) + 1)
         if not float(label).is_integer() or float(label) < 1:
             raise InputError(
-                f"{_name(meta)}, feature label", "hold whole numbers of at least 1", label
+                f"{layer_name}, feature label", "hold whole numbers of at least 1", label
             )
         landmarks.append(
             Landmark(

@@ -82,6 +82,11 @@ class FeatureExtractor:
         """The precision in use; ``auto`` is resolved."""
         return self._encoder.precision
 
+    @property
+    def seconds_per_slice(self) -> float | None:
+        """Mean time of encoding a slice; None before the first."""
+        return self._encoder.seconds_per_slice
+
     def map(self, source: SliceSource, k: int) -> FeatureMap:
         """Feature map of slice ``k``."""
         return next(self.maps(source, [k]))[1]
@@ -122,7 +127,7 @@ class FeatureExtractor:
 
     def estimate(self, source: SliceSource, n: int) -> Estimate:
         """Disk space and time for ``n`` slices of ``source``, none of them stored yet."""
-        rate = self._encoder.seconds_per_slice
+        rate = self.seconds_per_slice
         seconds = None if rate is None else rate * n
         if self.store is None:
             return Estimate(0, seconds)

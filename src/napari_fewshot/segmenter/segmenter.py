@@ -104,14 +104,17 @@ class FewShotSegmenter:
 
     def with_settings(self, **changes: Any) -> FewShotSegmenter:
         """Return an unfitted segmenter with other settings, on the same device, store and cache."""
-        settings = dict(self.config.changed(changes))
-        return type(self)(
+        model = type(self)(
             weights=self.weights,
             device=self.device,
             store=self.store,
             cache=self.cache,
-            **settings,
+            **dict(self.config.changed(changes)),
         )
+        same = ("backbone", "extraction")
+        if all(getattr(model.config, name) == getattr(self.config, name) for name in same):
+            model._extractor = self._extractor  # loaded once
+        return model
 
     # ------------------------------------------------------------------ what was learned
 
@@ -124,6 +127,11 @@ class FewShotSegmenter:
     def names_(self) -> dict[int, str]:
         """Names of the label values."""
         return dict(self._learned().names)
+
+    @property
+    def point_labels_(self) -> frozenset[int]:
+        """Labels that were learned from landmarks only."""
+        return self._learned().point_labels
 
     @property
     def training_set_(self) -> TrainingSet:
@@ -213,7 +221,6 @@ class FewShotSegmenter:
         learned = self._learned()
         training = self._training_set(templates)
         model = self.with_settings()
-        model._extractor = self.extractor
         if learned.channels != training.channels:
             adapter = build_adapter(self.config, self.device)
             model._learn(adapter.fit, training, progress)

@@ -1,0 +1,59 @@
+"""The session that the widgets of one viewer share, and that scripts may drive without them."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+from .estimates import Estimate
+from .jobs import Job
+from .session import Session
+from .settings import SessionSettings
+from .slices import SliceInfo
+from .state import State
+from .templates import TemplateEntry
+
+__all__ = [
+    "Estimate",
+    "Job",
+    "Session",
+    "SessionSettings",
+    "SliceInfo",
+    "TemplateEntry",
+    "viewer_session",
+]
+
+_SESSIONS: dict[int, Session] = {}
+
+
+def viewer_session(viewer: Any) -> Session:
+    """Session of a viewer; the same one each time, for as long as the viewer lives.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        With or without the widgets.
+
+    Returns
+    -------
+    Session
+
+    Examples
+    --------
+    >>> session = viewer_session(viewer)
+    >>> session.add_template("torso", "torso template")
+    >>> session.train().wait()
+    >>> session.propagate("torso").wait()
+    """
+    viewer = getattr(viewer, "__wrapped__", viewer)
+    key = id(viewer)
+    if key not in _SESSIONS:
+        reference = weakref.ref(viewer, lambda _: _forget(key))
+        _SESSIONS[key] = Session(State(reference))
+    return _SESSIONS[key]
+
+
+def _forget(key: int) -> None:
+    session = _SESSIONS.pop(key, None)
+    if session is not None:
+        session.close()

@@ -1,0 +1,222 @@
+"""Templates, results and the model in a folder: kept as they change, opened again on request."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import time
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import FewShotError, InputError
+from ...io.atomic import replacing
+from ...types import Array
+from .provenance import Provenance, provenance_of
+from .slicing import Key, Slicing
+
+__all__ = [
+    "Autosave",
+    "SavedLayer",
+    "about_image",
+    "latest_autosave",
+    "new_autosave",
+    "read_autosave",
+    "restore_layer",
+]
+
+FORMAT = 1
+_KEPT = 10
+_JSON = "session.json"
+_ARRAYS = "labels.zarr"
+
+
+class SavedLayer:
+    """A labels layer as it is now: its array by reference, all else by value.
+
+    Parameters
+    ----------
+    layer : napari.layers.Labels
+    image : napari.layers.Image
+    role : {"template", "result"}
+    kind : str
+        Of the template.
+    """
+
+    def __init__(self, layer: Any, image: Any, role: str, kind: str = "dense") -> None:
+        provenance = provenance_of(layer)
+        if provenance is None:
+            raise InputError("layer", "belong to the session", layer.name)
+        self.name = str(layer.unique_id)
+        self.data: Array = layer.data
+        self.slicing: Slicing = provenance.slicing
+        self.strokes = {key: plane.copy() for key, plane in provenance.stroke_planes().items()}
+        self.about = {
+            "name": layer.name,
+            "role": role,
+            "kind": kind,
+            "image": about_image(image),
+            "features": {str(c): _plain(layer.features[c]) for c in layer.features},
+            "provenance": provenance.to_json(),
+        }
+
+
+def about_image(image: Any) -> dict[str, Any]:
+    """What an image is recognised by."""
+    source = image.metadata.get("source") or image.source.path
+    return {
+        "name": image.name,
+        "source": None if source is None else str(source),
+        "shape": [int(n) for n in np.shape(image.data[0] if image.multiscale else image.data)],
+    }
+
+
+class Autosave:
+    """Writes to one folder; after the first time only the slices that have changed.
+
+    Runs on the worker. Slices are chunks of a zarr array, each replaced as a whole, and the
+    description is written last.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it is not there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._written: dict[tuple[str, Key], int] = {}
+
+    def write(self, layers: Sequence[SavedLayer], more: dict[str, Any], model: Any = None) -> None:
+        """Write layers, other values (JSON) and a fitted model.
+
+        Raises
+        ------
+        FewShotError
+            If the folder cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            described = [
+                {**layer.about, "array": layer.name, "strokes": self._strokes(layer)}
+                for layer in layers
+            ]
+            for layer in layers:
+                self._array(layer.name, layer)
+            if model is not None:
+                model.save(self.folder / "model.fewshot")
+            content = {"format": FORMAT, "saved": time.time(), "layers": described, **more}
+            with replacing(self.folder / _JSON) as temporary:
+                temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        except OSError as error:
+            raise FewShotError(
+                f"The session could not be saved to {self.folder}: {error.strerror or error}. "
+                "Choose another folder."
+            ) from error
+
+    def _array(self, name: str, layer: SavedLayer) -> None:
+        import zarr
+
+        data, slicing = layer.data, layer.slicing
+        path = self.folder / _ARRAYS / name
+        chunks = [1] * slicing.leading + list(slicing.shape[slicing.leading :])
+        if slicing.layer_axis is not None:
+            chunks[slicing.layer_axis] = 1
+        array = None
+        if path.exists():
+            array = zarr.open_array(str(path))
+            if array.shape != data.shape or array.dtype != data.dtype:
+                shutil.rmtree(path)
+                array = None
+        if array is None:
+            self._written = {k: v for k, v in self._written.items() if k[0] != name}
+            array = zarr.create_array(
+                str(path), shape=data.shape, chunks=tuple(chunks), dtype=data.dtype, fill_value=0
+            )
+        leads = np.ndindex(*slicing.shape[: slicing.leading])
+        for key in (key for lead in leads for key in slicing.keys(tuple(lead))):
+            plane = np.ascontiguousarray(slicing.plane(data, key))
+            digest = zlib.crc32(plane.tobytes())
+            if self._written.get((name, key)) != digest:
+                array[slicing.index(key)] = plane
+                self._written[name, key] = digest
+
+    def _strokes(self, layer: SavedLayer) -> list[list[int]]:
+        """Write the stroke planes of a layer; return their keys."""
+        keys = sorted(layer.strokes)
+        path = self.folder / f"strokes-{layer.name}.npz"
+        with replacing(path) as temporary, temporary.open("wb") as stream:
+            np.savez_compressed(stream, *(layer.strokes[key] for key in keys))
+        return [list(key) for key in keys]
+
+
+def read_autosave(folder: Path) -> dict[str, Any]:
+    """Read a folder: the description, each layer with ``data`` and ``stroke_planes``.
+
+    Raises
+    ------
+    InputError
+        If it is no such folder, or is damaged.
+    """
+    import zarr
+
+    try:
+        content: dict[str, Any] = json.loads((folder / _JSON).read_text(encoding="utf-8"))
+        if content["format"] > FORMAT:
+            raise InputError(
+                "folder", "be of this version or an older one", folder, "Update napari-fewshot."
+            )
+        for layer in content["layers"]:
+            stored = zarr.open_array(str(folder / _ARRAYS / layer["array"]), mode="r")
+            layer["data"] = np.asarray(stored[...])
+            keys = [tuple(key) for key in layer["strokes"]]
+            with np.load(folder / f"strokes-{layer['array']}.npz", allow_pickle=False) as planes:
+                layer["stroke_planes"] = {key: planes[f"arr_{k}"] for k, key in enumerate(keys)}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError("folder", "hold a saved session", f"{folder} ({error})") from error
+    return content
+
+
+def restore_layer(viewer: Any, saved: dict[str, Any], image: Any, geometry: dict[str, Any]) -> Any:
+    """Add a saved labels layer to the viewer, with its provenance."""
+    layer = viewer.add_labels(
+        saved["data"], name=saved["name"], features=saved["features"], **geometry
+    )
+    state = saved["provenance"]
+    slicing = Slicing(saved["data"].shape, int(state["axis"]))
+    provenance = Provenance(layer, slicing, is_result=bool(state["is_result"]))
+    provenance.from_json(state, saved["stroke_planes"])
+    return layer
+
+
+def new_autosave(root: Path, image: Any) -> Path:
+    """A folder that nobody has written to, for one image; the oldest but ten are removed."""
+    folder = _of_image(root, image)
+    before = sorted(folder.glob("*/" + _JSON), key=lambda path: path.stat().st_mtime)
+    for path in before[: -_KEPT + 1]:
+        shutil.rmtree(path.parent, ignore_errors=True)
+    return folder / time.strftime("%Y-%m-%d-%H%M%S")
+
+
+def latest_autosave(root: Path, image: Any) -> Path | None:
+    """Folder of the last session with an image, or None."""
+    found = sorted(_of_image(root, image).glob("*/" + _JSON), key=lambda p: p.stat().st_mtime)
+    return found[-1].parent if found else None
+
+
+def _of_image(root: Path, image: Any) -> Path:
+    about = about_image(image)
+    text = json.dumps([about["source"] or about["name"], about["shape"]])
+    name = re.sub(r"[^A-Za-z0-9.-]+", "-", about["name"])[:40]
+    return root / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def _plain(column: Any) -> list[Any]:
+    return [value.item() if hasattr(value, "item") else value for value in column]

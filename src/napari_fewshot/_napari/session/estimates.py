@@ -1,0 +1,85 @@
+"""How long work should take, and how much it keeps: said before it starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...backbones import BackboneSpec, backbone_entry
+from ...config import SegmenterConfig
+
+__all__ = ["Estimate", "Rates"]
+
+_SECONDS_PER_PIXEL = {"embedded": 2.2e-6, "multiscale": 0.9e-6}
+"""Measured on two CPU cores; replaced by what is measured here with the first batch."""
+_TOKENS = 32 * 32
+_FLOPS_PER_S = 6e10
+_PREDICTION = 1.0e-6
+_STEP = 4.5e-3
+_UPDATE_LEAST = 0.3
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a stage should take.
+
+    Parameters
+    ----------
+    seconds : float or None
+        None where it is not known before the first batch.
+    megabytes : float or None
+        Features that it will keep on disk or in memory; None where it keeps none.
+    """
+
+    seconds: float | None
+    megabytes: float | None
+
+
+class Rates:
+    """Speeds of this machine: assumed at first, then as measured."""
+
+    def __init__(self) -> None:
+        self._extraction: dict[str, float] = {}
+        self._step = _STEP
+        self._prediction = _PREDICTION
+
+    def measured_extraction(self, backbone: str, seconds: float, pixels: int) -> None:
+        """Note seconds for slices of so many pixels together."""
+        if pixels > 0:
+            self._extraction[backbone] = seconds / pixels
+
+    def measured_training(self, seconds: float, steps: int) -> None:
+        """Note seconds of a training of so many steps."""
+        self._step = seconds / max(steps, 1)
+
+    def measured_prediction(self, seconds: float, pixels: int) -> None:
+        """Note seconds of a prediction from features that were there."""
+        if pixels > 0:
+            self._prediction = seconds / pixels
+
+    def extraction(self, config: SegmenterConfig, shape: tuple[int, ...], slices: int) -> Estimate:
+        """Encode ``slices`` slices of (H, W) pixels."""
+        if not slices:
+            return Estimate(0.0, None)
+        spec, pixels = backbone_entry(config.backbone).spec, int(np.prod(shape))
+        rate = self._extraction.get(config.backbone, _SECONDS_PER_PIXEL.get(config.backbone))
+        seconds = None if rate is None else rate * pixels * slices
+        cells = pixels if spec.stride == 1 else max(_TOKENS, pixels // spec.stride**2)
+        if seconds is None and spec.size_mb is not None:  # two operations a weight and token
+            seconds = 2 * spec.size_mb / 4 * 1e6 * cells * slices / _FLOPS_PER_S
+        return Estimate(seconds, _megabytes(spec, cells, slices))
+
+    def training(self, config: SegmenterConfig) -> float:
+        """Seconds of a training."""
+        return self._step * getattr(getattr(config, config.adapter), "steps", 0)
+
+    def prediction(self, shape: tuple[int, ...], slices: int) -> float:
+        """Seconds of a prediction from features that are there."""
+        return self._prediction * int(np.prod(shape)) * slices
+
+
+def _megabytes(spec: BackboneSpec, cells: int, slices: int) -> float | None:
+    if spec.channels is None:
+        return None
+    return 2 * spec.channels * cells * slices / 1e6

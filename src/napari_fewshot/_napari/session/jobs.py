@@ -1,0 +1,304 @@
+"""Long work off the GUI thread, one job after the other, with progress, cancel and errors.
+
+Nothing of the viewer is touched off the GUI thread: a job is given what it needs, hands pieces of
+its result over, and a timer on the GUI thread takes them.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Any, Literal
+
+from ...errors import Cancelled, FewShotError
+
+__all__ = ["Job", "JobRunner", "Stage"]
+
+Stage = Literal["extract", "train", "score", "propagate", "update", "save"]
+State = Literal["waiting", "running", "done", "failed", "cancelled"]
+Work = Callable[["Job"], Any]
+
+_TICK_MS = 15
+_BUSY_S = 0.02
+"""Longest time for pieces in one tick: the viewer draws between two."""
+_LOG = logging.getLogger(__name__)
+
+
+class Job:
+    """One piece of long work; made by the session, for callers to watch, wait for and cancel.
+
+    Attributes
+    ----------
+    name : str
+        For people.
+    stage : {"extract", "train", "score", "propagate", "update", "save"}
+    state : {"waiting", "running", "done", "failed", "cancelled"}
+    fraction : float
+        Share of the work that is done, 0 to 1; 0 while it is not known.
+    rate : float or None
+        Steps (slices, training steps) per second.
+    remaining : float or None
+        Seconds left at this rate.
+    result : object
+        What the work gave; None until it is done.
+    error : BaseException or None
+        Why it failed.
+    steps : (int, int, str)
+        Steps done, all steps, and of what: slices, training.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        stage: Stage,
+        work: Work,
+        *,
+        on_piece: Callable[[Any], None] | None = None,
+        on_done: Callable[[Any], None] | None = None,
+        on_end: Callable[[], None] | None = None,
+    ) -> None:
+        self.name = name
+        self.stage: Stage = stage
+        self.state: State = "waiting"
+        self.fraction = 0.0
+        self.rate: float | None = None
+        self.remaining: float | None = None
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self._work, self._on_piece, self._on_done, self._on_end = work, on_piece, on_done, on_end
+        self._stop = threading.Event()
+        self._pieces: SimpleQueue[Any] = SimpleQueue()
+        self._outcome: tuple[State, Any] | None = None  # set by the worker when it ends
+        self._wait_for: Callable[[float | None], None] = lambda timeout: None
+        self._clock = (0.0, 0, "")
+        self.steps = (0, 0, "")
+
+    def __repr__(self) -> str:
+        return f"<Job {self.name}: {self.state}>"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is done, failed or cancelled."""
+        return self.state in ("done", "failed", "cancelled")
+
+    def cancel(self) -> None:
+        """Ask it to stop: it does within one batch. What it has not handed over is dropped."""
+        self._stop.set()
+
+    def wait(self, timeout: float | None = None) -> Any:
+        """Wait for the end while the viewer goes on, for scripts.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds; None waits as long as it takes.
+
+        Returns
+        -------
+        object
+            The result; None if it was cancelled.
+
+        Raises
+        ------
+        TimeoutError
+            If it takes longer.
+        FewShotError
+            What made it fail (errors of other kinds as they are).
+        """
+        self._wait_for(timeout)
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+    # On the worker's side
+
+    def send(self, piece: Any) -> None:
+        """Hand a part of the result over; raises :class:`Cancelled` when nobody wants it."""
+        self.check()
+        self._pieces.put(piece)
+
+    def check(self) -> None:
+        """Raise :class:`Cancelled` if the job was cancelled."""
+        if self._stop.is_set():
+            raise Cancelled("cancelled")
+
+    def progress(self, done: int, total: int, what: str) -> None:
+        """Callback for the stages of the core; also where a cancelled job stops."""
+        self.check()
+        now = time.perf_counter()
+        start, first, before = self._clock
+        if what != before or done < first:
+            self._clock = (now, done, what)
+            self.rate = self.remaining = None
+        elif done > first and now > start:
+            self.rate = (done - first) / (now - start)
+            self.remaining = (total - done) / self.rate
+        self.fraction = done / total if total else 0.0
+        self.steps = (done, total, what)
+
+    def run(self) -> None:
+        """Do the work and note how it ended; never raises."""
+        try:
+            self.check()
+            self._outcome = ("done", self._work(self))
+        except Cancelled:
+            self._outcome = ("cancelled", None)
+        except BaseException as error:
+            self._outcome = ("failed", error)
+
+
+class JobRunner:
+    """Runs jobs on one worker thread, and their callbacks on the GUI thread.
+
+    Parameters
+    ----------
+    changed : callable
+        Told of every change of a job's state, on the GUI thread.
+    moved : callable
+        Told while a job runs, with every tick.
+    """
+
+    def __init__(self, changed: Callable[[Job], None], moved: Callable[[Job], None]) -> None:
+        self._changed = changed
+        self._moved = moved
+        self._waiting: deque[Job] = deque()
+        self._running: Job | None = None
+        self._thread: threading.Thread | None = None
+        self._timer: Any = None
+        self._closed = False
+
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        """Jobs that run or wait."""
+        running = () if self._running is None else (self._running,)
+        return (*running, *self._waiting)
+
+    def start(self, job: Job) -> Job:
+        """Run a job, after those that are there already."""
+        if self._closed:
+            job.cancel()
+            job.state = "cancelled"
+            return job
+        job._wait_for = lambda timeout: self._wait(job, timeout)
+        self._waiting.append(job)
+        self._changed(job)
+        self._clock().start()
+        self._next()
+        return job
+
+    def cancel(self, *stages: Stage) -> None:
+        """Cancel jobs of some stages; of all without any."""
+        for job in self.jobs:
+            if not stages or job.stage in stages:
+                job.cancel()
+        self.tick()
+
+    def close(self, timeout: float = 10.0) -> None:
+        """Cancel all, and wait until the worker has ended (it sees it within one batch)."""
+        self._closed = True
+        for job in self.jobs:
+            job.cancel()
+        if self._thread is not None:
+            self._thread.join(timeout)
+        for job in self.jobs:
+            job.state = "cancelled"
+        self._waiting.clear()
+        self._running = None
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None
+
+    def tick(self) -> None:
+        """Take what the worker has handed over. Called by a timer while there are jobs."""
+        job = self._running
+        if job is not None:
+            self._moved(job)
+            self._take(job)
+            if job._outcome is not None and (job._pieces.empty() or job._stop.is_set()):
+                self._end(job)
+        self._drop_cancelled()
+        self._next()
+        if self._running is None and self._timer is not None:
+            self._timer.stop()
+
+    def _clock(self) -> Any:
+        if self._timer is None:
+            from qtpy.QtCore import QTimer
+
+            self._timer = QTimer()
+            self._timer.setInterval(_TICK_MS)
+            self._timer.timeout.connect(self.tick)
+        return self._timer
+
+    def _next(self) -> None:
+        if self._running is not None or not self._waiting or self._closed:
+            return
+        job = self._running = self._waiting.popleft()
+        job.state = "running"
+        name = f"napari-fewshot {job.stage}"
+        self._thread = threading.Thread(target=job.run, name=name, daemon=True)
+        self._thread.start()
+        self._changed(job)
+
+    def _take(self, job: Job) -> None:
+        until = time.perf_counter() + _BUSY_S
+        while not job._stop.is_set() and time.perf_counter() < until:
+            try:
+                piece = job._pieces.get_nowait()
+            except Empty:
+                return
+            self._guarded(job, job._on_piece, piece)
+
+    def _end(self, job: Job) -> None:
+        state, value = job._outcome or ("cancelled", None)
+        if job._stop.is_set() and state == "done":
+            state, value = "cancelled", None  # outdated: nobody wants it any more
+        if state == "done":
+            self._guarded(job, job._on_done, value)
+        if job.error is None:
+            job.state = state
+            job.result = value if state == "done" else None
+            job.error = value if state == "failed" else None
+            job.fraction = 1.0 if state == "done" else job.fraction
+        else:  # while its result was shown
+            job.state = "failed"
+        self._running = None
+        if job._on_end is not None:
+            job._on_end()
+        if job.error is not None and not isinstance(job.error, FewShotError):
+            _LOG.error("%s failed", job.name, exc_info=job.error)
+        self._changed(job)
+
+    def _guarded(self, job: Job, act: Callable[[Any], None] | None, value: Any) -> None:
+        """Run a callback; an error in it fails the job, and nothing else."""
+        try:
+            if act is not None:
+                act(value)
+        except Exception as error:
+            job.error = error
+            job.cancel()
+
+    def _drop_cancelled(self) -> None:
+        for job in [job for job in self._waiting if job._stop.is_set()]:
+            self._waiting.remove(job)
+            job.state = "cancelled"
+            if job._on_end is not None:
+                job._on_end()
+            self._changed(job)
+
+    def _wait(self, job: Job, timeout: float | None) -> None:
+        from qtpy.QtWidgets import QApplication
+
+        until = None if timeout is None else time.perf_counter() + timeout
+        while not job.is_over:
+            if until is not None and time.perf_counter() > until:
+                raise TimeoutError(f"{job.name} has not ended within {timeout} s")
+            application = QApplication.instance()
+            if application is not None:
+                application.processEvents()
+            self.tick()
+            time.sleep(0.002)

@@ -1,0 +1,226 @@
+"""Files of a session: model, autosave, restore; and estimates of what is to come."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from ...errors import InputError
+from ...features.store import FeatureStore
+from ...segmenter import FewShotSegmenter
+from .autosave import (
+    Autosave,
+    SavedLayer,
+    latest_autosave,
+    new_autosave,
+    read_autosave,
+    restore_layer,
+)
+from .estimates import Estimate
+from .jobs import Job, Stage
+from .learning import Learning
+from .results import ResultLayers, geometry_of
+from .state import State
+
+__all__ = ["Keeping"]
+
+_SOON_MS = 2000
+
+
+class Keeping:
+    """Writes and reads what a session is worth keeping.
+
+    Parameters
+    ----------
+    state : State
+
+    Attributes
+    ----------
+    folder : Path or None
+        Of the autosave.
+    chosen : bool
+        Whether somebody chose it, so that it is not set by itself.
+    """
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._folder: Path | None = None
+        self._autosave: Autosave | None = None
+        self._timer: Any = None
+        self.chosen = False
+
+    @property
+    def folder(self) -> Path | None:
+        """Folder of the autosave."""
+        return self._folder
+
+    @folder.setter
+    def folder(self, folder: Path | None) -> None:
+        if folder is not None and folder.exists() and not folder.is_dir():
+            raise InputError("autosave_folder", "be a folder", folder)
+        self._folder = folder
+        self._autosave = None if folder is None else Autosave(folder)
+
+    def after_results(self, image: Any) -> None:
+        """Autosave from the first result on, to a folder of its own."""
+        if self._folder is None and not self.chosen and image is not None:
+            self.folder = new_autosave(_root(), image)
+            self._state.events.settings.emit()
+        self.soon()
+
+    def soon(self) -> None:
+        """Autosave when nothing has changed for a moment."""
+        if self._folder is None:
+            return
+        if self._timer is None:
+            from qtpy.QtCore import QTimer
+
+            self._timer = QTimer()
+            self._timer.setSingleShot(True)
+            self._timer.setInterval(_SOON_MS)
+            self._timer.timeout.connect(self._on_timer)
+        self._timer.start()
+
+    def save(self, folder: str | os.PathLike[str] | None) -> Job:
+        """Write all to a folder, on the worker."""
+        if folder is None and self._folder is None:
+            raise InputError("folder", "be given, or an autosave folder be set", "none")
+        autosave = self._autosave if folder is None else None
+        if autosave is None:
+            path = Path(str(folder)) if folder is not None else self._folder
+            same = self._autosave is not None and path == self._folder
+            autosave = self._autosave if same and self._autosave else Autosave(Path(str(path)))
+        layers, model = self._layers(), self._state.model
+        more = {"config": self._state.settings.config.model_dump(mode="json")}
+
+        def work(job: Job) -> Path:
+            autosave.write(layers, more, model)
+            return autosave.folder
+
+        return self._state.runner.start(Job("Saving", "save", work))
+
+    def latest(self, image: Any) -> Path | None:
+        """Folder of the last session with an image."""
+        return None if image is None else latest_autosave(_root(), image)
+
+    def restore(self, folder: str | os.PathLike[str] | None, image: Any, session: Any) -> Job:
+        """Read a folder on the worker, then add its layers."""
+        path = Path(folder) if folder is not None else self._folder or self.latest(image)
+        if path is None or not path.is_dir():
+            raise InputError("folder", "hold a saved session", path or "none for this image")
+
+        def done(content: dict[str, Any]) -> None:
+            self._show(content, session)
+            self.folder = path
+            if (path / "model.fewshot").is_file():
+                session.load_model(path / "model.fewshot")
+
+        return self._state.runner.start(
+            Job("Restoring", "save", lambda job: read_autosave(path), on_done=done)
+        )
+
+    def load_model(self, path: str | os.PathLike[str], learning: Learning) -> None:
+        """Read a model, and take its settings over."""
+        state, settings = self._state, self._state.settings
+        model = FewShotSegmenter.load(
+            path,
+            weights=settings.weights,
+            device=settings.device,
+            store=FeatureStore(),
+            cache=state.cache,
+        )
+        state.settings = settings.changed({**dict(model.config)})
+        state.events.settings.emit()
+        learning.show(model)
+
+    def estimate(self, stage: Stage, image: Any) -> Estimate:
+        """How long a stage should take."""
+        state, config = self._state, self._state.settings.config
+        slices = 0
+        shape: tuple[int, ...] = (1, 1)
+        for entry in state.sources():
+            if entry.kind != "points":
+                found = [key for _, lead in entry.places() for key in entry.slices(lead)]
+                slices, shape = slices + len(found), entry.slicing.plane_shape
+        if stage in ("train", "score"):
+            folds = 1 if stage == "train" else 5
+            return Estimate(folds * state.rates.training(config), None)
+        if image is not None and stage != "save":
+            slicing = state.slicing_of(image)
+            slices, shape = slices + slicing.count, slicing.plane_shape
+        there = image is not None and (id(image), config.backbone) in state.extracted
+        extraction = state.rates.extraction(config, shape, 0 if there else slices)
+        if stage == "extract" or extraction.seconds is None:
+            return extraction
+        return Estimate(extraction.seconds + state.rates.prediction(shape, slices), None)
+
+    def close(self) -> None:
+        """Stop the timer."""
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None
+
+    def _on_timer(self) -> None:
+        if self._folder is None:
+            return
+        if any(job.stage != "score" for job in self._state.runner.jobs):
+            self.soon()  # what runs goes first
+            return
+        self.save(None)
+
+    def _layers(self) -> list[SavedLayer]:
+        state = self._state
+        found = [
+            SavedLayer(entry.labels, entry.image, "template", entry.kind)
+            for entry in state.entries
+            if entry.kind != "points"
+        ]
+        names = {layer.name for layer in found}
+        for result in state.results.values():
+            if result.provenance is not None:
+                layer = SavedLayer(result.labels, result.image, "result")
+                if layer.name not in names:
+                    found.append(layer)
+        return found
+
+    def _show(self, content: dict[str, Any], session: Any) -> None:
+        state = self._state
+        viewer = state.viewer
+        images = [self._image_for(layer["image"]) for layer in content["layers"]]
+        for saved, image in zip(content["layers"], images, strict=True):
+            shape = tuple(saved["data"].shape)
+            levels = image.data if image.multiscale else [image.data]
+            level = next((k for k, one in enumerate(levels) if tuple(one.shape) == shape), 0)
+            geometry = geometry_of(image, level, len(shape))
+            layer = restore_layer(viewer, saved, image, geometry)
+            if saved["role"] == "result":
+                result = ResultLayers(viewer, image, level)
+                result.labels = layer
+                state.results[id(image)] = result
+            else:
+                session.add_template(
+                    image, layer, kind=saved["kind"], axis=saved["provenance"]["axis"]
+                )
+        state.events.slices.emit()
+
+    def _image_for(self, about: dict[str, Any]) -> Any:
+        """Open image layer that a saved one stands for, by name and shape."""
+        for layer in self._state.viewer.layers:
+            if layer._type_string == "image":
+                data = layer.data[0] if layer.multiscale else layer.data
+                if layer.name == about["name"] and list(data.shape) == about["shape"]:
+                    return layer
+        raise InputError(
+            "images",
+            f"be open: {about['name']} of shape {tuple(about['shape'])}",
+            [layer.name for layer in self._state.viewer.layers],
+            f"Open {about['source']} first." if about["source"] else "Open it first.",
+        )
+
+
+def _root() -> Path:
+    named = os.environ.get("NAPARI_FEWSHOT_DATA")
+    return Path(named) if named else platformdirs.user_data_path("napari-fewshot") / "autosave"

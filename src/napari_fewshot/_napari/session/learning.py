@@ -1,0 +1,145 @@
+"""Extraction, training and its score, as jobs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from ...device import avoid_llvm_clash
+from ...errors import InputError
+from ...features.store import FeatureStore
+from ...sampling import Template
+from ...segmenter import FewShotSegmenter, HeldOutScore
+from ...segmenter.extraction import extract_features
+from ..to_core import image_volume
+from .jobs import Job
+from .slicing import Key
+from .state import State
+from .templates import snapshot
+
+__all__ = ["Learning"]
+
+
+class Learning:
+    """Makes models out of the templates of a session.
+
+    Parameters
+    ----------
+    state : State
+    """
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._base: FewShotSegmenter | None = None
+
+    def segmenter(self) -> FewShotSegmenter:
+        """A segmenter with the present settings, not fitted; its backbone is loaded once."""
+        state, settings = self._state, self._state.settings
+        base = self._base
+        same = base is not None and (base.weights, base.device) == (
+            settings.weights,
+            settings.device if settings.device != "auto" else base.device,
+        )
+        if base is None or not same or base.cache is not state.cache:
+            base = FewShotSegmenter(
+                weights=settings.weights,
+                device=settings.device,
+                store=FeatureStore(),
+                cache=state.cache,
+                **dict(settings.config),
+            )
+        self._base = base.with_settings(**settings.config.model_dump())
+        return self._base
+
+    def templates(self) -> list[Template]:
+        """All that is known now, as the core takes it."""
+        templates, self._state.renumbered = snapshot(self._state.sources())
+        return templates
+
+    def extract(self, image: Any, lead: Key) -> Job:
+        """Features of the templates, and of an image (None: of no other)."""
+        state = self._state
+        templates, model = self.templates(), self.segmenter()
+        volume = axis = None
+        pixels = 0
+        if image is not None:
+            volume = image_volume(image, lead, state.level_of(image))
+            slicing = state.slicing_of(image)
+            axis = slicing.axis
+            pixels = int(slicing.plane_shape[0] * slicing.plane_shape[1])
+
+        def work(job: Job) -> int:
+            avoid_llvm_clash()
+            return extract_features(model, templates, volume, axis, job.progress)
+
+        def done(slices: int) -> None:
+            seconds = model.extractor.seconds_per_slice
+            if image is not None:
+                state.extracted.add((id(image), model.config.backbone))
+            if seconds is not None:
+                state.rates.measured_extraction(model.config.backbone, seconds, pixels)
+
+        return state.runner.start(Job("Extracting features", "extract", work, on_done=done))
+
+    def train(self, *, score: bool) -> Job:
+        """Fit a new model to the templates; then score it, if asked for."""
+        state = self._state
+        templates, model = self.templates(), self.segmenter()
+        state.runner.cancel("train", "score")
+
+        start = [0.0]
+
+        def work(job: Job) -> FewShotSegmenter:
+            avoid_llvm_clash()
+
+            def progress(done: int, total: int, what: str) -> None:
+                job.progress(done, total, what)
+                if what == "training":
+                    start[0] = start[0] or time.perf_counter()
+                    if done == total:
+                        state.rates.measured_training(time.perf_counter() - start[0], total)
+
+            return model.fit(templates, progress)
+
+        def done(fitted: FewShotSegmenter) -> None:
+            self.show(fitted)
+            if score:
+                self.score()
+
+        return state.runner.start(Job("Training", "train", work, on_done=done))
+
+    def updated(self, templates: Sequence[Template], job: Job) -> FewShotSegmenter:
+        """On the worker: learn on where the settings allow it, else anew."""
+        avoid_llvm_clash()
+        before, fresh = self._state.model, self._fresh
+        if before is not None and before.config == fresh.config:
+            return before.updated(templates, job.progress)
+        return fresh.fit(templates, job.progress)
+
+    def prepare_update(self) -> list[Template]:
+        """On the GUI thread, before :meth:`updated`."""
+        self._fresh = self.segmenter()
+        return self.templates()
+
+    def show(self, model: FewShotSegmenter) -> None:
+        """Make a model that of the session."""
+        self._state.model = model
+        self._state.scores = None
+        self._state.events.trained.emit()
+
+    def score(self) -> Job:
+        """Score the model on templates left out; anything else that starts goes before."""
+        state, model = self._state, self._state.model
+        if model is None:
+            raise InputError("model", "be trained", "none")
+
+        def work(job: Job) -> HeldOutScore | None:
+            return model.held_out_score(job.progress)
+
+        def done(scores: HeldOutScore | None) -> None:
+            if state.model is model:
+                state.scores = scores
+                state.events.scored.emit()
+
+        return state.runner.start(Job("Scoring", "score", work, on_done=done))

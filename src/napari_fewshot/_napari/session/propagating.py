@@ -1,0 +1,162 @@
+"""Propagation, and updates after corrections, as jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ...segmenter import FewShotSegmenter, Prediction
+from ...segmenter.slicewise import SlicePrediction
+from ..to_core import image_volume
+from .jobs import Job
+from .learning import Learning
+from .results import ResultLayers
+from .runs import Run, Wanted
+from .state import State
+from .templates import TemplateEntry
+from .view import lead_in_view, slice_in_view
+
+__all__ = ["Propagating"]
+
+
+class Propagating:
+    """Runs models over images.
+
+    Parameters
+    ----------
+    state : State
+    learning : Learning
+    finished : callable
+        Told when results have been written.
+    """
+
+    def __init__(self, state: State, learning: Learning, finished: Callable[[], None]) -> None:
+        self._state = state
+        self._learning = learning
+        self._finished = finished
+        self._of_job: dict[int, Run] = {}
+
+    def propagate(self, model: FewShotSegmenter, image: Any, wanted: Wanted) -> Job:
+        """Predict with a model that is there."""
+        run, first = self._run(image, wanted), self._first(image)
+        run.prepare(model, self._like(image), model.names_)
+        self._supersede(image)
+        name = f"Propagating to {image.name}"
+
+        def work(job: Job) -> Prediction:
+            return run.predict(job, model, first)
+
+        return self._start(Job(name, "propagate", work, **self._callbacks(run)), run)
+
+    def update(self, image: Any, wanted: Wanted, *, alone: bool = False) -> Job:
+        """Learn on, then predict; ``alone``: the slice in view only."""
+        run, first = self._run(image, wanted), self._first(image)
+        templates = self._learning.prepare_update()
+        if alone:
+            run.wanted = Wanted(wanted.into, wanted.policy, wanted.confidence, False, ())
+        self._supersede(image)
+
+        def work(job: Job) -> Prediction | None:
+            model = self._learning.updated(templates, job)
+            job.send(model)
+            if not alone:
+                return run.predict(job, model, first)
+            run.predict_one(job, model, first)
+            return None
+
+        callbacks = self._callbacks(run)
+        take = callbacks["on_piece"]
+
+        def piece(part: FewShotSegmenter | SlicePrediction) -> None:
+            if isinstance(part, FewShotSegmenter):
+                self._learning.show(part)
+                run.prepare(part, self._like(image), part.names_)
+            else:
+                take(part)
+
+        name = "Updating the slice in view" if alone else "Updating"
+        job = Job(name, "update", work, **{**callbacks, "on_piece": piece})
+        return self._start(job, run)
+
+    def layers_of(self, job: Job) -> tuple[Any, ...]:
+        """Layers that a job works on."""
+        run = self._of_job.get(id(job))
+        if run is None:
+            return ()
+        return tuple(x for x in (run.target.image, run.target.labels) if x is not None)
+
+    def _run(self, image: Any, wanted: Wanted) -> Run:
+        state = self._state
+        slicing, level = state.slicing_of(image), state.level_of(image)
+        if wanted.into is not None and wanted.into.data.shape != slicing.shape:
+            level = 0  # `take` says what is wrong
+        lead = lead_in_view(state.viewer, image)
+        target = self._target(image, wanted, level)
+        scores = state.slice_scores.setdefault((id(image), lead), {})
+        return Run(
+            target=target,
+            entries=state.entries_of(image),
+            volume=image_volume(image, lead, level),
+            slicing=slicing,
+            lead=lead,
+            wanted=wanted,
+            renumbered=state.renumbered,
+            told=state.events.slices.emit,
+            scores=scores,
+        )
+
+    def _target(self, image: Any, wanted: Wanted, level: int) -> ResultLayers:
+        """Layers to write to; what was accepted in a result that is replaced still teaches."""
+        state = self._state
+        before = state.result_of(image)
+        if before is not None and wanted.policy != "new":
+            return before
+        if before is not None and before.labels is not None and before.provenance is not None:
+            slicing = before.provenance.slicing
+            entry = TemplateEntry(image, before.labels, "dense", slicing, before.level)
+            mine = any(one.labels is before.labels for one in state.entries)
+            if entry.places() and not mine:
+                state.entries.append(entry)
+                state.events.templates.emit()
+        target = ResultLayers(state.viewer, image, level)
+        if before is not None:
+            target.confidence, target.landmarks = before.confidence, before.landmarks
+        state.results[id(image)] = target
+        return target
+
+    def _callbacks(self, run: Run) -> dict[str, Any]:
+        def end() -> None:
+            run.close()
+            if run.is_whole:
+                state = self._state
+                state.extracted.add((id(run.target.image), state.settings.backbone))
+            self._state.events.propagated.emit()
+            self._finished()
+
+        return {"on_piece": run.take, "on_done": run.finish, "on_end": end}
+
+    def _start(self, job: Job, run: Run) -> Job:
+        self._of_job = {id(one): r for one in self._state.runner.jobs for r in self._runs_of(one)}
+        self._of_job[id(job)] = run
+        return self._state.runner.start(job)
+
+    def _runs_of(self, job: Job) -> list[Run]:
+        run = self._of_job.get(id(job))
+        return [] if run is None else [run]
+
+    def _supersede(self, image: Any) -> None:
+        """A new request for an image makes those before outdated; a score can wait."""
+        for job in self._state.runner.jobs:
+            run = self._of_job.get(id(job))
+            if job.stage == "score" or (run is not None and run.target.image is image):
+                job.cancel()
+        self._state.runner.tick()
+
+    def _first(self, image: Any) -> int | None:
+        state = self._state
+        return slice_in_view(state.viewer, image, state.slicing_of(image))
+
+    def _like(self, image: Any) -> Any:
+        """Labels layer whose names and colours a new result takes over."""
+        entries = [*self._state.entries_of(image), *self._state.entries]
+        return next((e.labels for e in entries if e.kind != "points"), None)

@@ -1,0 +1,204 @@
+"""Who made what in a labels layer: painted, predicted, reviewed, slice by slice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+
+from ...types import Array
+from .slicing import Key, Slicing
+
+__all__ = ["KEY", "Provenance", "provenance_of"]
+
+KEY = "napari-fewshot"
+"""Key in the metadata of a layer."""
+_NOT = np.iinfo(np.int32).min
+Status = Literal["painted", "reviewed", "predicted", "empty"]
+
+
+def provenance_of(layer: Any) -> Provenance | None:
+    """Provenance of a labels layer that takes part in a session, or None."""
+    found = layer.metadata.get(KEY)
+    return found if isinstance(found, Provenance) else None
+
+
+class Provenance:
+    """What is known of the slices of one labels layer.
+
+    A slice with paint that no prediction was written to is *painted*. On a predicted slice the
+    strokes of a person are kept voxel by voxel; the slice as a whole becomes known when it is
+    accepted or reviewed.
+
+    Parameters
+    ----------
+    layer : napari.layers.Labels
+        Its ``metadata["napari-fewshot"]`` becomes this.
+    slicing : Slicing
+    is_result : bool
+        Whether propagation made the layer.
+
+    Attributes
+    ----------
+    predicted, copied, accepted, reviewed : set of Key
+        Slices that propagation wrote; copies of template slices; predictions that a person
+        took for right; slices that a person said to be complete.
+    """
+
+    def __init__(self, layer: Any, slicing: Slicing, *, is_result: bool = False) -> None:
+        self.slicing = slicing
+        self.is_result = is_result
+        self.predicted: set[Key] = set()
+        self.copied: set[Key] = set()
+        self.accepted: set[Key] = set()
+        self.reviewed: set[Key] = set()
+        self._layer = layer
+        self._strokes: dict[Key, Array] = {}
+        self._filled: dict[Key, bool] = {}
+        self._history = (0, 0)
+        layer.metadata[KEY] = self
+        layer.events.paint.connect(self._on_paint)
+        layer.events.data.connect(self.forget)
+
+    def __deepcopy__(self, memo: Any) -> None:
+        """A copy of the layer is a layer of its own: it starts without."""
+        return None
+
+    @property
+    def data(self) -> Array:
+        """Array of the layer."""
+        array: Array = self._layer.data
+        return array
+
+    def close(self) -> None:
+        """Let the layer go."""
+        self._layer.events.paint.disconnect(self._on_paint)
+        self._layer.events.data.disconnect(self.forget)
+        self._layer.metadata.pop(KEY, None)
+
+    # What a slice is
+
+    def is_filled(self, key: Key) -> bool:
+        """Whether a slice has any label."""
+        self._follow_undo()
+        if key not in self._filled:
+            self._filled[key] = bool(np.asarray(self.slicing.plane(self.data, key)).any())
+        return self._filled[key]
+
+    def is_painted(self, key: Key) -> bool:
+        """Whether a slice is paint of a person, in this layer first."""
+        made = key in self.predicted or key in self.copied
+        return not made and self.is_filled(key)
+
+    def is_known(self, key: Key) -> bool:
+        """Whether all of a slice is known by this layer: it teaches, and is never written to."""
+        return key in self.accepted or key in self.reviewed or self.is_painted(key)
+
+    def status(self, key: Key) -> Status:
+        """What a slice is, for people."""
+        if key in self.reviewed:
+            return "reviewed"
+        if key in self.accepted or key in self.copied or self.is_painted(key):
+            return "painted"
+        return "predicted" if key in self.predicted else "empty"
+
+    def known(self, lead: Key) -> list[Key]:
+        """Known slices at one place of the leading axes."""
+        return [key for key in self.slicing.keys(lead) if self.is_known(key)]
+
+    def stroked(self, lead: Key) -> list[Key]:
+        """Slices that are not known as a whole, but have strokes of a person."""
+        wanted = [key for key in self._strokes if key[:-1] == lead and not self.is_known(key)]
+        return sorted(key for key in wanted if self.strokes(key).any())
+
+    def strokes(self, key: Key) -> Array:
+        """Voxels of a predicted slice that are as a person painted them, bool (rows, columns)."""
+        plane = self.slicing.plane(self.data, key)
+        painted = self._strokes.get(key)
+        if painted is None:
+            return np.zeros(plane.shape, dtype=bool)
+        # What was undone since has another value again.
+        return np.asarray(painted == plane)
+
+    # What changes it
+
+    def mark_predicted(self, key: Key) -> None:
+        """A prediction was written to a slice."""
+        self.predicted.add(key)
+        self.copied.discard(key)
+        self._filled.pop(key, None)
+
+    def mark_copied(self, key: Key) -> None:
+        """A template slice was copied to here."""
+        self.copied.add(key)
+        self.predicted.discard(key)
+        self._strokes.pop(key, None)
+        self._filled.pop(key, None)
+
+    def keep_strokes(self, key: Key, voxels: Array) -> None:
+        """Take voxels, bool (rows, columns), for strokes of a person."""
+        plane = self.slicing.plane(self.data, key)
+        kept = self._strokes.setdefault(key, np.full(plane.shape, _NOT, np.int32))
+        kept[voxels] = plane[voxels]
+
+    def forget(self, event: Any = None) -> None:
+        """Look at all slices anew."""
+        self._filled.clear()
+
+    def _follow_undo(self) -> None:
+        """Napari tells of paint, but not of undo and redo."""
+        layer = self._layer
+        now = (len(getattr(layer, "_undo_history", ())), len(getattr(layer, "_redo_history", ())))
+        if now != self._history:
+            self._history = now
+            self._filled.clear()
+
+    def _on_paint(self, event: Any) -> None:
+        for atom in event.value:
+            for key, voxels in _changed(atom, self.slicing):
+                self._filled.pop(key, None)
+                if key in self.copied:  # now it is paint of this layer
+                    self.copied.discard(key)
+                elif key in self.predicted:
+                    self.keep_strokes(key, voxels)
+
+    # Files
+
+    def to_json(self) -> dict[str, Any]:
+        """State without strokes, ready for JSON."""
+        names = ("predicted", "copied", "accepted", "reviewed")
+        sets = {name: sorted(list(key) for key in getattr(self, name)) for name in names}
+        return {"axis": self.slicing.axis, "is_result": self.is_result, **sets}
+
+    def stroke_planes(self) -> dict[Key, Array]:
+        """Painted values of slices with strokes; the least int32 where there is no stroke."""
+        return dict(self._strokes)
+
+    def from_json(self, state: dict[str, Any], strokes: dict[Key, Array]) -> None:
+        """Become what :meth:`to_json` and :meth:`stroke_planes` gave."""
+        for name in ("predicted", "copied", "accepted", "reviewed"):
+            setattr(self, name, {tuple(int(k) for k in key) for key in state[name]})
+        self._strokes = dict(strokes)
+        self.forget()
+
+
+def _changed(atom: Any, slicing: Slicing) -> Iterator[tuple[Key, Array]]:
+    """Slices, and voxels in them, that an atom of napari's history changed."""
+    if hasattr(atom, "slice_key"):
+        starts = [part.start or 0 for part in atom.slice_key]
+        mask = atom.mask if atom.mask is not None else np.ones(np.shape(atom.old_values), bool)
+        places = tuple(p + s for p, s in zip(np.nonzero(mask), starts, strict=True))
+    else:
+        if not all(isinstance(part, np.ndarray) for part in atom[0]):
+            return  # one of our own steps
+        places = tuple(np.asarray(part).reshape(-1) for part in atom[0])
+    if not places or not len(places[0]):
+        return
+    keys, rows, columns = slicing.split(places)
+    stacked = np.stack(keys, axis=1)
+    for key in np.unique(stacked, axis=0):
+        here = (stacked == key).all(axis=1)
+        voxels = np.zeros(slicing.plane_shape, dtype=bool)
+        voxels[rows[here], columns[here]] = True
+        yield tuple(int(k) for k in key), voxels

@@ -1,0 +1,272 @@
+"""Layers that propagation writes: labels, confidence, landmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from ...errors import InputError
+from ...propagation.collect import smallest_label_dtype
+from ...types import Array, Landmark, Volume
+from ..to_core import shape_of
+from .provenance import Provenance, provenance_of
+from .slicing import Key, Slicing
+from .templates import TemplateEntry, scribble_background
+from .undo import UndoStep
+
+__all__ = ["POLICIES", "Policy", "ResultLayers", "geometry_of", "show_landmarks"]
+
+Policy = Literal["new", "fill", "overwrite"]
+POLICIES = ("new", "fill", "overwrite")
+_PLACES = ("affine", "spacing", "shape", "source", "header")
+
+
+def geometry_of(image: Any, level: int = 0, ndim: int | None = None) -> dict[str, Any]:
+    """Keyword arguments that put a layer exactly on an image (or on one of its levels).
+
+    napari drops the units of all layers once they are mixed, so every layer gets all of these.
+    ``ndim`` keeps the last axes only, for layers without the leading ones.
+    """
+    ratio = np.array([a / b for a, b in zip(shape_of(image), shape_of(image, level), strict=True)])
+    scale = np.asarray(image.scale, float)
+    found: dict[str, Any] = {
+        "scale": scale * ratio,
+        # The first voxel of a coarse level lies in the middle of those that it stands for.
+        "translate": np.asarray(image.translate, float) + scale * (ratio - 1) / 2,
+        "rotate": image.rotate,
+        "shear": image.shear,
+        "affine": image.affine,
+        "units": image.units,
+        "axis_labels": image.axis_labels,
+    }
+    if ndim is not None and ndim < len(scale):
+        last = ("scale", "translate", "units", "axis_labels")
+        found = {key: tuple(found[key])[-ndim:] for key in last}
+    if level == 0:
+        kept = {key: image.metadata[key] for key in _PLACES if key in image.metadata}
+        found["metadata"] = kept
+    return found
+
+
+class ResultLayers:
+    """Labels and confidence of one image.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    image : napari.layers.Image
+    level : int
+        Level of a multiscale image that is worked on.
+    """
+
+    def __init__(self, viewer: Any, image: Any, level: int = 0) -> None:
+        self.viewer = viewer
+        self.image = image
+        self.level = level
+        self.labels: Any = None
+        self.confidence: Any = None
+        self.landmarks: Any = None
+
+    @property
+    def provenance(self) -> Provenance | None:
+        """What is known of the slices of the labels."""
+        return None if self.labels is None else provenance_of(self.labels)
+
+    def take(self, labels: Any, axis: int, values: Sequence[int]) -> Provenance:
+        """Write to an existing labels layer from now on.
+
+        Raises
+        ------
+        InputError
+            If it has another shape than the image, or cannot hold the label values.
+        """
+        shape = shape_of(self.image, self.level)
+        if shape_of(labels) != shape:
+            raise InputError(
+                f"into ({labels.name})",
+                f"have the shape of the image, {shape}",
+                f"shape {shape_of(labels)}",
+                "Choose a new layer.",
+            )
+        if max(values, default=0) > np.iinfo(labels.data.dtype).max:
+            raise InputError(
+                f"into ({labels.name})",
+                f"hold labels up to {max(values)}",
+                f"dtype {labels.data.dtype}",
+                "Choose a new layer, or convert this one (right click, Convert data type).",
+            )
+        self.labels = labels
+        found = provenance_of(labels)
+        if found is None or found.slicing.axis != axis:
+            known = found
+            found = Provenance(labels, Slicing(shape, axis))
+            if known is not None and known.predicted:  # predicted along another axis before
+                found.predicted = {
+                    key for lead in _leads(found) for key in found.slicing.keys(lead)
+                }
+        return found
+
+    def make_labels(self, axis: int, values: Sequence[int], like: Any = None) -> Provenance:
+        """Add a new labels layer on top of the image; colours and names are those of ``like``."""
+        shape = shape_of(self.image, self.level)
+        dtype = smallest_label_dtype(values)
+        options = geometry_of(self.image, self.level)
+        if like is not None:
+            dtype = np.promote_types(dtype, like.data.dtype)
+            options |= {"features": like.features, "colormap": like.colormap}
+        name = f"{self.image.name} predicted"
+        layer = self.viewer.add_labels(np.zeros(shape, dtype), name=name, **options)
+        if like is not None:
+            layer.selected_label = like.selected_label
+        self.labels = layer
+        return Provenance(layer, Slicing(shape, axis), is_result=True)
+
+    def make_confidence(self) -> None:
+        """Add the confidence layer, or go on with the one that is there."""
+        shape = shape_of(self.image, self.level)
+        if self.confidence in self.viewer.layers and self.confidence.data.shape == shape:
+            return
+        self.confidence = self.viewer.add_image(
+            np.zeros(shape, np.float32),
+            name=f"{self.image.name} confidence",
+            colormap="viridis",
+            contrast_limits=(0, 1),
+            opacity=0.5,
+            visible=False,
+            **geometry_of(self.image, self.level),
+        )
+        top = self.viewer.layers.index(self.labels)
+        self.viewer.layers.move(self.viewer.layers.index(self.confidence), top)
+        self.viewer.layers.selection.active = self.labels
+
+    def write(
+        self, key: Key, labels: Array, confidence: Array, policy: Policy, step: UndoStep
+    ) -> bool:
+        """Write a slice, but never to what a person painted; False if nothing was written."""
+        provenance = self.provenance
+        if provenance is None or provenance.is_known(key) or key in provenance.copied:
+            return False
+        slicing = provenance.slicing
+        if shape_of(self.labels) != slicing.shape:
+            raise InputError(
+                f"layer {self.labels.name}",
+                f"keep its shape {slicing.shape}",
+                shape_of(self.labels),
+            )
+        before = np.array(slicing.plane(self.labels.data, key))
+        kept = provenance.strokes(key)
+        if policy == "fill":
+            kept |= step.before(key, before) != 0
+        after = np.where(kept, before, labels).astype(before.dtype)
+        self.labels.data[slicing.index(key)] = after
+        if self.confidence is not None and self.confidence in self.viewer.layers:
+            self.confidence.data[slicing.index(key)] = confidence
+        step.note(key, before, after)
+        provenance.mark_predicted(key)
+        return True
+
+    def copy_template(self, key: Key, plane: Array, step: UndoStep) -> None:
+        """Copy a template slice, unless this layer knows better."""
+        provenance = self.provenance
+        if provenance is None or provenance.is_known(key):
+            return
+        before = np.array(provenance.slicing.plane(self.labels.data, key))
+        after = plane.astype(before.dtype)
+        if key in provenance.copied and (before == after).all():
+            return
+        self.labels.data[provenance.slicing.index(key)] = after
+        if self.confidence is not None and self.confidence in self.viewer.layers:
+            self.confidence.data[provenance.slicing.index(key)] = 1
+        step.note(key, before, after)
+        provenance.mark_copied(key)
+
+    def copy_scribbles(self, key: Key, entry: TemplateEntry, source: Key, step: UndoStep) -> None:
+        """Take scribbles over as strokes round which the slice is predicted."""
+        provenance, scribbles = self.provenance, entry.provenance
+        if provenance is None or scribbles is None or key in provenance.predicted:
+            return
+        plane = np.asarray(scribbles.slicing.plane(scribbles.data, source))
+        if scribbles is not provenance:
+            if provenance.is_known(key):
+                return
+            index = provenance.slicing.index(key)
+            before = np.array(self.labels.data[index])
+            after = np.where(plane == scribble_background(entry), 0, plane).astype(before.dtype)
+            self.labels.data[index] = after
+            step.note(key, before, after)
+        provenance.mark_predicted(key)
+        provenance.keep_strokes(key, plane != 0)
+
+    def refresh(self) -> None:
+        """Show what was written."""
+        for layer in (self.labels, self.confidence):
+            if layer is not None and layer in self.viewer.layers:
+                layer.refresh()
+
+    def show_landmarks(self, landmarks: Sequence[Landmark], volume: Volume, lead: Key) -> None:
+        """Show landmarks in the points layer of this image, in place of those before."""
+        points, features = show_landmarks(landmarks, volume, lead)
+        if self.landmarks is not None and self.landmarks in self.viewer.layers:
+            other = (np.round(self.landmarks.data[:, : len(lead)]) != np.array(lead)).any(axis=1)
+            kept = self.landmarks.features[other] if lead else None
+            data = np.concatenate([self.landmarks.data[other], points]) if lead else points
+            self.landmarks.data = data
+            self.landmarks.features = _joined(kept, features)
+            return
+        if not len(points):
+            return
+        active = self.viewer.layers.selection.active
+        self.landmarks = self.viewer.add_points(
+            points,
+            name=f"{self.image.name} landmarks found",
+            features=features,
+            text={"string": "{name}", "size": 9, "color": "yellow", "anchor": "upper_left"},
+            size=3,
+            face_color="transparent",
+            border_color="yellow",
+            ndim=len(shape_of(self.image)),
+            **geometry_of(self.image, self.level),
+        )
+        if active is not None:
+            self.viewer.layers.selection.active = active
+
+
+def show_landmarks(
+    landmarks: Sequence[Landmark], volume: Volume, lead: Key
+) -> tuple[Array, dict[str, list[Any]]]:
+    """Points, shape (N, axes of the layer), and features of a points layer.
+
+    Features are name, label, score, and the position in mm: R, A, S in the patient where the
+    volume has an orientation, else z_mm, y_mm, x_mm from its first voxel.
+    """
+    positions = np.array([mark.position[-volume.ndim :] for mark in landmarks], dtype=float)
+    positions = positions.reshape(-1, volume.ndim)
+    features: dict[str, list[Any]] = {
+        "name": [mark.name for mark in landmarks],
+        "label": [mark.label for mark in landmarks],
+        "score": [np.nan if mark.score is None else mark.score for mark in landmarks],
+    }
+    if volume.affine is not None:
+        ones = np.ones((len(positions), 1))
+        mm = np.concatenate([positions, ones], axis=1) @ volume.affine[:3].T
+        features |= {name: mm[:, k].tolist() for k, name in enumerate("RAS")}
+    else:
+        mm = positions * np.asarray(volume.spacing)
+        names = ("z_mm", "y_mm", "x_mm")[-volume.ndim :]
+        features |= {name: mm[:, k].tolist() for k, name in enumerate(names)}
+    places = np.broadcast_to(np.array(lead, float), (len(positions), len(lead)))
+    return np.concatenate([places, positions], axis=1), features
+
+
+def _joined(kept: Any, features: Mapping[str, list[Any]]) -> Any:
+    import pandas  # type: ignore[import-untyped]  # napari brings it
+
+    new = pandas.DataFrame(features)
+    return new if kept is None else pandas.concat([kept, new], ignore_index=True)
+
+
+def _leads(provenance: Provenance) -> list[Key]:
+    slicing = provenance.slicing
+    return [tuple(lead) for lead in np.ndindex(*slicing.shape[: slicing.leading])]

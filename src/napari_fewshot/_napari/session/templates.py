@@ -1,0 +1,305 @@
+"""Templates out of layers: what is known, taken on the GUI thread, merged image by image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+from typing import Any, Literal
+
+import numpy as np
+
+from ...errors import InputError
+from ...sampling import Template
+from ...sampling.template import painted_axis
+from ...types import Array, Landmark, Volume
+from ..to_core import image_volume, landmarks_in, level_like, shape_of
+from ..writers import label_names
+from .provenance import Provenance, provenance_of
+from .slicing import Key, Slicing
+
+__all__ = [
+    "SCRIBBLE_BACKGROUND",
+    "Kind",
+    "Sources",
+    "TemplateEntry",
+    "entry_of",
+    "scribble_background",
+    "snapshot",
+]
+
+Kind = Literal["dense", "scribble", "points"]
+SCRIBBLE_BACKGROUND = 255
+"""Label that means background in scribbles, unless another one is named so."""
+_STROKE_BACKGROUND = -1
+
+
+@dataclass(frozen=True, eq=False)
+class TemplateEntry:
+    """An image layer, and the layer in which a person says what is there.
+
+    Parameters
+    ----------
+    image : napari.layers.Image
+    labels : napari.layers.Labels or napari.layers.Points
+    kind : {"dense", "scribble", "points"}
+    slicing : Slicing
+        Of the labels, or of the image for points.
+    level : int
+        Level of a multiscale image that the labels were painted on.
+    lead : tuple of int
+        Place on the image's leading axes of labels that do not have these axes.
+    """
+
+    image: Any
+    labels: Any
+    kind: Kind
+    slicing: Slicing
+    level: int = 0
+    lead: Key = ()
+
+    @property
+    def provenance(self) -> Provenance | None:
+        """What is known of the slices; None for points."""
+        return provenance_of(self.labels)
+
+    def places(self) -> list[tuple[Key, Key]]:
+        """Places on the leading axes that have something: of the image, of the labels."""
+        if not self.slicing.leading:
+            return [(self.lead, ())] if self._has(()) else []
+        leads = product(*(range(n) for n in self.slicing.shape[: self.slicing.leading]))
+        return [(lead, lead) for lead in leads if self._has(lead)]
+
+    def slices(self, lead: Key) -> list[Key]:
+        """Slices that teach, at one place of the labels' leading axes."""
+        if self.kind == "points":
+            return sorted({(*lead, k) for k in self._point_slices(lead)})
+        provenance = self.provenance
+        if provenance is None:
+            return []
+        if self.kind == "scribble":
+            painted = [key for key in self.slicing.keys(lead) if provenance.is_painted(key)]
+            return sorted({*painted, *provenance.stroked(lead)})
+        return provenance.known(lead)
+
+    def names(self) -> dict[int, str]:
+        """Names of label values."""
+        return {} if self.kind == "points" else label_names(self.labels.features)
+
+    def __str__(self) -> str:
+        count = sum(len(self.slices(lead)) for _, lead in self.places())
+        return f"{self.labels.name} → {self.image.name}: {count} slice{'s' * (count != 1)}"
+
+    @property
+    def about(self) -> str:
+        """For a tooltip: kind, and the numbers of the slices."""
+        places = self.places()
+        found = [key for _, lead in places for key in self.slices(lead)]
+        numbers = ", ".join(str(key[-1] if len(key) == 1 else key) for key in found[:12])
+        more = " …" if len(found) > 12 else ""
+        kind = {"dense": "dense labels", "scribble": "scribbles", "points": "landmarks"}[self.kind]
+        return f"{kind} on slices {numbers}{more}" if found else f"{kind}, nothing painted yet"
+
+    def _has(self, lead: Key) -> bool:
+        provenance = self.provenance
+        stroked = provenance is not None and bool(provenance.stroked(lead))
+        return stroked or bool(self.slices(lead))
+
+    def _point_slices(self, lead: Key) -> list[int]:
+        if self.slicing.spatial == 2:
+            return [0] if landmarks_in(self.labels, lead) else []
+        return [round(p.position[self.slicing.axis]) for p in landmarks_in(self.labels, lead)]
+
+
+def entry_of(image: Any, labels: Any, kind: Kind | None, axis: int, lead: Key) -> TemplateEntry:
+    """Pair an image layer with its labels or points.
+
+    Parameters
+    ----------
+    image : napari.layers.Image
+        What was painted on.
+    labels : napari.layers.Labels or napari.layers.Points
+        What is known of it.
+    kind : {"dense", "scribble", "points"}, optional
+        None: points for a Points layer, else dense.
+    axis : int
+        Spatial axis that is sliced; labels that are clearly painted along another one keep it.
+    lead : tuple of int
+        Place on the image's leading axes that is in view.
+
+    Raises
+    ------
+    InputError
+        If the two do not go together.
+    """
+    if labels._type_string == "points":
+        if kind not in (None, "points"):
+            raise InputError("kind", "be points for a Points layer", kind)
+        shape, level = shape_of(image, level_like(image)), level_like(image)
+        if labels.ndim not in (len(shape), min(3, len(shape))):
+            raise InputError(f"points {labels.name}", f"have {len(shape)} coordinates", labels.ndim)
+        slicing = Slicing(shape if labels.ndim == len(shape) else shape[-labels.ndim :], axis)
+        return TemplateEntry(image, labels, "points", slicing, level, lead)
+    if kind == "points":
+        raise InputError("kind", "be dense or scribble for a Labels layer", kind)
+    shape = shape_of(labels)
+    full = [shape_of(image, k) for k in range(len(image.data) if image.multiscale else 1)]
+    alone = [s[-3:] for s in full]
+    own = shape in full
+    level = level_like(image, shape) if own or shape not in alone else alone.index(shape)
+    slicing = Slicing(shape, axis)
+    if slicing.spatial == 3 and not slicing.leading:
+        slicing = replace(slicing, axis=painted_axis(np.asarray(labels.data), axis))
+    return TemplateEntry(image, labels, kind or "dense", slicing, level, () if own else lead)
+
+
+@dataclass
+class Sources:
+    """Templates by image, and what of them is taken for the same image only once."""
+
+    volumes: dict[tuple[int, Key, int], Volume] = field(default_factory=dict)
+
+    def volume(self, image: Any, lead: Key, level: int) -> Volume:
+        """Volume of an image; the same object each time, so that its templates are joined."""
+        key = (id(image), lead, level)
+        if key not in self.volumes:
+            self.volumes[key] = image_volume(image, lead, level)
+        return self.volumes[key]
+
+
+@dataclass
+class _Known:
+    """What is known of one image along one axis."""
+
+    volume: Volume
+    slicing: Slicing
+    dense: dict[int, Array] = field(default_factory=dict)
+    scribbles: dict[int, Array] = field(default_factory=dict)
+    names: dict[int, str] = field(default_factory=dict)
+
+
+def snapshot(
+    entries: Sequence[TemplateEntry], sources: Sources | None = None
+) -> tuple[list[Template], dict[int, int]]:
+    """Take templates of all that is known now; layers may change afterwards.
+
+    Where two layers know a slice of the same image, the later entry counts.
+
+    Parameters
+    ----------
+    entries : sequence of TemplateEntry
+        In the order in which they were added.
+    sources : Sources, optional
+        Volumes that were made before.
+
+    Returns
+    -------
+    templates : list of Template
+    renumbered : dict of int to int
+        Labels of landmarks that had to give way to painted labels of the same number: value in
+        the templates to value in the layer.
+
+    Raises
+    ------
+    InputError
+        If nothing is known.
+    """
+    sources = sources or Sources()
+    known: dict[tuple[int, Key, int, int], _Known] = {}
+    for entry in entries:
+        if entry.kind != "points":
+            for place, lead in entry.places():
+                key = (id(entry.image), place, entry.level, entry.slicing.axis)
+                volume = sources.volume(entry.image, place, entry.level)
+                _gather(known.setdefault(key, _Known(volume, entry.slicing)), entry, lead)
+    templates = [template for one in known.values() for template in _templates(one)]
+    names = {value: name for t in templates for value, name in _all_names(t).items()}
+    points, renumbered = _point_templates(entries, sources, names)
+    if not templates and not points:
+        raise InputError(
+            "templates",
+            "have a painted or reviewed slice, or a point",
+            "nothing painted",
+            "Paint a slice of a Labels layer, or mark an empty one as reviewed.",
+        )
+    return [*templates, *points], renumbered
+
+
+def _gather(known: _Known, entry: TemplateEntry, lead: Key) -> None:
+    provenance, slicing = entry.provenance, entry.slicing
+    known.names.update(entry.names())
+    if provenance is None:
+        return
+    data = provenance.data
+    background = scribble_background(entry) if entry.kind == "scribble" else 0
+
+    def scribbles(key: Key) -> Array:
+        plane = np.asarray(slicing.plane(data, key)).astype(np.int32)
+        return np.where(plane == background, _STROKE_BACKGROUND, plane)
+
+    dense = provenance.known(lead) if entry.kind == "dense" else []
+    for key in dense:
+        known.dense[key[-1]] = np.asarray(slicing.plane(data, key)).astype(np.int32)
+        known.scribbles.pop(key[-1], None)
+    stroked = provenance.stroked(lead)
+    for key in set(entry.slices(lead)) - set(dense) - set(stroked):
+        plane = np.asarray(slicing.plane(data, key))
+        known.scribbles[key[-1]] = np.where(plane == 0, 0, scribbles(key))
+    for key in stroked:  # where a person painted or erased on a prediction
+        if key[-1] not in known.dense:
+            known.scribbles[key[-1]] = np.where(provenance.strokes(key), scribbles(key), 0)
+
+
+def _templates(known: _Known) -> Iterator[Template]:
+    volume, axis = known.volume, known.slicing.axis
+    where = None if volume.ndim == 2 else axis
+    for planes, dense in ((known.dense, True), (known.scribbles, False)):
+        if not planes:
+            continue
+        data = np.zeros(volume.shape, np.int32)  # untouched pages take no memory
+        for k, plane in planes.items():
+            (np.moveaxis(data, axis, 0)[k] if volume.ndim == 3 else data)[...] = plane
+        yield Template(
+            volume,
+            volume.with_data(data, names=known.names),
+            slices=sorted(planes) if dense else None,
+            axis=where,
+            kind="dense" if dense else "scribble",
+            background=_STROKE_BACKGROUND,
+        )
+
+
+def _point_templates(
+    entries: Sequence[TemplateEntry], sources: Sources, taken: dict[int, str]
+) -> tuple[list[Template], dict[int, int]]:
+    found: list[Template] = []
+    renumbered: dict[int, int] = {}
+    given: dict[tuple[int, str], int] = {}
+    for entry in entries:
+        if entry.kind != "points":
+            continue
+        for place, lead in entry.places():
+            volume = sources.volume(entry.image, place, entry.level)
+            marks = []
+            for mark in landmarks_in(entry.labels, lead):
+                value = given.get((mark.label, mark.name))
+                if value is None:
+                    value = mark.label
+                    if taken.get(value, mark.name) != mark.name:
+                        value = max(*taken, *(v for v in given.values()), 0) + 1
+                        renumbered[value] = mark.label
+                    given[mark.label, mark.name] = value
+                marks.append(Landmark(mark.name, value, mark.position))
+            axis = None if volume.ndim == 2 else entry.slicing.axis
+            found.append(Template(volume, points=marks, axis=axis))
+    return found, renumbered
+
+
+def _all_names(template: Template) -> dict[int, str]:
+    return {v: template.names.get(v, str(v)) for v in (*template.painted_values(), *template.names)}
+
+
+def scribble_background(entry: TemplateEntry) -> int:
+    """Label that means background in scribbles: the one of that name, else 255."""
+    named = [v for v, name in entry.names().items() if name.strip().casefold() == "background"]
+    return named[0] if named else SCRIBBLE_BACKGROUND

@@ -1,0 +1,99 @@
+"""What all dock widgets are: a scrolling column over one session, with a line for what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from qtpy.QtCore import QSize, Qt, QTimer
+from qtpy.QtWidgets import QFrame, QScrollArea, QWidget
+
+from ...errors import FewShotError
+from ..session import viewer_session
+from .parts.connections import Connections
+from .parts.forms import column, note
+from .parts.progress_row import ProgressRow
+
+if TYPE_CHECKING:
+    from ..session import Job, Session
+
+__all__ = ["SessionDock"]
+
+WIDTH, HEIGHT = 300, 420
+SOON_MS = 30
+Result = TypeVar("Result")
+
+
+class SessionDock(QScrollArea):
+    """Column of sections that shows a session and asks it to act.
+
+    Subclasses fill ``body`` and implement ``show_state``, which is called after every change of
+    the session or of the layers, for many changes in a row once.
+
+    Parameters
+    ----------
+    napari_viewer : Viewer
+    """
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self.session: Session = viewer_session(napari_viewer)
+        self.connections = Connections(self)
+        self.progress = ProgressRow()
+        self.status = note()
+        # A propagation tells of every slice: show many changes at once.
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(SOON_MS)
+        self._soon.timeout.connect(self.show_state)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setMinimumSize(220, 120)
+        page = QWidget()
+        self.body = column(page)
+        self.setWidget(page)
+        events = self.session.events
+        for emitter in (events.settings, events.templates, events.layers):
+            self.connections.add(emitter, self._on_change)
+        self.connections.add(events.job, self._on_job)
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """Narrow, and as high as its neighbours leave room for."""
+        return QSize(WIDTH, HEIGHT)
+
+    def show_state(self) -> None:
+        """Show the session as it is now."""
+        raise NotImplementedError
+
+    def shows_job(self, job: Job) -> bool:
+        """Whether this dock shows the progress of a job."""
+        raise NotImplementedError
+
+    def attempt(self, act: Callable[[], Result]) -> Result | None:
+        """Do what a person asked for; what is wrong with it is said in the status line."""
+        try:
+            result = act()
+        except FewShotError as error:
+            self.say(str(error))
+            return None
+        self.say("")
+        return result
+
+    def say(self, text: str) -> None:
+        """Show a line at the end of the dock; nothing hides it."""
+        self.status.setText(text)
+        self.status.setVisible(bool(text))
+        if text:
+            self.ensureWidgetVisible(self.status)
+
+    def _on_change(self, *_: object) -> None:
+        if not self._soon.isActive():
+            self._soon.start()
+
+    def _on_job(self, job: Job) -> None:
+        if self.shows_job(job) and job.state in ("waiting", "running"):
+            self.progress.follow(job)
+        self.progress.refresh()
+        self._on_change()

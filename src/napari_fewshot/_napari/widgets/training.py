@@ -1,0 +1,131 @@
+"""Dock "Adapter training": learn from the templates, and say how far to trust the result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QCheckBox, QFileDialog
+
+from .adapter_settings import ABOUT, IMPORTANT, MODELS, OTHERS
+from .dock import SessionDock
+from .parts.action_button import ActionButton
+from .parts.adapter_choice import AdapterChoice
+from .parts.forms import Form, Section, note, row
+from .parts.score_table import ScoreTable
+from .parts.words import estimate
+
+if TYPE_CHECKING:
+    from ..session import Job
+
+__all__ = ["AdapterTraining"]
+
+MODEL_FILES = "Models (*.fewshot);;All files (*)"
+
+
+class AdapterTraining(SessionDock):
+    """Second step: train the adapter on the templates, and score it on slices left out.
+
+    Parameters
+    ----------
+    napari_viewer : Viewer
+    """
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__(napari_viewer)
+        self.adapter = AdapterChoice(MODELS, ABOUT, IMPORTANT, OTHERS)
+        self.position = QCheckBox("Use position")
+        self.score = QCheckBox("Score afterwards")
+        self.score.setChecked(True)
+        self.train = ActionButton(
+            "Train", "Learn from the templates. Features that are missing are extracted first."
+        )
+        self.cost = note()
+        self.scores = ScoreTable()
+        self.save = ActionButton("Save model…", "Write the model to a file, for other images.")
+        self.load = ActionButton("Load model…", "Read a model from a file, in place of this one.")
+        self._fill()
+        self._connect()
+        self.show_state()
+
+    def shows_job(self, job: Job) -> bool:
+        """Whether it is a training or its score."""
+        return job.stage in ("train", "score")
+
+    def show_state(self) -> None:
+        """Show the session as it is now."""
+        settings, session = self.session.settings, self.session
+        self.adapter.show_choice(settings.adapter, settings.of_adapter)
+        self.position.setChecked(settings.position)
+        self.train.block("" if session.templates else "add a template in Feature extraction")
+        self.save.block("" if session.model is not None else "train a model first")
+        cost = session.estimate("train") if session.templates else None
+        text = estimate(cost.seconds, cost.megabytes) if cost is not None else ""
+        self.cost.setText(f"First: {self.train.reason}." if self.train.reason else text)
+        self.cost.setVisible(bool(self.cost.text()))
+        self._show_scores()
+
+    def _fill(self) -> None:
+        self.position.setToolTip(
+            "Learn where labels lie as well as how they look.\n"
+            "Good where poses are alike; switch it off for cells, or where poses vary."
+        )
+        self.score.setToolTip(
+            "After training, leave out template slices in turn and predict them.\n"
+            "Runs in the background and delays nothing; needs two template slices."
+        )
+        switches = Form()
+        switches.add_wide(self.position)
+        switches.add_wide(self.score)
+        results = Section("What to trust", "Held-out score of each label", unfolded=True)
+        results.addWidget(self.scores)
+        model = Section("Model file", "Save the model, or load one")
+        model.addWidget(row(self.save, self.load))
+        for widget in (
+            *(self.adapter, switches, self.train, self.cost, self.progress),
+            *(results, model, self.status),
+        ):
+            self.body.addWidget(widget)
+
+    def _connect(self) -> None:
+        session = self.session
+        self.adapter.changed.connect(self._on_adapter)
+        self.position.clicked.connect(
+            lambda on: self.attempt(lambda: session.configure(position=on))
+        )
+        self.train.clicked.connect(
+            lambda: self.attempt(lambda: session.train(score=self.score.isChecked()))
+        )
+        self.save.clicked.connect(self._on_save)
+        self.load.clicked.connect(self._on_load)
+        self.connections.add(session.events.trained, self._on_change)
+        self.connections.add(session.events.scored, self._on_change)
+
+    def _on_adapter(self) -> None:
+        name, values = self.adapter.name, self.adapter.values()
+        self.attempt(lambda: self.session.configure(adapter=name, of_adapter=values))
+
+    def _on_save(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(self, "Save the model", "model.fewshot", MODEL_FILES)
+        if path:
+            self.attempt(lambda: self.session.save_model(path))
+
+    def _on_load(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Load a model", "", MODEL_FILES)
+        if path:
+            self.attempt(lambda: self.session.load_model(path))
+
+    def _show_scores(self) -> None:
+        session = self.session
+        if session.scores is None:
+            trained = session.model is not None
+            self.scores.clear(
+                "No score: it needs two template slices." if trained else "Train first."
+            )
+            return
+        colours = {
+            value: QColor.fromRgbF(*colour)
+            for value, colour in session.label_colours().items()
+            if value in session.scores.dice
+        }
+        self.scores.show_scores(session.scores.dice, session.label_names(), colours)

@@ -1,0 +1,76 @@
+"""Features ahead of their use: of template slices, and of a volume that is to be labelled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..features.planes import SliceStack
+from ..geometry import Frame, resolve_axis
+from ..sampling.template import Template
+from ..types import Progress, Volume, joint_progress, no_progress
+from .segmenter import FewShotSegmenter
+from .training_set import TrainingSet
+
+__all__ = ["extract_features"]
+
+
+def extract_features(
+    model: FewShotSegmenter,
+    templates: Sequence[Template],
+    volume: Volume | None = None,
+    axis: int | str | None = None,
+    progress: Progress = no_progress,
+) -> int:
+    """Encode slices into the cache and the store of a segmenter.
+
+    Parameters
+    ----------
+    model : FewShotSegmenter
+        Its backbone, settings, cache and store; it need not be fitted.
+    templates : sequence of Template
+        Their known slices are encoded first.
+    volume : Volume, optional
+        All of its slices are encoded, unless nothing could keep them: features that are not
+        stored and are larger than what is free in the cache.
+    axis : int or str, optional
+        Axis of the slices of ``volume``; None: that of the first template.
+    progress : callable
+        ``progress(done, total, what)``; it may raise ``Cancelled``. What is encoded is kept.
+
+    Returns
+    -------
+    int
+        Slices whose features are there now.
+
+    Raises
+    ------
+    InputError
+        If the templates do not go together.
+    WeightsError
+        If the backbone's weights cannot be had.
+    """
+    training = TrainingSet.of(templates, model.config)
+    extractor = model.extractor
+    rest = range(0)
+    stack = training.stacks[0]
+    if volume is not None:
+        ndim = volume.ndim
+        number = training.axes[0]
+        if axis is not None and ndim == 3:
+            number = resolve_axis(axis, Frame.of(volume.affine, ndim), ndim)
+        config = model.config
+        stack = SliceStack(volume, number if ndim == 3 else 0, config.intensity, config.resampling)
+        rest = range(len(stack))
+    known = len(training.examples)
+    first, then = joint_progress([known, len(rest)], progress)
+    done = sum(1 for _ in training.maps(extractor, progress=first))
+    for index, features in extractor.maps(stack, rest):
+        then(index + 1, len(rest), "features")
+        done += 1
+        if extractor.store is None and not _fits(model, len(rest) * 2 * features.data.size):
+            break
+    return done
+
+
+def _fits(model: FewShotSegmenter, needed: int) -> bool:
+    return model.cache is not None and needed <= model.cache.limit

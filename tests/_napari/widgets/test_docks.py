@@ -1,0 +1,163 @@
+"""The docks in a real viewer: what a newcomer clicks, from top to bottom."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from npe2 import PluginManager
+
+pytestmark = pytest.mark.viewer
+
+MINUTE = 60_000
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    PluginManager.instance().discover()
+    return make_napari_viewer()
+
+
+@pytest.fixture
+def docks(viewer):
+    from napari_fewshot._napari.widgets.extraction import FeatureExtraction
+    from napari_fewshot._napari.widgets.propagation import LabelPropagation
+    from napari_fewshot._napari.widgets.training import AdapterTraining
+
+    made = FeatureExtraction(viewer), AdapterTraining(viewer), LabelPropagation(viewer)
+    for dock in made:
+        viewer.window.add_dock_widget(dock, name=type(dock).__name__)
+    return made
+
+
+def test_without_layers_every_button_says_what_is_missing(docks):
+    extraction, training, propagation = docks
+    assert extraction.extract.reason == "open an image"
+    assert "template" in training.train.reason
+    assert "image" in propagation.propagate.reason
+    assert extraction.cost.text() == "First: open an image."
+
+
+def test_one_session_is_shared_and_shown_by_all_docks(docks, qtbot):
+    extraction, training, propagation = docks
+    assert extraction.session is training.session is propagation.session
+    training.adapter.names.setCurrentIndex(training.adapter.names.findData("cosine"))
+    assert training.session.settings.adapter == "cosine"
+    extraction.session.configure(backbone="multiscale", adapter="classification")  # by a script
+    qtbot.waitUntil(lambda: training.adapter.name == "classification")
+    qtbot.waitUntil(lambda: extraction.backbone.name == "multiscale")
+
+
+def test_what_the_sample_has_is_chosen_without_a_click(viewer, docks):
+    viewer.open_sample("napari-fewshot", "torso")
+    extraction, _, propagation = docks
+    assert extraction.image.layer is viewer.layers["torso"]
+    assert extraction.labels.layer is viewer.layers["torso template"]
+    assert propagation.image.layer is viewer.layers["torso"]
+    assert propagation.into.layer is None
+
+
+def test_a_newcomer_goes_from_top_to_bottom_with_the_defaults(viewer, docks, qtbot):
+    viewer.open_sample("napari-fewshot", "torso")
+    extraction, training, propagation = docks
+    session = extraction.session
+    extraction.extract.click()
+    assert len(session.templates) == 1
+    with qtbot.waitSignal(extraction.progress.finished, timeout=2 * MINUTE):
+        pass
+    qtbot.waitUntil(training.train.isEnabled)
+    training.train.click()
+    qtbot.waitUntil(propagation.propagate.isEnabled, timeout=2 * MINUTE)
+    propagation.propagate.click()
+    with qtbot.waitSignal(propagation.progress.finished, timeout=2 * MINUTE):
+        pass
+    truth = viewer.layers["torso truth"].data
+    result = next(
+        layer.data
+        for layer in viewer.layers
+        if layer._type_string == "labels" and "torso t" not in layer.name
+    )
+    found, there = result > 0, truth > 0
+    assert 2 * (found & there).sum() / (found.sum() + there.sum()) > 0.8
+    qtbot.waitUntil(lambda: len(training.scores.rows) > 0, timeout=2 * MINUTE)
+    assert training.scores.table.rowCount() == len(training.scores.rows)
+    statuses = {entry.status for entry in propagation.table.model.slices}
+    assert {"painted", "predicted"} <= statuses
+
+
+def test_slices_are_listed_and_a_click_goes_there(viewer, docks, qtbot):
+    from qtpy.QtCore import Qt
+
+    viewer.open_sample("napari-fewshot", "torso")
+    extraction, _, propagation = docks
+    extraction.templates.add.click()
+    table = propagation.table
+
+    def painted() -> list[int]:
+        return [entry.index for entry in table.model.slices if entry.status == "painted"]
+
+    qtbot.waitUntil(lambda: len(painted()) == 3)
+    template = viewer.layers["torso template"].data
+    assert painted() == [int(k) for k in np.flatnonzero(template.any(axis=(1, 2)))]
+    place = table.view.model().index(2, 0)
+    table.view.scrollTo(place)
+    spot = table.view.visualRect(place).center()
+    qtbot.mouseClick(table.view.viewport(), Qt.MouseButton.LeftButton, pos=spot)
+    assert viewer.dims.current_step[0] == 2
+
+
+def test_one_key_reviews_the_slice_in_view_and_takes_it_back(viewer, docks, qtbot):
+    viewer.open_sample("napari-fewshot", "torso")
+    extraction, _, propagation = docks
+    extraction.templates.add.click()
+    qtbot.waitUntil(lambda: len(propagation.table.model.slices) > 0)
+    viewer.dims.set_current_step(0, 1)
+    key = next(act for key, act in viewer.keymap.items() if str(key) == "K")
+
+    def status() -> str:
+        return propagation.table.model.slices[1].status
+
+    before = status()
+    key(viewer)
+    qtbot.waitUntil(lambda: status() == "reviewed")
+    key(viewer)
+    qtbot.waitUntil(lambda: status() == before)
+
+
+def test_a_cancelled_extraction_leaves_the_docks_usable(viewer, docks, qtbot):
+    viewer.open_sample("napari-fewshot", "torso")
+    extraction, _, _ = docks
+    extraction.extract.click()
+    with qtbot.waitSignal(extraction.progress.finished, timeout=MINUTE):
+        extraction.progress.cancel.click()
+    assert extraction.extract.isEnabled()
+
+
+def test_removing_the_layers_blocks_the_buttons_again(viewer, docks, qtbot):
+    viewer.open_sample("napari-fewshot", "torso")
+    extraction, _, propagation = docks
+    extraction.templates.add.click()
+    viewer.layers.clear()
+    qtbot.waitUntil(lambda: extraction.templates.add.reason == "open an image")
+    qtbot.waitUntil(lambda: propagation.propagate.reason == "open an image")
+    assert not propagation.table.model.slices
+
+
+def test_docks_are_narrow_and_low(docks):
+    for dock in docks:
+        least = dock.minimumSizeHint().expandedTo(dock.minimumSize())
+        assert least.width() <= 240
+        assert least.height() <= 200
+        assert dock.widget().minimumSizeHint().width() <= 300  # nothing is cut off
+
+
+def test_everything_that_can_be_used_has_a_tooltip(docks):
+    from qtpy.QtWidgets import QAbstractSpinBox, QCheckBox, QComboBox, QPushButton
+
+    used = [
+        widget
+        for dock in docks
+        for kind in (QPushButton, QCheckBox, QComboBox, QAbstractSpinBox)
+        for widget in dock.findChildren(kind)
+    ]
+    assert len(used) > 40
+    assert not [widget for widget in used if not widget.toolTip()]
