@@ -1,4 +1,7 @@
-"""The slice to paint next: uncertain, and like many slices that are unlike the painted ones."""
+"""The slice to paint next: uncertain, and like many slices that are unlike the painted ones.
+
+``benchmarks/suggestion.py`` compares it with evenly spaced slices, and says what was tried.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +32,9 @@ class SliceScore:
     index : int
         Slice of the volume.
     uncertainty : float
-        Of its prediction, by :func:`slice_uncertainty`.
+        See :func:`slice_uncertainty`.
     descriptor : array, shape (D,)
-        By :func:`slice_descriptor`.
+        See :func:`slice_descriptor`.
     """
 
     index: int
@@ -40,23 +43,15 @@ class SliceScore:
 
 
 def slice_descriptor(features: FeatureMap) -> Array:
-    """Describe a slice: its features, averaged over a coarse grid of cells.
+    """Describe a slice by its ``features``, averaged over a coarse grid of cells.
 
-    Parameters
-    ----------
-    features : FeatureMap
-
-    Returns
-    -------
-    array, shape (D,), float32
-        The same D for all maps of one backbone.
+    The result has shape (D,) and is float32; D is the same for all slices of one backbone.
     """
-    _, height, width = features.data.shape
-    rows, columns = _edges(height), _edges(width)
+    data = features.data
     cells = [
-        features.data[:, top:bottom, left:right].mean(axis=(1, 2), dtype=np.float32)
-        for top, bottom in rows
-        for left, right in columns
+        data[:, top:bottom, left:right].mean(axis=(1, 2), dtype=np.float32)
+        for top, bottom in _edges(data.shape[1])
+        for left, right in _edges(data.shape[2])
     ]
     return np.concatenate(cells)
 
@@ -72,19 +67,20 @@ def slice_uncertainty(probabilities: Array) -> float:
     Returns
     -------
     float
-        In 0..1: doubt in the best class, averaged over pixels with the weight of what may not
-        be background, so that plain background does not count.
+        In 0..1: the mean over pixels of the probability of not being background, times that of
+        the best class being wrong. Plain background adds nothing.
     """
-    weight = 1 - probabilities[0]
     doubt = 1 - probabilities.max(axis=0)
-    total = float(weight.sum(dtype=np.float64))
-    return float((weight * doubt).sum(dtype=np.float64)) / total if total > 0 else 0.0
+    return float(np.mean((1 - probabilities[0]) * doubt, dtype=np.float64))
 
 
 def painting_values(
     scores: Sequence[SliceScore], known: Sequence[int], known_descriptors: Sequence[Array] = ()
 ) -> dict[int, float]:
-    """How much painting each slice should help.
+    """How much it should help to paint each slice.
+
+    By how much nearer all slices come to a known one, each weighted with its uncertainty. Near
+    are slices with like features and a like position in the stack.
 
     Parameters
     ----------
@@ -93,62 +89,61 @@ def painting_values(
     known : sequence of int
         Slices of this volume that are painted or reviewed.
     known_descriptors : sequence of array
-        Descriptors of other known slices: of those not in ``scores``, of other volumes.
+        Of other known slices: those that are not in ``scores``, and of other volumes.
 
     Returns
     -------
     dict of int to float
-        Value in 0..1 of each slice of ``scores``; 0 for known slices, 1 for the best.
+        Value in 0..1 of each slice of ``scores``; 1 for the best, 0 for known slices.
     """
-    ordered = sorted(scores, key=lambda one: one.index)
-    if not ordered:
+    by_index = {one.index: one for one in scores}
+    indices = sorted(by_index)
+    if not indices:
         return {}
-    painted = set(known)
-    indices = np.array([one.index for one in ordered])
-    is_known = np.array([one.index in painted for one in ordered])
-    points = np.stack([one.descriptor for one in ordered]).astype(np.float64)
-    doubt = np.array([one.uncertainty for one in ordered], dtype=np.float64)
-    between = _distances(points, points)
-    nearest = [between[:, is_known]]
-    if len(known_descriptors):
-        others = np.stack(list(known_descriptors)).astype(np.float64)
-        nearest.append(_distances(points, others))
-    covered = np.concatenate(nearest, axis=1)
-    far = covered.min(axis=1) if covered.shape[1] else np.full(len(points), between.max())
-    gains = (doubt[:, None] * np.maximum(far[:, None] - between, 0.0)).sum(axis=0)
-    gains[is_known] = 0.0
-    if gains.max() > 0:
-        gains = gains / gains.max()
-    return {int(k): float(gain) for k, gain in zip(indices, gains, strict=True)}
+    is_known = np.isin(indices, list(known))
+    doubts = _weights(np.array([by_index[k].uncertainty for k in indices]), ~is_known)
+    described = [by_index[k].descriptor for k in indices] + list(known_descriptors)
+    between = _distances(np.stack(described).astype(np.float32), np.array(indices))
+    nearest = np.append(is_known, np.ones(len(known_descriptors), dtype=bool))
+    far = between[:, nearest].min(axis=1, initial=float(between.max()) or 1.0)
+    nearer = np.maximum(far[:, None] - between[:, : len(indices)], 0.0)
+    gains = np.where(is_known, 0.0, doubts @ nearer)
+    return dict(zip(indices, (gains / (gains.max() or 1.0)).tolist(), strict=True))
 
 
 def suggest_slice(
     scores: Sequence[SliceScore], known: Sequence[int], known_descriptors: Sequence[Array] = ()
 ) -> int | None:
-    """Choose the slice to paint next.
+    """Choose the slice to paint next: that of the highest painting value.
 
-    Parameters
-    ----------
-    scores, known, known_descriptors
-        As for :func:`painting_values`.
-
-    Returns
-    -------
-    int, optional
-        None when all slices are known.
+    Arguments are as for :func:`painting_values`. The first of equally good slices is chosen;
+    None when all are known.
     """
     values = painting_values(scores, known, known_descriptors)
-    left = set(values) - set(known)
+    left = values.keys() - set(known)
     return min(left, key=lambda k: (-values[k], k), default=None)
 
 
 def _edges(length: int) -> list[tuple[int, int]]:
-    """First and one past the last pixel of each cell; cells of few pixels share some."""
-    starts = [cell * length // _CELLS for cell in range(_CELLS)]
-    stops = [-(-(cell + 1) * length // _CELLS) for cell in range(_CELLS)]
-    return list(zip(starts, stops, strict=True))
+    """First and one past the last pixel of each cell; on a tiny map, cells overlap."""
+    return [(k * length // _CELLS, -(-(k + 1) * length // _CELLS)) for k in range(_CELLS)]
 
 
-def _distances(first: Array, second: Array) -> Array:
-    squares = (first**2).sum(1)[:, None] + (second**2).sum(1) - 2 * first @ second.T
-    return np.sqrt(np.maximum(squares, 0.0))
+def _weights(doubts: Array, left: Array) -> Array:
+    """Uncertainties of the slices that are left, or equal weights where all are certain."""
+    doubts = np.where(left, np.clip(np.nan_to_num(doubts), 0.0, 1.0), 0.0)
+    return doubts if doubts.any() else left.astype(np.float64)
+
+
+def _distances(points: Array, positions: Array) -> Array:
+    """Distances of the first slices to all, in features and position; both are 1 on average."""
+    count = len(positions)
+    points = points - points.mean(axis=0)
+    squares = (points**2).sum(axis=1)
+    features = squares[:count, None] + squares - 2 * points[:count] @ points.T
+    features = np.sqrt(np.maximum(features, 0.0))
+    np.fill_diagonal(features, 0.0)  # not quite so by rounding
+    along = np.zeros_like(features)  # slices without a position differ in features only
+    along[:, :count] = np.abs(positions[:, None] - positions)
+    parts = [part / (part[:, :count].mean() or 1.0) for part in (features, along)]
+    return np.asarray(np.hypot(*parts, dtype=np.float64))
