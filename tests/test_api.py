@@ -13,6 +13,7 @@ import napari_fewshot
 
 EXPORTED = {
     "Cancelled",
+    "FeatureCache",
     "FeatureMap",
     "FeatureStore",
     "FewShotError",
@@ -36,6 +37,7 @@ EXPORTED = {
     "read_labels",
     "read_points",
     "read_volume",
+    "viewer_session",
     "write_image",
     "write_labels",
     "write_points",

@@ -5,6 +5,7 @@ Names are imported on first use, so that ``import napari_fewshot`` is instant.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     )
     from .evaluation.landmark_metrics import evaluate_landmarks
     from .evaluation.metrics import evaluate_labels
+    from .features.cache import FeatureCache
     from .features.store import FeatureStore
     from .io import read_labels, read_points, read_volume, write_image, write_labels, write_points
     from .phantoms import make_phantom
@@ -30,6 +32,11 @@ if TYPE_CHECKING:
     from .types import FeatureMap, Landmark, Volume
 
 __version__ = "0.1.0"
+
+# Read when torch is imported. On a busy machine (a viewer draws, other programs run) its threads
+# wait for each other in a loop that takes the processor from those that they wait for: a
+# prediction took four times as long. So they sleep while they wait.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _HOMES = {
     "config": ("SegmenterConfig",),
@@ -45,6 +52,7 @@ _HOMES = {
     ),
     "evaluation.landmark_metrics": ("evaluate_landmarks",),
     "evaluation.metrics": ("evaluate_labels",),
+    "features.cache": ("FeatureCache",),
     "features.store": ("FeatureStore",),
     "io": (
         "read_labels",
@@ -58,11 +66,13 @@ _HOMES = {
     "sampling": ("Template",),
     "segmenter": ("FewShotSegmenter", "HeldOutScore", "Prediction"),
     "types": ("FeatureMap", "Landmark", "Volume"),
+    "_napari.session": ("viewer_session",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Cancelled",
+    "FeatureCache",
     "FeatureMap",
     "FeatureStore",
     "FewShotError",
@@ -86,6 +96,7 @@ __all__ = [
     "read_labels",
     "read_points",
     "read_volume",
+    "viewer_session",
     "write_image",
     "write_labels",
     "write_points",

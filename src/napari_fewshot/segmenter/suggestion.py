@@ -79,8 +79,8 @@ def painting_values(
 ) -> dict[int, float]:
     """How much it should help to paint each slice.
 
-    By how much nearer all slices come to a known one, each weighted with its uncertainty. Near
-    are slices with like features and a like position in the stack.
+    By how much nearer (in squared distance) all slices come to a known one, each weighted with
+    its uncertainty. Near are slices with like features and a like position in the stack.
 
     Parameters
     ----------
@@ -136,14 +136,14 @@ def _weights(doubts: Array, left: Array) -> Array:
 
 
 def _distances(points: Array, positions: Array) -> Array:
-    """Distances of the first slices to all, in features and position; both are 1 on average."""
+    """Squared distances of the first slices to all, in features and position, equal in size."""
     count = len(positions)
     points = points - points.mean(axis=0)
     squares = (points**2).sum(axis=1)
     features = squares[:count, None] + squares - 2 * points[:count] @ points.T
-    features = np.sqrt(np.maximum(features, 0.0))
+    features = np.maximum(features, 0.0)
     np.fill_diagonal(features, 0.0)  # not quite so by rounding
     along = np.zeros_like(features)  # slices without a position differ in features only
-    along[:, :count] = np.abs(positions[:, None] - positions)
-    parts = [part / (part[:, :count].mean() or 1.0) for part in (features, along)]
-    return np.asarray(np.hypot(*parts, dtype=np.float64))
+    along[:, :count] = (positions[:, None] - positions) ** 2
+    parts = [part / (np.sqrt(part[:, :count]).mean() ** 2 or 1.0) for part in (features, along)]
+    return np.asarray(parts[0] + parts[1], dtype=np.float64)

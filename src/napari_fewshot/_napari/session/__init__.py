@@ -7,6 +7,7 @@ from typing import Any
 
 from .estimates import Estimate
 from .jobs import Job
+from .provenance import is_result
 from .session import Session
 from .settings import SessionSettings
 from .slices import SliceInfo
@@ -20,6 +21,7 @@ __all__ = [
     "SessionSettings",
     "SliceInfo",
     "TemplateEntry",
+    "is_result",
     "viewer_session",
 ]
 

@@ -24,14 +24,15 @@ class Corrections:
     ----------
     state : State
     stroked : callable
-        Told a short while after a stroke in a labels layer of the session.
+        Told, a short while after a stroke in a labels layer, of the image that it belongs to.
     """
 
-    def __init__(self, state: State, stroked: Callable[[], None]) -> None:
+    def __init__(self, state: State, stroked: Callable[[Any], None]) -> None:
         self._state = state
         self._stroked = stroked
         self._timer: Any = None
         self._watched: list[Any] = []
+        self._painted: Any = None
 
     def mark_reviewed(self, image: Any, index: int | None) -> None:
         """All that is on a slice is painted, even if that is nothing: it teaches from now on."""
@@ -114,7 +115,8 @@ class Corrections:
         self._state.events.slices.emit()
         self._state.events.templates.emit()
 
-    def _on_paint(self, event: Any = None) -> None:
+    def _on_paint(self, event: Any) -> None:
+        self._painted = event.source
         if self._timer is None:
             from qtpy.QtCore import QTimer
 
@@ -126,4 +128,14 @@ class Corrections:
 
     def _after_stroke(self) -> None:
         self._tell()
-        self._stroked()
+        image = self._image_of(self._painted)
+        self._painted = None
+        if image is not None:
+            self._stroked(image)
+
+    def _image_of(self, labels: Any) -> Any:
+        """Image that a labels layer of the session belongs to."""
+        for result in self._state.results.values():
+            if result.labels is labels:
+                return result.image
+        return next((e.image for e in self._state.entries if e.labels is labels), None)

@@ -178,11 +178,13 @@ class JobRunner:
         return (*running, *self._waiting)
 
     def start(self, job: Job) -> Job:
-        """Run a job, after those that are there already."""
+        """Run a job, after those that are there already; a score makes way."""
         if self._closed:
             job.cancel()
             job.state = "cancelled"
             return job
+        if job.stage not in ("score", "save"):
+            self.cancel("score")
         job._wait_for = lambda timeout: self._wait(job, timeout)
         self._waiting.append(job)
         self._changed(job)

@@ -134,7 +134,7 @@ class Keeping:
         )
         state.settings = settings.changed({**dict(model.config)})
         state.events.settings.emit()
-        learning.show(model)
+        learning.show(model, trained=False)
 
     def estimate(self, stage: Stage, image: Any) -> Estimate:
         """How long a stage should take."""

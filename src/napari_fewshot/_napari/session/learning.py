@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...device import avoid_llvm_clash
-from ...errors import InputError
 from ...features.store import FeatureStore
 from ...sampling import Template
 from ...segmenter import FewShotSegmenter, HeldOutScore
@@ -32,6 +31,7 @@ class Learning:
     def __init__(self, state: State) -> None:
         self._state = state
         self._base: FewShotSegmenter | None = None
+        self._score_wanted = False
 
     def segmenter(self) -> FewShotSegmenter:
         """A segmenter with the present settings, not fitted; its backbone is loaded once."""
@@ -86,7 +86,8 @@ class Learning:
         """Fit a new model to the templates; then score it, if asked for."""
         state = self._state
         templates, model = self.templates(), self.segmenter()
-        state.runner.cancel("train", "score")
+        state.runner.cancel("train")
+        self._score_wanted = score
 
         start = [0.0]
 
@@ -102,12 +103,8 @@ class Learning:
 
             return model.fit(templates, progress)
 
-        def done(fitted: FewShotSegmenter) -> None:
-            self.show(fitted)
-            if score:
-                self.score()
-
-        return state.runner.start(Job("Training", "train", work, on_done=done))
+        job = Job("Training", "train", work, on_done=self.show, on_end=self.score_if_wanted)
+        return state.runner.start(job)
 
     def updated(self, templates: Sequence[Template], job: Job) -> FewShotSegmenter:
         """On the worker: learn on where the settings allow it, else anew."""
@@ -122,17 +119,23 @@ class Learning:
         self._fresh = self.segmenter()
         return self.templates()
 
-    def show(self, model: FewShotSegmenter) -> None:
-        """Make a model that of the session."""
+    def show(self, model: FewShotSegmenter, *, trained: bool = True) -> None:
+        """Make a model that of the session; one that was loaded cannot be scored."""
+        self._score_wanted &= trained
         self._state.model = model
         self._state.scores = None
         self._state.events.trained.emit()
 
-    def score(self) -> Job:
-        """Score the model on templates left out; anything else that starts goes before."""
+    def score_if_wanted(self) -> None:
+        """Score a model that was trained here, when nothing else is to do.
+
+        Any other job goes before, and stops a score that runs; it starts again afterwards.
+        """
         state, model = self._state, self._state.model
-        if model is None:
-            raise InputError("model", "be trained", "none")
+        if not self._score_wanted or model is None or state.scores is not None:
+            return
+        if any(job.stage != "save" for job in state.runner.jobs):
+            return
 
         def work(job: Job) -> HeldOutScore | None:
             return model.held_out_score(job.progress)
@@ -142,4 +145,4 @@ class Learning:
                 state.scores = scores
                 state.events.scored.emit()
 
-        return state.runner.start(Job("Scoring", "score", work, on_done=done))
+        state.runner.start(Job("Scoring", "score", work, on_done=done))

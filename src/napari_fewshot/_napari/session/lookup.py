@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...errors import InputError, UnknownNameError
+from .provenance import is_result
 
 __all__ = ["the_image", "the_layer"]
 
@@ -44,7 +45,11 @@ def the_image(viewer: Any, given: Any) -> Any:
     if given is not None:
         return the_layer(viewer, given, ("image",), "image")
     active = viewer.layers.selection.active
-    images = [layer for layer in reversed(viewer.layers) if layer._type_string == "image"]
+    images = [
+        layer
+        for layer in reversed(viewer.layers)
+        if layer._type_string == "image" and not is_result(layer)
+    ]
     if active in images:
         return active
     for layer in [layer for layer in images if layer.visible] or images:

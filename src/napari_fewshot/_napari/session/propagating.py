@@ -27,10 +27,10 @@ class Propagating:
     state : State
     learning : Learning
     finished : callable
-        Told when results have been written.
+        Told of the image when results have been written.
     """
 
-    def __init__(self, state: State, learning: Learning, finished: Callable[[], None]) -> None:
+    def __init__(self, state: State, learning: Learning, finished: Callable[[Any], None]) -> None:
         self._state = state
         self._learning = learning
         self._finished = finished
@@ -131,7 +131,7 @@ class Propagating:
                 state = self._state
                 state.extracted.add((id(run.target.image), state.settings.backbone))
             self._state.events.propagated.emit()
-            self._finished()
+            self._finished(run.target.image)
 
         return {"on_piece": run.take, "on_done": run.finish, "on_end": end}
 
@@ -145,10 +145,10 @@ class Propagating:
         return [] if run is None else [run]
 
     def _supersede(self, image: Any) -> None:
-        """A new request for an image makes those before outdated; a score can wait."""
+        """A new request for an image makes those before outdated."""
         for job in self._state.runner.jobs:
             run = self._of_job.get(id(job))
-            if job.stage == "score" or (run is not None and run.target.image is image):
+            if run is not None and run.target.image is image:
                 job.cancel()
         self._state.runner.tick()
 

@@ -10,10 +10,12 @@ import numpy as np
 from ...types import Array
 from .slicing import Key, Slicing
 
-__all__ = ["KEY", "Provenance", "provenance_of"]
+__all__ = ["CONFIDENCE", "KEY", "Provenance", "is_result", "provenance_of"]
 
 KEY = "napari-fewshot"
 """Key in the metadata of a layer."""
+CONFIDENCE = "confidence"
+"""Stands in the metadata of confidence layers."""
 _NOT = np.iinfo(np.int32).min
 Status = Literal["painted", "reviewed", "predicted", "empty"]
 
@@ -22,6 +24,12 @@ def provenance_of(layer: Any) -> Provenance | None:
     """Provenance of a labels layer that takes part in a session, or None."""
     found = layer.metadata.get(KEY)
     return found if isinstance(found, Provenance) else None
+
+
+def is_result(layer: Any) -> bool:
+    """Whether propagation made a layer."""
+    found = layer.metadata.get(KEY)
+    return found == CONFIDENCE or (isinstance(found, Provenance) and found.is_result)
 
 
 class Provenance:

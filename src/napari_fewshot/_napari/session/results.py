@@ -11,7 +11,7 @@ from ...errors import InputError
 from ...propagation.collect import smallest_label_dtype
 from ...types import Array, Landmark, Volume
 from ..to_core import shape_of
-from .provenance import Provenance, provenance_of
+from .provenance import CONFIDENCE, KEY, Provenance, provenance_of
 from .slicing import Key, Slicing
 from .templates import TemplateEntry, scribble_background
 from .undo import UndoStep
@@ -128,6 +128,8 @@ class ResultLayers:
         shape = shape_of(self.image, self.level)
         if self.confidence in self.viewer.layers and self.confidence.data.shape == shape:
             return
+        options = geometry_of(self.image, self.level)
+        options["metadata"] = {**options.get("metadata", {}), KEY: CONFIDENCE}
         self.confidence = self.viewer.add_image(
             np.zeros(shape, np.float32),
             name=f"{self.image.name} confidence",
@@ -135,7 +137,7 @@ class ResultLayers:
             contrast_limits=(0, 1),
             opacity=0.5,
             visible=False,
-            **geometry_of(self.image, self.level),
+            **options,
         )
         top = self.viewer.layers.index(self.labels)
         self.viewer.layers.move(self.viewer.layers.index(self.confidence), top)

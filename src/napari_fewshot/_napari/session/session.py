@@ -175,9 +175,10 @@ class Session(Showing):
 
     # ------------------------------------------------------------------ long work
 
-    def estimate(self, stage: Stage) -> Estimate:
+    def estimate(self, stage: Stage, image: Any = None) -> Estimate:
         """How long a stage should take, and how much it keeps."""
-        return self._keeping.estimate(stage, self._image_or_none())
+        found = self._image_or_none() if image is None else self._image(image)
+        return self._keeping.estimate(stage, found)
 
     def extract(self, image: Any = None) -> Job:
         """Compute features of the templates and of an image ahead of their use."""
@@ -278,8 +279,9 @@ class Session(Showing):
 
     def mark_reviewed(self, index: int | None = None, image: Any = None) -> None:
         """All that is on a slice (None: in view) is painted, even if that is nothing."""
-        self._corrections.mark_reviewed(self._image(image), index)
-        self._after_stroke()
+        image = self._image(image)
+        self._corrections.mark_reviewed(image, index)
+        self._after_stroke(image)
 
     def unmark_reviewed(self, index: int | None = None, image: Any = None) -> None:
         """Take :meth:`mark_reviewed` back."""
@@ -294,8 +296,9 @@ class Session(Showing):
         InputError
             If the slice has no prediction.
         """
-        self._corrections.accept(self._image(image), index)
-        self._after_stroke()
+        image = self._image(image)
+        self._corrections.accept(image, index)
+        self._after_stroke(image)
 
     def next_slice(self, image: Any = None) -> int | None:
         """Slice where painting should help most; None when all are known."""
@@ -369,13 +372,12 @@ class Session(Showing):
         self._corrections.watch()
         return job
 
-    def _after_stroke(self) -> None:
+    def _after_stroke(self, image: Any) -> None:
         self._keeping.soon()
-        if self._live and self.model is not None:
-            image = self._image_or_none()
-            if image is not None and self._state.result_of(image) is not None:
-                self._update(image, alone=True)
+        if self._live and self.model is not None and self._state.result_of(image) is not None:
+            self._update(image, alone=True)
 
-    def _after_results(self) -> None:
+    def _after_results(self, image: Any) -> None:
         self._corrections.watch()
-        self._keeping.after_results(self._image_or_none())
+        self._keeping.after_results(image)
+        self._learning.score_if_wanted()

@@ -44,6 +44,11 @@ class Showing:
         image = self._image(image)
         return sliced_axis(self._state.viewer, image) if len(axis_names(image)) == 3 else None
 
+    def result_layer(self, image: Any) -> Any:
+        """Labels layer that propagation wrote last for an image; None without one."""
+        found = self._state.result_of(self._image(image))
+        return None if found is None else found.labels
+
     def label_names(self) -> dict[int, str]:
         """Names of the labels of the templates and the model."""
         model = self._state.model

@@ -40,6 +40,15 @@ _TRAINING = (
     Setting("dropout", "Dropout", "Share of features left out at random in training.", 0.05),
     Setting("learning_rate", "Learning rate", "Highest rate of the training.", 0.001),
     Setting("weight_decay", "Weight decay", "Pull of all weights to zero.", 0.01),
+    Setting(
+        "update_steps",
+        "Update steps",
+        "Steps of training after a correction: more learn it better, and take longer.",
+        20,
+    ),
+    Setting(
+        "update_rate", "Update rate", "Highest rate of the training after a correction.", 0.001
+    ),
 )
 IMPORTANT = {
     "contrastive": (

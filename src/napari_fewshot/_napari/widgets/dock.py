@@ -9,7 +9,7 @@ from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtWidgets import QFrame, QScrollArea, QWidget
 
 from ...errors import FewShotError
-from ..session import viewer_session
+from ..session import is_result, viewer_session
 from .parts.connections import Connections
 from .parts.forms import column, note
 from .parts.progress_row import ProgressRow
@@ -17,11 +17,16 @@ from .parts.progress_row import ProgressRow
 if TYPE_CHECKING:
     from ..session import Job, Session
 
-__all__ = ["SessionDock"]
+__all__ = ["SessionDock", "is_plain_image"]
 
 WIDTH, HEIGHT = 300, 420
 SOON_MS = 30
 Result = TypeVar("Result")
+
+
+def is_plain_image(layer: Any) -> bool:
+    """Whether an image layer is one to work on: seen, and not what propagation made."""
+    return bool(layer.visible) and not is_result(layer)
 
 
 class SessionDock(QScrollArea):

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSignalBlocker
 
-from .dock import SessionDock
+from ..session import is_result
+from .dock import SessionDock, is_plain_image
 from .parts.action_button import ActionButton
 from .parts.axis_choice import AxisChoice
 from .parts.backbone_choice import BackboneChoice
@@ -33,8 +34,7 @@ def _painted_by_hand(layer: Layer) -> bool:
 
     Points are offered, but labels come first: a sample has both.
     """
-    mine = "napari-fewshot" not in layer.metadata
-    return bool(layer.visible) and mine and layer._type_string == "labels"
+    return bool(layer.visible) and not is_result(layer) and layer._type_string == "labels"
 
 
 class FeatureExtraction(SessionDock):
@@ -47,7 +47,7 @@ class FeatureExtraction(SessionDock):
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer)
-        self.image = LayerChoice(self.viewer, ["image"], prefer=lambda layer: layer.visible)
+        self.image = LayerChoice(self.viewer, ["image"], prefer=is_plain_image)
         self.labels = LayerChoice(self.viewer, ["labels", "points"], prefer=_painted_by_hand)
         self.kind = ElidingComboBox()
         self.axis = AxisChoice()
@@ -146,7 +146,7 @@ class FeatureExtraction(SessionDock):
         # A newcomer goes from top to bottom: what is chosen above is meant as the template.
         if not self.session.templates and self._on_add() is None:
             return
-        self.attempt(self.session.extract)
+        self.attempt(lambda: self.session.extract(self.image.layer))
 
     def _show_axes(self) -> None:
         image = self.image.layer
@@ -178,7 +178,7 @@ class FeatureExtraction(SessionDock):
         self.templates.add.block(missing)
         blocked = missing if not self.session.templates else ""
         self.extract.block(blocked or self.backbone.problem)
-        cost = self.session.estimate("extract") if self.session.templates else None
+        cost = self.session.estimate("extract", image) if self.session.templates else None
         text = estimate(cost.seconds, cost.megabytes) if cost is not None else ""
         self.cost.setText(f"First: {self.extract.reason}." if self.extract.reason else text)
         self.cost.setVisible(bool(self.cost.text()))

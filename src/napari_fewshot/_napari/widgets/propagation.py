@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QCheckBox
 
-from .dock import SessionDock
+from .dock import SessionDock, is_plain_image
 from .parts.action_button import ActionButton
 from .parts.forms import ElidingComboBox, Form, Section, note, row
 from .parts.keys import bind_keys
@@ -16,7 +16,9 @@ from .parts.slice_table import SliceTable
 from .parts.words import estimate
 
 if TYPE_CHECKING:
-    from ..session import Job, SliceInfo
+    from ..session import Job
+    from ..session.results import Policy
+    from .parts.slice_table import SliceRow
 
 __all__ = ["KEYS", "LabelPropagation"]
 
@@ -40,7 +42,7 @@ class LabelPropagation(SessionDock):
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer)
-        self.image = LayerChoice(self.viewer, ["image"], prefer=lambda layer: layer.visible)
+        self.image = LayerChoice(self.viewer, ["image"], prefer=is_plain_image)
         self.into = LayerChoice(self.viewer, ["labels"], none="a new layer")
         self.policy = ElidingComboBox()
         self.form = Form()
@@ -87,7 +89,7 @@ class LabelPropagation(SessionDock):
         why_not_live = self.update_labels.reason
         self.live.setEnabled(not why_not_live)
         self.live.setToolTip(f"{LIVE_TIP}\n\nNot now: {why_not_live}" if why_not_live else LIVE_TIP)
-        cost = session.estimate("propagate") if not self.propagate.reason else None
+        cost = session.estimate("propagate", image) if not self.propagate.reason else None
         text = estimate(cost.seconds, cost.megabytes) if cost is not None else ""
         self.cost.setText(f"First: {self.propagate.reason}." if self.propagate.reason else text)
         self.cost.setVisible(bool(self.cost.text()))
@@ -95,7 +97,8 @@ class LabelPropagation(SessionDock):
         folder = session.autosave_folder
         self.folder.show_path(folder)
         self.save_now.block("" if folder else "choose a folder")
-        self.restore.block("" if folder and folder.is_dir() else "choose a folder that exists")
+        saved = folder if folder and folder.is_dir() else session.latest_autosave(image)
+        self.restore.block("" if saved else "nothing is saved yet for this image")
         self._show_slices()
 
     def _fill(self) -> None:
@@ -145,12 +148,15 @@ class LabelPropagation(SessionDock):
         self.next.clicked.connect(self._on_next)
         self.reviewed.clicked.connect(self._on_reviewed)
         self.accept.clicked.connect(self._on_accept)
-        self.table.picked.connect(lambda index: self.attempt(lambda: session.go_to(index)))
+        self.table.picked.connect(
+            lambda index: self.attempt(lambda: session.go_to(index, self.image.layer))
+        )
         self.folder.changed.connect(self._on_folder)
         self.save_now.clicked.connect(self._on_save)
         self.restore.clicked.connect(self._on_restore)
-        for emitter in (session.events.slices, session.events.trained, session.events.propagated):
+        for emitter in (session.events.slices, session.events.trained):
             self.connections.add(emitter, self._on_change)
+        self.connections.add(session.events.propagated, self._on_propagated)
         self.connections.add(self.viewer.dims.events.current_step, self._on_dims)
         acts = {
             "update": self.update_labels,
@@ -173,7 +179,7 @@ class LabelPropagation(SessionDock):
 
     def _on_propagate(self) -> None:
         into = self.into.layer
-        policy = "new" if into is None else self.policy.currentData()
+        policy: Policy = "new" if into is None else self.policy.currentData()
         self.attempt(
             lambda: self.session.propagate(
                 self.image.layer,
@@ -184,8 +190,16 @@ class LabelPropagation(SessionDock):
             )
         )
 
+    def _on_propagated(self) -> None:
+        """The next run goes on with the same layer, unless another one is chosen."""
+        image = self.image.layer
+        result = None if image is None else self.session.result_layer(image)
+        if result is not None and self.into.layer is None and self.into.choose(result):
+            self.policy.setCurrentIndex(self.policy.findData("overwrite"))
+        self._on_change()
+
     def _on_update(self) -> None:
-        self.attempt(self.session.update)
+        self.attempt(lambda: self.session.update(self.image.layer))
 
     def _on_live(self, on: bool) -> None:
         def switch() -> None:
@@ -199,16 +213,16 @@ class LabelPropagation(SessionDock):
             if not self.status.text():
                 self.say("No slice is left to paint.")
             return
-        self.session.go_to(index)
+        self.session.go_to(index, self.image.layer)
 
     def _on_reviewed(self) -> None:
         here = self._slice_in_view()
         reviewed = here is not None and here.status == "reviewed"
         act = self.session.unmark_reviewed if reviewed else self.session.mark_reviewed
-        self.attempt(act)
+        self.attempt(lambda: act(image=self.image.layer))
 
     def _on_accept(self) -> None:
-        self.attempt(self.session.accept)
+        self.attempt(lambda: self.session.accept(image=self.image.layer))
 
     def _on_folder(self) -> None:
         def switch() -> None:
@@ -224,13 +238,13 @@ class LabelPropagation(SessionDock):
 
     def _on_restore(self) -> None:
         folder = self.session.autosave_folder
-        if folder is not None:
-            self.attempt(lambda: self.session.restore(folder))
+        there = folder if folder is not None and folder.is_dir() else None
+        self.attempt(lambda: self.session.restore(there))
 
     def _on_dims(self, event: Any = None) -> None:
         self._show_current()
 
-    def _slice_in_view(self) -> SliceInfo | None:
+    def _slice_in_view(self) -> SliceRow | None:
         index = self.session.slice_in_view(self.image.layer)
         return next((s for s in self.table.model.slices if s.index == index), None)
 

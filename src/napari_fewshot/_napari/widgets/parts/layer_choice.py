@@ -58,7 +58,9 @@ class LayerChoice(ElidingComboBox):
     @property
     def layer(self) -> Layer | None:
         """The chosen layer, None for the empty entry or without layers."""
-        return self.currentData(Qt.ItemDataRole.UserRole)
+        found: Layer | None = self.currentData(Qt.ItemDataRole.UserRole)
+        # Others may hear that a layer has gone before this choice does.
+        return found if found is not None and found in self._viewer.layers else None
 
     def choose(self, layer: Layer | None) -> bool:
         """Choose a layer; False if it is not among those offered."""
@@ -76,7 +78,7 @@ class LayerChoice(ElidingComboBox):
         self.chosen.emit()
 
     def _refresh(self, event: Any = None) -> None:
-        before = self.layer
+        before = self.currentData(Qt.ItemDataRole.UserRole)
         offered = [x for x in reversed(self._viewer.layers) if x._type_string in self._types]
         with QSignalBlocker(self):
             self.clear()

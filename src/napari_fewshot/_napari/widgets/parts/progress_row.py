@@ -21,11 +21,15 @@ class Running(Protocol):
     """What is shown of a job."""
 
     name: str
-    state: str
     fraction: float
     rate: float | None
     remaining: float | None
     error: BaseException | None
+
+    @property
+    def state(self) -> str:
+        """``waiting``, ``running``, ``done``, ``failed`` or ``cancelled``."""
+        ...
 
     def cancel(self) -> None:
         """Ask it to stop within one batch."""

@@ -39,9 +39,20 @@ SORT_ROLE = Qt.ItemDataRole.UserRole
 class SliceRow(Protocol):
     """What is shown of a slice."""
 
-    index: int
-    status: str
-    score: float | None
+    @property
+    def index(self) -> int:
+        """Number along the working axis."""
+        ...
+
+    @property
+    def status(self) -> str:
+        """One of ``STATUS_COLOURS``."""
+        ...
+
+    @property
+    def score(self) -> float | None:
+        """How much painting it should help, 0 to 1."""
+        ...
 
 
 class _Model(QAbstractTableModel):
