@@ -1,0 +1,451 @@
+"""Layers of every kind that people have, from the painted slices to the result in the viewer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+import napari_fewshot
+from napari_fewshot.errors import InputError
+
+pytestmark = pytest.mark.viewer
+
+SHAPE = (12, 40, 48)
+PAINTED = (2, 6, 10)
+QUICK: dict[str, Any] = {
+    "adapter": "classification",
+    "of_adapter": {"hidden": 16, "steps": 60, "batch": 256},
+    "backbone": "multiscale",
+}
+GEOMETRY = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+COLOURS = {None: "transparent", 0: "transparent", 1: "red", 2: "blue"}
+NAMES = {"index": [0, 1, 2], "name": ["background", "left body", "right body"]}
+
+
+def bodies(shape: tuple[int, ...] = SHAPE) -> np.ndarray:
+    """Labels of two bodies that every slice along every axis of (Z, Y, X) shows in part."""
+    z, y, x = np.indices(shape)
+    labels = np.zeros(shape, np.uint8)
+    for value, (row, column) in {1: (14, 13), 2: (26, 34)}.items():
+        away = np.hypot(y - row, x - column) + 0.3 * np.abs(z - shape[0] / 2)
+        labels[away < 11] = value
+    return labels
+
+
+def picture(labels: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Grey values in 0..1: one body bright and coarse, one dark, on a medium ground."""
+    noise = np.random.default_rng(seed).normal(0, 1, labels.shape)
+    level = np.array([0.45, 0.8, 0.15])[labels]
+    return np.clip(level + np.array([0.04, 0.1, 0.04])[labels] * noise, 0, 1)
+
+
+def grey(dtype: str = "uint8") -> np.ndarray:
+    values = picture(bodies())
+    if np.dtype(dtype).kind == "f":
+        return (values * 300).astype(dtype)
+    return (values * 250).astype(dtype)
+
+
+def colour(channels: int = 3, seed: int = 0, shape: tuple[int, ...] = SHAPE) -> np.ndarray:
+    """One hue for each body, the same brightness."""
+    labels = bodies(shape)
+    hue = np.array([[120, 120, 120], [190, 85, 85], [85, 85, 190]])[labels]
+    noise = np.random.default_rng(seed).normal(0, 10, hue.shape)
+    rgb = np.clip(hue + noise, 0, 255).astype(np.uint8)
+    alpha = np.full((*labels.shape, channels - 3), 255, np.uint8)
+    return np.concatenate([rgb, alpha], axis=-1)
+
+
+def in_time(*lead: int) -> np.ndarray:
+    """The same bodies at all places of the leading axes, in other noise."""
+    count = int(np.prod(lead))
+    frames = [(picture(bodies(), seed) * 250).astype(np.uint8) for seed in range(count)]
+    return np.stack(frames).reshape(*lead, *SHAPE)
+
+
+def with_nans() -> np.ndarray:
+    values = grey("float32")
+    values[:, :4] = np.nan
+    values[0, 20, 20] = np.inf
+    return values
+
+
+def dask_of(array: np.ndarray, chunks: tuple[int, ...]) -> Any:
+    import dask.array
+
+    return dask.array.from_array(array, chunks=chunks)
+
+
+def zarr_of(array: np.ndarray, chunks: tuple[int, ...]) -> Any:
+    import zarr
+
+    stored = zarr.create_array({}, shape=array.shape, dtype=array.dtype, chunks=chunks)
+    stored[...] = array
+    return stored
+
+
+def levels(array: np.ndarray) -> list[np.ndarray]:
+    """Three levels, each coarser by two in rows and columns."""
+    return [array, array[:, ::2, ::2], array[:, ::4, ::4]]
+
+
+@dataclass
+class Kind:
+    """An image layer with its labels.
+
+    ``labels_shape`` is that of the painted layer, where it is not that of the result;
+    ``target`` another image to label; ``beside`` adds other layers first.
+    """
+
+    data: Any
+    truth: np.ndarray = field(default_factory=bodies)
+    options: dict[str, Any] = field(default_factory=dict)
+    lead: tuple[int, ...] = ()
+    axis: int = 0
+    painted: tuple[int, ...] = PAINTED
+    labels_dtype: str = "uint8"
+    labels_have_lead: bool = True
+    labels_options: dict[str, Any] | None = None
+    target: Any = None
+    beside: Any = None
+    kept: float = 0.6
+
+
+def turned() -> dict[str, Any]:
+    rotate = np.eye(3)
+    rotate[1:, 1:] = [[0.8, -0.6], [0.6, 0.8]]
+    return {"rotate": rotate, "scale": (2, 1, 0.5), "translate": (1, 2, 3)}
+
+
+def moved() -> dict[str, Any]:
+    affine = np.eye(4)
+    affine[1:3, 1:3] = [[0, -1], [1, 0]]
+    affine[:3, 3] = 4, 5, 6
+    return {"affine": affine}
+
+
+def coarse(level: int) -> Kind:
+    """Labels that were painted on a coarse level of a multiscale image."""
+    factor = 2**level
+    scale = (3.0, 0.5, 0.5)
+    own = {"scale": np.multiply(scale, (1, factor, factor))}
+    own["translate"] = np.multiply(scale, (0, (factor - 1) / 2, (factor - 1) / 2)) + (1, 2, 3)
+    return Kind(
+        levels(grey()),
+        bodies()[:, ::factor, ::factor],
+        {"multiscale": True, "scale": scale, "translate": (1, 2, 3)},
+        labels_options=own,
+        kept=0.5,
+    )
+
+
+def add_five_axes(viewer: Any) -> None:
+    viewer.add_image(np.zeros((2, 3, 12, 40, 48), np.uint8), name="other")
+
+
+def add_millimetres(viewer: Any) -> None:
+    viewer.add_image(np.zeros(SHAPE, np.uint8), name="other", scale=(1e-3,) * 3, units=("mm",) * 3)
+
+
+FLAT = (1, *SHAPE[1:])
+KINDS = {
+    "2D": lambda: Kind(grey()[5], bodies()[5], painted=(0,), target=picture(bodies()[6], 1) * 250),
+    "2D RGB": lambda: Kind(
+        colour()[5], bodies()[5], {"rgb": True}, painted=(0,), target=colour(seed=1)[5]
+    ),
+    "2D RGBA": lambda: Kind(
+        colour(4)[5], bodies()[5], {"rgb": True}, painted=(0,), target=colour(4, seed=1)[5]
+    ),
+    "3D": lambda: Kind(grey()),
+    "3D RGB": lambda: Kind(colour(), options={"rgb": True}),
+    "3D RGBA": lambda: Kind(colour(4), options={"rgb": True}),
+    "3D RGB of 0..1": lambda: Kind((colour() / 255).astype("f4"), options={"rgb": True}),
+    "time": lambda: Kind(in_time(3), lead=(1,), options={"scale": (1, 2, 0.5, 0.5)}),
+    "time, RGB": lambda: Kind(
+        np.stack([colour(seed=k) for k in range(2)]), options={"rgb": True}, lead=(1,)
+    ),
+    "time, labels of the space": lambda: Kind(
+        in_time(3),
+        lead=(2,),
+        options={"scale": (5, 2, 0.5, 0.5), "translate": (7, 1, 2, 3)},
+        labels_have_lead=False,
+    ),
+    "time and channel": lambda: Kind(in_time(2, 2), lead=(1, 0)),
+    "time and channel, labels of the space": lambda: Kind(
+        in_time(2, 2), lead=(1, 1), labels_have_lead=False
+    ),
+    "time along axis 2": lambda: Kind(in_time(2), lead=(1,), axis=2, painted=(8, 14, 30, 38)),
+    "dask": lambda: Kind(dask_of(grey(), (1, 40, 48))),
+    "dask in blocks": lambda: Kind(dask_of(grey(), (5, 16, 20))),
+    "dask along axis 1": lambda: Kind(
+        dask_of(grey(), (1, 40, 48)), axis=1, painted=(8, 14, 20, 27, 32)
+    ),
+    "dask RGB": lambda: Kind(dask_of(colour(), (1, 40, 48, 3)), options={"rgb": True}),
+    "dask in time": lambda: Kind(dask_of(in_time(3), (1, 1, 40, 48)), lead=(2,)),
+    "dask bool": lambda: Kind(dask_of(grey() > 112, (1, 40, 48)), kept=0.5),
+    "zarr": lambda: Kind(zarr_of(grey(), (1, 40, 48))),
+    "zarr in blocks": lambda: Kind(zarr_of(grey("uint16"), (8, 16, 16))),
+    "zarr in time": lambda: Kind(zarr_of(in_time(2), (1, 4, 20, 24)), lead=(1,)),
+    "zarr RGB": lambda: Kind(zarr_of(colour(), (4, 20, 24, 3)), options={"rgb": True}),
+    "multiscale": lambda: Kind(levels(grey()), options={"multiscale": True}),
+    "multiscale painted on level 1": lambda: coarse(1),
+    "multiscale RGB": lambda: Kind(levels(colour()), options={"multiscale": True, "rgb": True}),
+    "multiscale of dask": lambda: Kind(
+        [dask_of(one, (1, *one.shape[1:])) for one in levels(grey())], options={"multiscale": True}
+    ),
+    "multiscale of zarr": lambda: Kind(
+        [zarr_of(one, (1, *one.shape[1:])) for one in levels(grey())], options={"multiscale": True}
+    ),
+    "multiscale in time": lambda: Kind(
+        [in_time(2), in_time(2)[..., ::2, ::2]], options={"multiscale": True}, lead=(1,)
+    ),
+    "bool": lambda: Kind(grey() > 112, kept=0.5),
+    "float16": lambda: Kind(grey("float16")),
+    "float64": lambda: Kind(grey("float64")),
+    "int8": lambda: Kind((grey() // 2).astype("int8") - 60),
+    "int64": lambda: Kind(grey().astype("int64") * 10**9 - 10**11),
+    "big-endian": lambda: Kind(grey(">i2")),
+    "big-endian float": lambda: Kind(grey(">f4")),
+    "NaN": lambda: Kind(with_nans()),
+    "read-only": lambda: Kind(np.broadcast_to(grey()[6], SHAPE)),
+    "anisotropic": lambda: Kind(grey(), options={"scale": (5, 0.4, 0.7)}),
+    "negative scale": lambda: Kind(grey(), options={"scale": (-2, 1, -1)}),
+    "translated": lambda: Kind(grey(), options={"translate": (100, -20, 3.5), "scale": (2, 1, 1)}),
+    "micrometres": lambda: Kind(
+        grey(),
+        options={
+            "scale": (2, 0.3, 0.3),
+            "units": ("um",) * 3,
+            "axis_labels": ("z", "y", "x"),
+        },
+    ),
+    "units of another layer": lambda: Kind(
+        grey(), options={"scale": (2, 0.3, 0.3), "units": ("nm",) * 3}, beside=add_millimetres
+    ),
+    "seconds and micrometres": lambda: Kind(
+        in_time(3),
+        lead=(2,),
+        options={"scale": (0.5, 2, 0.3, 0.3), "units": ("s", "um", "um", "um")},
+    ),
+    "rotated": lambda: Kind(grey(), options=turned()),
+    "sheared": lambda: Kind(grey(), options={"shear": (0, 0, 0.3), "scale": (2, 1, 1)}),
+    "affine": lambda: Kind(grey(), options=moved()),
+    "axis 1": lambda: Kind(grey(), axis=1, painted=(8, 14, 20, 27, 32)),
+    "axis 2": lambda: Kind(grey(), axis=2, painted=(8, 13, 18, 30, 35, 39)),
+    "below a layer of five axes": lambda: Kind(grey(), beside=add_five_axes),
+    "axis 1 below a layer of five axes": lambda: Kind(
+        grey(), beside=add_five_axes, axis=1, painted=(8, 14, 20, 27, 32)
+    ),
+    "time below a layer of five axes": lambda: Kind(in_time(3), lead=(1,), beside=add_five_axes),
+    "labels of uint16": lambda: Kind(grey(), labels_dtype="uint16"),
+    "labels of int32": lambda: Kind(grey(), labels_dtype="int32"),
+    "labels of int64": lambda: Kind(grey(), labels_dtype="int64"),
+}
+LED = [name for name in KINDS if name.startswith(("time", "seconds")) or "in time" in name]
+
+
+@dataclass
+class Outcome:
+    """What is left of a run when its viewer is closed."""
+
+    kind: Kind
+    source: dict[str, Any]
+    geometry: dict[str, Any]
+    confidence_geometry: dict[str, Any]
+    labels: np.ndarray
+    confidence: np.ndarray
+    template: np.ndarray
+    template_after: np.ndarray
+    features: dict[str, list[Any]]
+    colours: list[tuple[float, ...]]
+    status: dict[int, str]
+
+    def slices(self, array: np.ndarray) -> np.ndarray:
+        """Slices first, at the place that was in view."""
+        here = array[self.kind.lead] if array.ndim > self.truth.ndim else array
+        return here[None] if here.ndim == 2 else np.moveaxis(here, self.kind.axis, 0)
+
+    @property
+    def truth(self) -> np.ndarray:
+        return self.kind.truth
+
+
+_OUTCOMES: dict[str, Outcome] = {}
+
+
+@pytest.fixture(autouse=True)
+def _folders(tmp_path, monkeypatch):
+    monkeypatch.setenv("NAPARI_FEWSHOT_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("NAPARI_FEWSHOT_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def outcome(request):
+    """One run for each kind; its tests look at the same outcome."""
+
+    def of(name: str) -> Outcome:
+        if name not in _OUTCOMES:
+            _OUTCOMES[name] = run(request.getfixturevalue("make_napari_viewer")(), KINDS[name]())
+        return _OUTCOMES[name]
+
+    return of
+
+
+def geometry(layer: Any) -> dict[str, Any]:
+    found = {name: getattr(layer, name) for name in GEOMETRY}
+    return {**found, "affine": np.asarray(layer.affine.affine_matrix)}
+
+
+def paint(kind: Kind) -> np.ndarray:
+    """The painted slices alone, at the place in view."""
+    planes = np.zeros_like(kind.truth)
+    if planes.ndim == 2:
+        planes[...] = kind.truth
+    else:
+        index = [slice(None)] * 3
+        index[kind.axis] = list(kind.painted)
+        planes[tuple(index)] = kind.truth[tuple(index)]
+    return planes.astype(kind.labels_dtype)
+
+
+def labels_for(kind: Kind, image: Any) -> tuple[np.ndarray, dict[str, Any]]:
+    """Array and options of the template layer, which lies on the image."""
+    painted, options = paint(kind), dict(geometry(image))
+    if kind.labels_options is not None:
+        options |= kind.labels_options
+    if not kind.labels_have_lead:
+        last = ("scale", "translate", "units", "axis_labels")
+        options = {name: tuple(options[name])[-painted.ndim :] for name in last}
+    elif kind.lead:
+        lead = np.shape(kind.data[0] if image.multiscale else kind.data)[: len(kind.lead)]
+        whole = np.zeros((*lead, *painted.shape), painted.dtype)
+        whole[kind.lead] = painted
+        painted = whole
+    return painted, options
+
+
+def look_at(viewer: Any, image: Any, kind: Kind) -> None:
+    """Bring the viewer to the place and the working axis of a kind."""
+    ndim = viewer.dims.ndim
+    order = list(range(ndim))
+    if kind.truth.ndim == 3:
+        order.remove(ndim - 3 + kind.axis)
+        order.insert(ndim - 3, ndim - 3 + kind.axis)
+    viewer.dims.order = tuple(order)
+    for axis, place in enumerate(kind.lead, ndim - len(kind.lead) - kind.truth.ndim):
+        viewer.dims.set_current_step(axis, place)
+
+
+def start(viewer: Any, kind: Kind) -> tuple[Any, Any, Any]:
+    """Session, image and template of a viewer, ready to be trained."""
+    if kind.beside is not None:
+        kind.beside(viewer)
+    image = viewer.add_image(kind.data, name="image", **kind.options)
+    array, options = labels_for(kind, image)
+    labels = viewer.add_labels(array, name="template", features=NAMES, colormap=COLOURS, **options)
+    look_at(viewer, image, kind)
+    session = napari_fewshot.viewer_session(viewer)
+    session.configure(**QUICK)
+    session.add_template(image, labels)
+    return session, image, labels
+
+
+def run(viewer: Any, kind: Kind) -> Outcome:
+    session, image, labels = start(viewer, kind)
+    before = labels.data.copy()
+    session.train(score=False).wait(60)
+    target = image
+    if kind.target is not None:
+        target = viewer.add_image(kind.target, name="target", **kind.options)
+    session.propagate(target).wait(60)
+    result, confidence = session.result_layer(target), viewer.layers[f"{target.name} confidence"]
+    return Outcome(
+        kind,
+        geometry(labels if kind.labels_options is not None else target),
+        geometry(result),
+        geometry(confidence),
+        np.array(result.data),
+        np.array(confidence.data),
+        before,
+        labels.data.copy(),
+        {str(name): list(result.features[name]) for name in result.features},
+        [tuple(result.get_color(value)) for value in (1, 2)],
+        {info.index: info.status for info in session.slices(target)},
+    )
+
+
+def dice(found: np.ndarray, truth: np.ndarray, label: int) -> float:
+    found, truth = found == label, truth == label
+    return float(2 * (found & truth).sum() / max(1, found.sum() + truth.sum()))
+
+
+def assert_same_place(found: dict[str, Any], wanted: dict[str, Any]) -> None:
+    for name in GEOMETRY:
+        if name in ("units", "axis_labels"):
+            assert found[name] == wanted[name], name
+        else:
+            np.testing.assert_allclose(found[name], wanted[name], err_msg=name)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_result_lies_on_its_source(outcome, name):
+    assert_same_place(outcome(name).geometry, outcome(name).source)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_confidence_lies_on_its_source(outcome, name):
+    assert_same_place(outcome(name).confidence_geometry, outcome(name).source)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_result_has_the_shape_of_the_image_and_holds_the_template(outcome, name):
+    got = outcome(name)
+    first = got.kind.data[0] if got.kind.options.get("multiscale") else got.kind.data
+    lead = np.shape(first)[: len(got.kind.lead)]
+    assert got.labels.shape == got.confidence.shape == (*lead, *got.truth.shape)
+    assert got.labels.dtype == np.promote_types(got.kind.labels_dtype, "uint8")
+    assert set(np.unique(got.labels)) <= {0, 1, 2}
+
+
+@pytest.mark.parametrize("name", [name for name in KINDS if not name.startswith("2D")])
+def test_painted_slices_are_as_they_were(outcome, name):
+    got = outcome(name)
+    painted = list(got.kind.painted)
+    wanted = got.slices(got.template)[painted]
+    np.testing.assert_array_equal(got.slices(got.labels)[painted], wanted)
+    assert {k for k, status in got.status.items() if status == "painted"} == set(painted)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_template_is_not_written_to(outcome, name):
+    got = outcome(name)
+    np.testing.assert_array_equal(got.template_after, got.template)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_slices_that_nobody_painted_are_found(outcome, name):
+    got = outcome(name)
+    found, truth = got.slices(got.labels), got.slices(got.truth)
+    left = [k for k in range(len(truth)) if k not in got.kind.painted] or [0]
+    for label in (1, 2):
+        assert dice(found[left], truth[left], label) > got.kind.kept
+    assert 0 < got.slices(got.confidence)[left].min() <= 1
+
+
+@pytest.mark.parametrize("name", LED)
+def test_other_places_of_the_leading_axes_stay_empty(outcome, name):
+    got = outcome(name)
+    for array in (got.labels, got.confidence):
+        others = array.copy()
+        others[got.kind.lead] = 0
+        assert not others.any()
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_names_and_colours_of_the_template_are_kept(outcome, name):
+    got = outcome(name)
+    assert got.features == NAMES
+    np.testing.assert_allclose(got.colours, [(1, 0, 0, 1), (0, 0, 1, 1)])
