@@ -97,7 +97,7 @@ def image_volume(layer: Any, lead: tuple[int, ...] = (), level: int = 0) -> Volu
         )
     if len(lead) != len(leading) or not all(0 <= k < n for k, n in zip(lead, leading, strict=True)):
         raise InputError(f"frame of {layer.name}", f"be an index into {leading}", lead)
-    data = _sliceable(array_of(layer, level))[tuple(lead)]
+    data = _sliceable(array_of(layer, level), 3 if rgb else 2)[tuple(lead)]
     if rgb:
         data = data[..., :3]  # alpha says nothing of the tissue
     if data.dtype.kind == "b":
@@ -135,16 +135,18 @@ def _affine(layer: Any, spacing: tuple[float, ...]) -> Array | None:
     return affine
 
 
-def _sliceable(data: Any) -> Any:
-    """An array that can be transposed and indexed without being read."""
+def _sliceable(data: Any, plane: int) -> Any:
+    """An array that can be transposed and indexed without being read.
+
+    ``plane`` counts the last axes, which are read together where the array has no chunks.
+    """
     if isinstance(data, np.ndarray):
         return data
     import dask.array
 
     if isinstance(data, dask.array.Array):
         return data
-    if hasattr(data, "__array__") and not hasattr(data, "chunks"):
-        return np.asarray(data)  # xarray in memory and the like
-    return dask.array.from_array(  # type: ignore[no-untyped-call]
-        data, chunks=getattr(data, "chunks", "auto")
-    )
+    # dask reads whole chunks; left to itself it would make them of up to 128 MB.
+    chunks = getattr(data, "chunks", None) or (1,) * (data.ndim - plane) + data.shape[-plane:]
+    # A name of its own: to make one of the content, dask would read all of it.
+    return dask.array.from_array(data, chunks=chunks, name=False)  # type: ignore[no-untyped-call]

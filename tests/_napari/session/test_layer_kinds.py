@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 
 import napari_fewshot
 from napari_fewshot.errors import InputError
@@ -111,6 +112,7 @@ class Kind:
     labels_options: dict[str, Any] | None = None
     target: Any = None
     beside: Any = None
+    wrap_labels: Any = None
     kept: float = 0.6
 
 
@@ -132,7 +134,9 @@ def coarse(level: int) -> Kind:
     factor = 2**level
     scale = (3.0, 0.5, 0.5)
     own = {"scale": np.multiply(scale, (1, factor, factor))}
-    own["translate"] = np.multiply(scale, (0, (factor - 1) / 2, (factor - 1) / 2)) + (1, 2, 3)
+    own["translate"] = np.add(
+        (1, 2, 3), np.multiply(scale, (0, (factor - 1) / 2, (factor - 1) / 2))
+    )
     return Kind(
         levels(grey()),
         bodies()[:, ::factor, ::factor],
@@ -140,6 +144,20 @@ def coarse(level: int) -> Kind:
         labels_options=own,
         kept=0.5,
     )
+
+
+def coarse_and_turned() -> Kind:
+    """As :func:`coarse`, in a rotated image: the labels lie where the coarse level does."""
+    kind = coarse(1)
+    rotate = turned()["rotate"]
+    kind.options["rotate"] = rotate
+    middle = rotate @ np.multiply((3.0, 0.5, 0.5), (0, 0.5, 0.5))
+    kind.labels_options = {
+        "scale": (3, 1, 1),
+        "translate": np.add((1, 2, 3), middle),
+        "rotate": rotate,
+    }
+    return kind
 
 
 def add_five_axes(viewer: Any) -> None:
@@ -150,7 +168,11 @@ def add_millimetres(viewer: Any) -> None:
     viewer.add_image(np.zeros(SHAPE, np.uint8), name="other", scale=(1e-3,) * 3, units=("mm",) * 3)
 
 
-FLAT = (1, *SHAPE[1:])
+def add_nanoseconds(viewer: Any) -> None:
+    units = ("ns", "nm", "nm", "nm")
+    viewer.add_image(np.zeros((3, *SHAPE), np.uint8), name="other", scale=(1e6,) * 4, units=units)
+
+
 KINDS = {
     "2D": lambda: Kind(grey()[5], bodies()[5], painted=(0,), target=picture(bodies()[6], 1) * 250),
     "2D RGB": lambda: Kind(
@@ -192,6 +214,7 @@ KINDS = {
     "zarr RGB": lambda: Kind(zarr_of(colour(), (4, 20, 24, 3)), options={"rgb": True}),
     "multiscale": lambda: Kind(levels(grey()), options={"multiscale": True}),
     "multiscale painted on level 1": lambda: coarse(1),
+    "multiscale painted on level 1, rotated": coarse_and_turned,
     "multiscale RGB": lambda: Kind(levels(colour()), options={"multiscale": True, "rgb": True}),
     "multiscale of dask": lambda: Kind(
         [dask_of(one, (1, *one.shape[1:])) for one in levels(grey())], options={"multiscale": True}
@@ -240,6 +263,17 @@ KINDS = {
         grey(), beside=add_five_axes, axis=1, painted=(8, 14, 20, 27, 32)
     ),
     "time below a layer of five axes": lambda: Kind(in_time(3), lead=(1,), beside=add_five_axes),
+    "time in units of another layer": lambda: Kind(
+        in_time(3),
+        lead=(1,),
+        options={"units": ("ms", "um", "um", "um")},
+        beside=add_nanoseconds,
+    ),
+    "zarr labels": lambda: Kind(grey(), wrap_labels=lambda x: zarr_of(x, (1, 40, 48))),
+    "dask labels": lambda: Kind(grey(), wrap_labels=lambda x: dask_of(x, (1, 40, 48))),
+    "multiscale labels": lambda: Kind(
+        levels(grey()), options={"multiscale": True}, wrap_labels=levels
+    ),
     "labels of uint16": lambda: Kind(grey(), labels_dtype="uint16"),
     "labels of int32": lambda: Kind(grey(), labels_dtype="int32"),
     "labels of int64": lambda: Kind(grey(), labels_dtype="int64"),
@@ -273,6 +307,8 @@ class Outcome:
         return self.kind.truth
 
 
+DRAWN = ("2D RGB", "3D", "time and channel", "zarr", "multiscale", "rotated")
+"""Kinds that are run in a window; it takes most of the time, so the others have a viewer alone."""
 _OUTCOMES: dict[str, Outcome] = {}
 
 
@@ -283,12 +319,24 @@ def _folders(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def viewer(qapp):
+    """A viewer without a window."""
+    model = ViewerModel()
+    yield model
+    napari_fewshot.viewer_session(model).close()
+
+
+@pytest.fixture
 def outcome(request):
     """One run for each kind; its tests look at the same outcome."""
 
     def of(name: str) -> Outcome:
         if name not in _OUTCOMES:
-            _OUTCOMES[name] = run(request.getfixturevalue("make_napari_viewer")(), KINDS[name]())
+            if name in DRAWN:
+                viewer = request.getfixturevalue("make_napari_viewer")()
+            else:
+                viewer = request.getfixturevalue("viewer")
+            _OUTCOMES[name] = run(viewer, KINDS[name]())
         return _OUTCOMES[name]
 
     return of
@@ -321,9 +369,9 @@ def labels_for(kind: Kind, image: Any) -> tuple[np.ndarray, dict[str, Any]]:
         options = {name: tuple(options[name])[-painted.ndim :] for name in last}
     elif kind.lead:
         lead = np.shape(kind.data[0] if image.multiscale else kind.data)[: len(kind.lead)]
-        whole = np.zeros((*lead, *painted.shape), painted.dtype)
-        whole[kind.lead] = painted
-        painted = whole
+        series = np.zeros((*lead, *painted.shape), painted.dtype)
+        series[kind.lead] = painted
+        painted = series
     return painted, options
 
 
@@ -345,6 +393,8 @@ def start(viewer: Any, kind: Kind) -> tuple[Any, Any, Any]:
         kind.beside(viewer)
     image = viewer.add_image(kind.data, name="image", **kind.options)
     array, options = labels_for(kind, image)
+    if kind.wrap_labels is not None:
+        array = kind.wrap_labels(array)
     labels = viewer.add_labels(array, name="template", features=NAMES, colormap=COLOURS, **options)
     look_at(viewer, image, kind)
     session = napari_fewshot.viewer_session(viewer)
@@ -353,9 +403,13 @@ def start(viewer: Any, kind: Kind) -> tuple[Any, Any, Any]:
     return session, image, labels
 
 
+def whole(labels: Any) -> np.ndarray:
+    return np.array(labels.data[0] if labels.multiscale else labels.data)
+
+
 def run(viewer: Any, kind: Kind) -> Outcome:
     session, image, labels = start(viewer, kind)
-    before = labels.data.copy()
+    before = whole(labels)
     session.train(score=False).wait(60)
     target = image
     if kind.target is not None:
@@ -370,7 +424,7 @@ def run(viewer: Any, kind: Kind) -> Outcome:
         np.array(result.data),
         np.array(confidence.data),
         before,
-        labels.data.copy(),
+        whole(labels),
         {str(name): list(result.features[name]) for name in result.features},
         [tuple(result.get_color(value)) for value in (1, 2)],
         {info.index: info.status for info in session.slices(target)},
@@ -449,3 +503,205 @@ def test_names_and_colours_of_the_template_are_kept(outcome, name):
     got = outcome(name)
     assert got.features == NAMES
     np.testing.assert_allclose(got.colours, [(1, 0, 0, 1), (0, 0, 1, 1)])
+
+
+# What a session says of the place in view
+
+
+def test_the_slice_in_view_is_that_of_the_sliders_whatever_the_units(viewer):
+    add_millimetres(viewer)
+    image = viewer.add_image(grey(), name="image", scale=(2, 0.3, 0.3), units=("um",) * 3)
+    session = napari_fewshot.viewer_session(viewer)
+    viewer.add_image(grey(), name="fine", scale=(2, 0.3, 0.3), units=("nm",) * 3)
+    session.go_to(7, image)
+    assert session.slice_in_view(image) == 7
+    assert image._data_slice.point[0] == pytest.approx(7)  # what napari draws
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 2, 1, 3), (0, 3, 1, 2), (1, 0, 2, 3)])
+def test_going_to_a_slice_draws_it(viewer, order):
+    image = viewer.add_image(in_time(3), translate=(4, -3, 2, 1), scale=(2, 5, 0.5, 0.4))
+    viewer.dims.order = order
+    session = napari_fewshot.viewer_session(viewer)
+    axis = session.sliced_axis(image)
+    session.go_to(9, image)
+    assert session.slice_in_view(image) == 9
+    assert image._data_slice.point[1 + axis] == pytest.approx(9)
+
+
+# Time series
+
+
+def test_another_time_point_goes_into_the_same_layer_beside_the_first(viewer):
+    session, image, _ = start(viewer, Kind(in_time(3), lead=(1,)))
+    session.train(score=False).wait(60)
+    session.propagate(image).wait(60)
+    result = session.result_layer(image)
+    first = result.data.copy()
+    viewer.dims.set_current_step(0, 2)
+    session.propagate(image, into=result).wait(60)
+    np.testing.assert_array_equal(result.data[:2], first[:2])
+    assert dice(result.data[2], bodies(), 1) > 0.6
+    assert {info.status for info in session.slices(image)} == {"predicted"}
+
+
+def test_labels_of_the_space_belong_to_the_time_at_which_they_were_added(viewer):
+    kind = Kind(in_time(3), lead=(2,), labels_have_lead=False)
+    session, image, _ = start(viewer, kind)
+    session.train(score=False).wait(60)
+    viewer.dims.set_current_step(0, 0)
+    assert {info.status for info in session.slices(image)} == {"empty"}
+    session.propagate(image).wait(60)
+    assert {info.status for info in session.slices(image)} == {"predicted"}
+    assert dice(session.result_layer(image).data[0], bodies(), 2) > 0.6
+
+
+def test_paint_at_two_times_teaches_and_each_stays(viewer):
+    session, image, labels = start(viewer, Kind(in_time(2), lead=(0,)))
+    labels.data[1, 4] = bodies()[4]
+    labels.refresh()
+    session.events.templates.emit()
+    (entry,) = session.templates
+    assert [lead for _, lead in entry.places()] == [(0,), (1,)]
+    session.train(score=False).wait(60)
+    for time in (0, 1):
+        viewer.dims.set_current_step(0, time)
+        session.propagate(image).wait(60)
+        data = session.result_layer(image).data
+        painted = [info.index for info in session.slices(image) if info.status == "painted"]
+        assert painted == ([4] if time else list(PAINTED))
+        np.testing.assert_array_equal(data[time, painted], bodies()[painted])
+
+
+@pytest.mark.parametrize("labels_have_lead", [True, False])
+def test_a_reviewed_slice_of_a_time_point_is_never_written_to(viewer, labels_have_lead):
+    kind = Kind(in_time(2), lead=(1,), labels_have_lead=labels_have_lead)
+    session, image, _ = start(viewer, kind)
+    session.mark_reviewed(0, image)
+    session.train(score=False).wait(60)
+    session.propagate(image).wait(60)
+    assert not session.result_layer(image).data[1, 0].any()
+    assert session.slices(image)[0].status in ("reviewed", "painted")
+
+
+def test_strokes_on_a_time_point_are_kept_by_an_update(viewer):
+    session, image, _ = start(viewer, Kind(in_time(2), lead=(1,)))
+    session.train(score=False).wait(60)
+    session.propagate(image).wait(60)
+    result = session.result_layer(image)
+    result.brush_size = 3
+    with result.block_history():  # as a stroke of the mouse, of which napari tells
+        result.paint((1, 4, 3, 3), 2)
+    session.update(image).wait(60)
+    assert (result.data[1, 4, 2:5, 3] == 2).all()
+    assert not result.data[0].any()
+
+
+@pytest.mark.parametrize("lead", [(), (1,)])
+def test_scribbles_teach(viewer, lead):
+    kind = Kind(in_time(2) if lead else grey(), lead=lead)
+    session, image, labels = start(viewer, kind)
+    session.remove_template(session.templates[0])
+    labels.data[...] = 0
+    plane = labels.data[lead][6]
+    plane[10:18, 13], plane[22:30, 34], plane[30:38, 10], plane[4:12, 36] = 1, 2, 255, 255
+    plane[14, 8:18], plane[26, 29:39], plane[36, 2:20], plane[3, 25:45] = 1, 2, 255, 255
+    plane[20, 2:20], plane[16, 28:42] = 255, 255
+    session.add_template(image, labels, kind="scribble")
+    session.train(score=False).wait(60)
+    session.propagate(image).wait(60)
+    found = session.result_layer(image).data[lead]
+    assert dice(found, bodies(), 1) > 0.6
+    assert dice(found, bodies(), 2) > 0.6
+
+
+@pytest.mark.parametrize("own_axes", [3, 4])
+def test_landmarks_of_a_time_point_lie_on_the_image(viewer, own_axes):
+    image = viewer.add_image(
+        in_time(2), name="image", scale=(3, 2, 0.5, 0.5), translate=(1, 2, 3, 4)
+    )
+    place = np.array([[1, 6, 14, 13], [1, 6, 26, 34]])[:, -own_axes:]
+    points = viewer.add_points(
+        place,
+        features={"name": ["left", "right"], "label": [1, 2]},
+        scale=image.scale[-own_axes:],
+        translate=image.translate[-own_axes:],
+    )
+    viewer.dims.set_current_step(0, 1)
+    session = napari_fewshot.viewer_session(viewer)
+    session.configure(**QUICK)
+    session.add_template(image, points)
+    session.train(score=False).wait(60)
+    session.propagate(image).wait(60)
+    found = viewer.layers["image landmarks found"]
+    assert_same_place(geometry(found), geometry(image))
+    assert set(found.data[:, 0]) == {1}
+    assert set(found.features["name"]) <= {"left", "right"}
+
+
+# Errors that say what to do
+
+
+def test_a_label_too_large_for_the_layer_is_an_error(viewer):
+    session, image, labels = start(viewer, Kind(grey(), labels_dtype="uint16"))
+    labels.data[6][bodies()[6] == 2] = 300
+    session.train(score=False).wait(60)
+    small = viewer.add_labels(np.zeros(SHAPE, np.uint8), name="small")
+    with pytest.raises(InputError, match=r"hold labels up to 300.*uint8"):
+        session.propagate(image, into=small)
+    assert not small.data.any()
+    session.propagate(image).wait(60)  # a new layer can hold it
+    assert (session.result_layer(image).data[6][bodies()[6] == 2] == 300).all()
+
+
+@pytest.mark.parametrize("shape", [(11, 40, 48), (40, 48), (2, 12, 40, 48)])
+def test_into_a_layer_of_another_shape_is_an_error(viewer, shape):
+    session, image, _ = start(viewer, Kind(grey()))
+    session.train(score=False).wait(60)
+    other = viewer.add_labels(np.zeros(shape, np.uint8), name="other")
+    with pytest.raises(InputError, match=r"shape of the image, \(12, 40, 48\)"):
+        session.propagate(image, into=other)
+    assert session.result_layer(image) is None
+    session.propagate(image).wait(60)
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda x: dask_of(x, (1, 40, 48)), levels], ids=["dask", "multiscale"]
+)
+def test_into_a_layer_that_cannot_be_written_to_is_an_error(viewer, wrap):
+    session, image, _ = start(viewer, Kind(grey()))
+    session.train(score=False).wait(60)
+    other = viewer.add_labels(wrap(np.zeros(SHAPE, np.uint8)), name="other")
+    with pytest.raises(InputError, match="Choose a new layer"):
+        session.propagate(image, into=other)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "int64"])
+def test_into_keeps_layer_and_dtype(viewer, dtype):
+    session, image, _ = start(viewer, Kind(grey()))
+    session.train(score=False).wait(60)
+    other = viewer.add_labels(np.zeros(SHAPE, dtype), name="other")
+    data = other.data
+    session.propagate(image, into=other).wait(60)
+    assert session.result_layer(image) is other
+    assert other.data is data
+    assert data.dtype == dtype
+    assert dice(data, bodies(), 1) > 0.6
+
+
+@pytest.mark.parametrize("value", [2**31, 2**32 + 1, -3])
+def test_label_values_that_cannot_be_learned_are_an_error(viewer, value):
+    session, _, labels = start(viewer, Kind(grey(), labels_dtype="int64"))
+    labels.data[6, 5, 5] = value
+    with pytest.raises(InputError, match=str(value)):
+        session.train(score=False)
+
+
+def test_labels_of_another_shape_are_no_template(viewer):
+    image = viewer.add_image(in_time(2))
+    session = napari_fewshot.viewer_session(viewer)
+    for shape in ((40, 48), (12, 40, 40), (3, *SHAPE)):
+        labels = viewer.add_labels(np.zeros(shape, np.uint8))
+        with pytest.raises(InputError, match="shape"):
+            session.add_template(image, labels)
+    assert session.templates == ()

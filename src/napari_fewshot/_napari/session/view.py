@@ -60,7 +60,7 @@ def go_to(viewer: Any, image: Any, slicing: Slicing, index: int) -> None:
         return
     place = _place(viewer, image)
     place[axis] = (index + 0.5) * shape_of(image)[axis] / slicing.count - 0.5
-    world = image.data_to_world(tuple(place))
+    world = np.asarray(image.data_to_world(tuple(place))) / _units(viewer, image)
     offset = viewer.dims.ndim - len(place)
     viewer.dims.set_point(axis + offset, world[axis])
 
@@ -68,4 +68,17 @@ def go_to(viewer: Any, image: Any, slicing: Slicing, index: int) -> None:
 def _place(viewer: Any, image: Any) -> Array:
     """Place of the sliders in data coordinates of a layer, rounded as napari slices."""
     ndim = len(shape_of(image))
-    return np.round(np.asarray(image.world_to_data(viewer.dims.point[-ndim:]), float)[-ndim:])
+    point = np.asarray(viewer.dims.point[-ndim:]) * _units(viewer, image)
+    return np.round(np.asarray(image.world_to_data(point), float)[-ndim:])
+
+
+def _units(viewer: Any, image: Any) -> Array:
+    """Units of the sliders in those of a layer: napari counts in the finest unit of all layers."""
+    factors = np.ones(image.ndim)
+    if viewer.dims.units is None:  # units that do not go together: napari takes numbers alone
+        return factors
+    own = image.units
+    for axis, (theirs, mine) in enumerate(zip(viewer.dims.units[-len(own) :], own, strict=True)):
+        if theirs != mine:
+            factors[axis] = (1 * theirs).to(mine).magnitude
+    return factors
