@@ -79,6 +79,11 @@ class Provenance:
         array: Array = self._layer.data
         return array
 
+    @property
+    def fits(self) -> bool:
+        """Whether the layer still has the shape that its slices were counted in."""
+        return np.shape(self.data) == self.slicing.shape
+
     def close(self) -> None:
         """Let the layer go."""
         self._layer.events.paint.disconnect(self._on_paint)
@@ -91,7 +96,8 @@ class Provenance:
         """Whether a slice has any label."""
         self._follow_undo()
         if key not in self._filled:
-            self._filled[key] = bool(np.asarray(self.slicing.plane(self.data, key)).any())
+            plane = self.slicing.plane(self.data, key) if self.fits else np.zeros(1)
+            self._filled[key] = bool(np.asarray(plane).any())
         return self._filled[key]
 
     def is_painted(self, key: Key) -> bool:

@@ -148,15 +148,17 @@ class ResultLayers:
     ) -> bool:
         """Write a slice, but never to what a person painted; False if nothing was written."""
         provenance = self.provenance
-        if provenance is None or provenance.is_known(key) or key in provenance.copied:
+        if provenance is None:
             return False
         slicing = provenance.slicing
-        if shape_of(self.labels) != slicing.shape:
+        if not provenance.fits:
             raise InputError(
                 f"layer {self.labels.name}",
                 f"keep its shape {slicing.shape}",
                 shape_of(self.labels),
             )
+        if provenance.is_known(key) or key in provenance.copied:
+            return False
         before = np.array(slicing.plane(self.labels.data, key))
         kept = provenance.strokes(key)
         if policy == "fill":

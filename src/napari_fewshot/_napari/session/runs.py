@@ -21,10 +21,13 @@ from .results import Policy, ResultLayers
 from .slicing import Key, Slicing
 from .templates import TemplateEntry
 from .undo import UndoStep
+from .view import slice_in_view
 
 __all__ = ["Run", "Wanted", "order_from"]
 
-_SHOW_EVERY_S = 0.2
+_TELL_EVERY_S = 0.5
+_SHOW_EVERY_S = 2.0
+"""A slice that is not in view need not be drawn; views across slices are drawn now and then."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ class Run:
     scores: dict[int, SliceScore] = field(default_factory=dict)
     _step: UndoStep | None = None
     _shown: float = 0.0
+    _told: float = 0.0
     _draws: bool = False
     _cleaned: bool = False
     _hidden: tuple[int, ...] = ()
@@ -150,8 +154,13 @@ class Run:
             return  # the session cancels the job
         self._write(piece.index, piece.labels, piece.confidence)
         now = time.perf_counter()
-        if now - self._shown > _SHOW_EVERY_S:
-            self._show()
+        in_view = slice_in_view(self.target.viewer, self.target.image, self.slicing) == piece.index
+        if in_view or now - self._shown > _SHOW_EVERY_S:
+            self._shown = now
+            self.target.refresh()
+        if in_view or now - self._told > _TELL_EVERY_S:
+            self._told = now
+            self.told()
 
     def finish(self, prediction: Prediction | None) -> None:
         """On the GUI thread: what the whole volume decides; None where only a part was wanted."""
@@ -176,7 +185,8 @@ class Run:
         if self._step is not None:
             self._step.push()
             self._step = None
-        self._show()
+        self.target.refresh()
+        self.told()
 
     def _write(self, index: int, labels: Array, confidence: Array) -> None:
         if self._step is None:
@@ -206,8 +216,3 @@ class Run:
                     for key in source.known(lead):
                         plane = np.asarray(source.slicing.plane(source.data, key))
                         target.copy_template((*self.lead, key[-1]), plane, step)
-
-    def _show(self) -> None:
-        self._shown = time.perf_counter()
-        self.target.refresh()
-        self.told()

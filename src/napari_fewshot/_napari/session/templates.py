@@ -230,6 +230,13 @@ def _gather(known: _Known, entry: TemplateEntry, lead: Key) -> None:
     known.names.update(entry.names())
     if provenance is None:
         return
+    if not provenance.fits:
+        raise InputError(
+            f"layer {entry.labels.name}",
+            f"keep its shape {slicing.shape}",
+            np.shape(provenance.data),
+            "Remove the template and add it again.",
+        )
     data = provenance.data
     background = scribble_background(entry) if entry.kind == "scribble" else 0
 

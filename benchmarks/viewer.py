@@ -1,0 +1,130 @@
+"""How the viewer feels: gaps between ticks of the GUI while jobs run, and seconds after "Update".
+
+    xvfb-run -a -s "-screen 0 1400x1000x24" python benchmarks/viewer.py [--slices 100] [--side 256]
+
+A volume of the torso phantom with three labels, default backbone and adapter, in a real viewer.
+Printed: the longest and the 99th percentile of the time between two ticks of a 5 ms timer during
+each job; seconds from Update to the slice in view and to the whole volume; and how long the
+same training and prediction take on the worker beside on the main thread, in one run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+
+import numpy as np
+
+LABELS = (1, 6, 9)
+
+
+class Ticks:
+    """Time between two ticks of the GUI thread."""
+
+    def __init__(self) -> None:
+        from qtpy.QtCore import QTimer
+
+        self.gaps: list[float] = []
+        self._last = time.perf_counter()
+        self._timer = QTimer()
+        self._timer.setInterval(5)
+        self._timer.timeout.connect(self._tick)
+        self._timer.start()
+
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        self.gaps.append(now - self._last)
+        self._last = now
+
+    def during(self, job: object) -> tuple[float, float, float]:
+        """Seconds of a job, its longest gap and the 99th percentile of gaps in ms."""
+        from qtpy.QtCore import QEventLoop
+
+        self.gaps.clear()
+        self._last = start = time.perf_counter()
+        loop = QEventLoop()
+        while not job.is_over:
+            loop.processEvents(QEventLoop.ProcessEventsFlag.AllEvents, 2)
+            time.sleep(0.0005)
+        if job.error is not None:
+            raise job.error
+        gaps = 1000 * np.array(self.gaps)
+        return time.perf_counter() - start, gaps.max(), np.percentile(gaps, 99)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--slices", type=int, default=100)
+    parser.add_argument("--side", type=int, default=256)
+    options = parser.parse_args()
+    os.environ["NAPARI_FEWSHOT_DATA"] = tempfile.mkdtemp()
+    import napari
+
+    from napari_fewshot import viewer_session
+    from napari_fewshot.phantoms import make_phantom, template_slices
+
+    shape = (options.slices, options.side, options.side)
+    phantom = make_phantom("torso", shape=shape)
+    truth = np.where(np.isin(phantom.labels.data, LABELS), phantom.labels.data, 0)
+    painted = np.zeros_like(truth)
+    slices = list(template_slices(phantom, 4))
+    painted[slices] = truth[slices]
+
+    viewer = napari.Viewer()
+    viewer.window.resize(1200, 850)
+    viewer.add_image(phantom.image.data, name="image")
+    viewer.add_labels(painted, name="paint")
+    for name in ("Feature extraction", "Adapter training", "Label propagation"):
+        viewer.window.add_plugin_dock_widget("napari-fewshot", name)
+    session = viewer_session(viewer)
+    session.configure(memory_mb=4000)
+    session.add_template("image", "paint")
+    ticks = Ticks()
+    print(f"{options.slices} slices of {options.side}², {len(LABELS)} labels, {os.cpu_count()} cores")
+    print("job                       seconds   longest gap ms   99th percentile ms")
+
+    def report(name: str, job: object) -> float:
+        seconds, longest, high = ticks.during(job)
+        print(f"{name:26s}{seconds:7.1f}{longest:15.0f}{high:18.0f}", flush=True)
+        return seconds
+
+    report("extract", session.extract("image"))
+    trained = report("train", session.train(score=False))
+    run = report("propagate", session.propagate("image"))
+
+    result = session.result_layer(viewer.layers["image"])
+    place = session.next_slice("image")
+    session.go_to(place, "image")
+    result.data[place] = truth[place]
+    session.accept(image="image")
+    before = np.array(result.data)
+    view = min(place + 3, options.slices - 1)
+    session.go_to(view, "image")
+    start = time.perf_counter()
+    job = session.update("image")
+    seen: list[float] = []
+    session.events.slices.connect(
+        lambda: seen.append(time.perf_counter() - start)
+        if not seen and (result.data[view] != before[view]).any()
+        else None
+    )
+    report("update", job)
+    print(f"Update to the slice in view: {seen[0] if seen else float('nan'):.2f} s")
+
+    model = session.model
+    volume = phantom.image.data
+    start = time.perf_counter()
+    model.with_settings().fit(session._learning.templates())
+    alone = time.perf_counter() - start
+    start = time.perf_counter()
+    model.predict(volume)
+    predicted = time.perf_counter() - start
+    print(f"worker / main thread: training {trained / alone:.2f}, prediction {run / predicted:.2f}")
+    viewer.close()
+
+
+if __name__ == "__main__":
+    main()
