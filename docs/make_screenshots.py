@@ -1,0 +1,233 @@
+r"""Make the pictures of the documentation from a real viewer.
+
+Needs a display. On a server, from the root of the repository::
+
+    QT_QPA_PLATFORM=xcb xvfb-run -a -s "-screen 0 1400x1000x24" \
+        .venv/bin/python docs/make_screenshots.py [OUTDIR]
+
+Each picture is what a person sees after the steps that ``viewer.md`` describes: the buttons of
+the docks are clicked, with the defaults. Settings, results and caches go to a temporary folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+IMAGES = Path(__file__).with_name("images")
+SIZE = (1280, 860)
+WIDTH = 350  # of the docks
+LARGEST = 250_000
+MINUTES = 10
+PLUGIN = "napari-fewshot"
+DOCKS = ("Feature extraction", "Adapter training", "Label propagation")
+
+
+def isolate(folder: Path) -> None:
+    """Keep this run away from what the user has; before napari is imported."""
+    os.environ["NAPARI_CONFIG"] = str(folder / "settings.yaml")
+    os.environ["NAPARI_FEWSHOT_DATA"] = str(folder / "data")
+    os.environ["NAPARI_FEWSHOT_CACHE"] = str(folder / "cache")
+
+
+def small_png(picture: np.ndarray) -> bytes:
+    """Bytes of a picture, with as many colours as the limit allows."""
+    image = Image.fromarray(np.ascontiguousarray(picture[..., :3]))
+    fewer = (image.quantize(n, dither=Image.Dither.NONE) for n in (256, 128, 64))
+    for one in (image, *fewer):
+        stream = io.BytesIO()
+        one.save(stream, "PNG", optimize=True)
+        if stream.tell() <= LARGEST:
+            return stream.getvalue()
+    raise ValueError(f"{stream.tell()} bytes, more than {LARGEST}")
+
+
+class Walk:
+    """A viewer with the docks, and what a person does there.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the pictures go.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        import napari
+        from npe2 import PluginManager
+
+        from napari_fewshot import viewer_session
+
+        PluginManager.instance().discover()
+        self.folder = folder
+        self.viewer = napari.Viewer(show=True)
+        self.window = self.viewer.window._qt_window
+        self.window.resize(*SIZE)
+        self.session = viewer_session(self.viewer)
+        self.frames: list[Any] = []
+        self.docks: list[Any] = []
+
+    def open_docks(self) -> None:
+        """Open the three docks, as tabs on the right."""
+        from qtpy.QtCore import Qt
+
+        for name in DOCKS:
+            frame, dock = self.viewer.window.add_plugin_dock_widget(PLUGIN, name, tabify=True)
+            self.frames.append(frame)
+            self.docks.append(dock)
+            self.settle()  # a new dock comes to the front, but not at once
+        self.window.resizeDocks(self.frames, [WIDTH] * len(DOCKS), Qt.Orientation.Horizontal)
+
+    def front(self, index: int) -> Any:
+        """Bring a dock to the front."""
+        self.frames[index].raise_()
+        self.settle()
+        return self.docks[index]
+
+    def click(self, button: Any) -> None:
+        """Click a button, and wait for the jobs that it starts (but not for the score)."""
+        if not button.isEnabled():
+            raise RuntimeError(f"{button.text()} is disabled: {button.toolTip()}")
+        button.click()
+        self.until(lambda: not [j for j in self.session.jobs if j.stage not in ("score", "save")])
+
+    def until(self, there: Callable[[], bool]) -> None:
+        """Let the viewer go on until something is so."""
+        end = time.monotonic() + MINUTES * 60
+        while not there():
+            self.settle(0.05)
+            if time.monotonic() > end:
+                raise TimeoutError(f"not there after {MINUTES} minutes")
+        self.settle()
+
+    def settle(self, seconds: float = 0.6) -> None:
+        """Let the viewer draw."""
+        from qtpy.QtWidgets import QApplication
+
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            QApplication.processEvents()
+            time.sleep(0.01)
+
+    def point(self) -> None:
+        """Move the mouse over the image, so that the brush is seen there."""
+        from qtpy.QtGui import QCursor
+
+        canvas = self.viewer.window._qt_viewer.canvas.native
+        QCursor.setPos(canvas.mapToGlobal(canvas.rect().center()))
+
+    def picture(self, name: str) -> None:
+        """Save the window as it is."""
+        self.settle(1.0)
+        content = small_png(self.viewer.screenshot(canvas_only=False, flash=False))
+        path = self.folder / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        print(f"{path}: {len(content) // 1000} kB")
+
+
+def walk(to: Walk) -> None:
+    """Do what the page describes, and take the pictures."""
+    viewer, session = to.viewer, to.session
+
+    viewer.open_sample(PLUGIN, "torso")
+    to.open_docks()
+    image, template = viewer.layers["torso"], viewer.layers["torso template"]
+    painted = np.flatnonzero(template.data.any(axis=(1, 2)))
+    viewer.layers.selection.active = template
+    session.go_to(int(painted[1]), image)
+    extraction = to.front(0)
+    to.picture("viewer-1-sample")
+
+    to.click(extraction.extract)
+    to.picture("viewer-2-features")
+
+    training = to.front(1)
+    to.click(training.train)
+    to.until(lambda: session.scores is not None)
+    to.picture("viewer-3-trained")
+
+    propagation = to.front(2)
+    to.click(propagation.propagate)
+    session.go_to(int(painted[1]) + 5, image)
+    to.picture("viewer-4-propagated")
+
+    to.click(propagation.next)
+    place = session.slice_in_view(image)
+    result = session.result_layer(image)
+    paint_as_truth(result, viewer.layers["torso truth"].data, place)
+    result.mode = "paint"
+    to.point()
+    to.click(propagation.reviewed)
+    to.picture("viewer-5-corrected")
+
+    to.click(propagation.update_labels)
+    to.click(propagation.next)
+    to.picture("viewer-6-next")
+
+
+def walk_landmarks(to: Walk) -> None:
+    """Learn the landmarks of one patient, and find them in another one."""
+    from napari_fewshot import make_phantom, write_image
+
+    viewer, session = to.viewer, to.session
+    viewer.open_sample(PLUGIN, "torso")
+    patient = make_phantom("torso", seed=1)
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary) / "patient-2.nii.gz"
+        write_image(path, patient.image.data, patient.image)
+        (other,) = viewer.open(path, plugin=PLUGIN)
+        other.data = np.array(other.data)
+    to.open_docks()
+    extraction, training, propagation = to.docks
+    extraction.image.choose(viewer.layers["torso"])
+    extraction.labels.choose(viewer.layers["torso landmarks"])
+    to.click(extraction.templates.add)
+    to.click(training.train)
+    propagation.image.choose(other)
+    to.front(2)
+    to.click(propagation.propagate)
+    for layer in viewer.layers:
+        layer.visible = layer is other or layer.name.endswith("found")
+    found = next(layer for layer in viewer.layers if layer.name.endswith("found"))
+    viewer.layers.selection.active = found
+    row = list(found.features["name"]).index("centre of the left kidney")
+    session.go_to(round(float(found.data[row][0])), other)
+    to.picture("viewer-7-landmarks")
+
+
+def paint_as_truth(layer: Any, truth: np.ndarray, place: int) -> None:
+    """Paint a slice as a person would who knows the truth."""
+    rows, columns = np.nonzero(layer.data[place] != truth[place])
+    values = truth[place][rows, columns]
+    layer.data_setitem((np.full_like(rows, place), rows, columns), values)
+
+
+def main() -> int:
+    """Take all pictures."""
+    parser = argparse.ArgumentParser(description="Make the pictures of the documentation.")
+    parser.add_argument("outdir", nargs="?", type=Path, default=IMAGES, help="%(default)s")
+    outdir = parser.parse_args().outdir
+    with tempfile.TemporaryDirectory() as temporary:
+        isolate(Path(temporary))
+        for part in (walk, walk_landmarks):
+            to = Walk(outdir)
+            try:
+                part(to)
+            finally:
+                to.session.close()
+                to.viewer.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
