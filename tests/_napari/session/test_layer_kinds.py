@@ -606,13 +606,13 @@ def test_scribbles_teach(viewer, lead):
     plane = labels.data[lead][6]
     plane[10:18, 13], plane[22:30, 34], plane[30:38, 10], plane[4:12, 36] = 1, 2, 255, 255
     plane[14, 8:18], plane[26, 29:39], plane[36, 2:20], plane[3, 25:45] = 1, 2, 255, 255
-    plane[20, 2:20], plane[16, 28:42] = 255, 255
+    plane[29, 2:20], plane[11, 28:46] = 255, 255
     session.add_template(image, labels, kind="scribble")
     session.train(score=False).wait(60)
     session.propagate(image).wait(60)
     found = session.result_layer(image).data[lead]
-    assert dice(found, bodies(), 1) > 0.6
-    assert dice(found, bodies(), 2) > 0.6
+    for label in (1, 2):
+        assert dice(found, bodies(), label) > 0.5
 
 
 @pytest.mark.parametrize("own_axes", [3, 4])
@@ -665,8 +665,22 @@ def test_into_a_layer_of_another_shape_is_an_error(viewer, shape):
     session.propagate(image).wait(60)
 
 
+def read_only_zarr(array: np.ndarray) -> Any:
+    import zarr
+
+    store = zarr_of(array, (1, 40, 48)).store
+    return zarr.open_array(store.with_read_only(True), mode="r")
+
+
 @pytest.mark.parametrize(
-    "wrap", [lambda x: dask_of(x, (1, 40, 48)), levels], ids=["dask", "multiscale"]
+    "wrap",
+    [
+        lambda x: dask_of(x, (1, 40, 48)),
+        levels,
+        lambda x: np.broadcast_to(x[0], x.shape),
+        read_only_zarr,
+    ],
+    ids=["dask", "multiscale", "read-only", "read-only zarr"],
 )
 def test_into_a_layer_that_cannot_be_written_to_is_an_error(viewer, wrap):
     session, image, _ = start(viewer, Kind(grey()))

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ...types import Array
+from ..to_core import array_of
 from .slicing import Key, Slicing
 
 __all__ = ["CONFIDENCE", "KEY", "Provenance", "is_result", "provenance_of"]
@@ -75,8 +76,8 @@ class Provenance:
 
     @property
     def data(self) -> Array:
-        """Array of the layer."""
-        array: Array = self._layer.data
+        """Array of the layer; the finest of a multiscale one."""
+        array: Array = array_of(self._layer)
         return array
 
     @property

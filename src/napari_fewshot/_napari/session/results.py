@@ -29,12 +29,15 @@ def geometry_of(image: Any, level: int = 0, ndim: int | None = None) -> dict[str
     napari drops the units of all layers once they are mixed, so every layer gets all of these.
     ``ndim`` keeps the last axes only, for layers without the leading ones.
     """
+    from napari.utils.transforms import Affine
+
     ratio = np.array([a / b for a, b in zip(shape_of(image), shape_of(image, level), strict=True)])
     scale = np.asarray(image.scale, float)
+    placed = Affine(scale=scale, translate=image.translate, rotate=image.rotate, shear=image.shear)
     found: dict[str, Any] = {
         "scale": scale * ratio,
         # The first voxel of a coarse level lies in the middle of those that it stands for.
-        "translate": np.asarray(image.translate, float) + scale * (ratio - 1) / 2,
+        "translate": np.asarray(placed((ratio - 1) / 2)),
         "rotate": image.rotate,
         "shear": image.shear,
         "affine": image.affine,
@@ -88,6 +91,13 @@ class ResultLayers:
                 f"into ({labels.name})",
                 f"have the shape of the image, {shape}",
                 f"shape {shape_of(labels)}",
+                "Choose a new layer.",
+            )
+        if not _is_writable(labels):
+            raise InputError(
+                f"into ({labels.name})",
+                "be an array that can be written to",
+                "several levels" if labels.multiscale else type(labels.data),
                 "Choose a new layer.",
             )
         if max(values, default=0) > np.iinfo(labels.data.dtype).max:
@@ -269,6 +279,14 @@ def _joined(kept: Any, features: Mapping[str, list[Any]]) -> Any:
 
     new = pandas.DataFrame(features)
     return new if kept is None else pandas.concat([kept, new], ignore_index=True)
+
+
+def _is_writable(labels: Any) -> bool:
+    """Whether the array of a layer takes values at once: dask only notes them for later."""
+    data = labels.data
+    writable = getattr(getattr(data, "flags", None), "writeable", True)
+    later = hasattr(data, "__dask_graph__") or not hasattr(data, "__setitem__")
+    return writable and not (labels.multiscale or later or getattr(data, "read_only", False))
 
 
 def _leads(provenance: Provenance) -> list[Key]:

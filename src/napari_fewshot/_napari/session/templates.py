@@ -13,7 +13,7 @@ from ...errors import InputError
 from ...sampling import Template
 from ...sampling.template import painted_axis
 from ...types import Array, Landmark, Volume
-from ..to_core import image_volume, landmarks_in, level_like, shape_of
+from ..to_core import array_of, image_volume, landmarks_in, level_like, shape_of
 from ..writers import label_names
 from .provenance import Provenance, provenance_of
 from .slicing import Key, Slicing
@@ -149,7 +149,7 @@ def entry_of(image: Any, labels: Any, kind: Kind | None, axis: int, lead: Key) -
     level = level_like(image, shape) if own or shape not in alone else alone.index(shape)
     slicing = Slicing(shape, axis)
     if slicing.spatial == 3 and not slicing.leading:
-        slicing = replace(slicing, axis=painted_axis(np.asarray(labels.data), axis))
+        slicing = replace(slicing, axis=painted_axis(np.asarray(array_of(labels)), axis))
     return TemplateEntry(image, labels, kind or "dense", slicing, level, () if own else lead)
 
 
@@ -241,12 +241,12 @@ def _gather(known: _Known, entry: TemplateEntry, lead: Key) -> None:
     background = scribble_background(entry) if entry.kind == "scribble" else 0
 
     def scribbles(key: Key) -> Array:
-        plane = np.asarray(slicing.plane(data, key)).astype(np.int32)
+        plane = _values(entry, data, key)
         return np.where(plane == background, _STROKE_BACKGROUND, plane)
 
     dense = provenance.known(lead) if entry.kind == "dense" else []
     for key in dense:
-        known.dense[key[-1]] = np.asarray(slicing.plane(data, key)).astype(np.int32)
+        known.dense[key[-1]] = _values(entry, data, key)
         known.scribbles.pop(key[-1], None)
     stroked = provenance.stroked(lead)
     for key in set(entry.slices(lead)) - set(dense) - set(stroked):
@@ -255,6 +255,16 @@ def _gather(known: _Known, entry: TemplateEntry, lead: Key) -> None:
     for key in stroked:  # where a person painted or erased on a prediction
         if key[-1] not in known.dense:
             known.scribbles[key[-1]] = np.where(provenance.strokes(key), scribbles(key), 0)
+
+
+def _values(entry: TemplateEntry, data: Array, key: Key) -> Array:
+    """Labels of a slice, int32."""
+    plane = np.asarray(entry.slicing.plane(data, key))
+    most = np.iinfo(np.int32).max
+    if plane.dtype.itemsize >= 4 and (plane.max() > most or plane.min() < -most):
+        found = plane.max() if plane.max() > most else plane.min()
+        raise InputError(f"labels {entry.labels.name}", f"have values up to {most}", found)
+    return plane.astype(np.int32)
 
 
 def _templates(known: _Known) -> Iterator[Template]:
