@@ -14,6 +14,41 @@ The Dice is the mean over labels of more than 800 voxels and over seeds, without
 the strategy itself has painted, as in ``accuracy.py``. A strategy that paints the hard slices
 has easier ones left, so the last columns compare with ``evenly`` on equal terms: the difference
 on the slices that neither of the two has painted.
+
+What was tried (difference to ``evenly`` on equal terms, mean over 2 to 8 slices; seed 0, 400
+steps, 8 references). Two slices lose in every row: with the middle and any other slice of
+``mr_abdomen`` the Dice is at most 0.83, with slices at thirds 0.88.
+
+======================================================================  ======  ======
+Rule                                                                        mr      ct
+======================================================================  ======  ======
+uncertainty alone: doubt over the area of the slice                     -0.024  -0.167
+uncertainty alone: mean doubt of the predicted labels                   -0.010  -0.128
+distance to the nearest known slice alone (k-centre)                    -0.033
+gain in distance, certain or not; features                              -0.005  +0.024
+gain in distance, certain or not; position                              -0.005  +0.014
+gain in distance, certain or not; both                                  -0.006  +0.024
+weighted with doubt, a mean over what may be foreground; features       -0.006  +0.016
+weighted with doubt, a mean over what may be foreground; both           -0.004  +0.021
+weighted with the sum of the mean doubts of labels; both                -0.006  -0.002
+weighted with doubt over the area of the slice; features                -0.003  +0.031
+weighted with doubt over the area of the slice; position                -0.004  +0.018
+weighted with doubt over the area of the slice; both                    -0.004  +0.030
+- entropy in place of doubt                                             -0.004  +0.030
+- background counts too                                                 -0.003  +0.031
+- square root of the doubt                                              -0.004  +0.022
+- square of the doubt                                                   -0.003  +0.030
+- features of 1 cell in place of 4 x 4                                  -0.007  +0.024
+- features of 8 x 8 cells                                               -0.004  +0.022
+- squared distances (this is ``suggest_slice``)                         -0.003  +0.051
+- squared distances, certain or not                                     -0.004  +0.046
+- squared distances, features without position                          -0.004  +0.023
+- distances to the third power                                          -0.004  +0.038
+======================================================================  ======  ======
+
+The rule was chosen on these two volumes, and steps of 0.01 to 0.02 between its variants may be
+chance. Most of the gain is coverage in features; uncertainty alone picks neighbours of one
+another and loses.
 """
 
 from __future__ import annotations
