@@ -53,7 +53,7 @@ class SavedLayer:
         if provenance is None:
             raise InputError("layer", "belong to the session", layer.name)
         self.name = str(layer.unique_id)
-        self.data: Array = layer.data
+        self.data: Array = provenance.data
         self.slicing: Slicing = provenance.slicing
         self.strokes = {key: plane.copy() for key, plane in provenance.stroke_planes().items()}
         self.about = {
@@ -62,6 +62,7 @@ class SavedLayer:
             "kind": kind,
             "image": about_image(image),
             "features": {str(c): _plain(layer.features[c]) for c in layer.features},
+            "colours": _colours(layer),
             "provenance": provenance.to_json(),
         }
 
@@ -186,8 +187,13 @@ def read_autosave(folder: Path) -> dict[str, Any]:
 
 def restore_layer(viewer: Any, saved: dict[str, Any], image: Any, geometry: dict[str, Any]) -> Any:
     """Add a saved labels layer to the viewer, with its provenance."""
+    colours = saved.get("colours")
     layer = viewer.add_labels(
-        saved["data"], name=saved["name"], features=saved["features"], **geometry
+        saved["data"],
+        name=saved["name"],
+        features=saved["features"],
+        colormap=None if colours is None else {value: rgba for value, *rgba in colours},
+        **geometry,
     )
     state = saved["provenance"]
     slicing = Slicing(saved["data"].shape, int(state["axis"]))
@@ -216,6 +222,14 @@ def _of_image(root: Path, image: Any) -> Path:
     text = json.dumps([about["source"] or about["name"], about["shape"]])
     name = re.sub(r"[^A-Za-z0-9.-]+", "-", about["name"])[:40]
     return root / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def _colours(layer: Any) -> list[list[Any]] | None:
+    """Value, R, G, B, A of the colours that somebody chose; None for napari's own."""
+    chosen = getattr(layer.colormap, "color_dict", None)
+    if chosen is None:
+        return None
+    return [[value, *(float(part) for part in rgba)] for value, rgba in chosen.items()]
 
 
 def _plain(column: Any) -> list[Any]:
