@@ -24,6 +24,7 @@ from ..io.values import as_labels
 from ..types import Volume
 from .grid import grids_in_viewer
 from .layers import LayerData, image_layer, labels_layer, landmarks_layer
+from .orientation import face_patient
 
 __all__ = ["nifti_reader", "points_reader", "read_image", "read_label_map", "read_point_file"]
 
@@ -115,6 +116,8 @@ def _are_labels(path: Path, volume: Volume) -> bool:
 
 def _image_layers(frames: list[Volume], name: str) -> list[LayerData]:
     first = frames[0]
+    if first.affine is not None and first.ndim == 3:
+        face_patient()
     coloured = first.data.dtype == np.uint8 and first.data.shape[-1] in (3, 4)
     if not first.has_channels or coloured:
         return [_in_time([image_layer(frame, name) for frame in frames], frames)]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..phantoms import make_phantom, painted_labels, template_slices
 from .layers import LayerData, image_layer, labels_layer, landmarks_layer
+from .orientation import face_patient
 from .real_samples import KIDNEY, MITOSIS, RealSample, read_sample
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def kidney() -> list[LayerData]:
 
 def _layers(kind: str) -> list[LayerData]:
     phantom = make_phantom(kind)
+    face_patient()
     template = painted_labels(phantom, template_slices(phantom, PAINTED))
     return [
         image_layer(phantom.image, kind),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from zarr.storage import MemoryStore
 
 import napari_fewshot
 from napari_fewshot.errors import InputError
@@ -719,3 +721,240 @@ def test_labels_of_another_shape_are_no_template(viewer):
         with pytest.raises(InputError, match="shape"):
             session.add_template(image, labels)
     assert session.templates == ()
+
+
+# Images that are larger than memory
+
+
+class Counted:
+    """An image that is made as it is read, and notes what is read; never all of it at once."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+        self.ndim, self.dtype = len(shape), np.dtype(np.uint8)
+        self.reads: list[tuple[range, ...]] = []
+        rows, columns = (np.arange(n) * m // n for n, m in zip(shape[-2:], (40, 48), strict=True))
+        self.truth = bodies()[6][rows][:, columns]
+        self._plane = (picture(self.truth) * 250).astype(np.uint8)
+
+    def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
+        raise AssertionError("read as a whole")
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        index = index if isinstance(index, tuple) else (index,)
+        index = (*index, *(slice(None),) * (self.ndim - len(index)))
+        whole = [
+            slice(int(k), int(k) + 1) if not isinstance(k, slice) else k for k in map(_plain, index)
+        ]
+        self.reads.append(
+            tuple(range(*k.indices(n)) for k, n in zip(whole, self.shape, strict=True))
+        )
+        plane = self._plane[index[-2:]]
+        lead = [len(r) for r, k in zip(self.reads[-1], index, strict=True) if isinstance(k, slice)]
+        return np.broadcast_to(plane, (*lead[: len(lead) - plane.ndim], *plane.shape)).copy()
+
+    @property
+    def largest(self) -> int:
+        """Voxels of the largest read."""
+        return max(int(np.prod([len(axis) for axis in read])) for read in self.reads)
+
+    def along(self, axis: int) -> Counter[int]:
+        """How often each place of an axis was read."""
+        return Counter(place for read in self.reads for place in read[axis])
+
+
+def _plain(index: Any) -> Any:
+    return index if isinstance(index, slice) else int(index)
+
+
+class CountingStore(MemoryStore):
+    """A store that notes which chunks are read."""
+
+    keys: list[str]
+
+    async def get(self, key: str, *args: Any, **kwargs: Any) -> Any:
+        if "c/" in key:
+            self.keys.append(key)
+        return await super().get(key, *args, **kwargs)
+
+
+LARGE = (300, 64, 96)
+SEEN = (100, 150, 200)
+
+
+def learn_and_label(
+    viewer: Any, data: Any, painted: dict[Any, np.ndarray], shape: tuple[int, ...], **options: Any
+) -> tuple[Any, Any]:
+    """Session with a template, and the image, ready to be trained."""
+    image = viewer.add_image(data, name="image", contrast_limits=(0, 255), **options)
+    labels = np.zeros(shape, np.uint8)
+    for index, plane in painted.items():
+        labels[index] = plane
+    session = napari_fewshot.viewer_session(viewer)
+    session.configure(**QUICK)
+    session.add_template(image, viewer.add_labels(labels, name="template"), axis=0)
+    return session, image
+
+
+@pytest.fixture
+def large(monkeypatch):
+    """Volumes of any size count as large, so that grey values are sampled from blocks."""
+    monkeypatch.setattr("napari_fewshot.features.intensity._READ_WHOLE", 0)
+
+
+@pytest.mark.usefixtures("large")
+@pytest.mark.parametrize("wrapped", ["dask", "alone"])
+def test_some_slices_of_a_large_image_are_labelled_without_reading_the_others(viewer, wrapped):
+    source = Counted(LARGE)
+    data: Any = source
+    if wrapped == "dask":
+        import dask.array
+
+        data = dask.array.from_array(source, chunks=(1, *LARGE[1:]), name=False)
+    painted = dict.fromkeys(SEEN, source.truth)
+    session, image = learn_and_label(viewer, data, painted, LARGE)
+    source.reads.clear()
+    session.train(score=False).wait(60)
+    session.propagate(image, slices=[120, 121]).wait(60)
+    assert source.largest <= LARGE[1] * LARGE[2]
+    sampled = 4 * 32  # blocks of the grey values
+    assert len(source.along(0)) <= sampled + len(SEEN) + 2 + 2 * 3
+    result = session.result_layer(image).data
+    assert dice(result[120:122], np.stack([source.truth] * 2), 1) > 0.6
+    assert not result[:100].any()
+
+
+@pytest.mark.usefixtures("large")
+def test_every_slice_of_a_large_image_is_read_a_few_times(viewer):
+    source = Counted(LARGE)
+    session, image = learn_and_label(viewer, source, dict.fromkeys(SEEN, source.truth), LARGE)
+    session.train(score=False).wait(60)
+    source.reads.clear()
+    session.propagate(image).wait(60)
+    assert source.largest <= LARGE[1] * LARGE[2]
+    assert set(source.along(0)) == set(range(LARGE[0]))
+    print(sorted(source.along(0).values()))
+
+
+@pytest.mark.usefixtures("large")
+def test_only_the_chunks_that_are_needed_of_a_zarr_array_are_read(viewer):
+    import zarr
+
+    store = CountingStore()
+    store.keys = []
+    array = zarr.create_array(store, shape=LARGE, dtype="uint8", chunks=(1, *LARGE[1:]))
+    source = Counted(LARGE)
+    array[...] = source[:, :, :]
+    session, image = learn_and_label(viewer, array, dict.fromkeys(SEEN, source.truth), LARGE)
+    store.keys.clear()
+    session.train(score=False).wait(60)
+    session.propagate(image, slices=[120, 121]).wait(60)
+    assert store.keys
+    assert len(set(store.keys)) <= 4 * 32 + len(SEEN) + 2 + 2 * 3
+
+
+@pytest.mark.parametrize("wrapped", ["dask", "alone"])
+def test_of_a_time_series_only_the_time_in_view_is_read(viewer, wrapped):
+    shape = (4, 12, 64, 96)
+    source = Counted(shape)
+    data: Any = source
+    if wrapped == "dask":
+        import dask.array
+
+        data = dask.array.from_array(source, chunks=(1, 4, 64, 96), name=False)
+    painted = {(2, k): source.truth for k in (2, 8)}
+    session, image = learn_and_label(viewer, data, painted, shape)
+    viewer.dims.set_current_step(0, 2)
+    source.reads.clear()
+    session.train(score=False).wait(60)
+    session.propagate(image).wait(60)
+    assert set(source.along(0)) == {2}
+    assert source.largest <= 4 * 64 * 96
+    assert dice(session.result_layer(image).data[2, 5], source.truth, 2) > 0.6
+
+
+def test_of_a_multiscale_image_only_the_painted_level_is_read(viewer):
+    fine, coarse = Counted((12, 640, 960)), Counted((12, 64, 96))
+    painted = dict.fromkeys((2, 8), coarse.truth)
+    session, image = learn_and_label(viewer, [fine, coarse], painted, coarse.shape, multiscale=True)
+    fine.reads.clear()
+    session.train(score=False).wait(60)
+    session.propagate(image).wait(60)
+    assert fine.reads == []
+    assert session.result_layer(image).data.shape == coarse.shape
+
+
+# Files
+
+
+ORIENTATIONS = ("RAS", "LPS", "SPL", "AIR")
+
+
+@pytest.mark.parametrize("codes", ORIENTATIONS)
+def test_results_lie_on_a_file_of_any_orientation(viewer, tmp_path, codes):
+    import nibabel as nib
+    from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
+    from npe2 import PluginManager
+
+    PluginManager.instance().discover()
+    canonical = nib.Nifti1Image(
+        np.ascontiguousarray(grey("int16").T),  # R, A, S
+        np.array([[0.8, 0, 0, -20], [0, 0.9, 0, -30], [0, 0, 3, 5], [0, 0, 0, 1.0]]),
+    )
+    turn = ornt_transform(axcodes2ornt("RAS"), axcodes2ornt(codes))
+    stored = canonical.as_reoriented(turn)
+    assert inv_ornt_aff(turn, canonical.shape) is not None
+    path = tmp_path / "patient.nii.gz"
+    stored.to_filename(path)
+    (image,) = viewer.open(path, plugin="napari-fewshot")
+    np.testing.assert_array_equal(image.data, grey("int16"))
+    kind = Kind(image.data)
+    labels = viewer.add_labels(paint(kind), name="template", **geometry(image))
+    session = napari_fewshot.viewer_session(viewer)
+    session.configure(**QUICK)
+    session.add_template(image, labels)
+    session.train(score=False).wait(60)
+    session.propagate(image).wait(60)
+    result = session.result_layer(image)
+    assert_same_place(geometry(result), geometry(image))
+    assert tuple(result.axis_labels) == ("S", "A", "R")
+    assert dice(result.data, bodies(), 1) > 0.6
+    result.save(str(tmp_path / "found.nii.gz"), plugin="napari-fewshot")
+    found = nib.load(tmp_path / "found.nii.gz")
+    np.testing.assert_allclose(found.affine, stored.affine, atol=1e-4)
+    back = nib.as_closest_canonical(found)
+    np.testing.assert_array_equal(np.asarray(back.dataobj).T, result.data)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "3D RGB",
+        "time, labels of the space",
+        "multiscale painted on level 1",
+        "multiscale RGB",
+        "multiscale labels",
+        "dask",
+        "zarr labels",
+        "rotated",
+        "axis 1",
+    ],
+)
+def test_what_was_saved_comes_back_in_its_place(viewer, tmp_path, name):
+    session, image, labels = start(viewer, KINDS[name]())
+    session.train(score=False).wait(60)
+    session.propagate(image).wait(60)
+    result = session.result_layer(image)
+    session.save(tmp_path / "saved").wait(60)
+    before = {
+        layer.name: (geometry(layer), whole(layer), layer.get_color(1))
+        for layer in (labels, result)
+    }
+    for layer in [layer for layer in viewer.layers if layer is not image]:
+        viewer.layers.remove(layer)
+    session.restore(tmp_path / "saved").wait(60)
+    for layer, (place, data, colour_of_1) in before.items():
+        assert_same_place(geometry(viewer.layers[layer]), place)
+        np.testing.assert_array_equal(viewer.layers[layer].data, data)
+        np.testing.assert_allclose(viewer.layers[layer].get_color(1), colour_of_1)
+    assert len(session.templates) == 1

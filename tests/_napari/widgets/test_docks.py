@@ -161,3 +161,31 @@ def test_everything_that_can_be_used_has_a_tooltip(docks):
     ]
     assert len(used) > 40
     assert not [widget for widget in used if not widget.toolTip()]
+
+
+def test_docks_of_one_window_become_tabs_in_the_order_of_the_steps(viewer, docks, qtbot):
+    from qtpy.QtWidgets import QDockWidget
+
+    window = viewer.window._qt_window
+
+    def dock_of(widget):
+        while not isinstance(widget, QDockWidget):
+            widget = widget.parentWidget()
+        return widget
+
+    first, *others = [dock_of(dock) for dock in docks]
+    window.show()
+    qtbot.waitUntil(lambda: set(window.tabifiedDockWidgets(first)) == set(others))
+
+
+def test_patients_are_shown_as_radiologists_look(viewer):
+    viewer.open_sample("napari-fewshot", "torso")
+    assert tuple(viewer.scene.camera.orientation2d) == ("up", "left")
+
+
+def test_a_view_with_other_images_is_left_alone(viewer):
+    import numpy as np
+
+    viewer.add_image(np.zeros((4, 5, 6)))
+    viewer.open_sample("napari-fewshot", "torso")
+    assert tuple(viewer.scene.camera.orientation2d) == ("down", "right")

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from qtpy.QtCore import QSize, Qt, QTimer
-from qtpy.QtWidgets import QFrame, QScrollArea, QWidget
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QDockWidget, QFrame, QMainWindow, QScrollArea, QWidget
 
 from ...errors import FewShotError
 from ..session import is_result, viewer_session
@@ -43,6 +44,7 @@ class SessionDock(QScrollArea):
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__()
         self.viewer = napari_viewer
+        self._placed = False
         self.session: Session = viewer_session(napari_viewer)
         self.connections = Connections(self)
         self.progress = ProgressRow()
@@ -52,6 +54,9 @@ class SessionDock(QScrollArea):
         self._soon.setSingleShot(True)
         self._soon.setInterval(SOON_MS)
         self._soon.timeout.connect(self.show_state)
+        self._join_soon = QTimer(self)
+        self._join_soon.setSingleShot(True)
+        self._join_soon.timeout.connect(self._join)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -67,6 +72,36 @@ class SessionDock(QScrollArea):
     def sizeHint(self) -> QSize:  # noqa: N802
         """Narrow, and as high as its neighbours leave room for."""
         return QSize(WIDTH, HEIGHT)
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+        """When it is first shown, join the other docks of the session as a tab."""
+        super().showEvent(event)
+        if not self._placed:
+            self._join_soon.start()  # the window is still at adding it
+
+    def _join(self) -> None:
+        """Below each other, three docks would leave no room for any of them."""
+        mine = self._dock_of(self)
+        main = None if mine is None else mine.parentWidget()
+        if not isinstance(main, QMainWindow) or mine is None or mine.isFloating():
+            return
+        for other in main.findChildren(SessionDock):
+            dock = self._dock_of(other)
+            if dock is None or dock is mine or not other._placed or not _is_docked(dock):
+                continue
+            if main.dockWidgetArea(dock) == main.dockWidgetArea(mine):
+                if mine not in main.tabifiedDockWidgets(dock):
+                    main.tabifyDockWidget(dock, mine)
+                mine.raise_()
+                break
+        self._placed = True
+
+    @staticmethod
+    def _dock_of(widget: QWidget) -> QDockWidget | None:
+        parent = widget.parentWidget()
+        while parent is not None and not isinstance(parent, QDockWidget):
+            parent = parent.parentWidget()
+        return parent
 
     def show_state(self) -> None:
         """Show the session as it is now."""
@@ -102,3 +137,8 @@ class SessionDock(QScrollArea):
             self.progress.follow(job)
         self.progress.refresh()
         self._on_change()
+
+
+def _is_docked(dock: QDockWidget) -> bool:
+    """Whether a dock is in the window and open; one behind another tab is open too."""
+    return not dock.isFloating() and dock.toggleViewAction().isChecked()

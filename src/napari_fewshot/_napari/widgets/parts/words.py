@@ -31,4 +31,7 @@ def estimate(seconds: float | None, megabytes: float | None) -> str:
         parts.append(duration(seconds))
     if megabytes is not None:
         parts.append(size(megabytes))
-    return f"About {', '.join(parts)}." if parts else ""
+    if not parts:
+        return ""
+    text = ", ".join(parts)
+    return f"{text[0].upper()}{text[1:]}." if text.startswith("less") else f"About {text}."
