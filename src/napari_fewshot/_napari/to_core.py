@@ -16,7 +16,15 @@ from ..types import Array, Landmark, Volume
 from .grid import mm_per_unit
 from .writers import landmarks_of
 
-__all__ = ["array_of", "image_volume", "landmarks_in", "level_like", "shape_of", "spacing_of"]
+__all__ = [
+    "array_of",
+    "check_axes",
+    "image_volume",
+    "landmarks_in",
+    "level_like",
+    "shape_of",
+    "spacing_of",
+]
 
 _LARGEST_SIDE = 4096
 """Of a multiscale image, the finest level with slices up to this size is worked on."""
@@ -67,6 +75,24 @@ def spacing_of(layer: Any, level: int = 0) -> tuple[float, ...]:
     return tuple(float(value) for value in scale * finer)
 
 
+def check_axes(image: Any) -> None:
+    """Refuse an image with more axes than can be told apart.
+
+    Raises
+    ------
+    InputError
+        If it has.
+    """
+    shape = shape_of(image)
+    if len(shape) < 2 or len(shape) > _MOST_AXES:
+        raise InputError(
+            f"image {image.name}",
+            "have two or three axes of space, and at most two before them (time, channel)",
+            f"shape {shape}",
+            "Split the layer first (right click, Split Stack).",
+        )
+
+
 def image_volume(layer: Any, lead: tuple[int, ...] = (), level: int = 0) -> Volume:
     """Volume of an image layer in the order of the layer.
 
@@ -88,13 +114,7 @@ def image_volume(layer: Any, lead: tuple[int, ...] = (), level: int = 0) -> Volu
     shape = shape_of(layer, level)
     ndim = min(3, len(shape))
     leading = shape[: len(shape) - ndim]
-    if len(shape) < 2 or len(shape) > _MOST_AXES:
-        raise InputError(
-            f"image {layer.name}",
-            "have two or three axes of space, and at most two before them (time, channel)",
-            f"shape {shape}",
-            "Split the layer first (right click, Split Stack).",
-        )
+    check_axes(layer)
     if len(lead) != len(leading) or not all(0 <= k < n for k, n in zip(lead, leading, strict=True)):
         raise InputError(f"frame of {layer.name}", f"be an index into {leading}", lead)
     data = _sliceable(array_of(layer, level), 3 if rgb else 2)[tuple(lead)]

@@ -162,6 +162,17 @@ def coarse_and_turned() -> Kind:
     return kind
 
 
+def coarse_across() -> Kind:
+    """Labels of a coarse level that has fewer slices too."""
+    fine = grey().repeat(2, 0).repeat(2, 1).repeat(2, 2)
+    scale = np.array([1.5, 0.5, 0.5])
+    return Kind(
+        [fine, grey()],
+        options={"multiscale": True, "scale": scale},
+        labels_options={"scale": 2 * scale, "translate": scale / 2},
+    )
+
+
 def add_five_axes(viewer: Any) -> None:
     viewer.add_image(np.zeros((2, 3, 12, 40, 48), np.uint8), name="other")
 
@@ -217,6 +228,7 @@ KINDS = {
     "multiscale": lambda: Kind(levels(grey()), options={"multiscale": True}),
     "multiscale painted on level 1": lambda: coarse(1),
     "multiscale painted on level 1, rotated": coarse_and_turned,
+    "multiscale painted on level 1, also coarser across slices": coarse_across,
     "multiscale RGB": lambda: Kind(levels(colour()), options={"multiscale": True, "rgb": True}),
     "multiscale of dask": lambda: Kind(
         [dask_of(one, (1, *one.shape[1:])) for one in levels(grey())], options={"multiscale": True}
@@ -278,6 +290,7 @@ KINDS = {
     ),
     "labels of uint16": lambda: Kind(grey(), labels_dtype="uint16"),
     "labels of int32": lambda: Kind(grey(), labels_dtype="int32"),
+    "labels of big-endian": lambda: Kind(grey(), labels_dtype=">u2"),
     "labels of int64": lambda: Kind(grey(), labels_dtype="int64"),
 }
 LED = [name for name in KINDS if name.startswith(("time", "seconds")) or "in time" in name]
@@ -531,6 +544,29 @@ def test_going_to_a_slice_draws_it(viewer, order):
     assert image._data_slice.point[1 + axis] == pytest.approx(9)
 
 
+def test_going_to_a_slice_counts_in_the_painted_level(viewer):
+    session, image, _ = start(viewer, coarse_across())
+    for index in range(SHAPE[0]):
+        session.go_to(index, image)
+        assert session.slice_in_view(image) == index
+
+
+def test_the_slice_in_view_below_a_layer_of_five_axes_and_in_3d(viewer):
+    session, image, _ = start(viewer, KINDS["axis 1 below a layer of five axes"]())
+    session.go_to(21, image)
+    assert viewer.dims.current_step[3] == 21
+    assert session.slice_in_view(image) == 21
+    viewer.dims.ndisplay = 3
+    assert session.slice_in_view(image) == 21
+
+
+def test_beyond_the_image_no_slice_is_in_view(viewer):
+    session, image, _ = start(viewer, Kind(grey(), options={"translate": (5, 0, 0)}))
+    viewer.add_image(np.zeros((30, 4, 4), np.uint8))
+    viewer.dims.set_point(0, 20)
+    assert session.slice_in_view(image) is None
+
+
 # Time series
 
 
@@ -713,6 +749,23 @@ def test_label_values_that_cannot_be_learned_are_an_error(viewer, value):
         session.train(score=False)
 
 
+def test_too_many_axes_are_an_error_that_says_what_to_do(viewer):
+    shape = (2, 1, 1, 3, 40, 48)
+    image = viewer.add_image(np.zeros(shape, np.uint8))
+    labels = viewer.add_labels(np.ones(shape, np.uint8))
+    session = napari_fewshot.viewer_session(viewer)
+    with pytest.raises(InputError, match="Split Stack"):
+        session.add_template(image, labels)
+
+
+def test_colours_for_a_model_of_grey_values_are_an_error(viewer):
+    session, _, _ = start(viewer, Kind(grey()))
+    session.train(score=False).wait(60)
+    other = viewer.add_image(colour(), rgb=True)
+    with pytest.raises(InputError, match="channel"):
+        session.propagate(other).wait(60)
+
+
 def test_labels_of_another_shape_are_no_template(viewer):
     image = viewer.add_image(in_time(2))
     session = napari_fewshot.viewer_session(viewer)
@@ -778,8 +831,11 @@ class CountingStore(MemoryStore):
         return await super().get(key, *args, **kwargs)
 
 
-LARGE = (200, 64, 96)
-SEEN = (60, 100, 150)
+LARGE = (100, 64, 96)
+SEEN = (30, 50, 75)
+BLOCKS, BLOCK = 2, 8
+FEW = BLOCKS * BLOCK + len(SEEN) + 2 * (1 + 3)
+"""Slices that two wanted ones need: the sample, the templates, neighbours for smoothing."""
 
 
 def learn_and_label(
@@ -798,8 +854,9 @@ def learn_and_label(
 
 @pytest.fixture
 def large(monkeypatch):
-    """Volumes of any size count as large, so that grey values are sampled from blocks."""
-    monkeypatch.setattr("napari_fewshot.features.intensity._READ_WHOLE", 0)
+    """Volumes of any size count as large, so that grey values are sampled from (small) blocks."""
+    for name, value in {"_READ_WHOLE": 0, "_BLOCKS": BLOCKS, "_BLOCK": BLOCK}.items():
+        monkeypatch.setattr(f"napari_fewshot.features.intensity.{name}", value)
 
 
 @pytest.mark.usefixtures("large")
@@ -815,13 +872,12 @@ def test_some_slices_of_a_large_image_are_labelled_without_reading_the_others(vi
     session, image = learn_and_label(viewer, data, painted, LARGE)
     source.reads.clear()
     session.train(score=False).wait(60)
-    session.propagate(image, slices=[80, 81]).wait(60)
+    session.propagate(image, slices=[40, 41]).wait(60)
     assert source.largest <= LARGE[1] * LARGE[2]
-    sampled = 4 * 32  # blocks of the grey values
-    assert len(source.along(0)) <= sampled + len(SEEN) + 2 + 2 * 3
+    assert len(source.along(0)) <= FEW
     result = session.result_layer(image).data
-    assert dice(result[80:82], np.stack([source.truth] * 2), 1) > 0.6
-    assert not result[:60].any()
+    assert dice(result[40:42], np.stack([source.truth] * 2), 1) > 0.6
+    assert not result[:30].any()
 
 
 @pytest.mark.usefixtures("large")
@@ -834,9 +890,8 @@ def test_every_slice_of_a_large_image_is_read_a_few_times(viewer):
     assert source.largest <= LARGE[1] * LARGE[2]
     assert set(source.along(0)) == set(range(LARGE[0]))
     times = source.along(0).values()
-    in_sample = 4 * 4  # blocks of the grey values that a slice can be in
-    assert max(times) <= in_sample + 3
-    assert sum(times) <= 3 * LARGE[0] + in_sample * 4 * 32
+    assert max(times) <= 3 + BLOCKS**2
+    assert sum(times) <= 3 * LARGE[0] + BLOCKS**3 * BLOCK
 
 
 @pytest.mark.usefixtures("large")
@@ -851,9 +906,9 @@ def test_only_the_chunks_that_are_needed_of_a_zarr_array_are_read(viewer):
     session, image = learn_and_label(viewer, array, dict.fromkeys(SEEN, source.truth), LARGE)
     store.keys.clear()
     session.train(score=False).wait(60)
-    session.propagate(image, slices=[80, 81]).wait(60)
+    session.propagate(image, slices=[40, 41]).wait(60)
     assert store.keys
-    assert len(set(store.keys)) <= 4 * 32 + len(SEEN) + 2 + 2 * 3
+    assert len(set(store.keys)) <= FEW
 
 
 @pytest.mark.parametrize("wrapped", ["dask", "alone"])

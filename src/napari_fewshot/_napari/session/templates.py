@@ -13,7 +13,7 @@ from ...errors import InputError
 from ...sampling import Template
 from ...sampling.template import painted_axis
 from ...types import Array, Landmark, Volume
-from ..to_core import array_of, image_volume, landmarks_in, level_like, shape_of
+from ..to_core import array_of, check_axes, image_volume, landmarks_in, level_like, shape_of
 from ..writers import label_names
 from .provenance import Provenance, provenance_of
 from .slicing import Key, Slicing
@@ -132,6 +132,7 @@ def entry_of(image: Any, labels: Any, kind: Kind | None, axis: int, lead: Key) -
     InputError
         If the two do not go together.
     """
+    check_axes(image)
     if labels._type_string == "points":
         if kind not in (None, "points"):
             raise InputError("kind", "be points for a Points layer", kind)

@@ -77,8 +77,11 @@ def _units(viewer: Any, image: Any) -> Array:
     factors = np.ones(image.ndim)
     if viewer.dims.units is None:  # units that do not go together: napari takes numbers alone
         return factors
-    own = image.units
-    for axis, (theirs, mine) in enumerate(zip(viewer.dims.units[-len(own) :], own, strict=True)):
-        if theirs != mine:
-            factors[axis] = (1 * theirs).to(mine).magnitude
+    import pint
+
+    registry: Any = pint.get_application_registry()  # type: ignore[no-untyped-call]
+    pairs = zip(viewer.dims.units[-image.ndim :], image.units, strict=True)
+    for axis, (shared, own) in enumerate((str(a), str(b)) for a, b in pairs):
+        if shared != own:
+            factors[axis] = registry.Quantity(1.0, shared).to(own).magnitude
     return factors
