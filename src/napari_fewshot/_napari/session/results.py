@@ -46,7 +46,14 @@ def geometry_of(image: Any, level: int = 0, ndim: int | None = None) -> dict[str
     }
     if ndim is not None and ndim < len(scale):
         last = ("scale", "translate", "units", "axis_labels")
-        found = {key: tuple(found[key])[-ndim:] for key in last}
+        shear = np.asarray(image.shear)  # a matrix, or what stands above its diagonal
+        pairs = ndim * (ndim - 1) // 2
+        found = {
+            **{key: tuple(found[key])[-ndim:] for key in last},
+            "rotate": np.asarray(image.rotate)[-ndim:, -ndim:],
+            "shear": shear[-ndim:, -ndim:] if shear.ndim == 2 else shear[-pairs:],
+            "affine": image.affine.affine_matrix[-ndim - 1 :, -ndim - 1 :],
+        }
     if level == 0:
         kept = {key: image.metadata[key] for key in _PLACES if key in image.metadata}
         found["metadata"] = kept

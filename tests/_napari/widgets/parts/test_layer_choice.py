@@ -10,6 +10,14 @@ import pytest
 pytestmark = pytest.mark.viewer
 
 
+def delete(widget, qtbot):
+    """Let Qt delete a widget; PySide6 cannot wait for its last signal."""
+    gone = []
+    widget.destroyed.connect(lambda: gone.append(True))
+    widget.deleteLater()
+    qtbot.waitUntil(lambda: bool(gone))
+
+
 @pytest.fixture
 def viewer(make_napari_viewer):
     return make_napari_viewer()
@@ -91,8 +99,7 @@ def test_layers_may_change_after_qt_has_deleted_the_choice(viewer, qtbot):
     from napari_fewshot._napari.widgets.parts.layer_choice import LayerChoice
 
     choice = LayerChoice(viewer, ["image"])
-    with qtbot.waitSignal(choice.destroyed):
-        choice.deleteLater()
+    delete(choice, qtbot)
     viewer.add_image(np.zeros((8, 8)))  # `choice` is still there, its widget is not
     del choice
     gc.collect()
@@ -113,8 +120,7 @@ def test_keys_are_bound_while_the_owner_lives_and_taken_ones_are_kept(viewer, qt
     keys["K"](viewer)
     keys["U"](viewer)
     assert (theirs, mine) == (["K"], ["U"])
-    with qtbot.waitSignal(owner.destroyed):
-        owner.deleteLater()
+    delete(owner, qtbot)
     assert {str(key) for key in viewer.keymap} == {"K"}
 
 

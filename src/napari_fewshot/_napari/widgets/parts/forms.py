@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtGui import QIcon
+from qtpy.QtGui import QIcon, QPixmap
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QComboBox,
@@ -89,6 +89,13 @@ class Form(QWidget):
         self._rows.setRowVisible(field, visible)
 
 
+def _blank_icon() -> QIcon:
+    """Icon of one transparent pixel; superqt takes an empty one for none with PySide6."""
+    pixmap = QPixmap(1, 1)
+    pixmap.fill(Qt.GlobalColor.transparent)
+    return QIcon(pixmap)
+
+
 class Section(QCollapsible):
     """Folding section. Opens at once, since animations of a full dock flicker.
 
@@ -100,7 +107,8 @@ class Section(QCollapsible):
     """
 
     def __init__(self, title: str, tip: str = "", *, unfolded: bool = False) -> None:
-        super().__init__(title, expandedIcon=QIcon(), collapsedIcon=QIcon())
+        blank = _blank_icon()
+        super().__init__(title, expandedIcon=blank, collapsedIcon=blank)
         self._title = title
         self.setDuration(0)
         self.toggleButton().setStyleSheet(TITLE_STYLE)
