@@ -77,14 +77,14 @@ class Walk:
         self.docks: list[Any] = []
 
     def open_docks(self) -> None:
-        """Open the three docks, as tabs on the right."""
+        """Open the three docks."""
         from qtpy.QtCore import Qt
 
         for name in DOCKS:
-            frame, dock = self.viewer.window.add_plugin_dock_widget(PLUGIN, name, tabify=True)
+            frame, dock = self.viewer.window.add_plugin_dock_widget(PLUGIN, name)
             self.frames.append(frame)
             self.docks.append(dock)
-            self.settle()  # a new dock comes to the front, but not at once
+            self.settle()  # it becomes a tab and comes to the front, but not at once
         self.window.resizeDocks(self.frames, [WIDTH] * len(DOCKS), Qt.Orientation.Horizontal)
 
     def front(self, index: int) -> Any:
@@ -200,7 +200,7 @@ def walk_landmarks(to: Walk) -> None:
         layer.visible = layer is other or layer.name.endswith("found")
     found = next(layer for layer in viewer.layers if layer.name.endswith("found"))
     viewer.layers.selection.active = found
-    row = list(found.features["name"]).index("centre of the left kidney")
+    row = list(found.features["name"]).index("centre of the right kidney")
     session.go_to(round(float(found.data[row][0])), other)
     to.picture("viewer-7-landmarks")
 
