@@ -314,7 +314,7 @@ class Outcome:
         return self.kind.truth
 
 
-DRAWN = ("2D RGB", "3D", "time and channel", "zarr", "multiscale", "rotated")
+DRAWN = ("2D RGB", "time and channel", "multiscale", "rotated")
 """Kinds that are run in a window; it takes most of the time, so the others have a viewer alone."""
 _OUTCOMES: dict[str, Outcome] = {}
 
@@ -422,7 +422,7 @@ def run(viewer: Any, kind: Kind) -> Outcome:
     target = image
     if kind.target is not None:
         target = viewer.add_image(kind.target, name="target", **kind.options)
-    session.propagate(target).wait(60)
+    session.propagate(target, landmarks=False).wait(60)
     result, confidence = session.result_layer(target), viewer.layers[f"{target.name} confidence"]
     return Outcome(
         kind,
