@@ -126,19 +126,33 @@ def image_volume(layer: Any, lead: tuple[int, ...] = (), level: int = 0) -> Volu
     return Volume(data, spacing, _affine(layer, spacing), has_channels=rgb)
 
 
-def landmarks_in(layer: Any, lead: tuple[int, ...] = ()) -> list[Landmark]:
-    """Landmarks of a points layer in voxels of the layer's own axes (z is 0 in 2D).
+def landmarks_in(
+    layer: Any, image: Any, lead: tuple[int, ...] = (), level: int = 0
+) -> list[Landmark]:
+    """Landmarks of a points layer in voxels of an image layer (z is 0 in 2D).
+
+    Points are taken where the viewer shows them, whatever the scale of their layer.
 
     Raises
     ------
     InputError
         If a label is no whole number of at least 1.
     """
+    shape, own = shape_of(image), shape_of(image, level)
+    ndim = min(3, len(shape))
     points = np.asarray(layer.data, float).reshape(-1, layer.ndim)
-    ndim = min(3, layer.ndim)
-    here = (np.round(points[:, : layer.ndim - ndim]) == np.array(lead)).all(axis=1)
+    placed = np.zeros((len(points), len(shape)))
+    placed[:, : len(shape) - ndim] = lead  # where the points have no leading axes
+    for row, point in enumerate(points):
+        world = np.asarray(layer.data_to_world(point), float)[-len(shape) :]
+        there = np.zeros(len(shape))
+        there[-len(world) :] = world
+        found = np.asarray(image.world_to_data(there), float)[-len(shape) :]
+        placed[row, -min(layer.ndim, len(shape)) :] = found[-min(layer.ndim, len(shape)) :]
+    here = (np.round(placed[:, : len(shape) - ndim]) == np.array(lead)).all(axis=1)
+    finer = np.array([a / b for a, b in zip(shape, own, strict=True)])[-ndim:]
     positions = np.zeros((int(here.sum()), 3))
-    positions[:, 3 - ndim :] = points[here][:, -ndim:]
+    positions[:, 3 - ndim :] = (placed[here][:, -ndim:] + 0.5) / finer - 0.5
     features = {str(name): np.asarray(layer.features[name])[here] for name in layer.features}
     return landmarks_of(positions, features, layer.name)
 

@@ -16,7 +16,9 @@ __all__ = ["IntensityScaler"]
 _SAMPLE = 2_000_000
 _COLOURS = 3
 _READ_WHOLE = 256 * 2**20
-_BLOCKS, _BLOCK = 4, 32
+_BLOCKS = 4
+_BLOCK = (4, 64, 64)
+"""Thin blocks, since the chunks of most volumes are slices, and each is read for every block."""
 
 
 @dataclass(frozen=True)
@@ -97,11 +99,11 @@ def _percentiles(data: Any, low: float, high: float) -> tuple[float, float]:
 def _blocks(data: Any) -> Array:
     """Values of blocks on a regular grid: a regular sample would read all of a large volume."""
     starts = []
-    for length in data.shape[:3]:
-        places = (np.arange(_BLOCKS) + 0.5) * length / _BLOCKS - _BLOCK / 2
-        starts.append(sorted({int(np.clip(place, 0, max(0, length - _BLOCK))) for place in places}))
+    for length, size in zip(data.shape, _BLOCK, strict=False):
+        places = (np.arange(_BLOCKS) + 0.5) * length / _BLOCKS - size / 2
+        starts.append(sorted({int(np.clip(place, 0, max(0, length - size))) for place in places}))
     parts = [
-        np.asarray(data[tuple(slice(at, at + _BLOCK) for at in corner)]).ravel()
+        np.asarray(data[tuple(slice(at, at + n) for at, n in zip(corner, _BLOCK, strict=False))])
         for corner in product(*starts)
     ]
-    return np.concatenate(parts)
+    return np.concatenate([part.ravel() for part in parts])

@@ -116,6 +116,13 @@ class FewShotSegmenter:
             model._extractor = self._extractor  # loaded once
         return model
 
+    def with_propagation(self, settings: PropagationConfig | dict[str, Any]) -> FewShotSegmenter:
+        """Return a segmenter that has learned the same, with other settings of propagation."""
+        model = self.with_settings(propagation=dict(settings))
+        model._saved = replace(self._learned(), config=model.config)
+        model._training = self._training
+        return model
+
     # ------------------------------------------------------------------ what was learned
 
     @property

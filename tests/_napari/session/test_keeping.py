@@ -44,11 +44,15 @@ def test_autosave_begins_with_the_first_result(trained, folders, qtbot, viewer):
     trained.propagate("image").wait(MINUTE)
     folder = trained.autosave_folder
     assert folder.is_relative_to(folders / "data")
-    qtbot.waitUntil(lambda: (folder / "session.json").exists(), timeout=20_000)
+    qtbot.waitUntil((folder / "session.json").exists, timeout=20_000)
     assert trained.latest_autosave("image") == folder
     first = (folder / "session.json").stat().st_mtime_ns
     stroke(trained.result_layer("image"), (4, 20, 20), 3)
-    qtbot.waitUntil(lambda: (folder / "session.json").stat().st_mtime_ns > first, timeout=20_000)
+
+    def saved_again():
+        return (folder / "session.json").stat().st_mtime_ns > first
+
+    qtbot.waitUntil(saved_again, timeout=20_000)
 
 
 def test_it_can_be_switched_off_and_put_elsewhere(trained, tmp_path, qtbot):
@@ -61,8 +65,8 @@ def test_it_can_be_switched_off_and_put_elsewhere(trained, tmp_path, qtbot):
     trained.autosave_folder = tmp_path / "mine"
     assert trained.save().wait(MINUTE) == tmp_path / "mine"
     assert (tmp_path / "mine" / "session.json").exists()
+    trained.autosave_folder = None
     with pytest.raises(InputError, match="folder must be given"):
-        trained.autosave_folder = None
         trained.save()
 
 
@@ -186,3 +190,15 @@ def test_old_autosaves_of_an_image_make_way(viewer, tmp_path, monkeypatch):
         (folder / "session.json").write_text("{}")
     kept = sorted(path.parent.name for path in tmp_path.rglob("session.json"))
     assert kept == [f"2026-01-{k:02}" for k in range(4, 14)]
+
+
+def test_a_template_that_is_open_is_not_opened_twice(predicted, viewer, tmp_path):
+    predicted.mark_reviewed(3, "image")
+    predicted.save(tmp_path / "kept").wait(MINUTE)
+    viewer.layers.remove(predicted.result_layer("image"))
+    predicted.remove_template(predicted.templates[0])
+    predicted.restore(tmp_path / "kept").wait(MINUTE)
+    assert [layer.name for layer in viewer.layers].count("paint") == 1
+    assert "paint [1]" not in viewer.layers
+    assert str(predicted.templates[0]) == "paint → image: 3 slices"
+    assert statuses(predicted)[3] == "reviewed"

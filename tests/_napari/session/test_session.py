@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_fewshot._napari.session.provenance import provenance_of
 from napari_fewshot.errors import InputError, NotFittedError, UnknownNameError
 
 from .conftest import MINUTE, stroke
@@ -229,6 +230,64 @@ def test_strokes_on_a_prediction_stay_and_teach_alone(predicted, viewer):
     assert not known[k][~painted & (before[k] != 3)].any()
     predicted.update("image").wait(MINUTE)
     assert (layer.data[k][painted] == 3).all()
+
+
+@pytest.mark.parametrize("tool", ["paint", "fill", "polygon", "setitem"])
+def test_tools_that_tell_before_they_write(predicted, tool):
+    """Of a change outside a stroke of the mouse napari tells before the array has changed."""
+    layer = predicted.result_layer("image")
+    k = of_status(predicted, "predicted")[5]
+    before = layer.data.copy()
+    row, column = (int(n) for n in np.argwhere(before[k] == 0)[400])
+    layer.brush_size = 3
+    if tool == "paint":
+        layer.paint((k, row, column), 3)
+    elif tool == "fill":
+        layer.fill((k, row, column), 3)
+    elif tool == "polygon":
+        corners = [[k, row, column], [k, row, column + 6], [k, row + 6, column + 6]]
+        layer.paint_polygon(corners, 3)
+    else:
+        layer.data_setitem((np.array([k]), np.array([row]), np.array([column])), 3)
+    changed = layer.data[k] != before[k]
+    assert changed.any()
+    assert provenance_of(layer).strokes((k,))[changed].all()
+
+
+def test_undoing_a_run_takes_its_statuses_back(predicted):
+    layer = predicted.result_layer("image")
+    assert "empty" not in statuses(predicted).values()
+    layer.undo()
+    assert set(statuses(predicted).values()) == {"painted", "empty"}
+    layer.redo()
+    assert "empty" not in statuses(predicted).values()
+
+
+def test_settings_of_the_clean_up_count_without_training_again(predicted):
+    from scipy.ndimage import label
+
+    layer = predicted.result_layer("image")
+    model = predicted.model
+    predicted.configure(propagation={"cleanup": {"largest_only": True}})
+    predicted.propagate("image", into=layer, policy="overwrite").wait(MINUTE)
+    assert predicted.model is model
+    painted = {k for k, status in statuses(predicted).items() if status == "painted"}
+    for value in model.label_values_:
+        parts, count = label(layer.data == value)
+        alone = [n for n in range(1, count + 1) if not painted & set(np.nonzero(parts == n)[0])]
+        assert len(alone) <= 1
+
+
+def test_points_are_taken_where_they_are_shown(session, viewer):
+    """A layer made with napari's button while nothing is selected has another scale."""
+    image = viewer.layers["image"]
+    world = image.data_to_world((7, 20, 30))
+    layer = viewer.add_points([world], name="marks", features={"name": ["tip"]})
+    assert not np.allclose(layer.scale, image.scale)
+    entry = session.add_template("image", "marks")
+    assert entry.slices(()) == [(7,)]
+    template = session._learning.templates()[-1]
+    np.testing.assert_allclose(template.points[0].position, (7, 20, 30))
 
 
 def test_an_undone_stroke_is_none(predicted):

@@ -189,3 +189,18 @@ def test_a_view_with_other_images_is_left_alone(viewer):
     viewer.add_image(np.zeros((4, 5, 6)))
     viewer.open_sample("napari-fewshot", "torso")
     assert tuple(viewer.scene.camera.orientation2d) == ("down", "right")
+
+
+def test_grey_values_and_clean_up_are_set_in_the_docks(docks):
+    extraction, _, propagation = docks
+    mode = extraction.intensity.fields["mode"]
+    mode.setCurrentIndex(mode.findData("window"))
+    found = extraction.session.settings.config.intensity
+    assert (found.mode, found.low, found.high) == ("window", -160, 240)
+    extraction.intensity.fields["low"].setValue(-1000)
+    assert extraction.session.settings.config.intensity.low == -1000
+    mode.setCurrentIndex(mode.findData("percentile"))
+    assert extraction.session.settings.config.intensity.high == 99.5
+    assert not extraction.status.text()
+    propagation.cleanup.fields["largest_only"].setChecked(True)
+    assert extraction.session.settings.config.propagation.cleanup.largest_only

@@ -28,6 +28,7 @@ __all__ = [
     "new_autosave",
     "read_autosave",
     "restore_layer",
+    "restore_provenance",
 ]
 
 FORMAT = 1
@@ -195,11 +196,16 @@ def restore_layer(viewer: Any, saved: dict[str, Any], image: Any, geometry: dict
         colormap=None if colours is None else {value: rgba for value, *rgba in colours},
         **geometry,
     )
+    restore_provenance(layer, saved)
+    return layer
+
+
+def restore_provenance(layer: Any, saved: dict[str, Any]) -> None:
+    """Give a layer that is as it was saved what was known of its slices."""
     state = saved["provenance"]
     slicing = Slicing(saved["data"].shape, int(state["axis"]))
     provenance = Provenance(layer, slicing, is_result=bool(state["is_result"]))
     provenance.from_json(state, saved["stroke_planes"])
-    return layer
 
 
 def new_autosave(root: Path, image: Any) -> Path:

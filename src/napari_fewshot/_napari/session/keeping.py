@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import platformdirs
 
 from ...errors import InputError
@@ -18,6 +19,7 @@ from .autosave import (
     new_autosave,
     read_autosave,
     restore_layer,
+    restore_provenance,
 )
 from .estimates import Estimate
 from .jobs import Job, Stage
@@ -195,7 +197,7 @@ class Keeping:
             levels = image.data if image.multiscale else [image.data]
             level = next((k for k, one in enumerate(levels) if tuple(one.shape) == shape), 0)
             geometry = geometry_of(image, level, len(shape))
-            layer = restore_layer(viewer, saved, image, geometry)
+            layer = self._same(saved) or restore_layer(viewer, saved, image, geometry)
             if saved["role"] == "result":
                 result = ResultLayers(viewer, image, level)
                 result.labels = layer
@@ -205,6 +207,16 @@ class Keeping:
                     image, layer, kind=saved["kind"], axis=saved["provenance"]["axis"]
                 )
         state.events.slices.emit()
+
+    def _same(self, saved: dict[str, Any]) -> Any:
+        """Open template layer that is just as the saved one; its marks are taken over."""
+        if saved["role"] != "template" or saved["name"] not in self._state.viewer.layers:
+            return None
+        layer = self._state.viewer.layers[saved["name"]]
+        if layer._type_string != "labels" or not np.array_equal(layer.data, saved["data"]):
+            return None
+        restore_provenance(layer, saved)
+        return layer
 
     def _image_for(self, about: dict[str, Any]) -> Any:
         """Open image layer that a saved one stands for, by name and shape."""

@@ -110,8 +110,10 @@ class Learning:
         """On the worker: learn on where the settings allow it, else anew."""
         avoid_llvm_clash()
         before, fresh = self._state.model, self._fresh
-        if before is not None and before.config == fresh.config:
-            return before.updated(templates, job.progress)
+        if before is not None:
+            before = before.with_propagation(fresh.config.propagation)
+            if before.config == fresh.config:
+                return before.updated(templates, job.progress)
         return fresh.fit(templates, job.progress)
 
     def prepare_update(self) -> list[Template]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from ...segmenter import FewShotSegmenter, Prediction
@@ -35,9 +36,12 @@ class Propagating:
         self._learning = learning
         self._finished = finished
         self._of_job: dict[int, Run] = {}
+        self._wanted: dict[int, Wanted] = {}  # of the last propagation to each image
 
     def propagate(self, model: FewShotSegmenter, image: Any, wanted: Wanted) -> Job:
         """Predict with a model that is there."""
+        model = model.with_propagation(self._state.settings.config.propagation)
+        self._wanted[id(image)] = wanted
         run, first = self._run(image, wanted), self._first(image)
         run.prepare(model, self._like(image), model.names_)
         self._supersede(image)
@@ -50,6 +54,9 @@ class Propagating:
 
     def update(self, image: Any, wanted: Wanted, *, alone: bool = False) -> Job:
         """Learn on, then predict; ``alone``: the slice in view only."""
+        before = self._wanted.get(id(image), wanted)
+        landmarks = before.landmarks and wanted.landmarks
+        wanted = replace(wanted, confidence=before.confidence, landmarks=landmarks)
         run, first = self._run(image, wanted), self._first(image)
         templates = self._learning.prepare_update()
         if alone:

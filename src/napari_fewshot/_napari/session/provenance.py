@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -66,6 +66,10 @@ class Provenance:
         self._strokes: dict[Key, Array] = {}
         self._filled: dict[Key, bool] = {}
         self._history = (0, 0)
+        self._steps: list[tuple[Any, set[Key], set[Key]]] = []
+        before = provenance_of(layer)
+        if before is not None:
+            before.close()
         layer.metadata[KEY] = self
         layer.events.paint.connect(self._on_paint)
         layer.events.data.connect(self.forget)
@@ -112,6 +116,7 @@ class Provenance:
 
     def status(self, key: Key) -> Status:
         """What a slice is, for people."""
+        self._follow_undo()
         if key in self.reviewed:
             return "reviewed"
         if key in self.accepted or key in self.copied or self.is_painted(key):
@@ -151,32 +156,51 @@ class Provenance:
         self._strokes.pop(key, None)
         self._filled.pop(key, None)
 
-    def keep_strokes(self, key: Key, voxels: Array) -> None:
-        """Take voxels, bool (rows, columns), for strokes of a person."""
-        plane = self.slicing.plane(self.data, key)
-        kept = self._strokes.setdefault(key, np.full(plane.shape, _NOT, np.int32))
+    def keep_strokes(self, key: Key, voxels: Array, values: Array | None = None) -> None:
+        """Take voxels, bool (rows, columns), for strokes of a person.
+
+        ``values``, of the shape of the slice, are what was painted; None: what is there now.
+        """
+        plane = self.slicing.plane(self.data, key) if values is None else values
+        kept = self._strokes.setdefault(key, np.full(self.slicing.plane_shape, _NOT, np.int32))
         kept[voxels] = plane[voxels]
+
+    def note_step(self, step: Sequence[Any], predicted: set[Key], copied: set[Key]) -> None:
+        """Remember what a run made of the slices, to follow when it is undone."""
+        if step:
+            self._steps.append((step[0], predicted, copied))
 
     def forget(self, event: Any = None) -> None:
         """Look at all slices anew."""
         self._filled.clear()
 
     def _follow_undo(self) -> None:
-        """Napari tells of paint, but not of undo and redo."""
+        """Tell what napari does not: of paint it tells, but not of undo and redo."""
         layer = self._layer
-        now = (len(getattr(layer, "_undo_history", ())), len(getattr(layer, "_redo_history", ())))
-        if now != self._history:
-            self._history = now
-            self._filled.clear()
+        undo, redo = getattr(layer, "_undo_history", ()), getattr(layer, "_redo_history", ())
+        now = (len(undo), len(redo))
+        if now == self._history:
+            return
+        self._history = now
+        self._filled.clear()
+        done = {id(atom) for item in undo for atom in item}
+        undone = {id(atom) for item in redo for atom in item}
+        for first, predicted, copied in self._steps:
+            if id(first) in done:
+                self.predicted |= predicted
+                self.copied |= copied
+            elif id(first) in undone:
+                self.predicted -= predicted
+                self.copied -= copied
 
     def _on_paint(self, event: Any) -> None:
         for atom in event.value:
-            for key, voxels in _changed(atom, self.slicing):
+            for key, voxels, values in _changed(atom, self.slicing):
                 self._filled.pop(key, None)
                 if key in self.copied:  # now it is paint of this layer
                     self.copied.discard(key)
                 elif key in self.predicted:
-                    self.keep_strokes(key, voxels)
+                    self.keep_strokes(key, voxels, values)
 
     # Files
 
@@ -198,22 +222,30 @@ class Provenance:
         self.forget()
 
 
-def _changed(atom: Any, slicing: Slicing) -> Iterator[tuple[Key, Array]]:
-    """Slices, and voxels in them, that an atom of napari's history changed."""
+def _changed(atom: Any, slicing: Slicing) -> Iterator[tuple[Key, Array, Array]]:
+    """Slices that an atom of napari's history changes: voxels, and their new values.
+
+    The values are those of the atom: napari tells of some tools before the array is written.
+    """
     if hasattr(atom, "slice_key"):
         starts = [part.start or 0 for part in atom.slice_key]
         mask = atom.mask if atom.mask is not None else np.ones(np.shape(atom.old_values), bool)
         places = tuple(p + s for p, s in zip(np.nonzero(mask), starts, strict=True))
+        painted = atom.new_value
     else:
         if not all(isinstance(part, np.ndarray) for part in atom[0]):
             return  # one of our own steps
         places = tuple(np.asarray(part).reshape(-1) for part in atom[0])
+        painted = atom[2]
     if not places or not len(places[0]):
         return
+    painted = np.broadcast_to(np.asarray(painted).reshape(-1), places[0].shape)
     keys, rows, columns = slicing.split(places)
     stacked = np.stack(keys, axis=1)
     for key in np.unique(stacked, axis=0):
         here = (stacked == key).all(axis=1)
         voxels = np.zeros(slicing.plane_shape, dtype=bool)
         voxels[rows[here], columns[here]] = True
-        yield tuple(int(k) for k in key), voxels
+        values = np.zeros(slicing.plane_shape, dtype=np.int64)
+        values[rows[here], columns[here]] = painted[here]
+        yield tuple(int(k) for k in key), voxels, values

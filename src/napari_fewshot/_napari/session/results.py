@@ -185,6 +185,8 @@ class ResultLayers:
         if self.confidence is not None and self.confidence in self.viewer.layers:
             self.confidence.data[slicing.index(key)] = confidence
         step.note(key, before, after)
+        if key not in provenance.predicted:
+            step.predicted.add(key)
         provenance.mark_predicted(key)
         return True
 
@@ -201,6 +203,8 @@ class ResultLayers:
         if self.confidence is not None and self.confidence in self.viewer.layers:
             self.confidence.data[provenance.slicing.index(key)] = 1
         step.note(key, before, after)
+        if key not in provenance.copied:
+            step.copied.add(key)
         provenance.mark_copied(key)
 
     def copy_scribbles(self, key: Key, entry: TemplateEntry, source: Key, step: UndoStep) -> None:
@@ -243,7 +247,12 @@ class ResultLayers:
             points,
             name=f"{self.image.name} landmarks found",
             features=features,
-            text={"string": "{name}", "size": 9, "color": "yellow", "anchor": "upper_left"},
+            text={
+                "string": "{name}",
+                "size": 9,
+                "color": "yellow",
+                "translation": (*(0.0,) * (len(shape_of(self.image)) - 2), 4.0, 0.0),
+            },
             size=3,
             face_color="transparent",
             border_color="yellow",

@@ -183,7 +183,10 @@ class Run:
     def close(self) -> None:
         """On the GUI thread, however it ended: one undo step for what was written."""
         if self._step is not None:
-            self._step.push()
+            step, provenance = self._step, self.target.provenance
+            atoms = step.push()
+            if provenance is not None:
+                provenance.note_step(atoms, step.predicted, step.copied)
             self._step = None
         self.target.refresh()
         self.told()

@@ -42,6 +42,8 @@ def slices_of(state: State, image: Any, lead: Key) -> tuple[SliceInfo, ...]:
         if index in found and _RANK[status] > _RANK[found[index]]:
             found[index] = status
     scores = state.slice_scores.get((id(image), lead), {})
+    if not any(status == "predicted" for status in found.values()) and _landmarks_only(state):
+        found |= {k: "predicted" for k in scores if found.get(k) == "empty"}
     known = [k for k, status in found.items() if status in ("painted", "reviewed")]
     values = painting_values(list(scores.values()), known, state.descriptors) if scores else {}
     return tuple(
@@ -82,6 +84,12 @@ def _statuses(state: State, image: Any, lead: Key) -> list[tuple[int, Status]]:
         provenance = result.provenance
         found += [(key[-1], provenance.status(key)) for key in provenance.slicing.keys(lead)]
     return found
+
+
+def _landmarks_only(state: State) -> bool:
+    """Whether predictions show in no labels layer."""
+    model = state.model
+    return model is not None and model.point_labels_ >= set(model.label_values_)
 
 
 def _of_entry(

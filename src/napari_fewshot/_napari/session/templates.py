@@ -106,9 +106,9 @@ class TemplateEntry:
         return stroked or bool(self.slices(lead))
 
     def _point_slices(self, lead: Key) -> list[int]:
-        if self.slicing.spatial == 2:
-            return [0] if landmarks_in(self.labels, lead) else []
-        return [round(p.position[self.slicing.axis]) for p in landmarks_in(self.labels, lead)]
+        marks = landmarks_in(self.labels, self.image, lead or self.lead, self.level)
+        axis = self.slicing.axis if self.slicing.spatial == 3 else 0
+        return [round(mark.position[axis]) for mark in marks]
 
 
 def entry_of(image: Any, labels: Any, kind: Kind | None, axis: int, lead: Key) -> TemplateEntry:
@@ -296,10 +296,10 @@ def _point_templates(
     for entry in entries:
         if entry.kind != "points":
             continue
-        for place, lead in entry.places():
+        for place, _ in entry.places():
             volume = sources.volume(entry.image, place, entry.level)
             marks = []
-            for mark in landmarks_in(entry.labels, lead):
+            for mark in landmarks_in(entry.labels, entry.image, place, entry.level):
                 value = given.get((mark.label, mark.name))
                 if value is None:
                     value = mark.label

@@ -25,12 +25,19 @@ class UndoStep:
     ----------
     layer : napari.layers.Labels
     slicing : Slicing
+
+    Attributes
+    ----------
+    predicted, copied : set of Key
+        Slices that were not so before the run.
     """
 
     def __init__(self, layer: Any, slicing: Slicing) -> None:
         self._layer = layer
         self._slicing = slicing
         self._boxes: dict[Key, tuple[Any, Array, Array]] = {}
+        self.predicted: set[Key] = set()
+        self.copied: set[Key] = set()
 
     @property
     def nbytes(self) -> int:
@@ -64,13 +71,13 @@ class UndoStep:
         slicing = self._slicing
         return [k for k in range(slicing.leading, len(slicing.shape)) if k != slicing.layer_axis]
 
-    def push(self) -> None:
-        """Make the run one step of the layer's undo history.
+    def push(self) -> list[Any]:
+        """Make the run one step of the layer's undo history, and return it (empty: no change).
 
         Steps of earlier runs go when all together take more than 512 MB.
         """
         if not self._boxes:
-            return
+            return []
         history = self._layer._undo_history
         item = _Step(self._boxes.values())
         history.append(item)
@@ -81,6 +88,7 @@ class UndoStep:
             # An earlier state can only be reached through it, so what is before goes too.
             while history and history.popleft() is not oldest:
                 pass
+        return item
 
 
 class _Step(list[Any]):

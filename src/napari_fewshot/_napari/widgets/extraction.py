@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSignalBlocker
 
+from ...config import IntensityConfig
 from ..session import is_result
 from .dock import SessionDock, is_plain_image
 from .parts.action_button import ActionButton
@@ -14,6 +15,7 @@ from .parts.axis_choice import AxisChoice
 from .parts.backbone_choice import BackboneChoice
 from .parts.forms import ElidingComboBox, Form, Section, note
 from .parts.layer_choice import LayerChoice
+from .parts.settings_form import Setting, SettingsForm
 from .parts.template_list import TemplateList
 from .parts.words import estimate
 
@@ -26,6 +28,19 @@ __all__ = ["FeatureExtraction"]
 
 PAINT = (("dense", "dense"), ("scribbles", "scribble"))
 POINTS = (("points (landmarks)", "points"),)
+INTENSITY = (
+    Setting(
+        "mode",
+        "Range",
+        "percentile: of the grey values of each volume.\n"
+        "window: fixed values, as for CT (soft tissue: -160 to 240 HU).",
+    ),
+    Setting("low", "Black", "Percentile, or grey value, that becomes black.", 1.0),
+    Setting("high", "White", "Percentile, or grey value, that becomes white.", 1.0),
+)
+SOFT_TISSUE = {"low": -160.0, "high": 240.0}
+"""Window of CT in HU to begin with."""
+PERCENTILES = {name: getattr(IntensityConfig(), name) for name in ("low", "high")}
 DEVICES = ("auto", "cpu", "mps") if sys.platform == "darwin" else ("auto", "cpu", "cuda")
 
 
@@ -54,6 +69,7 @@ class FeatureExtraction(SessionDock):
         self.templates = TemplateList()
         self.backbone = BackboneChoice()
         self.device = ElidingComboBox()
+        self.intensity = SettingsForm(IntensityConfig, INTENSITY)
         self.extract = ActionButton(
             "Extract features",
             "Run the backbone over the templates and the image in view.\n"
@@ -73,6 +89,7 @@ class FeatureExtraction(SessionDock):
         settings = self.session.settings
         self.backbone.show_choice(settings.backbone, settings.weights)
         self.device.setCurrentText(settings.device)
+        self.intensity.show_values(settings.config.intensity)
         self._show_kinds(settings.template_kind)
         self._show_axes()
         self._show_templates()
@@ -104,6 +121,9 @@ class FeatureExtraction(SessionDock):
         device.add("Device", self.device, "auto: the graphics card if there is one.")
         network.addWidget(device)
         self.body.addWidget(network)
+        grey = Section("Grey values", "What becomes black and white")
+        grey.addWidget(self.intensity)
+        self.body.addWidget(grey)
         for widget in (self.extract, self.cost, self.progress, self.status):
             self.body.addWidget(widget)
 
@@ -122,12 +142,20 @@ class FeatureExtraction(SessionDock):
             lambda _: self.attempt(lambda: configure(device=self.device.currentText()))
         )
         self.backbone.changed.connect(self._on_backbone)
+        self.intensity.changed.connect(self._on_intensity)
         self.templates.adding.connect(self._on_add)
         self.templates.removing.connect(
             lambda entry: self.attempt(lambda: self.session.remove_template(entry))
         )
         self.extract.clicked.connect(self._on_extract)
         self.connections.add(self.viewer.dims.events.order, self._on_dims)
+
+    def _on_intensity(self) -> None:
+        values = self.intensity.values()
+        if values["mode"] != self.session.settings.config.intensity.mode:
+            # Percentiles make no window, nor the other way round.
+            values |= SOFT_TISSUE if values["mode"] == "window" else PERCENTILES
+        self.attempt(lambda: self.session.configure(intensity=values))
 
     def _on_dims(self, event: Any) -> None:
         self._show_axes()

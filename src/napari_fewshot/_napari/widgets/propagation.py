@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QCheckBox
 
+from ...config import CleanupConfig
 from .dock import SessionDock, is_plain_image
 from .parts.action_button import ActionButton
 from .parts.forms import ElidingComboBox, Form, Section, note, row
 from .parts.keys import bind_keys
 from .parts.layer_choice import LayerChoice
 from .parts.path_field import PathField
+from .parts.settings_form import Setting, SettingsForm
 from .parts.slice_table import SliceTable
 from .parts.words import estimate
 
@@ -26,6 +28,11 @@ KEYS = {"update": "U", "next": "N", "reviewed": "K", "accept": "G"}
 """Keys that neither napari nor its layers use."""
 
 LIVE_TIP = "Update the slice in view after each stroke of the brush."
+CLEANUP = (
+    Setting("largest_only", "Largest only", "Keep one connected part of each label."),
+    Setting("min_size", "Smallest", "Connected parts with fewer voxels are removed.", 10),
+    Setting("dimensions", "Parts in", "3: parts of the volume; 2: parts of each slice."),
+)
 POLICIES = (
     ("fill empty voxels", "fill", "Only voxels without a label are written."),
     ("replace predictions", "overwrite", "Earlier predictions are replaced; paint is kept."),
@@ -49,6 +56,7 @@ class LabelPropagation(SessionDock):
         self.confidence = QCheckBox("Confidence")
         self.landmarks = QCheckBox("Landmarks")
         self.propagate = ActionButton("Propagate", "Predict labels for all slices of the image.")
+        self.cleanup = SettingsForm(CleanupConfig, CLEANUP)
         self.cost = note()
         self.table = SliceTable()
         self.update_labels = ActionButton(
@@ -80,6 +88,7 @@ class LabelPropagation(SessionDock):
     def show_state(self) -> None:
         """Show the session as it is now."""
         session, image = self.session, self.image.layer
+        self.cleanup.show_values(session.settings.config.propagation.cleanup)
         trained = session.model is not None
         no_image = "open an image" if image is None else ""
         untrained = "" if trained else "train a model, or load one, in Adapter training"
@@ -132,8 +141,16 @@ class LabelPropagation(SessionDock):
         folder.add("Folder", self.folder, "Templates and results are kept here as they change.")
         keep.addWidget(folder)
         keep.addWidget(row(self.save_now, self.restore))
+        clean = Section("Clean up", "Connected parts of each label")
+        clean.addWidget(self.cleanup)
         for widget in (
-            *(row(self.confidence, self.landmarks), self.propagate, self.cost, self.progress),
+            *(
+                row(self.confidence, self.landmarks),
+                clean,
+                self.propagate,
+                self.cost,
+                self.progress,
+            ),
             *(correct, keep, self.status),
         ):
             self.body.addWidget(widget)
@@ -142,6 +159,11 @@ class LabelPropagation(SessionDock):
         session = self.session
         for choice in (self.image, self.into):
             choice.chosen.connect(self.show_state)
+        self.cleanup.changed.connect(
+            lambda: self.attempt(
+                lambda: session.configure(propagation={"cleanup": self.cleanup.values()})
+            )
+        )
         self.propagate.clicked.connect(self._on_propagate)
         self.update_labels.clicked.connect(self._on_update)
         self.live.clicked.connect(self._on_live)

@@ -97,10 +97,12 @@ def _field(info: FieldInfo, step: float) -> QWidget:
 
 
 def _limits(info: FieldInfo) -> tuple[float, float]:
-    least, most = 0.0, float(MOST)
+    least, most = -float(MOST), float(MOST)
     for limit in info.metadata:
-        least = getattr(limit, "ge", getattr(limit, "gt", None) or least)
-        most = getattr(limit, "le", getattr(limit, "lt", None) or most)
+        for name in ("ge", "gt"):
+            least = getattr(limit, name, least)
+        for name in ("le", "lt"):
+            most = getattr(limit, name, most)
     return least, most
 
 
