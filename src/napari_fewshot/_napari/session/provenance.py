@@ -66,6 +66,7 @@ class Provenance:
         self._strokes: dict[Key, Array] = {}
         self._filled: dict[Key, bool] = {}
         self._history = (0, 0)
+        self._last: Any = None  # item of the history
         self._steps: list[tuple[Any, set[Key], set[Key]]] = []
         before = provenance_of(layer)
         if before is not None:
@@ -134,12 +135,21 @@ class Provenance:
 
     def strokes(self, key: Key) -> Array:
         """Voxels of a predicted slice that are as a person painted them, bool (rows, columns)."""
-        plane = self.slicing.plane(self.data, key)
+        found = self.being_drawn(key)
         painted = self._strokes.get(key)
-        if painted is None:
-            return np.zeros(plane.shape, dtype=bool)
-        # What was undone since has another value again.
-        return np.asarray(painted == plane)
+        if painted is not None:
+            # What was undone since has another value again.
+            found |= np.asarray(painted == self.slicing.plane(self.data, key))
+        return found
+
+    def being_drawn(self, key: Key) -> Array:
+        """Voxels of a stroke that has not ended: napari tells of it when the button is released."""
+        found = np.zeros(self.slicing.plane_shape, dtype=bool)
+        for atom in getattr(self._layer, "_staged_history", ()):
+            for other, voxels, values in _changed(atom, self.slicing):
+                if other == key:
+                    found |= voxels & np.asarray(self.slicing.plane(self.data, key) == values)
+        return found
 
     # What changes it
 
@@ -169,19 +179,27 @@ class Provenance:
         """Remember what a run made of the slices, to follow when it is undone."""
         if step:
             self._steps.append((step[0], predicted, copied))
+            self._follow_undo()
 
     def forget(self, event: Any = None) -> None:
         """Look at all slices anew."""
         self._filled.clear()
 
-    def _follow_undo(self) -> None:
-        """Tell what napari does not: of paint it tells, but not of undo and redo."""
+    def _follow_undo(self, *, painted: bool = False) -> None:
+        """Tell what napari does not: of paint it tells, but not of undo and redo.
+
+        ``painted``: right after a stroke, with which napari forgets what was undone.
+        """
         layer = self._layer
-        undo, redo = getattr(layer, "_undo_history", ()), getattr(layer, "_redo_history", ())
+        undo: Any = getattr(layer, "_undo_history", ())
+        redo: Any = getattr(layer, "_redo_history", ())
         now = (len(undo), len(redo))
-        if now == self._history:
+        if now == self._history and not painted:
             return
+        before, self._last = self._last, undo[-1] if undo else None
         self._history = now
+        if painted and (undo[-2] if len(undo) > 1 else None) is before:
+            return  # only this stroke is new
         self._filled.clear()
         done = {id(atom) for item in undo for atom in item}
         undone = {id(atom) for item in redo for atom in item}
@@ -189,11 +207,14 @@ class Provenance:
             if id(first) in done:
                 self.predicted |= predicted
                 self.copied |= copied
-            elif id(first) in undone:
+            elif painted or id(first) in undone:
                 self.predicted -= predicted
                 self.copied -= copied
+        # What is in neither has been settled for good.
+        self._steps = [step for step in self._steps if id(step[0]) in done | undone]
 
     def _on_paint(self, event: Any) -> None:
+        self._follow_undo(painted=True)
         for atom in event.value:
             for key, voxels, values in _changed(atom, self.slicing):
                 self._filled.pop(key, None)

@@ -193,7 +193,7 @@ class ResultLayers:
     def copy_template(self, key: Key, plane: Array, step: UndoStep) -> None:
         """Copy a template slice, unless this layer knows better."""
         provenance = self.provenance
-        if provenance is None or provenance.is_known(key):
+        if provenance is None or provenance.is_known(key) or provenance.being_drawn(key).any():
             return
         before = np.array(provenance.slicing.plane(self.labels.data, key))
         after = plane.astype(before.dtype)

@@ -40,6 +40,11 @@ class UndoStep:
         self.copied: set[Key] = set()
 
     @property
+    def layer(self) -> Any:
+        """What was written to."""
+        return self._layer
+
+    @property
     def nbytes(self) -> int:
         """Memory that the step takes."""
         return sum(before.nbytes + after.nbytes for _, before, after in self._boxes.values())
@@ -61,10 +66,12 @@ class UndoStep:
         """A slice as it was before this run, from what it is now."""
         if key not in self._boxes:
             return plane
-        box, old, _ = self._boxes[key]
+        box, old, new = self._boxes[key]
         rows, columns = (part for k, part in enumerate(box) if k in self._plane_axes())
         earlier = plane.copy()
-        earlier[rows, columns] = old.reshape(earlier[rows, columns].shape)
+        now = earlier[rows, columns]
+        written = now == new.reshape(now.shape)  # all else was painted since
+        earlier[rows, columns] = np.where(written, old.reshape(now.shape), now)
         return earlier
 
     def _plane_axes(self) -> list[int]:
@@ -76,8 +83,12 @@ class UndoStep:
 
         Steps of earlier runs go when all together take more than 512 MB.
         """
-        if not self._boxes:
+        if not self._boxes or np.shape(self._layer.data) != self._slicing.shape:
             return []
+        for box, before, after in self._boxes.values():
+            now = np.asarray(self._layer.data[box])
+            painted = now != after  # while it ran: to undo the run is not to undo strokes
+            before[painted] = after[painted] = now[painted]
         history = self._layer._undo_history
         item = _Step(self._boxes.values())
         history.append(item)

@@ -1,0 +1,92 @@
+"""Work of a person is not lost by what runs beside it, nor by what is undone, closed or changed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_fewshot._napari.session.provenance import provenance_of
+from napari_fewshot._napari.session.slicing import Slicing
+
+from .conftest import MINUTE, stroke
+
+pytestmark = pytest.mark.viewer
+
+
+def of_status(session, status, image="image"):
+    return [info.index for info in session.slices(image) if info.status == status]
+
+
+def empty_place(layer, k):
+    return (k, *(int(n) for n in np.argwhere(layer.data[k] == 0)[400]))
+
+
+# Strokes while something is written
+
+
+def test_a_stroke_that_is_being_drawn_is_not_written_over(predicted, viewer):
+    """napari tells of a stroke when the button is released; a slice may come before."""
+    layer = predicted.result_layer("image")
+    k = of_status(predicted, "predicted")[5]
+    place = empty_place(layer, k)
+    layer.brush_size = 3
+    layer._begin_stroke()
+    layer.paint(place, 3)
+    painted = layer.data[k] == 3
+    predicted.propagate("image", into=layer, policy="overwrite", slices=[k]).wait(MINUTE)
+    layer._commit_stroke()
+    assert layer.data[place] == 3
+    assert provenance_of(layer).strokes((k,))[place[1:]]
+    assert (layer.data[k][painted] == 3).all()
+
+
+def test_a_stroke_while_a_run_writes_survives_its_undo_and_redo(predicted):
+    layer = predicted.result_layer("image")
+    k = of_status(predicted, "predicted")[5]
+    layer.data[k] = 99  # so that the run changes all of the slice
+    done = []
+
+    def paint(*_):
+        if not done and not (layer.data[k] == 99).any():
+            done.append(empty_place(layer, k))
+            stroke(layer, done[0], 3)
+
+    predicted.events.slices.connect(paint)
+    predicted.go_to(k, "image")
+    predicted.propagate("image", into=layer, policy="overwrite").wait(MINUTE)
+    predicted.events.slices.disconnect(paint)
+    (place,) = done
+    assert layer.data[place] == 3
+    layer.undo()
+    assert layer.data[place] == 3
+    layer.redo()
+    assert layer.data[place] == 3
+
+
+# Undo
+
+
+def test_paint_on_a_slice_whose_prediction_was_undone_is_paint(predicted):
+    layer = predicted.result_layer("image")
+    k = of_status(predicted, "predicted")[5]
+    layer.undo()
+    assert not layer.data[k].any()
+    stroke(layer, (k, 20, 20), 3)
+    assert of_status(predicted, "predicted") == []
+    assert k in of_status(predicted, "painted")
+
+
+def test_a_stroke_is_no_reason_to_read_all_slices_again(predicted, monkeypatch):
+    layer = predicted.result_layer("image")
+    provenance, read = provenance_of(layer), []
+    keys = provenance.slicing.keys()
+    assert len({provenance.is_filled(key) for key in keys}) == 2
+    real = Slicing.plane
+    monkeypatch.setattr(
+        Slicing,
+        "plane",
+        lambda self, array, key: (read.append(key), real(self, array, key))[1],
+    )
+    stroke(layer, (6, 20, 20), 3)
+    assert {provenance.is_filled(key) for key in keys[4:9]} == {True}
+    assert set(read) == {(6,)}
