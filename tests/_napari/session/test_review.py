@@ -63,6 +63,24 @@ def test_a_stroke_while_a_run_writes_survives_its_undo_and_redo(predicted):
     assert layer.data[place] == 3
 
 
+def test_some_slices_with_clean_up_leave_the_others(predicted):
+    layer = predicted.result_layer("image")
+    others = [k for k in of_status(predicted, "predicted") if k != 4]
+    before = layer.data.copy()
+    predicted.configure(propagation={"cleanup": {"min_size": 5}})
+    predicted.propagate("image", into=layer, policy="overwrite", slices=[4]).wait(MINUTE)
+    np.testing.assert_array_equal(layer.data[others], before[others])
+
+
+def test_what_was_accepted_still_teaches_when_the_result_goes_into_another_layer(predicted, viewer):
+    layer = predicted.result_layer("image")
+    k = of_status(predicted, "predicted")[5]
+    predicted.accept(k, "image")
+    mine = viewer.add_labels(np.zeros_like(layer.data), name="mine", scale=layer.scale)
+    predicted.propagate("image", into=mine, policy="overwrite").wait(MINUTE)
+    assert k in predicted._learning.templates()[0].slices
+
+
 # Undo
 
 
@@ -90,3 +108,11 @@ def test_a_stroke_is_no_reason_to_read_all_slices_again(predicted, monkeypatch):
     stroke(layer, (6, 20, 20), 3)
     assert {provenance.is_filled(key) for key in keys[4:9]} == {True}
     assert set(read) == {(6,)}
+
+
+def test_of_a_result_that_is_gone_no_scores_stay(predicted, viewer):
+    viewer.layers.remove(predicted.result_layer("image"))
+    assert {info.score for info in predicted.slices("image")} == {None}
+    predicted.remove_template(predicted.templates[0])
+    viewer.dims.order = (1, 0, 2)
+    assert len(predicted.slices("image")) == 48

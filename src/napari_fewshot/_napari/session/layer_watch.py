@@ -55,8 +55,8 @@ class LayerWatch:
                 del state.results[key]
             elif result.labels is gone:
                 result.labels = None
-        for place in [place for place in state.slice_scores if place[0] == id(gone)]:
-            del state.slice_scores[place]
+                state.forget_scores(result.image)
+        state.forget_scores(gone)
         state.events.layers.emit()
         state.events.slices.emit()
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from ...errors import InputError
 from ...segmenter import FewShotSegmenter, Prediction
 from ...segmenter.slicewise import SlicePrediction
 from ..to_core import image_volume
@@ -42,8 +43,14 @@ class Propagating:
         """Predict with a model that is there."""
         model = model.with_propagation(self._state.settings.config.propagation)
         self._wanted[id(image)] = wanted
+        entries = list(self._state.entries)
         run, first = self._run(image, wanted), self._first(image)
-        run.prepare(model, self._like(image), model.names_)
+        try:
+            run.prepare(model, self._like(image), model.names_)
+        except InputError:  # the result is where it was
+            self._state.entries[:] = entries
+            self._state.events.templates.emit()
+            raise
         self._supersede(image)
         name = f"Propagating to {image.name}"
 
@@ -99,7 +106,6 @@ class Propagating:
             level = 0  # `take` says what is wrong
         lead = lead_in_view(state.viewer, image)
         target = self._target(image, wanted, level)
-        scores = state.slice_scores.setdefault((id(image), lead), {})
         return Run(
             target=target,
             entries=state.entries_of(image),
@@ -109,22 +115,26 @@ class Propagating:
             wanted=wanted,
             renumbered=state.renumbered,
             told=state.events.slices.emit,
-            scores=scores,
+            scores=state.scores_of(image, lead),
         )
 
     def _target(self, image: Any, wanted: Wanted, level: int) -> ResultLayers:
         """Layers to write to; what was accepted in a result that is replaced still teaches."""
         state = self._state
         before = state.result_of(image)
-        if before is not None and wanted.policy != "new":
+        old = None if before is None else before.labels
+        other = wanted.into is not None and wanted.into is not old
+        if before is not None and wanted.policy != "new" and (old is None or not other):
             return before
-        if before is not None and before.labels is not None and before.provenance is not None:
+        if before is not None and old is not None and before.provenance is not None:
             slicing = before.provenance.slicing
-            entry = TemplateEntry(image, before.labels, "dense", slicing, before.level)
-            mine = any(one.labels is before.labels for one in state.entries)
+            entry = TemplateEntry(image, old, "dense", slicing, before.level)
+            mine = any(one.labels is old for one in state.entries)
             if entry.places() and not mine:
                 state.entries.append(entry)
                 state.events.templates.emit()
+            if wanted.policy != "new":
+                return before
         target = ResultLayers(state.viewer, image, level)
         if before is not None:
             target.confidence, target.landmarks = before.confidence, before.landmarks

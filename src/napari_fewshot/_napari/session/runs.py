@@ -94,11 +94,12 @@ class Run:
     _draws: bool = False
     _cleaned: bool = False
     _hidden: tuple[int, ...] = ()
+    _came: set[int] = field(default_factory=set)
 
     @property
     def is_whole(self) -> bool:
         """Whether all slices have come."""
-        return len(self.scores) == self.slicing.count
+        return len(self._came) == self.slicing.count
 
     def predict(self, job: Job, model: FewShotSegmenter, first: int | None) -> Prediction:
         """On the worker: the slice in view at once, then all that is wanted."""
@@ -147,6 +148,7 @@ class Run:
 
     def take(self, piece: SlicePrediction) -> None:
         """On the GUI thread: write one slice."""
+        self._came.add(piece.index)
         self.scores[piece.index] = SliceScore(piece.index, piece.uncertainty, piece.descriptor)
         if not self._draws or self._step is None:
             return
@@ -167,7 +169,7 @@ class Run:
         if prediction is None:
             return
         if self._draws and self._step is not None and self._cleaned:
-            for index in self.scores:
+            for index in sorted(self._came):
                 labels = self._plane(prediction.labels, index)
                 self._write(index, labels, self._plane(prediction.confidence, index))
         if self.wanted.landmarks and self.wanted.slices is None:
@@ -183,7 +185,7 @@ class Run:
     def close(self) -> None:
         """On the GUI thread, however it ended: one undo step for what was written."""
         if self._step is not None:
-            step, provenance = self._step, self.target.provenance
+            step, provenance = self._step, provenance_of(self._step.layer)
             atoms = step.push()
             if provenance is not None:
                 provenance.note_step(atoms, step.predicted, step.copied)

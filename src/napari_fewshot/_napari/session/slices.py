@@ -41,7 +41,7 @@ def slices_of(state: State, image: Any, lead: Key) -> tuple[SliceInfo, ...]:
     for index, status in _statuses(state, image, lead):
         if index in found and _RANK[status] > _RANK[found[index]]:
             found[index] = status
-    scores = state.slice_scores.get((id(image), lead), {})
+    scores = state.scores_of(image, lead)
     if not any(status == "predicted" for status in found.values()) and _landmarks_only(state):
         found |= {k: "predicted" for k in scores if found.get(k) == "empty"}
     known = [k for k, status in found.items() if status in ("painted", "reviewed")]
@@ -56,7 +56,7 @@ def next_slice(state: State, image: Any, lead: Key) -> int | None:
     """Slice to paint next: by score where there are predictions, else in the widest gap."""
     infos = slices_of(state, image, lead)
     known = known_slices(infos)
-    scores = state.slice_scores.get((id(image), lead), {})
+    scores = state.scores_of(image, lead)
     if scores:
         return suggest_slice(list(scores.values()), known, state.descriptors)
     left = [info.index for info in infos if info.index not in known]

@@ -58,7 +58,7 @@ class State:
     model: FewShotSegmenter | None = None
     renumbered: dict[int, int] = field(default_factory=dict)
     scores: HeldOutScore | None = None
-    slice_scores: dict[tuple[int, Key], dict[int, SliceScore]] = field(default_factory=dict)
+    slice_scores: dict[tuple[int, Key, int], dict[int, SliceScore]] = field(default_factory=dict)
     descriptors: list[Array] = field(default_factory=list)
     rates: Rates = field(default_factory=Rates)
     extracted: set[tuple[int, str]] = field(default_factory=set)
@@ -90,6 +90,16 @@ class State:
         if found.labels is not None and found.labels not in self.viewer.layers:
             found.labels = None
         return found
+
+    def scores_of(self, image: Any, lead: Key) -> dict[int, SliceScore]:
+        """What propagation noted of the slices of an image along its working axis."""
+        place = (id(image), lead, self.slicing_of(image).axis)
+        return self.slice_scores.setdefault(place, {})
+
+    def forget_scores(self, image: Any) -> None:
+        """Its slices are predicted no longer."""
+        for place in [place for place in self.slice_scores if place[0] == id(image)]:
+            del self.slice_scores[place]
 
     def entries_of(self, image: Any) -> list[TemplateEntry]:
         """Templates of an image."""
