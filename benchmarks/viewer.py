@@ -14,8 +14,18 @@ import argparse
 import os
 import tempfile
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+    from napari_fewshot import Volume
+    from napari_fewshot._napari.session import Job, Session
+
+    Report = Callable[[str, Job], float]
 
 LABELS = (1, 6, 9)
 
@@ -40,18 +50,38 @@ class Ticks:
 
     def during(self, job: object) -> tuple[float, float, float]:
         """Seconds of a job, its longest gap and the 99th percentile of gaps in ms."""
-        from qtpy.QtCore import QEventLoop
-
         self.gaps.clear()
         self._last = start = time.perf_counter()
-        loop = QEventLoop()
-        while not job.is_over:
-            loop.processEvents(QEventLoop.ProcessEventsFlag.AllEvents, 2)
-            time.sleep(0.0005)
-        if job.error is not None:
-            raise job.error
+        job.wait()
         gaps = 1000 * np.array(self.gaps)
         return time.perf_counter() - start, gaps.max(), np.percentile(gaps, 99)
+
+
+def update(session: Session, labels: Labels, view: int, report: Report) -> float:
+    """Seconds from Update to the slice in view."""
+    before, start = labels.data[view].copy(), time.perf_counter()
+    seen: list[float] = []
+
+    def note() -> None:
+        if not seen and (labels.data[view] != before).any():
+            seen.append(time.perf_counter() - start)
+
+    session.events.slices.connect(note)
+    report("update", session.update("image"))
+    session.events.slices.disconnect(note)
+    return seen[0] if seen else float("nan")
+
+
+def patient(slices: int, side: int) -> tuple[Volume, np.ndarray, np.ndarray]:
+    """Image, truth with three labels, and four painted slices."""
+    from napari_fewshot.phantoms import make_phantom, template_slices
+
+    phantom = make_phantom("torso", shape=(slices, side, side))
+    truth = np.where(np.isin(phantom.labels.data, LABELS), phantom.labels.data, 0)
+    painted = np.zeros_like(truth)
+    chosen = list(template_slices(phantom, 4))
+    painted[chosen] = truth[chosen]
+    return phantom.image, truth, painted
 
 
 def main() -> None:
@@ -64,18 +94,11 @@ def main() -> None:
     import napari
 
     from napari_fewshot import viewer_session
-    from napari_fewshot.phantoms import make_phantom, template_slices
 
-    shape = (options.slices, options.side, options.side)
-    phantom = make_phantom("torso", shape=shape)
-    truth = np.where(np.isin(phantom.labels.data, LABELS), phantom.labels.data, 0)
-    painted = np.zeros_like(truth)
-    slices = list(template_slices(phantom, 4))
-    painted[slices] = truth[slices]
-
+    image, truth, painted = patient(options.slices, options.side)
     viewer = napari.Viewer()
     viewer.window.resize(1200, 850)
-    viewer.add_image(phantom.image.data, name="image")
+    viewer.add_image(image.data, name="image")
     viewer.add_labels(painted, name="paint")
     for name in ("Feature extraction", "Adapter training", "Label propagation"):
         viewer.window.add_plugin_dock_widget("napari-fewshot", name)
@@ -83,7 +106,9 @@ def main() -> None:
     session.configure(memory_mb=4000)
     session.add_template("image", "paint")
     ticks = Ticks()
-    print(f"{options.slices} slices of {options.side}², {len(LABELS)} labels, {os.cpu_count()} cores")
+    print(
+        f"{options.slices} slices of {options.side}², {len(LABELS)} labels, {os.cpu_count()} cores"
+    )
     print("job                       seconds   longest gap ms   99th percentile ms")
 
     def report(name: str, job: object) -> float:
@@ -92,6 +117,7 @@ def main() -> None:
         return seconds
 
     report("extract", session.extract("image"))
+    report("train, first time", session.train(score=False))
     trained = report("train", session.train(score=False))
     run = report("propagate", session.propagate("image"))
 
@@ -100,27 +126,16 @@ def main() -> None:
     session.go_to(place, "image")
     result.data[place] = truth[place]
     session.accept(image="image")
-    before = np.array(result.data)
     view = min(place + 3, options.slices - 1)
     session.go_to(view, "image")
-    start = time.perf_counter()
-    job = session.update("image")
-    seen: list[float] = []
-    session.events.slices.connect(
-        lambda: seen.append(time.perf_counter() - start)
-        if not seen and (result.data[view] != before[view]).any()
-        else None
-    )
-    report("update", job)
-    print(f"Update to the slice in view: {seen[0] if seen else float('nan'):.2f} s")
+    print(f"Update to the slice in view: {update(session, result, view, report):.2f} s")
 
     model = session.model
-    volume = phantom.image.data
     start = time.perf_counter()
     model.with_settings().fit(session._learning.templates())
     alone = time.perf_counter() - start
     start = time.perf_counter()
-    model.predict(volume)
+    model.predict(image.data)
     predicted = time.perf_counter() - start
     print(f"worker / main thread: training {trained / alone:.2f}, prediction {run / predicted:.2f}")
     viewer.close()

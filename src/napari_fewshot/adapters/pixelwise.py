@@ -20,7 +20,7 @@ from .standardise import Standardiser
 __all__ = ["PixelAdapter", "collect_samples"]
 
 _POSITION_COLUMNS = 3
-_CHUNK_BYTES = 32 * 2**20
+_CHUNK_BYTES = 2 * 2**20  # fits into the cache of a core, which is twice as fast
 
 
 class PixelAdapter:

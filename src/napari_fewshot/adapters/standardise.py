@@ -45,5 +45,6 @@ class Standardiser:
 
     def apply(self, features: Array) -> Array:
         """Standardise vectors, shape (n, C), float32."""
-        result: Array = (features - self.mean) * self.scale
+        result: Array = features - self.mean
+        result *= self.scale
         return result

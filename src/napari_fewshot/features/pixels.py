@@ -58,8 +58,14 @@ def gather_pixels(features: FeatureMap, flat: Array) -> Array:
     """
     height, width = features.data.shape[1:]
     if features.is_dense:
-        columns = features.data.reshape(features.channels, -1)[:, flat]
-        return np.ascontiguousarray(columns.T, dtype=np.float32)
+        import torch
+
+        whole = features.data.reshape(features.channels, -1)
+        run = len(flat) > 0 and flat[-1] - flat[0] + 1 == len(flat) and (np.diff(flat) == 1).all()
+        columns = whole[:, flat[0] : flat[-1] + 1] if run else whole[:, flat]
+        # torch transposes several times faster than numpy.
+        vectors = torch.from_numpy(columns).t().contiguous().to(torch.float32)
+        return np.asarray(vectors.numpy())
     rows, columns = np.divmod(flat, features.shape[1])
     y = np.clip((rows + 0.5) * height / features.extent[0] - 0.5, 0, height - 1)
     x = np.clip((columns + 0.5) * width / features.extent[1] - 0.5, 0, width - 1)

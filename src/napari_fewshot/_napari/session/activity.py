@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from .jobs import Job
 
 __all__ = ["Activity"]
+
+_EVERY_S = 0.25
+"""Each change of a bar draws the window anew."""
 
 
 class Activity:
@@ -15,6 +19,7 @@ class Activity:
     def __init__(self) -> None:
         self._bars: dict[int, Any] = {}
         self._stages: dict[int, str] = {}
+        self._shown = 0.0
 
     def show(self, job: Job) -> None:
         """Show a job as it is now."""
@@ -22,8 +27,10 @@ class Activity:
             self._close(job)
             return
         done, total, what = job.steps
-        if not total:
+        now = time.perf_counter()
+        if not total or now - self._shown < _EVERY_S:
             return
+        self._shown = now
         bar = self._bars.get(id(job))
         if bar is None:
             from napari.utils import progress

@@ -76,6 +76,7 @@ class Job:
         self._wait_for: Callable[[float | None], None] = lambda timeout: None
         self._clock = (0.0, 0, "")
         self.steps = (0, 0, "")
+        self._over: list[Callable[[], None]] = []
 
     def __repr__(self) -> str:
         return f"<Job {self.name}: {self.state}>"
@@ -187,7 +188,7 @@ class JobRunner:
             self.cancel("score")
         job._wait_for = lambda timeout: self._wait(job, timeout)
         self._waiting.append(job)
-        self._changed(job)
+        self._tell(job)
         self._clock().start()
         self._next()
         return job
@@ -206,10 +207,11 @@ class JobRunner:
             job.cancel()
         if self._thread is not None:
             self._thread.join(timeout)
-        for job in self.jobs:
-            job.state = "cancelled"
+        ended, self._running = self.jobs, None
         self._waiting.clear()
-        self._running = None
+        for job in ended:
+            job.state = "cancelled"
+            self._tell(job)
         if self._timer is not None:
             self._timer.stop()
             self._timer = None
@@ -244,7 +246,7 @@ class JobRunner:
         name = f"napari-fewshot {job.stage}"
         self._thread = threading.Thread(target=job.run, name=name, daemon=True)
         self._thread.start()
-        self._changed(job)
+        self._tell(job)
 
     def _take(self, job: Job) -> None:
         until = time.perf_counter() + _BUSY_S
@@ -273,7 +275,7 @@ class JobRunner:
             job._on_end()
         if job.error is not None and not isinstance(job.error, FewShotError):
             _LOG.error("%s failed", job.name, exc_info=job.error)
-        self._changed(job)
+        self._tell(job)
 
     def _guarded(self, job: Job, act: Callable[[Any], None] | None, value: Any) -> None:
         """Run a callback; an error in it fails the job, and nothing else."""
@@ -290,17 +292,32 @@ class JobRunner:
             job.state = "cancelled"
             if job._on_end is not None:
                 job._on_end()
-            self._changed(job)
+            self._tell(job)
 
     def _wait(self, job: Job, timeout: float | None) -> None:
-        from qtpy.QtWidgets import QApplication
+        """Let the events of the viewer run until a job is over.
 
-        until = None if timeout is None else time.perf_counter() + timeout
-        while not job.is_over:
-            if until is not None and time.perf_counter() > until:
-                raise TimeoutError(f"{job.name} has not ended within {timeout} s")
-            application = QApplication.instance()
-            if application is not None:
-                application.processEvents()
-            self.tick()
-            time.sleep(0.002)
+        In the loop of Qt, since one of our own would take the interpreter from the worker
+        hundreds of times a second.
+        """
+        from qtpy.QtCore import QEventLoop, QTimer
+
+        if not job.is_over:
+            loop = QEventLoop()
+            job._over.append(loop.quit)
+            limit = QTimer()
+            limit.setSingleShot(True)
+            limit.timeout.connect(loop.quit)
+            if timeout is not None:
+                limit.start(round(1000 * timeout))
+            loop.exec()
+            limit.stop()
+            job._over.remove(loop.quit)
+        if not job.is_over:
+            raise TimeoutError(f"{job.name} has not ended within {timeout} s")
+
+    def _tell(self, job: Job) -> None:
+        self._changed(job)
+        if job.is_over:
+            for quit_loop in list(job._over):
+                quit_loop()
