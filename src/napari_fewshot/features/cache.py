@@ -33,14 +33,13 @@ class FeatureCache:
     """
 
     def __init__(self, limit_mb: float = CACHE_LIMIT_MB) -> None:
-        if not limit_mb >= 0:
-            raise InputError("limit_mb", "be at least 0", limit_mb)
-        self.limit = round(limit_mb * 1e6)
         self._entries: dict[tuple[str, str], PackedMap] = {}
         self._uses: dict[tuple[str, str], int] = {}
         self._bytes = 0
         self._random = random.Random(0)
         self._lock = Lock()
+        self.limit = 0
+        self.resize(limit_mb)
 
     def __len__(self) -> int:
         """Return the number of entries."""
@@ -72,6 +71,20 @@ class FeatureCache:
                     self._entries[signature, key] = packed
                     self._uses[signature, key] = 0
                     self._bytes += packed.data.nbytes
+
+    def resize(self, limit_mb: float) -> None:
+        """Set another limit; what is beyond it goes.
+
+        Raises
+        ------
+        InputError
+            If the limit is negative.
+        """
+        if not limit_mb >= 0:
+            raise InputError("limit_mb", "be at least 0", limit_mb)
+        with self._lock:
+            self.limit = round(limit_mb * 1e6)
+            self._make_room(0)
 
     def clear(self) -> None:
         """Forget all entries."""

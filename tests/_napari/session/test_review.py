@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 
 from napari_fewshot._napari.session.provenance import provenance_of
 from napari_fewshot._napari.session.slicing import Slicing
+from napari_fewshot.errors import FewShotError
 
 from .conftest import MINUTE, stroke
 
@@ -108,6 +111,76 @@ def test_a_stroke_is_no_reason_to_read_all_slices_again(predicted, monkeypatch):
     stroke(layer, (6, 20, 20), 3)
     assert {provenance.is_filled(key) for key in keys[4:9]} == {True}
     assert set(read) == {(6,)}
+
+
+def test_settings_of_propagation_do_not_stop_a_training(session):
+    job = session.train(score=False)
+    session.configure(propagation={"cleanup": {"largest_only": True}})
+    assert job.wait(MINUTE) is not None
+
+
+# What changes in between
+
+
+def test_a_result_as_template_is_not_taken_for_paint(predicted, viewer):
+    made = of_status(predicted, "predicted")
+    viewer.dims.order = (1, 0, 2)
+    predicted.add_template("image", "image predicted")
+    viewer.dims.order = (0, 1, 2)
+    assert of_status(predicted, "predicted") == made
+
+
+def test_landmarks_of_an_update_have_the_labels_of_their_layer(predicted, viewer, patient):
+    from napari.layers import Layer
+
+    from napari_fewshot._napari.layers import landmarks_layer
+
+    phantom = patient[0]
+    marks = [type(m)(f"mark {n}", n, m.position, None) for n, m in enumerate(phantom.landmarks, 1)]
+    viewer.add_layer(Layer.create(*landmarks_layer(marks[:3], phantom.image, "marks")))
+    predicted.configure(propagation={"landmarks": {"min_score": 0.01}})
+    predicted.add_template("image", "marks")
+    predicted.update("image").wait(MINUTE)
+    found = viewer.layers["image landmarks found"].features
+    wanted = {mark.name: mark.label for mark in marks}
+    rows = [(row["name"], row["label"]) for _, row in found.iterrows() if row["name"] in wanted]
+    assert rows
+    assert all(wanted[name] == label for name, label in rows)
+
+
+def test_weights_that_are_chosen_count_for_the_next_update(predicted, tmp_path):
+    chosen = tmp_path / "other.safetensors"
+    chosen.write_bytes(b"none")
+    predicted.configure(weights=chosen)
+    job = predicted.update("image")
+    with contextlib.suppress(FewShotError):  # whatever the backbone says of the file
+        job.wait(MINUTE)
+    assert job.error is not None or predicted.model.weights == chosen
+
+
+def test_weights_of_another_backbone_do_not_go_to_a_loaded_model(trained, tmp_path):
+    trained.save_model(tmp_path / "kept.fewshot")
+    chosen = tmp_path / "other.safetensors"
+    chosen.write_bytes(b"none")
+    trained.configure(backbone="embedded", weights=chosen)
+    trained.load_model(tmp_path / "kept.fewshot")
+    assert (trained.settings.backbone, trained.settings.weights) == ("multiscale", None)
+    assert trained.propagate("image").wait(MINUTE) is not None
+
+
+def test_a_loaded_model_is_not_replaced_by_a_training_that_ran(trained, tmp_path):
+    trained.save_model(tmp_path / "kept.fewshot")
+    job = trained.train(score=False)
+    trained.load_model(tmp_path / "kept.fewshot")
+    loaded = trained.model
+    job.wait(MINUTE)
+    assert trained.model is loaded
+
+
+def test_less_memory_counts_at_once(predicted):
+    assert predicted._state.cache.size > 0
+    predicted.configure(memory_mb=0)
+    assert predicted.model.cache.size == 0
 
 
 def test_of_a_result_that_is_gone_no_scores_stay(predicted, viewer):

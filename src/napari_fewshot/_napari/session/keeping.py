@@ -134,9 +134,13 @@ class Keeping:
             store=FeatureStore(),
             cache=state.cache,
         )
-        state.settings = settings.changed({**dict(model.config)})
+        changes: dict[str, Any] = dict(model.config)
+        if model.config.backbone != settings.backbone:  # the file is one of the other network
+            model.weights = changes["weights"] = None
+        state.runner.cancel("extract", "train", "score", "update")  # outdated
+        state.settings = settings.changed(changes)
         state.events.settings.emit()
-        learning.show(model, trained=False)
+        learning.show(model, {}, trained=False)
 
     def estimate(self, stage: Stage, image: Any) -> Estimate:
         """How long a stage should take."""

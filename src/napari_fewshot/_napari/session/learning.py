@@ -32,6 +32,7 @@ class Learning:
         self._state = state
         self._base: FewShotSegmenter | None = None
         self._score_wanted = False
+        self.renumbered: dict[int, int] = {}
 
     def segmenter(self) -> FewShotSegmenter:
         """A segmenter with the present settings, not fitted; its backbone is loaded once."""
@@ -54,7 +55,7 @@ class Learning:
 
     def templates(self) -> list[Template]:
         """All that is known now, as the core takes it."""
-        templates, self._state.renumbered = snapshot(self._state.sources())
+        templates, self.renumbered = snapshot(self._state.sources())
         return templates
 
     def extract(self, image: Any, lead: Key) -> Job:
@@ -86,6 +87,7 @@ class Learning:
         """Fit a new model to the templates; then score it, if asked for."""
         state = self._state
         templates, model = self.templates(), self.segmenter()
+        renumbered = self.renumbered
         state.runner.cancel("train")
         self._score_wanted = score
 
@@ -103,7 +105,10 @@ class Learning:
 
             return model.fit(templates, progress)
 
-        job = Job("Training", "train", work, on_done=self.show, on_end=self.score_if_wanted)
+        def done(model: FewShotSegmenter) -> None:
+            self.show(model, renumbered)
+
+        job = Job("Training", "train", work, on_done=done, on_end=self.score_if_wanted)
         return state.runner.start(job)
 
     def updated(self, templates: Sequence[Template], job: Job) -> FewShotSegmenter:
@@ -112,7 +117,8 @@ class Learning:
         before, fresh = self._state.model, self._fresh
         if before is not None:
             before = before.with_propagation(fresh.config.propagation)
-            if before.config == fresh.config:
+            own, wanted = ((m.config, m.weights, m.device) for m in (before, fresh))
+            if own == wanted:
                 return before.updated(templates, job.progress)
         return fresh.fit(templates, job.progress)
 
@@ -121,10 +127,16 @@ class Learning:
         self._fresh = self.segmenter()
         return self.templates()
 
-    def show(self, model: FewShotSegmenter, *, trained: bool = True) -> None:
-        """Make a model that of the session; one that was loaded cannot be scored."""
+    def show(
+        self, model: FewShotSegmenter, renumbered: dict[int, int], *, trained: bool = True
+    ) -> None:
+        """Make a model that of the session; one that was loaded cannot be scored.
+
+        ``renumbered`` is for the labels of its landmarks: see :func:`.templates.snapshot`.
+        """
         self._score_wanted &= trained
         self._state.model = model
+        self._state.renumbered = renumbered
         self._state.scores = None
         self._state.events.trained.emit()
 

@@ -66,6 +66,7 @@ class Propagating:
         wanted = replace(wanted, confidence=before.confidence, landmarks=landmarks)
         run, first = self._run(image, wanted), self._first(image)
         templates = self._learning.prepare_update()
+        run.renumbered = self._learning.renumbered
         if alone:
             run.wanted = Wanted(wanted.into, wanted.policy, wanted.confidence, False, ())
         self._supersede(image)
@@ -83,7 +84,7 @@ class Propagating:
 
         def piece(part: FewShotSegmenter | SlicePrediction) -> None:
             if isinstance(part, FewShotSegmenter):
-                self._learning.show(part)
+                self._learning.show(part, run.renumbered)
                 run.prepare(part, self._like(image), part.names_)
             else:
                 take(part)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ...errors import InputError, NotFittedError
-from ...features.cache import FeatureCache
 from ...segmenter import FewShotSegmenter, HeldOutScore
 from .corrections import Corrections
 from .estimates import Estimate
@@ -111,13 +111,11 @@ class Session(Showing):
             return
         state.settings = after
         if after.memory_mb != before.memory_mb:
-            state.cache = FeatureCache(after.memory_mb)
+            state.cache.resize(after.memory_mb)
             state.extracted.clear()
-        if (after.config, after.weights, after.device) != (
-            before.config,
-            before.weights,
-            before.device,
-        ):
+        # Settings of propagation count from the next one on, whatever is being learned.
+        config = after.config.model_copy(update={"propagation": before.config.propagation})
+        if (config, after.weights, after.device) != (before.config, before.weights, before.device):
             state.runner.cancel("extract", "train", "score", "update")  # outdated
         state.events.settings.emit()
 
@@ -157,6 +155,8 @@ class Session(Showing):
         lead = lead_in_view(state.viewer, image)
         entry = entry_of(image, labels, kind, working, lead)
         found = provenance_of(labels)
+        if found is not None and found.predicted and found.slicing.shape == entry.slicing.shape:
+            entry = replace(entry, slicing=found.slicing)  # what is predicted stays no paint
         if entry.kind != "points" and (found is None or found.slicing != entry.slicing):
             Provenance(labels, entry.slicing)
         state.entries.append(entry)
