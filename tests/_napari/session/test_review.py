@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -113,6 +115,63 @@ def test_a_stroke_is_no_reason_to_read_all_slices_again(predicted, monkeypatch):
     assert set(read) == {(6,)}
 
 
+# Jobs
+
+
+def test_a_job_ends_once_when_its_bar_lets_events_through(qapp):
+    """Bars of napari process events, and with them the timer of the jobs."""
+    from napari_fewshot._napari.session.jobs import Job, JobRunner
+
+    ended, running = [], []
+    runner = JobRunner(lambda job: None, lambda job: moved())
+
+    def moved():
+        if not running:
+            running.append(1)
+            time.sleep(0.05)
+            runner.tick()
+
+    def work(name):
+        return lambda job: (time.sleep(0.01), name)[1]
+
+    first = Job("first", "train", work("first"), on_end=lambda: ended.append("first"))
+    second = Job("second", "train", work("second"), on_end=lambda: ended.append("second"))
+    runner.start(first)
+    runner.start(second)
+    assert second.wait(10) == "second"
+    assert first.result == "first"
+    assert ended == ["first", "second"]
+    runner.close()
+    assert not [t for t in threading.enumerate() if t.name.startswith("napari-fewshot")]
+
+
+def test_waiting_for_a_job_where_another_was_told_of(session):
+    """A script goes on as soon as the model is there."""
+    jobs = []
+
+    def go_on():
+        jobs.append(session.propagate("image"))
+        jobs[-1].wait(MINUTE)
+
+    session.events.trained.connect(go_on)
+    session.train(score=False).wait(MINUTE)
+    assert [job.state for job in jobs] == ["done"]
+
+
+def test_a_live_stroke_does_not_stop_a_whole_run(predicted, viewer, qtbot):
+    layer = predicted.result_layer("image")
+    predicted.live = True
+    told = []
+    predicted.events.job.connect(lambda job: told.append((job.name, job.state)))
+    job = predicted.update("image")
+    stroke(layer, empty_place(layer, of_status(predicted, "predicted")[5]), 3)
+    predicted._corrections._after_stroke()
+    assert len(predicted.jobs) == 2
+    job.wait(MINUTE)
+    assert job.state == "done"
+    qtbot.waitUntil(lambda: ("Updating the slice in view", "done") in told, timeout=20_000)
+
+
 def test_settings_of_propagation_do_not_stop_a_training(session):
     job = session.train(score=False)
     session.configure(propagation={"cleanup": {"largest_only": True}})
@@ -189,3 +248,20 @@ def test_of_a_result_that_is_gone_no_scores_stay(predicted, viewer):
     predicted.remove_template(predicted.templates[0])
     viewer.dims.order = (1, 0, 2)
     assert len(predicted.slices("image")) == 48
+
+
+def test_layers_that_are_gone_are_let_go(predicted, viewer, qtbot):
+    import gc
+    import weakref
+
+    predicted.propagate("image", landmarks=False, confidence=False).wait(MINUTE)
+    gone = weakref.ref(predicted.result_layer("image"))
+    viewer.layers.remove(gone())
+    assert not [layer for layer in predicted._corrections._watched if layer is gone()]
+    predicted.train(score=False).wait(MINUTE)
+    predicted.propagate("image").wait(MINUTE)
+    viewer.layers.remove(predicted.result_layer("image"))
+    for _ in range(3):
+        qtbot.wait(50)
+        gc.collect()
+    assert gone() is None

@@ -36,6 +36,9 @@ class Activity:
             from napari.utils import progress
 
             bar = self._bars[id(job)] = progress(total=total, desc=job.name, leave=False)
+            if job.is_over:  # a bar lets events through
+                self._close(job)
+                return
         if self._stages.get(id(job)) != what or bar.total != total:
             self._stages[id(job)] = what
             bar.reset(total=total)

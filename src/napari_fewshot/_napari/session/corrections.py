@@ -73,6 +73,12 @@ class Corrections:
                 layer.events.paint.connect(self._on_paint)
                 self._watched.append(layer)
 
+    def let_go(self, layer: Any) -> None:
+        """A layer was removed."""
+        if any(layer is other for other in self._watched):
+            layer.events.paint.disconnect(self._on_paint)
+            self._watched = [other for other in self._watched if other is not layer]
+
     def close(self) -> None:
         """Let the layers go."""
         for layer in self._watched:

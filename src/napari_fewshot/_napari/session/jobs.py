@@ -171,6 +171,7 @@ class JobRunner:
         self._thread: threading.Thread | None = None
         self._timer: Any = None
         self._closed = False
+        self._moving = False
 
     @property
     def jobs(self) -> tuple[Job, ...]:
@@ -220,14 +221,25 @@ class JobRunner:
         """Take what the worker has handed over. Called by a timer while there are jobs."""
         job = self._running
         if job is not None:
-            self._moved(job)
+            self._move(job)
             self._take(job)
-            if job._outcome is not None and (job._pieces.empty() or job._stop.is_set()):
+            over = job._outcome is not None and (job._pieces.empty() or job._stop.is_set())
+            if over and self._running is job:
                 self._end(job)
         self._drop_cancelled()
         self._next()
         if self._running is None and self._timer is not None:
             self._timer.stop()
+
+    def _move(self, job: Job) -> None:
+        """Tell that a job moves on; bars let events through, and with them the next tick."""
+        if self._moving:
+            return
+        self._moving = True
+        try:
+            self._moved(job)
+        finally:
+            self._moving = False
 
     def _clock(self) -> Any:
         if self._timer is None:
@@ -258,6 +270,7 @@ class JobRunner:
             self._guarded(job, job._on_piece, piece)
 
     def _end(self, job: Job) -> None:
+        self._running = None  # first: who is told of the end may start and wait for the next
         state, value = job._outcome or ("cancelled", None)
         if job._stop.is_set() and state == "done":
             state, value = "cancelled", None  # outdated: nobody wants it any more
@@ -270,7 +283,6 @@ class JobRunner:
             job.fraction = 1.0 if state == "done" else job.fraction
         else:  # while its result was shown
             job.state = "failed"
-        self._running = None
         if job._on_end is not None:
             job._on_end()
         if job.error is not None and not isinstance(job.error, FewShotError):

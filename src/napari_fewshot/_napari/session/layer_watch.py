@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
+from .corrections import Corrections
 from .propagating import Propagating
 from .state import State
 
@@ -19,13 +20,21 @@ class LayerWatch:
     ----------
     state : State
     propagating : Propagating
+    corrections : Corrections
     closed : callable
         Told when the window closes.
     """
 
-    def __init__(self, state: State, propagating: Propagating, closed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        state: State,
+        propagating: Propagating,
+        corrections: Corrections,
+        closed: Callable[[], None],
+    ) -> None:
         self._state = state
         self._propagating = propagating
+        self._corrections = corrections
         self._layers = state.viewer.layers
         self._layers.events.removed.connect(self._on_removed)
         self._layers.events.inserted.connect(self._on_changed)
@@ -46,6 +55,8 @@ class LayerWatch:
             if any(layer is gone for layer in self._propagating.layers_of(job)):
                 job.cancel()
         state.runner.tick()
+        self._propagating.forget(gone)
+        self._corrections.let_go(gone)
         entries = [e for e in state.entries if gone is not e.image and gone is not e.labels]
         if len(entries) != len(state.entries):
             state.entries[:] = entries

@@ -42,7 +42,7 @@ class Propagating:
     def propagate(self, model: FewShotSegmenter, image: Any, wanted: Wanted) -> Job:
         """Predict with a model that is there."""
         model = model.with_propagation(self._state.settings.config.propagation)
-        self._wanted[id(image)] = wanted
+        self._wanted[id(image)] = replace(wanted, into=None)
         entries = list(self._state.entries)
         run, first = self._run(image, wanted), self._first(image)
         try:
@@ -69,7 +69,7 @@ class Propagating:
         run.renumbered = self._learning.renumbered
         if alone:
             run.wanted = Wanted(wanted.into, wanted.policy, wanted.confidence, False, ())
-        self._supersede(image)
+        self._supersede(image, alone=alone)
 
         def work(job: Job) -> Prediction | None:
             model = self._learning.updated(templates, job)
@@ -92,6 +92,10 @@ class Propagating:
         name = "Updating the slice in view" if alone else "Updating"
         job = Job(name, "update", work, **{**callbacks, "on_piece": piece})
         return self._start(job, run)
+
+    def forget(self, image: Any) -> None:
+        """An image was removed; another may get its number."""
+        self._wanted.pop(id(image), None)
 
     def layers_of(self, job: Job) -> tuple[Any, ...]:
         """Layers that a job works on."""
@@ -162,12 +166,13 @@ class Propagating:
         run = self._of_job.get(id(job))
         return [] if run is None else [run]
 
-    def _supersede(self, image: Any) -> None:
-        """A new request for an image makes those before outdated."""
+    def _supersede(self, image: Any, *, alone: bool = False) -> None:
+        """A new request for an image makes those before outdated; one slice, no whole run."""
         for job in self._state.runner.jobs:
             run = self._of_job.get(id(job))
             if run is not None and run.target.image is image:
-                job.cancel()
+                if not alone or run.wanted.slices == ():
+                    job.cancel()
         self._state.runner.tick()
 
     def _first(self, image: Any) -> int | None:
