@@ -47,7 +47,7 @@ def test_slices_are_those_of_the_file(fitted, torso, predicted, axes, flip):
     wanted = wanted[::-1] if flip else wanted
     for one in predictor.run([5, 6]):
         there = np.moveaxis(wanted, predictor.axis, 0)[one.index]
-        assert one.labels.shape == predictor.shape == there.shape
+        assert one.labels.shape == predictor.slice_shape == there.shape
         np.testing.assert_array_equal(one.labels, there)
 
 
@@ -67,7 +67,7 @@ def test_images_of_two_axes_have_one_slice(quick, discs):
     image, labels = discs()
     model = quick().fit(Template(image, labels))
     predictor = model.slice_predictor(image)
-    assert (len(predictor), predictor.axis, predictor.shape) == (1, 0, image.shape)
+    assert (len(predictor), predictor.axis, predictor.slice_shape) == (1, 0, image.shape)
     (one,) = predictor.run()
     np.testing.assert_array_equal(one.labels, model.predict(image).labels)
     np.testing.assert_array_equal(predictor.finish().labels, one.labels)

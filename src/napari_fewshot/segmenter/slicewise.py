@@ -89,7 +89,7 @@ class SlicePredictor:
         return len(self._numbers)
 
     @property
-    def shape(self) -> tuple[int, ...]:
+    def slice_shape(self) -> tuple[int, ...]:
         """(rows, columns) of a slice in file order."""
         return self._slice(self._assembly.labels, 0).shape
 
