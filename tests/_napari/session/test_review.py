@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 import time
 
 import numpy as np
 import pytest
+from qtpy.QtTest import QTest
 
 from napari_fewshot._napari.session.provenance import provenance_of
 from napari_fewshot._napari.session.slicing import Slicing
@@ -113,6 +115,89 @@ def test_a_stroke_is_no_reason_to_read_all_slices_again(predicted, monkeypatch):
     stroke(layer, (6, 20, 20), 3)
     assert {provenance.is_filled(key) for key in keys[4:9]} == {True}
     assert set(read) == {(6,)}
+
+
+# Closing
+
+
+def named(folder):
+    return [s["name"] for s in json.loads((folder / "session.json").read_text())["layers"]]
+
+
+def test_closing_while_a_run_writes_saves_all_layers(predicted, viewer, qtbot):
+    predicted.save().wait(MINUTE)
+    folder = predicted.autosave_folder
+    kept = named(folder)
+    job = predicted.update("image")
+    stroke(predicted.result_layer("image"), (6, 20, 20), 3)
+    predicted._keeping.soon()
+    qtbot.waitUntil(lambda: job.fraction > 0, timeout=20_000)
+    viewer.close()
+    assert named(folder) == kept == ["paint", "image predicted"]
+
+
+@pytest.mark.parametrize("how", ["window", "viewer", "session"])
+def test_the_last_strokes_are_kept_when_the_window_closes(predicted, viewer, how):
+    predicted.save().wait(MINUTE)
+    folder = predicted.autosave_folder
+    layer = predicted.result_layer("image")
+    k = of_status(predicted, "predicted")[5]
+    stroke(layer, empty_place(layer, k), 3)
+    {
+        "window": viewer.window._qt_window.close,
+        "viewer": viewer.close,
+        "session": predicted.close,
+    }[how]()
+    (saved,) = [
+        s
+        for s in json.loads((folder / "session.json").read_text())["layers"]
+        if s["role"] == "result"
+    ]
+    assert [k] in saved["strokes"]
+
+
+def test_a_stroke_before_a_pause_is_saved_by_and_by(predicted, monkeypatch):
+    """Also of a person who makes none."""
+    from napari_fewshot._napari.session import keeping
+
+    monkeypatch.setattr(keeping, "_SOON_MS", 200)
+    monkeypatch.setattr(keeping, "_AT_LATEST_S", 0.5)
+    predicted.save().wait(MINUTE)
+    predicted._keeping._timer = None
+    file = predicted.autosave_folder / "session.json"
+    before, until = file.stat().st_mtime_ns, time.monotonic() + 10
+    while file.stat().st_mtime_ns == before and time.monotonic() < until:
+        predicted._after_stroke(predicted.result_layer("image"))
+        QTest.qWait(50)
+    assert file.stat().st_mtime_ns > before
+
+
+def test_another_image_does_not_take_the_folder_of_the_first(predicted, viewer):
+    predicted.save().wait(MINUTE)
+    first = predicted.autosave_folder
+    kept = named(first)
+    data = viewer.layers["image"].data
+    viewer.layers.clear()
+    viewer.add_image(np.asarray(data) + 1, name="other")
+    predicted.propagate("other").wait(MINUTE)
+    predicted.save().wait(MINUTE)
+    assert named(first) == kept
+    assert predicted.latest_autosave("other") == predicted.autosave_folder != first
+
+
+def test_a_window_that_stays_open_keeps_its_session(trained, viewer, monkeypatch):
+    """A person presses the cross, is asked, and says no."""
+    from qtpy.QtGui import QCloseEvent
+    from qtpy.QtWidgets import QApplication
+
+    main = viewer.window._qt_window
+    monkeypatch.setattr(type(main), "closeEvent", lambda self, event: event.ignore())
+    event = QCloseEvent()
+    QApplication.sendEvent(main, event)
+    assert not event.isAccepted()
+    monkeypatch.undo()
+    trained.propagate("image").wait(MINUTE)
+    assert "empty" not in {info.status for info in trained.slices("image")}
 
 
 # Jobs

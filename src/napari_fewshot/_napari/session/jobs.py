@@ -202,12 +202,16 @@ class JobRunner:
         self.tick()
 
     def close(self, timeout: float = 10.0) -> None:
-        """Cancel all, and wait until the worker has ended (it sees it within one batch)."""
+        """Cancel all but what saves, and wait until the worker has ended (within one batch)."""
         self._closed = True
         for job in self.jobs:
-            job.cancel()
+            if job.stage != "save":
+                job.cancel()
         if self._thread is not None:
             self._thread.join(timeout)
+        for job in self._waiting:
+            if job.stage == "save":  # of strokes that are nowhere else
+                job.run()
         ended, self._running = self.jobs, None
         self._waiting.clear()
         for job in ended:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import time
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +34,8 @@ from .state import State
 __all__ = ["Keeping"]
 
 _SOON_MS = 2000
+_AT_LATEST_S = 10.0
+"""A person who paints without a pause is saved now and then."""
 
 
 class Keeping:
@@ -52,6 +58,9 @@ class Keeping:
         self._folder: Path | None = None
         self._autosave: Autosave | None = None
         self._timer: Any = None
+        self._since = 0.0
+        self._held = False
+        self._first: Any = None  # image that the folder was made for
         self.chosen = False
 
     @property
@@ -69,13 +78,13 @@ class Keeping:
     def after_results(self, image: Any) -> None:
         """Autosave from the first result on, to a folder of its own."""
         if self._folder is None and not self.chosen and image is not None:
-            self.folder = new_autosave(_root(), image)
+            self.folder, self._first = new_autosave(_root(), image), weakref.ref(image)
             self._state.events.settings.emit()
         self.soon()
 
     def soon(self) -> None:
         """Autosave when nothing has changed for a moment."""
-        if self._folder is None:
+        if self._folder is None or self._held:
             return
         if self._timer is None:
             from qtpy.QtCore import QTimer
@@ -84,7 +93,33 @@ class Keeping:
             self._timer.setSingleShot(True)
             self._timer.setInterval(_SOON_MS)
             self._timer.timeout.connect(self._on_timer)
-        self._timer.start()
+        now = time.monotonic()
+        if not self._timer.isActive():
+            self._since = now
+        if now - self._since < _AT_LATEST_S:
+            self._timer.start()
+
+    def flush(self) -> None:
+        """Save now what waits for its moment."""
+        if self._timer is not None and self._timer.isActive():
+            self._timer.stop()
+            if self._layers():
+                self.save(None)
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """What ends because layers go is no change to save: the other layers may go next."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+
+    def let_go(self, layer: Any) -> None:
+        """A layer was removed: the work on another image goes to a folder of its own."""
+        if self._first is not None and self._first() is layer and not self.chosen:
+            self.folder = self._first = None
+            self._state.events.settings.emit()
 
     def save(self, folder: str | os.PathLike[str] | None) -> Job:
         """Write all to a folder, on the worker."""
@@ -164,7 +199,8 @@ class Keeping:
         return Estimate(extraction.seconds + state.rates.prediction(shape, slices), None)
 
     def close(self) -> None:
-        """Stop the timer."""
+        """Save what waits, stop the timer."""
+        self.flush()
         if self._timer is not None:
             self._timer.stop()
             self._timer = None
@@ -175,7 +211,8 @@ class Keeping:
         if any(job.stage != "score" for job in self._state.runner.jobs):
             self.soon()  # what runs goes first
             return
-        self.save(None)
+        if self._layers():  # else what was kept of layers that are gone would be lost
+            self.save(None)
 
     def _layers(self) -> list[SavedLayer]:
         state = self._state

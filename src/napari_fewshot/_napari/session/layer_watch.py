@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .corrections import Corrections
+from .keeping import Keeping
 from .propagating import Propagating
 from .state import State
 
@@ -21,6 +22,7 @@ class LayerWatch:
     state : State
     propagating : Propagating
     corrections : Corrections
+    keeping : Keeping
     closed : callable
         Told when the window closes.
     """
@@ -30,12 +32,15 @@ class LayerWatch:
         state: State,
         propagating: Propagating,
         corrections: Corrections,
+        keeping: Keeping,
         closed: Callable[[], None],
     ) -> None:
         self._state = state
         self._propagating = propagating
         self._corrections = corrections
+        self._keeping = keeping
         self._layers = state.viewer.layers
+        self._layers.events.removing.connect(self._on_removing)
         self._layers.events.removed.connect(self._on_removed)
         self._layers.events.inserted.connect(self._on_changed)
         self._layers.events.renamed.connect(self._on_changed)
@@ -44,19 +49,25 @@ class LayerWatch:
     def close(self) -> None:
         """Let the viewer go."""
         with contextlib.suppress(ValueError, KeyError):
+            self._layers.events.removing.disconnect(self._on_removing)
             self._layers.events.removed.disconnect(self._on_removed)
             self._layers.events.inserted.disconnect(self._on_changed)
             self._layers.events.renamed.disconnect(self._on_changed)
         self._window = None
+
+    def _on_removing(self, event: Any) -> None:
+        self._keeping.flush()  # also what is on a layer that goes
 
     def _on_removed(self, event: Any) -> None:
         gone, state = event.value, self._state
         for job in state.runner.jobs:
             if any(layer is gone for layer in self._propagating.layers_of(job)):
                 job.cancel()
-        state.runner.tick()
+        with self._keeping.hold():
+            state.runner.tick()
         self._propagating.forget(gone)
         self._corrections.let_go(gone)
+        self._keeping.let_go(gone)
         entries = [e for e in state.entries if gone is not e.image and gone is not e.labels]
         if len(entries) != len(state.entries):
             state.entries[:] = entries
@@ -84,10 +95,19 @@ def _watch_window(viewer: Any, closed: Callable[[], None]) -> Any:
     from qtpy.QtCore import QEvent, QObject
 
     class CloseFilter(QObject):
+        asking = False
+
         def eventFilter(self, watched: Any, event: Any) -> bool:  # noqa: N802
-            if event.type() == QEvent.Type.Close:
+            if event.type() != QEvent.Type.Close or self.asking:
+                return False
+            self.asking = True
+            try:
+                watched.event(event)  # it may ask, and stay open
+            finally:
+                self.asking = False
+            if event.isAccepted():
                 closed()
-            return False
+            return True
 
     found = CloseFilter(main)
     main.installEventFilter(found)

@@ -170,9 +170,10 @@ class Propagating:
         """A new request for an image makes those before outdated; one slice, no whole run."""
         for job in self._state.runner.jobs:
             run = self._of_job.get(id(job))
-            if run is not None and run.target.image is image:
-                if not alone or run.wanted.slices == ():
-                    job.cancel()
+            if run is None or run.target.image is not image:
+                continue
+            if not alone or run.wanted.slices == ():
+                job.cancel()
         self._state.runner.tick()
 
     def _first(self, image: Any) -> int | None:

@@ -56,7 +56,9 @@ class Session(Showing):
         self._propagating = Propagating(state, self._learning, self._after_results)
         self._corrections = Corrections(state, self._after_stroke)
         self._keeping = Keeping(state)
-        self._watch = LayerWatch(state, self._propagating, self._corrections, self.close)
+        self._watch = LayerWatch(
+            state, self._propagating, self._corrections, self._keeping, self.close
+        )
         self._live = False
 
     @property
