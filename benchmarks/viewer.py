@@ -94,6 +94,7 @@ def main() -> None:
     import napari
 
     from napari_fewshot import viewer_session
+    from napari_fewshot._napari.widgets.warm_up import warm_up
 
     image, truth, painted = patient(options.slices, options.side)
     viewer = napari.Viewer()
@@ -105,6 +106,7 @@ def main() -> None:
     session = viewer_session(viewer)
     session.configure(memory_mb=4000)
     session.add_template("image", "paint")
+    warm_up().join()  # done long before a person has made a choice
     ticks = Ticks()
     print(
         f"{options.slices} slices of {options.side}², {len(LABELS)} labels, {os.cpu_count()} cores"

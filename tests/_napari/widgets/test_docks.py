@@ -204,3 +204,13 @@ def test_grey_values_and_clean_up_are_set_in_the_docks(docks):
     assert not extraction.status.text()
     propagation.cleanup.fields["largest_only"].setChecked(True)
     assert extraction.session.settings.config.propagation.cleanup.largest_only
+
+
+def test_heavy_libraries_are_imported_once_in_the_background(docks):
+    import sys
+
+    from napari_fewshot._napari.widgets.warm_up import warm_up
+
+    assert warm_up() is warm_up()
+    warm_up().join(60)
+    assert "torch.optim" in sys.modules

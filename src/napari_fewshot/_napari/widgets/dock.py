@@ -14,6 +14,7 @@ from ..session import is_result, viewer_session
 from .parts.connections import Connections
 from .parts.forms import column, note
 from .parts.progress_row import ProgressRow
+from .warm_up import warm_up
 
 if TYPE_CHECKING:
     from ..session import Job, Session
@@ -43,6 +44,7 @@ class SessionDock(QScrollArea):
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__()
+        warm_up()
         self.viewer = napari_viewer
         self._placed = False
         self.session: Session = viewer_session(napari_viewer)
