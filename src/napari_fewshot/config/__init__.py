@@ -15,6 +15,7 @@ from .learning import (
     TrainingConfig,
 )
 from .propagation import CleanupConfig, LandmarkConfig, PropagationConfig
+from .refinement import PromptConfig, RefinementConfig, WalkerConfig
 from .segmenter import DEFAULT_ADAPTER, DEFAULT_BACKBONE, SegmenterConfig
 
 __all__ = [
@@ -30,12 +31,15 @@ __all__ = [
     "IntensityConfig",
     "LandmarkConfig",
     "PositionConfig",
+    "PromptConfig",
     "PropagationConfig",
+    "RefinementConfig",
     "ResamplingConfig",
     "SamplingConfig",
     "SegmenterConfig",
     "StageConfig",
     "TrainingConfig",
+    "WalkerConfig",
 ]
 
 CACHE_LIMIT_MB = 2000.0

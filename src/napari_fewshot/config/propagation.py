@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from .base import StageConfig
+from .refinement import RefinementConfig
 
 __all__ = ["CleanupConfig", "LandmarkConfig", "PropagationConfig"]
 
@@ -62,9 +63,12 @@ class PropagationConfig(StageConfig):
         whose probabilities are then interpolated.
     cleanup : CleanupConfig
     landmarks : LandmarkConfig
+    refinement : RefinementConfig
+        Of the labels, after their components are cleaned.
     """
 
     smoothing: float = Field(default=1.0, ge=0, le=20)
     resolution: Literal["pixels", "tokens"] = "pixels"
     cleanup: CleanupConfig = CleanupConfig()
     landmarks: LandmarkConfig = LandmarkConfig()
+    refinement: RefinementConfig = RefinementConfig()

@@ -1,0 +1,72 @@
+"""Settings of refinement: localised regions made exact."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from .base import StageConfig
+
+__all__ = ["PromptConfig", "RefinementConfig", "WalkerConfig"]
+
+
+class WalkerConfig(StageConfig):
+    """Random walker (Grady 2006), seeded by confident pixels.
+
+    Parameters
+    ----------
+    confidence : float
+        Pixels of at least this confidence are seeds of the label that they have.
+    beta : float
+        How much a step across an edge of the image costs.
+    """
+
+    confidence: float = Field(default=0.9, ge=0.5, le=1)
+    beta: float = Field(default=130.0, gt=0)
+
+
+class PromptConfig(StageConfig):
+    """Prompts that SAM gets for a region.
+
+    Parameters
+    ----------
+    strategy : {"random", "components", "box", "boxes", "box-points", "mask"}
+        ``random``: pixels of the region, drawn at random (published: ten of them).
+        ``components``: of each component the pixel that lies deepest. ``box``: a box round the
+        region; ``boxes``: one round each component, each prompted alone. ``box-points``: a box
+        round the region and random pixels of it. ``mask``: the region itself, as SAM's
+        low-resolution mask, with its deepest pixel.
+    points : int
+        Pixels that ``random`` and ``box-points`` draw.
+    negatives : int
+        Negative points, drawn from other labels and from confident background.
+    margin : float
+        What boxes are widened by on each side, as a share of their sides.
+    min_area : int
+        Components of fewer pixels get no prompt of their own.
+    """
+
+    strategy: Literal["random", "components", "box", "boxes", "box-points", "mask"] = "random"
+    points: int = Field(default=10, ge=1, le=1000)
+    negatives: int = Field(default=0, ge=0, le=1000)
+    margin: float = Field(default=0.05, ge=0, le=1)
+    min_area: int = Field(default=4, ge=1)
+
+
+class RefinementConfig(StageConfig):
+    """What follows localisation: prompts to SAM, or a method that needs no download.
+
+    Parameters
+    ----------
+    method : str, optional
+        None: no refinement. ``random-walker``, a SAM (``sam-vit-b``, ``sam-vit-l``,
+        ``sam-vit-h``, ``medsam``), or ``auto``: SAM where its weights are on this machine, else
+        the random walker.
+    prompts : PromptConfig
+    walker : WalkerConfig
+    """
+
+    method: str | None = None
+    prompts: PromptConfig = PromptConfig()
+    walker: WalkerConfig = WalkerConfig()
