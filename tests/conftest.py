@@ -27,6 +27,43 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def tiny_sam(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SAM of official modules and file format with small measures and random weights."""
+    import torch
+    from segment_anything import modeling
+
+    torch.manual_seed(0)
+    side, patch, channels = 64, 8, 32
+    grid = (side // patch, side // patch)
+    network = modeling.Sam(
+        image_encoder=modeling.ImageEncoderViT(
+            depth=3,
+            embed_dim=48,
+            img_size=side,
+            norm_layer=lambda width: torch.nn.LayerNorm(width, eps=1e-6),
+            num_heads=3,
+            patch_size=patch,
+            use_rel_pos=True,
+            global_attn_indexes=(1,),
+            window_size=3,  # does not divide the grid, as 14 does not divide 64
+            out_chans=channels,
+        ),
+        prompt_encoder=modeling.PromptEncoder(channels, grid, (side, side), mask_in_chans=16),
+        mask_decoder=modeling.MaskDecoder(
+            transformer_dim=channels,
+            transformer=modeling.TwoWayTransformer(2, channels, num_heads=8, mlp_dim=64),
+            iou_head_hidden_dim=24,
+        ),
+    )
+    for name, weight in network.named_parameters():
+        if "pos" in name:  # zero before training: mistakes would not show
+            torch.nn.init.normal_(weight, std=0.1)
+    path = tmp_path_factory.mktemp("sam") / "sam_tiny.pth"
+    torch.save(network.state_dict(), path)
+    return path
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep stores and weights of the user out of the tests, and those of the tests out of home."""

@@ -18,14 +18,18 @@ _CHUNK = 1 << 16
 
 def file_sha256(path: Path) -> str:
     """Hexadecimal SHA-256 digest of a file."""
+    return _file_digest(path, "sha256")
+
+
+def _file_digest(path: Path, kind: str) -> str:
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        return hashlib.file_digest(stream, kind).hexdigest()
 
 
 def fetch_url(
     url: str,
     target: Path,
-    sha256: str,
+    digest: str,
     attempts: int = 3,
     progress: Progress = no_progress,
 ) -> Path:
@@ -40,8 +44,9 @@ def fetch_url(
         Address of the file.
     target : Path
         Where it is put.
-    sha256 : str
-        Hexadecimal digest of the whole file.
+    digest : str
+        Hexadecimal SHA-256 digest of the whole file; ``md5:`` and the MD5 digest where those
+        who publish a file give no other.
     attempts : int
         Connections, while each brings something.
     progress : callable
@@ -72,10 +77,13 @@ def fetch_url(
                 raise DownloadError(f"{url}: the connection broke off; run again to go on")
         else:
             raise DownloadError(f"{url}: the connection broke off; run again to go on")
-        given = file_sha256(part)
-        if given != sha256:
+        kind = "md5" if digest.startswith("md5:") else "sha256"
+        wanted = digest.removeprefix("md5:")
+        given = _file_digest(part, kind)
+        if given != wanted:
             part.unlink()
-            raise DownloadError(f"{url}: SHA-256 must be {sha256}, got {given}; nothing was kept")
+            shown = {"md5": "MD5", "sha256": "SHA-256"}[kind]
+            raise DownloadError(f"{url}: {shown} must be {wanted}, got {given}; nothing was kept")
         part.replace(target)
     except urllib.error.HTTPError as error:
         raise DownloadError(f"{url}: the server answered {error.code} {error.reason}") from error

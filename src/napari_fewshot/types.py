@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -172,9 +173,9 @@ class FeatureMap:
         (H, W) of the slice in pixels.
     extent : tuple of float
         Height and width, in pixels of the slice, that the grid of ``h × w`` cells covers from
-        the slice's upper left corner. It may exceed ``shape`` by a fraction of a cell, where
-        the last cell is partly padding. Cell (r, c) is centred at pixel
-        ``((r + 0.5) * extent[0] / h - 0.5, (c + 0.5) * extent[1] / w - 0.5)``.
+        the slice's upper left corner. It may exceed ``shape`` where cells see padding. Cell
+        (r, c) is centred at pixel ``((r + 0.5) * extent[0] / h - 0.5,
+        (c + 0.5) * extent[1] / w - 0.5)``.
     """
 
     data: Array
@@ -190,3 +191,17 @@ class FeatureMap:
     def is_dense(self) -> bool:
         """Whether there is one cell for each pixel."""
         return tuple(self.data.shape[1:]) == tuple(self.shape)
+
+    def without_padding(self) -> FeatureMap:
+        """Return the map without cells that see padding alone."""
+        cells = self.data.shape[1:]
+        seen = [
+            min(whole, math.ceil(whole * side / covered - 1e-6))
+            for whole, side, covered in zip(cells, self.shape, self.extent, strict=True)
+        ]
+        if tuple(seen) == tuple(cells):
+            return self
+        extent = [
+            covered * n / whole for covered, n, whole in zip(self.extent, seen, cells, strict=True)
+        ]
+        return FeatureMap(self.data[:, : seen[0], : seen[1]], self.shape, (extent[0], extent[1]))

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from napari_fewshot.backbones.base import BackboneSpec, Preprocessing
 from napari_fewshot.config import ExtractionConfig
 from napari_fewshot.features.layout import plan_layout
+from napari_fewshot.types import FeatureMap
 
 
 def spec(stride=14, **prep):
@@ -57,19 +59,23 @@ def test_the_size_of_a_spec_limits_tiles_of_a_grid():
     assert len(layout.origins) == 9
 
 
-def test_longest_keeps_the_aspect_and_cuts_the_padding_off_the_grid():
+def test_longest_keeps_the_aspect_and_says_how_far_the_padding_reaches():
     layout = plan_layout((512, 256), spec(stride=16, resize="longest", size=1024), CONFIG)
     assert layout.resized == (1024, 512)
     assert layout.padded == (1024, 1024)
-    assert layout.grid == (64, 32)
-    assert layout.extent == (512.0, 256.0)
+    assert layout.grid == (64, 64)
+    assert layout.extent == (512.0, 512.0)
+    seen = FeatureMap(np.zeros((1, 64, 64)), layout.shape, layout.extent).without_padding()
+    assert seen.data.shape == (1, 64, 32)
+    assert seen.extent == (512.0, 256.0)
 
 
 def test_longest_tells_how_far_the_last_cell_reaches_into_padding():
     layout = plan_layout((100, 33), spec(stride=16, resize="longest", size=64), CONFIG)
     assert layout.resized == (64, 21)
-    assert layout.grid == (4, 2)
-    assert layout.extent == (100.0, pytest.approx(33 * 32 / 21))
+    seen = FeatureMap(np.zeros((1, 4, 4)), layout.shape, layout.extent).without_padding()
+    assert seen.data.shape == (1, 4, 2)
+    assert seen.extent == (100.0, pytest.approx(33 * 32 / 21))
 
 
 def test_square_ignores_the_aspect():

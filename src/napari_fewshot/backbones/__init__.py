@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import InputError
-from . import dino, embedded, multiscale
+from . import dino, embedded, multiscale, sam
 from .base import BACKBONES, Backbone, BackboneEntry, BackboneSpec, Preprocessing
 
 __all__ = [
@@ -20,7 +20,7 @@ __all__ = [
     "weights_available",
 ]
 
-for _entry in (embedded.ENTRY, multiscale.ENTRY, *dino.entries()):
+for _entry in (embedded.ENTRY, multiscale.ENTRY, *dino.entries(), *sam.entries()):
     BACKBONES.add(_entry.spec.name, _entry)
 
 

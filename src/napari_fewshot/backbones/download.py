@@ -51,7 +51,7 @@ def fetch_from_hub(hub_id: str, filename: str) -> Path:
     return Path(path)
 
 
-def fetch_url(url: str, target: Path, sha256: str, attempts: int = 3) -> Path:
+def fetch_url(url: str, target: Path, digest: str, attempts: int = 3) -> Path:
     """Download a checkpoint: :func:`napari_fewshot.download.fetch_url`.
 
     Raises
@@ -60,6 +60,6 @@ def fetch_url(url: str, target: Path, sha256: str, attempts: int = 3) -> Path:
         In place of :class:`~napari_fewshot.errors.DownloadError`.
     """
     try:
-        return download.fetch_url(url, target, sha256, attempts)
+        return download.fetch_url(url, target, digest, attempts)
     except DownloadError as error:
         raise WeightsError(str(error)) from error

@@ -31,7 +31,8 @@ class WeightsSource:
     url : str, optional
         Official address; used after the hub, and only together with ``sha256``.
     sha256 : str, optional
-        Hexadecimal digest of the file at ``url``.
+        Hexadecimal digest of the file at ``url``; see
+        :func:`~napari_fewshot.download.fetch_url`.
     official_file : str, optional
         Name under which the authors publish the checkpoint.
     size_mb : float, optional

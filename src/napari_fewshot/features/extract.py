@@ -92,7 +92,12 @@ class FeatureExtractor:
         return next(self.maps(source, [k]))[1]
 
     def maps(
-        self, source: SliceSource, indices: Sequence[int], progress: Progress = no_progress
+        self,
+        source: SliceSource,
+        indices: Sequence[int],
+        progress: Progress = no_progress,
+        *,
+        padding: bool = False,
     ) -> Iterator[tuple[int, FeatureMap]]:
         """Feature maps of slices, one after the other, in memory that does not grow with them.
 
@@ -105,6 +110,9 @@ class FeatureExtractor:
         progress : callable
             Called after every batch, when its finished slices are in the store. It may raise
             :class:`~napari_fewshot.errors.Cancelled`.
+        padding : bool
+            Keep cells that see padding alone, where the input of a network has one size: what
+            the mask decoder of SAM was trained with.
 
         Returns
         -------
@@ -123,7 +131,8 @@ class FeatureExtractor:
             if not 0 <= k < len(source):
                 raise InputError("indices", f"be within 0..{len(source) - 1}", k)
         self._check_space(source, wanted)
-        return self._maps(source, wanted, progress)
+        maps = self._maps(source, wanted, progress)
+        return maps if padding else ((k, fmap.without_padding()) for k, fmap in maps)
 
     def estimate(self, source: SliceSource, n: int) -> Estimate:
         """Disk space and time for ``n`` slices of ``source``, none of them stored yet."""

@@ -33,6 +33,8 @@ class Layout:
         Upper left corners of the tiles in pixels of the padded slice, multiples of ``stride``.
     stride : int
         Input pixels for each cell.
+    whole : bool
+        Whether cells of padding alone are kept: SAM's mask decoder wants them.
     """
 
     shape: tuple[int, int]
@@ -41,11 +43,13 @@ class Layout:
     tile: tuple[int, int]
     origins: tuple[tuple[int, int], ...]
     stride: int
+    whole: bool = False
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Cells (h, w) that see any of the slice; cells of padding alone are cut off."""
-        height, width = (-(-side // self.stride) for side in self.resized)
+        """Cells (h, w) that see any of the slice; all cells where they are kept."""
+        sides = self.padded if self.whole else self.resized
+        height, width = (-(-side // self.stride) for side in sides)
         return height, width
 
     @property
@@ -102,7 +106,7 @@ def _fixed(shape: tuple[int, int], spec: BackboneSpec, unit: int) -> Layout:
     if prep.resize == "longest":
         scale = prep.size / max(shape)
         resized = (max(1, int(shape[0] * scale + 0.5)), max(1, int(shape[1] * scale + 0.5)))
-    return Layout(shape, resized, square, square, ((0, 0),), spec.stride)
+    return Layout(shape, resized, square, square, ((0, 0),), spec.stride, whole=True)
 
 
 def _enlarged(shape: tuple[int, int], least: int, limit: int) -> tuple[int, int]:

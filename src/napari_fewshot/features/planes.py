@@ -88,6 +88,17 @@ class SliceStack:
         """Number of channels of each slice."""
         return int(self._slices.shape[-1]) if self.volume.has_channels else 1
 
+    def file_slices(self) -> tuple[int, list[int]]:
+        """Axis of the slices in file order, and the number here of each slice along it.
+
+        Numbers are those before resampling; an axis that is flipped counts from the other end.
+        """
+        count = self.grid.shape[0]
+        if self.volume.ndim == 2:
+            return 0, [0]
+        step = -1 if self.frame.flips[self.axis] else 1
+        return self.frame.file_axis(self.axis), list(range(count))[::step]
+
     def slice(self, index: int) -> Array:
         """Return a working slice, shape (C, H, W), float32 in 0..1."""
         if self.grid.changes_slices:
