@@ -23,7 +23,7 @@ class WalkerConfig(StageConfig):
     """
 
     confidence: float = Field(default=0.9, ge=0.5, le=1)
-    beta: float = Field(default=130.0, gt=0)
+    beta: float = Field(default=1.0, gt=0)
 
 
 class PromptConfig(StageConfig):
@@ -45,6 +45,9 @@ class PromptConfig(StageConfig):
         What boxes are widened by on each side, as a share of their sides.
     min_area : int
         Components of fewer pixels get no prompt of their own.
+    agreement : float
+        A region keeps its shape where the best mask has a smaller IoU with it: SAM then meant
+        another structure. 0: the mask is taken whatever it is (published).
     """
 
     strategy: Literal["random", "components", "box", "boxes", "box-points", "mask"] = "random"
@@ -52,6 +55,7 @@ class PromptConfig(StageConfig):
     negatives: int = Field(default=0, ge=0, le=1000)
     margin: float = Field(default=0.05, ge=0, le=1)
     min_area: int = Field(default=4, ge=1)
+    agreement: float = Field(default=0.5, ge=0, le=1)
 
 
 class RefinementConfig(StageConfig):

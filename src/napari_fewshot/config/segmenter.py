@@ -80,6 +80,7 @@ _PUBLISHED: dict[str, Any] = {
         "smoothing": 0.0,
         "cleanup": {"dimensions": 2, "largest_only": True},
         "landmarks": {"per_label": 10},
+        "refinement": {"prompts": {"strategy": "random", "points": 10, "agreement": 0.0}},
     },
 }
 

@@ -1,0 +1,133 @@
+"""Refinement by prompts: the localised region asks SAM, and SAM's mask becomes the label."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..backbones.sam import SAMS, Sam, read_sam
+from ..config import PromptConfig
+from ..features.planes import SliceStack
+from ..prompting import SamPredictor, SliceEmbeddings, embedding_extractor
+from ..prompting.regions import region_prompts
+from ..types import Array
+from .base import RefinerEntry, Region, SliceRefiner
+from .settings import RefinerSettings
+
+__all__ = ["SamRefiner", "entries"]
+
+_SURE = 0.9
+"""Confidence of background from which negative points are drawn."""
+
+
+class SamRefiner:
+    """Prompts SAM label by label, slice by slice.
+
+    The published method ("Data Adaptive Few-shot Multi Label Segmentation with Foundation
+    Model") draws ten random pixels of the region; :class:`~napari_fewshot.config.PromptConfig`
+    has the others. Of SAM's three masks the one is taken whose agreement with the region (IoU)
+    times predicted IoU is highest; a pixel that several labels claim goes to the one whose mask
+    has the higher such score times probability there. A label whose best mask agrees less than
+    the setting ``agreement`` with its region keeps the region.
+
+    Parameters
+    ----------
+    predictor : SamPredictor
+    embeddings : SliceEmbeddings
+        Of the stack.
+    config : PromptConfig
+    seed : int
+        Random prompts depend on it, on the slice and on the label alone.
+    """
+
+    def __init__(
+        self, predictor: SamPredictor, embeddings: SliceEmbeddings, config: PromptConfig, seed: int
+    ) -> None:
+        self._predictor = predictor
+        self._embeddings = embeddings
+        self._config = config
+        self._seed = seed
+
+    def refine(self, index: int, region: Region) -> Region:
+        """Refine slice ``index``; of labels that it has not, none is made."""
+        values = [int(v) for v in np.unique(region.labels) if v]
+        if not values:
+            return region
+        embedding = self._embeddings[index]
+        background = (region.labels == 0) & (region.confidence >= _SURE)
+        claims = []
+        for value in values:
+            inside = region.labels == value
+            outside = background | ((region.labels != 0) & ~inside)
+            rng = np.random.default_rng([self._seed, index, value % 2**32])
+            claims.append(self._claim(embedding, inside, outside, region.confidence, rng))
+        return _settled(region, values, claims)
+
+    def _claim(
+        self,
+        embedding: Any,
+        inside: Array,
+        outside: Array,
+        confidence: Array,
+        rng: np.random.Generator,
+    ) -> tuple[Array, float]:
+        """Probability of a label at each pixel, and how good its mask is."""
+        prompts = region_prompts(inside, outside, self._config, self._predictor, rng)
+        probability = np.zeros(inside.shape, dtype=np.float32)
+        scores = []
+        for part, prompt in prompts:
+            found = self._predictor.predict(embedding, inside.shape, prompt)
+            score, agreement, best = _best(part, found.logits[0], found.iou[0])
+            if agreement < self._config.agreement:
+                mask = np.where(part, confidence, 0)
+            else:
+                mask = 1 / (1 + np.exp(-np.clip(found.logits[0, best], -30, 30)))
+            probability = np.maximum(probability, mask)
+            scores.append(score)
+        return probability.astype(np.float32), float(np.mean(scores))
+
+
+def _best(region: Array, logits: Array, predicted: Array) -> tuple[float, float, int]:
+    """Score, agreement and number of the mask to take, of M masks of shape (M, H, W)."""
+    masks = logits > 0
+    both = (masks & region).sum(axis=(1, 2))
+    either = (masks | region).sum(axis=(1, 2))
+    agreement = both / np.maximum(either, 1)
+    score = agreement * np.clip(predicted, 0, 1)
+    # A head that predicts no IoU above 0 leaves the agreement to decide.
+    best = int((score if score.any() else agreement).argmax())
+    return float(score[best]), float(agreement[best]), best
+
+
+def _settled(region: Region, values: list[int], claims: list[tuple[Array, float]]) -> Region:
+    """Give each pixel to one label, or to none."""
+    inside = np.stack([probability for probability, _ in claims])
+    quality = np.array([score for _, score in claims])[:, None, None]
+    strength = np.where(inside > 0.5, inside * np.maximum(quality, 1e-6), 0)
+    best = strength.argmax(axis=0)
+    taken = strength.max(axis=0) > 0
+    labels = np.where(taken, np.array(values, dtype=region.labels.dtype)[best], 0)
+    chosen = np.take_along_axis(inside, best[None], axis=0)[0]
+    confidence = np.where(taken, chosen, 1 - inside.max(axis=0))
+    return Region(labels.astype(region.labels.dtype), confidence.astype(np.float32))
+
+
+def _entry(name: str, sam: Sam) -> RefinerEntry:
+    def make(settings: RefinerSettings) -> Any:
+        checkpoint = read_sam(name, settings.weights)
+        predictor = SamPredictor(checkpoint, settings.device)
+        extractor = embedding_extractor(checkpoint, settings.device, settings.store, settings.cache)
+
+        def on(stack: SliceStack) -> SliceRefiner:
+            embeddings = SliceEmbeddings(extractor, stack)
+            return SamRefiner(predictor, embeddings, settings.config.prompts, settings.seed)
+
+        return on
+
+    return RefinerEntry(name, sam.spec.summary, sam.available, make)
+
+
+def entries() -> list[RefinerEntry]:
+    """Make the entries of all SAMs; nothing is loaded for it."""
+    return [_entry(name, sam) for name, sam in SAMS.items()]
