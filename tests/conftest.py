@@ -6,6 +6,8 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -70,6 +72,38 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture
+def stub_refiner() -> Iterator[Any]:
+    """A registered refinement ``stub`` that moves labels one row down, and what it was asked.
+
+    ``made``: the settings that it was made with; ``stacks``: those it was made for; ``slices``:
+    (index, region, image) of each call; ``available``: what the registry is told.
+    """
+    import numpy as np
+
+    from napari_fewshot.refine import REFINERS, RefinerEntry, Region
+
+    seen = SimpleNamespace(made=[], stacks=[], slices=[], available=True)
+
+    class Stub:
+        def __init__(self, stack: Any) -> None:
+            self.stack = stack
+            seen.stacks.append(stack)
+
+        def refine(self, index: int, region: Region) -> Region:
+            seen.slices.append((index, region, self.stack.slice(index)))
+            labels = np.roll(region.labels, 1, axis=0)
+            return Region(labels, np.full(labels.shape, 0.25, np.float32))
+
+    def make(settings: Any) -> type[Stub]:
+        seen.made.append(settings)
+        return Stub
+
+    REFINERS.add("stub", RefinerEntry("stub", "for tests", lambda: seen.available, make))
+    yield seen
+    del REFINERS._entries["stub"]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .features.store import FeatureStore
     from .io import read_labels, read_points, read_volume, write_image, write_labels, write_points
     from .phantoms import make_phantom
+    from .refine import get_refiner, refine_labels
     from .sampling import Template
     from .segmenter import FewShotSegmenter, HeldOutScore, Prediction
     from .types import FeatureMap, Landmark, Volume
@@ -63,6 +64,7 @@ _HOMES = {
         "write_points",
     ),
     "phantoms": ("make_phantom",),
+    "refine": ("get_refiner", "refine_labels"),
     "sampling": ("Template",),
     "segmenter": ("FewShotSegmenter", "HeldOutScore", "Prediction"),
     "types": ("FeatureMap", "Landmark", "Volume"),
@@ -92,10 +94,12 @@ __all__ = [
     "__version__",
     "evaluate_labels",
     "evaluate_landmarks",
+    "get_refiner",
     "make_phantom",
     "read_labels",
     "read_points",
     "read_volume",
+    "refine_labels",
     "viewer_session",
     "write_image",
     "write_labels",

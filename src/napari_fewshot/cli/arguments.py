@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "add_backbone_arguments",
+    "add_store_arguments",
     "check_axis",
     "check_outputs",
     "existing_file",
@@ -37,7 +38,9 @@ OPTIONS = (
     "image",
     "known_labels",
     "labels",
+    "method",
     "points",
+    "sam_weights",
     "slices",
     "store",
     "weights",
@@ -50,6 +53,11 @@ def add_backbone_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights", metavar="FILE", type=Path, help="local checkpoint of the backbone"
     )
+    add_store_arguments(parser, "features of transformers")
+
+
+def add_store_arguments(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add where a network runs, and where ``what`` it gives is kept."""
     parser.add_argument(
         "--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:N or mps"
     )
@@ -57,8 +65,7 @@ def add_backbone_arguments(parser: argparse.ArgumentParser) -> None:
         "--store",
         metavar="DIR",
         type=Path,
-        help="folder where features of transformers are kept between runs "
-        "(default: a folder in the user's cache)",
+        help=f"folder where {what} are kept between runs (default: a folder in the user's cache)",
     )
     parser.add_argument("--no-store", action="store_true", help="keep no features on disk")
     parser.add_argument(

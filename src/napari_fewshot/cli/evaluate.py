@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 NAME = "evaluate"
 HELP = "score labels or landmarks against the truth"
 
-__all__ = ["HELP", "NAME", "add_arguments", "run"]
+__all__ = ["HELP", "NAME", "add_arguments", "painted_slices", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,7 +80,7 @@ def _label_scores(options: argparse.Namespace) -> LabelScores:
     if options.exclude_slices_of is not None:
         painted = read_labels(existing_file("--exclude-slices-of", options.exclude_slices_of))
         check_match(truth, painted)
-        axis, exclude = _painted_slices(painted, options.axis)
+        axis, exclude = painted_slices(painted, options.axis)
         if len(exclude) == truth.shape[axis]:
             raise InputError(
                 "--exclude-slices-of", "leave slices to score", f"paint on all {len(exclude)}"
@@ -108,7 +108,7 @@ def _file_axis(text: str, volume: Volume) -> int:
     return frame.file_axis(resolve_axis(text, frame, volume.ndim))
 
 
-def _painted_slices(painted: Volume, text: str) -> tuple[int, list[int]]:
+def painted_slices(painted: Volume, text: str) -> tuple[int, list[int]]:
     """Axis in file order, and the painted slices along it."""
     import numpy as np
 

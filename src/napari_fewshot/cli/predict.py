@@ -23,8 +23,10 @@ from .arguments import (
     parse_settings,
 )
 from .progress import ProgressBars
+from .refining import check_refine
 
 if TYPE_CHECKING:
+    from ..refine import Refiner
     from ..segmenter import FewShotSegmenter
 
 NAME = "predict"
@@ -58,6 +60,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N|axial|coronal|sagittal|fused",
         help="axis of the slices; fused: the mean of all three (default: that of the templates)",
     )
+    add(
+        "--refine",
+        metavar="NAME",
+        help="make the labels more exact: random-walker, a SAM (sam-vit-b ...), or auto: a SAM "
+        "whose weights are here, else random-walker (default: as set in the model, else not)",
+    )
+    add("--sam-weights", metavar="FILE", type=Path, help="local checkpoint of the SAM of --refine")
     add("--frame", type=int, metavar="T", help="time point of 4D images")
     add(
         "--set",
@@ -71,8 +80,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Label one image after the other; a bad one does not keep the others from being done."""
-    from ..segmenter import FewShotSegmenter
+    from ..segmenter import FewShotSegmenter, load_refiner
 
+    check_refine(options)
     jobs = _jobs(options)
     settings = parse_settings(options.set)
     if set(settings) - {"propagation"}:
@@ -84,10 +94,11 @@ def run(options: argparse.Namespace) -> int:
         store=open_store(options),
         propagation=settings.get("propagation"),
     )
+    refiner = load_refiner(model, options.refine, options.sam_weights)
     failed = 0
     for job in jobs:
         try:
-            _predict(model, job, options)
+            _predict(model, refiner, job, options)
         except InputError as error:
             failed += 1
             print(f"napari-fewshot: {_about(job.image, one_line(error))}", file=sys.stderr)
@@ -119,13 +130,19 @@ def _jobs(options: argparse.Namespace) -> list[_Job]:
     return [_Job(*row) for row in zip(images, labels, confidence, landmarks, strict=True)]
 
 
-def _predict(model: FewShotSegmenter, job: _Job, options: argparse.Namespace) -> None:
+def _predict(
+    model: FewShotSegmenter, refiner: Refiner | None, job: _Job, options: argparse.Namespace
+) -> None:
     from ..io import read_volume, write_image, write_labels, write_points
 
     image = read_volume(job.image, frame=options.frame)
     with ProgressBars(job.image.name) as bars:
         found = model.predict(
-            image, axis=options.axis, landmarks=job.landmarks is not None, progress=bars
+            image,
+            axis=options.axis,
+            landmarks=job.landmarks is not None,
+            refine=refiner,
+            progress=bars,
         )
     if job.landmarks is not None:
         write_points(job.landmarks, found.landmarks, image)

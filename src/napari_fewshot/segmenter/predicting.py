@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..adapters import Adapter
 from ..errors import InputError
@@ -11,10 +11,11 @@ from ..features.planes import SliceStack
 from ..geometry import Frame, resolve_axis
 from ..propagation.fusion import fused_probabilities
 from ..propagation.volume import slice_probabilities
+from ..refine import LabelRefiner, Refiner
 from ..types import Progress, Volume, joint_progress
 from .assembly import Assembly
 from .model_file import SavedModel
-from .prediction import Prediction
+from .prediction import FUSED, Prediction
 from .slicewise import SlicePredictor
 
 __all__ = ["Predicting"]
@@ -36,6 +37,27 @@ class Predicting:
     adapter: Adapter
     extractor: FeatureExtractor
 
+    def predict(
+        self,
+        image: Volume,
+        axis: int | str | None,
+        landmarks: bool,
+        refiner: Refiner | None,
+        progress: Progress,
+    ) -> Prediction:
+        """Label every slice along an axis, or along all, and refine the labels."""
+        if axis == FUSED and image.ndim == 3:
+            found, axis = self.fused(image, landmarks, progress), None
+        else:
+            predictor = self.slices(image, axis, landmarks)
+            for _ in predictor.run(progress=progress):
+                pass
+            found = predictor.finish()
+        if refiner is None:
+            return found
+        along = self._canonical_axis(image, axis)
+        return self._refined(found, image, along, refiner, progress)
+
     def slices(self, image: Volume, axis: int | str | None, landmarks: bool) -> SlicePredictor:
         """Prepare the prediction of single slices along one axis."""
         stack = self._stack(image, self._canonical_axis(image, axis))
@@ -56,6 +78,19 @@ class Predicting:
         for index, plane in fused_probabilities(planes):
             assembly.put(index, plane)
         return assembly.finish()
+
+    def _refined(
+        self, found: Prediction, image: Volume, axis: int, refiner: Refiner, progress: Progress
+    ) -> Prediction:
+        """Make the labels of a prediction more exact; landmarks stay as they are."""
+        axis = Frame.of(image.affine, image.ndim).file_axis(axis)
+        intensity = self.model.config.intensity
+        work = LabelRefiner(
+            image, found.labels, found.confidence, refiner, axis=axis, intensity=intensity
+        )
+        for _ in work.run(progress=progress):
+            pass
+        return replace(found, labels=work.labels, confidence=work.confidence)
 
     def _assembly(self, stack: SliceStack, landmarks: bool) -> Assembly:
         return Assembly(stack, self.model, self.model.config.propagation, landmarks)

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 from ..types import Array, Landmark
 
-__all__ = ["Prediction"]
+__all__ = ["FUSED", "Prediction"]
+
+FUSED = "fused"
+"""Axis of a prediction that averages the probabilities of all three planes."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,19 +19,18 @@ from ..errors import NotFittedError
 from ..features.cache import FeatureCache
 from ..features.extract import FeatureExtractor
 from ..features.store import FeatureStore
+from ..refine import Refiner, check_method
 from ..sampling.template import Template
-from ..types import FeatureMap, Progress, Volume, no_progress
+from ..types import Progress, Volume, no_progress
 from .held_out import HeldOutScore, held_out_score
 from .model_file import SavedModel, check_weights, read_model, restored, write_model
 from .predicting import Predicting
-from .prediction import Prediction
+from .prediction import FUSED, Prediction
+from .refining import load_refiner
 from .slicewise import SlicePredictor
 from .training_set import TrainingSet
 
 __all__ = ["FUSED", "FewShotSegmenter"]
-
-FUSED = "fused"
-"""Axis of a prediction that averages the probabilities of all three planes."""
 
 
 class FewShotSegmenter:
@@ -91,6 +90,9 @@ class FewShotSegmenter:
         self.config = SegmenterConfig.of(given, "settings")
         ADAPTERS.get(self.config.adapter)
         backbone_entry(self.config.backbone)
+        refinement = self.config.propagation.refinement.method
+        if refinement is not None:
+            check_method(refinement, "settings.propagation.refinement.method")
         self.device = choose_device(device)
         self.weights = None if weights is None else Path(weights)
         self.store = (
@@ -273,17 +275,9 @@ class FewShotSegmenter:
             If this segmenter was not fitted itself (a loaded model has no templates).
         """
         training = self.training_set_
-
-        def maps(numbers: Sequence[int]) -> Iterator[FeatureMap]:
-            return training.maps(self.extractor, numbers)
-
-        return held_out_score(
-            lambda: build_adapter(self.config, self.device),
-            training.examples,
-            maps,
-            training.label_values,
-            progress,
-        )
+        build = partial(build_adapter, self.config, self.device)
+        maps = partial(training.maps, self.extractor)
+        return held_out_score(build, training.examples, maps, training.label_values, progress)
 
     # ------------------------------------------------------------------ prediction
 
@@ -293,6 +287,7 @@ class FewShotSegmenter:
         *,
         axis: int | str | None = None,
         landmarks: bool = True,
+        refine: str | Refiner | None = None,
         progress: Progress = no_progress,
     ) -> Prediction:
         """Label every slice of a volume.
@@ -307,6 +302,10 @@ class FewShotSegmenter:
             None: the axis of the templates.
         landmarks : bool
             Whether to look for landmarks.
+        refine : str or Refiner, optional
+            How to make the cleaned labels more exact: ``"random-walker"``, ``"auto"``, the name
+            of a SAM, or what :func:`~napari_fewshot.get_refiner` gave. None: the method of the
+            configuration, which by default is none.
         progress : callable
             ``progress(done, total, what)``; it may raise ``Cancelled``.
 
@@ -318,16 +317,14 @@ class FewShotSegmenter:
         ------
         NotFittedError
             Before :meth:`fit` or :meth:`load`.
+        UnknownNameError
+            If the refinement does not exist.
         InputError
             If the volume has another number of channels than the templates.
         """
+        refiner = load_refiner(self, refine)  # what cannot be had is seen before the work
         image = Volume.of(volume)
-        if axis != FUSED or image.ndim == 2:
-            predictor = self.slice_predictor(image, axis=axis, landmarks=landmarks)
-            for _ in predictor.run(progress=progress):
-                pass
-            return predictor.finish()
-        return self._predicting().fused(image, landmarks, progress)
+        return self._predicting().predict(image, axis, landmarks, refiner, progress)
 
     def slice_predictor(
         self,
@@ -336,7 +333,7 @@ class FewShotSegmenter:
         axis: int | str | None = None,
         landmarks: bool = True,
     ) -> SlicePredictor:
-        """Prepare the prediction of single slices of a volume, in any order.
+        """Prepare the prediction of single slices of a volume, in any order, without refinement.
 
         Parameters
         ----------

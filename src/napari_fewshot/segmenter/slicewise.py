@@ -10,7 +10,7 @@ import numpy as np
 from ..adapters import Adapter, Place
 from ..errors import InputError
 from ..features.extract import FeatureExtractor
-from ..features.planes import SliceStack, from_stack
+from ..features.planes import SliceStack
 from ..propagation.volume import slice_probabilities
 from ..types import Array, FeatureMap, Progress, no_progress
 from .assembly import Assembly
@@ -45,7 +45,7 @@ class SlicePrediction:
 
 
 class SlicePredictor:
-    """Predicts slices of one volume in any order; all of them together equal ``predict``.
+    """Predicts slices of one volume in any order; all together equal ``predict``, unrefined.
 
     Made by :meth:`FewShotSegmenter.slice_predictor`. Indices count slices along :attr:`axis` of
     the volume's file order.
@@ -75,14 +75,7 @@ class SlicePredictor:
         self._adapter = _Watched(adapter)
         self._smoothing = smoothing
         self._assembly = assembly
-        flat = stack.volume.ndim == 2
-        self.axis = 0 if flat else stack.frame.file_axis(stack.axis)
-        numbers = np.broadcast_to(np.arange(stack.grid.shape[0])[:, None, None], stack.grid.shape)
-        if flat:
-            self._numbers = [0]
-        else:  # a flipped axis counts from the other end
-            ordered = np.moveaxis(from_stack(numbers, stack.frame, stack.axis, 3), self.axis, 0)
-            self._numbers = [int(n) for n in ordered[:, 0, 0]]
+        self.axis, self._numbers = stack.file_slices()
 
     def __len__(self) -> int:
         """Return the number of slices."""

@@ -1,0 +1,103 @@
+"""Compare strategies of refinement on given truth.
+
+Writes table.md, table.csv (a row for each strategy and label) and plot.png to the folder DIR.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..errors import InputError
+from .arguments import existing_file
+from .progress import ProgressBars
+from .refining import add_refining_arguments, read_inputs
+
+NAME = "compare-refinement"
+HELP = "compare strategies of refinement on given truth"
+
+__all__ = ["HELP", "NAME", "add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    add_refining_arguments(parser)
+    add = parser.add_argument
+    add("--truth", type=Path, required=True, metavar="T", help="true label map")
+    add(
+        "--strategies",
+        default="all",
+        metavar="NAME,NAME",
+        help="random-walker; a SAM for all its strategies; sam-vit-b:box and the like; all: what "
+        "works here without a download (default: all)",
+    )
+    add(
+        "--exclude-slices-of",
+        type=Path,
+        metavar="L",
+        help="leave the slices that are painted in this label map out of the scores",
+    )
+    add("-o", "--output", type=Path, required=True, metavar="DIR", help="folder of the results")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the table, and write it and the plot."""
+    from ..config import RefinementConfig
+    from ..evaluation.refinement_strategies import compare_refinements, named_strategies
+    from ..features.cache import FeatureCache
+    from ..io import check_match, read_labels
+    from ..refine import WALKER, Refiner, get_refiner
+    from .evaluate import painted_slices
+
+    if options.output.exists() and not options.output.is_dir():
+        raise InputError("--output", "be a folder", options.output)
+    words = [word.strip() for word in options.strategies.split(",")]
+    named_strategies(words, None, "--strategies")
+    existing_file("--truth", options.truth)
+    given = read_inputs(options)
+    strategies = named_strategies(words, given.config, "--strategies")
+    networks = {config.method for config in strategies.values()} - {WALKER}
+    if options.sam_weights is not None and len(networks) != 1:
+        shown = ", ".join(sorted(str(name) for name in networks)) or "no SAM"
+        raise InputError("--sam-weights", "stand beside one SAM in --strategies", shown)
+    truth = read_labels(options.truth)
+    check_match(given.labels, truth)
+    exclude = None
+    if options.exclude_slices_of is not None:
+        painted = read_labels(existing_file("--exclude-slices-of", options.exclude_slices_of))
+        check_match(truth, painted)
+        exclude = painted_slices(painted, options.axis or "auto")
+    cache = FeatureCache()  # all strategies of a network share its embeddings
+
+    def refiner(config: RefinementConfig) -> Refiner:
+        return get_refiner(
+            config=config,
+            sam_weights=None if config.method == WALKER else options.sam_weights,
+            device=given.device,
+            seed=options.seed,
+            store=given.store,
+            cache=cache,
+        )
+
+    refiners = {name: refiner(config) for name, config in strategies.items()}
+    for one in refiners.values():
+        one.load()
+    with ProgressBars() as bars:
+        found = compare_refinements(
+            given.image,
+            given.labels,
+            truth,
+            refiners,
+            confidence=given.confidence,
+            exclude=exclude,
+            progress=bars,
+            axis=options.axis,
+            intensity=given.intensity,
+        )
+    files = found.write(options.output)
+    if given.store is not None:
+        given.store.prune(int(options.store_limit * 1e9))
+    print(found.format_table())
+    for path in files:
+        print(path)
+    return 0

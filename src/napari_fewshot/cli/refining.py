@@ -1,0 +1,124 @@
+"""What the commands that refine labels share."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+from .arguments import (
+    add_store_arguments,
+    check_axis,
+    existing_file,
+    open_store,
+    parse_settings,
+)
+
+if TYPE_CHECKING:
+    from ..config import IntensityConfig, RefinementConfig
+    from ..features.store import FeatureStore
+    from ..types import Volume
+
+__all__ = ["RefineInputs", "add_refining_arguments", "check_refine", "read_inputs"]
+
+
+def check_refine(options: argparse.Namespace) -> None:
+    """Check ``--refine`` and ``--sam-weights`` before anything is loaded."""
+    from ..refine import check_method
+
+    if options.refine is not None:
+        check_method(options.refine, "--refine")
+    if options.sam_weights is not None:
+        existing_file("--sam-weights", options.sam_weights)
+        if options.refine is None:
+            raise InputError("--sam-weights", "stand beside --refine NAME", "no --refine")
+
+
+def add_refining_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the inputs, and how they are refined."""
+    add = parser.add_argument
+    add("image", type=Path, metavar="IMAGE", help="image of the labels")
+    add("labels", type=Path, metavar="LABELS", help="label map on the grid of the image")
+    add(
+        "--confidence",
+        type=Path,
+        metavar="C",
+        help="confidence of the labels, as predict --confidence writes it (default: pixels deep "
+        "inside of their region count as sure)",
+    )
+    add("--sam-weights", metavar="FILE", type=Path, help="local checkpoint of the SAM")
+    add(
+        "--axis",
+        default=None,
+        metavar="N|axial|coronal|sagittal",
+        help="axis of the slices (default: axial where the file says how it lies, else 0)",
+    )
+    add("--frame", type=int, metavar="T", help="time point of 4D images")
+    add(
+        "--window",
+        nargs=2,
+        type=float,
+        metavar=("LO", "HI"),
+        help="fixed grey values, e.g. -160 240",
+    )
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a setting of the refinement, e.g. prompts.points=5",
+    )
+    add("--seed", type=int, default=0, metavar="S", help="of random prompts (default: 0)")
+    add_store_arguments(parser, "embeddings of SAM")
+
+
+@dataclass(frozen=True, eq=False)
+class RefineInputs:
+    """What the arguments of :func:`add_refining_arguments` say."""
+
+    image: Volume
+    labels: Volume
+    confidence: Volume | None
+    config: RefinementConfig
+    intensity: IntensityConfig
+    device: str
+    store: FeatureStore | None
+
+
+def read_inputs(options: argparse.Namespace) -> RefineInputs:
+    """Check the options, then read the files."""
+    from ..config import IntensityConfig, RefinementConfig
+    from ..device import choose_device
+    from ..io import check_match, read_labels, read_volume
+
+    if options.axis is not None:
+        check_axis(options.axis)
+    if options.seed < 0:
+        raise InputError("--seed", "be at least 0", options.seed)
+    for name, path in (
+        ("IMAGE", options.image),
+        ("LABELS", options.labels),
+        ("--confidence", options.confidence),
+        ("--sam-weights", options.sam_weights),
+    ):
+        if path is not None:
+            existing_file(name, path)
+    config = RefinementConfig.of(parse_settings(options.set), "settings")
+    intensity: dict[str, Any] = {}
+    if options.window is not None:
+        low, high = options.window
+        if not low < high:
+            raise InputError("--window", "have LO below HI", f"{low:g} {high:g}")
+        intensity = {"mode": "window", "low": low, "high": high}
+    device, store = choose_device(options.device), open_store(options)
+    image = read_volume(options.image, frame=options.frame)
+    labels = read_labels(options.labels)
+    check_match(image, labels)
+    confidence = None
+    if options.confidence is not None:
+        confidence = read_volume(options.confidence)
+        check_match(image, confidence)
+    scale = IntensityConfig.of(intensity, "intensity")
+    return RefineInputs(image, labels, confidence, config, scale, device, store)

@@ -1,0 +1,67 @@
+"""``napari-fewshot compare-refinement``."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+from PIL import Image
+
+from napari_fewshot.io import read_labels, write_labels
+
+from .conftest import files_below
+
+
+def test_table_and_plot(run, patients, tmp_path, stub_refiner):
+    one = patients[0]
+    truth = read_labels(one.truth)
+    off = np.roll(truth.data, 1, axis=1)  # which the stub sets right: rows are flipped
+    write_labels(tmp_path / "off.nii.gz", off, truth, truth.names)
+    out = tmp_path / "out"
+    said = run(
+        "compare-refinement", one.image, tmp_path / "off.nii.gz", "--truth", one.truth,
+        "--strategies", "random-walker,stub:box", "--axis", "sagittal", "-o", out,
+        "--exclude-slices-of", one.painted, "--no-store",
+    )  # fmt: skip
+    assert said.code == 0
+    assert files_below(out) == ["plot.png", "table.csv", "table.md"]
+    assert (out / "table.md").read_text() in said.out
+    with (out / "table.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    labels = {str(v) for v in np.unique(truth.data)} - {"0"}
+    for strategy in ("random-walker", "stub:box"):
+        assert {row["label"] for row in rows if row["strategy"] == strategy} == labels
+    stub = [row for row in rows if row["strategy"] == "stub:box"]
+    assert all(float(row["iou_after"]) == 1 > float(row["iou_before"]) for row in stub)
+    assert int(stub[0]["slices"]) == off.any(axis=(1, 2)).sum() == len(stub_refiner.slices)
+    assert np.asarray(Image.open(out / "plot.png").convert("L")).std() > 5
+
+
+def test_all_strategies_of_what_works_here(run, patients, tmp_path, stub_refiner):
+    one = patients[0]
+    given = ("compare-refinement", one.image, one.truth, "--truth", one.truth, "--no-store")
+    assert run(*given, "-o", tmp_path / "a").code == 0
+    table = (tmp_path / "a" / "table.md").read_text()
+    for strategy in ("random", "components", "box", "boxes", "box-points", "mask"):
+        assert f"| stub:{strategy} |" in table
+    assert "| random-walker |" in table
+
+
+def test_bad_input(run, patients, tmp_path):
+    one = patients[0]
+    given = ("compare-refinement", one.image, one.truth, "--truth")
+    for arguments, message in (
+        ((one.truth, "--strategies", "random-waker", "-o", tmp_path / "a"), "--strategies must be"),
+        ((tmp_path / "none.nii.gz", "-o", tmp_path / "a"), "--truth must be an existing file"),
+        ((one.truth, "-o", one.truth), "--output must be a folder"),
+        (
+            (one.truth, "--strategies", "random-walker", "--sam-weights", one.truth, "-o",
+             tmp_path / "a"),
+            "--sam-weights must stand beside one SAM",
+        ),
+    ):  # fmt: skip
+        said = run(*given, *arguments)
+        assert said.code == 2
+        assert said.err.count("\n") == 1
+        assert message in said.err
+    assert files_below(tmp_path) == []

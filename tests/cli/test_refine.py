@@ -1,0 +1,127 @@
+"""``napari-fewshot refine`` and ``predict --refine``."""
+
+from __future__ import annotations
+
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_fewshot.io import read_labels, read_volume, write_labels
+
+from .conftest import files_below
+
+
+@pytest.fixture(scope="module")
+def predicted(model, patients, tmp_path_factory):
+    """Labels and confidence of patient 1, predicted with the default settings."""
+    from napari_fewshot.cli import main
+
+    out = tmp_path_factory.mktemp("predicted")
+    assert (
+        main(["predict", f"{model}", f"{patients[1].image}", "-o", f"{out}", "--confidence"]) == 0
+    )
+    return out / "joint1_labels.nii.gz", out / "joint1_confidence.nii.gz"
+
+
+def test_predict_refines_as_refine_does(run, model, patients, predicted, tmp_path):
+    labels, confidence = predicted
+    image = patients[1].image
+    out = tmp_path / "out"
+    said = run("predict", model, image, "-o", out, "--confidence", "--refine", "random-walker")
+    assert said.code == 0
+    given = ("refine", image, labels, "--confidence", confidence, "--method", "random-walker")
+    # The joint is painted on sagittal slices, so these are refined.
+    files = ("-o", tmp_path / "r.nii.gz", "--output-confidence", tmp_path / "c.nii.gz")
+    said = run(*given, "--axis", "sagittal", *files)
+    assert said.code == 0
+    assert "voxels changed" in said.out
+    found, direct = read_labels(tmp_path / "r.nii.gz"), read_labels(out / "joint1_labels.nii.gz")
+    np.testing.assert_array_equal(found.data, direct.data)
+    assert (found.data != read_labels(labels).data).any()
+    assert found.names == read_labels(labels).names
+    np.testing.assert_allclose(
+        read_volume(tmp_path / "c.nii.gz").data,
+        read_volume(out / "joint1_confidence.nii.gz").data,
+        atol=1e-4,
+    )
+
+
+def test_geometry_and_values_stay(run, patients, predicted, tmp_path):
+    out = tmp_path / "r.nii.gz"
+    assert run("refine", patients[1].image, predicted[0], "-o", out).code == 0
+    before, after = nib.load(predicted[0]), nib.load(out)
+    np.testing.assert_array_equal(after.affine, before.affine)
+    assert after.get_data_dtype() == before.get_data_dtype()
+    assert after.header.get_xyzt_units() == before.header.get_xyzt_units()
+    assert set(np.unique(read_labels(out).data)) <= set(np.unique(read_labels(predicted[0]).data))
+
+
+def test_any_method_of_the_registry(run, model, patients, predicted, tmp_path, stub_refiner):
+    out = tmp_path / "out"
+    (tmp_path / "sam.pth").write_bytes(b"x")
+    weights = ("--sam-weights", tmp_path / "sam.pth")
+    images = (patients[0].image, patients[1].image)
+    said = run("predict", model, *images, "-o", out, "--refine", "stub", *weights)
+    assert said.code == 0
+    (settings,) = stub_refiner.made  # once for both images
+    assert settings.weights == tmp_path / "sam.pth"
+    assert len(stub_refiner.stacks) == 2
+    file = tmp_path / "r.nii.gz"
+    set_points = ("--set", "prompts.points=3", "--seed", "9")
+    said = run("refine", *(patients[1].image, predicted[0]), "--method", "stub", *weights,
+               *set_points, "-o", file)  # fmt: skip
+    assert said.code == 0
+    assert (stub_refiner.made[1].seed, stub_refiner.made[1].config.prompts.points) == (9, 3)
+
+
+def test_settings_of_the_model_file(run, model, patients, predicted, tmp_path, stub_refiner):
+    given = ("predict", model, patients[1].image, "-o", tmp_path)
+    assert run(*given, "--set", "propagation.refinement.method=stub").code == 0
+    assert len(stub_refiner.slices) > 3
+
+
+def test_colour_png(run, tmp_path):
+    rng = np.random.default_rng(0)
+    labels = np.zeros((40, 56), np.uint8)
+    labels[8:30, 10:34] = 7
+    colours = rng.integers(0, 60, (40, 56, 3)) + np.where(labels == 7, 150, 0)[..., None]
+    Image.fromarray(colours.astype(np.uint8)).save(tmp_path / "cell.png")
+    write = np.roll(labels, 2, axis=1)
+    Image.fromarray(write).save(tmp_path / "labels.png")
+    out = tmp_path / "out" / "refined.png"
+    assert run("refine", tmp_path / "cell.png", tmp_path / "labels.png", "-o", out).code == 0
+    found = np.asarray(Image.open(out))
+    assert (found == labels).mean() > (write == labels).mean()
+    assert set(np.unique(found)) == {0, 7}
+
+
+def test_bad_input_is_one_line_before_any_work(run, model, patients, predicted, tmp_path):
+    image, labels = patients[1].image, predicted[0]
+    other = tmp_path / "other.nii.gz"
+    smaller = read_volume(patients[1].image)
+    write_labels(other, np.zeros((4, 4, 4), np.uint8), type(smaller)(smaller.data[:4, :4, :4],
+                 smaller.spacing, smaller.affine))  # fmt: skip
+    out = ("-o", tmp_path / "out" / "r.nii.gz")
+    for arguments, message in (
+        (("refine", image, labels, "--method", "random-wlker", *out), "--method must be one of"),
+        (("refine", image, labels, "--sam-weights", labels, *out), "--sam-weights must stand"),
+        (("refine", image, tmp_path / "none.nii.gz", *out), "LABELS must be an existing file"),
+        (("refine", image, other, *out), "have the shape"),
+        (("refine", image, labels, "--set", "walker.beta=0", *out), "--set walker.beta must be"),
+        (("refine", image, labels, "-o", labels), "--output must not overwrite an input"),
+        (("refine", image, labels, "--axis", "up", *out), "--axis must be one of"),
+        (
+            ("predict", model, image, "-o", tmp_path / "out", "--refine", "random-wlker"),
+            "--refine must be one of",
+        ),
+        (
+            ("predict", model, image, "-o", tmp_path / "out", "--sam-weights", labels),
+            "--sam-weights must stand beside --refine",
+        ),
+    ):
+        said = run(*arguments)
+        assert said.code == 2
+        assert said.err.count("\n") == 1
+        assert message in said.err
+    assert files_below(tmp_path) == ["other.nii.gz"]
