@@ -1,5 +1,6 @@
 """Refinement: localised regions made exact, by prompts to SAM or without a download."""
 
+from . import sam
 from .base import REFINERS, RefinerEntry, Region, SliceRefiner
 from .choice import AUTO, WALKER, Refiner, check_method, get_refiner
 from .random_walker import make_walker
