@@ -201,8 +201,8 @@ def long_run(session):
     """A propagation that takes long enough to be disturbed."""
     real = session.model.extractor.maps
 
-    def slow(source, indices, progress=lambda *_: None):
-        for item in real(source, indices, progress):
+    def slow(source, indices, progress=lambda *_: None, **options):
+        for item in real(source, indices, progress, **options):
             time.sleep(0.1)
             yield item
 

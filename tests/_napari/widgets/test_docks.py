@@ -214,3 +214,35 @@ def test_heavy_libraries_are_imported_once_in_the_background(docks):
     assert warm_up() is warm_up()
     warm_up().join(60)
     assert "torch.optim" in sys.modules
+
+
+def test_results_are_refined_kept_and_discarded_from_the_dock(viewer, docks, qtbot):
+    from napari_fewshot.phantoms import make_phantom, painted_labels, template_slices
+
+    phantom = make_phantom("torso", shape=(12, 48, 48))
+    viewer.add_image(phantom.image.data, name="image")
+    painted = painted_labels(phantom, template_slices(phantom, 3))
+    viewer.add_labels(painted.data, name="paint")
+    propagation = docks[2]
+    section, session = propagation.refine, propagation.session
+    assert section.all.reason == "propagate first"
+    session.configure(backbone="multiscale", adapter="classification", of_adapter={"steps": 60})
+    session.add_template("image", "paint")
+    session.train(score=False).wait(60)
+    session.propagate("image").wait(60)
+    qtbot.waitUntil(section.all.isEnabled)
+    section.method.setCurrentIndex(section.method.findData("random-walker"))
+    assert not section.prompts.isVisibleTo(section)
+    assert section.keep.reason == "nothing was refined"
+    labels = session.result_layer("image")
+    before = labels.data.copy()
+    section.all.click()
+    qtbot.waitUntil(section.discard.isEnabled, timeout=MINUTE)
+    qtbot.waitUntil(lambda: not session.jobs, timeout=MINUTE)
+    assert (labels.data != before).any()
+    section.discard.click()
+    np.testing.assert_array_equal(labels.data, before)
+    section.method.setCurrentIndex(section.method.findData("sam-vit-b"))
+    strategy = section.prompts.fields["strategy"]
+    strategy.setCurrentIndex(strategy.findData("boxes"))
+    assert session.settings.config.propagation.refinement.prompts.strategy == "boxes"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from ...errors import InputError
 from ...segmenter import FewShotSegmenter, Prediction
@@ -19,6 +19,8 @@ from .templates import TemplateEntry
 from .view import lead_in_view, slice_in_view
 
 __all__ = ["Propagating"]
+
+AnyRun = TypeVar("AnyRun", bound=Run)
 
 
 class Propagating:
@@ -44,32 +46,32 @@ class Propagating:
         model = model.with_propagation(self._state.settings.config.propagation)
         self._wanted[id(image)] = replace(wanted, into=None)
         entries = list(self._state.entries)
-        run, first = self._run(image, wanted), self._first(image)
+        run, first = self.run_of(image, wanted, Run), self.first_of(image)
         try:
             run.prepare(model, self._like(image), model.names_)
         except InputError:  # the result is where it was
             self._state.entries[:] = entries
             self._state.events.templates.emit()
             raise
-        self._supersede(image)
+        self.supersede(image)
         name = f"Propagating to {image.name}"
 
         def work(job: Job) -> Prediction:
             return run.predict(job, model, first)
 
-        return self._start(Job(name, "propagate", work, **self._callbacks(run)), run)
+        return self.start(Job(name, "propagate", work, **self.callbacks(run)), run)
 
     def update(self, image: Any, wanted: Wanted, *, alone: bool = False) -> Job:
         """Learn on, then predict; ``alone``: the slice in view only."""
         before = self._wanted.get(id(image), wanted)
         landmarks = before.landmarks and wanted.landmarks
         wanted = replace(wanted, confidence=before.confidence, landmarks=landmarks)
-        run, first = self._run(image, wanted), self._first(image)
+        run, first = self.run_of(image, wanted, Run), self.first_of(image)
         templates = self._learning.prepare_update()
         run.renumbered = self._learning.renumbered
         if alone:
             run.wanted = Wanted(wanted.into, wanted.policy, wanted.confidence, False, ())
-        self._supersede(image, alone=alone)
+        self.supersede(image, alone=alone)
 
         def work(job: Job) -> Prediction | None:
             model = self._learning.updated(templates, job)
@@ -79,7 +81,7 @@ class Propagating:
             run.predict_one(job, model, first)
             return None
 
-        callbacks = self._callbacks(run)
+        callbacks = self.callbacks(run)
         take = callbacks["on_piece"]
 
         def piece(part: FewShotSegmenter | SlicePrediction) -> None:
@@ -91,7 +93,7 @@ class Propagating:
 
         name = "Updating the slice in view" if alone else "Updating"
         job = Job(name, "update", work, **{**callbacks, "on_piece": piece})
-        return self._start(job, run)
+        return self.start(job, run)
 
     def forget(self, image: Any) -> None:
         """An image was removed; another may get its number."""
@@ -104,14 +106,15 @@ class Propagating:
             return ()
         return tuple(x for x in (run.target.image, run.target.labels) if x is not None)
 
-    def _run(self, image: Any, wanted: Wanted) -> Run:
+    def run_of(self, image: Any, wanted: Wanted, kind: type[AnyRun]) -> AnyRun:
+        """Make the run for what is in view of an image."""
         state = self._state
         slicing, level = state.slicing_of(image), state.level_of(image)
         if wanted.into is not None and wanted.into.data.shape != slicing.shape:
             level = 0  # `take` says what is wrong
         lead = lead_in_view(state.viewer, image)
         target = self._target(image, wanted, level)
-        return Run(
+        return kind(
             target=target,
             entries=state.entries_of(image),
             volume=image_volume(image, lead, level),
@@ -146,7 +149,9 @@ class Propagating:
         state.results[id(image)] = target
         return target
 
-    def _callbacks(self, run: Run) -> dict[str, Any]:
+    def callbacks(self, run: Run) -> dict[str, Any]:
+        """What a job tells on the GUI thread."""
+
         def end() -> None:
             run.close()
             if run.is_whole:
@@ -157,7 +162,8 @@ class Propagating:
 
         return {"on_piece": run.take, "on_done": run.finish, "on_end": end}
 
-    def _start(self, job: Job, run: Run) -> Job:
+    def start(self, job: Job, run: Run) -> Job:
+        """Start a job, and know what it works on."""
         self._of_job = {id(one): r for one in self._state.runner.jobs for r in self._runs_of(one)}
         self._of_job[id(job)] = run
         return self._state.runner.start(job)
@@ -166,7 +172,7 @@ class Propagating:
         run = self._of_job.get(id(job))
         return [] if run is None else [run]
 
-    def _supersede(self, image: Any, *, alone: bool = False) -> None:
+    def supersede(self, image: Any, *, alone: bool = False) -> None:
         """A new request for an image makes those before outdated; one slice, no whole run."""
         for job in self._state.runner.jobs:
             run = self._of_job.get(id(job))
@@ -176,7 +182,8 @@ class Propagating:
                 job.cancel()
         self._state.runner.tick()
 
-    def _first(self, image: Any) -> int | None:
+    def first_of(self, image: Any) -> int | None:
+        """Slice of an image that is in view."""
         state = self._state
         return slice_in_view(state.viewer, image, state.slicing_of(image))
 

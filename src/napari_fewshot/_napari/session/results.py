@@ -78,6 +78,7 @@ class ResultLayers:
         self.labels: Any = None
         self.confidence: Any = None
         self.landmarks: Any = None
+        self.refinement: Any = None  # the last one, until it is kept or discarded
 
     @property
     def provenance(self) -> Provenance | None:

@@ -19,10 +19,11 @@ from .learning import Learning
 from .lookup import the_layer
 from .propagating import Propagating
 from .provenance import Provenance, provenance_of
+from .refined import Refined
+from .refining import Refining
 from .results import POLICIES, Policy
 from .runs import Wanted
 from .settings import SessionSettings
-from .showing import Showing
 from .slices import SliceInfo, next_slice, slices_of
 from .state import SessionEvents, State
 from .templates import Kind, TemplateEntry, entry_of
@@ -31,7 +32,7 @@ from .view import lead_in_view
 __all__ = ["Session"]
 
 
-class Session(Showing):
+class Session(Refined):
     """Few-shot segmentation in one viewer; :func:`napari_fewshot.viewer_session` gives it.
 
     Methods are called on the GUI thread and return at once. Long work runs on a worker as a
@@ -54,6 +55,7 @@ class Session(Showing):
         super().__init__(state)
         self._learning = Learning(state)
         self._propagating = Propagating(state, self._learning, self._after_results)
+        self._refining = Refining(state, self._propagating)
         self._corrections = Corrections(state, self._after_stroke)
         self._keeping = Keeping(state)
         self._watch = LayerWatch(
@@ -98,8 +100,8 @@ class Session(Showing):
         ----------
         **changes
             Fields of :class:`SessionSettings` (``backbone``, ``weights``, ``adapter``,
-            ``device``, ``axis``, ``template_kind``, ``position``, ``memory_mb``), ``of_adapter``
-            (a dict for the chosen adapter), or sections of
+            ``device``, ``axis``, ``template_kind``, ``position``, ``memory_mb``, ``sam_weights``),
+            ``of_adapter`` (a dict for the chosen adapter), or sections of
             :class:`~napari_fewshot.SegmenterConfig` as dicts.
 
         Raises

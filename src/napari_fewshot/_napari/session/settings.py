@@ -14,7 +14,8 @@ from ...errors import InputError, UnknownNameError
 
 __all__ = ["SessionSettings"]
 
-_OWN = ("axis", "device", "memory_mb", "template_kind", "weights")
+_FILES = ("sam_weights", "weights")
+_OWN = ("axis", "device", "memory_mb", "sam_weights", "template_kind", "weights")
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class SessionSettings:
         Settings of all stages.
     weights : Path, optional
         Local checkpoint of the backbone.
+    sam_weights : Path, optional
+        Local checkpoint of the SAM that refines.
     device : str
         As :class:`~napari_fewshot.FewShotSegmenter` takes it.
     axis : int, optional
@@ -43,6 +46,7 @@ class SessionSettings:
     axis: int | None = None
     template_kind: Literal["dense", "scribble"] = "dense"
     memory_mb: float = CACHE_LIMIT_MB
+    sam_weights: Path | None = None
 
     @property
     def backbone(self) -> str:
@@ -62,10 +66,7 @@ class SessionSettings:
     @property
     def of_adapter(self) -> StageConfig:
         """Settings of the chosen adapter."""
-        found = getattr(self.config, self.adapter)
-        if not isinstance(found, StageConfig):
-            raise UnknownNameError("adapter", self.adapter, ADAPTERS)
-        return found
+        return self.config.of_adapter
 
     def changed(self, changes: dict[str, Any]) -> SessionSettings:
         """Return these settings with some of them changed.
@@ -83,7 +84,8 @@ class SessionSettings:
             stages["position"] = {"use": stages["position"]}
         if "of_adapter" in stages:
             values = stages.pop("of_adapter")
-            stages[stages.get("adapter", self.adapter)] = dict(values)
+            section = str(stages.get("adapter", self.adapter)).replace("-", "_")
+            stages[section] = dict(values)
         known = {*SegmenterConfig.model_fields, *_OWN, "of_adapter"}
         for name in stages:
             if name not in known:
@@ -92,8 +94,9 @@ class SessionSettings:
         ADAPTERS.get(config.adapter)
         backbone_entry(config.backbone)
         _check(own)
-        if own.get("weights") is not None:
-            own["weights"] = Path(own["weights"])
+        for name in _FILES:
+            if own.get(name) is not None:
+                own[name] = Path(own[name])
         return replace(self, config=config, **own)
 
 
@@ -106,5 +109,6 @@ def _check(own: dict[str, Any]) -> None:
         raise InputError("axis", "be None or a number 0..2", own["axis"])
     if not float(own.get("memory_mb", 0)) >= 0:
         raise InputError("memory_mb", "be at least 0", own["memory_mb"])
-    if own.get("weights") is not None and not Path(own["weights"]).is_file():
-        raise InputError("weights", "be an existing file", own["weights"])
+    for name in _FILES:
+        if own.get(name) is not None and not Path(own[name]).is_file():
+            raise InputError(name, "be an existing file", own[name])

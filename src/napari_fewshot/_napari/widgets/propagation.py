@@ -16,6 +16,7 @@ from .parts.path_field import PathField
 from .parts.settings_form import Setting, SettingsForm
 from .parts.slice_table import SliceTable
 from .parts.words import estimate
+from .refine_section import RefineSection
 
 if TYPE_CHECKING:
     from ..session import Job
@@ -74,6 +75,7 @@ class LabelPropagation(SessionDock):
             "Accept slice as template",
             "The prediction on this slice, as corrected, is right: learn from it.",
         )
+        self.refine = RefineSection(self)
         self.folder = PathField("off until the first result")
         self.save_now = ActionButton("Save now", "Write templates and results to the folder.")
         self.restore = ActionButton("Restore", "Open what was saved in the folder.")
@@ -82,8 +84,8 @@ class LabelPropagation(SessionDock):
         self.show_state()
 
     def shows_job(self, job: Job) -> bool:
-        """Whether it is a propagation or an update."""
-        return job.stage in ("propagate", "update")
+        """Whether it is a propagation, an update or a refinement."""
+        return job.stage in ("propagate", "update", "refine")
 
     def show_state(self) -> None:
         """Show the session as it is now."""
@@ -151,7 +153,7 @@ class LabelPropagation(SessionDock):
                 self.cost,
                 self.progress,
             ),
-            *(correct, keep, self.status),
+            *(correct, self.refine, keep, self.status),
         ):
             self.body.addWidget(widget)
 
@@ -266,6 +268,11 @@ class LabelPropagation(SessionDock):
     def _on_dims(self, event: Any = None) -> None:
         self._show_current()
 
+    def status_in_view(self) -> str | None:
+        """Status of the slice in view, as :meth:`Session.slices` gives it."""
+        here = self._slice_in_view()
+        return None if here is None else here.status
+
     def _slice_in_view(self) -> SliceRow | None:
         index = self.session.slice_in_view(self.image.layer)
         return next((s for s in self.table.model.slices if s.index == index), None)
@@ -283,3 +290,4 @@ class LabelPropagation(SessionDock):
         self.reviewed.block(nowhere)
         predicted = here is not None and here.status == "predicted"
         self.accept.block(nowhere or ("" if predicted else "this slice has no prediction"))
+        self.refine.show_state()
