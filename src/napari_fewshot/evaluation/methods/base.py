@@ -1,0 +1,91 @@
+"""The contract of a method that is compared: templates in, labels or landmarks out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from ...features.store import FeatureStore
+from ...registry import Registry
+from ...sampling.template import Template
+from ...types import Array, Landmark, Progress, Volume, no_progress
+
+__all__ = ["METHODS", "Method", "MethodContext", "MethodEntry", "Predicted"]
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """What a method says of a volume.
+
+    Parameters
+    ----------
+    labels : int array, of the spatial shape of the volume in file order, optional
+        None where it finds landmarks only.
+    landmarks : tuple of Landmark
+        None of a label that it holds for absent.
+    """
+
+    labels: Array | None
+    landmarks: tuple[Landmark, ...] = ()
+
+
+@dataclass(frozen=True)
+class MethodContext:
+    """What every method is given.
+
+    Parameters
+    ----------
+    seed : int
+    device : str
+        As for :func:`~napari_fewshot.device.choose_device`.
+    work : Path
+        Folder of its own for files; kept between an interruption and the next run.
+    store : FeatureStore, optional
+        Features on disk, shared by all methods.
+    """
+
+    seed: int
+    device: str
+    work: Path
+    store: FeatureStore | None = None
+
+
+class Method(Protocol):
+    """One method with its settings, for one set of templates."""
+
+    def fit(self, templates: Sequence[Template], progress: Progress = no_progress) -> None:
+        """Learn from templates; what is not known on a slice is not learned."""
+        ...
+
+    def predict(
+        self, volume: Volume, axis: int | str | None, progress: Progress = no_progress
+    ) -> Predicted:
+        """Label a volume, along the working axis of the data set."""
+        ...
+
+
+@dataclass(frozen=True)
+class MethodEntry:
+    """A registered method.
+
+    Parameters
+    ----------
+    name, summary : str
+    make : callable
+        ``make(settings, context) -> Method``; raises an ``InputError`` for unknown settings.
+    needs : tuple of str
+        Modules beyond the dependencies of the package, checked before anything is run.
+    about : mapping
+        For the report: paper, licence.
+    """
+
+    name: str
+    summary: str
+    make: Callable[[Mapping[str, Any], MethodContext], Method]
+    needs: tuple[str, ...] = ()
+    about: Mapping[str, str] = field(default_factory=dict)
+
+
+METHODS: Registry[MethodEntry] = Registry("method")
