@@ -1,0 +1,6 @@
+"""Methods compared on a folder of labelled images: configuration, runs, report."""
+
+from .config import BenchmarkConfig
+from .load import load_config
+
+__all__ = ["BenchmarkConfig", "load_config"]
