@@ -14,6 +14,7 @@ from .learning import (
     SamplingConfig,
     TrainingConfig,
 )
+from .prompted import AutomaticConfig, PerSamConfig, RegionConfig
 from .propagation import CleanupConfig, LandmarkConfig, PropagationConfig
 from .refinement import PromptConfig, RefinementConfig, WalkerConfig
 from .segmenter import DEFAULT_ADAPTER, DEFAULT_BACKBONE, SegmenterConfig
@@ -23,6 +24,7 @@ __all__ = [
     "DEFAULT_ADAPTER",
     "DEFAULT_BACKBONE",
     "STORE_LIMIT_GB",
+    "AutomaticConfig",
     "ClassificationConfig",
     "CleanupConfig",
     "ContrastiveConfig",
@@ -30,10 +32,12 @@ __all__ = [
     "ExtractionConfig",
     "IntensityConfig",
     "LandmarkConfig",
+    "PerSamConfig",
     "PositionConfig",
     "PromptConfig",
     "PropagationConfig",
     "RefinementConfig",
+    "RegionConfig",
     "ResamplingConfig",
     "SamplingConfig",
     "SegmenterConfig",

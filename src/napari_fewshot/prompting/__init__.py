@@ -1,6 +1,29 @@
 """Prompting: what the Segment Anything Model makes of points, boxes and masks."""
 
+from .automatic import sam_automatic
+from .boxes import sam_boxes, sam_points
 from .embeddings import SliceEmbeddings, embedding_extractor
+from .given import Box
+from .instances import Instance, Instances
+from .loaded import DEFAULT_SAM, SamLabels, SamModel, load_sam
+from .persam import persam
 from .predictor import Masks, Prompts, SamPredictor
 
-__all__ = ["Masks", "Prompts", "SamPredictor", "SliceEmbeddings", "embedding_extractor"]
+__all__ = [
+    "DEFAULT_SAM",
+    "Box",
+    "Instance",
+    "Instances",
+    "Masks",
+    "Prompts",
+    "SamLabels",
+    "SamModel",
+    "SamPredictor",
+    "SliceEmbeddings",
+    "embedding_extractor",
+    "load_sam",
+    "persam",
+    "sam_automatic",
+    "sam_boxes",
+    "sam_points",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +14,14 @@ from ..backbones.sam_network import build_heads
 from ..config import ExtractionConfig
 from ..device import choose_device
 from ..errors import InputError
+from ..features.cells import cells_to_pixels
 from ..features.layout import plan_layout
 from ..types import Array
 
 if TYPE_CHECKING:
     import torch
+
+    from ..backbones.sam_guided import Guidance
 
 __all__ = ["Masks", "Prompts", "SamPredictor"]
 
@@ -163,16 +167,50 @@ class SamPredictor:
     def _decode(
         self, embedding: torch.Tensor, shape: tuple[int, int], prompts: Prompts, several: bool
     ) -> tuple[Array, Array, Array]:
-        sparse, dense = self.encode_prompts(shape, prompts)
-        low, iou = self._decoder(
-            image_embeddings=embedding[None],
-            image_pe=self._position,
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
-            multimask_output=several,
-        )
+        low, iou = self.decode(embedding, shape, prompts, several=several)
         logits = self.to_slice(low, shape)
         return logits.cpu().numpy(), iou.cpu().numpy(), low.cpu().numpy()
+
+    def decode(
+        self,
+        embedding: torch.Tensor,
+        shape: tuple[int, int],
+        prompts: Prompts,
+        *,
+        several: bool = True,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Decode masks of few prompts, as :meth:`predict`, and leave them small.
+
+        Returns
+        -------
+        low : tensor, shape (B, M, 4g, 4g)
+            Logits; :meth:`to_slice` brings them to the slice.
+        iou : tensor, shape (B, M)
+        """
+        import torch
+
+        with torch.inference_mode():
+            sparse, dense = self.encode_prompts(shape, prompts)
+            low, iou = self._decoder(
+                image_embeddings=embedding.to(self.device)[None],
+                image_pe=self._position,
+                sparse_prompt_embeddings=sparse,
+                dense_prompt_embeddings=dense,
+                multimask_output=several and not self.one_mask,
+            )
+        return low, iou
+
+    def guided(self, guidance: Guidance) -> SamPredictor:
+        """Return this predictor with guidance in its decoder; weights are shared.
+
+        All prompts that it is given at once are guided by the rows of ``guidance``, so there must
+        be as many; none more than are decoded together.
+        """
+        from ..backbones.sam_guided import guide_decoder
+
+        other = copy(self)
+        other._decoder = guide_decoder(self._decoder, guidance)
+        return other
 
     def encode_prompts(
         self, shape: tuple[int, int], prompts: Prompts
@@ -197,21 +235,8 @@ class SamPredictor:
         return sparse, dense
 
     def to_slice(self, low: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
-        """Bring low-resolution logits, shape (B, M, h, w), to the pixels of a slice.
-
-        In one step: the official code goes by way of the padded input of 1024², which costs a
-        hundred times the memory for small slices.
-        """
-        import torch
-        from torch.nn.functional import grid_sample
-
-        axes = []
-        for pixels, resized in zip(shape, self._resized(shape), strict=True):
-            centres = (torch.arange(pixels, device=low.device) + 0.5) / pixels
-            axes.append(2 * centres * (resized / self._side) - 1)
-        rows, columns = torch.meshgrid(*axes, indexing="ij")
-        grid = torch.stack([columns, rows], dim=-1)[None].expand(len(low), -1, -1, -1)
-        return grid_sample(low, grid, align_corners=False, padding_mode="border")
+        """Bring low-resolution logits, shape (B, M, h, w), to the pixels of a slice."""
+        return cells_to_pixels(low, shape, self.extent(shape))
 
     def to_low(self, mask: Array, value: float = 8.0) -> Array:
         """Make a mask prompt, shape (4g, 4g), of a boolean mask, shape (H, W), of a slice.
@@ -228,6 +253,13 @@ class SamPredictor:
         low = np.full((side, side), -value, dtype=np.float32)
         low[: covered[0], : covered[1]] = (2 * small.numpy() - 1) * value
         return low
+
+    def extent(self, shape: tuple[int, int]) -> tuple[float, float]:
+        """Height and width, in pixels of a slice, that its embedding covers with the padding."""
+        height, width = (
+            n * self._side / size for n, size in zip(shape, self._resized(shape), strict=True)
+        )
+        return height, width
 
     def _resized(self, shape: tuple[int, ...]) -> tuple[int, int]:
         return plan_layout((shape[0], shape[1]), self.spec, ExtractionConfig()).resized

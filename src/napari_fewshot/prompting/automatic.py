@@ -1,0 +1,77 @@
+"""Automatic mode: everything that SAM sees in a volume, as an instance label map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..config import AutomaticConfig, IntensityConfig
+from ..types import Progress, Volume, no_progress
+from .instances import Instance, Instances, paint_instances
+from .loaded import DEFAULT_SAM, SamModel, load_sam, open_volume
+from .proposing import propose_masks
+
+__all__ = ["sam_automatic"]
+
+
+def sam_automatic(
+    volume: Volume | npt.ArrayLike,
+    *,
+    sam: str | SamModel = DEFAULT_SAM,
+    config: AutomaticConfig | dict[str, Any] | None = None,
+    axis: int | str | None = None,
+    intensity: IntensityConfig | dict[str, Any] | None = None,
+    slices: Sequence[int] | None = None,
+    progress: Progress = no_progress,
+) -> Instances:
+    """Find everything in every slice, without being told what to look for.
+
+    Parameters
+    ----------
+    volume : Volume or array, shape (Z, Y, X) or (Y, X), channels last if RGB
+        The image.
+    sam : str or SamModel
+        A name, or what :func:`~napari_fewshot.load_sam` gave.
+    config : AutomaticConfig or dict, optional
+        Points, filters, sizes, crops.
+    axis : int or str, optional
+        Axis of the slices: an integer in file order, ``"axial"``, ``"coronal"`` or
+        ``"sagittal"``. None: axial where the file says how it lies, else 0.
+    intensity : IntensityConfig or dict, optional
+        How grey values become 0..1.
+    slices : sequence of int, optional
+        Slices along the axis in file order; None: all.
+    progress : callable
+        Called after every batch of points; it may raise ``Cancelled``.
+
+    Raises
+    ------
+    InputError
+        If a setting, an axis or a slice does not exist.
+    WeightsError
+        If the weights cannot be had.
+    """
+    settings = AutomaticConfig.of(config, "config")
+    image = Volume.of(volume)
+    model = load_sam(sam)
+    work = open_volume(image, axis, intensity, slices)
+    labels = work.empty(np.int32)
+    found: list[Instance] = []
+    for done, number in enumerate(work.numbers):
+        step = _shifted(progress, done, len(work.numbers))
+        proposals = propose_masks(model, work.stack, number, settings, step)
+        labels[number], kept = paint_instances(
+            proposals, work.stack.shape, settings, first=len(found) + 1
+        )
+        for one, area in kept:
+            name = len(found) + 1
+            found.append(Instance(name, work.file_slice(number), area, one.iou, one.stability))
+    return Instances(work.in_file_order(labels), tuple(found))
+
+
+def _shifted(progress: Progress, before: int, parts: int) -> Progress:
+    """Progress of one of several equal parts."""
+    return lambda done, total, what: progress(before * total + done, parts * total, what)
