@@ -128,7 +128,7 @@ def test_cancel_leaves_whole_slices_and_they_can_be_discarded(predicted, qtbot):
     labels = predicted.result_layer("image")
     before = labels.data.copy()
     job = predicted.refine("image", method="random-walker")
-    qtbot.waitUntil((labels.data != before).any, timeout=MINUTE * 1000)
+    qtbot.waitUntil(lambda: bool((labels.data != before).any()), timeout=MINUTE * 1000)
     job.cancel()
     assert job.wait(MINUTE) is None
     assert job.state in ("cancelled", "done")
@@ -142,3 +142,58 @@ def test_the_result_can_be_removed_while_it_is_refined(predicted, viewer):
     job.wait(MINUTE)
     assert job.state == "cancelled"
     assert predicted.discard_refinement("image") == 0
+
+
+def blobs(viewer):
+    """Two bright discs on each of three slices."""
+    rows, columns = np.mgrid[:64, :64]
+    plane = np.zeros((64, 64), np.float32)
+    for row, column in ((20, 20), (44, 40)):
+        plane[(rows - row) ** 2 + (columns - column) ** 2 < 64] = 1
+    return viewer.add_image(np.stack([plane] * 3), name="blobs", scale=(3, 1, 1))
+
+
+def test_everything_in_an_image_becomes_objects(session, viewer, tiny_sam):
+    image = blobs(viewer)
+    session.configure(sam_weights=tiny_sam)
+    settings = {"iou": 0, "stability": 0, "points_per_side": 4, "max_area": 1e6}
+    count = session.segment_everything(image, **settings).wait(MINUTE)
+    layer = viewer.layers["blobs objects"]
+    values = np.unique(layer.data)
+    assert len(values) - 1 == count > 0
+    np.testing.assert_array_equal(layer.scale, image.scale)
+    of_slices = [set(np.unique(plane)) - {0} for plane in layer.data]
+    assert not of_slices[0] & of_slices[1]
+
+
+def test_automatic_mode_refuses_what_it_cannot_do(session, viewer):
+    image = blobs(viewer)
+    with pytest.raises(UnknownNameError, match="sam-vit-b"):
+        session.segment_everything(image, sam="sam-vit-x")
+    with pytest.raises(UnknownNameError, match="min_area"):
+        session.segment_everything(image, min_aera=3)
+    with pytest.raises(InputError, match=r"within 0\.\.2"):
+        session.segment_everything(image, slices=[3])
+
+
+def test_the_dock_of_automatic_mode(session, viewer, tiny_sam, qtbot):
+    from napari_fewshot._napari.widgets.everything import SegmentEverything
+
+    blobs(viewer)
+    dock = SegmentEverything(viewer)
+    viewer.window.add_dock_widget(dock)
+    dock.image.choose(viewer.layers["blobs"])
+    session.configure(sam_weights=tiny_sam)
+    dock.filters.fields["iou"].setValue(0)
+    dock.filters.fields["stability"].setValue(0)
+    dock.filters.fields["points_per_side"].setValue(2)
+    dock.most.setValue(1e6)
+    session.go_to(1, "blobs")
+    qtbot.waitUntil(dock.one.isEnabled)
+    dock.one.click()
+    assert not dock.status.text()
+    qtbot.waitUntil(lambda: "blobs objects" in viewer.layers, timeout=MINUTE * 1000)
+    qtbot.waitUntil(lambda: not session.jobs, timeout=MINUTE * 1000)
+    data = viewer.layers["blobs objects"].data
+    assert not data[[0, 2]].any()
+    assert data[1].any()

@@ -1,11 +1,13 @@
-"""The part of a session that refines results."""
+"""The part of a session that refines results, and asks SAM."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from ...config import AutomaticConfig
 from ...errors import InputError
+from .everything import segment_everything
 from .jobs import Job
 from .refining import Refining
 from .showing import Showing
@@ -14,7 +16,7 @@ __all__ = ["Refined"]
 
 
 class Refined(Showing):
-    """Part of :class:`Session`: refinement of what was propagated."""
+    """Part of :class:`Session`: refinement of what was propagated; SAM's automatic mode."""
 
     _refining: Refining
 
@@ -49,11 +51,7 @@ class Refined(Showing):
             If the image has no result, or not these slices.
         """
         image = self._image(image)
-        if slices is not None:
-            count = self._state.slicing_of(image).count
-            wrong = [k for k in slices if not 0 <= k < count]
-            if wrong:
-                raise InputError("slices", f"be within 0..{count - 1}", wrong[0])
+        self._check_slices(image, slices)
         return self._refining.refine(image, method, slices)
 
     def can_discard_refinement(self, image: Any = None) -> bool:
@@ -71,3 +69,43 @@ class Refined(Showing):
         What was painted since stays; it is one undo step.
         """
         return self._refining.discard(self._image(image))
+
+    def segment_everything(
+        self,
+        image: Any = None,
+        *,
+        sam: str = "sam-vit-b",
+        slices: Sequence[int] | None = None,
+        **settings: Any,
+    ) -> Job:
+        """Find all objects of an image with SAM's automatic mode, each with a label of its own.
+
+        They go to a new labels layer, the slice in view first. ``Job.result`` is their number.
+
+        Parameters
+        ----------
+        image : napari.layers.Image or str, optional
+            What is segmented.
+        sam : str
+            Name of a SAM; its weights are those of ``sam_weights``, see :meth:`configure`.
+        slices : sequence of int, optional
+            Only these.
+        **settings
+            Fields of :class:`~napari_fewshot.config.AutomaticConfig`: ``min_area``,
+            ``max_area``, ``points_per_side`` ...
+
+        Raises
+        ------
+        UnknownNameError, InputError
+            If a name is unknown, a value breaks its limit, or the image has not these slices.
+        """
+        image = self._image(image)
+        config = AutomaticConfig.of(settings, "settings")
+        self._check_slices(image, slices)
+        return segment_everything(self._state, image, sam, config, slices)
+
+    def _check_slices(self, image: Any, slices: Sequence[int] | None) -> None:
+        count = self._state.slicing_of(image).count
+        wrong = [k for k in slices or () if not 0 <= k < count]
+        if wrong:
+            raise InputError("slices", f"be within 0..{count - 1}", wrong[0])

@@ -1,0 +1,85 @@
+"""Automatic mode of SAM on an image, as a job."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...backbones.sam import SAMS
+from ...config import AutomaticConfig
+from ...device import avoid_llvm_clash
+from ...errors import UnknownNameError
+from ...features.store import FeatureStore
+from ...types import Array
+from ..to_core import image_volume, shape_of
+from .jobs import Job
+from .results import geometry_of
+from .runs import order_from
+from .view import lead_in_view, slice_in_view
+
+if TYPE_CHECKING:
+    from .state import State
+
+__all__ = ["segment_everything"]
+
+
+def segment_everything(
+    state: State, image: Any, sam: str, config: AutomaticConfig, slices: Sequence[int] | None
+) -> Job:
+    """Start the job; its labels layer is made when the first slice has come."""
+    if sam not in SAMS:
+        raise UnknownNameError("sam", sam, list(SAMS))
+    settings, slicing = state.settings, state.slicing_of(image)
+    lead, level = lead_in_view(state.viewer, image), state.level_of(image)
+    volume = image_volume(image, lead, level)
+    first = slice_in_view(state.viewer, image, slicing)
+    order = order_from(first, slicing.count) if slices is None else list(slices)
+    axis = None if volume.ndim == 2 else slicing.axis
+    target: list[Any] = []
+
+    def work(job: Job) -> int:
+        avoid_llvm_clash()
+        from ...prompting import load_sam, sam_automatic
+
+        model = load_sam(
+            sam,
+            weights=settings.sam_weights,
+            device=settings.device,
+            store=FeatureStore(),
+            cache=state.cache,
+        )
+        count = 0
+        for done, index in enumerate(order):
+            found = sam_automatic(
+                volume,
+                sam=model,
+                config=config,
+                axis=axis,
+                intensity=settings.config.intensity,
+                slices=[index],
+                progress=lambda *_: job.check(),
+            )
+            labels = found.labels
+            plane = labels if volume.ndim == 2 else np.moveaxis(labels, slicing.axis, 0)[index]
+            job.send((index, np.where(plane > 0, plane + count, 0)))
+            count += len(found.instances)
+            job.progress(done + 1, len(order), "slices")
+        return count
+
+    def piece(part: tuple[int, Array]) -> None:
+        index, plane = part
+        if not target:
+            layer = state.viewer.add_labels(
+                np.zeros(shape_of(image, level), np.int32),
+                name=f"{image.name} objects",
+                **geometry_of(image, level),
+            )
+            target.append(layer)
+        if target[0] in state.viewer.layers:
+            target[0].data[slicing.index((*lead, index))] = plane
+            target[0].refresh()
+
+    name = f"Segmenting everything in {image.name}"
+    return state.runner.start(Job(name, "everything", work, on_piece=piece))

@@ -1,0 +1,110 @@
+"""Dock "Segment everything": SAM's automatic mode on an image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QDoubleSpinBox
+
+from ...backbones.sam import SAMS
+from ...config import AutomaticConfig
+from .dock import SessionDock, is_plain_image
+from .parts.action_button import ActionButton
+from .parts.backbone_choice import WEIGHTS_FILES
+from .parts.forms import ElidingComboBox, Form, Section, note, row
+from .parts.layer_choice import LayerChoice
+from .parts.path_field import PathField
+from .parts.settings_form import Setting, SettingsForm
+
+if TYPE_CHECKING:
+    from ..session import Job
+
+__all__ = ["SegmentEverything"]
+
+FILTERS = (
+    Setting("points_per_side", "Points", "A grid of that many points along each side is asked."),
+    Setting("iou", "Least IoU", "Masks that SAM holds for worse are dropped.", 0.02),
+    Setting("stability", "Stability", "Masks with vague edges are dropped.", 0.01),
+    Setting("on_top", "On top", "Which of two overlapping objects has what they share."),
+)
+
+
+class SegmentEverything(SessionDock):
+    """All objects of an image, without a template; sizes are limited on both sides.
+
+    Parameters
+    ----------
+    napari_viewer : Viewer
+    """
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__(napari_viewer)
+        defaults = AutomaticConfig()
+        self.image = LayerChoice(self.viewer, ["image"], prefer=is_plain_image)
+        self.sam = ElidingComboBox()
+        for name, sam in SAMS.items():
+            self.sam.addItem(name, name)
+            self.sam.setItemData(self.sam.count() - 1, sam.spec.summary, 3)  # as a tooltip
+        self.weights = PathField("fetched", WEIGHTS_FILES)
+        self.least, self.most = _share(defaults.min_area), _share(defaults.max_area)
+        self.filters = SettingsForm(AutomaticConfig, FILTERS)
+        self.one = ActionButton("Slice in view", "Segment the slice in view.")
+        self.all = ActionButton("All slices", "Segment all slices, from the one in view.")
+        form = Form()
+        form.add("Image", self.image, "Image to segment.")
+        form.add("Network", self.sam, "A SAM; its weights are fetched, or a local file.")
+        form.add("Weights", self.weights, "Local file of SAM's weights: the official .pth.")
+        area = "From 1 on in pixels, below 1 as a share of the slice."
+        form.add("Smallest", self.least, f"Smaller objects are dropped. {area}")
+        form.add("Largest", self.most, f"Larger ones are dropped, the background too. {area}")
+        more = Section("Filters", "Which masks are objects")
+        more.addWidget(self.filters)
+        self.hint = note(
+            "On a processor SAM takes 10 to 30 seconds to look at a slice, once; it is kept."
+        )
+        for part in (form, more, row(self.one, self.all), self.hint, self.progress, self.status):
+            self.body.addWidget(part)
+        self.image.chosen.connect(self.show_state)
+        self.weights.changed.connect(self._on_weights)
+        self.connections.add(self.viewer.dims.events.current_step, self._on_change)
+        self.one.clicked.connect(lambda: self._start(alone=True))
+        self.all.clicked.connect(lambda: self._start(alone=False))
+        self.show_state()
+
+    def shows_job(self, job: Job) -> bool:
+        """Whether it is SAM's automatic mode."""
+        return job.stage == "everything"
+
+    def show_state(self) -> None:
+        """Show the session as it is now."""
+        self.weights.show_path(self.session.settings.sam_weights)
+        image = self.image.layer
+        self.all.block("" if image is not None else "open an image")
+        shown = image is not None and self.session.slice_in_view(image) is not None
+        self.one.block(self.all.reason or ("" if shown else "show a slice of the image"))
+
+    def _on_weights(self) -> None:
+        self.attempt(lambda: self.session.configure(sam_weights=self.weights.path))
+
+    def _start(self, *, alone: bool) -> None:
+        here = self.session.slice_in_view(self.image.layer)
+        self.attempt(
+            lambda: self.session.segment_everything(
+                self.image.layer,
+                sam=str(self.sam.currentData()),
+                slices=[here] if alone and here is not None else None,
+                min_area=self.least.value(),
+                max_area=self.most.value(),
+                **self.filters.values(),
+            )
+        )
+
+
+def _share(value: float | None) -> QDoubleSpinBox:
+    """Field for an area."""
+    field = QDoubleSpinBox()
+    field.setDecimals(3)
+    field.setRange(0.001, 1e7)
+    field.setValue(value or 1e7)
+    field.setKeyboardTracking(False)
+    return field
