@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from ...config import IntensityConfig
+from ...features.cache import FeatureCache
 from ...features.store import FeatureStore
 from ...registry import Registry
 from ...sampling.template import Template
@@ -44,12 +46,21 @@ class MethodContext:
         Folder of its own for files; kept between an interruption and the next run.
     store : FeatureStore, optional
         Features on disk, shared by all methods.
+    cache : FeatureCache, optional
+        Features in memory, for methods that make the same ones again.
+    intensity : IntensityConfig, optional
+        Grey values to 0..1 as the data set asks for; a method's own settings go before it.
+    landmarks : bool
+        Whether landmarks are scored, and not labels.
     """
 
     seed: int
     device: str
     work: Path
     store: FeatureStore | None = None
+    cache: FeatureCache | None = None
+    intensity: IntensityConfig | None = None
+    landmarks: bool = False
 
 
 class Method(Protocol):
