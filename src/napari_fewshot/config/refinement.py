@@ -12,18 +12,31 @@ __all__ = ["PromptConfig", "RefinementConfig", "WalkerConfig"]
 
 
 class WalkerConfig(StageConfig):
-    """Random walker (Grady 2006), seeded by confident pixels.
+    """Random walker with prior models (Grady 2005, 2006), which also compares looks.
 
     Parameters
     ----------
     confidence : float
-        Pixels of at least this confidence are seeds of the label that they have.
+        Pixels of at least this confidence keep their label.
+    looks : float
+        How much it counts, beside the prediction, what pixels nearby look like; 0: not.
+    reach : float
+        How far away looks are compared: standard deviation of a Gaussian, in pixels.
+    contrast : float
+        Grey values (0..1) that differ by this much look different; where there is noise, by as
+        much more.
     beta : float
         How much a step across an edge of the image costs.
+    hold : float
+        How much pixels hold to their own label, against the pull of their neighbours.
     """
 
-    confidence: float = Field(default=0.9, ge=0.5, le=1)
-    beta: float = Field(default=1.0, gt=0)
+    confidence: float = Field(default=0.9, ge=0, le=1)
+    looks: float = Field(default=0.1, ge=0, le=10)
+    reach: float = Field(default=3.0, gt=0, le=20)
+    contrast: float = Field(default=0.03, gt=0)
+    beta: float = Field(default=10.0, gt=0)
+    hold: float = Field(default=1.0, gt=0)
 
 
 class PromptConfig(StageConfig):

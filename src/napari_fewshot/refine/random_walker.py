@@ -1,8 +1,8 @@
-"""Random walker with prior models: labels drawn to the edges of the image, without a download."""
+"""Random walker with prior models: labels drawn to the edges of the image; no download."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
@@ -10,30 +10,34 @@ from ..config import WalkerConfig
 from ..features.planes import SliceStack
 from ..types import Array
 from .base import Region, SliceRefiner
+from .looks import grey_scales, joined_with_looks, noise_level
+from .odds import label_box, label_odds
 from .settings import RefinerSettings
 
 __all__ = ["RandomWalker", "make_walker", "random_walk"]
 
-_MARGIN = 8
+_SCALES = (0.0, 1.0, 2.0)
+_SURE = 30.0
 _TOLERANCE = 1e-3
 _STEPS = 500
 
 
-def make_walker(settings: RefinerSettings) -> Any:
-    """Make the refiner of a stack, as the registry wants it."""
-
-    def on(stack: SliceStack) -> SliceRefiner:
-        return RandomWalker(stack, settings.config.walker)
-
-    return on
+def make_walker(settings: RefinerSettings) -> Callable[[SliceStack], SliceRefiner]:
+    """Make the refiner of stacks, as the registry wants it."""
+    return lambda stack: RandomWalker(stack, settings.config.walker)
 
 
 class RandomWalker:
-    """Random walker on the slices of a stack (Grady 2005, 2006).
+    """Random walker on the slices of a stack, with prior models (Grady 2005, 2006).
+
+    The prior is the prediction, joined with what uncertain pixels look like beside the pixels
+    round them. Edges are those of the slice and of two blurred copies of it, which makes them
+    less a matter of noise.
 
     Parameters
     ----------
     stack : SliceStack
+        The image.
     config : WalkerConfig
     """
 
@@ -43,57 +47,26 @@ class RandomWalker:
 
     def refine(self, index: int, region: Region) -> Region:
         """Refine slice ``index``; of labels that it has not, none is made."""
+        config = self._config
         labels, confidence = region.labels.copy(), region.confidence.copy()
-        box = _box(labels)
+        box = label_box(labels, 4 * int(np.ceil(config.reach)))
         values, numbers = np.unique(labels[box], return_inverse=True)
         numbers = numbers.reshape(labels[box].shape)
-        if len(values) < 2:
+        unsure = confidence[box] < config.confidence
+        if len(values) < 2 or not unsure.any():
             return Region(labels, confidence)
-        given = confidence[box]
-        found = random_walk(
-            self._stack.slice(index)[:, box[0], box[1]],
-            spread(numbers, given, len(values)),
-            _hold(given, self._config),
-            self._config.beta,
-        )
-        best = found.argmax(axis=0)
-        labels[box] = values[best]
-        confidence[box] = np.take_along_axis(found, best[None], axis=0)[0]
+        odds = label_odds(numbers, confidence[box], len(values))
+        image = self._stack.slice(index)
+        looks = grey_scales(image, _SCALES)[:, box[0], box[1]]
+        if config.looks:
+            contrast = float(np.hypot(config.contrast, noise_level(image)))
+            odds[:, unsure] = joined_with_looks(
+                odds, looks, unsure, config.looks, config.reach, contrast
+            )
+        found = random_walk(looks, odds, np.where(unsure, config.hold, _SURE), config.beta)
+        labels[box][unsure] = values[found.argmax(axis=0)[unsure]]
+        confidence[box][unsure] = found.max(axis=0)[unsure]
         return Region(labels, confidence)
-
-
-def spread(numbers: Array, confidence: Array, count: int) -> Array:
-    """Probabilities of all labels, of the one that is chosen and how sure it is.
-
-    What is left of the probability goes to the nearest other label.
-
-    Parameters
-    ----------
-    numbers : int array, shape (H, W)
-        Label of each pixel, 0..count - 1.
-    confidence : float array, shape (H, W)
-        Probability of that label.
-    count : int
-        Number of labels.
-
-    Returns
-    -------
-    float32 array, shape (count, H, W)
-        They sum to 1 at every pixel.
-    """
-    from scipy.ndimage import distance_transform_edt
-
-    other = np.zeros_like(numbers)
-    for number in range(count):
-        inside = numbers == number
-        if not inside.any() or inside.all():
-            continue
-        nearest = distance_transform_edt(inside, return_distances=False, return_indices=True)
-        other[inside] = numbers[nearest[0][inside], nearest[1][inside]]
-    result = np.zeros((count, *numbers.shape), np.float32)
-    np.put_along_axis(result, other[None], (1 - confidence)[None], axis=0)
-    np.put_along_axis(result, numbers[None], confidence[None], axis=0)
-    return result
 
 
 def random_walk(image: Array, prior: Array, hold: Array, beta: float) -> Array:
@@ -153,16 +126,3 @@ def random_walk(image: Array, prior: Array, hold: Array, beta: float) -> Array:
     result[0] = np.clip(rest, 0, 1)
     result /= result.sum(axis=0)
     return result.reshape(prior.shape)
-
-
-def _hold(confidence: Array, config: WalkerConfig) -> Array:
-    return np.where(confidence >= config.confidence, 10.0, 1.0).astype(np.float64)
-
-
-def _box(labels: Array) -> tuple[slice, slice]:
-    """Rows and columns round what is not background, with a margin."""
-    rows, columns = (np.flatnonzero((labels != 0).any(axis=axis)) for axis in (1, 0))
-    return (
-        slice(max(0, int(rows[0]) - _MARGIN), int(rows[-1]) + 1 + _MARGIN),
-        slice(max(0, int(columns[0]) - _MARGIN), int(columns[-1]) + 1 + _MARGIN),
-    )
