@@ -22,13 +22,19 @@ HEAD = """\
 
 def render(parser: argparse.ArgumentParser) -> str:
     """Markdown reference of a parser and of the commands below it."""
-    lines = [HEAD, *_arguments(parser)]
+    return "\n".join([HEAD, *_arguments(parser), *_below(parser, 2)]).rstrip() + "\n"
+
+
+def _below(parser: argparse.ArgumentParser, level: int) -> Iterator[str]:
+    """Commands of a parser, each with the commands below it."""
     for name, command in _commands(parser).items():
-        lines += [f"## {parser.prog} {name}", ""]
+        yield f"{'#' * level} {parser.prog} {name}"
+        yield ""
         if command.description:
-            lines += [command.description.strip(), ""]
-        lines += _arguments(command)
-    return "\n".join(lines).rstrip() + "\n"
+            yield command.description.strip()
+            yield ""
+        yield from _arguments(command)
+        yield from _below(command, level + 1)
 
 
 def _commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:

@@ -21,12 +21,22 @@ if TYPE_CHECKING:
         UnreadableFileError,
         WeightsError,
     )
+    from .evaluation.instance_matching import match_instances
     from .evaluation.landmark_metrics import evaluate_landmarks
     from .evaluation.metrics import evaluate_labels
     from .features.cache import FeatureCache
     from .features.store import FeatureStore
     from .io import read_labels, read_points, read_volume, write_image, write_labels, write_points
     from .phantoms import make_phantom
+    from .prompting import (
+        PromptBox,
+        SamLabels,
+        load_sam,
+        persam,
+        sam_automatic,
+        sam_boxes,
+        sam_points,
+    )
     from .refine import get_refiner, refine_labels
     from .sampling import Template
     from .segmenter import FewShotSegmenter, HeldOutScore, Prediction
@@ -51,6 +61,7 @@ _HOMES = {
         "UnreadableFileError",
         "WeightsError",
     ),
+    "evaluation.instance_matching": ("match_instances",),
     "evaluation.landmark_metrics": ("evaluate_landmarks",),
     "evaluation.metrics": ("evaluate_labels",),
     "features.cache": ("FeatureCache",),
@@ -64,6 +75,15 @@ _HOMES = {
         "write_points",
     ),
     "phantoms": ("make_phantom",),
+    "prompting": (
+        "PromptBox",
+        "SamLabels",
+        "load_sam",
+        "persam",
+        "sam_automatic",
+        "sam_boxes",
+        "sam_points",
+    ),
     "refine": ("get_refiner", "refine_labels"),
     "sampling": ("Template",),
     "segmenter": ("FewShotSegmenter", "HeldOutScore", "Prediction"),
@@ -85,6 +105,8 @@ __all__ = [
     "ModelFileError",
     "NotFittedError",
     "Prediction",
+    "PromptBox",
+    "SamLabels",
     "SegmenterConfig",
     "Template",
     "UnknownNameError",
@@ -95,11 +117,17 @@ __all__ = [
     "evaluate_labels",
     "evaluate_landmarks",
     "get_refiner",
+    "load_sam",
     "make_phantom",
+    "match_instances",
+    "persam",
     "read_labels",
     "read_points",
     "read_volume",
     "refine_labels",
+    "sam_automatic",
+    "sam_boxes",
+    "sam_points",
     "viewer_session",
     "write_image",
     "write_labels",

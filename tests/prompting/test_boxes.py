@@ -8,7 +8,7 @@ import pytest
 from napari_fewshot.config import RegionConfig
 from napari_fewshot.errors import Cancelled, InputError, UnknownNameError
 from napari_fewshot.geometry import Frame
-from napari_fewshot.prompting import Box, Prompts, load_sam, sam_boxes, sam_points
+from napari_fewshot.prompting import PromptBox, Prompts, load_sam, sam_boxes, sam_points
 from napari_fewshot.prompting.canvas import LabelCanvas
 from napari_fewshot.prompting.given import box_prompts, joined, point_prompts
 from napari_fewshot.types import Volume
@@ -96,25 +96,25 @@ def test_masks_are_those_of_the_predictor_on_the_grid_of_the_file(sam, scene):
 def test_given_boxes_are_those_drawn_round_labels(sam, scene):
     volume, labels = scene
     drawn = [
-        Box(2, (0, 19, 8), (0, 5, 29)),
-        Box(3, (0, 25, 5), (0, 34, 14)),
-        Box(3, (0, 26, 40), (0, 29, 49)),
-        Box(3, (1, 10, 10), (1, 11, 11)),
+        PromptBox(2, (0, 19, 8), (0, 5, 29)),
+        PromptBox(3, (0, 25, 5), (0, 34, 14)),
+        PromptBox(3, (0, 26, 40), (0, 29, 49)),
+        PromptBox(3, (1, 10, 10), (1, 11, 11)),
     ]
     expected = sam_boxes(volume, labels, sam=sam)
     found = sam_boxes(volume, drawn, sam=sam)
     np.testing.assert_array_equal(found.labels, expected.labels)
     np.testing.assert_allclose(found.confidence, expected.confidence)
     flat = Volume(volume.data[0], (1, 1))
-    one = sam_boxes(flat, [Box(2, (5, 8), (19, 29))], sam=sam)
+    one = sam_boxes(flat, [PromptBox(2, (5, 8), (19, 29))], sam=sam)
     assert set(np.unique(one.labels)) <= {0, 2}
     assert not sam_boxes(flat, [], sam=sam).labels.any()
     with pytest.raises(InputError, match="both corners in one slice"):
-        sam_boxes(volume, [Box(2, (0, 5, 8), (1, 19, 29))], sam=sam)
+        sam_boxes(volume, [PromptBox(2, (0, 5, 8), (1, 19, 29))], sam=sam)
     with pytest.raises(InputError, match="lie inside the image"):
-        sam_boxes(volume, [Box(2, (0, 5, 8), (0, 50, 29))], sam=sam)
+        sam_boxes(volume, [PromptBox(2, (0, 5, 8), (0, 50, 29))], sam=sam)
     with pytest.raises(InputError, match="corners of 2 numbers"):
-        sam_boxes(flat, [Box(2, (0, 5, 8), (0, 19, 29))], sam=sam)
+        sam_boxes(flat, [PromptBox(2, (0, 5, 8), (0, 19, 29))], sam=sam)
 
 
 def test_medsam_takes_boxes_and_no_points(tiny_sam, scene):

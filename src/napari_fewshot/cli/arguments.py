@@ -21,6 +21,7 @@ __all__ = [
     "check_axis",
     "check_outputs",
     "existing_file",
+    "existing_image",
     "limit_store",
     "merge_settings",
     "one_line",
@@ -34,12 +35,14 @@ OPTIONS = (
     "background",
     "backbone",
     "device",
+    "fine_tune",
     "frame",
     "image",
     "known_labels",
     "labels",
     "method",
     "points",
+    "sam",
     "sam_weights",
     "slices",
     "store",
@@ -100,6 +103,13 @@ def existing_file(parameter: str, path: Path) -> Path:
         what = "a folder" if path.is_dir() else "no such file"
         raise InputError(parameter, "be an existing file", f"{path} ({what})")
     return path
+
+
+def existing_image(parameter: str, path: Path) -> Path:
+    """Return the path, or raise :class:`InputError` when it is no file and no DICOM series."""
+    from ..io import holds_dicom
+
+    return path if path.is_dir() and holds_dicom(path) else existing_file(parameter, path)
 
 
 def check_axis(text: str, *words: str) -> None:

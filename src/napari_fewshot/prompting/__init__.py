@@ -3,7 +3,7 @@
 from .automatic import sam_automatic
 from .boxes import sam_boxes, sam_points
 from .embeddings import SliceEmbeddings, embedding_extractor
-from .given import Box
+from .given import PromptBox
 from .instances import Instance, Instances
 from .loaded import DEFAULT_SAM, SamLabels, SamModel, load_sam
 from .persam import persam
@@ -11,10 +11,10 @@ from .predictor import Masks, Prompts, SamPredictor
 
 __all__ = [
     "DEFAULT_SAM",
-    "Box",
     "Instance",
     "Instances",
     "Masks",
+    "PromptBox",
     "Prompts",
     "SamLabels",
     "SamModel",

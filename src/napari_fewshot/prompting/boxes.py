@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..features.planes import to_stack
 from ..types import Array, Progress, Volume, no_progress
 from .canvas import LabelCanvas
-from .given import Box, Prompted, box_prompts, boxes_by_slice, joined, point_prompts
+from .given import PromptBox, Prompted, box_prompts, boxes_by_slice, joined, point_prompts
 from .loaded import DEFAULT_SAM, SamLabels, SamModel, VolumeSlices, load_sam, open_volume
 
 __all__ = ["sam_boxes", "sam_points"]
@@ -23,7 +23,7 @@ _AT_ONCE = 16
 
 def sam_boxes(
     volume: Volume | npt.ArrayLike,
-    regions: Volume | npt.ArrayLike | Sequence[Box],
+    regions: Volume | npt.ArrayLike | Sequence[PromptBox],
     *,
     sam: str | SamModel = DEFAULT_SAM,
     config: RegionConfig | dict[str, Any] | None = None,
@@ -41,7 +41,7 @@ def sam_boxes(
     ----------
     volume : Volume or array, shape (Z, Y, X) or (Y, X), channels last if RGB
         The image.
-    regions : Volume or int array of the shape of the image, or sequence of Box
+    regions : Volume or int array of the shape of the image, or sequence of PromptBox
         A label map to draw boxes round: the truth (an oracle), or where labels were localised.
         Or boxes.
     sam : str or SamModel
@@ -162,6 +162,6 @@ def _prompted(
     return SamLabels(work.in_file_order(labels), work.in_file_order(confidence), names)
 
 
-def _are_boxes(regions: Any) -> TypeGuard[Sequence[Box]]:
+def _are_boxes(regions: Any) -> TypeGuard[Sequence[PromptBox]]:
     listed = isinstance(regions, Sequence)
-    return listed and (not regions or all(isinstance(one, Box) for one in regions))
+    return listed and (not regions or all(isinstance(one, PromptBox) for one in regions))

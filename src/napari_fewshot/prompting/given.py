@@ -14,11 +14,11 @@ from ..types import Array
 from .predictor import Prompts
 from .regions import box_of, components_of, deepest_pixel
 
-__all__ = ["Box", "Prompted", "box_prompts", "boxes_by_slice", "joined", "point_prompts"]
+__all__ = ["PromptBox", "Prompted", "box_prompts", "boxes_by_slice", "joined", "point_prompts"]
 
 
 @dataclass(frozen=True)
-class Box:
+class PromptBox:
     """A box that somebody drew on a slice.
 
     Parameters
@@ -90,7 +90,7 @@ def joined(prompts: list[Prompts]) -> Prompts:
 
 
 def boxes_by_slice(
-    boxes: Sequence[Box], stack: SliceStack, config: RegionConfig
+    boxes: Sequence[PromptBox], stack: SliceStack, config: RegionConfig
 ) -> dict[int, list[Prompted]]:
     """Prompts for the slices of a stack, out of boxes in file order.
 
