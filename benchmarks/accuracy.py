@@ -50,7 +50,8 @@ class Forest:
 
 
 ADAPTERS.add(
-    "forest", lambda config, device: PixelAdapter(Forest(), config.sampling, config.position)
+    "forest",
+    lambda config, device, weights: PixelAdapter(Forest(), config.sampling, config.position),
 )
 
 METHODS: dict[str, dict[str, Any]] = {

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from napari_fewshot.adapters import Needs
 from napari_fewshot.backbones import get_backbone
 from napari_fewshot.config import ExtractionConfig, IntensityConfig, ResamplingConfig
 from napari_fewshot.errors import Cancelled
@@ -18,7 +19,7 @@ from napari_fewshot.types import FeatureMap, Volume
 class GreyExtractor:
     """The grey value itself as the only feature; the rest of the pipeline is real."""
 
-    def maps(self, source, indices):
+    def maps(self, source, indices, *, padding=False):
         for k in indices:
             plane = source.slice(k)
             yield k, FeatureMap(plane, plane.shape[1:], tuple(float(n) for n in plane.shape[1:]))
@@ -26,6 +27,8 @@ class GreyExtractor:
 
 class GreyAdapter:
     """The grey value is the probability of the only label."""
+
+    needs = Needs()
 
     def __init__(self):
         self.places = []

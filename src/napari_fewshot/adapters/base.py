@@ -10,10 +10,11 @@ import numpy as np
 
 from ..errors import NotFittedError
 from ..features.pixels import slice_coordinates
+from ..features.variants import Variation
 from ..sampling.pixels import Samples
 from ..types import Array, FeatureMap, Progress, no_progress
 
-__all__ = ["Adapter", "AdapterState", "Example", "PixelClassifier", "Place", "fitted"]
+__all__ = ["Adapter", "AdapterState", "Example", "Needs", "PixelClassifier", "Place", "fitted"]
 
 Fitted = TypeVar("Fitted")
 
@@ -61,12 +62,32 @@ class Example:
     place : Place
     volume : int
         Number of the volume it belongs to.
+    origin : Example, optional
+        The template slice of which this is an augmented copy; None for a template slice.
     """
 
     labels: Array
     known_labels: frozenset[int]
     place: Place
     volume: int
+    origin: Example | None = None
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What an adapter asks of the feature maps that it is given.
+
+    Parameters
+    ----------
+    padding : bool
+        Keep the cells of padding; see
+        :meth:`~napari_fewshot.features.extract.FeatureExtractor.maps`.
+    variation : Variation, optional
+        Augmented copies of the template slices to fit to, behind the slices themselves.
+    """
+
+    padding: bool = False
+    variation: Variation | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +106,11 @@ class AdapterState:
 
 class Adapter(Protocol):
     """Learns from templates' feature maps; gives class probabilities for a feature map."""
+
+    @property
+    def needs(self) -> Needs:
+        """What its feature maps must be like."""
+        ...
 
     def fit(
         self,

@@ -14,7 +14,7 @@ from ..features.pixels import gather_pixels
 from ..features.resampling import resize_plane
 from ..sampling.pixels import Samples, plan_pixels
 from ..types import Array, FeatureMap, Progress, no_progress
-from .base import AdapterState, Example, PixelClassifier, Place, fitted
+from .base import AdapterState, Example, Needs, PixelClassifier, Place, fitted
 from .standardise import Standardiser
 
 __all__ = ["PixelAdapter", "collect_samples"]
@@ -38,6 +38,8 @@ class PixelAdapter:
         False leaves the features as the backbone gives them.
     seed : int
     """
+
+    needs = Needs()
 
     def __init__(
         self,

@@ -16,9 +16,16 @@ from .checkpoint import check_fit
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["SamMeasures", "build_encoder", "build_heads", "part_of"]
+__all__ = [
+    "DECODER_HEADS",
+    "SamMeasures",
+    "build_encoder",
+    "build_heads",
+    "part_of",
+    "sam_modeling",
+]
 
-_DECODER_HEADS = 8  # of all SAM; nothing in a checkpoint shows it
+DECODER_HEADS = 8  # of all SAM; nothing in a checkpoint shows it
 _ENCODER, _PROMPTS, _DECODER = "image_encoder.", "prompt_encoder.", "mask_decoder."
 
 
@@ -141,7 +148,7 @@ def build_encoder(
     WeightsError
         If tensors are missing, unknown or of another shape.
     """
-    modeling = _modeling()
+    modeling = sam_modeling()
     import torch
 
     with torch.device("meta"):  # weights are put in place, not drawn and then replaced
@@ -171,7 +178,7 @@ def build_heads(
     WeightsError
         If tensors are missing, unknown or of another shape.
     """
-    modeling = _modeling()
+    modeling = sam_modeling()
     import torch
 
     with torch.device("meta"):
@@ -187,7 +194,7 @@ def build_heads(
                 depth=measures.decoder_depth,
                 embedding_dim=measures.channels,
                 mlp_dim=measures.decoder_mlp,
-                num_heads=_DECODER_HEADS,
+                num_heads=DECODER_HEADS,
             ),
             transformer_dim=measures.channels,
             iou_head_depth=measures.iou_depth,
@@ -199,7 +206,8 @@ def build_heads(
     )
 
 
-def _modeling() -> Any:
+def sam_modeling() -> Any:
+    """Import the modules of SAM."""
     avoid_llvm_clash()  # it imports torchvision
     from segment_anything import modeling
 

@@ -17,6 +17,7 @@ from .learning import (
 from .prompted import AutomaticConfig, PerSamConfig, RegionConfig
 from .propagation import CleanupConfig, LandmarkConfig, PropagationConfig
 from .refinement import PromptConfig, RefinementConfig, WalkerConfig
+from .sam_decoder import SamDecoderConfig
 from .segmenter import DEFAULT_ADAPTER, DEFAULT_BACKBONE, SegmenterConfig
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "RefinementConfig",
     "RegionConfig",
     "ResamplingConfig",
+    "SamDecoderConfig",
     "SamplingConfig",
     "SegmenterConfig",
     "StageConfig",

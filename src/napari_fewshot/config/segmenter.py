@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
+from ..errors import UnknownNameError
 from .base import StageConfig
 from .images import ExtractionConfig, IntensityConfig, ResamplingConfig
 from .learning import (
@@ -16,6 +17,7 @@ from .learning import (
     SamplingConfig,
 )
 from .propagation import PropagationConfig
+from .sam_decoder import SamDecoderConfig
 
 __all__ = ["DEFAULT_ADAPTER", "DEFAULT_BACKBONE", "SegmenterConfig"]
 
@@ -50,6 +52,7 @@ class SegmenterConfig(StageConfig):
     cosine: CosineConfig = CosineConfig()
     classification: ClassificationConfig = ClassificationConfig()
     contrastive: ContrastiveConfig = ContrastiveConfig()
+    sam_decoder: SamDecoderConfig = SamDecoderConfig()
     propagation: PropagationConfig = PropagationConfig()
 
     @model_validator(mode="before")
@@ -58,6 +61,21 @@ class SegmenterConfig(StageConfig):
         if isinstance(given, dict) and given.get("preset") == "published":
             return _merged(_PUBLISHED, given)
         return given
+
+    @property
+    def of_adapter(self) -> StageConfig:
+        """Settings of the adapter.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is none of that name here.
+        """
+        sections = {name.replace("_", "-"): name for name in type(self).model_fields}
+        found = getattr(self, sections.get(self.adapter, ""), None)
+        if not isinstance(found, StageConfig):
+            raise UnknownNameError("adapter", self.adapter, sections)
+        return found
 
     def changed(self, changes: dict[str, Any]) -> Self:
         """Return these settings with others laid over them, section by section."""
@@ -75,6 +93,15 @@ _PUBLISHED: dict[str, Any] = {
         "decoys": 0.0,
         "pair_loss": 1.0,
         "pixel_loss": 0.0,
+    },
+    "sam_decoder": {
+        "passes": 0,
+        "best_pass": True,
+        "patience": 0,
+        "variants": 20,
+        "flips": True,
+        "learning_rate": 1e-4,
+        "dice_loss": 0.0,
     },
     "propagation": {
         "smoothing": 0.0,

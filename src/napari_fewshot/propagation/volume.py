@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ..adapters.base import Place
+from ..adapters.base import Needs, Place
 from ..features.extract import FeatureExtractor
 from ..features.planes import SliceStack
 from ..features.resampling import resize_plane
@@ -19,6 +19,11 @@ __all__ = ["Predicts", "slice_probabilities"]
 
 class Predicts(Protocol):
     """The part of a fitted adapter that is needed here."""
+
+    @property
+    def needs(self) -> Needs:
+        """What its feature maps must be like."""
+        ...
 
     def predict(self, features: FeatureMap, place: Place) -> Array:
         """Class probabilities, shape (L + 1, H, W), float32; class 0 is background."""
@@ -152,7 +157,8 @@ def _predicted(
     progress: Progress,
 ) -> Iterator[Array]:
     flat = stack.volume.ndim == 2
-    for done, (index, features) in enumerate(extractor.maps(stack, indices)):
+    maps = extractor.maps(stack, indices, padding=adapter.needs.padding)
+    for done, (index, features) in enumerate(maps):
         place = Place(index, stack.grid.working, stack.axis, flat)
         plane = adapter.predict(features, place)
         progress(done + 1, len(indices), "slices")

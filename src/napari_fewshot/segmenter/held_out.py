@@ -98,7 +98,9 @@ def held_out_score(
     -------
     HeldOutScore, or None with fewer than two template slices.
     """
-    folds, grouped_by = choose_folds(examples)
+    slices = [k for k, example in enumerate(examples) if example.origin is None]
+    folds, grouped_by = choose_folds([examples[k] for k in slices])
+    folds = [[slices[k] for k in fold] for fold in folds]
     if not folds:
         return None
     values = np.array([0, *label_values])
@@ -109,7 +111,8 @@ def held_out_score(
         def training(done: int, total: int, what: str, number: int = number) -> None:
             progress(number, len(folds), "held-out score")
 
-        rest = [k for k in range(len(examples)) if k not in set(fold)]
+        left_out = {id(examples[k]) for k in fold}
+        rest = [k for k, e in enumerate(examples) if id(e.origin or e) not in left_out]
         classes = _classes(examples, rest)
         learned = classes - {0}
         if learned and 0 in classes:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from ..adapters import ADAPTERS, Adapter, build_adapter
+from ..adapters import Adapter, Needs, build_adapter, check_adapter
 from ..backbones import backbone_entry, get_backbone
 from ..config import PropagationConfig, SegmenterConfig
 from ..device import choose_device
@@ -23,6 +23,7 @@ from ..refine import Refiner, check_method
 from ..sampling.template import Template
 from ..types import Progress, Volume, no_progress
 from .held_out import HeldOutScore, held_out_score
+from .learning_set import LearningSet
 from .model_file import SavedModel, check_weights, read_model, restored, write_model
 from .predicting import Predicting
 from .prediction import FUSED, Prediction
@@ -41,7 +42,8 @@ class FewShotSegmenter:
     backbone : str, optional
         Where features come from; see ``napari-fewshot backbones``.
     adapter : str, optional
-        ``"cosine"``, ``"classification"`` or ``"contrastive"``.
+        ``"cosine"``, ``"classification"``, ``"contrastive"``, or ``"sam-decoder"`` with a SAM as
+        the backbone.
     preset : {"published"}, optional
         Settings of the papers instead of our defaults.
     weights : path, optional
@@ -68,7 +70,8 @@ class FewShotSegmenter:
     UnknownNameError
         If the backbone, the adapter or a setting does not exist.
     InputError
-        If a setting breaks its limit or the device is not present.
+        If a setting breaks its limit, the device is not present, or the adapter does not work
+        with the backbone.
 
     Examples
     --------
@@ -88,8 +91,8 @@ class FewShotSegmenter:
     ) -> None:
         given = {name: value for name, value in settings.items() if value is not None}
         self.config = SegmenterConfig.of(given, "settings")
-        ADAPTERS.get(self.config.adapter)
         backbone_entry(self.config.backbone)
+        check_adapter(self.config)
         refinement = self.config.propagation.refinement.method
         if refinement is not None:
             check_method(refinement, "settings.propagation.refinement.method")
@@ -197,8 +200,8 @@ class FewShotSegmenter:
         training = self._training_set(templates)
         saved, self._saved = self._saved, None
         try:
-            adapter = build_adapter(self.config, self.device)
-            self._learn(adapter.fit, training, progress)
+            adapter = self._build_adapter()
+            self._learn(adapter.fit, training, adapter.needs, progress)
         except BaseException:
             self._saved = saved
             raise
@@ -231,12 +234,13 @@ class FewShotSegmenter:
         training = self._training_set(templates)
         model = self.with_settings()
         if learned.channels != training.channels:
-            adapter = build_adapter(self.config, self.device)
-            model._learn(adapter.fit, training, progress)
+            adapter = self._build_adapter()
+            model._learn(adapter.fit, training, adapter.needs, progress)
         else:
             adapter = restored(learned, self.device)
             update = partial(adapter.update, before=learned.label_values)
-            model._learn(update, training, progress)
+            needs = replace(adapter.needs, variation=None)  # copies would have to be encoded
+            model._learn(update, training, needs, progress)
         model._become(adapter, training)
         return model
 
@@ -244,11 +248,19 @@ class FewShotSegmenter:
         given = [templates] if isinstance(templates, Template) else list(templates)
         return TrainingSet.of(given, self.config)
 
+    def _build_adapter(self) -> Adapter:
+        return build_adapter(self.config, self.device, self.weights)
+
     def _learn(
-        self, learn: Callable[..., Adapter], training: TrainingSet, progress: Progress
+        self,
+        learn: Callable[..., Adapter],
+        training: TrainingSet,
+        needs: Needs,
+        progress: Progress,
     ) -> None:
-        maps = training.maps(self.extractor, progress=progress)
-        learn(training.examples, maps, training.label_values, progress=progress)
+        lessons = LearningSet(training, needs)
+        maps = lessons.maps(self.extractor, progress=progress)
+        learn(lessons.examples, maps, training.label_values, progress=progress)
 
     def _become(self, adapter: Adapter, training: TrainingSet) -> None:
         self._adapter, self._training = adapter, training
@@ -275,9 +287,10 @@ class FewShotSegmenter:
             If this segmenter was not fitted itself (a loaded model has no templates).
         """
         training = self.training_set_
-        build = partial(build_adapter, self.config, self.device)
-        maps = partial(training.maps, self.extractor)
-        return held_out_score(build, training.examples, maps, training.label_values, progress)
+        build = self._build_adapter
+        lessons = LearningSet(training, build().needs)
+        maps = partial(lessons.maps, self.extractor)
+        return held_out_score(build, lessons.examples, maps, training.label_values, progress)
 
     # ------------------------------------------------------------------ prediction
 

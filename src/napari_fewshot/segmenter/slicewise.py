@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..adapters import Adapter, Place
+from ..adapters import Adapter, Needs, Place
 from ..errors import InputError
 from ..features.extract import FeatureExtractor
 from ..features.planes import SliceStack
@@ -158,7 +158,11 @@ class _Watched:
         self._adapter = adapter
         self.descriptors: dict[int, Array] = {}
 
+    @property
+    def needs(self) -> Needs:
+        return self._adapter.needs
+
     def predict(self, features: FeatureMap, place: Place) -> Array:
         if place.index not in self.descriptors:
-            self.descriptors[place.index] = slice_descriptor(features)
+            self.descriptors[place.index] = slice_descriptor(features.without_padding())
         return self._adapter.predict(features, place)

@@ -124,14 +124,19 @@ class TrainingSet:
         extractor: FeatureExtractor,
         chosen: Sequence[int] | None = None,
         progress: Progress = no_progress,
+        *,
+        padding: bool = False,
     ) -> Iterator[FeatureMap]:
-        """Feature maps of the examples (all, or the chosen ones in ascending order)."""
+        """Feature maps of the examples (all, or the chosen ones in ascending order).
+
+        ``padding`` as for :meth:`~napari_fewshot.features.extract.FeatureExtractor.maps`.
+        """
         wanted = range(len(self.sources)) if chosen is None else sorted(chosen)
         total = len(wanted)
         done = 0
         for number, stack in enumerate(self.stacks):
             indices = [self.sources[k][1] for k in wanted if self.sources[k][0] == number]
-            for _, features in extractor.maps(stack, indices):
+            for _, features in extractor.maps(stack, indices, padding=padding):
                 yield features
                 done += 1
                 progress(done, total, "template features")

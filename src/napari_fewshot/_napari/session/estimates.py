@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...backbones import BackboneSpec, backbone_entry
-from ...config import SegmenterConfig
+from ...config import SamDecoderConfig, SegmenterConfig
 
 __all__ = ["Estimate", "Rates"]
 
@@ -41,7 +41,7 @@ class Rates:
 
     def __init__(self) -> None:
         self._extraction: dict[str, float] = {}
-        self._step = _STEP
+        self._steps: dict[str, float] = {}
         self._prediction = _PREDICTION
 
     def measured_extraction(self, backbone: str, seconds: float, pixels: int) -> None:
@@ -49,9 +49,9 @@ class Rates:
         if pixels > 0:
             self._extraction[backbone] = seconds / pixels
 
-    def measured_training(self, seconds: float, steps: int) -> None:
+    def measured_training(self, adapter: str, seconds: float, steps: int) -> None:
         """Note seconds of a training of so many steps."""
-        self._step = seconds / max(steps, 1)
+        self._steps[adapter] = seconds / max(steps, 1)
 
     def measured_prediction(self, seconds: float, pixels: int) -> None:
         """Note seconds of a prediction from features that were there."""
@@ -70,9 +70,13 @@ class Rates:
             seconds = 2 * spec.size_mb / 4 * 1e6 * cells * slices / _FLOPS_PER_S
         return Estimate(seconds, _megabytes(spec, cells, slices))
 
-    def training(self, config: SegmenterConfig) -> float:
-        """Seconds of a training."""
-        return self._step * getattr(getattr(config, config.adapter), "steps", 0)
+    def training(self, config: SegmenterConfig, slices: int) -> float | None:
+        """Seconds of a training on ``slices`` template slices; None where nothing is known."""
+        settings = config.of_adapter
+        if isinstance(settings, SamDecoderConfig):
+            rate = self._steps.get(config.adapter)
+            return None if rate is None else rate * settings.passes_over(slices) * slices
+        return self._steps.get(config.adapter, _STEP) * getattr(settings, "steps", 0)
 
     def prediction(self, shape: tuple[int, ...], slices: int) -> float:
         """Seconds of a prediction from features that are there."""

@@ -188,7 +188,8 @@ class Keeping:
                 slices, shape = slices + len(found), entry.slicing.plane_shape
         if stage in ("train", "score"):
             folds = 1 if stage == "train" else 5
-            return Estimate(folds * state.rates.training(config), None)
+            seconds = state.rates.training(config, slices)
+            return Estimate(None if seconds is None else folds * seconds, None)
         if image is not None and stage != "save":
             slicing = state.slicing_of(image)
             slices, shape = slices + slicing.count, slicing.plane_shape

@@ -101,7 +101,8 @@ class Learning:
                 if what == "training":
                     start[0] = start[0] or time.perf_counter()
                     if done == total:
-                        state.rates.measured_training(time.perf_counter() - start[0], total)
+                        seconds = time.perf_counter() - start[0]
+                        state.rates.measured_training(model.config.adapter, seconds, total)
 
             return model.fit(templates, progress)
 

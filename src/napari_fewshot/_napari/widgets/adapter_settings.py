@@ -6,6 +6,7 @@ from ...config import (
     ClassificationConfig,
     ContrastiveConfig,
     CosineConfig,
+    SamDecoderConfig,
 )
 from ...config.base import StageConfig
 from .parts.settings_form import Setting
@@ -16,11 +17,13 @@ MODELS: dict[str, type[StageConfig]] = {
     "contrastive": ContrastiveConfig,
     "classification": ClassificationConfig,
     "cosine": CosineConfig,
+    "sam-decoder": SamDecoderConfig,
 }
 ABOUT = {
     "contrastive": "Compares every pixel with painted ones. Best with few slices.",
     "classification": "Small network that names each pixel. Fast with many painted slices.",
     "cosine": "Likeness to the mean painted pixel. Instant, simple, least exact.",
+    "sam-decoder": "SAM's mask decoder, trained on the slices. Needs a SAM as backbone.",
 }
 _STEPS = "Steps of training: more take longer, and help while there is much paint."
 _TRAINING = (
@@ -70,6 +73,21 @@ IMPORTANT = {
             0.05,
         ),
     ),
+    "sam-decoder": (
+        Setting(
+            "passes",
+            "Passes",
+            "Passes over the painted slices at most; 0: 50 for five slices, 80 for 20,\n"
+            "100 for 50. More take longer, and help while there is much paint.",
+            10,
+        ),
+        Setting(
+            "variants",
+            "Variants",
+            "Augmented copies of each painted slice. Each is encoded once, which takes as long\n"
+            "as encoding a slice.",
+        ),
+    ),
 }
 OTHERS = {
     "contrastive": (
@@ -97,5 +115,21 @@ OTHERS = {
     ),
     "cosine": (
         Setting("standardise", "Standardise", "Compare features of equal mean and spread."),
+    ),
+    "sam-decoder": (
+        Setting(
+            "flips", "Mirrored variants", "Variants may be mirrored: good where sides are alike."
+        ),
+        Setting(
+            "best_pass",
+            "Best pass",
+            "With three slices or more, hold one out and keep the pass that predicts it best.",
+        ),
+        Setting("patience", "Patience", "End after so many passes without a better one; 0: never."),
+        Setting("learning_rate", "Learning rate", "Rate of the training.", 0.0001),
+        Setting(
+            "dice_loss", "Dice loss", "Weight of a Dice term: finds more of small labels.", 0.1
+        ),
+        Setting("update_passes", "Update passes", "Passes of training after a correction.", 5),
     ),
 }

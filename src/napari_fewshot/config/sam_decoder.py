@@ -1,0 +1,52 @@
+"""Settings of the few-shot mask decoder."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from .base import StageConfig
+
+__all__ = ["SamDecoderConfig"]
+
+_TEMPLATES, _PASSES = (5, 20, 50), (50, 80, 100)
+
+
+class SamDecoderConfig(StageConfig):
+    """SAM's mask decoder, prompted by the embeddings of the templates.
+
+    Parameters
+    ----------
+    passes : int
+        Most passes over the template slices; 0 (published): 50 for five slices or fewer, 80 for
+        20, 100 for 50 or more, and between these in proportion.
+    best_pass : bool
+        With three template slices or more, one is held out (a volume, with three volumes or
+        more), and the pass that predicts it best is kept. False learns from all of them and
+        keeps the last pass.
+    patience : int
+        Passes without a better one after which training ends; 0: never early.
+    variants : int
+        Augmented copies of each template slice, which are encoded once.
+    flips : bool
+        Whether copies may be mirrored.
+    learning_rate : float
+        Of Adam.
+    dice_loss : float
+        Weight of a Dice term beside the cross-entropy.
+    update_passes : int
+        Passes after a correction, which go on from what was learned before.
+    """
+
+    passes: int = Field(default=0, ge=0)
+    best_pass: bool = True
+    patience: int = Field(default=0, ge=0)
+    variants: int = Field(default=4, ge=0)
+    flips: bool = False
+    learning_rate: float = Field(default=1e-4, gt=0)
+    dice_loss: float = Field(default=0.0, ge=0)
+    update_passes: int = Field(default=10, ge=1)
+
+    def passes_over(self, templates: int) -> int:
+        """Most passes over so many template slices."""
+        return self.passes or round(float(np.interp(templates, _TEMPLATES, _PASSES)))
