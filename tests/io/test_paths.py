@@ -52,8 +52,8 @@ def test_content_decides_where_there_is_a_file(tmp_path: Path) -> None:
 
 
 def test_unknown_ending_is_refused() -> None:
-    with pytest.raises(InputError, match=r"a\.jpg must end in one of \.nii\.gz"):
-        output_path("a.jpg", "out")
+    with pytest.raises(InputError, match=r"a\.bmp must end in one of \.nii\.gz"):
+        output_path("a.bmp", "out")
 
 
 def test_equal_stems_keep_their_folders() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from .arguments import check_axis, check_outputs, existing_file
+from .arguments import check_axis, check_outputs, existing_file, existing_image
 
 if TYPE_CHECKING:
     from ..evaluation.scores import LabelScores, LandmarkScores
@@ -134,7 +134,7 @@ def _landmark_scores(options: argparse.Namespace) -> LandmarkScores:
         if value is not None:
             raise InputError(option, "stand beside label maps only", value)
     if options.image is not None:
-        existing_file("--image", options.image)
+        existing_image("--image", options.image)
     pair = read_point_pair(options.pred, options.truth, options.image)
     axis = 0
     if options.axis != "auto":

@@ -1,7 +1,8 @@
 """Label images with a model.
 
-Every image IMAGE gives OUTDIR/<stem>_labels in its own format (.nii.gz, .tif, .png) and on its
-own grid. Images of equal stem keep their folders.
+Every image IMAGE gives OUTDIR/<stem>_labels in its own format (.nii.gz, .tif, .png, .nrrd, .mha)
+and on its own grid; DICOM (the folder of a series, or a file of it) gives .nii.gz, JPEG .png.
+Images of equal stem keep their folders.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from .arguments import (
     add_backbone_arguments,
     check_axis,
     existing_file,
+    existing_image,
     limit_store,
     one_line,
     open_store,
@@ -121,7 +123,7 @@ def _jobs(options: argparse.Namespace) -> list[_Job]:
     if options.output.exists() and not options.output.is_dir():
         raise InputError("--output", "be a folder", options.output)
     existing_file("MODEL", options.model)
-    images = [existing_file("IMAGE", path) for path in options.images]
+    images = [existing_image("IMAGE", path) for path in options.images]
     none: list[Path | None] = [None] * len(images)
     out = options.output
     labels = output_paths(images, out)

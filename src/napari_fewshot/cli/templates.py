@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from .arguments import check_axis, existing_file
+from .arguments import check_axis, existing_file, existing_image
 
 if TYPE_CHECKING:
     from ..sampling.template import Template
@@ -64,7 +64,7 @@ def group_templates(given: Sequence[tuple[str, str]]) -> list[TemplateFiles]:
         kind or neither labels nor points.
     """
     groups = [
-        TemplateFiles(existing_file("--image", Path(value)))
+        TemplateFiles(existing_image("--image", Path(value)))
         for name, value in given
         if name == "image"
     ]

@@ -1,5 +1,6 @@
 """Files to volumes, labels and landmarks, and back with the same geometry."""
 
+from .dicom_header import holds_dicom
 from .formats import FORMATS, Format, sniff_format
 from .match import check_match
 from .paths import output_path, output_paths, stem_of
@@ -10,6 +11,7 @@ __all__ = [
     "FORMATS",
     "Format",
     "check_match",
+    "holds_dicom",
     "output_path",
     "output_paths",
     "read_labels",

@@ -10,6 +10,10 @@ from pathlib import Path
 from ..errors import InputError, UnreadableFileError
 from ..registry import Registry
 from ..types import Array, Volume
+from .dicom import no_dicom, read_dicom
+from .dicom_header import holds_dicom, is_dicom
+from .itk import is_metaimage, is_nrrd, read_itk, write_metaimage, write_nrrd
+from .jpeg import is_jpeg, no_jpeg, read_jpeg
 from .nifti import is_nifti, read_nifti, write_nifti, write_nifti_labels
 from .png import is_png, read_png, write_png
 from .tiff import is_tiff, read_tiff, write_tiff
@@ -82,10 +86,32 @@ FORMATS.add(
 )
 # PNG has no floats, so confidence goes to TIFF.
 FORMATS.add("png", Format("PNG", (".png",), is_png, read_png, write_png, ".png", ".tif"))
+FORMATS.add("jpeg", Format("JPEG", (".jpeg", ".jpg"), is_jpeg, read_jpeg, no_jpeg, ".png", ".tif"))
+FORMATS.add(
+    "nrrd",
+    Format(
+        "NRRD",
+        (".seg.nrrd", ".nrrd", ".nhdr"),
+        is_nrrd,
+        read_itk,
+        write_nrrd,
+        ".nrrd",
+        ".nrrd",
+    ),
+)
+FORMATS.add(
+    "metaimage",
+    Format("MetaImage", (".mha", ".mhd"), is_metaimage, read_itk, write_metaimage, ".mha", ".mha"),
+)
+# A series is a folder, or one of its files.
+FORMATS.add(
+    "dicom",
+    Format("DICOM", (".dcm", ".dicom"), is_dicom, read_dicom, no_dicom, ".nii.gz", ".nii.gz"),
+)
 
 
 def sniff_format(path: Path) -> Format:
-    """Find the format of a file by its first bytes.
+    """Find the format of a file by its first bytes; a folder of DICOM files is a series.
 
     Raises
     ------
@@ -94,6 +120,8 @@ def sniff_format(path: Path) -> Format:
     UnreadableFileError
         If no reader knows the bytes; the message shows them.
     """
+    if path.is_dir() and holds_dicom(path):
+        return FORMATS.get("dicom")
     raw, head = _head(path)
     for _, candidate in FORMATS.items():
         if candidate.matches(head):
@@ -127,7 +155,8 @@ def _head(path: Path) -> tuple[bytes, bytes]:
     """First bytes of a file, as stored and after gzip."""
     if path.is_dir():
         remedy = "Give the image file itself."
-        raise InputError(str(path), "be a file", "a folder", remedy)
+        constraint = "be a file, or the folder of a DICOM series"
+        raise InputError(str(path), constraint, "a folder without DICOM files", remedy)
     try:
         with path.open("rb") as stream:
             raw = stream.read(_HEAD)

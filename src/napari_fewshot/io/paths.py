@@ -17,8 +17,13 @@ Kind = Literal["labels", "image", "points"]
 
 
 def stem_of(path: Path) -> str:
-    """File name without its ending, of which ``.nii.gz`` and ``.ome.tif`` are whole ones."""
+    """File name without its ending, of which ``.nii.gz`` and ``.ome.tif`` are whole ones.
+
+    Of a folder (a DICOM series) it is the whole name.
+    """
     name = path.name
+    if path.is_dir():
+        return name
     endings = (ending for _, known in FORMATS.items() for ending in known.suffixes)
     for ending in endings:
         if name.lower().endswith(ending) and len(name) > len(ending):
@@ -43,8 +48,9 @@ def output_path(
     suffix : str
         Put behind the stem.
     kind : {"labels", "image", "points"}
-        Label maps are ``.nii.gz``, ``.tif`` or ``.png`` as the input; images (confidence) of
-        PNG inputs are ``.tif``; points are ``.csv``.
+        Label maps are ``.nii.gz``, ``.tif``, ``.png``, ``.nrrd`` or ``.mha`` as the input,
+        ``.nii.gz`` for DICOM and ``.png`` for JPEG; images (confidence) of PNG and JPEG inputs
+        are ``.tif``; points are ``.csv``.
     """
     path = Path(input_path)
     return Path(out_dir) / f"{stem_of(path)}{suffix}{_ending(path, kind)}"
@@ -107,5 +113,5 @@ def _check_distinct(sources: list[Path], results: list[Path]) -> None:
 def _ending(path: Path, kind: Kind) -> str:
     if kind == "points":
         return ".csv"
-    found = sniff_format(path) if path.is_file() else format_by_name(path)
+    found = sniff_format(path) if path.exists() else format_by_name(path)
     return found.labels_suffix if kind == "labels" else found.image_suffix

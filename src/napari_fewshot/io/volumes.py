@@ -26,13 +26,14 @@ def read_volume(path: str | Path, *, frame: int | None = None) -> Volume:
 
     The content decides on the format, whatever the name ends in. NaN and infinite values are
     kept (intensity normalisation ignores them), and constant or empty images are read like
-    others. See :mod:`~napari_fewshot.io.nifti`, :mod:`~napari_fewshot.io.tiff` and
-    :mod:`~napari_fewshot.io.png` for what each format means by axes, spacing and channels.
+    others. See :mod:`~napari_fewshot.io.nifti`, :mod:`~napari_fewshot.io.tiff`,
+    :mod:`~napari_fewshot.io.png`, :mod:`~napari_fewshot.io.jpeg`, :mod:`~napari_fewshot.io.itk`
+    and :mod:`~napari_fewshot.io.dicom` for what each format means by axes, spacing and channels.
 
     Parameters
     ----------
     path : str or Path
-        The file.
+        The file; for DICOM the folder of a series, or one of its files.
     frame : int, optional
         Time point of a file that holds several, counted from 0.
 
@@ -57,7 +58,8 @@ def read_labels(path: str | Path, *, frame: int | None = None) -> Volume:
 
     Whole numbers stored as floats and grey images stored as colours are accepted; palette
     images give their indices. Names come from ``<stem>_labels.json`` or ``labels.json`` in the
-    same folder, where there is one (see :func:`~.names.read_names`).
+    same folder, where there is one (see :func:`~.names.read_names`); else from the file, where it
+    has some (``.seg.nrrd``).
 
     Returns
     -------
@@ -73,7 +75,7 @@ def read_labels(path: str | Path, *, frame: int | None = None) -> Volume:
     path = Path(path)
     volume = _read(path, frame, exact=True)
     data = as_labels(volume.data, str(path), volume.has_channels)
-    return replace(volume, data=data, has_channels=False, names=read_names(path))
+    return replace(volume, data=data, has_channels=False, names=read_names(path) or volume.names)
 
 
 def write_labels(
