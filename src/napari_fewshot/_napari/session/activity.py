@@ -9,7 +9,7 @@ from .jobs import Job
 
 __all__ = ["Activity"]
 
-_EVERY_S = 0.25
+_EVERY_S = 0.5
 """Each change of a bar draws the window anew."""
 
 
