@@ -77,6 +77,16 @@ def test_values_and_type_stay_and_inputs_are_not_written(scene, dtype):
     np.testing.assert_array_equal(scene.confidence, before[1])
 
 
+def test_without_a_copy_the_arrays_are_written(scene, stub_refiner):
+    labels, confidence = scene.labels.copy(), scene.confidence.copy()
+    work = LabelRefiner(Volume.of(scene.image), labels, confidence, get_refiner("stub"), copy=False)
+    list(work.run([1]))
+    assert work.labels is labels
+    assert work.confidence is confidence
+    np.testing.assert_array_equal(labels[1], np.roll(scene.labels[1], 1, axis=0))
+    assert (confidence[1] == 0.25).all()
+
+
 def test_empty_slices_are_never_given_to_the_refiner(scene, stub_refiner):
     labels, confidence = refine_labels(scene.image, scene.labels, scene.confidence, method="stub")
     assert [index for index, *_ in stub_refiner.slices] == [1, 2, 3, 4]

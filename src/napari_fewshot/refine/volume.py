@@ -65,13 +65,16 @@ class LabelRefiner:
         ``"sagittal"`` in the patient. None: axial where the file says how it lies, else 0.
     intensity : IntensityConfig or dict, optional
         How grey values become 0..1.
+    copy : bool
+        Whether to leave the arrays that are given as they are; else they are written to, where
+        their type allows it.
 
     Attributes
     ----------
     axis : int
         Axis of the slices in file order.
     labels : int array
-        The labels so far; a copy of those given, of the same dtype.
+        The labels so far, of the dtype given.
     confidence : float32 array
         The confidence so far; where none was given, 0 on slices whose turn has not come.
 
@@ -90,10 +93,11 @@ class LabelRefiner:
         *,
         axis: int | str | None = None,
         intensity: IntensityConfig | dict[str, Any] | None = None,
+        copy: bool = True,
     ) -> None:
-        self.labels = _checked_labels(labels, volume)
+        self.labels = _checked_labels(labels, volume, copy)
         self._given = confidence is not None
-        self.confidence = _confidence(confidence, volume)
+        self.confidence = _confidence(confidence, volume, copy)
         frame = Frame.of(volume.affine, volume.ndim)
         canonical = 0
         if axis is not None and volume.ndim == 3:
@@ -238,8 +242,8 @@ def _data(given: Any) -> Any:
     return given.data if isinstance(given, Volume) else given
 
 
-def _checked_labels(labels: npt.ArrayLike, volume: Volume) -> Array:
-    array = np.array(labels)
+def _checked_labels(labels: npt.ArrayLike, volume: Volume, copy: bool) -> Array:
+    array = np.array(labels) if copy else np.asanyarray(labels)
     if array.dtype.kind not in "iu":
         raise InputError("labels", "be integers", f"dtype {array.dtype}")
     if array.shape != volume.shape:
@@ -247,10 +251,11 @@ def _checked_labels(labels: npt.ArrayLike, volume: Volume) -> Array:
     return array
 
 
-def _confidence(confidence: npt.ArrayLike | None, volume: Volume) -> Array:
+def _confidence(confidence: npt.ArrayLike | None, volume: Volume, copy: bool) -> Array:
     if confidence is None:
         return np.zeros(volume.shape, np.float32)
-    array = np.array(confidence, dtype=np.float32)
+    given = np.asanyarray(confidence, dtype=np.float32)
+    array = given.copy() if copy else given
     if array.shape != volume.shape:
         raise InputError("confidence", f"have the shape {volume.shape} of the image", array.shape)
     return array

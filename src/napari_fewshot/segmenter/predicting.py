@@ -86,7 +86,13 @@ class Predicting:
         axis = Frame.of(image.affine, image.ndim).file_axis(axis)
         intensity = self.model.config.intensity
         work = LabelRefiner(
-            image, found.labels, found.confidence, refiner, axis=axis, intensity=intensity
+            image,
+            found.labels,
+            found.confidence,
+            refiner,
+            axis=axis,
+            intensity=intensity,
+            copy=False,  # they are ours
         )
         for _ in work.run(progress=progress):
             pass
