@@ -111,7 +111,6 @@ class ForestMethod:
             np.moveaxis(image, 0, -1),
             sigma_min=self.config.sigma_min,
             sigma_max=self.config.sigma_max,
-            num_workers=1,
             channel_axis=-1,
         )
         result: Array = found.reshape(-1, found.shape[-1])

@@ -1,0 +1,193 @@
+"""Runs what is left of a benchmark, a process for each method."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...types import Progress, no_progress
+from .cases import Selection, select_cases
+from .checking import check_methods, missing_modules
+from .config import BenchmarkConfig
+from .executing import Finished, MethodRun
+from .plan import Fit, Unit, make_plan
+from .records import Record, Records, slug
+
+__all__ = ["Benchmark", "open_benchmark"]
+
+_WORKER = "napari_fewshot.evaluation.benchmark.worker"
+
+
+def _ignored(unit: Unit, record: Record) -> None:
+    """Take no notice."""
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A configuration, its cases and its plan, in a folder.
+
+    Parameters
+    ----------
+    config : BenchmarkConfig
+    selection : Selection
+    folder : Path
+    plan : tuple of Fit
+    """
+
+    config: BenchmarkConfig
+    selection: Selection
+    folder: Path
+    plan: tuple[Fit, ...]
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """All units of the plan."""
+        return tuple(unit for fit in self.plan for unit in fit.units)
+
+    @property
+    def records(self) -> Records:
+        """What is finished."""
+        return Records(self.folder)
+
+    def pending(self) -> list[Fit]:
+        """Fits with units that are not done, or that failed."""
+        return [fit for fit in self.plan if not all(self.records.done(unit) for unit in fit.units)]
+
+    def failures(self) -> list[tuple[Unit, Record]]:
+        """Units that failed."""
+        return [pair for pair in self.records.all(self.units) if pair[1].error]
+
+    def run(
+        self,
+        finished: Finished = _ignored,
+        progress: Progress = no_progress,
+        *,
+        own_processes: bool = True,
+    ) -> None:
+        """Run what is left; what fails is recorded, and the rest goes on.
+
+        Parameters
+        ----------
+        finished : callable
+            ``finished(unit, record)`` after each unit.
+        progress : callable
+            ``progress(done, total, what)`` within a unit.
+        own_processes : bool
+            Whether each method gets a process. Else its memory is not measured, and its crash
+            ends all.
+        """
+        for method in self.config.methods:
+            pending = [fit for fit in self.pending() if fit.method.name == method.name]
+            missing = missing_modules(method)
+            if missing:
+                words = f"needs {', '.join(missing)}, which is not installed"
+                self._fail([unit for fit in pending for unit in fit.units], words, finished)
+            elif own_processes:
+                self._in_processes(pending, finished, progress)
+            else:
+                run = MethodRun(self.config, self.selection, self.folder)
+                for fit in pending:
+                    run.run(fit, finished, progress)
+
+    def _in_processes(self, pending: Sequence[Fit], finished: Finished, progress: Progress) -> None:
+        """Run fits in a process; where it dies, that fit has failed and a new one goes on."""
+        left = list(pending)
+        while left:
+            current, code, log = self._in_process(left, finished, progress)
+            if code == 0:
+                return
+            if code == -signal.SIGINT or code == 130:
+                raise KeyboardInterrupt
+            reason = f"ended by signal {-code}" if code < 0 else f"exit status {code}"
+            if code == -signal.SIGKILL:
+                reason += " (as when memory runs out)"
+            broken = left[current]
+            words = f"its process died: {reason}; see {log.relative_to(self.folder)}"
+            self._fail(broken.units, words, finished)
+            left = left[current + 1 :]
+
+    def _in_process(
+        self, fits: Sequence[Fit], finished: Finished, progress: Progress
+    ) -> tuple[int, int, Path]:
+        """Run fits; returns the one it was at, the exit status, and the log."""
+        units = {unit.key: unit for fit in fits for unit in fit.units}
+        order = {fit.key: number for number, fit in enumerate(fits)}
+        job = {
+            "config": self.config.model_dump(mode="json"),
+            "folder": str(self.folder),
+            "fits": list(order),
+        }
+        log = self.folder / "logs" / f"{slug(fits[0].method.name)}.log"
+        current = 0
+        with _worker(job, log) as process:
+            for event in _events(process):
+                if "progress" in event:
+                    done, total, what = event["progress"]
+                    progress(done, total, what)
+                elif "unit" in event:
+                    unit = units[event["unit"]]
+                    record = self.records.read(unit)
+                    if record is not None:
+                        finished(unit, record)
+                else:
+                    current = order[event["fit"]]
+            code = process.wait()
+        return current, code, log
+
+    def _fail(self, units: Sequence[Unit], words: str, finished: Finished) -> None:
+        for unit in units:
+            if not self.records.done(unit):
+                record = Record(error=words)
+                self.records.write(unit, record)
+                finished(unit, record)
+
+
+def open_benchmark(config: BenchmarkConfig, folder: Path) -> Benchmark:
+    """Find the cases, check the methods and make the plan; nothing is written.
+
+    Raises
+    ------
+    InputError
+        If the data set is not there, or a method or setting does not exist.
+    """
+    selection = select_cases(config)
+    check_methods(config, folder)
+    return Benchmark(config, selection, folder, tuple(make_plan(config, selection)))
+
+
+@contextmanager
+def _worker(job: dict[str, Any], log: Path) -> Iterator[subprocess.Popen[str]]:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a", encoding="utf-8") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", _WORKER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            encoding="utf-8",
+        )
+        try:
+            if process.stdin is not None:
+                with process.stdin as stdin:
+                    json.dump(job, stdin)
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+
+
+def _events(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
+    parse: Callable[[str], dict[str, Any]] = json.loads
+    if process.stdout is not None:
+        yield from map(parse, process.stdout)
