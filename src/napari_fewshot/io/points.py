@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,11 @@ _LARGEST_LABEL = int(np.iinfo(np.int32).max)
 
 
 def read_points(
-    path: str | Path, like: Volume, *, numbers: dict[str, int] | None = None
+    path: str | Path,
+    like: Volume,
+    *,
+    numbers: dict[str, int] | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> list[Landmark]:
     """Read landmarks of a volume.
 
@@ -45,6 +49,8 @@ def read_points(
     numbers : dict of str to int, optional
         Labels of names, for rows without a label; names that are not in it yet are added. Give
         one dict to several files, so that a name has the same label in all of them.
+    columns : mapping of str to str, optional
+        Our names of columns to those of the file, where it has others.
 
     Raises
     ------
@@ -59,20 +65,22 @@ def read_points(
     if not rows:
         raise InputError(str(path), f"begin with a header such as {_COLUMNS}", "an empty file")
     header = [name.strip().lower() for name in rows[0][1]]
-    columns = {name: index for index, name in enumerate(header) if name}
-    if len(columns) < sum(bool(name) for name in header):
+    places = {name: index for index, name in enumerate(header) if name}
+    if len(places) < sum(bool(name) for name in header):
         raise InputError(str(path), "have columns of different names", ", ".join(header))
-    position = _position_columns(path, columns, like)
-    if "label" not in columns and "name" not in columns:
-        raise _missing(path, "a column label or name", columns)
+    if columns is not None:
+        places = _renamed(path, places, columns)
+    position = _position_columns(path, places, like)
+    if "label" not in places and "name" not in places:
+        raise _missing(path, "a column label or name", places)
     numbers = {} if numbers is None else numbers
-    numbers.update(_numeric_names(rows[1:], columns))
+    numbers.update(_numeric_names(rows[1:], places))
     landmarks = []
     for line, fields in rows[1:]:
         if len(fields) != len(header):
             constraint = f"have {len(header)} fields as the header"
             raise InputError(f"{path}, line {line}", constraint, f"{len(fields)} fields")
-        row = _Row(path, line, columns, fields)
+        row = _Row(path, line, places, fields)
         landmarks.append(_landmark(row, position, numbers, like))
     return landmarks
 
@@ -151,6 +159,22 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
         raise UnreadableFileError(
             str(path), "be a CSV file in UTF-8", str(error), "Save it as CSV (UTF-8)."
         ) from error
+
+
+def _renamed(path: Path, places: dict[str, int], columns: Mapping[str, str]) -> dict[str, int]:
+    """Places of our columns, where the file calls them otherwise."""
+    own = {ours.strip().lower(): theirs.strip().lower() for ours, theirs in columns.items()}
+    for theirs in own.values():
+        if theirs not in places:
+            raise _missing(path, f"the column {theirs}", places)
+    positions = {*_VOXEL, *_PATIENT}
+    # Where one position is called otherwise, the others are too.
+    kept = {
+        name: place
+        for name, place in places.items()
+        if name not in own and not (name in positions and positions & set(own))
+    }
+    return {**kept, **{ours: places[theirs] for ours, theirs in own.items()}}
 
 
 def _position_columns(path: Path, columns: dict[str, int], like: Volume) -> tuple[str, ...]:
