@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,9 @@ def score(task: Task, refiner: Refiner, smoothing: float) -> dict[str, Any]:
                 (s.dice, s.assd_mm) if s.truth_voxels else (np.nan,) * 2 for s in scores.labels
             ]
             rows[when].append(known)
-    old, new = (np.nanmean(np.array(rows[when], float), axis=0) for when in ("before", "after"))
+    with warnings.catch_warnings():  # a label may have no surface distance in any case
+        warnings.simplefilter("ignore", RuntimeWarning)
+        old, new = (np.nanmean(np.array(rows[w], float), axis=0) for w in ("before", "after"))
     return {
         "labels": len(task.labels),
         "dice_before": float(np.nanmean(old[:, 0])),

@@ -32,11 +32,11 @@ class WalkerConfig(StageConfig):
     """
 
     confidence: float = Field(default=0.9, ge=0, le=1)
-    looks: float = Field(default=0.1, ge=0, le=10)
+    looks: float = Field(default=0.07, ge=0, le=10)
     reach: float = Field(default=3.0, gt=0, le=20)
     contrast: float = Field(default=0.03, gt=0)
     beta: float = Field(default=10.0, gt=0)
-    hold: float = Field(default=1.0, gt=0)
+    hold: float = Field(default=3.0, gt=0)
 
 
 class PromptConfig(StageConfig):
