@@ -12,6 +12,7 @@ from .arguments import (
     add_store_arguments,
     check_axis,
     existing_file,
+    existing_image,
     open_store,
     parse_settings,
 )
@@ -97,8 +98,8 @@ def read_inputs(options: argparse.Namespace) -> RefineInputs:
         check_axis(options.axis)
     if options.seed < 0:
         raise InputError("--seed", "be at least 0", options.seed)
+    existing_image("IMAGE", options.image)
     for name, path in (
-        ("IMAGE", options.image),
         ("LABELS", options.labels),
         ("--confidence", options.confidence),
         ("--sam-weights", options.sam_weights),
