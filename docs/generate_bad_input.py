@@ -77,6 +77,19 @@ CASES: dict[str, list[str]] = {
         "evaluate --pred bare.csv --truth bare.csv",
         "demo --out image.nii.gz",
     ],
+    "Refinement": [
+        "predict model.fewshot image.nii.gz -o out --refine random-wlker",
+        "predict model.fewshot image.nii.gz -o out --sam-weights image.nii.gz",
+        "predict model.fewshot image.nii.gz -o out --refine auto --sam-weights image.nii.gz",
+        "refine image.nii.gz other.nii.gz -o refined.nii.gz",
+        "refine image.nii.gz painted.nii.gz -o painted.nii.gz",
+        "refine image.nii.gz painted.nii.gz --confidence other.nii.gz -o refined.nii.gz",
+        "refine image.nii.gz painted.nii.gz --set walker.hold=0 -o refined.nii.gz",
+        "compare-refinement image.nii.gz painted.nii.gz --truth painted.nii.gz "
+        "--strategies sam-vit-b:bx -o out",
+        "compare-refinement image.nii.gz painted.nii.gz --truth other.nii.gz "
+        "--strategies random-walker -o out",
+    ],
     "Model files": [
         "predict none.fewshot image.nii.gz -o out",
         "predict image.nii.gz image.nii.gz -o out",
