@@ -65,3 +65,27 @@ def test_bad_input(run, patients, tmp_path):
         assert said.err.count("\n") == 1
         assert message in said.err
     assert files_below(tmp_path) == []
+
+
+def test_all_strategies_of_a_sam_share_its_embeddings(
+    run, patients, tmp_path, tiny_sam, monkeypatch
+):
+    from napari_fewshot.backbones.sam import SamBackbone
+
+    one, encoded = patients[0], []
+    encode = SamBackbone.encode
+
+    def counted(self, batch, *rest, **named):
+        encoded.append(len(batch))
+        return encode(self, batch, *rest, **named)
+
+    monkeypatch.setattr(SamBackbone, "encode", counted)
+    said = run(
+        "compare-refinement", one.image, one.truth, "--truth", one.truth, "--no-store",
+        "--strategies", "sam-vit-b,random-walker", "--sam-weights", tiny_sam,
+        "--axis", "sagittal", "-o", tmp_path,
+    )  # fmt: skip
+    assert said.code == 0
+    assert said.out.count("| sam-vit-b:") == 6
+    assert "| random-walker |" in said.out
+    assert sum(encoded) == read_labels(one.truth).data.any(axis=(1, 2)).sum()

@@ -125,3 +125,17 @@ def test_bad_input_is_one_line_before_any_work(run, model, patients, predicted, 
         assert said.err.count("\n") == 1
         assert message in said.err
     assert files_below(tmp_path) == ["other.nii.gz"]
+
+
+def test_a_true_sam_refines_a_prediction(run, model, patients, predicted, tmp_path, tiny_sam):
+    sam = ("--refine", "sam-vit-b", "--sam-weights", tiny_sam, "--no-store")
+    free = ("--set", "propagation.refinement.prompts.agreement=0")
+    given = ("predict", model, patients[1].image)
+    said = run(*given, "-o", tmp_path / "out", *sam, *free)
+    assert said.code == 0
+    found = read_labels(tmp_path / "out" / "joint1_labels.nii.gz").data
+    before = read_labels(predicted[0]).data
+    assert (found != before).any()
+    assert set(np.unique(found)) <= set(np.unique(before))
+    empty = ~before.any(axis=(1, 2))
+    assert not found[empty].any()

@@ -37,6 +37,14 @@ def test_scores_before_and_after(squares, stub_refiner):
     assert found.mean("down", "iou_before") == pytest.approx((5 / 7 + 7 / 9) / 2)
 
 
+def test_one_network_is_in_memory_at_a_time(squares, stub_refiner):
+    image, labels, truth = squares
+    kept, other = get_refiner("stub").load(), get_refiner("stub")
+    compare_refinements(image, labels, truth, {"a": kept, "b": other})
+    assert kept.is_loaded  # by the caller
+    assert not other.is_loaded
+
+
 def test_excluded_slices_do_not_count(squares, stub_refiner):
     image, labels, truth = squares
     labels = labels.copy()

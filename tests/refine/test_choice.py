@@ -56,3 +56,13 @@ def test_weights_need_the_name_of_a_network(stub_refiner, method):
 def test_settings_are_checked(config, message):
     with pytest.raises(InputError, match=message):
         get_refiner("random-walker", config=config)
+
+
+def test_networks_are_let_go_and_loaded_again(stub_refiner):
+    refiner = get_refiner("stub").load()
+    assert refiner.is_loaded
+    refiner.unload()
+    refiner.unload()
+    assert not refiner.is_loaded
+    refiner.on(None)
+    assert len(stub_refiner.made) == 2

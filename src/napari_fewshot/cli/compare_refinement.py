@@ -80,8 +80,9 @@ def run(options: argparse.Namespace) -> int:
         )
 
     refiners = {name: refiner(config) for name, config in strategies.items()}
-    for one in refiners.values():
-        one.load()
+    for network in networks:  # weights that cannot be had are seen before the work
+        one = next(r for r in refiners.values() if r.name == network)
+        one.load().unload()
     with ProgressBars() as bars:
         found = compare_refinements(
             given.image,

@@ -205,11 +205,13 @@ def compare_refinements(
     seconds: dict[str, float] = {}
     counters: list[Progress] = []
     for done, (name, refiner) in enumerate(strategies.items()):
-        start = time.perf_counter()
+        start, ours = time.perf_counter(), not refiner.is_loaded
         work = LabelRefiner(image, given, sure, refiner, **how)
         counters = counters or joint_progress([len(work)] * len(strategies), progress)
         slices[name] = sum(part.refined for part in work.run(progress=counters[done]))
         seconds[name] = (time.perf_counter() - start) / max(1, slices[name])
+        if ours:  # one network in memory at a time
+            refiner.unload()
         for old, new in zip(before, scores(work.labels), strict=True):
             rows.append(
                 StrategyRow(name, old.label, old.name, old.iou, new.iou, old.dice, new.dice)

@@ -55,6 +55,15 @@ class Refiner:
         _ = self._on
         return self
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether networks are in memory."""
+        return "_on" in vars(self)
+
+    def unload(self) -> None:
+        """Let go of networks; the next use loads them again."""
+        vars(self).pop("_on", None)
+
     def on(self, stack: SliceStack) -> SliceRefiner:
         """Refine the slices of a stack."""
         return self._on(stack)
