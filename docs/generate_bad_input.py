@@ -90,6 +90,18 @@ CASES: dict[str, list[str]] = {
         "compare-refinement image.nii.gz painted.nii.gz --truth other.nii.gz "
         "--strategies random-walker -o out",
     ],
+    "SAM": [
+        "sam automatic none.png -o out",
+        "sam automatic photo.png -o image.nii.gz",
+        "sam automatic photo.png --sam sam-vit-x -o out",
+        "sam automatic photo.png --set min_area=50 --set max_area=20 -o out",
+        "sam automatic photo.png --truth photo_labels.png photo_labels.png -o out",
+        "sam automatic photo.png -o out",
+        "sam automatic photo.png --sam-weights foreign.safetensors -o out",
+        "sam boxes image.nii.gz -o out",
+        "sam boxes image.nii.gz --labels painted.nii.gz --truth painted.nii.gz -o out",
+        "sam persam image.nii.gz --reference image.nii.gz other.nii.gz -o out",
+    ],
     "Model files": [
         "predict none.fewshot image.nii.gz -o out",
         "predict image.nii.gz image.nii.gz -o out",

@@ -24,6 +24,7 @@ EXPORTED = {
     "ModelFileError",
     "NotFittedError",
     "Prediction",
+    "PersonalSam",
     "PromptBox",
     "SamLabels",
     "SegmenterConfig",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .io import read_labels, read_points, read_volume, write_image, write_labels, write_points
     from .phantoms import make_phantom
     from .prompting import (
+        PersonalSam,
         PromptBox,
         SamLabels,
         load_sam,
@@ -76,6 +77,7 @@ _HOMES = {
     ),
     "phantoms": ("make_phantom",),
     "prompting": (
+        "PersonalSam",
         "PromptBox",
         "SamLabels",
         "load_sam",
@@ -104,6 +106,7 @@ __all__ = [
     "Landmark",
     "ModelFileError",
     "NotFittedError",
+    "PersonalSam",
     "Prediction",
     "PromptBox",
     "SamLabels",

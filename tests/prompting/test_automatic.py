@@ -207,7 +207,7 @@ def test_areas_have_a_minimum_and_a_maximum(drawing):
     assert all(
         one.area <= image[..., 0].size / 2 for one in propose_masks(drawing[0], stack, 0, share)
     )
-    with pytest.raises(InputError, match="min_area up to max_area"):
+    with pytest.raises(InputError, match="config.max_area must be at least min_area .50."):
         AutomaticConfig.of({"min_area": 50, "max_area": 20}, "config")
 
 

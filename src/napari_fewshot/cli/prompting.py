@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
+from ..errors import InputError, WeightsError
 from .arguments import (
     add_store_arguments,
     check_axis,
@@ -16,10 +16,11 @@ from .arguments import (
     open_store,
     parse_settings,
 )
+from .progress import ProgressBars
 
 if TYPE_CHECKING:
     from ..config import IntensityConfig
-    from ..prompting import SamModel
+    from ..prompting import PersonalSam, SamModel
     from ..sampling import Template
     from ..types import Volume
 
@@ -151,7 +152,7 @@ class Shared:
     sam: SamModel
     config: Any
     intensity: IntensityConfig
-    templates: Sequence[Template] = ()
+    learned: PersonalSam | None = None
 
     @property
     def mode(self) -> str:
@@ -180,7 +181,7 @@ def prepare(options: argparse.Namespace) -> tuple[Shared, list[Job]]:
     """Check what can be seen before the work, read the references and load the SAM."""
     from ..config import IntensityConfig
     from ..device import choose_device
-    from ..prompting import load_sam
+    from ..prompting import PersonalSam, load_sam
 
     if options.axis is not None:
         check_axis(options.axis)
@@ -198,8 +199,18 @@ def prepare(options: argparse.Namespace) -> tuple[Shared, list[Job]]:
         intensity = IntensityConfig(mode="window", low=low, high=high)
     device, store = choose_device(options.device), open_store(options)
     templates = _references(options) if options.mode == "persam" else []
-    sam = load_sam(options.sam, weights=options.sam_weights, device=device, store=store)
-    return Shared(options, sam, config, intensity, templates), jobs
+    try:
+        sam = load_sam(options.sam, weights=options.sam_weights, device=device, store=store)
+    except WeightsError as error:  # it speaks of backbones
+        text = str(error).replace("--weights FILE", "--sam-weights FILE")
+        raise WeightsError(text.partition("; or use the backbone")[0].rstrip(".") + ".") from error
+    learned = None
+    if templates:
+        with ProgressBars() as bars:
+            learned = PersonalSam.learn(
+                templates, sam=sam, config=config, intensity=intensity, progress=bars
+            )
+    return Shared(options, sam, config, intensity, learned), jobs
 
 
 def _jobs(options: argparse.Namespace) -> list[Job]:
@@ -226,8 +237,10 @@ def _jobs(options: argparse.Namespace) -> list[Job]:
             )
         option = "--labels" if options.truth is None else "--truth"
         regions = _for_each(option, options.labels or options.truth, images)
-    rows = zip(images, labels, regions, confidence, strict=True)
-    return [Job(image, out, regions=where, confidence=sure) for image, out, where, sure in rows]
+    return [
+        Job(image, output, regions=where, confidence=sure)
+        for image, output, where, sure in zip(images, labels, regions, confidence, strict=True)
+    ]
 
 
 def _for_each(

@@ -149,17 +149,10 @@ def _regions(shared: Shared, job: Job, image: Volume, bars: ProgressBars) -> Non
 
 def _persam(shared: Shared, job: Job, image: Volume, bars: ProgressBars) -> None:
     from ..io import write_image, write_labels
-    from ..prompting import persam
 
-    found = persam(
-        shared.templates,
-        image,
-        sam=shared.sam,
-        config=shared.config,
-        axis=shared.axis,
-        intensity=shared.intensity,
-        progress=bars,
-    )
+    if shared.learned is None:
+        raise InputError("--reference", "be given", "none")
+    found = shared.learned.segment(image, axis=shared.axis, progress=bars)
     if job.confidence is not None:
         write_image(job.confidence, found.confidence, image)
     names = {value: name for value, name in found.names.items() if name != str(value)}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from .base import StageConfig
 
@@ -63,13 +63,15 @@ class AutomaticConfig(StageConfig):
         most = float("inf") if self.max_area is None else _pixels(self.max_area, pixels)
         return _pixels(self.min_area, pixels), most
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        most = self.max_area
-        same_unit = most is not None and (self.min_area < 1) == (most < 1)
-        if most is not None and same_unit and self.min_area > most:
-            raise ValueError("have min_area up to max_area")
-        return self
+    @field_validator("max_area")
+    @classmethod
+    def _check(cls, most: float | None, info: ValidationInfo) -> float | None:
+        least = info.data.get("min_area")
+        if most is not None and least is not None:
+            same_unit = (least < 1) == (most < 1)
+            if same_unit and least > most:
+                raise ValueError(f"be at least min_area ({least:g})")
+        return most
 
 
 def _pixels(area: float, pixels: int) -> float:

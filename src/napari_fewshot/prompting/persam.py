@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,10 @@ from .personal import Target, find_targets, location_prior, similar_pixels
 from .predictor import Prompts
 from .targets import LabelledSlice, labelled_slices, target_of
 
-__all__ = ["learn_targets", "persam"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["PersonalSam", "learn_targets", "persam"]
 
 _AT_ONCE = 16
 
@@ -37,6 +41,8 @@ def persam(
     progress: Progress = no_progress,
 ) -> SamLabels:
     """Segment what a template shows (Zhang et al. 2023, arXiv:2305.03048).
+
+    For several volumes :meth:`PersonalSam.learn` learns once.
 
     The mean embedding of a label on the template is its target. On each slice the most and the
     least similar pixel become points, the similarity guides the decoder's attention, the target is
@@ -80,33 +86,92 @@ def persam(
     --------
     >>> found = persam(Template(image, labels, slices=[12]), image, sam="sam-vit-b")
     """
-    settings = PerSamConfig.of(config, "config")
-    scale = IntensityConfig.of(intensity, "intensity")
-    given = [templates] if isinstance(templates, Template) else list(templates)
-    image = Volume.of(volume)
-    if axis is None and given and image.ndim == 3 and given[0].volume.ndim == 3:
-        axis = _axis_for(given[0], image)
-    work = open_volume(image, axis, scale, slices)
-    check_names(given)
-    model = load_sam(sam)
-    if settings.fine_tune and model.predictor.one_mask:
-        raise InputError("fine_tune", "be off for a SAM of one mask", model.predictor.spec.name)
-    targets = learn_targets(given, model, settings, scale, progress)
-    labels, confidence = work.empty(np.int32), work.empty(np.float32, 1)
-    embeddings = model.embeddings(work.stack)
-    shape = work.stack.shape
-    for done, number in enumerate(work.numbers, start=1):
+    learned = PersonalSam.learn(
+        templates, sam=sam, config=config, intensity=intensity, progress=progress
+    )
+    return learned.segment(volume, axis=axis, slices=slices, progress=progress)
+
+
+@dataclass(frozen=True, eq=False)
+class PersonalSam:
+    """A SAM that was shown a template, for any number of volumes; see :func:`persam`.
+
+    Parameters
+    ----------
+    targets : sequence of Target
+        What is looked for, by label.
+    sam : SamModel
+    config : PerSamConfig
+    intensity : IntensityConfig
+    templates : sequence of Template
+        What it was shown: says the axis of slices and the names of labels.
+
+    Examples
+    --------
+    >>> learned = PersonalSam.learn(Template(image, labels, slices=[12]), sam="sam-vit-b")
+    >>> found = [learned.segment(volume) for volume in volumes]
+    """
+
+    targets: Sequence[Target]
+    sam: SamModel
+    config: PerSamConfig
+    intensity: IntensityConfig
+    templates: Sequence[Template]
+
+    @classmethod
+    def learn(
+        cls,
+        templates: Template | Sequence[Template],
+        *,
+        sam: str | SamModel = DEFAULT_SAM,
+        config: PerSamConfig | dict[str, Any] | None = None,
+        intensity: IntensityConfig | dict[str, Any] | None = None,
+        progress: Progress = no_progress,
+    ) -> PersonalSam:
+        """Take the targets from templates; arguments and errors as for :func:`persam`."""
+        settings = PerSamConfig.of(config, "config")
+        scale = IntensityConfig.of(intensity, "intensity")
+        given = [templates] if isinstance(templates, Template) else list(templates)
+        check_names(given)
+        model = load_sam(sam)
+        if settings.fine_tune and model.predictor.one_mask:
+            name = model.predictor.spec.name
+            raise InputError("fine_tune", "be off for a SAM of one mask", name)
+        targets = learn_targets(given, model, settings, scale, progress)
+        return cls(targets, model, settings, scale, given)
+
+    def segment(
+        self,
+        volume: Volume | npt.ArrayLike,
+        *,
+        axis: int | str | None = None,
+        slices: Sequence[int] | None = None,
+        progress: Progress = no_progress,
+    ) -> SamLabels:
+        """Segment a volume; arguments and errors as for :func:`persam`."""
+        image = Volume.of(volume)
+        first = self.templates[0]
+        if axis is None and image.ndim == first.volume.ndim == 3:
+            axis = _axis_for(first, image)
+        work = open_volume(image, axis, self.intensity, slices)
+        labels, confidence = work.empty(np.int32), work.empty(np.float32, 1)
+        embeddings = self.sam.embeddings(work.stack)
+        for done, number in enumerate(work.numbers, start=1):
+            canvas = self._slice(embeddings[number], work.stack.shape)
+            labels[number], confidence[number] = canvas.labels, canvas.confidence
+            progress(done, len(work.numbers), "persam")
+        names = {value: name for one in self.templates for value, name in one.names.items()}
+        return SamLabels(work.in_file_order(labels), work.in_file_order(confidence), names)
+
+    def _slice(self, embedding: torch.Tensor, shape: tuple[int, int]) -> LabelCanvas:
         canvas = LabelCanvas(shape)
-        for start in range(0, len(targets), _AT_ONCE):
-            part = targets[start : start + _AT_ONCE]
-            found = find_targets(part, embeddings[number], shape, model.predictor, settings)
+        for start in range(0, len(self.targets), _AT_ONCE):
+            part = list(self.targets[start : start + _AT_ONCE])
+            found = find_targets(part, embedding, shape, self.sam.predictor, self.config)
             for target, one in zip(part, found, strict=True):
                 if one is not None:
                     canvas.put(target.label, one.logits, one.iou)
-        labels[number], confidence[number] = canvas.labels, canvas.confidence
-        progress(done, len(work.numbers), "persam")
-    names = {value: name for one in given for value, name in one.names.items()}
-    return SamLabels(work.in_file_order(labels), work.in_file_order(confidence), names)
+        return canvas
 
 
 def learn_targets(
