@@ -20,7 +20,7 @@ from ...segmenter.training_set import TrainingSet
 from ...types import Array, Landmark, Progress, Volume, no_progress
 from .base import Predicted
 
-__all__ = ["SliceSet", "label_volume", "require", "volume_stack"]
+__all__ = ["SliceSet", "gather_planes", "label_volume", "require", "volume_stack"]
 
 FOREGROUND = 1
 """Value of the one label that stands for all when classes are merged."""
@@ -161,6 +161,39 @@ def label_volume(
     progress : callable
         Called after every slice that was classified.
     landmarks : bool
+        As for :func:`gather_planes`.
+    """
+    done = 0
+
+    def plane(index: int) -> Array:
+        nonlocal done
+        found = classify(stack.slice(index))
+        done += 1
+        progress(done, len(stack), "slices")
+        return found
+
+    return gather_planes(stack, learned, plane, landmarks=landmarks)
+
+
+def gather_planes(
+    stack: SliceStack,
+    learned: SliceSet,
+    plane_of: Callable[[int], Array],
+    *,
+    landmarks: bool = False,
+) -> Predicted:
+    """Bring classified slices to the grid of the file.
+
+    Parameters
+    ----------
+    stack : SliceStack
+        The volume.
+    learned : SliceSet
+        What the classes stand for.
+    plane_of : callable
+        Number of a working slice to class probabilities (L + 1, H, W), float32; asked once for
+        each slice, in ascending order.
+    landmarks : bool
         Whether to look for a landmark of every label, and for nothing else; otherwise for those
         of the labels that were given as points.
     """
@@ -169,15 +202,12 @@ def label_volume(
     kept = LabelProbabilities(shape, len(learned.values)) if points else None
     collector = LabelCollector(shape, learned.values, kept)
     ready: dict[int, Array] = {}
-    done = 0
     for index in range(shape[0]):
         parts = stack.grid.targets(index) if stack.grid.changes_slices else [(index, 1.0)]
         ready = {k: plane for k, plane in ready.items() if k >= parts[0][0]}
         for working, _ in parts:
             if working not in ready:
-                ready[working] = classify(stack.slice(working))
-                done += 1
-                progress(done, len(stack), "slices")
+                ready[working] = plane_of(working)
         plane = sum(weight * ready[working] for working, weight in parts)
         collector.put(index, resize_plane(np.asarray(plane, np.float32), shape[1:]))
     found: tuple[Landmark, ...] = ()
