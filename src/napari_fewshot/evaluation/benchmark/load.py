@@ -12,8 +12,11 @@ from pydantic import BaseModel, ValidationError
 
 from ...errors import InputError, UnknownNameError, UnreadableFileError
 from .config import BenchmarkConfig
+from .shipped import config_file
 
-__all__ = ["load_config"]
+__all__ = ["load_config", "ready_config"]
+
+_READY = Path(__file__).parents[1] / "configs"
 
 
 def load_config(path: str | Path, data: str | Path | None = None) -> BenchmarkConfig:
@@ -22,18 +25,18 @@ def load_config(path: str | Path, data: str | Path | None = None) -> BenchmarkCo
     Parameters
     ----------
     path : str or Path
-        The TOML file; relative paths in it are relative to its folder.
+        The TOML file, or the name of a configuration that comes with the package; relative
+        paths in a file are relative to its folder.
     data : str or Path, optional
         Folder that ``dataset.root`` is relative to, or, where the file has none, the root.
 
     Raises
     ------
     InputError
-        If the file is not there, is no TOML, or has a key or value that makes no sense.
+        If the file is not there, is no TOML, or has a key or value that makes no sense, or a name
+        is given without ``data``.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError("CONFIG", "be an existing file", path)
+    path = config_file(path, data)
     try:
         given = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -43,6 +46,23 @@ def load_config(path: str | Path, data: str | Path | None = None) -> BenchmarkCo
     except ValidationError as error:
         raise _explained(error, path.name) from None
     return _placed(config, path.absolute().parent, None if data is None else Path(data).absolute())
+
+
+def ready_config(name: str | Path) -> Path:
+    """Return the configuration of a name that comes with the package, or the path as it is.
+
+    Raises
+    ------
+    UnknownNameError
+        If it is neither a file nor such a name.
+    """
+    path = Path(name)
+    if path.exists() or path.suffix or path.name != str(name):
+        return path
+    ready = {file.stem: file for file in sorted(_READY.glob("*.toml"))}
+    if ready and str(name) not in ready:
+        raise UnknownNameError("CONFIG", str(name), ready)
+    return ready.get(str(name), path)
 
 
 def _placed(config: BenchmarkConfig, folder: Path, data: Path | None) -> BenchmarkConfig:
