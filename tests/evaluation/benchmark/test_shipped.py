@@ -11,12 +11,12 @@ import pytest
 from napari_fewshot.errors import InputError, WeightsError
 from napari_fewshot.evaluation.benchmark import load_config
 from napari_fewshot.evaluation.benchmark.cases import select_cases
-from napari_fewshot.evaluation.benchmark.shipped import config_file, shipped_configs
+from napari_fewshot.evaluation.benchmark.load import ready_config, ready_configs
 from napari_fewshot.evaluation.datasets import LAYOUTS
 from napari_fewshot.evaluation.methods import METHODS, MethodContext
 from napari_fewshot.io import check_match
 
-NAMES = sorted(shipped_configs())
+NAMES = sorted(ready_configs())
 SHARED = [
     "ct_torso",
     "em_vnc",
@@ -119,13 +119,15 @@ def test_landmarks_have_one_label_in_all_cases(name: str, shared_data: Path) -> 
 def test_a_file_goes_before_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "wbc_2d").mkdir()  # the folder of the data is no configuration
-    assert config_file("wbc_2d", "wbc_2d") == shipped_configs()["wbc_2d"]
+    assert ready_config("wbc_2d") == ready_configs()["wbc_2d"]
     (tmp_path / "amos22").write_text("")
-    assert config_file("amos22", None) == Path("amos22")
+    assert ready_config("amos22") == Path("amos22")
 
 
 def test_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"CONFIG must be an existing file.*Names are amos22"):
         load_config(tmp_path / "none.toml")
+    with pytest.raises(InputError, match="Did you mean amos22"):
+        load_config("amos21")
     with pytest.raises(InputError, match="--data must be given with wbc_2d"):
         load_config("wbc_2d")

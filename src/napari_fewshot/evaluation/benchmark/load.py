@@ -12,9 +12,8 @@ from pydantic import BaseModel, ValidationError
 
 from ...errors import InputError, UnknownNameError, UnreadableFileError
 from .config import BenchmarkConfig
-from .shipped import config_file
 
-__all__ = ["load_config", "ready_config"]
+__all__ = ["load_config", "ready_config", "ready_configs"]
 
 _READY = Path(__file__).parents[1] / "configs"
 
@@ -36,7 +35,13 @@ def load_config(path: str | Path, data: str | Path | None = None) -> BenchmarkCo
         If the file is not there, is no TOML, or has a key or value that makes no sense, or a name
         is given without ``data``.
     """
-    path = config_file(path, data)
+    path = ready_config(path)
+    if not path.is_file():
+        constraint = "be an existing file, or the name of one that comes with the package"
+        raise InputError("CONFIG", constraint, path, f"Names are {', '.join(ready_configs())}.")
+    if data is None and path.parent == _READY:
+        remedy = "Give the folder of that data set."
+        raise InputError("--data", f"be given with {path.stem}", "nothing", remedy)
     try:
         given = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -48,6 +53,11 @@ def load_config(path: str | Path, data: str | Path | None = None) -> BenchmarkCo
     return _placed(config, path.absolute().parent, None if data is None else Path(data).absolute())
 
 
+def ready_configs() -> dict[str, Path]:
+    """Files of the configurations that come with the package, by name."""
+    return {file.stem: file for file in sorted(_READY.glob("*.toml"))}
+
+
 def ready_config(name: str | Path) -> Path:
     """Return the configuration of a name that comes with the package, or the path as it is.
 
@@ -57,12 +67,13 @@ def ready_config(name: str | Path) -> Path:
         If it is neither a file nor such a name.
     """
     path = Path(name)
-    if path.exists() or path.suffix or path.name != str(name):
+    # A folder of that name may be the data itself.
+    if path.is_file() or path.suffix or path.name != str(name):
         return path
-    ready = {file.stem: file for file in sorted(_READY.glob("*.toml"))}
-    if ready and str(name) not in ready:
+    ready = ready_configs()
+    if str(name) not in ready:
         raise UnknownNameError("CONFIG", str(name), ready)
-    return ready.get(str(name), path)
+    return ready[str(name)]
 
 
 def _placed(config: BenchmarkConfig, folder: Path, data: Path | None) -> BenchmarkConfig:
