@@ -10,7 +10,17 @@ from typing import NoReturn
 
 from .. import __version__
 from ..errors import Cancelled, FewShotError
-from . import backbones, compare_refinement, demo, evaluate, predict, refine, sam, train
+from . import (
+    backbones,
+    benchmark,
+    compare_refinement,
+    demo,
+    evaluate,
+    predict,
+    refine,
+    sam,
+    train,
+)
 from .arguments import one_line
 
 __all__ = ["build_parser", "main"]
@@ -34,7 +44,17 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"napari-fewshot {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
-    for module in (demo, backbones, train, predict, refine, compare_refinement, sam, evaluate):
+    for module in (
+        demo,
+        backbones,
+        train,
+        predict,
+        refine,
+        compare_refinement,
+        sam,
+        evaluate,
+        benchmark,
+    ):
         command = commands.add_parser(module.NAME, help=module.HELP, description=module.__doc__)
         module.add_arguments(command)
         command.set_defaults(run=module.run)

@@ -69,6 +69,7 @@ class Benchmark:
         finished: Finished = _ignored,
         progress: Progress = no_progress,
         *,
+        only: Sequence[str] | None = None,
         own_processes: bool = True,
     ) -> None:
         """Run what is left; what fails is recorded, and the rest goes on.
@@ -79,11 +80,15 @@ class Benchmark:
             ``finished(unit, record)`` after each unit.
         progress : callable
             ``progress(done, total, what)`` within a unit.
+        only : sequence of str, optional
+            Names of the methods to run; None: all.
         own_processes : bool
             Whether each method gets a process. Else its memory is not measured, and its crash
             ends all.
         """
         for method in self.config.methods:
+            if only is not None and method.name not in only:
+                continue
             pending = [fit for fit in self.pending() if fit.method.name == method.name]
             missing = missing_modules(method)
             if missing:

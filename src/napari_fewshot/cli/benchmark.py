@@ -1,0 +1,124 @@
+"""Compare methods on a folder of labelled images, and write a report.
+
+CONFIG is a TOML file, or the name of one that comes with the package. Each finished prediction is
+kept: after an interruption, or a change of the configuration, the same command makes only what is
+missing. The exit status is 1 where a method failed; the report then says why.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from ..evaluation.benchmark.plan import Unit
+    from ..evaluation.benchmark.records import Record
+    from ..evaluation.benchmark.runner import Benchmark
+    from .progress import ProgressBars
+
+NAME = "benchmark"
+HELP = "compare methods on labelled images and write a report"
+
+FAILED = 1
+
+__all__ = ["HELP", "NAME", "add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    add = parser.add_argument
+    add("config", metavar="CONFIG", help="what is compared: a TOML file, or a name")
+    add("-o", "--out", type=Path, required=True, metavar="DIR", help="folder of the results")
+    add(
+        "--data",
+        type=Path,
+        metavar="ROOT",
+        help="folder that the root of the data set is relative to (default: that of CONFIG)",
+    )
+    add(
+        "--dry-run",
+        action="store_true",
+        help="print the plan with its time and room on the disk, and write nothing",
+    )
+    add(
+        "--only",
+        action="append",
+        metavar="NAME",
+        help="run this method only; may be given several times",
+    )
+    add("--report-only", action="store_true", help="run nothing, write the report again")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run what is left, and write the report."""
+    from ..evaluation.benchmark import load_config, ready_config
+    from ..evaluation.benchmark.estimate import format_plan
+    from ..evaluation.benchmark.runner import open_benchmark
+    from ..evaluation.report import write_report
+    from ..evaluation.report.published import check_published
+
+    path = ready_config(options.config)
+    config = load_config(path, options.data)
+    check_published(config)
+    names = [method.name for method in config.methods]
+    for name in options.only or ():
+        if name not in names:
+            raise UnknownNameError("--only", name, names)
+    benchmark = open_benchmark(config, options.out)
+    if options.dry_run:
+        print(format_plan(benchmark))
+        return 0
+    if not options.report_only:
+        _run(benchmark, options.only)
+    report = write_report(benchmark, _command(options))
+    failures = benchmark.failures()
+    for words in dict.fromkeys(f"{unit.method}: {record.error}" for unit, record in failures):
+        print(f"napari-fewshot: failed: {words}", file=sys.stderr)
+    print(report)
+    return FAILED if failures else 0
+
+
+def _run(benchmark: Benchmark, only: list[str] | None) -> None:
+    from .progress import ProgressBars
+
+    with ProgressBars() as bars:
+        benchmark.run(_Lines(benchmark, bars), bars, only=only)
+
+
+class _Lines:
+    """A line for each finished prediction."""
+
+    def __init__(self, benchmark: Benchmark, bars: ProgressBars) -> None:
+        self.benchmark, self.bars = benchmark, bars
+        units = benchmark.units
+        self.total = len({unit.key for unit in units})
+        self.done = sum(benchmark.records.done(unit) for unit in units)
+
+    def __call__(self, unit: Unit, record: Record) -> None:
+        self.done += 1
+        self.bars.close()
+        what = f"{unit.method}, shots {unit.shot}, seed {unit.seed}, {unit.case}"
+        print(f"[{self.done}/{self.total}] {what}: {self._outcome(record)}", file=sys.stderr)
+
+    def _outcome(self, record: Record) -> str:
+        from ..evaluation.report.tables import metrics_of
+
+        if record.error:
+            return f"failed: {record.error}"
+        score = next(iter(metrics_of(self.benchmark.config).values()))
+        value = score.value(record.rows)
+        shown = "–" if value is None else f"{value:.3f}"
+        fit, predict = record.fit_seconds or 0.0, record.predict_seconds or 0.0
+        return f"{score.title} {shown} (fit {fit:.1f} s, predict {predict:.1f} s)"
+
+
+def _command(options: argparse.Namespace) -> str:
+    words = ["napari-fewshot", NAME, str(options.config), "-o", str(options.out)]
+    if options.data is not None:
+        words += ["--data", str(options.data)]
+    return shlex.join(words)
