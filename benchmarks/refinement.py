@@ -29,7 +29,7 @@ TASKS = (
     *(f"{name}-{count}" for name in ("ct_torso", "mr_abdomen") for count in (3, 5)),
     *("hippocampus_mr-1", "hippocampus_mr-3"),
     *(f"mr_cardiac-{case}-{count}" for case in ("101", "301") for count in (3, 5)),
-    *("mr_spine-t1-3", "mr_spine-t2-3", "wbc_2d-3", "sem_axon_2d-1"),
+    *("mr_spine-t1-3", "mr_spine-t2-3", "wbc_2d-3"),
 )
 
 
