@@ -267,3 +267,22 @@ def test_other_backbones_are_refused():
         "backbone must be one of sam-vit-b, sam-vit-l, sam-vit-h, medsam with adapter "
         "sam-decoder; got embedded. Choose one of these, or another adapter."
     )
+
+
+def test_outputs_may_start_as_masks_of_sam(decoder, tiny_sam):
+    """Foreground is SAM's first mask, background the opposite of its second."""
+    checkpoint = read_sam("sam-vit-b", tiny_sam)
+    image, vectors = torch.randn(CHANNELS, GRID, GRID), torch.randn(3, 2, CHANNELS)
+    with torch.no_grad():
+        masks = torch.load(tiny_sam, weights_only=True)["mask_decoder.mask_tokens.weight"]
+        decoder.decoder.mask_tokens.weight.copy_(masks[:2])
+        expected = decoder(image, vectors)
+        decoder.start_as_masks(checkpoint)
+        found = decoder(image, vectors)
+    torch.testing.assert_close(found[:, 0], expected[:, 0])
+    torch.testing.assert_close(found[:, 1], -expected[:, 1])
+
+
+def test_the_published_preset_starts_at_random():
+    assert config().sam_decoder.start == "sam"
+    assert SegmenterConfig(preset="published").sam_decoder.start == "he"

@@ -101,9 +101,9 @@ def test_the_held_out_slice_is_not_learned_from_and_prompts_for_nothing():
     training(network, 3).run(
         lessons([example(k, 3) for k in range(3)], copies=2), [1], 4, lambda *r: seen.append(r)
     )
-    assert seen == [(k, 8, "training") for k in range(1, 9)]
-    learned = [p for k, p in enumerate(network.prompted) if k % 3 != 2]
-    exams = network.prompted[2::3]
+    assert seen == [(k, 24, "training") for k in range(1, 25)]  # two slices, two copies of each
+    learned = [p for k, p in enumerate(network.prompted) if k % 7 != 6]
+    exams = network.prompted[6::7]
     assert {tuple(p) for p in learned} == {(0.0,), (2.0,)}  # each by the other one
     assert exams == [[0.0, 2.0]] * 4
 
@@ -114,7 +114,7 @@ def test_the_best_pass_is_kept():
     for held_out, better in (([2], True), ([], False)):
         network = Net()
         examples = [example(0, *full), example(9, *full), example(20, *thin)]
-        run = training(network, 3, learning_rate=0.1)
+        run = training(network, 3, learning_rate=0.1, patience=0)
         run.run(lessons(examples)[: 3 if held_out else 2], held_out, 30, lambda *_: None)
         first = float(network.weight.detach()) < 0.5
         assert first is better

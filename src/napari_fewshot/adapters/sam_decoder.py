@@ -182,6 +182,8 @@ class SamDecoderAdapter:
             DecoderMeasures(of.channels, of.grid, of.decoder_depth, of.decoder_mlp)
         )
         network.start_from(checkpoint)
+        if self.config.start == "sam":
+            network.start_as_masks(checkpoint)
         return network.to(self.device)
 
     def _build(self, measures: DecoderMeasures) -> FewShotDecoder:

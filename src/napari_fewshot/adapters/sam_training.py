@@ -127,7 +127,7 @@ def choose_held_out(examples: Sequence[Example]) -> list[int]:
 
 
 class DecoderTraining:
-    """Trains a decoder with Adam, a template slice in each step.
+    """Trains a decoder with Adam, a slice with all its labels in each step.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ class DecoderTraining:
     def run(
         self, lessons: Sequence[Lesson], held_out: Sequence[int], passes: int, progress: Progress
     ) -> None:
-        """Pass over the slices in random order, each time a slice or one of its copies.
+        """Pass over the slices and their copies, each time in another order.
 
         Parameters
         ----------
@@ -173,25 +173,21 @@ class DecoderTraining:
         """
         import torch
 
-        copies: dict[int, list[Lesson]] = {}
-        for lesson in lessons:
-            if lesson.own not in held_out:
-                copies.setdefault(lesson.own, []).append(lesson)
+        learned = [lesson for lesson in lessons if lesson.own not in held_out]
         whole = self._embeddings
         self._embeddings = whole.hiding(held_out)
         best = _Best(self._network, self._exam(lessons, held_out))
         optimiser = torch.optim.Adam(
             self._network.parameters(), lr=self._config.learning_rate, betas=_BETAS
         )
-        total = passes * len(copies)
+        total = passes * len(learned)
         self._network.train()
         for number in range(passes):
-            for step, own in enumerate(self._rng.permutation(list(copies))):
+            for step, chosen in enumerate(self._rng.permutation(len(learned))):
                 optimiser.zero_grad()
-                lesson = copies[own][int(self._rng.integers(len(copies[own])))]
-                self.loss(lesson, learn=True)
+                self.loss(learned[chosen], learn=True)
                 optimiser.step()
-                progress(number * len(copies) + step + 1, total, "training")
+                progress(number * len(learned) + step + 1, total, "training")
             if best.exam and best.seen(self._mean(best.exam), self._config.patience):
                 progress(total, total, "training")
                 break

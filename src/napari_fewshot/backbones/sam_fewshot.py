@@ -41,7 +41,8 @@ class FewShotDecoder(nn.Module):
     vectors of the space of the image embedding. The tokens are the same for all labels: what
     tells labels apart are the embeddings that prompt for them.
 
-    Weights are those of He et al. (2015) until :meth:`start_from` takes those of a SAM.
+    Weights are those of He et al. (2015) until :meth:`start_from` and :meth:`start_as_masks` take
+    those of a SAM.
 
     Parameters
     ----------
@@ -85,6 +86,19 @@ class FewShotDecoder(nn.Module):
         with torch.no_grad():
             self.no_mask.copy_(prompts["no_mask_embed.weight"][0])
         return [name for name in own if name not in agreeing]
+
+    def start_as_masks(self, checkpoint: SamCheckpoint) -> None:
+        """Let foreground start as SAM's first mask, background as the opposite of its second.
+
+        With tokens drawn at random (as published) both channels start as nothing in particular,
+        and hundreds of steps go by before they tell more than how frequent a label is.
+        """
+        masks = part_of(checkpoint.state, "mask_decoder")
+        last = self.decoder.output_hypernetworks_mlps[1].layers[-1]
+        with torch.no_grad():
+            self.decoder.mask_tokens.weight.copy_(masks["mask_tokens.weight"][:2])
+            last.weight.neg_()
+            last.bias.neg_()
 
     def forward(self, image: torch.Tensor, prompts: torch.Tensor) -> torch.Tensor:
         """Decode one image with B sets of prompts.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from pydantic import Field
 
@@ -17,9 +19,12 @@ class SamDecoderConfig(StageConfig):
 
     Parameters
     ----------
+    start : {"sam", "he"}
+        What the two output tokens start as: ``sam`` as a mask of SAM and the opposite of
+        another, ``he`` (published) at random, which learns much more slowly.
     passes : int
-        Most passes over the template slices; 0 (published): 50 for five slices or fewer, 80 for
-        20, 100 for 50 or more, and between these in proportion.
+        Most passes over the template slices and their copies; 0 (published): 50 for five
+        slices or fewer, 80 for 20, 100 for 50 or more, and between these in proportion.
     best_pass : bool
         With three template slices or more, one is held out (a volume, with three volumes or
         more), and the pass that predicts it best is kept. False learns from all of them and
@@ -38,9 +43,10 @@ class SamDecoderConfig(StageConfig):
         Passes after a correction, which go on from what was learned before.
     """
 
+    start: Literal["sam", "he"] = "sam"
     passes: int = Field(default=0, ge=0)
     best_pass: bool = True
-    patience: int = Field(default=0, ge=0)
+    patience: int = Field(default=15, ge=0)
     variants: int = Field(default=4, ge=0)
     flips: bool = False
     learning_rate: float = Field(default=1e-4, gt=0)

@@ -95,6 +95,7 @@ _PUBLISHED: dict[str, Any] = {
         "pixel_loss": 0.0,
     },
     "sam_decoder": {
+        "start": "he",
         "passes": 0,
         "best_pass": True,
         "patience": 0,

@@ -75,7 +75,11 @@ class Rates:
         settings = config.of_adapter
         if isinstance(settings, SamDecoderConfig):
             rate = self._steps.get(config.adapter)
-            return None if rate is None else rate * settings.passes_over(slices) * slices
+            return (
+                None
+                if rate is None
+                else rate * settings.passes_over(slices) * slices * (1 + settings.variants)
+            )
         return self._steps.get(config.adapter, _STEP) * getattr(settings, "steps", 0)
 
     def prediction(self, shape: tuple[int, ...], slices: int) -> float:

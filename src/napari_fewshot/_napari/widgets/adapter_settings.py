@@ -118,6 +118,11 @@ OTHERS = {
     ),
     "sam-decoder": (
         Setting(
+            "start",
+            "Start",
+            "sam: outputs start as masks of SAM; he: at random, as published, much slower.",
+        ),
+        Setting(
             "flips", "Mirrored variants", "Variants may be mirrored: good where sides are alike."
         ),
         Setting(
