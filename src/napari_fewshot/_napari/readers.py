@@ -26,7 +26,17 @@ from .grid import grids_in_viewer
 from .layers import LayerData, image_layer, labels_layer, landmarks_layer
 from .orientation import face_patient
 
-__all__ = ["nifti_reader", "points_reader", "read_image", "read_label_map", "read_point_file"]
+__all__ = [
+    "Reader",
+    "each_file",
+    "image_layers",
+    "named_as_labels",
+    "nifti_reader",
+    "points_reader",
+    "read_image",
+    "read_label_map",
+    "read_point_file",
+]
 
 Reader = Callable[[str | list[str]], list[LayerData]]
 
@@ -42,13 +52,13 @@ def nifti_reader(path: str | list[str]) -> Reader | None:
         accepted = bool(paths) and sniff_format(paths[0]) is FORMATS.get("nifti")
     except InputError:
         return None
-    return _each(_read_nifti) if accepted else None
+    return each_file(_read_nifti) if accepted else None
 
 
 def points_reader(path: str | list[str]) -> Reader | None:
     """Return the reader for CSV files of points, or None if the columns are others."""
     paths = _paths(path)
-    return _each(read_point_file) if paths and _has_point_columns(paths[0]) else None
+    return each_file(read_point_file) if paths and _has_point_columns(paths[0]) else None
 
 
 def read_image(path: str | Path) -> list[LayerData]:
@@ -58,7 +68,7 @@ def read_image(path: str | Path) -> list[LayerData]:
     are colours; other channels become a layer each.
     """
     path = Path(path)
-    return _image_layers(read_nifti_frames(path), stem_of(path))
+    return image_layers(read_nifti_frames(path), stem_of(path))
 
 
 def read_label_map(path: str | Path) -> list[LayerData]:
@@ -104,17 +114,23 @@ def _read_nifti(path: str | Path) -> list[LayerData]:
         except InputError:
             if isinstance(frames[0].header, NiftiHeader) and frames[0].header.says_labels:
                 raise
-    return _image_layers(frames, stem_of(path))
+    return image_layers(frames, stem_of(path))
 
 
 def _are_labels(path: Path, volume: Volume) -> bool:
     header = volume.header
     if isinstance(header, NiftiHeader) and header.says_labels:
         return True
+    return named_as_labels(path)
+
+
+def named_as_labels(path: Path) -> bool:
+    """Whether a word in the name of a file says that it holds labels."""
     return _WORDS.search(stem_of(path).lower()) is not None
 
 
-def _image_layers(frames: list[Volume], name: str) -> list[LayerData]:
+def image_layers(frames: list[Volume], name: str) -> list[LayerData]:
+    """Image layers of the time points of a file; channels that are no colours get one each."""
     first = frames[0]
     if first.affine is not None and first.ndim == 3:
         face_patient()
@@ -179,7 +195,9 @@ def _paths(path: str | Sequence[str]) -> list[Path]:
     return [Path(path)] if isinstance(path, str) else [Path(one) for one in path]
 
 
-def _each(read: Callable[[Path], list[LayerData]]) -> Reader:
+def each_file(read: Callable[[Path], list[LayerData]]) -> Reader:
+    """Make a reader for one path or several of what reads one."""
+
     def reader(path: str | list[str]) -> list[LayerData]:
         return [layer for one in _paths(path) for layer in read(one)]
 
