@@ -17,7 +17,7 @@ from ...features.cache import FeatureCache
 from ...features.store import FeatureStore
 from ...io import write_labels
 from ...types import Progress, no_progress
-from ..methods import METHODS, Method, MethodContext, Predicted
+from ..methods import METHODS, Method, MethodContext, Oracle, Predicted
 from .cases import Selection
 from .config import BenchmarkConfig
 from .machine import describe_machine, peak_device_memory_mb, peak_memory_mb
@@ -155,6 +155,8 @@ class MethodRun:
     def _predicted(self, method: Method, name: str, progress: Progress) -> tuple[Predicted, float]:
         case = self.prepared(name)
         axis = None if case.image.ndim == 2 else case.axis
+        if isinstance(method, Oracle):
+            method.show(case.truth)
         start = time.perf_counter()
         found = method.predict(case.image, axis, progress)
         return found, time.perf_counter() - start

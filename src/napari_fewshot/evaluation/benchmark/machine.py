@@ -18,6 +18,7 @@ _PACKAGES = ("numpy", "scipy", "torch", "timm", "scikit-image", "scikit-learn", 
 
 def describe_machine(device: str) -> dict[str, Any]:
     """Versions, processor and device."""
+    found = _device(device)  # loads torch, which then knows its threads
     packages = {}
     for name in _PACKAGES:
         try:
@@ -31,7 +32,7 @@ def describe_machine(device: str) -> dict[str, Any]:
         "system": platform.system(),
         "processor": _processor(),
         "threads": _threads(),
-        "device": _device(device),
+        "device": found,
     }
 
 

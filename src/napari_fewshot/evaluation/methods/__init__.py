@@ -1,6 +1,13 @@
 """Methods that are compared: ours, and the baselines."""
 
-from . import fewshot, forest, nnunet, unet, universeg  # noqa: F401 - they register themselves
-from .base import METHODS, Method, MethodContext, MethodEntry, Predicted
+from . import (  # noqa: F401 - they register themselves
+    fewshot,
+    forest,
+    nnunet,
+    sam,
+    unet,
+    universeg,
+)
+from .base import METHODS, Method, MethodContext, MethodEntry, Oracle, Predicted
 
-__all__ = ["METHODS", "Method", "MethodContext", "MethodEntry", "Predicted"]
+__all__ = ["METHODS", "Method", "MethodContext", "MethodEntry", "Oracle", "Predicted"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ...config import IntensityConfig
 from ...features.cache import FeatureCache
@@ -14,7 +14,7 @@ from ...registry import Registry
 from ...sampling.template import Template
 from ...types import Array, Landmark, Progress, Volume, no_progress
 
-__all__ = ["METHODS", "Method", "MethodContext", "MethodEntry", "Predicted"]
+__all__ = ["METHODS", "Method", "MethodContext", "MethodEntry", "Oracle", "Predicted"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +77,15 @@ class Method(Protocol):
         ...
 
 
+@runtime_checkable
+class Oracle(Protocol):
+    """A method that is shown the truth: no fair competitor, but an upper bound."""
+
+    def show(self, truth: Volume | None) -> None:
+        """Take the true labels of the case that is predicted next."""
+        ...
+
+
 @dataclass(frozen=True)
 class MethodEntry:
     """A registered method.
@@ -90,6 +99,8 @@ class MethodEntry:
         Modules beyond the dependencies of the package, checked before anything is run.
     about : mapping
         For the report: paper, licence.
+    oracle : bool
+        Whether what it makes is an :class:`Oracle`, for the report.
     """
 
     name: str
@@ -97,6 +108,7 @@ class MethodEntry:
     make: Callable[[Mapping[str, Any], MethodContext], Method]
     needs: tuple[str, ...] = ()
     about: Mapping[str, str] = field(default_factory=dict)
+    oracle: bool = False
 
 
 METHODS: Registry[MethodEntry] = Registry("method")

@@ -11,6 +11,7 @@ from ..benchmark.config import BenchmarkConfig
 from ..benchmark.plan import Unit
 from ..benchmark.records import Record
 from ..benchmark.runner import Benchmark
+from ..methods import METHODS
 from .blocks import Block, Cell, Heading, Picture, Table, Text
 from .plots import box_plots, can_plot, shot_curves
 from .published import published_tables
@@ -109,6 +110,9 @@ def _setting(benchmark: Benchmark) -> Iterator[str]:
     if config.landmarks is not None:
         yield f"A landmark is localised when it is nearer than {config.metrics.radius_px:g} pixels."
     yield f"Baseline: {config.reference}."
+    oracles = [one.name for one in config.methods if METHODS.get(one.method).oracle]
+    if oracles:
+        yield f"Shown the truth of each case, and so no competitors: {', '.join(oracles)}."
 
 
 def _missing(benchmark: Benchmark, pairs: Sequence[tuple[Unit, Record]]) -> list[Block]:

@@ -116,7 +116,7 @@ def _column(summaries: Sequence[Summary], metric: Metric) -> list[Cell]:
         return one.mean if math.isnan(one.mean) else round(one.mean, metric.digits)
 
     means = [rounded(one) for one in summaries if not math.isnan(one.mean)]
-    best = (max(means) if metric.higher else min(means)) if len(means) > 1 else None
+    best = (max(means) if metric.higher else min(means)) if len(set(means)) > 1 else None
     # Nothing is nan, which equals nothing.
     return [Cell(one.text(metric.digits), rounded(one) == best) for one in summaries]
 
