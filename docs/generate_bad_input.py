@@ -64,6 +64,7 @@ CASES: dict[str, list[str]] = {
         f"{TRAIN} --isotropic {OUT}",
         f"{TRAIN} --seed -1 {OUT}",
         f"{TRAIN} --adapter cosin {OUT}",
+        f"{TRAIN} --adapter sam-decoder {OUT}",
         f"{TRAIN} --backbone multscale {OUT}",
         f"{TRAIN} --set cosine.treshold=0.4 {OUT}",
         f"{TRAIN} --set contrastive.steps=0 {OUT}",
