@@ -43,7 +43,9 @@ class FewShotTrainer(nnUNetTrainer):  # type: ignore[misc] # of a library withou
         """Count the epochs without gain."""
         before = self._best_ema
         super().on_epoch_end()
-        self._waited = 0 if self._best_ema != before else self._waited + 1
+        # In the first epochs no label may be found at all, which is no sign of having converged.
+        begun = self._best_ema is not None and self._best_ema > 0
+        self._waited = self._waited + 1 if begun and self._best_ema == before else 0
         if self._waited >= self._patience:
             self.print_to_log_file(f"No gain in the last {self._patience} epochs: converged.")
             raise _Converged
