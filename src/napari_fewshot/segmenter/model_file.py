@@ -15,6 +15,7 @@ from ..adapters import Adapter, AdapterState, build_adapter
 from ..config import SegmenterConfig
 from ..errors import ModelFileError, WeightsError
 from ..io.atomic import replacing
+from .training_set import TrainingSet
 
 __all__ = [
     "FORMAT_VERSION",
@@ -57,6 +58,22 @@ class SavedModel:
     axes: tuple[int, ...]
     channels: int
     adapter: AdapterState
+
+    @classmethod
+    def of(
+        cls, config: SegmenterConfig, weights_hash: str, training: TrainingSet, adapter: Adapter
+    ) -> SavedModel:
+        """Take what a model file holds from what was learned."""
+        return cls(
+            config=config,
+            weights_hash=weights_hash,
+            label_values=training.label_values,
+            names=training.names,
+            point_labels=training.point_labels,
+            axes=training.axes,
+            channels=training.channels,
+            adapter=adapter.state(),
+        )
 
 
 def write_model(path: str | os.PathLike[str], model: SavedModel) -> None:

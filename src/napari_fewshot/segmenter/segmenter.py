@@ -264,16 +264,7 @@ class FewShotSegmenter:
 
     def _become(self, adapter: Adapter, training: TrainingSet) -> None:
         self._adapter, self._training = adapter, training
-        self._saved = SavedModel(
-            config=self.config,
-            weights_hash=self.extractor.backbone.weights_hash,
-            label_values=training.label_values,
-            names=training.names,
-            point_labels=training.point_labels,
-            axes=training.axes,
-            channels=training.channels,
-            adapter=adapter.state(),
-        )
+        self._saved = SavedModel.of(self.config, self.weights_hash, training, adapter)
 
     def held_out_score(self, progress: Progress = no_progress) -> HeldOutScore | None:
         """Estimate the Dice of each label by leaving template slices out in turn.
