@@ -9,6 +9,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from napari_fewshot.evaluation.benchmark import load_config
+from napari_fewshot.evaluation.benchmark.cases import select_cases
+from napari_fewshot.evaluation.benchmark.prepare import PreparedCase, prepare_case
 from napari_fewshot.types import Array
 
 SHAPE = (4, 5, 6)  # (i, j, k) on disk
@@ -29,3 +32,19 @@ def nifti() -> Write:
         return path
 
     return write
+
+
+@pytest.fixture
+def prepared() -> Callable[[str, Path], PreparedCase]:
+    """``prepared(name, root)``: the last case of a set, as its configuration of the package has it.
+
+    One case is the pool, since miniature sets have no more.
+    """
+
+    def prepare(name: str, root: Path) -> PreparedCase:
+        config = load_config(name, root)
+        dataset = config.dataset.model_copy(update={"train": 1, "test": "rest"})
+        config = config.model_copy(update={"dataset": dataset})
+        return prepare_case(select_cases(config).scored[-1], config)
+
+    return prepare

@@ -174,3 +174,16 @@ def test_verse_names_what_is_missing(tmp_path: Path, nifti) -> None:
         find_verse(root)
     with pytest.raises(InputError, match="layout by subject"):
         find_verse(root / "dataset-02validation" / "derivatives")
+
+
+def test_configurations_fit_these_layouts(tmp_path: Path, nifti, prepared) -> None:
+    case = prepared("totalsegmentator", totalsegmentator(tmp_path / "t", nifti))
+    assert case.name == "s0010"
+    assert case.truth.names == {1: "liver"}
+    case = prepared("verse20", verse(tmp_path / "v", nifti))
+    assert case.truth.names == {1: "vertebrae"}
+    assert case.image.shape == case.truth.shape
+    case = prepared("hanseg", hanseg(tmp_path / "h"))
+    assert case.name == "case_02"
+    assert len(case.landmarks) == 5
+    assert case.truth is not None  # shown as regions, scored as points

@@ -138,3 +138,13 @@ def test_amos(tmp_path: Path, nifti, with_labels: bool) -> None:
     assert len(find_amos22(folder, modality="all")) == 4
     with pytest.raises(InputError, match="modality must be ct, mr or all"):
         find_amos22(folder, modality="pet")
+
+
+def test_configurations_fit_these_layouts(tmp_path: Path, nifti, prepared) -> None:
+    case = prepared("amos22", amos(tmp_path, nifti, False))
+    assert case.name == "amos_0008"
+    assert case.truth.names == {8: "aorta", 9: "postcava"}
+    assert set(np.unique(case.truth.data)) == {0, 8}
+    case = prepared("msd_heart", heart(tmp_path / "msd", nifti).parent)
+    assert case.truth.names == {1: "left atrium"}
+    assert case.image.shape[0] == 12  # 2 mm slices, resampled to 1 mm
