@@ -32,7 +32,7 @@ class Convergence:
     """
 
     def __init__(
-        self, patience: int, most: int, least_gain: float = 5e-3, smoothing: float = 0.7
+        self, patience: int, most: int, least_gain: float = 0.01, smoothing: float = 0.7
     ) -> None:
         self.patience, self.most = patience, most
         self.least_gain, self.smoothing = least_gain, smoothing

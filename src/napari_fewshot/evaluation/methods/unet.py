@@ -62,7 +62,7 @@ class UNetConfig(StageConfig):
     steps: int = Field(default=25, ge=1)
     passes: int = Field(default=120, ge=1)
     patience: int = Field(default=12, ge=1)
-    least_gain: float = Field(default=5e-3, ge=0)
+    least_gain: float = Field(default=0.01, ge=0)
     smoothing: float = Field(default=0.7, ge=0, lt=1)
     held_out: float = Field(default=0.1, ge=0, lt=1)
     learning_rate: float = Field(default=2e-3, gt=0)
