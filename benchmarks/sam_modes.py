@@ -2,12 +2,13 @@
 
     python benchmarks/sam_modes.py [DATA] [--sam NAME] [--sam-weights FILE] [--sets NAME ...]
                                    [--points-per-side 16] [--device D] [--json FILE]
+                                   [--page docs/sam.md]
 
 DATA is a folder with the sets of ``accuracy_tasks.py``; without it phantoms alone are segmented.
 Boxes, points and automatic mode look at the truth (see docs/sam.md). PerSAM learns from one
 painted slice, or from one image, which is not scored by any mode. The numbers are means over
 labels of more than 800 voxels, and over images, by the same function as ``napari-fewshot
-evaluate``.
+evaluate``. ``--page`` puts the table in the place of the one of a page.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from napari_fewshot import (
 )
 from napari_fewshot.phantoms import make_phantom, painted_labels, template_slices
 
+MARKS = ("<!-- Written by benchmarks/sam_modes.py. -->", "<!-- End of what it writes. -->")
 Method = Callable[[Task, Case], np.ndarray]
 
 
@@ -80,7 +82,7 @@ def methods(sam: Any, side: int) -> dict[str, Method]:
         return learned[key].segment(case.image, axis=axis(case)).labels
 
     learned: dict[Any, PersonalSam] = {}
-    loose = {"iou": 0.5, "stability": 0.6}
+    unfiltered = {"iou": 0.0, "stability": 0.0}
     plain = {"attention": False, "semantic": False}
     boxes: dict[str, Method] = {
         "boxes of components": partial(regions, sam_boxes, {}),
@@ -93,7 +95,7 @@ def methods(sam: Any, side: int) -> dict[str, Method]:
         "points": partial(regions, sam_points, {}),
         "points, together": partial(regions, sam_points, {"each": "label"}),
         "automatic": partial(automatic, {}),
-        "automatic, loose": partial(automatic, loose),
+        "automatic, unfiltered": partial(automatic, unfiltered),
         "PerSAM": partial(personal, {}),
         "PerSAM, no guidance": partial(personal, plain),
         "PerSAM-F": partial(personal, {"fine_tune": True}),
@@ -133,6 +135,7 @@ def main() -> None:
     parser.add_argument("--points-per-side", type=int, default=16)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--page", type=Path)
     options = parser.parse_args()
     sam = load_sam(
         options.sam, weights=options.sam_weights, device=options.device, cache=FeatureCache()
@@ -145,9 +148,16 @@ def main() -> None:
             dice, seconds = score(task, method)
             table.setdefault(mode, {})[name] = dice
             print(f"{name:16s} {mode:22s} Dice {dice:.3f}  {seconds:.2f} s a slice", flush=True)
-    print(f"\n| | {' | '.join(wanted)} |\n|---|{'---|' * len(wanted)}")
+    lines = [f"| | {' | '.join(wanted)} |", f"|---|{'---|' * len(wanted)}"]
     for mode, row in table.items():
-        print(f"| {mode} | {' | '.join(f'{row[name]:.3f}' for name in wanted)} |")
+        lines.append(f"| {mode} | {' | '.join(f'{row[name]:.3f}' for name in wanted)} |")
+    print("", *lines, sep="\n")
+    if options.page is not None:
+        page = options.page.read_text(encoding="utf-8")
+        before, _, rest = page.partition(MARKS[0])
+        after = rest.partition(MARKS[1])[2]
+        text = "\n".join([f"{before}{MARKS[0]}", "", *lines, "", f"{MARKS[1]}{after}"])
+        options.page.write_text(text, encoding="utf-8")
     if options.json is not None:
         options.json.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
 

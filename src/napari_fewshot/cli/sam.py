@@ -130,7 +130,9 @@ def _regions(shared: Shared, job: Job, image: Volume, bars: ProgressBars) -> Non
     from ..io import check_match, read_labels, write_image, write_labels
     from ..prompting import sam_boxes, sam_points
 
-    regions = read_labels(job.regions) if job.regions is not None else image
+    if job.regions is None:
+        raise InputError("--labels", "be given, or --truth", "neither")
+    regions = read_labels(job.regions)
     check_match(image, regions)
     method = sam_boxes if shared.mode == "boxes" else sam_points
     found = method(
