@@ -103,6 +103,16 @@ CASES: dict[str, list[str]] = {
         "sam boxes image.nii.gz --labels painted.nii.gz --truth painted.nii.gz -o out",
         "sam persam image.nii.gz --reference image.nii.gz other.nii.gz -o out",
     ],
+    "Benchmarks": [
+        "benchmark none.toml -o out",
+        "benchmark text.toml -o out",
+        "benchmark key.toml -o out",
+        "benchmark value.toml -o out",
+        "benchmark setting.toml -o out",
+        "benchmark sound.toml --data none -o out",
+        "benchmark sound.toml --only forrest -o out",
+        "benchmark amos23 -o out",
+    ],
     "Model files": [
         "predict none.fewshot image.nii.gz -o out",
         "predict image.nii.gz image.nii.gz -o out",
@@ -173,8 +183,25 @@ def make_files() -> None:
     save_file({"weight": np.zeros(3, np.float32)}, "foreign.safetensors")
     foreign = Path("foreign.safetensors").read_bytes()
     Path("cut.safetensors").write_bytes(foreign[:-2])
+    _write_configurations()
     newer = {"format": "napari-fewshot", "version": "99"}
     save_file(load_file("model.fewshot"), "newer.fewshot", newer)
+
+
+def _write_configurations() -> None:
+    """Write a sound configuration of a benchmark, and bad ones."""
+    Path("text.toml").write_text("shots = 3 or 5\n", encoding="utf-8")
+    sound = (
+        '[dataset]\nroot = "."\nimages = ["image.nii.gz"]\nlabels = ["painted.nii.gz"]\n'
+        '[[methods]]\nname = "ours"\nmethod = "fewshot"\nsettings = { adapter = "cosine" }\n'
+    )
+    for name, old, new in (
+        ("sound", "", ""),
+        ("key", "images", "image"),
+        ("value", "[dataset]", "shots = [0]\n[dataset]"),
+        ("setting", "cosine", "cosin"),
+    ):
+        Path(f"{name}.toml").write_text(sound.replace(old, new, 1), encoding="utf-8")
 
 
 def _write_series(path: Path, volume: object) -> None:

@@ -53,7 +53,7 @@ def test_data_is_the_folder_that_the_root_is_below(tmp_path):
         ('method = "forest"', 'metod = "forest"', ["methods[1]", "metod", "method"]),
         ("images =", "image =", ["dataset", "image", "images"]),
         ('labels = "labels/{case}.nii.gz"', "", ["dataset", "labels or landmarks"]),
-        ('shots = [1, "all"]', "shots = [0]", ["shots of at least 1"]),
+        ('shots = [1, "all"]', "shots = [0]", ["shots[1]", "greater than or equal to 1"]),
         ('shots = [1, "all"]', 'shots = ["some"]', ["shots[1]"]),
         ("seeds = [3]", "seeds = []", ["methods[2].seeds"]),
         ('name = "ours"', 'name = "forest"', ["twice 'forest'"]),

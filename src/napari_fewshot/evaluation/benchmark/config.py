@@ -46,7 +46,7 @@ With a section ``[landmarks]`` (which may be empty), landmarks are compared in p
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -64,8 +64,10 @@ from .sections import (
 
 __all__ = ["BenchmarkConfig", "MethodConfig", "Shot"]
 
-Shot = int | Literal["all"]
+Shot = Annotated[int, Field(ge=1)] | Literal["all"]
 """How many slices or cases are templates; ``"all"`` is the upper reference."""
+
+Seed = Annotated[int, Field(ge=0)]
 
 
 class MethodConfig(StageConfig):
@@ -89,7 +91,7 @@ class MethodConfig(StageConfig):
     method: str
     settings: dict[str, Any] = Field(default_factory=dict)
     shots: tuple[Shot, ...] | None = Field(default=None, min_length=1)
-    seeds: tuple[int, ...] | None = Field(default=None, min_length=1)
+    seeds: tuple[Seed, ...] | None = Field(default=None, min_length=1)
 
 
 class BenchmarkConfig(StageConfig):
@@ -114,7 +116,7 @@ class BenchmarkConfig(StageConfig):
     title: str = ""
     notes: str = ""
     shots: tuple[Shot, ...] = Field(default=(1, 3, 5), min_length=1)
-    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1)
     device: str = "auto"
     features: Literal["memory", "disk", "none"] = "memory"
     baseline: str | None = None
@@ -143,12 +145,6 @@ class BenchmarkConfig(StageConfig):
             raise ValueError(f"have a baseline that is the name of a method, not {self.baseline!r}")
         if self.landmarks is not None and self.templates.scope == "within":
             raise ValueError('have templates.scope "across" with landmarks')
-        for method in self.methods:
-            for shot in self.shots_of(method):
-                if shot != "all" and shot < 1:
-                    raise ValueError("have shots of at least 1")
-            if min(self.seeds_of(method)) < 0:
-                raise ValueError("have seeds of at least 0")
         return self
 
     def shots_of(self, method: MethodConfig) -> tuple[Shot, ...]:

@@ -19,6 +19,8 @@ from .slice_set import SliceSet, label_volume, volume_stack
 
 __all__ = ["ForestConfig", "ForestMethod"]
 
+_AT_ONCE = 100_000
+
 
 class ForestConfig(StageConfig):
     """Settings of the random forest.
@@ -98,9 +100,12 @@ class ForestMethod:
         return label_volume(stack, learned, classify, progress)
 
     def _classify(self, image: Array, classes: int) -> Array:
-        found = self._forest.predict_proba(self._features(image))
-        result = np.zeros((classes, found.shape[0]), np.float32)
-        result[self._forest.classes_] = found.T
+        features = self._features(image)
+        result = np.zeros((classes, len(features)), np.float32)
+        # In parts: the forest gives its probabilities in float64, for each tree.
+        for start in range(0, len(features), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            result[self._forest.classes_, part] = self._forest.predict_proba(features[part]).T
         return result.reshape(classes, *image.shape[1:])
 
     def _features(self, image: Array) -> Array:
