@@ -6,7 +6,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["iou_of", "mask_losses", "sam_loss"]
+__all__ = ["GUIDE_CHANNELS", "guide_target", "iou_of", "mask_losses", "sam_loss"]
+
+
+# Values of a token that the guide predicts: 2 × 2 colours and 4 × 4 grey values.
+GUIDE_CHANNELS = 2 * 2 * 3 + 4 * 4
+
+
+def guide_target(images: Tensor) -> Tensor:
+    """What the embedding of each token has to tell of its patch of 8 × 8 pixels.
+
+    Parameters
+    ----------
+    images : Tensor, shape (N, 3, S, S)
+        Normalised as the network sees them.
+
+    Returns
+    -------
+    Tensor, shape (N, 28, S / 8, S / 8)
+    """
+    colours = F.pixel_unshuffle(F.avg_pool2d(images, 4), 2)
+    greys = F.pixel_unshuffle(F.avg_pool2d(images.mean(1, keepdim=True), 2), 4)
+    return torch.cat([colours, greys], 1)
 
 
 def iou_of(masks: Tensor, truth: Tensor) -> Tensor:

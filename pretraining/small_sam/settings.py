@@ -60,6 +60,10 @@ class SmallSamConfig:
         Images of a step, and regions of an image that are prompted.
     corrections : tuple of float
         Odds of one, two, ... rounds of correction after the first prompt of an image.
+    guide : float
+        Weight of the loss that asks the embedding for the colours of its patch. Without it the
+        decoder learns where prompts are long before the encoder is of use, and the encoder
+        learns to say nothing.
     ema : float
         Decay of the averaged weights, which are the ones exported.
     checks : int
@@ -78,6 +82,7 @@ class SmallSamConfig:
     images: int = 4
     regions: int = 8
     corrections: tuple[float, ...] = (0.7, 0.2, 0.1)
+    guide: float = 2.0
     ema: float = 0.997
     checks: int = 24
     bfloat16: bool = True

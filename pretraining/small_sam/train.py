@@ -18,11 +18,12 @@ import numpy as np
 import torch
 from segment_anything.modeling import Sam
 from torch import Generator, Tensor, nn
+from torch.nn.functional import smooth_l1_loss
 
 from .check import answer, embed, held_out_iou
 from .files import export, load_checkpoint, read_start, save_checkpoint
 from .images import Batch, draw_batch
-from .loss import sam_loss
+from .loss import GUIDE_CHANNELS, guide_target, sam_loss
 from .network import build_sam, measures_of
 from .prompts import correct, first_prompt, halved
 from .settings import SmallSamConfig
@@ -45,6 +46,7 @@ class Trainer:
         self.config, self.step = config, 0
         self.network = build_sam(config.network)
         nn.init.trunc_normal_(self.network.image_encoder.pos_embed, std=0.02)
+        self.guide = nn.Conv2d(config.network.dim, GUIDE_CHANNELS, 1)
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         named = dict(self.network.named_parameters())
         plain = [n for n, p in named.items() if p.ndim < 2 or "embed" in n or "token" in n]
@@ -52,6 +54,7 @@ class Trainer:
         groups = [
             {"params": [named[n] for n in decay], "weight_decay": config.weight_decay},
             {"params": [named[n] for n in plain], "weight_decay": 0.0},
+            {"params": list(self.guide.parameters()), "weight_decay": 0.0},
         ]
         self.optimiser = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98))
 
@@ -98,7 +101,9 @@ class Trainer:
             loss, iou = self._prompted(leaves[k : k + 1], batch.masks[k], rng)
             (loss / len(leaves)).backward()
             results.append((float(loss.detach()), float(iou)))
-        embeddings.backward(leaves.grad)
+        target = guide_target((batch.images - self.network.pixel_mean) / self.network.pixel_std)
+        guide = smooth_l1_loss(self.guide(embeddings), target)
+        (self.config.guide * guide + (embeddings * leaves.grad).sum()).backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
         if torch.isfinite(norm):
             self.optimiser.step()
@@ -108,7 +113,12 @@ class Trainer:
             for name, value in self.network.state_dict().items():
                 self.average[name].lerp_(value, 1 - decay)
         loss, iou = np.mean(results, 0)
-        return {"loss": float(loss), "iou": float(iou), "norm": float(norm)}
+        return {
+            "loss": float(loss),
+            "iou": float(iou),
+            "guide": float(guide.detach()),
+            "norm": float(norm),
+        }
 
     def averaged(self) -> Sam:
         """A network with the averaged weights."""
@@ -121,6 +131,7 @@ class Trainer:
         return {
             "step": self.step,
             "model": self.network.state_dict(),
+            "guide": self.guide.state_dict(),
             "ema": self.average,
             "optimiser": self.optimiser.state_dict(),
         }
@@ -131,6 +142,7 @@ class Trainer:
         self.network.load_state_dict(state.get("model", state["ema"]))
         self.average = {k: v.clone() for k, v in state["ema"].items()}
         if "optimiser" in state:
+            self.guide.load_state_dict(state["guide"])
             self.optimiser.load_state_dict(state["optimiser"])
 
 

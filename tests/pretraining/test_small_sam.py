@@ -17,7 +17,7 @@ from pretraining.small_sam.files import (
     save_checkpoint,
 )
 from pretraining.small_sam.images import choose_regions, draw_batch
-from pretraining.small_sam.loss import iou_of, mask_losses, sam_loss
+from pretraining.small_sam.loss import guide_target, iou_of, mask_losses, sam_loss
 from pretraining.small_sam.network import build_sam, measures_of
 from pretraining.small_sam.probe import components, score_slices
 from pretraining.small_sam.prompts import Prompt, box_of, correct, first_prompt, halved, points_in
@@ -118,6 +118,15 @@ def test_loss_agrees_with_naive_computation() -> None:
     assert torch.equal(given, iou)
     loss.backward()
     assert torch.isfinite(logits.grad).all()
+
+
+def test_the_guide_asks_each_token_for_its_own_patch() -> None:
+    images = torch.zeros(1, 3, 32, 32)
+    images[0, 0, 8:16, 16:24] = 3.0
+    target = guide_target(images)
+    assert target.shape == (1, 28, 4, 4)
+    assert target.abs().sum(1).nonzero().tolist() == [[0, 1, 2]]
+    assert target[0, :, 1, 2].tolist() == [3.0] * 4 + [0.0] * 8 + [1.0] * 16
 
 
 def test_training_lowers_the_loss() -> None:
