@@ -27,7 +27,12 @@ pytest.importorskip("pydicom")
 
 from pydicom import dcmread  # noqa: E402
 from pydicom.dataset import FileDataset, FileMetaDataset  # noqa: E402
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid  # noqa: E402
+from pydicom.uid import (  # noqa: E402
+    CTImageStorage,
+    ExplicitVRLittleEndian,
+    RLELossless,
+    generate_uid,
+)
 
 AXIAL = (1.0, 0, 0, 0, 1, 0)
 CORONAL = (1.0, 0, 0, 0, 0, -1)
@@ -274,3 +279,14 @@ def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert sniff_format(tmp_path).title == "DICOM"
     with pytest.raises(InputError, match=r"pip install \"napari-fewshot\[formats\]\""):
         read_volume(tmp_path)
+
+
+def test_compressed_slices(tmp_path: Path) -> None:
+    values = (np.arange(64 * 48).reshape(64, 48) % 300).astype(np.int16)
+    for k in range(2):
+        path = tmp_path / f"{k}.dcm"
+        write_slice(path, values + k, np.array([0, 0, 2.0 * k]))
+        own = dcmread(path)
+        own.compress(RLELossless, encoding_plugin="pydicom")
+        own.save_as(path)
+    np.testing.assert_array_equal(read_volume(tmp_path).data, [values, values + 1])
