@@ -87,12 +87,16 @@ def loaded_by(code: str) -> set[str]:
     return set(run.stdout.splitlines()[-1].split())
 
 
+ELSEWHERE = ("nnunet_trainer", "nnunet_driver")
+"""Run by the interpreter that has nnU-Net, which may be another one."""
+
+
 def core_modules() -> list[str]:
     source = Path(napari_fewshot.__file__).parent
     names = []
     for path in sorted(source.rglob("*.py")):
         parts = path.relative_to(source).with_suffix("").parts
-        if parts[0] in ("_napari", "__main__"):
+        if parts[0] in ("_napari", "__main__") or path.stem in ELSEWHERE:
             continue
         names.append(".".join(("napari_fewshot", *parts)).removesuffix(".__init__"))
     return names

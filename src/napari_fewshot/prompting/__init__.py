@@ -6,7 +6,7 @@ from .embeddings import SliceEmbeddings, embedding_extractor
 from .given import PromptBox
 from .instances import Instance, Instances
 from .loaded import DEFAULT_SAM, SamLabels, SamModel, load_sam
-from .persam import PersonalSam, persam
+from .personalised import PersonalSam, persam
 from .predictor import Masks, Prompts, SamPredictor
 
 __all__ = [

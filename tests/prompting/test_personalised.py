@@ -12,7 +12,6 @@ from napari_fewshot.errors import Cancelled, InputError
 from napari_fewshot.features.planes import SliceStack
 from napari_fewshot.prompting import Prompts, load_sam, persam
 from napari_fewshot.prompting.mask_weights import fit_mask_weights, mask_loss
-from napari_fewshot.prompting.persam import learn_targets
 from napari_fewshot.prompting.personal import (
     Target,
     attention_of,
@@ -20,6 +19,7 @@ from napari_fewshot.prompting.personal import (
     location_prior,
     similar_pixels,
 )
+from napari_fewshot.prompting.personalised import learn_targets
 from napari_fewshot.prompting.targets import LabelledSlice, similarity, target_of
 from napari_fewshot.types import Volume
 
