@@ -9,28 +9,25 @@ from torch import Tensor
 __all__ = ["GUIDE_CHANNELS", "guide_target", "iou_of", "mask_losses", "sam_loss"]
 
 
-# Values of a token that the guide predicts: 48 features, 2 × 2 colours and 4 × 4 grey values.
-GUIDE_CHANNELS = 48 + 2 * 2 * 3 + 4 * 4
+# Values of a token that the guide predicts: 2 × 2 colours and 4 × 4 grey values.
+GUIDE_CHANNELS = 2 * 2 * 3 + 4 * 4
 
 
-def guide_target(images: Tensor, features: Tensor) -> Tensor:
+def guide_target(images: Tensor) -> Tensor:
     """What the embedding of each token has to tell of its patch of 8 × 8 pixels.
 
     Parameters
     ----------
     images : Tensor, shape (N, 3, S, S)
         Normalised as the network sees them.
-    features : Tensor, shape (N, 48, S, S)
-        Of the backbone ``embedded``, of length 1: alike within a structure, unlike between two.
 
     Returns
     -------
-    Tensor, shape (N, 76, S / 8, S / 8)
+    Tensor, shape (N, 28, S / 8, S / 8)
     """
     colours = F.pixel_unshuffle(F.avg_pool2d(images, 4), 2)
     greys = F.pixel_unshuffle(F.avg_pool2d(images.mean(1, keepdim=True), 2), 4)
-    alike = F.avg_pool2d(features, 8) * features.shape[1] ** 0.5
-    return torch.cat([alike, colours, greys], 1)
+    return torch.cat([colours, greys], 1)
 
 
 def iou_of(masks: Tensor, truth: Tensor) -> Tensor:

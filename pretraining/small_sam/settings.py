@@ -61,8 +61,7 @@ class SmallSamConfig:
     corrections : tuple of float
         Odds of one, two, ... rounds of correction after the first prompt of an image.
     guide : float
-        Weight of the loss that asks the embedding for the colours of its patch, and for the
-        features that the backbone ``embedded`` has there. Without it the
+        Weight of the loss that asks the embedding for the colours of its patch. Without it the
         decoder learns where prompts are long before the encoder is of use, and the encoder
         learns to say nothing.
     ema : float
@@ -82,7 +81,7 @@ class SmallSamConfig:
     clip: float = 1.0
     images: int = 4
     regions: int = 8
-    corrections: tuple[float, ...] = (1.0,)
+    corrections: tuple[float, ...] = (0.7, 0.2, 0.1)
     guide: float = 2.0
     ema: float = 0.997
     checks: int = 24

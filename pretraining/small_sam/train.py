@@ -20,8 +20,6 @@ from segment_anything.modeling import Sam
 from torch import Generator, Tensor, nn
 from torch.nn.functional import smooth_l1_loss
 
-from napari_fewshot.backbones import get_backbone
-
 from .check import answer, embed, held_out_iou
 from .files import export, load_checkpoint, read_start, save_checkpoint
 from .images import Batch, draw_batch
@@ -49,7 +47,6 @@ class Trainer:
         self.network = build_sam(config.network)
         nn.init.trunc_normal_(self.network.image_encoder.pos_embed, std=0.02)
         self.guide = nn.Conv2d(config.network.dim, GUIDE_CHANNELS, 1)
-        self.teacher = get_backbone("embedded")
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         named = dict(self.network.named_parameters())
         plain = [n for n, p in named.items() if p.ndim < 2 or "embed" in n or "token" in n]
@@ -104,10 +101,7 @@ class Trainer:
             loss, iou = self._prompted(leaves[k : k + 1], batch.masks[k], rng)
             (loss / len(leaves)).backward()
             results.append((float(loss.detach()), float(iou)))
-        with torch.no_grad():
-            features = self.teacher.encode(batch.images[:, None] / 255)
-        images = (batch.images - self.network.pixel_mean) / self.network.pixel_std
-        target = guide_target(images, features)
+        target = guide_target((batch.images - self.network.pixel_mean) / self.network.pixel_std)
         guide = smooth_l1_loss(self.guide(embeddings), target)
         (self.config.guide * guide + (embeddings * leaves.grad).sum()).backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
