@@ -174,6 +174,14 @@ def walk(to: Walk) -> None:
     to.click(propagation.next)
     to.picture("viewer-6-next")
 
+    refine = propagation.refine
+    refine.expand(animate=False)
+    refine.method.setCurrentIndex(refine.method.findData("random-walker"))
+    to.settle()
+    to.click(refine.all)
+    propagation.ensureWidgetVisible(refine)
+    to.picture("viewer-8-refined")
+
 
 def walk_landmarks(to: Walk) -> None:
     """Learn the landmarks of one patient, and find them in another one."""
