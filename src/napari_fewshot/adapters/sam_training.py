@@ -196,7 +196,11 @@ class DecoderTraining:
         self._network.eval()
 
     def loss(self, lesson: Lesson, *, learn: bool) -> float:
-        """Mean loss over the labels of a slice; ``learn`` adds its gradients to the weights'."""
+        """Mean loss over the labels of a slice; ``learn`` adds its gradients to the weights'.
+
+        A held-out slice is judged by Dice too: where labels are small, the cross-entropy alone
+        is best for a network that sees none of them.
+        """
         import torch
 
         grid = lesson.image.shape[1]
@@ -209,6 +213,7 @@ class DecoderTraining:
         count = sum(len(vectors) > 0 for vectors in prompts.values())
         image = torch.from_numpy(lesson.image.astype(np.float32)).to(device)
         total = 0.0
+        dice = self._config.dice_loss if learn else max(1.0, self._config.dice_loss)
         with torch.set_grad_enabled(learn):
             for labels, vectors in batches(prompts, grid**2):
                 chosen = [place[label] for label in labels]
@@ -217,7 +222,7 @@ class DecoderTraining:
                     for part in (targets.shares, targets.known)
                 )
                 logits = self._network(image, torch.from_numpy(vectors).to(device))
-                value = decoder_loss(logits, shares, known, self._config.dice_loss).sum() / count
+                value = decoder_loss(logits, shares, known, dice).sum() / count
                 if learn:
                     value.backward()
                 total += float(value.detach())

@@ -25,8 +25,8 @@ WEIGHTS = Path(__file__).with_name("embedded.safetensors")
 FORMAT = "napari-fewshot embedded 1"
 """Entry ``format`` of the metadata of a weights file."""
 
-_HALF_FROM, _HALF_FULLY = 48, 96
-_RECIPE = "1"  # changes whenever the features do, for equal weights
+_LEAST_SIDE = 64
+_RECIPE = "2"  # changes whenever the features do, for equal weights
 
 SPEC = BackboneSpec(
     name="embedded",
@@ -48,8 +48,8 @@ class EmbeddedBackbone:
     al. 2016, arXiv:1606.04080) on synthetic images alone; ``pretraining/`` in the repository
     has the code.
 
-    The features of the image at half its size are added, unless it is small, and the sum is
-    brought back to length 1: what is near at half size is context at full size.
+    The features of the image at half its size are added, and the sum is brought back to length 1:
+    what is near at half size is context at full size.
 
     Parameters
     ----------
@@ -68,14 +68,14 @@ class EmbeddedBackbone:
         """Encode the middle slices; see :class:`~.base.Backbone`."""
         from torch.nn.functional import interpolate, normalize
 
-        image = images[:, images.shape[1] // 2]
-        features: torch.Tensor = self.network(image)
-        share = _half_share(min(image.shape[-2:]))
-        if share == 0:
-            return features
+        rows, columns = images.shape[-2:]
+        image = _mirrored(images[:, images.shape[1] // 2])
         small = interpolate(image, scale_factor=0.5, mode="bilinear", antialias=True)
-        coarse = interpolate(self.network(small), scale_factor=2.0, mode="bilinear")
-        return normalize(features + share * coarse, dim=1)
+        height, width = small.shape[-2:]
+        coarse = self.network(_mirrored(small))[..., :height, :width]
+        coarse = interpolate(coarse, scale_factor=2.0, mode="bilinear")
+        features = normalize(self.network(image) + coarse, dim=1)
+        return features[..., :rows, :columns]
 
     def to(self, device: str) -> EmbeddedBackbone:
         """Move the weights to a torch device and return the backbone."""
@@ -83,13 +83,18 @@ class EmbeddedBackbone:
         return self
 
 
-def _half_share(side: int) -> float:
-    """Weight of the features at half size, by the shorter side of the image in pixels.
+def _mirrored(image: torch.Tensor) -> torch.Tensor:
+    """Mirror images, shape (B, C, H, W), at the lower and right edge until no side is too short.
 
-    Half of a small image shows too little; the weight rises slowly, so that images of about one
-    size are treated about equally.
+    In an input of 32 pixels the network sees too little: its features differ so much from those of
+    33 pixels, which are padded to twice that, that one does not find what the other has taught.
     """
-    return min(max((side - _HALF_FROM) / (_HALF_FULLY - _HALF_FROM), 0.0), 1.0)
+    import torch
+
+    for axis in (-2, -1):
+        while image.shape[axis] < _LEAST_SIDE:
+            image = torch.cat([image, image.flip(axis)], dim=axis)
+    return image
 
 
 def read_network(path: Path) -> EmbeddedNet:

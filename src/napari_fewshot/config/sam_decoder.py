@@ -38,7 +38,8 @@ class SamDecoderConfig(StageConfig):
     learning_rate : float
         Of Adam.
     dice_loss : float
-        Weight of a Dice term beside the cross-entropy.
+        Weight of a Dice term beside the cross-entropy (published: 0). Without it small labels
+        are learned late: background is most of what the cross-entropy sees.
     update_passes : int
         Passes after a correction, which go on from what was learned before.
     """
@@ -50,7 +51,7 @@ class SamDecoderConfig(StageConfig):
     variants: int = Field(default=4, ge=0)
     flips: bool = False
     learning_rate: float = Field(default=1e-4, gt=0)
-    dice_loss: float = Field(default=0.0, ge=0)
+    dice_loss: float = Field(default=1.0, ge=0)
     update_passes: int = Field(default=10, ge=1)
 
     def passes_over(self, templates: int) -> int:
