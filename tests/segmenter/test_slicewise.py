@@ -105,7 +105,8 @@ def test_a_cache_saves_the_backbone_and_changes_next_to_nothing(quick, template,
     model.extractor.backbone.encode = None  # nothing is left to encode
     second = model.predict(torso.image, landmarks=False)
     np.testing.assert_array_equal(first.labels, second.labels)
-    assert (first.labels == plain.labels).mean() > 0.99
+    # The cache rounds features to float16; training on them goes another way in small steps.
+    assert (first.labels == plain.labels).mean() > 0.97
     assert model.with_settings(seed=3).fit(template).label_values_ == model.label_values_
 
 
