@@ -5,17 +5,33 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, Self, TypeVar
 
 import torch
 from torch import nn
 
 from .settings import TrainConfig
 
-__all__ = ["load_checkpoint", "load_ema", "save_checkpoint"]
+__all__ = ["RunSettings", "load_checkpoint", "load_ema", "save_checkpoint"]
 
 
-def save_checkpoint(path: Path, state: dict[str, Any], config: TrainConfig) -> None:
+class RunSettings(Protocol):
+    """Settings of a run, which a checkpoint keeps."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as values that JSON can hold."""
+        ...
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Build the settings from a dict."""
+        ...
+
+
+Settings = TypeVar("Settings", bound=RunSettings)
+
+
+def save_checkpoint(path: Path, state: dict[str, Any], config: RunSettings) -> None:
     """Write ``state`` with its settings beside ``path``, then rename: never half a file."""
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     with temporary.open("wb") as file:
@@ -25,14 +41,14 @@ def save_checkpoint(path: Path, state: dict[str, Any], config: TrainConfig) -> N
     temporary.replace(path)
 
 
-def load_checkpoint(path: Path) -> tuple[dict[str, Any], TrainConfig]:
-    """Read a checkpoint, without executing anything that it holds."""
+def load_checkpoint(path: Path, kind: type[Settings]) -> tuple[dict[str, Any], Settings]:
+    """Read a checkpoint with settings of a kind, without executing anything that it holds."""
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    return state, TrainConfig.from_dict(json.loads(state.pop("config")))
+    return state, kind.from_dict(json.loads(state.pop("config")))
 
 
 def load_ema(path: Path, network: nn.Module) -> int:
     """Load the averaged weights of a checkpoint into ``network``; return its step."""
-    state, _ = load_checkpoint(path)
+    state, _ = load_checkpoint(path, TrainConfig)
     network.load_state_dict(state["ema"])
     return int(state["step"])

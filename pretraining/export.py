@@ -25,7 +25,7 @@ __all__ = ["export", "main", "read_exported"]
 
 def export(checkpoint: Path, out: Path) -> None:
     """Write the averaged weights of a checkpoint; see the module's text."""
-    state, config = load_checkpoint(checkpoint)
+    state, config = load_checkpoint(checkpoint, TrainConfig)
     metadata = {
         "format": FORMAT,
         "network": json.dumps(config.network.to_dict()),

@@ -23,6 +23,7 @@ from napari_fewshot.backbones.embedded_network import EmbeddedNet
 
 from .checkpoint import load_checkpoint
 from .probe_data import Problem, Slice, load_problems
+from .settings import TrainConfig
 
 __all__ = ["Options", "encode", "main", "score", "vary"]
 
@@ -183,7 +184,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
-    state, config = load_checkpoint(options.checkpoint)
+    state, config = load_checkpoint(options.checkpoint, TrainConfig)
     network = EmbeddedNet(config.network).eval()
     if not options.random:
         network.load_state_dict(state["ema"])

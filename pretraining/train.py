@@ -248,7 +248,7 @@ def main(arguments: list[str] | None = None) -> None:
     start = last if last.exists() else options.start
     if start is not None:
         exported = start.suffix == ".safetensors"
-        state, before = read_exported(start) if exported else load_checkpoint(start)
+        state, before = read_exported(start) if exported else load_checkpoint(start, TrainConfig)
         if before.network != config.network:
             parser.error(f"{start} holds another network than the settings describe.")
         trainer.resume(state)

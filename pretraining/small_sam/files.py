@@ -1,4 +1,4 @@
-"""Checkpoints that survive a kill, and the exported weights with the names of SAM."""
+"""The exported weights, with the names of SAM."""
 
 from __future__ import annotations
 
@@ -12,26 +12,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from segment_anything.modeling import Sam
 
+from ..checkpoint import load_checkpoint
 from .network import build_sam, measures_of
 from .settings import SmallSamConfig
 
-__all__ = ["export", "load_checkpoint", "read_sam", "read_start", "save_checkpoint"]
-
-
-def save_checkpoint(path: Path, state: dict[str, Any], config: SmallSamConfig) -> None:
-    """Write ``state`` with its settings beside ``path``, then rename: never half a file."""
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        torch.save({**state, "config": json.dumps(config.to_dict())}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
-def load_checkpoint(path: Path) -> tuple[dict[str, Any], SmallSamConfig]:
-    """Read a checkpoint, without executing anything that it holds."""
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    return state, SmallSamConfig.from_dict(json.loads(state.pop("config")))
+__all__ = ["export", "read_sam", "read_start"]
 
 
 def export(state: dict[str, Any], config: SmallSamConfig, out: Path) -> None:
@@ -60,7 +45,7 @@ def read_sam(path: Path) -> Sam:
         with safe_open(path, "pt") as file:
             state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
     else:
-        state = load_checkpoint(path)[0]["ema"]
+        state = load_checkpoint(path, SmallSamConfig)[0]["ema"]
     sam = build_sam(measures_of(state))
     sam.load_state_dict(state)
     return sam.eval()

@@ -20,8 +20,9 @@ from segment_anything.modeling import Sam
 from torch import Generator, Tensor, nn
 from torch.nn.functional import smooth_l1_loss
 
+from ..checkpoint import load_checkpoint, save_checkpoint
 from .check import answer, embed, held_out_iou
-from .files import export, load_checkpoint, read_start, save_checkpoint
+from .files import export, read_start
 from .images import Batch, draw_batch
 from .loss import GUIDE_CHANNELS, guide_target, sam_loss
 from .network import build_sam, measures_of
@@ -220,7 +221,7 @@ def main(arguments: list[str] | None = None) -> None:
     trainer = Trainer(config)
     last = options.out / "last.pt"
     if last.exists():
-        state, before = load_checkpoint(last)
+        state, before = load_checkpoint(last, SmallSamConfig)
         if before.network != config.network:
             parser.error(f"{last} holds another network than the settings describe.")
         trainer.resume(state)

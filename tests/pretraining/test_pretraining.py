@@ -117,7 +117,7 @@ def test_a_resumed_run_equals_one_in_a_single_piece(tmp_path: Path) -> None:
     whole = Trainer(CONFIG)
     run(whole, tmp_path, minutes=9, every=9, workers=0)
     assert whole.step == 6
-    assert load_checkpoint(tmp_path / "last.pt")[0]["step"] == 6
+    assert load_checkpoint(tmp_path / "last.pt", TrainConfig)[0]["step"] == 6
 
     first = Trainer(CONFIG)
     for batch in first.batches(0):
@@ -126,7 +126,7 @@ def test_a_resumed_run_equals_one_in_a_single_piece(tmp_path: Path) -> None:
             break
     save_checkpoint(tmp_path / "part.pt", first.state(), CONFIG)
     second = Trainer(CONFIG)
-    state, config = load_checkpoint(tmp_path / "part.pt")
+    state, config = load_checkpoint(tmp_path / "part.pt", TrainConfig)
     assert config == CONFIG
     second.resume(state)
     for batch in second.batches(0):
@@ -181,7 +181,7 @@ def test_a_killed_run_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
     finally:
         process.kill()
         process.wait()
-    state, config = load_checkpoint(last)
+    state, config = load_checkpoint(last, TrainConfig)
     assert state["step"] >= 1
     Trainer(config).resume(state)
 

@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pretraining.checkpoint import load_checkpoint, save_checkpoint
 from pretraining.probe_data import Slice
 from pretraining.small_sam.check import answer, embed, held_out_iou
 from pretraining.small_sam.files import (
     export,
-    load_checkpoint,
     read_sam,
     read_start,
-    save_checkpoint,
 )
 from pretraining.small_sam.images import choose_regions, draw_batch
 from pretraining.small_sam.loss import guide_target, iou_of, mask_losses, sam_loss
@@ -147,7 +146,7 @@ def test_a_resumed_run_equals_one_in_a_single_piece(tmp_path: Path) -> None:
     for _ in range(2):
         first.update(first.batch())
     save_checkpoint(tmp_path / "part.pt", first.state(), CONFIG)
-    state, config = load_checkpoint(tmp_path / "part.pt")
+    state, config = load_checkpoint(tmp_path / "part.pt", SmallSamConfig)
     assert config == CONFIG
     second = Trainer(config)
     second.resume(state)

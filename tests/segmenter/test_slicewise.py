@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_fewshot import Cancelled, InputError, Template, Volume
+from napari_fewshot import Cancelled, FewShotSegmenter, InputError, Template, Volume
 from napari_fewshot.features.cache import FeatureCache
 from napari_fewshot.phantoms import make_phantom, painted_labels, template_slices
 
@@ -95,8 +95,13 @@ def test_cancelling_ends_within_a_slice(fitted, torso):
     assert seen == [(1, torso.image.shape[0]), (2, torso.image.shape[0])]
 
 
-def test_a_cache_saves_the_backbone_and_changes_next_to_nothing(quick, template, torso):
-    plain = quick().fit(template).predict(torso.image, landmarks=False)
+def test_a_cache_saves_the_backbone_and_changes_next_to_nothing(quick, template, torso, tmp_path):
+    fitted = quick().fit(template)
+    plain = fitted.predict(torso.image, landmarks=False)
+    fitted.save(tmp_path / "model.fewshot")
+    same = FewShotSegmenter.load(tmp_path / "model.fewshot", device="cpu", cache=FeatureCache(200))
+    cached = same.predict(torso.image, landmarks=False)
+    assert (cached.labels == plain.labels).mean() > 0.99
     cache = FeatureCache(200)
     model = quick(cache=cache).fit(template)
     assert len(cache) == len(template.painted_slices())

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "add_backbone_arguments",
     "add_store_arguments",
+    "add_window_argument",
     "check_axis",
     "check_outputs",
     "existing_file",
@@ -27,6 +28,7 @@ __all__ = [
     "one_line",
     "open_store",
     "parse_settings",
+    "window_settings",
 ]
 
 OPTIONS = (
@@ -79,6 +81,27 @@ def add_store_arguments(parser: argparse.ArgumentParser, what: str) -> None:
         help="at the end, drop the features that were used least recently, down to this size "
         "(default: %(default)g)",
     )
+
+
+def add_window_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the option that :func:`window_settings` reads."""
+    parser.add_argument(
+        "--window",
+        nargs=2,
+        type=float,
+        metavar=("LO", "HI"),
+        help="fixed grey values, e.g. -160 240",
+    )
+
+
+def window_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """Settings of the intensity that ``--window`` stands for; none without it."""
+    if options.window is None:
+        return {}
+    low, high = options.window
+    if not low < high:
+        raise InputError("--window", "have LO below HI", f"{low:g} {high:g}")
+    return {"mode": "window", "low": low, "high": high}
 
 
 def open_store(options: argparse.Namespace) -> FeatureStore | None:

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError, WeightsError
 from .arguments import (
     add_store_arguments,
+    add_window_argument,
     check_axis,
     existing_file,
     open_store,
     parse_settings,
+    window_settings,
 )
 from .progress import ProgressBars
 
@@ -114,13 +116,7 @@ def _add_shared(parser: argparse.ArgumentParser, example: str) -> None:
         "file says how it lies, else 0)",
     )
     add("--frame", type=int, metavar="T", help="time point of 4D images")
-    add(
-        "--window",
-        nargs=2,
-        type=float,
-        metavar=("LO", "HI"),
-        help="fixed grey values, e.g. -160 240",
-    )
+    add_window_argument(parser)
     add(
         "--set",
         action="append",
@@ -191,12 +187,7 @@ def prepare(options: argparse.Namespace) -> tuple[Shared, list[Job]]:
         existing_file("--sam-weights", options.sam_weights)
     jobs = _jobs(options)
     config = _config(options)
-    intensity = IntensityConfig()
-    if options.window is not None:
-        low, high = options.window
-        if not low < high:
-            raise InputError("--window", "have LO below HI", f"{low:g} {high:g}")
-        intensity = IntensityConfig(mode="window", low=low, high=high)
+    intensity = IntensityConfig.of(window_settings(options), "intensity")
     device, store = choose_device(options.device), open_store(options)
     templates = _references(options) if options.mode == "persam" else []
     try:

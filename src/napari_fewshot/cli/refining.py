@@ -5,16 +5,18 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from .arguments import (
     add_store_arguments,
+    add_window_argument,
     check_axis,
     existing_file,
     existing_image,
     open_store,
     parse_settings,
+    window_settings,
 )
 
 if TYPE_CHECKING:
@@ -57,13 +59,7 @@ def add_refining_arguments(parser: argparse.ArgumentParser) -> None:
         help="axis of the slices (default: axial where the file says how it lies, else 0)",
     )
     add("--frame", type=int, metavar="T", help="time point of 4D images")
-    add(
-        "--window",
-        nargs=2,
-        type=float,
-        metavar=("LO", "HI"),
-        help="fixed grey values, e.g. -160 240",
-    )
+    add_window_argument(parser)
     add(
         "--set",
         action="append",
@@ -107,12 +103,7 @@ def read_inputs(options: argparse.Namespace) -> RefineInputs:
         if path is not None:
             existing_file(name, path)
     config = RefinementConfig.of(parse_settings(options.set), "settings")
-    intensity: dict[str, Any] = {}
-    if options.window is not None:
-        low, high = options.window
-        if not low < high:
-            raise InputError("--window", "have LO below HI", f"{low:g} {high:g}")
-        intensity = {"mode": "window", "low": low, "high": high}
+    intensity = window_settings(options)
     device, store = choose_device(options.device), open_store(options)
     image = read_volume(options.image, frame=options.frame)
     labels = read_labels(options.labels)

@@ -18,11 +18,13 @@ from ..config import DEFAULT_ADAPTER, DEFAULT_BACKBONE
 from ..errors import InputError
 from .arguments import (
     add_backbone_arguments,
+    add_window_argument,
     check_outputs,
     limit_store,
     merge_settings,
     open_store,
     parse_settings,
+    window_settings,
 )
 from .progress import ProgressBars
 from .templates import InOrder, group_templates, read_templates
@@ -76,13 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--backbone", default=None, metavar="NAME", help=f"default: {DEFAULT_BACKBONE}")
     add("--adapter", default=None, metavar="NAME", help=f"default: {DEFAULT_ADAPTER}")
     add("--preset", choices=["published"], help="settings of the papers instead of our defaults")
-    add(
-        "--window",
-        nargs=2,
-        type=float,
-        metavar=("LO", "HI"),
-        help="fixed grey values, e.g. -160 240",
-    )
+    add_window_argument(parser)
     add("--spacing", type=float, metavar="MM", help="resample rows and columns to this spacing")
     add("--isotropic", action="store_true", help="with --spacing: resample the slices too")
     add(
@@ -167,11 +163,8 @@ def settings_of(options: argparse.Namespace) -> dict[str, Any]:
         "seed": options.seed,
     }
     settings = {name: value for name, value in settings.items() if value is not None}
-    if options.window is not None:
-        low, high = options.window
-        if not low < high:
-            raise InputError("--window", "have LO below HI", f"{low:g} {high:g}")
-        settings["intensity"] = {"mode": "window", "low": low, "high": high}
+    if window := window_settings(options):
+        settings["intensity"] = window
     if options.spacing is not None:
         if not 0 < options.spacing < math.inf:
             raise InputError("--spacing", "be finite and above 0 mm", options.spacing)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 
 from ..config import IntensityConfig, ResamplingConfig
 from ..geometry import Frame
-from ..types import Array, Volume
+from ..types import Array, Landmark, Volume
 from .intensity import IntensityScaler
 from .resampling import Grid, resize_plane
 
-__all__ = ["SliceStack", "from_stack", "stack_spacing", "to_stack"]
+__all__ = ["SliceStack", "from_stack", "landmark_from_stack", "stack_spacing", "to_stack"]
 
 
 def to_stack(array: Array, frame: Frame, axis: int, *, channels: bool = False) -> Array:
@@ -126,3 +127,14 @@ def stack_spacing(volume: Volume, frame: Frame, axis: int) -> tuple[float, float
     spacing = list(frame.canonical_spacing(volume.spacing))
     first = spacing.pop(axis)
     return (first, spacing[0], spacing[1])
+
+
+def landmark_from_stack(point: Landmark, stack: SliceStack) -> Landmark:
+    """Bring a landmark from the order of a stack, (slice, row, column), to that of the file."""
+    if stack.volume.ndim == 2:
+        return point
+    depth, row, column = point.position
+    place = [row, column]
+    place.insert(stack.axis, depth)
+    moved = stack.frame.points_from_canonical(np.array([place]), stack.volume.shape)[0]
+    return replace(point, position=(float(moved[0]), float(moved[1]), float(moved[2])))

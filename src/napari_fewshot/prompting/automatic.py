@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..config import AutomaticConfig, IntensityConfig
-from ..types import Progress, Volume, no_progress
+from ..types import Array, Progress, Volume, no_progress
 from .instances import Instance, Instances, paint_instances
-from .loaded import DEFAULT_SAM, SamModel, load_sam, open_volume
+from .loaded import DEFAULT_SAM, SamModel, VolumeSlices, load_sam, open_volume
 from .proposing import propose_masks
 
-__all__ = ["sam_automatic"]
+__all__ = ["everything_in", "sam_automatic"]
 
 
 def sam_automatic(
@@ -60,16 +60,49 @@ def sam_automatic(
     work = open_volume(image, axis, intensity, slices)
     labels = work.empty(np.int32)
     found: list[Instance] = []
+    for number, plane, instances in everything_in(work, model, settings, progress):
+        labels[number] = plane
+        found += instances
+    return Instances(work.in_file_order(labels), tuple(found))
+
+
+def everything_in(
+    work: VolumeSlices, model: SamModel, settings: AutomaticConfig, progress: Progress = no_progress
+) -> Iterator[tuple[int, Array, list[Instance]]]:
+    """Find everything slice by slice; :func:`sam_automatic` puts it together.
+
+    Parameters
+    ----------
+    work : VolumeSlices
+        The slices, in the order in which they are wanted.
+    model : SamModel
+        What finds it.
+    settings : AutomaticConfig
+        Points, filters, sizes, crops.
+    progress : callable
+        Called after every batch of points; it may raise ``Cancelled``.
+
+    Yields
+    ------
+    number : int
+        Slice of the stack of ``work``.
+    labels : int array, shape (H, W)
+        Numbers of instances go on from slice to slice.
+    instances : list of Instance
+        Those of this slice.
+    """
+    count = 0
     for done, number in enumerate(work.numbers):
         step = _shifted(progress, done, len(work.numbers))
         proposals = propose_masks(model, work.stack, number, settings, step)
-        labels[number], kept = paint_instances(
-            proposals, work.stack.shape, settings, first=len(found) + 1
-        )
-        for one, area in kept:
-            name = len(found) + 1
-            found.append(Instance(name, work.file_slice(number), area, one.iou, one.stability))
-    return Instances(work.in_file_order(labels), tuple(found))
+        plane, kept = paint_instances(proposals, work.stack.shape, settings, first=count + 1)
+        index = work.file_slice(number)
+        found = [
+            Instance(name, index, area, one.iou, one.stability)
+            for name, (one, area) in enumerate(kept, start=count + 1)
+        ]
+        count += len(found)
+        yield number, plane, found
 
 
 def _shifted(progress: Progress, before: int, parts: int) -> Progress:

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ..backbones.sam import SAMS, Sam, read_sam
+from ..backbones.sam import SAMS, Sam
 from ..config import PromptConfig
 from ..features.planes import SliceStack
-from ..prompting import SamPredictor, SliceEmbeddings, embedding_extractor
+from ..prompting import SamPredictor, SliceEmbeddings, load_sam
 from ..prompting.regions import region_prompts
 from ..types import Array
 from .base import RefinerEntry, Region, SliceRefiner
@@ -115,9 +115,14 @@ def _settled(region: Region, values: list[int], claims: list[tuple[Array, float]
 
 def _entry(name: str, sam: Sam) -> RefinerEntry:
     def make(settings: RefinerSettings) -> Any:
-        checkpoint = read_sam(name, settings.weights)
-        predictor = SamPredictor(checkpoint, settings.device)
-        extractor = embedding_extractor(checkpoint, settings.device, settings.store, settings.cache)
+        model = load_sam(
+            name,
+            weights=settings.weights,
+            device=settings.device,
+            store=settings.store,
+            cache=settings.cache,
+        )
+        predictor, extractor = model.predictor, model.extractor  # loaded now, not at a slice
 
         def on(stack: SliceStack) -> SliceRefiner:
             embeddings = SliceEmbeddings(extractor, stack)

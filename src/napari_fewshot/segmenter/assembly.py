@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from ..config import PropagationConfig
-from ..features.planes import SliceStack, from_stack
+from ..features.planes import SliceStack, from_stack, landmark_from_stack
 from ..propagation.cleanup import clean_labels
 from ..propagation.collect import LabelCollector, LabelProbabilities
-from ..types import Array, Landmark
+from ..types import Array
 from .model_file import SavedModel
 from .prediction import Prediction
 
@@ -66,21 +64,10 @@ class Assembly:
         return Prediction(
             labels=np.ascontiguousarray(self._in_file_order(labels)),
             confidence=np.ascontiguousarray(self._in_file_order(confidence)),
-            landmarks=tuple(_in_file_order(point, stack) for point in points),
+            landmarks=tuple(landmark_from_stack(point, stack) for point in points),
             names=dict(learned.names),
         )
 
     def _in_file_order(self, array: Array) -> Array:
         stack = self._stack
         return from_stack(array, stack.frame, stack.axis, stack.volume.ndim)
-
-
-def _in_file_order(point: Landmark, stack: SliceStack) -> Landmark:
-    """Bring a landmark from the order of the stack to that of the file."""
-    if stack.volume.ndim == 2:
-        return point
-    depth, row, column = point.position
-    place = [row, column]
-    place.insert(stack.axis, depth)
-    moved = stack.frame.points_from_canonical(np.array([place]), stack.volume.shape)[0]
-    return replace(point, position=(float(moved[0]), float(moved[1]), float(moved[2])))

@@ -11,6 +11,7 @@ from ...backbones.sam import SAMS
 from ...config import AutomaticConfig
 from ...device import avoid_llvm_clash
 from ...errors import UnknownNameError
+from ...features.planes import from_stack
 from ...features.store import FeatureStore
 from ...types import Array
 from ..to_core import image_volume, shape_of
@@ -39,9 +40,11 @@ def segment_everything(
     axis = None if volume.ndim == 2 else slicing.axis
     target: list[Any] = []
 
-    def work(job: Job) -> int:
+    def run(job: Job) -> int:
         avoid_llvm_clash()
-        from ...prompting import load_sam, sam_automatic
+        from ...prompting import load_sam
+        from ...prompting.automatic import everything_in
+        from ...prompting.loaded import open_volume
 
         model = load_sam(
             sam,
@@ -50,22 +53,18 @@ def segment_everything(
             store=FeatureStore(),
             cache=state.cache,
         )
-        count = 0
-        for done, index in enumerate(order):
-            found = sam_automatic(
-                volume,
-                sam=model,
-                config=config,
-                axis=axis,
-                intensity=settings.config.intensity,
-                slices=[index],
-                progress=lambda *_: job.check(),
-            )
-            labels = found.labels
-            plane = labels if volume.ndim == 2 else np.moveaxis(labels, slicing.axis, 0)[index]
-            job.send((index, np.where(plane > 0, plane + count, 0)))
-            count += len(found.instances)
-            job.progress(done + 1, len(order), "slices")
+        work = open_volume(volume, axis, settings.config.intensity, order)
+        labels = work.empty(np.int32)
+        stack, count = work.stack, 0
+        in_file = from_stack(labels, stack.frame, stack.axis, volume.ndim)
+        found = everything_in(work, model, config, lambda *_: job.check())
+        for done, (number, plane, instances) in enumerate(found, start=1):
+            labels[number] = plane
+            index = work.file_slice(number)
+            shown = in_file if volume.ndim == 2 else np.moveaxis(in_file, slicing.axis, 0)[index]
+            job.send((index, shown.copy()))
+            count += len(instances)
+            job.progress(done, len(order), "slices")
         return count
 
     def piece(part: tuple[int, Array]) -> None:
@@ -82,4 +81,4 @@ def segment_everything(
             target[0].refresh()
 
     name = f"Segmenting everything in {image.name}"
-    return state.runner.start(Job(name, "everything", work, on_piece=piece))
+    return state.runner.start(Job(name, "everything", run, on_piece=piece))

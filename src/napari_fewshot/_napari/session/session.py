@@ -244,11 +244,7 @@ class Session(Refined):
         if into is not None:
             into = the_layer(state.viewer, into, ("labels",), "into")
             policy = "overwrite" if policy == "new" else policy
-        if slices is not None:
-            count = state.slicing_of(image).count
-            wrong = [k for k in slices if not 0 <= k < count]
-            if wrong:
-                raise InputError("slices", f"be within 0..{count - 1}", wrong[0])
+        self._check_slices(image, slices)
         wanted = Wanted(into, policy, confidence, landmarks, slices)
         job = self._propagating.propagate(state.model, image, wanted)
         self._corrections.watch()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 
 import numpy as np
 
 from ...config import IntensityConfig, LandmarkConfig, ResamplingConfig, SegmenterConfig
 from ...errors import InputError
-from ...features.planes import SliceStack, from_stack
+from ...features.planes import SliceStack, from_stack, landmark_from_stack
 from ...features.resampling import resize_plane
 from ...geometry import Frame, resolve_axis
 from ...propagation.collect import LabelCollector, LabelProbabilities
@@ -215,22 +215,11 @@ def gather_planes(
         best = kept.landmarks(
             learned.values, learned.names, LandmarkConfig(), stack.spacing, points
         )
-        found = tuple(_in_file_order(point, stack) for point in best)
+        found = tuple(landmark_from_stack(point, stack) for point in best)
     if set(points) >= set(learned.values):
         return Predicted(None, found)
     labels = from_stack(collector.labels, stack.frame, stack.axis, stack.volume.ndim)
     return Predicted(np.ascontiguousarray(labels), found)
-
-
-def _in_file_order(point: Landmark, stack: SliceStack) -> Landmark:
-    """Bring a landmark from the order of the stack to that of the file."""
-    if stack.volume.ndim == 2:
-        return point
-    depth, row, column = point.position
-    place = [row, column]
-    place.insert(stack.axis, depth)
-    moved = stack.frame.points_from_canonical(np.array([place]), stack.volume.shape)[0]
-    return replace(point, position=(float(moved[0]), float(moved[1]), float(moved[2])))
 
 
 def require(module: str, extra: str, method: str) -> None:
