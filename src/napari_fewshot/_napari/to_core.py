@@ -22,6 +22,7 @@ __all__ = [
     "image_volume",
     "landmarks_in",
     "level_like",
+    "placed_in",
     "shape_of",
     "spacing_of",
 ]
@@ -126,6 +127,45 @@ def image_volume(layer: Any, lead: tuple[int, ...] = (), level: int = 0) -> Volu
     return Volume(data, spacing, _affine(layer, spacing), has_channels=rgb)
 
 
+def placed_in(
+    layer: Any, points: Any, image: Any, lead: tuple[int, ...] = (), level: int = 0
+) -> tuple[Array, Array]:
+    """Points of a layer in voxels of an image layer, where the viewer shows them.
+
+    Parameters
+    ----------
+    layer : napari.layers.Layer
+        What the points belong to, with any scale, rotation and number of axes.
+    points : array, shape (N, axes of the layer)
+        In data coordinates.
+    image : napari.layers.Image
+        Axes that the layer lacks are 0.
+    lead, level : optional
+        As for :func:`image_volume`.
+
+    Returns
+    -------
+    float array, shape (N, 2 or 3)
+        Places on the spatial axes of the level.
+    bool array, shape (N,)
+        Which are at the place ``lead`` of the axes before these.
+    """
+    shape, own = shape_of(image), shape_of(image, level)
+    ndim = min(3, len(shape))
+    points = np.asarray(points, float).reshape(-1, layer.ndim)
+    placed = np.zeros((len(points), len(shape)))
+    placed[:, : len(shape) - ndim] = lead  # where the points have no leading axes
+    for row, point in enumerate(points):
+        world = np.asarray(layer.data_to_world(point), float)[-len(shape) :]
+        there = np.zeros(len(shape))
+        there[-len(world) :] = world
+        found = np.asarray(image.world_to_data(there), float)[-len(shape) :]
+        placed[row, -min(layer.ndim, len(shape)) :] = found[-min(layer.ndim, len(shape)) :]
+    here = (np.round(placed[:, : len(shape) - ndim]) == np.array(lead)).all(axis=1)
+    finer = np.array([a / b for a, b in zip(shape, own, strict=True)])[-ndim:]
+    return (placed[:, -ndim:] + 0.5) / finer - 0.5, here
+
+
 def landmarks_in(
     layer: Any, image: Any, lead: tuple[int, ...] = (), level: int = 0
 ) -> list[Landmark]:
@@ -138,21 +178,10 @@ def landmarks_in(
     InputError
         If a label is no whole number of at least 1.
     """
-    shape, own = shape_of(image), shape_of(image, level)
-    ndim = min(3, len(shape))
-    points = np.asarray(layer.data, float).reshape(-1, layer.ndim)
-    placed = np.zeros((len(points), len(shape)))
-    placed[:, : len(shape) - ndim] = lead  # where the points have no leading axes
-    for row, point in enumerate(points):
-        world = np.asarray(layer.data_to_world(point), float)[-len(shape) :]
-        there = np.zeros(len(shape))
-        there[-len(world) :] = world
-        found = np.asarray(image.world_to_data(there), float)[-len(shape) :]
-        placed[row, -min(layer.ndim, len(shape)) :] = found[-min(layer.ndim, len(shape)) :]
-    here = (np.round(placed[:, : len(shape) - ndim]) == np.array(lead)).all(axis=1)
-    finer = np.array([a / b for a, b in zip(shape, own, strict=True)])[-ndim:]
+    placed, here = placed_in(layer, layer.data, image, lead, level)
+    ndim = placed.shape[1]
     positions = np.zeros((int(here.sum()), 3))
-    positions[:, 3 - ndim :] = (placed[here][:, -ndim:] + 0.5) / finer - 0.5
+    positions[:, 3 - ndim :] = placed[here]
     features = {str(name): np.asarray(layer.features[name])[here] for name in layer.features}
     return landmarks_of(positions, features, layer.name)
 

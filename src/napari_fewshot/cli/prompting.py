@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..config.prompted import DEFAULT_SAM
 from ..errors import InputError, WeightsError
 from .arguments import (
     add_store_arguments,
@@ -104,7 +105,7 @@ def _add_shared(parser: argparse.ArgumentParser, example: str) -> None:
     add("-o", "--output", type=Path, required=True, metavar="OUTDIR", help="folder of the results")
     add(
         "--sam",
-        default="sam-vit-b",
+        default=DEFAULT_SAM,
         metavar="NAME",
         help="sam-vit-b, sam-vit-l, sam-vit-h or medsam (default: sam-vit-b)",
     )

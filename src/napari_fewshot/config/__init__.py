@@ -14,16 +14,18 @@ from .learning import (
     SamplingConfig,
     TrainingConfig,
 )
-from .prompted import AutomaticConfig, PerSamConfig, RegionConfig
+from .prompted import BOX_SAM, DEFAULT_SAM, AutomaticConfig, PerSamConfig, RegionConfig
 from .propagation import CleanupConfig, LandmarkConfig, PropagationConfig
 from .refinement import PromptConfig, RefinementConfig, WalkerConfig
 from .sam_decoder import SamDecoderConfig
 from .segmenter import DEFAULT_ADAPTER, DEFAULT_BACKBONE, SegmenterConfig
 
 __all__ = [
+    "BOX_SAM",
     "CACHE_LIMIT_MB",
     "DEFAULT_ADAPTER",
     "DEFAULT_BACKBONE",
+    "DEFAULT_SAM",
     "STORE_LIMIT_GB",
     "AutomaticConfig",
     "ClassificationConfig",

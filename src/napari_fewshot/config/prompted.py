@@ -8,7 +8,11 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from .base import StageConfig
 
-__all__ = ["AutomaticConfig", "PerSamConfig", "RegionConfig"]
+__all__ = ["BOX_SAM", "DEFAULT_SAM", "AutomaticConfig", "PerSamConfig", "RegionConfig"]
+
+DEFAULT_SAM = "sam-vit-b"
+BOX_SAM = "medsam"
+"""The one that was trained with boxes alone."""
 
 
 class AutomaticConfig(StageConfig):

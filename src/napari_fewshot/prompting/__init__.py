@@ -5,12 +5,11 @@ from .boxes import sam_boxes, sam_points
 from .embeddings import SliceEmbeddings, embedding_extractor
 from .given import PromptBox
 from .instances import Instance, Instances
-from .loaded import DEFAULT_SAM, SamLabels, SamModel, load_sam
+from .loaded import SamLabels, SamModel, load_sam
 from .personalised import PersonalSam, persam
 from .predictor import Masks, Prompts, SamPredictor
 
 __all__ = [
-    "DEFAULT_SAM",
     "Instance",
     "Instances",
     "Masks",

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..config import AutomaticConfig, IntensityConfig
+from ..config import DEFAULT_SAM, AutomaticConfig, IntensityConfig
 from ..types import Array, Progress, Volume, no_progress
 from .instances import Instance, Instances, paint_instances
-from .loaded import DEFAULT_SAM, SamModel, VolumeSlices, load_sam, open_volume
+from .loaded import SamModel, VolumeSlices, load_sam, open_volume
 from .proposing import propose_masks
 
 __all__ = ["everything_in", "sam_automatic"]

@@ -8,15 +8,15 @@ from typing import Any, TypeGuard
 import numpy as np
 import numpy.typing as npt
 
-from ..config import IntensityConfig, RegionConfig
+from ..config import DEFAULT_SAM, IntensityConfig, RegionConfig
 from ..errors import InputError
 from ..features.planes import to_stack
 from ..types import Array, Progress, Volume, no_progress
 from .canvas import LabelCanvas
 from .given import PromptBox, Prompted, box_prompts, boxes_by_slice, joined, point_prompts
-from .loaded import DEFAULT_SAM, SamLabels, SamModel, VolumeSlices, load_sam, open_volume
+from .loaded import SamLabels, SamModel, VolumeSlices, load_sam, open_volume
 
-__all__ = ["sam_boxes", "sam_points"]
+__all__ = ["in_boxes", "sam_boxes", "sam_points"]
 
 _AT_ONCE = 16
 
@@ -71,6 +71,44 @@ def sam_boxes(
         prompts = boxes_by_slice(regions, work.stack, settings)
         return _prompted(work, prompts, {}, sam, settings.several or False, progress)
     return _from_regions(work, regions, box_prompts, sam, settings, progress)
+
+
+def in_boxes(
+    work: VolumeSlices,
+    boxes: Sequence[PromptBox],
+    model: SamModel,
+    settings: RegionConfig,
+    progress: Progress = no_progress,
+) -> Iterator[tuple[int, Array]]:
+    """Segment what is in boxes, slice by slice; :func:`sam_boxes` puts it together.
+
+    Parameters
+    ----------
+    work : VolumeSlices
+        The slices, in the order in which they are wanted; those without a box are passed over.
+    boxes : sequence of PromptBox
+        In file order of the volume.
+    model : SamModel
+        What is asked.
+    settings : RegionConfig
+        Margin, one mask or three.
+    progress : callable
+        Called after every slice; it may raise ``Cancelled``.
+
+    Yields
+    ------
+    number : int
+        Slice of the stack of ``work``.
+    labels : int32 array, shape (H, W)
+
+    Raises
+    ------
+    InputError
+        If a box does not lie in the image, or in two slices.
+    """
+    prompts = boxes_by_slice(boxes, work.stack, settings)
+    for number, canvas in _canvases(work, prompts, model, settings.several or False, progress):
+        yield number, canvas.labels
 
 
 def sam_points(
@@ -140,10 +178,24 @@ def _prompted(
     progress: Progress,
 ) -> SamLabels:
     labels, confidence = work.empty(np.int32), work.empty(np.float32, 1)
+    for number, canvas in _canvases(work, prompts, sam, several, progress):
+        labels[number], confidence[number] = canvas.labels, canvas.confidence
+    return SamLabels(work.in_file_order(labels), work.in_file_order(confidence), names)
+
+
+def _canvases(
+    work: VolumeSlices,
+    prompts: dict[int, list[Prompted]],
+    sam: str | SamModel,
+    several: bool,
+    progress: Progress,
+) -> Iterator[tuple[int, LabelCanvas]]:
+    """Slices of the stack that have prompts, with what these give."""
     wanted = [number for number in work.numbers if prompts.get(number)]
-    if wanted:
-        model = load_sam(sam)
-        embeddings = model.embeddings(work.stack)
+    if not wanted:
+        return
+    model = load_sam(sam)
+    embeddings = model.embeddings(work.stack)
     for done, number in enumerate(wanted, start=1):
         canvas = LabelCanvas(work.stack.shape)
         for start in range(0, len(prompts[number]), _AT_ONCE):
@@ -157,9 +209,8 @@ def _prompted(
                 trusted = not model.predictor.one_mask  # else its IoU head was not trained
                 iou = float(masks.iou[row, best]) if trusted else 1.0
                 canvas.put(label, masks.logits[row, best], iou)
-        labels[number], confidence[number] = canvas.labels, canvas.confidence
+        yield number, canvas
         progress(done, len(wanted), "prompting")
-    return SamLabels(work.in_file_order(labels), work.in_file_order(confidence), names)
 
 
 def _are_boxes(regions: Any) -> TypeGuard[Sequence[PromptBox]]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..backbones.sam import SamCheckpoint, read_sam
-from ..config import IntensityConfig
+from ..config import DEFAULT_SAM, IntensityConfig
 from ..device import choose_device
 from ..errors import InputError
 from ..features.cache import FeatureCache
@@ -25,9 +25,7 @@ from ..types import Array, Volume
 from .embeddings import SliceEmbeddings, embedding_extractor
 from .predictor import SamPredictor
 
-__all__ = ["DEFAULT_SAM", "SamLabels", "SamModel", "VolumeSlices", "load_sam", "open_volume"]
-
-DEFAULT_SAM = "sam-vit-b"
+__all__ = ["SamLabels", "SamModel", "VolumeSlices", "load_sam", "open_volume"]
 
 
 @dataclass(frozen=True, eq=False)

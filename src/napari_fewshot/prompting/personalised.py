@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..config import IntensityConfig, PerSamConfig
+from ..config import DEFAULT_SAM, IntensityConfig, PerSamConfig
 from ..errors import InputError
 from ..sampling import Template
 from ..sampling.template import check_names
 from ..types import Progress, Volume, no_progress
 from .canvas import LabelCanvas
-from .loaded import DEFAULT_SAM, SamLabels, SamModel, load_sam, open_volume
+from .loaded import SamLabels, SamModel, load_sam, open_volume
 from .mask_weights import fit_mask_weights
 from .personal import Target, find_targets, location_prior, similar_pixels
 from .predictor import Prompts

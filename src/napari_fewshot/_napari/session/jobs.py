@@ -18,7 +18,7 @@ from ...errors import Cancelled, FewShotError
 
 __all__ = ["Job", "JobRunner", "Stage"]
 
-Stage = Literal["extract", "train", "score", "propagate", "update", "refine", "everything", "save"]
+Stage = Literal["extract", "train", "score", "propagate", "update", "refine", "sam", "save"]
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 Work = Callable[["Job"], Any]
 
@@ -35,7 +35,7 @@ class Job:
     ----------
     name : str
         For people.
-    stage : {"extract", "train", "score", "propagate", "update", "refine", "everything", "save"}
+    stage : {"extract", "train", "score", "propagate", "update", "refine", "sam", "save"}
     state : {"waiting", "running", "done", "failed", "cancelled"}
     fraction : float
         Share of the work that is done, 0 to 1; 0 while it is not known.

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ...config import AutomaticConfig
+from ...config import BOX_SAM, DEFAULT_SAM, AutomaticConfig, RegionConfig
 from ...errors import InputError
-from .everything import segment_everything
 from .jobs import Job
+from .lookup import the_layer
 from .refining import Refining
+from .sam_runs import segment_boxes, segment_everything
 from .showing import Showing
 
 __all__ = ["Refined"]
 
 
 class Refined(Showing):
-    """Part of :class:`Session`: refinement of what was propagated; SAM's automatic mode."""
+    """Part of :class:`Session`: refinement of what was propagated; SAM alone."""
 
     _refining: Refining
 
@@ -74,7 +75,7 @@ class Refined(Showing):
         self,
         image: Any = None,
         *,
-        sam: str = "sam-vit-b",
+        sam: str = DEFAULT_SAM,
         slices: Sequence[int] | None = None,
         **settings: Any,
     ) -> Job:
@@ -103,6 +104,51 @@ class Refined(Showing):
         config = AutomaticConfig.of(settings, "settings")
         self._check_slices(image, slices)
         return segment_everything(self._state, image, sam, config, slices)
+
+    def segment_boxes(
+        self,
+        boxes: Any,
+        image: Any = None,
+        *,
+        sam: str = BOX_SAM,
+        label: int | None = None,
+        slices: Sequence[int] | None = None,
+        **settings: Any,
+    ) -> Job:
+        """Segment what is in the boxes of a shapes layer, with MedSAM or another SAM.
+
+        It goes to a new labels layer, the slice in view first. Where masks overlap, the one of
+        the higher score has the pixel. ``Job.result`` counts the labels of each slice.
+
+        Parameters
+        ----------
+        boxes : napari.layers.Shapes or str
+            Rectangles, each on one slice; of other shapes the box round them is taken. A feature
+            ``label`` tells what is in each.
+        image : napari.layers.Image or str, optional
+            What is segmented.
+        sam : str
+            Name of a SAM; its weights are those of ``sam_weights``, see :meth:`configure`.
+        label : int, optional
+            Label of boxes without that feature; None: each has one of its own, from 1 on.
+        slices : sequence of int, optional
+            Only these.
+        **settings
+            Fields of :class:`~napari_fewshot.config.RegionConfig`: ``margin``, ``several``.
+
+        Raises
+        ------
+        UnknownNameError, InputError
+            If a name is unknown, a value breaks its limit, the image has not these slices, or no
+            box is on them.
+        """
+        image = self._image(image)
+        shapes = the_layer(self._state.viewer, boxes, ("shapes",), "boxes")
+        if label is not None and label < 1:
+            raise InputError("label", "be at least 1", label)
+        config = RegionConfig.of(settings, "settings")
+        self._check_slices(image, slices)
+        return segment_boxes(self._state, image, shapes, sam, label, config, slices)
 
     def _check_slices(self, image: Any, slices: Sequence[int] | None) -> None:
         count = self._state.slicing_of(image).count

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from ...config import AutomaticConfig, IntensityConfig, PerSamConfig, RegionConfig
+from ...config import DEFAULT_SAM, AutomaticConfig, IntensityConfig, PerSamConfig, RegionConfig
 from ...config.base import StageConfig
 from ...errors import InputError, NotFittedError
 from ...sampling.template import Template
@@ -32,7 +32,7 @@ class SamConfig(StageConfig):
     intensity : IntensityConfig
     """
 
-    sam: str = "sam-vit-b"
+    sam: str = DEFAULT_SAM
     weights: str | None = None
     intensity: IntensityConfig = IntensityConfig()
 
