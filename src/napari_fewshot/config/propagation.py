@@ -44,11 +44,17 @@ class LandmarkConfig(StageConfig):
         Lowest probability of a point.
     min_distance : float
         Smallest distance of two points of one label in mm.
+    arrangement : bool
+        Landmarks that were learned as points, six or more and one of each, are placed together,
+        as they lie in the templates, up to rotation, size and a little give; see
+        :func:`~napari_fewshot.propagation.arrangement.place_together`. Their scores may be below
+        ``min_score``.
     """
 
     per_label: int = Field(default=1, ge=1)
     min_score: float = Field(default=0.3, ge=0, le=1)
     min_distance: float = Field(default=5.0, gt=0)
+    arrangement: bool = True
 
 
 class PropagationConfig(StageConfig):

@@ -9,6 +9,7 @@ from ..features.planes import SliceStack, from_stack, landmark_from_stack
 from ..propagation.cleanup import clean_labels
 from ..propagation.collect import LabelCollector, LabelProbabilities
 from ..types import Array
+from .arranging import find_points
 from .model_file import SavedModel
 from .prediction import Prediction
 
@@ -49,17 +50,16 @@ class Assembly:
 
     def finish(self) -> Prediction:
         """Clean the labels, find the landmarks."""
-        learned, stack, values = self._learned, self._stack, self._learned.label_values
+        learned, stack = self._learned, self._stack
         labels = clean_labels(self._collector.labels, self._settings.cleanup)
         confidence = self._collector.confidence
         removed = labels != self._collector.labels
         # A voxel that lost its label trusts background instead.
         confidence[removed] = 1 - confidence[removed]
-        config = self._settings.landmarks
         points = (
             []
             if self._kept is None
-            else self._kept.landmarks(values, learned.names, config, stack.spacing, values)
+            else find_points(self._kept, learned, self._settings.landmarks, stack)
         )
         return Prediction(
             labels=np.ascontiguousarray(self._in_file_order(labels)),

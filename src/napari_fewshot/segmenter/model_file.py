@@ -48,6 +48,8 @@ class SavedModel:
     channels : int
         Channels of the templates' images.
     adapter : AdapterState
+    arrangements : tuple of dict of int to tuple of float
+        Places, in canonical mm, of the landmarks of each image that has one of each.
     """
 
     config: SegmenterConfig
@@ -58,6 +60,7 @@ class SavedModel:
     axes: tuple[int, ...]
     channels: int
     adapter: AdapterState
+    arrangements: tuple[dict[int, tuple[float, ...]], ...] = ()
 
     @classmethod
     def of(
@@ -73,6 +76,7 @@ class SavedModel:
             axes=training.axes,
             channels=training.channels,
             adapter=adapter.state(),
+            arrangements=training.arrangements,
         )
 
 
@@ -89,6 +93,9 @@ def write_model(path: str | os.PathLike[str], model: SavedModel) -> None:
         "axes": list(model.axes),
         "channels": model.channels,
         "adapter": model.adapter.values,
+        "arrangements": [
+            {str(value): list(place) for value, place in one.items()} for one in model.arrangements
+        ],
     }
     metadata = {
         "format": FORMAT,
@@ -191,4 +198,8 @@ def _parse(content: dict[str, Any], tensors: dict[str, Any]) -> SavedModel:
         axes=tuple(int(axis) for axis in content["axes"]),
         channels=int(content["channels"]),
         adapter=AdapterState(tensors, content["adapter"]),
+        arrangements=tuple(
+            {int(value): tuple(float(x) for x in place) for value, place in one.items()}
+            for one in content.get("arrangements", [])  # files before 0.1 have none
+        ),
     )

@@ -16,6 +16,7 @@ from ..geometry import PLANES
 from ..sampling.known import KnownSlice, known_slices, labels_of
 from ..sampling.template import Template, check_names
 from ..types import FeatureMap, Progress, Volume, no_progress
+from .arranging import arrangements_of
 
 __all__ = ["TrainingSet"]
 
@@ -36,6 +37,8 @@ class TrainingSet:
     names : dict of int to str
     point_labels : frozenset of int
         Labels that occur as landmarks only.
+    arrangements : tuple of dict of int to tuple of float
+        Of each image, the places of landmarks that it has one of, in canonical mm.
     """
 
     stacks: tuple[SliceStack, ...]
@@ -44,6 +47,7 @@ class TrainingSet:
     label_values: tuple[int, ...]
     names: dict[int, str]
     point_labels: frozenset[int]
+    arrangements: tuple[dict[int, tuple[float, ...]], ...] = ()
 
     @classmethod
     def of(cls, templates: Sequence[Template], config: SegmenterConfig) -> TrainingSet:
@@ -96,6 +100,7 @@ class TrainingSet:
             label_values=tuple(label_values),
             names={value: names.get(value, str(value)) for value in label_values},
             point_labels=frozenset(set(label_values) - painted),
+            arrangements=arrangements_of(templates),
         )
 
     @property

@@ -1,0 +1,141 @@
+"""One table over several benchmarks: a row for each data set and number of templates.
+
+    python benchmarks/benchmark_overview.py FOLDER [FOLDER ...] [--methods NAME ...]
+                                            [--compare A B]
+
+FOLDER is what ``napari-fewshot benchmark`` wrote. Numbers are the means of its report: Dice of
+label maps, localisation accuracy (and radial error in pixels) of landmarks. ``--compare`` adds how
+often the first of two methods is better, by cases and by structures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from napari_fewshot.evaluation.report.summary import (
+    LABEL_METRICS,
+    LANDMARK_METRICS,
+    Metric,
+    case_means,
+    summarise,
+)
+
+Row = dict[str, Any]
+
+
+class Results:
+    """Rows of one benchmark."""
+
+    def __init__(self, folder: Path) -> None:
+        found = json.loads((folder / "results.json").read_text())
+        self.name = folder.name
+        self.rows: list[Row] = found["rows"]
+        self.landmarks = bool(self.rows) and "localised" in self.rows[0]
+        self.methods = [method["name"] for method in found["config"]["methods"]]
+        shots = {row["shot"] for row in self.rows}
+        self.shots = sorted((s for s in shots if s != "all"), key=int) + ["all"] * ("all" in shots)
+
+    def part(self, method: str, shot: Any) -> list[Row]:
+        """Rows of a method at a number of templates."""
+        return [row for row in self.rows if row["method"] == method and row["shot"] == shot]
+
+    def mean(self, method: str, shot: Any, metric: Metric) -> float:
+        """Mean of a metric as the report has it; nan without rows."""
+        return summarise(self.part(method, shot), metric).mean
+
+
+def _table(
+    results: Sequence[Results], methods: Sequence[str], metrics: Sequence[Metric]
+) -> list[str]:
+    lines = [f"| | templates | {' | '.join(methods)} |", "|---|--:|" + "--:|" * len(methods)]
+    columns: dict[str, list[float]] = {method: [] for method in methods}
+    for one in results:
+        for shot in one.shots:
+            values = {method: one.mean(method, shot, metrics[0]) for method in methods}
+            known = [round(v, metrics[0].digits) for v in values.values() if not math.isnan(v)]
+            if not known:
+                continue
+            cells = []
+            for method, value in values.items():
+                if math.isnan(value):
+                    cells.append("–")
+                    continue
+                text = f"{value:.{metrics[0].digits}f}"
+                best = len(known) > 1 and round(value, metrics[0].digits) == max(known)
+                text = f"**{text}**" if best else text
+                for more in metrics[1:]:
+                    text += f" ({one.mean(method, shot, more):.{more.digits}f})"
+                cells.append(text)
+            lines.append(f"| {one.name} | {shot} | {' | '.join(cells)} |")
+            for method, value in values.items():
+                columns[method].append(value)
+    whole = {m: v for m, v in columns.items() if v and sum(map(math.isnan, v)) == 0}
+    means = [f"{fmean(whole[m]):.3f}" if m in whole else "" for m in methods]
+    return [*lines, f"| **mean** | | {' | '.join(means)} |"]
+
+
+def _compared(results: Sequence[Results], first: str, second: str) -> list[str]:
+    lines = [
+        f"| {first} − {second} | templates | mean | cases better / worse | "
+        "structures better / worse |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for one in results:
+        metric = LANDMARK_METRICS["localised"] if one.landmarks else LABEL_METRICS["dice"]
+        for shot in one.shots:
+            a, b = one.part(first, shot), one.part(second, shot)
+            if not a or not b:
+                continue
+            cases = _wins(case_means(a, metric), case_means(b, metric))
+            names = sorted({row["name"] for row in a})
+            parts = [
+                [summarise([r for r in rows if r["name"] == name], metric).mean for rows in (a, b)]
+                for name in names
+            ]
+            better = sum(x > y for x, y in parts)
+            worse = sum(x < y for x, y in parts)
+            change = summarise(a, metric).mean - summarise(b, metric).mean
+            lines.append(
+                f"| {one.name} | {shot} | {change:+.3f} | {cases[0]} / {cases[1]} | "
+                f"{better} / {worse} |"
+            )
+    return lines
+
+
+def _wins(a: dict[str, dict[int, float]], b: dict[str, dict[int, float]]) -> tuple[int, int]:
+    pairs = [(fmean(a[case].values()), fmean(b[case].values())) for case in a if case in b]
+    return sum(x > y for x, y in pairs), sum(x < y for x, y in pairs)
+
+
+def main() -> None:
+    """Print the tables as Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
+    parser.add_argument("--methods", nargs="+", metavar="NAME", help="these, in this order")
+    parser.add_argument("--compare", nargs=2, metavar=("A", "B"))
+    options = parser.parse_args()
+    results = [Results(folder) for folder in options.folders]
+    labels = [one for one in results if not one.landmarks]
+    points = [one for one in results if one.landmarks]
+    kinds = (
+        (labels, [LABEL_METRICS["dice"]]),
+        (points, [LANDMARK_METRICS["localised"], LANDMARK_METRICS["error_px"]]),
+    )
+    for part, metrics in kinds:
+        methods = list(dict.fromkeys(m for one in part for m in one.methods))
+        chosen = [m for m in options.methods or methods if m in methods]
+        if part:
+            titles = f"{metrics[0].title}" + "".join(f" ({m.title})" for m in metrics[1:])
+            print(f"{titles}\n\n" + "\n".join(_table(part, chosen, metrics)) + "\n")
+    if options.compare:
+        print("\n".join(_compared(results, *options.compare)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,226 @@
+"""Landmarks placed together: their arrangement in the templates tells right peaks from wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..types import Array
+
+__all__ = ["LEAST_POINTS", "Candidates", "place_together"]
+
+LEAST_POINTS = 6
+"""With fewer points any three peaks fit some arrangement."""
+_TRIES = 4000  # arrangements that are tried for each template
+_TOLERANCE = 0.1  # spread of points round their place, as a share of the arrangement's radius
+_SCALES = (0.6, 1.6)
+_ROUNDS = 10
+_GIVE_ROUNDS = 5
+_AT_ONCE = 500
+_LEAST_FOUND = 4
+_LEAST_SHARE = 0.15
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Peaks of several landmarks in one image.
+
+    Parameters
+    ----------
+    landmarks : int array, shape (N,)
+        Which landmark each is a peak of, as a row of the templates.
+    scores : array, shape (N,), above 0
+    places : array, shape (N, 2 or 3)
+        In mm.
+    """
+
+    landmarks: Array
+    scores: Array
+    places: Array
+
+
+@dataclass(frozen=True, eq=False)
+class _Moved:
+    """A similarity: turned, scaled and shifted."""
+
+    scale: float
+    turn: Array
+    shift: Array
+
+    def __call__(self, points: Array) -> Array:
+        moved: Array = self.scale * points @ self.turn.T + self.shift
+        return moved
+
+
+def place_together(
+    candidates: Candidates, templates: Sequence[Array], seed: int = 0
+) -> tuple[Array, Array] | None:
+    """Place all landmarks as they lie in the templates, where most of the peaks agree.
+
+    Random pairs (in 2D) or triples of peaks propose a similarity of a template (RANSAC, Fischler
+    and Bolles 1981; closed form of Umeyama 1991); the one that most peaks lie near, by the root
+    of their scores, is fitted to all of them, to the mean of the templates, and gives way a
+    little to peaks nearby. Mirrored arrangements are never proposed.
+
+    Parameters
+    ----------
+    candidates : Candidates
+        Several peaks of each landmark, right and wrong.
+    templates : sequence of array, shape (L, 2 or 3)
+        Places in mm; nan for landmarks that a template has not.
+    seed : int
+        Of the proposals.
+
+    Returns
+    -------
+    places : array, shape (L, 2 or 3)
+        In mm; nan for landmarks that no template in use has.
+    scores : array, shape (L,)
+        Score of the best peak near each place, less the farther it is; 0 without one.
+        None where too few peaks agree.
+    """
+    usable = [t for t in templates if np.isfinite(t[:, 0]).sum() >= LEAST_POINTS]
+    if not usable or len(candidates.scores) == 0:
+        return None
+    rng = np.random.default_rng(seed)
+    weights = np.sqrt(candidates.scores)
+    found = max(
+        (_propose(candidates, weights, template, rng) for template in usable),
+        key=lambda one: one[0],
+    )
+    _, template, moved, spread = found
+    if moved is None:
+        return None
+    moved = _settled(moved, template, candidates, weights, spread)
+    mean = _mean_arrangement(usable, moved(template))
+    moved = _settled(_still(mean.shape[1]), mean, candidates, weights, spread)
+    places = _given_way(moved(mean), candidates, weights, spread)
+    near = _nearness(places, candidates, spread)
+    scores = np.zeros(len(places))
+    np.maximum.at(scores, candidates.landmarks, near * candidates.scores)
+    agreeing = len(np.unique(candidates.landmarks[near > np.exp(-2)]))  # within two spreads
+    if agreeing < max(_LEAST_FOUND, _LEAST_SHARE * np.isfinite(places[:, 0]).sum()):
+        return None
+    return places, scores
+
+
+def _propose(
+    candidates: Candidates, weights: Array, template: Array, rng: np.random.Generator
+) -> tuple[float, Array, _Moved | None, float]:
+    """Best agreement of a template, the template, its similarity, and the spread in mm."""
+    known = np.isfinite(template[:, 0])
+    radius = float(np.sqrt(np.square(template[known] - template[known].mean(0)).sum(1).mean()))
+    spread = _TOLERANCE * radius
+    rows = np.flatnonzero(known[candidates.landmarks])
+    landmarks, places = candidates.landmarks[rows], candidates.places[rows]
+    count = places.shape[1]  # two points fix a similarity in 2D, three in 3D
+    if len(np.unique(landmarks)) < LEAST_POINTS or radius == 0:
+        return 0.0, template, None, spread
+    odds = weights[rows] / weights[rows].sum()
+    drawn = rng.choice(len(rows), (4 * _TRIES, count), p=odds)
+    ordered = np.sort(landmarks[drawn], axis=1)
+    drawn = drawn[(np.diff(ordered, axis=1) > 0).all(1)]
+    before, after = template[landmarks[drawn]], places[drawn]
+    wide = np.linalg.norm(before - before.mean(1, keepdims=True), axis=2).sum(1)
+    apart = wide > 0.15 * count * radius
+    before, after = before[apart], after[apart]
+    scale, turn, shift = _similarities(before, after)
+    missed = scale[:, None, None] * before @ turn.swapaxes(1, 2) + shift[:, None] - after
+    fair = (scale > _SCALES[0]) & (scale < _SCALES[1])
+    fair &= np.linalg.norm(missed, axis=2).max(1) < 2 * spread
+    chosen = np.flatnonzero(fair)[:_TRIES]
+    order = np.argsort(landmarks, kind="stable")
+    first = np.unique(landmarks[order], return_index=True)[1]
+    best: tuple[float, _Moved | None] = (0.0, None)
+    for start in range(0, len(chosen), _AT_ONCE):
+        part = chosen[start : start + _AT_ONCE]
+        points = template[landmarks[order]] @ turn[part].swapaxes(1, 2)
+        points = scale[part, None, None] * points + shift[part, None]
+        square = np.square(points - places[order]).sum(2)
+        agreement = weights[rows][order] * np.exp(-square / (2 * spread**2))
+        total = np.maximum.reduceat(agreement, first, axis=1).sum(1)
+        top = int(total.argmax())
+        if total[top] > best[0]:
+            one = part[top]
+            best = float(total[top]), _Moved(float(scale[one]), turn[one], shift[one])
+    return best[0], template, best[1], spread
+
+
+def _similarities(before: Array, after: Array) -> tuple[Array, Array, Array]:
+    """Scales (N,), turns (N, D, D) and shifts (N, D) of point sets (N, K, D), without mirrors."""
+    return _weighted(before, after, np.full(before.shape[:2], 1 / before.shape[1]))
+
+
+def _weighted(before: Array, after: Array, weights: Array) -> tuple[Array, Array, Array]:
+    middle = np.einsum("nk,nkd->nd", weights, before)
+    target = np.einsum("nk,nkd->nd", weights, after)
+    a, b = before - middle[:, None], after - target[:, None]
+    u, values, v = np.linalg.svd(np.einsum("nk,nki,nkj->nij", weights, b, a))
+    signs = np.ones(values.shape)
+    signs[:, -1] = np.sign(np.linalg.det(u @ v))
+    turn = (u * signs[:, None]) @ v
+    size = np.einsum("nk,nkd,nkd->n", weights, a, a)
+    scale = (values * signs).sum(1) / np.maximum(size, 1e-12)
+    shift = target - scale[:, None] * np.einsum("nij,nj->ni", turn, middle)
+    return scale, turn, shift
+
+
+def _fit(before: Array, after: Array, weights: Array) -> _Moved:
+    share = weights / weights.sum()
+    scale, turn, shift = _weighted(before[None], after[None], share[None])
+    return _Moved(float(scale[0]), turn[0], shift[0])
+
+
+def _still(axes: int) -> _Moved:
+    return _Moved(1.0, np.eye(axes), np.zeros(axes))
+
+
+def _nearness(places: Array, candidates: Candidates, spread: float) -> Array:
+    """1 for a peak at the place of its landmark, less the farther away; 0 without a place."""
+    square = np.square(places[candidates.landmarks] - candidates.places).sum(1)
+    near: Array = np.nan_to_num(np.exp(-square / (2 * spread**2)))
+    return near
+
+
+def _settled(
+    moved: _Moved, template: Array, candidates: Candidates, weights: Array, spread: float
+) -> _Moved:
+    """Fit a similarity again and again to the peaks that lie near it."""
+    known = np.isfinite(template[candidates.landmarks, 0])
+    before = template[candidates.landmarks][known]
+    for _ in range(_ROUNDS):
+        near = _nearness(moved(template), candidates, spread)[known]
+        # A little of all peaks keeps the sums above 0.
+        moved = _fit(before, candidates.places[known], weights[known] * near + 1e-9)
+    return moved
+
+
+def _mean_arrangement(templates: Sequence[Array], target: Array) -> Array:
+    """Mean of all templates, each moved to the places where they are now."""
+    moved = []
+    for template in templates:
+        shared = np.isfinite(template[:, 0]) & np.isfinite(target[:, 0])
+        if shared.sum() >= LEAST_POINTS:
+            fitted = _fit(template[shared], target[shared], np.ones(int(shared.sum())))
+            moved.append(fitted(template))
+    together = np.stack(moved or [target])
+    known = np.isfinite(together[..., 0])
+    total = np.where(known[..., None], together, 0).sum(0)
+    count = known.sum(0)[:, None]
+    mean: Array = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return mean
+
+
+def _given_way(places: Array, candidates: Candidates, weights: Array, spread: float) -> Array:
+    """Shift places smoothly to the peaks that lie near them or near their neighbours."""
+    own = places[candidates.landmarks]
+    square = np.square(places[:, None] - own[None]).sum(2)
+    kernel = np.nan_to_num(np.exp(-square / (2 * (2 * spread) ** 2)))
+    offsets = np.nan_to_num(candidates.places - own)
+    moved = places
+    for _ in range(_GIVE_ROUNDS):
+        share = kernel * (weights * _nearness(moved, candidates, spread))
+        moved = places + share @ offsets / (share.sum(1, keepdims=True) + 1)
+    return moved

@@ -1,0 +1,120 @@
+"""Landmarks of templates as arrangements, and landmarks of an image placed by them."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..config import LandmarkConfig
+from ..features.planes import SliceStack
+from ..geometry import Frame
+from ..propagation.arrangement import LEAST_POINTS, Candidates, place_together
+from ..propagation.collect import LabelProbabilities
+from ..sampling.template import Template
+from ..types import Array, Landmark
+
+if TYPE_CHECKING:
+    from .model_file import SavedModel
+
+__all__ = ["arrangements_of", "find_points"]
+
+_PEAKS = 8
+_LEAST_SCORE = 0.02
+_PEAKS_APART = 0.1
+"""Distance of two peaks of a landmark, as a share of the arrangement's radius."""
+
+
+def arrangements_of(templates: Sequence[Template]) -> tuple[dict[int, tuple[float, ...]], ...]:
+    """Places of the landmarks of each image, in canonical mm; labels with several are left out."""
+    found: dict[int, list[tuple[int, Array]]] = defaultdict(list)
+    for template in templates:
+        volume = template.volume
+        frame = Frame.of(volume.affine, volume.ndim)
+        sizes = np.array(frame.canonical_spacing(volume.spacing))
+        for point in template.points:
+            place = np.array([point.position[-volume.ndim :]])
+            moved = frame.points_to_canonical(place, volume.shape)[0] * sizes
+            found[id(volume.data)].append((point.label, moved))
+    arrangements = []
+    for points in found.values():
+        counts = Counter(label for label, _ in points)
+        single = {label: tuple(at.tolist()) for label, at in points if counts[label] == 1}
+        arrangements.append(dict(sorted(single.items())))
+    return tuple(arrangements)
+
+
+def find_points(
+    kept: LabelProbabilities, learned: SavedModel, config: LandmarkConfig, stack: SliceStack
+) -> list[Landmark]:
+    """Landmarks of a stack, positions in its order: each by itself, or placed together."""
+    values, names = learned.label_values, learned.names
+    together: dict[int, Landmark] = {}
+    if config.arrangement and config.per_label == 1:
+        together = _placed(kept, learned, config, stack)
+    alone = [value for value in values if value not in together]
+    found = kept.landmarks(values, names, config, stack.spacing, alone)
+    order = {value: number for number, value in enumerate(values)}
+    return sorted([*found, *together.values()], key=lambda point: order[point.label])
+
+
+def _placed(
+    kept: LabelProbabilities, learned: SavedModel, config: LandmarkConfig, stack: SliceStack
+) -> dict[int, Landmark]:
+    labels = sorted(learned.point_labels & {v for one in learned.arrangements for v in one})
+    if len(labels) < LEAST_POINTS:
+        return {}
+    axes = stack.volume.ndim
+    templates = [
+        np.array([one.get(value, (np.nan,) * axes) for value in labels])
+        for one in learned.arrangements
+        if all(len(place) == axes for place in one.values())
+    ]
+    templates = [t for t in templates if np.isfinite(t[:, 0]).sum() >= LEAST_POINTS]
+    if not templates:
+        return {}
+    radius = max(float(np.sqrt(np.nanvar(template, axis=0).sum())) for template in templates)
+    peaks = config.model_copy(
+        update={
+            "per_label": _PEAKS,
+            "min_score": min(_LEAST_SCORE, config.min_score),
+            "min_distance": max(_PEAKS_APART * radius, 1e-6),
+        }
+    )
+    found = kept.landmarks(learned.label_values, learned.names, peaks, stack.spacing, labels)
+    sizes = _in_canonical(np.array([stack.spacing]), stack)
+    candidates = Candidates(
+        np.array([labels.index(point.label) for point in found], int),
+        np.array([point.score or 0.0 for point in found]),
+        _in_canonical(np.array([p.position for p in found]).reshape(-1, 3), stack) * sizes,
+    )
+    placed = place_together(candidates, templates)
+    if placed is None:
+        return {}
+    voxels = _in_stack(placed[0] / sizes, stack)
+    limits = np.array(stack.grid.shape) - 0.5
+    return {
+        value: Landmark(learned.names[value], value, _position(at), float(score))
+        for value, at, score in zip(labels, voxels, placed[1], strict=True)
+        if (at > -0.5).all() and (at < limits).all()
+    }
+
+
+def _in_canonical(places: Array, stack: SliceStack) -> Array:
+    """From (slice, row, column) to the canonical order of axes; (row, column) in 2D."""
+    if stack.volume.ndim == 2:
+        return places[:, 1:]
+    return np.insert(places[:, 1:], stack.axis, places[:, 0], axis=1)
+
+
+def _in_stack(places: Array, stack: SliceStack) -> Array:
+    if stack.volume.ndim == 2:
+        return np.insert(places, 0, 0.0, axis=1)
+    rest = np.delete(places, stack.axis, axis=1)
+    return np.insert(rest, 0, places[:, stack.axis], axis=1)
+
+
+def _position(at: Array) -> tuple[float, float, float]:
+    return float(at[0]), float(at[1]), float(at[2])
