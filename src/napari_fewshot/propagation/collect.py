@@ -9,6 +9,7 @@ import numpy as np
 from ..config import LandmarkConfig
 from ..types import Array, Landmark
 from .landmarks import find_landmarks
+from .peaks import find_peaks
 from .scratch import scratch_array
 
 __all__ = ["LabelCollector", "LabelProbabilities", "smallest_label_dtype"]
@@ -60,6 +61,24 @@ class LabelProbabilities:
                     self.data[number], label=value, name=name, config=config, spacing=spacing
                 )
         return found
+
+    def peaks(
+        self,
+        label_values: Sequence[int],
+        wanted: Sequence[int],
+        count: int,
+        least: float,
+        distance: float,
+        spacing: tuple[float, float, float],
+    ) -> dict[int, tuple[Array, Array]]:
+        """Places in voxels of the stack, and scores, of the highest peaks of the wanted labels."""
+        return {
+            value: find_peaks(
+                self.data[number], count=count, least=least, distance=distance, spacing=spacing
+            )
+            for number, value in enumerate(label_values)
+            if value in wanted
+        }
 
 
 class LabelCollector:

@@ -51,18 +51,20 @@ def find_points(
 ) -> list[Landmark]:
     """Landmarks of a stack, positions in its order: each by itself, or placed together."""
     values, names = learned.label_values, learned.names
-    together: dict[int, Landmark] = {}
+    together: dict[int, Landmark | None] = {}
     if config.arrangement and config.per_label == 1:
-        together = _placed(kept, learned, config, stack)
+        together = _placed(kept, learned, stack)
     alone = [value for value in values if value not in together]
     found = kept.landmarks(values, names, config, stack.spacing, alone)
     order = {value: number for number, value in enumerate(values)}
-    return sorted([*found, *together.values()], key=lambda point: order[point.label])
+    placed = [point for point in together.values() if point is not None]
+    return sorted([*found, *placed], key=lambda point: order[point.label])
 
 
 def _placed(
-    kept: LabelProbabilities, learned: SavedModel, config: LandmarkConfig, stack: SliceStack
-) -> dict[int, Landmark]:
+    kept: LabelProbabilities, learned: SavedModel, stack: SliceStack
+) -> dict[int, Landmark | None]:
+    """Landmarks by label, None for those whose place is outside of the image."""
     labels = sorted(learned.point_labels & {v for one in learned.arrangements for v in one})
     if len(labels) < LEAST_POINTS:
         return {}
@@ -76,19 +78,14 @@ def _placed(
     if not templates:
         return {}
     radius = max(float(np.sqrt(np.nanvar(template, axis=0).sum())) for template in templates)
-    peaks = config.model_copy(
-        update={
-            "per_label": _PEAKS,
-            "min_score": min(_LEAST_SCORE, config.min_score),
-            "min_distance": max(_PEAKS_APART * radius, 1e-6),
-        }
+    found = kept.peaks(
+        learned.label_values, labels, _PEAKS, _LEAST_SCORE, _PEAKS_APART * radius, stack.spacing
     )
-    found = kept.landmarks(learned.label_values, learned.names, peaks, stack.spacing, labels)
     sizes = _in_canonical(np.array([stack.spacing]), stack)
     candidates = Candidates(
-        np.array([labels.index(point.label) for point in found], int),
-        np.array([point.score or 0.0 for point in found]),
-        _in_canonical(np.array([p.position for p in found]).reshape(-1, 3), stack) * sizes,
+        np.repeat(np.arange(len(labels)), [len(found[value][1]) for value in labels]),
+        np.concatenate([found[value][1] for value in labels]),
+        _in_canonical(np.concatenate([found[value][0] for value in labels]), stack) * sizes,
     )
     placed = place_together(candidates, templates)
     if placed is None:
@@ -97,8 +94,9 @@ def _placed(
     limits = np.array(stack.grid.shape) - 0.5
     return {
         value: Landmark(learned.names[value], value, _position(at), float(score))
-        for value, at, score in zip(labels, voxels, placed[1], strict=True)
         if (at > -0.5).all() and (at < limits).all()
+        else None
+        for value, at, score in zip(labels, voxels, placed[1], strict=True)
     }
 
 
