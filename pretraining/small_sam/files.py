@@ -9,14 +9,14 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from segment_anything.modeling import Sam
 
 from ..checkpoint import load_checkpoint
 from .network import build_sam, measures_of
 from .settings import SmallSamConfig
 
-__all__ = ["export", "read_sam", "read_start"]
+__all__ = ["export", "read_sam"]
 
 
 def export(state: dict[str, Any], config: SmallSamConfig, out: Path) -> None:
@@ -32,11 +32,6 @@ def export(state: dict[str, Any], config: SmallSamConfig, out: Path) -> None:
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     save_file(weights, temporary, metadata)
     temporary.replace(out)
-
-
-def read_start(path: Path) -> dict[str, Any]:
-    """Read exported weights as a state to begin from, at step 0 with a new optimiser."""
-    return {"step": 0, "ema": {k: v.float() for k, v in load_file(path).items()}}
 
 
 def read_sam(path: Path) -> Sam:

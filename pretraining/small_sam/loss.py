@@ -1,4 +1,4 @@
-"""Loss of SAM: focal and dice on the masks, squared error of the predicted IoU."""
+"""Loss of the masks: cross-entropy round the region and dice, squared error of predicted IoU."""
 
 from __future__ import annotations
 
@@ -6,28 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["GUIDE_CHANNELS", "guide_target", "iou_of", "mask_losses", "sam_loss"]
+__all__ = ["iou_of", "mask_losses", "nearby", "sam_loss"]
 
-
-# Values of a token that the guide predicts: 2 × 2 colours and 4 × 4 grey values.
-GUIDE_CHANNELS = 2 * 2 * 3 + 4 * 4
-
-
-def guide_target(images: Tensor) -> Tensor:
-    """What the embedding of each token has to tell of its patch of 8 × 8 pixels.
-
-    Parameters
-    ----------
-    images : Tensor, shape (N, 3, S, S)
-        Normalised as the network sees them.
-
-    Returns
-    -------
-    Tensor, shape (N, 28, S / 8, S / 8)
-    """
-    colours = F.pixel_unshuffle(F.avg_pool2d(images, 4), 2)
-    greys = F.pixel_unshuffle(F.avg_pool2d(images.mean(1, keepdim=True), 2), 4)
-    return torch.cat([colours, greys], 1)
+_FAR = 0.05
 
 
 def iou_of(masks: Tensor, truth: Tensor) -> Tensor:
@@ -37,8 +18,32 @@ def iou_of(masks: Tensor, truth: Tensor) -> Tensor:
     return both / either.clamp(min=1)
 
 
+def nearby(truth: Tensor) -> Tensor:
+    """Weights of pixels, of sum 1: high in the frame of each region and a little beyond.
+
+    Over the whole image a small region would weigh next to nothing, and empty masks would be
+    the first thing learned.
+
+    Parameters
+    ----------
+    truth : Tensor, shape (R, H, W), bool
+        The regions.
+    """
+    weight = torch.ones(truth.shape)
+    for axis in (1, 2):
+        held = truth.any(3 - axis)
+        count = held.shape[1]
+        at = torch.arange(count)
+        low, high = held.int().argmax(1), count - 1 - held.int().flip(1).argmax(1)
+        margin = 2 + (high - low + 1) // 4
+        inside = (at >= (low - margin)[:, None]) & (at <= (high + margin)[:, None])
+        weight = weight * inside.unsqueeze(3 - axis)
+    weight = weight.clamp(min=_FAR)
+    return weight / weight.sum((1, 2), keepdim=True)
+
+
 def mask_losses(logits: Tensor, truth: Tensor) -> Tensor:
-    """20 focal + dice of each mask.
+    """Weighted cross-entropy + dice of each mask.
 
     Parameters
     ----------
@@ -52,13 +57,12 @@ def mask_losses(logits: Tensor, truth: Tensor) -> Tensor:
     Tensor, shape (R, M)
     """
     target = truth[:, None].float().expand_as(logits)
-    p = logits.sigmoid()
     entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    missed = p + target - 2 * p * target
-    focal = (0.5 * missed * missed * entropy).flatten(2).mean(-1)
+    entropy = (entropy * nearby(truth)[:, None]).flatten(2).sum(-1)
+    p = logits.sigmoid()
     overlap = (p * target).flatten(2).sum(-1)
     total = p.flatten(2).sum(-1) + target.flatten(2).sum(-1)
-    return 20 * focal + 1 - (2 * overlap + 1) / (total + 1)
+    return entropy + 1 - (2 * overlap + 1) / (total + 1)
 
 
 def sam_loss(

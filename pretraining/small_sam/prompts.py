@@ -13,7 +13,7 @@ __all__ = ["Prompt", "box_of", "correct", "first_prompt", "halved", "points_in"]
 
 @dataclass(frozen=True, eq=False)
 class Prompt:
-    """Prompts for R regions of one image, in pixels of the network's input.
+    """Prompts for R regions, in pixels of the network's input.
 
     Parameters
     ----------
@@ -96,13 +96,13 @@ def _points(masks: Tensor, count: int, outside: int, rng: Generator) -> tuple[Te
 
 
 def first_prompt(masks: Tensor, rng: Generator) -> Prompt:
-    """Draw the first prompt for the regions (R, S, S) of one image; all get the same kind."""
+    """Draw the first prompt for regions (R, S, S); all get the same kind."""
     kind = float(torch.rand((), generator=rng))
-    rough = _rough_mask(masks, rng) if torch.rand((), generator=rng) < 0.12 else None
-    if kind < 0.35:
+    rough = _rough_mask(masks, rng) if torch.rand((), generator=rng) < 0.08 else None
+    if kind < 0.25:
         return Prompt(*_points(masks, 1, 0, rng), masks=rough)
     count = int(torch.randint(1, 11, (), generator=rng))
-    if kind < 0.6:
+    if kind < 0.45:
         outside = int(torch.randint(0, 4, (), generator=rng))
         return Prompt(*_points(masks, count, outside, rng), masks=rough)
     boxes = _loose_box(masks, rng)

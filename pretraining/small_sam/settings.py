@@ -24,7 +24,7 @@ class Measures:
     global_blocks : tuple of int
         Blocks whose attention sees the whole image.
     dim, mlp_dim, decoder_depth : int
-        Prompt encoder and mask decoder.
+        Prompt encoder and mask decoder; an eighth of ``dim`` is left for the mask's dot product.
     mask_channels, iou_hidden : int
         Inner channels of the mask prompt and of the IoU head.
     """
@@ -50,43 +50,70 @@ class SmallSamConfig:
     Parameters
     ----------
     seed : int
-    steps : int
-        Length of the whole run, over which the learning rate falls as a cosine.
+    pool, pool_regions : int
+        Images that are drawn before the first step, and regions of each.
+    encoder_steps : int
+        First part: the image encoder and the last layers of the decoder learn to tell regions
+        apart. Without it the decoder learns where prompts are long before the encoder is of
+        use, and looks no further.
+    decoder_steps : int
+        Second part: prompt encoder and decoder learn, the image encoder stays as it is.
+    joint_steps : int
+        Third part: all learn together.
     warmup : int
-        First steps, over which it rises linearly.
-    learning_rate, weight_decay, clip : float
-        AdamW, and the largest norm of the gradient.
-    images, regions : int
-        Images of a step, and regions of an image that are prompted.
-    corrections : tuple of float
-        Odds of one, two, ... rounds of correction after the first prompt of an image.
-    guide : float
-        Weight of the loss that asks the embedding for the colours of its patch. Without it the
-        decoder learns where prompts are long before the encoder is of use, and the encoder
-        learns to say nothing.
+        Steps over which the learning rate rises at the beginning of each part.
+    fall : float
+        Share of the last part over which it falls to zero.
+    learning_rate, encoder_rate, weight_decay, clip : float
+        AdamW, the rate of the image encoder as a share of that of what follows it, and the
+        largest norm of the gradient.
+    encoder_images, images, regions : int
+        Images of a step in the first and in later parts, and regions of each.
+    correction : float
+        Odds of a second round in the third part: points where the first answer was wrong.
     ema : float
         Decay of the averaged weights, which are the ones exported.
     checks : int
-        Held-out synthetic images that the averaged weights are scored on.
+        Held-out images that the averaged weights are scored on.
     bfloat16 : bool
-        Whether the encoder runs in bfloat16; weights stay float32.
+        Whether the network runs in bfloat16; weights stay float32.
     network : Measures
     """
 
     seed: int = 1
-    steps: int = 5000
-    warmup: int = 100
-    learning_rate: float = 1e-3
+    pool: int = 2400
+    pool_regions: int = 16
+    encoder_steps: int = 400
+    decoder_steps: int = 1200
+    joint_steps: int = 2500
+    warmup: int = 50
+    fall: float = 0.5
+    learning_rate: float = 2e-3
+    encoder_rate: float = 0.5
     weight_decay: float = 0.03
     clip: float = 1.0
+    encoder_images: int = 8
     images: int = 4
     regions: int = 8
-    corrections: tuple[float, ...] = (0.7, 0.2, 0.1)
-    guide: float = 2.0
-    ema: float = 0.997
+    correction: float = 0.25
+    ema: float = 0.995
     checks: int = 24
     bfloat16: bool = True
     network: Measures = field(default_factory=Measures)
+
+    @property
+    def steps(self) -> int:
+        """Length of the whole run."""
+        return self.encoder_steps + self.decoder_steps + self.joint_steps
+
+    def part(self, step: int) -> tuple[str, int]:
+        """Which part a step belongs to, and its number within it."""
+        if step < self.encoder_steps:
+            return "encoder", step
+        step -= self.encoder_steps
+        if step < self.decoder_steps:
+            return "decoder", step
+        return "joint", step - self.decoder_steps
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as values that JSON can hold."""
@@ -96,8 +123,6 @@ class SmallSamConfig:
     def from_dict(cls, values: dict[str, Any]) -> SmallSamConfig:
         """Build the settings from a dict; unknown names raise ``TypeError``."""
         values = dict(values)
-        if "corrections" in values:
-            values["corrections"] = tuple(float(p) for p in values["corrections"])
         if "network" in values:
             network = dict(values["network"])
             if "global_blocks" in network:
