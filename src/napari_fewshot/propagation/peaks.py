@@ -45,24 +45,28 @@ def find_peaks(
     from scipy import ndimage
 
     none = np.zeros((0, probability.ndim)), np.zeros(0)
-    found = np.nonzero(probability >= np.ceil(255 * least))
-    if len(found[0]) == 0:
+    high = probability >= np.ceil(255 * least)
+    if not high.any():
         return none
     sizes = np.asarray(spacing, float)
     window = [min(2 * int(np.ceil(distance / size)) + 1, _WIDEST) for size in sizes]
-    margin = [side // 2 + 1 for side in window]
-    box = tuple(
-        slice(max(int(at.min()) - m, 0), int(at.max()) + 1 + m)
-        for at, m in zip(found, margin, strict=True)
-    )
-    part = probability[box].astype(np.float32) / 255
+    box = []
+    for axis, side in enumerate(window):
+        places = np.flatnonzero(high.any(axis=tuple(k for k in range(high.ndim) if k != axis)))
+        margin = side // 2 + 1
+        box.append(slice(max(int(places[0]) - margin, 0), int(places[-1]) + 1 + margin))
+    part = probability[tuple(box)].astype(np.float32) / 255
     smooth = ndimage.gaussian_filter(part, _SMOOTHING * sizes.min() / sizes, mode="nearest")
     tops = (smooth >= ndimage.maximum_filter(smooth, window, mode="nearest")) & (smooth >= least)
     numbered, number = ndimage.label(tops, np.ones((3,) * tops.ndim))
     if number == 0:
         return none
-    names = np.arange(1, number + 1)
-    heights = ndimage.maximum(smooth, numbered, names)
+    at = np.flatnonzero(numbered)
+    names = numbered.ravel()[at] - 1
+    heights = np.zeros(number)
+    heights[names] = smooth.ravel()[at]
+    voxels = np.stack(np.unravel_index(at, numbered.shape))
+    sums = np.stack([np.bincount(names, axis, number) for axis in voxels], axis=1)
+    middles = sums / np.bincount(names, minlength=number)[:, None]
     chosen = np.argsort(-heights, kind="stable")[:count]
-    middles = np.array(ndimage.center_of_mass(tops, numbered, names[chosen]))
-    return middles + [side.start for side in box], np.asarray(heights)[chosen]
+    return middles[chosen] + [side.start for side in box], heights[chosen]
