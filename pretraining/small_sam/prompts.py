@@ -1,4 +1,4 @@
-"""Prompts from true masks: points, boxes, rough masks, and corrections of a first answer."""
+"""Prompts from true masks: points, boxes and rough masks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-__all__ = ["Prompt", "box_of", "correct", "first_prompt", "halved", "points_in"]
+__all__ = ["Prompt", "box_of", "draw_prompt", "halved", "points_in"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,44 +95,17 @@ def _points(masks: Tensor, count: int, outside: int, rng: Generator) -> tuple[Te
     return points, signs
 
 
-def first_prompt(masks: Tensor, rng: Generator) -> Prompt:
-    """Draw the first prompt for regions (R, S, S); all get the same kind."""
+def draw_prompt(masks: Tensor, rng: Generator) -> Prompt:
+    """Draw prompts for regions (R, S, S); all get the same kind."""
     kind = float(torch.rand((), generator=rng))
     rough = _rough_mask(masks, rng) if torch.rand((), generator=rng) < 0.08 else None
-    if kind < 0.25:
+    if kind < 0.35:
         return Prompt(*_points(masks, 1, 0, rng), masks=rough)
     count = int(torch.randint(1, 11, (), generator=rng))
-    if kind < 0.45:
+    if kind < 0.55:
         outside = int(torch.randint(0, 4, (), generator=rng))
         return Prompt(*_points(masks, count, outside, rng), masks=rough)
     boxes = _loose_box(masks, rng)
-    if kind < 0.85:
+    if kind < 0.9:
         return Prompt(boxes=boxes, masks=rough)
     return Prompt(*_points(masks, count, 0, rng), boxes=boxes, masks=rough)
-
-
-def correct(prompt: Prompt, logits: Tensor, truth: Tensor, rng: Generator) -> Prompt:
-    """Add points where an answer is wrong, mostly with the answer itself as a mask prompt.
-
-    Parameters
-    ----------
-    prompt : Prompt
-        What the answer was given to.
-    logits, truth : Tensor, shape (R, S / 2, S / 2)
-        The answer, and the region as bool.
-    rng : Generator
-        Source of chance.
-    """
-    wrong = (logits > 0) != truth
-    none = ~wrong.flatten(1).any(1)
-    where = torch.where(none[:, None, None], truth, wrong)
-    count = int(torch.randint(1, 4, (), generator=rng))
-    points = points_in(where, count, rng)
-    at = points.long()
-    signs = truth[torch.arange(len(truth))[:, None], at[..., 1], at[..., 0]].float()
-    points = 2 * points + torch.randint(0, 2, points.shape, generator=rng)
-    if prompt.points is not None and prompt.signs is not None:
-        points = torch.cat([prompt.points, points], 1)
-        signs = torch.cat([prompt.signs, signs], 1)
-    masks = logits.detach()[:, None] if torch.rand((), generator=rng) < 0.7 else None
-    return Prompt(points, signs, prompt.boxes, masks)

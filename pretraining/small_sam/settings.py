@@ -69,8 +69,6 @@ class SmallSamConfig:
         largest norm of the gradient.
     encoder_images, images, regions : int
         Images of a step in the first and in later parts, and regions of each.
-    correction : float
-        Odds of a second round in the third part: points where the first answer was wrong.
     ema : float
         Decay of the averaged weights, which are the ones exported.
     checks : int
@@ -84,8 +82,8 @@ class SmallSamConfig:
     pool: int = 2400
     pool_regions: int = 16
     encoder_steps: int = 400
-    decoder_steps: int = 1200
-    joint_steps: int = 2500
+    decoder_steps: int = 800
+    joint_steps: int = 1300
     warmup: int = 50
     fall: float = 0.5
     learning_rate: float = 2e-3
@@ -95,7 +93,6 @@ class SmallSamConfig:
     encoder_images: int = 8
     images: int = 4
     regions: int = 8
-    correction: float = 0.25
     ema: float = 0.995
     checks: int = 24
     bfloat16: bool = True

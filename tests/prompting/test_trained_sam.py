@@ -42,8 +42,8 @@ def test_boxes_and_points_find_what_they_point_at(trained, untrained, phantom):
         dice(method(phantom.image, truth, sam=trained).labels, phantom)
         for method in (sam_boxes, sam_points)
     )
-    assert boxes > 0.5
-    assert points > 0.2
+    assert boxes > 0.6
+    assert points > 0.3
     assert boxes > points  # a box tells more than a point
     assert dice(sam_boxes(phantom.image, truth, sam=untrained).labels, phantom) < boxes / 2
 
@@ -53,14 +53,20 @@ def test_automatic_mode_finds_structures_between_its_limits(trained, phantom):
     settings = {"points_per_side": 16, "iou": 0, "stability": 0, "max_area": 0.3, "min_area": 12}
     found = sam_automatic(phantom.image, sam=trained, config=settings, slices=[3, 4])
     others = [k for k in range(8) if k not in (3, 4)]
-    assert dice(match_instances(found.labels, truth), phantom, others) > 0.1
+    assert dice(match_instances(found.labels, truth), phantom, others) > 0.4
     areas = np.array([one.area for one in found.instances])
     assert (areas >= 12).all()
     assert (areas <= 0.3 * 64 * 80).all()
 
 
-def test_the_mixture_of_masks_helps(trained, phantom):
+def test_the_mixture_of_masks_helps_where_it_was_learned(trained, phantom):
+    # On other slices the small SAM's similarity does not find organs: nothing is asked of them.
     slices = template_slices(phantom, 1)
     template = Template(phantom.image, painted_labels(phantom, slices))
-    fine = persam(template, phantom.image, sam=trained, config={"fine_tune": True, "steps": 200})
-    assert dice(fine.labels, phantom, slices) > 0.05
+    others = [k for k in range(8) if k not in slices]
+    plain, fine = (
+        dice(persam(template, phantom.image, sam=trained, config=config).labels, phantom, others)
+        for config in ({}, {"fine_tune": True, "steps": 200})
+    )
+    assert fine > 0.2
+    assert fine > plain
