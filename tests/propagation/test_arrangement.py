@@ -57,9 +57,9 @@ def test_all_points_are_found_where_half_of_the_peaks_are_missing(axes):
 
 def test_points_that_one_template_lacks_come_from_another():
     rng = np.random.default_rng(5)
-    whole = rng.uniform(10, 60, (16, 3))
+    whole = rng.uniform(10, 60, (20, 3))
     first, second = whole.copy(), whole @ turn(3, 20).T + 4
-    first[:4], second[12:] = np.nan, np.nan
+    first[:4], second[16:] = np.nan, np.nan
     places, _ = place_together(peaks(whole, rng, missed=0.2), [first, second])
     assert (np.linalg.norm(places - whole, axis=1) < 2).all()
 
@@ -79,7 +79,7 @@ def test_peaks_that_agree_on_nothing_are_left_alone():
     template = rng.uniform(40, 60, (20, 3))
     nothing = peaks(template, rng, wrong=2, missed=1, size=400.0)
     assert place_together(nothing, [template]) is None
-    few = template[:5]
+    few = template[:9]
     assert place_together(peaks(few, rng, missed=0), [few]) is None
     empty = Candidates(np.zeros(0, int), np.zeros(0), np.zeros((0, 3)))
     assert place_together(empty, [template]) is None

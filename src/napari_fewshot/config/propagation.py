@@ -45,7 +45,7 @@ class LandmarkConfig(StageConfig):
     min_distance : float
         Smallest distance of two points of one label in mm.
     arrangement : bool
-        Landmarks that were learned as points, six or more and one of each, are placed together,
+        Landmarks that were learned as points, ten or more and one of each, are placed together,
         as they lie in the templates, up to rotation, size and a little give; see
         :func:`~napari_fewshot.propagation.arrangement.place_together`. Their scores may be below
         ``min_score``.

@@ -11,8 +11,8 @@ from ..types import Array
 
 __all__ = ["LEAST_POINTS", "Candidates", "place_together"]
 
-LEAST_POINTS = 6
-"""With fewer points any three peaks fit some arrangement."""
+LEAST_POINTS = 10
+"""With fewer points wrong peaks agree by chance on some arrangement."""
 _TRIES = 4000  # arrangements that are tried for each template
 _TOLERANCE = 0.1  # spread of points round their place, as a share of the arrangement's radius
 _SCALES = (0.6, 1.6)
