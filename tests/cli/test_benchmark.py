@@ -176,8 +176,8 @@ def test_a_method_that_fails_is_told(folder, capsys):
     ("old", "new", "words"),
     [
         ("title", "titel", "titel"),
-        ('root = "data"', 'root = "nowhere"', "dataset.root"),
-        ("images/{case}", "pictures/{case}", "dataset.images"),
+        ('root = "data"', 'root = "nowhere"', "root must be the folder"),
+        ("images/{case}", "pictures/{case}", "images must match files"),
         ('"cosine"\nmethod = "fewshot"', '"cosine"\nmethod = "few"', "methods[2] (cosine)"),
         ("CT TotalSegmentator", "CT Totalsegmenter", "Did you mean CT TotalSegmentator"),
         ("[labels]", "[templates]\nscope = 'across'\n[labels]", "dataset.train"),

@@ -1,7 +1,10 @@
 import json
+import os
 import sys
 from pathlib import Path
 
+import nibabel
+import numpy as np
 import pytest
 
 from napari_fewshot.errors import InputError
@@ -79,6 +82,22 @@ def test_a_changed_configuration_makes_what_it_concerns_again(config_of, tmp_pat
     assert not open_benchmark(renamed, tmp_path).pending()
     axis = config_of(WITHIN.replace("[dataset]", "[dataset]\naxis = 2"))
     assert len(open_benchmark(axis, tmp_path).pending()) == 16
+
+
+def test_a_copy_of_the_data_is_the_same_data_and_other_content_is_not(config_of, tmp_path):
+    config = config_of(ACROSS)
+    run(config, tmp_path)
+    files = [
+        path for case in open_benchmark(config, tmp_path).selection.pool for path in case.files
+    ]
+    for path in files:
+        os.utime(path, (1, 1))  # as in a copy
+    assert not open_benchmark(config, tmp_path).pending()
+    image = nibabel.load(files[0])
+    data = np.asarray(image.dataobj).copy()
+    data[0, 0, 0] += 1
+    nibabel.save(nibabel.Nifti1Image(data, image.affine), files[0])
+    assert len(open_benchmark(config, tmp_path).pending()) == len(METHODS.split("[[")) - 1
 
 
 def test_across_cases(config_of, tmp_path):

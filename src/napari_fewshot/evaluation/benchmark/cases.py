@@ -8,7 +8,6 @@ from fnmatch import fnmatch
 from ...errors import InputError
 from ..datasets import LAYOUTS, Case
 from .config import BenchmarkConfig
-from .files import find_files
 from .sections import DatasetConfig
 
 __all__ = ["Selection", "find_cases", "select_cases"]
@@ -45,18 +44,13 @@ def find_cases(config: BenchmarkConfig) -> list[Case]:
         If folders or files are missing, or the layout or one of its options does not exist.
     """
     dataset = config.dataset
-    if dataset.layout is None:
-        cases = find_files(dataset)
-    else:
-        layout = LAYOUTS.get(dataset.layout)
-        try:
-            cases = layout.find(dataset.root, **dataset.options)
-        except TypeError as error:
-            if "argument" not in str(error):
-                raise
-            raise InputError(
-                "dataset.options", f"fit the layout {layout.name}", str(error)
-            ) from None
+    layout = LAYOUTS.get("folder" if dataset.layout is None else dataset.layout)
+    try:
+        cases = layout.find(dataset.root, **dataset.layout_options)
+    except TypeError as error:
+        if "argument" not in str(error):
+            raise
+        raise InputError("dataset.options", f"fit the layout {layout.name}", str(error)) from None
     names = [case.name for case in cases]
     if len(set(names)) < len(names):
         raise InputError("dataset", "have cases of different names", sorted(names))

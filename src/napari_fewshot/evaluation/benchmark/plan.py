@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,11 @@ from ... import __version__
 from ..datasets import Case
 from .cases import Selection
 from .config import BenchmarkConfig, MethodConfig, Shot
+from .fingerprints import Fingerprints
 
 __all__ = ["Fit", "Unit", "make_plan"]
 
-_FORMAT = 1
+_FORMAT = 2
 """Raised when scores are taken in another way, so that nothing old is mixed with them."""
 
 
@@ -64,27 +65,35 @@ class Fit:
         return hashlib.sha256("".join(unit.key for unit in self.units).encode()).hexdigest()[:16]
 
 
-def make_plan(config: BenchmarkConfig, selection: Selection) -> list[Fit]:
+def make_plan(
+    config: BenchmarkConfig, selection: Selection, fingerprints: Fingerprints
+) -> list[Fit]:
     """List all fits, method by method."""
-    return [fit for method in config.methods for fit in _fits(config, method, selection)]
+    return [
+        fit for method in config.methods for fit in _fits(config, method, selection, fingerprints)
+    ]
 
 
-def _fits(config: BenchmarkConfig, method: MethodConfig, selection: Selection) -> Iterator[Fit]:
+def _fits(
+    config: BenchmarkConfig, method: MethodConfig, selection: Selection, fingerprints: Fingerprints
+) -> Iterator[Fit]:
     combined = [(s, k) for s in config.shots_of(method) for k in config.seeds_of(method)]
-    common = _common(config, method, selection)
+    common = _common(config, method, selection, fingerprints)
     if config.templates.scope == "across":
         groups = [((shot, seed), selection.scored) for shot, seed in combined]
     else:  # case by case, so that one case at a time is in memory
         groups = [(one, (case,)) for case in selection.scored for one in combined]
     for (shot, seed), cases in groups:
         units = tuple(
-            Unit(method.name, shot, seed, case.name, _key(common, shot, seed, case))
+            Unit(method.name, shot, seed, case.name, _key(common, shot, seed, case, fingerprints))
             for case in cases
         )
         yield Fit(method, shot, seed, units)
 
 
-def _common(config: BenchmarkConfig, method: MethodConfig, selection: Selection) -> dict[str, Any]:
+def _common(
+    config: BenchmarkConfig, method: MethodConfig, selection: Selection, fingerprints: Fingerprints
+) -> dict[str, Any]:
     """All that the results of a method depend on, but for shot, seed and case."""
     settings = method.model_dump(mode="json", include={"method", "settings"})
     return {
@@ -94,8 +103,8 @@ def _common(config: BenchmarkConfig, method: MethodConfig, selection: Selection)
         "axis": config.dataset.axis,
         "predictions": config.output.predictions,
         "method": settings,
-        "weights": _fingerprints(_weights(settings["settings"])),
-        "pool": [[case.name, _fingerprints(case.files)] for case in selection.pool],
+        "weights": fingerprints.of(_weights(settings["settings"])),
+        "pool": [[case.name, fingerprints.of(case.files)] for case in selection.pool],
         **{
             section: getattr(config, section).model_dump(mode="json")
             for section in ("image", "templates", "labels", "metrics")
@@ -104,13 +113,15 @@ def _common(config: BenchmarkConfig, method: MethodConfig, selection: Selection)
     }
 
 
-def _key(common: dict[str, Any], shot: Shot, seed: int, case: Case) -> str:
+def _key(
+    common: dict[str, Any], shot: Shot, seed: int, case: Case, fingerprints: Fingerprints
+) -> str:
     content = {
         **common,
         "shot": shot,
         "seed": seed,
         "case": case.name,
-        "files": _fingerprints(case.files),
+        "files": fingerprints.of(case.files),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
 
@@ -121,15 +132,3 @@ def _weights(settings: dict[str, Any]) -> Iterator[Path]:
             yield from _weights(value)
         elif isinstance(value, str) and (key == "weights" or key.endswith("_weights")):
             yield Path(value)
-
-
-def _fingerprints(files: Iterable[Path]) -> list[Any]:
-    """Name, size and time of files: enough to see that one was replaced."""
-    found = []
-    for path in files:
-        if path.exists():
-            state = path.stat()
-            found.append([path.name, state.st_size, state.st_mtime_ns])
-        else:
-            found.append([path.name, None, None])
-    return found

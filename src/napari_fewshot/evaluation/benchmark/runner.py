@@ -17,6 +17,7 @@ from .cases import Selection, select_cases
 from .checking import check_methods, missing_modules
 from .config import BenchmarkConfig
 from .executing import Finished, MethodRun
+from .fingerprints import Fingerprints
 from .plan import Fit, Unit, make_plan
 from .records import Record, Records, slug
 
@@ -39,12 +40,15 @@ class Benchmark:
     selection : Selection
     folder : Path
     plan : tuple of Fit
+    fingerprints : Fingerprints
+        Those that the plan was made with.
     """
 
     config: BenchmarkConfig
     selection: Selection
     folder: Path
     plan: tuple[Fit, ...]
+    fingerprints: Fingerprints
 
     @property
     def units(self) -> tuple[Unit, ...]:
@@ -86,6 +90,7 @@ class Benchmark:
             Whether each method gets a process. Else its memory is not measured, and its crash
             ends all.
         """
+        self.fingerprints.save()
         for method in self.config.methods:
             if only is not None and method.name not in only:
                 continue
@@ -164,7 +169,9 @@ def open_benchmark(config: BenchmarkConfig, folder: Path) -> Benchmark:
     """
     selection = select_cases(config)
     check_methods(config, folder)
-    return Benchmark(config, selection, folder, tuple(make_plan(config, selection)))
+    fingerprints = Fingerprints(folder)
+    plan = tuple(make_plan(config, selection, fingerprints))
+    return Benchmark(config, selection, folder, plan, fingerprints)
 
 
 @contextmanager

@@ -27,14 +27,15 @@ class DatasetConfig(StageConfig):
     Parameters
     ----------
     layout : str, optional
-        Name of an official folder layout; or else ``images`` with ``labels`` or ``landmarks``.
+        Name of a folder layout; or else ``images`` with ``labels`` or ``landmarks``, which are
+        short for those options of the layout ``folder``.
     root : Path
         Folder of the data set.
     options : dict
         For the layout.
     images, labels, landmarks : str or list of str
         Paths below ``root``, with ``*`` and one ``{case}`` in each, by which they are matched;
-        without ``{case}`` they are matched in sorted order. Landmarks are CSV.
+        without ``{case}`` they are matched in order. Landmarks are CSV.
     train : "split", int or list of str, optional
         The pool of cases that templates come from: those of the data set's own split, the first
         so many, or these. None: the split. Of no meaning within a volume.
@@ -77,6 +78,13 @@ class DatasetConfig(StageConfig):
             if isinstance(value, int) and value < 1:
                 raise ValueError(f"have {name} of at least 1")
         return self
+
+    @property
+    def layout_options(self) -> dict[str, Any]:
+        """What the layout is called with, beside ``root``."""
+        if self.layout is not None:
+            return self.options
+        return {"images": self.images, "labels": self.labels, "landmarks": self.landmarks}
 
 
 class ImageConfig(StageConfig):

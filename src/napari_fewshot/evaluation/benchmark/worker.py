@@ -17,6 +17,7 @@ from typing import Any
 from .cases import select_cases
 from .config import BenchmarkConfig
 from .executing import MethodRun
+from .fingerprints import Fingerprints
 from .plan import Unit, make_plan
 from .records import Record
 
@@ -38,7 +39,8 @@ def work(job: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> None:
     """
     config = BenchmarkConfig.model_validate(job["config"])
     selection = select_cases(config)
-    run = MethodRun(config, selection, Path(job["folder"]), own_process=True)
+    folder = Path(job["folder"])
+    run = MethodRun(config, selection, folder, own_process=True)
     last = 0.0
 
     def progress(done: int, total: int, what: str) -> None:
@@ -52,7 +54,7 @@ def work(job: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> None:
         emit({"unit": unit.key})
 
     wanted = set(job["fits"])
-    for fit in make_plan(config, selection):
+    for fit in make_plan(config, selection, Fingerprints(folder)):
         if fit.key in wanted:
             emit({"fit": fit.key})
             run.run(fit, finished, progress)

@@ -17,8 +17,8 @@ _CASE = "{case}"
 def existing_folder(root: Path, what: str, remedy: str = "") -> Path:
     """Return the folder, or raise an :class:`InputError` that says what it should be."""
     if not root.is_dir():
-        given = "a file" if root.exists() else "nothing at this path"
-        raise InputError(str(root), f"be {what}", given, remedy)
+        given = f"{root}, which is a file" if root.exists() else f"{root}, where nothing is"
+        raise InputError("root", f"be {what}", given, remedy)
     return root
 
 
