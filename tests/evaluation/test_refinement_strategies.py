@@ -113,6 +113,7 @@ def test_names_of_strategies(stub_refiner):
     box = found["stub:box"]
     assert (box.method, box.prompts.strategy, box.prompts.points) == ("stub", "box", 3)
     assert list(named_strategies(["stub:mask"])) == ["stub:mask"]
+    assert list(named_strategies(["medsam"])) == ["medsam:box", "medsam:boxes"]
     assert "stub:box" in named_strategies(["all"])
     stub_refiner.available = False
     assert "stub:box" not in named_strategies(["all"])

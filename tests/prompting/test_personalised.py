@@ -214,9 +214,8 @@ def test_what_does_not_suit_is_refused(sam, tiny_sam, scene):
     volume, labels = scene
     template = Template(volume, labels)
     medsam = load_sam("medsam", weights=tiny_sam)
-    with pytest.raises(InputError, match="fine_tune must be off for a SAM of one mask"):
-        persam(template, volume, sam=medsam, config={"fine_tune": True})
-    assert persam(template, volume, sam=medsam, slices=[3]).labels.shape == volume.shape
+    with pytest.raises(InputError, match="sam must have been trained with points; got medsam"):
+        persam(template, volume, sam=medsam)
     scribbles = Template(volume, labels, kind="scribble")
     with pytest.raises(InputError, match="needs whole masks"):
         persam(scribbles, volume, sam=sam, config={"fine_tune": True})

@@ -80,6 +80,14 @@ def test_boxes_lie_round_the_region_or_each_component(region, sam):
     assert [int(part.sum()) for part, _ in parts] == [200, 9]
 
 
+def test_components_that_are_too_small_for_a_box_of_their_own_stay(region, sam):
+    (large, prompt), (small, nothing) = prompts(region, sam, strategy="boxes", min_area=10)
+    assert prompt.boxes is not None
+    assert nothing is None
+    np.testing.assert_array_equal(large | small, region)
+    assert small.sum() == 9
+
+
 def test_the_margin_is_a_share_of_the_box_and_stays_in_the_slice(region):
     assert box_of(region, 0.1).tolist() == pytest.approx([2.2, 6.7, 34.8, 45.3])
     assert box_of(region, 1.0).tolist() == [0, 0, 39, 55]

@@ -76,6 +76,46 @@ def test_a_mask_of_something_else_leaves_the_region_as_it_was():
     np.testing.assert_array_equal(found.labels, WIDE * 3)
 
 
+def test_a_region_of_unsure_pixels_is_left_whole():
+    """As at borders where no confidence was given: 0.5, and less with many labels."""
+    labels = (REGION * 3).astype(np.uint8)
+    confidence = np.where(REGION, 0.0, 0.95).astype(np.float32)
+    confidence[11:19, 11:19] = 0.3
+    found = refine(Scripted(([WIDE, WIDE, TINY], [0.9, 0.9, 0.9])), labels, confidence)
+    np.testing.assert_array_equal(found.labels, labels)
+    np.testing.assert_allclose(found.confidence[REGION], confidence[REGION], atol=1e-5)
+
+
+def test_a_region_that_was_kept_does_not_lose_its_sure_pixels_to_another_label():
+    other = rectangle(slice(10, 20), slice(20, 30))
+    labels = (REGION * 1 + other * 2).astype(np.uint8)
+    over = rectangle(slice(10, 20), slice(18, 30))
+    answers = ([WIDE] * 3, [0.9] * 3), ([over] * 3, [0.7] * 3)
+    sure = np.full(SHAPE, 0.9, np.float32)
+    np.testing.assert_array_equal(refine(Scripted(*answers), labels, sure).labels, labels)
+    unsure = np.full(SHAPE, 0.3, np.float32)
+    found = refine(Scripted(*answers), labels, unsure).labels
+    assert (found[10:20, 18:30] == 2).all()
+    assert (found[10:20, 10:18] == 1).all()
+
+
+def test_components_without_a_prompt_of_their_own_stay():
+    second = rectangle(slice(30, 32), slice(40, 42))
+    labels = ((REGION | second) * 1).astype(np.uint8)
+    found = refine(Scripted(([EXACT] * 3, [0.9] * 3)), labels, strategy="boxes", min_area=5)
+    np.testing.assert_array_equal(found.labels, (EXACT | second) * 1)
+
+
+def test_the_predicted_iou_of_medsam_does_not_count():
+    other = rectangle(slice(10, 20), slice(20, 30))
+    labels = (REGION * 1 + other * 2).astype(np.uint8)
+    both = rectangle(slice(10, 20), slice(12, 30))
+    medsam = Scripted(([REGION], [0.0]), ([both], [9.0]))
+    medsam.one_mask = True
+    found = refine(medsam, labels)
+    np.testing.assert_array_equal(found.labels == 1, REGION)
+
+
 def test_labels_do_not_overlap_and_the_better_mask_wins():
     other = rectangle(slice(10, 20), slice(20, 30))
     labels = (REGION * 1 + other * 2).astype(np.uint8)

@@ -49,7 +49,8 @@ class PromptConfig(StageConfig):
         ``components``: of each component the pixel that lies deepest. ``box``: a box round the
         region; ``boxes``: one round each component, each prompted alone. ``box-points``: a box
         round the region and random pixels of it. ``mask``: the region itself, as SAM's
-        low-resolution mask, with its deepest pixel.
+        low-resolution mask, with its deepest pixel. MedSAM, which was trained with boxes alone,
+        gets a box for any of them but ``boxes``.
     points : int
         Pixels that ``random`` and ``box-points`` draw.
     negatives : int
@@ -57,7 +58,8 @@ class PromptConfig(StageConfig):
     margin : float
         What boxes are widened by on each side, as a share of their sides.
     min_area : int
-        Components of fewer pixels get no prompt of their own.
+        Components of fewer pixels get no prompt of their own; with ``boxes`` they stay as they
+        are.
     agreement : float
         A region keeps its shape where the best mask has a smaller IoU with it: SAM then meant
         another structure. 0: the mask is taken whatever it is (published).

@@ -13,6 +13,7 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 
+from ..backbones.sam import SAMS
 from ..config import PromptConfig, RefinementConfig
 from ..errors import UnknownNameError
 from ..io.atomic import replacing
@@ -24,6 +25,7 @@ from .scores import LabelScore, Record
 __all__ = ["StrategyComparison", "StrategyRow", "compare_refinements", "named_strategies"]
 
 PROMPTS: tuple[str, ...] = get_args(PromptConfig.model_fields["strategy"].annotation)
+BOXES = ("box", "boxes")
 ALL = "all"
 
 
@@ -120,8 +122,8 @@ def named_strategies(
     Parameters
     ----------
     words : iterable of str
-        ``"random-walker"``; the name of a SAM, for all its strategies; name and strategy,
-        ``"sam-vit-b:box"``; or ``"all"`` that work here without a download.
+        ``"random-walker"``; the name of a SAM, for all its strategies (MedSAM has boxes alone);
+        name and strategy, ``"sam-vit-b:box"``; or ``"all"`` that work here without a download.
     config : RefinementConfig, optional
         The other settings.
     parameter : str
@@ -141,12 +143,10 @@ def named_strategies(
             if name == WALKER and not colon:
                 found[name] = base.model_copy(update={"method": name})
                 continue
-            if colon and (strategy not in PROMPTS or name == WALKER):
-                known = [
-                    f"{one}:{prompt}" for one in REFINERS if one != WALKER for prompt in PROMPTS
-                ]
+            if colon and strategy not in _prompts_of(name):
+                known = [f"{one}:{prompt}" for one in REFINERS for prompt in _prompts_of(one)]
                 raise UnknownNameError(parameter, word, [ALL, *REFINERS, *known])
-            for prompt in [strategy] if colon else PROMPTS:
+            for prompt in [strategy] if colon else _prompts_of(name):
                 prompts = base.prompts.model_copy(update={"strategy": prompt})
                 found[f"{name}:{prompt}"] = base.model_copy(
                     update={"method": name, "prompts": prompts}
@@ -217,6 +217,13 @@ def compare_refinements(
                 StrategyRow(name, old.label, old.name, old.iou, new.iou, old.dice, new.dice)
             )
     return StrategyComparison(tuple(rows), slices, seconds)
+
+
+def _prompts_of(method: str) -> tuple[str, ...]:
+    """Strategies that a method has: a SAM that was trained with boxes alone gets no others."""
+    if method == WALKER:
+        return ()
+    return BOXES if method in SAMS and SAMS[method].one_mask else PROMPTS
 
 
 def _available() -> list[str]:

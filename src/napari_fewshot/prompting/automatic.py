@@ -50,7 +50,7 @@ def sam_automatic(
     Raises
     ------
     InputError
-        If a setting, an axis or a slice does not exist.
+        If a setting, an axis or a slice does not exist, or the SAM was trained with boxes alone.
     WeightsError
         If the weights cannot be had.
     """
@@ -91,6 +91,7 @@ def everything_in(
     instances : list of Instance
         Those of this slice.
     """
+    model.require_points()
     count = 0
     for done, number in enumerate(work.numbers):
         step = _shifted(progress, done, len(work.numbers))

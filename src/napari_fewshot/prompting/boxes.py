@@ -144,8 +144,7 @@ def sam_points(
     settings = RegionConfig.of(config, "config")
     work = open_volume(Volume.of(volume), axis, intensity, slices)
     model = load_sam(sam)
-    if model.checkpoint.sam.one_mask:
-        raise InputError("sam", "have been trained with points", model.checkpoint.sam.spec.name)
+    model.require_points()
     return _from_regions(work, regions, point_prompts, model, settings, progress)
 
 

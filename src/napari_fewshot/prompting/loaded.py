@@ -55,6 +55,17 @@ class SamModel:
         """Image encoder with its store."""
         return embedding_extractor(self.checkpoint, self.device, self.store, self.cache)
 
+    def require_points(self) -> None:
+        """Raise :class:`InputError` if it was trained with boxes alone, as MedSAM was."""
+        sam = self.checkpoint.sam
+        if sam.one_mask:
+            raise InputError(
+                "sam",
+                "have been trained with points",
+                sam.spec.name,
+                "Take another SAM, or boxes.",
+            )
+
     def embeddings(self, source: SliceSource) -> SliceEmbeddings:
         """Embeddings of the slices of a source."""
         return SliceEmbeddings(self.extractor, source)

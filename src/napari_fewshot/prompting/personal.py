@@ -46,7 +46,7 @@ class Found:
     logits : float32 array, shape (H, W)
         Above 0 inside.
     iou : float
-        Predicted; 1 for a SAM whose prediction was not trained.
+        Predicted.
     """
 
     logits: Array
@@ -142,9 +142,7 @@ def find_targets(
             _refine(state, embedding, shape, predictor, (points, kinds), step or config.fine_tune)
     least = -np.inf if config.min_similarity is None else config.min_similarity
     return [
-        Found(state.logits[k], 1.0 if predictor.one_mask else float(state.iou[k]))
-        if maps[k].max() >= least
-        else None
+        Found(state.logits[k], float(state.iou[k])) if maps[k].max() >= least else None
         for k in range(len(targets))
     ]
 

@@ -134,9 +134,7 @@ class PersonalSam:
         given = [templates] if isinstance(templates, Template) else list(templates)
         check_names(given)
         model = load_sam(sam)
-        if settings.fine_tune and model.predictor.one_mask:
-            name = model.predictor.spec.name
-            raise InputError("fine_tune", "be off for a SAM of one mask", name)
+        model.require_points()
         targets = learn_targets(given, model, settings, scale, progress)
         return cls(targets, model, settings, scale, given)
 

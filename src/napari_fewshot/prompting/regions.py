@@ -17,7 +17,7 @@ def region_prompts(
     config: PromptConfig,
     predictor: SamPredictor,
     rng: np.random.Generator,
-) -> list[tuple[Array, Prompts]]:
+) -> list[tuple[Array, Prompts | None]]:
     """Make the prompts of a region.
 
     Parameters
@@ -35,8 +35,9 @@ def region_prompts(
 
     Returns
     -------
-    list of (bool array of shape (H, W), Prompts)
-        What each prompt stands for (the region, or one of its components), and the prompt.
+    list of (bool array of shape (H, W), Prompts or None)
+        What each prompt stands for (the region, or one of its components), and the prompt; None
+        for a component that is too small to be asked about.
     """
     negatives = _draw(outside & ~region, config.negatives, rng)
     strategy = config.strategy
@@ -44,7 +45,11 @@ def region_prompts(
         strategy = "box"
     if strategy == "boxes":
         parts = components_of(region, config.min_area)
-        return [(part, _box_prompt(part, config, _none(), negatives, predictor)) for part in parts]
+        found: list[tuple[Array, Prompts | None]] = [
+            (part, _box_prompt(part, config, _none(), negatives, predictor)) for part in parts
+        ]
+        small = region & ~np.any(parts, axis=0)
+        return [*found, (small, None)] if small.any() else found
     if strategy == "box":
         return [(region, _box_prompt(region, config, _none(), negatives, predictor))]
     if strategy == "box-points":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ __all__ = ["SamRefiner", "entries"]
 _SURE = 0.9
 """Confidence of background from which negative points are drawn."""
 
+_LEAST = 1e-6
+
 
 class SamRefiner:
     """Prompts SAM label by label, slice by slice.
@@ -29,7 +32,8 @@ class SamRefiner:
     has the others. Of SAM's three masks the one is taken whose agreement with the region (IoU)
     times predicted IoU is highest; a pixel that several labels claim goes to the one whose mask
     has the higher such score times probability there. A label whose best mask agrees less than
-    the setting ``agreement`` with its region keeps the region.
+    the setting ``agreement`` with its region keeps the region, with its confidence as the
+    strength of its claim. MedSAM predicts no IoU: there the agreement alone counts.
 
     Parameters
     ----------
@@ -71,21 +75,56 @@ class SamRefiner:
         outside: Array,
         confidence: Array,
         rng: np.random.Generator,
-    ) -> tuple[Array, float]:
-        """Probability of a label at each pixel, and how good its mask is."""
-        prompts = region_prompts(inside, outside, self._config, self._predictor, rng)
-        probability = np.zeros(inside.shape, dtype=np.float32)
-        scores = []
-        for part, prompt in prompts:
+    ) -> _Claim:
+        """What one label has of the slice."""
+        claim = _Claim.nothing(inside.shape)
+        for part, prompt in region_prompts(inside, outside, self._config, self._predictor, rng):
+            if prompt is None:
+                claim.keep(part, confidence)
+                continue
             found = self._predictor.predict(embedding, inside.shape, prompt)
-            score, agreement, best = _best(part, found.logits[0], found.iou[0])
+            # The head that predicts the IoU of a single mask was not trained.
+            predicted = np.ones(1) if self._predictor.one_mask else found.iou[0]
+            score, agreement, best = _best(part, found.logits[0], predicted)
             if agreement < self._config.agreement:
-                mask = np.where(part, confidence, 0)
+                claim.keep(part, confidence)
             else:
-                mask = 1 / (1 + np.exp(-np.clip(found.logits[0, best], -30, 30)))
-            probability = np.maximum(probability, mask)
-            scores.append(score)
-        return probability.astype(np.float32), float(np.mean(scores))
+                claim.take(found.logits[0, best], score)
+        return claim
+
+
+@dataclass(frozen=True, eq=False)
+class _Claim:
+    """What one label has of a slice.
+
+    Parameters
+    ----------
+    probability : float array, shape (H, W)
+    strength : float array, shape (H, W)
+        Of the claim to a pixel; 0 where there is none.
+    """
+
+    probability: Array
+    strength: Array
+
+    @classmethod
+    def nothing(cls, shape: tuple[int, ...]) -> _Claim:
+        return cls(np.zeros(shape), np.zeros(shape))
+
+    def take(self, logits: Array, score: float) -> None:
+        """Have the mask of SAM."""
+        probability = 1 / (1 + np.exp(-np.clip(logits, -30, 30).astype(np.float64)))
+        strength = np.where(probability > 0.5, probability * max(score, _LEAST), 0)
+        self._add(probability, strength)
+
+    def keep(self, part: Array, confidence: Array) -> None:
+        """Have a part of the region as it is, however unsure: it agrees with itself."""
+        sure = np.where(part, np.maximum(confidence, _LEAST), 0)
+        self._add(sure, sure)
+
+    def _add(self, probability: Array, strength: Array) -> None:
+        np.maximum(self.probability, probability, out=self.probability)
+        np.maximum(self.strength, strength, out=self.strength)
 
 
 def _best(region: Array, logits: Array, predicted: Array) -> tuple[float, float, int]:
@@ -100,16 +139,15 @@ def _best(region: Array, logits: Array, predicted: Array) -> tuple[float, float,
     return float(score[best]), float(agreement[best]), best
 
 
-def _settled(region: Region, values: list[int], claims: list[tuple[Array, float]]) -> Region:
+def _settled(region: Region, values: list[int], claims: list[_Claim]) -> Region:
     """Give each pixel to one label, or to none."""
-    inside = np.stack([probability for probability, _ in claims])
-    quality = np.array([score for _, score in claims])[:, None, None]
-    strength = np.where(inside > 0.5, inside * np.maximum(quality, 1e-6), 0)
+    probability = np.stack([claim.probability for claim in claims])
+    strength = np.stack([claim.strength for claim in claims])
     best = strength.argmax(axis=0)
     taken = strength.max(axis=0) > 0
     labels = np.where(taken, np.array(values, dtype=region.labels.dtype)[best], 0)
-    chosen = np.take_along_axis(inside, best[None], axis=0)[0]
-    confidence = np.where(taken, chosen, 1 - inside.max(axis=0))
+    chosen = np.take_along_axis(probability, best[None], axis=0)[0]
+    confidence = np.where(taken, chosen, 1 - probability.max(axis=0))
     return Region(labels.astype(region.labels.dtype), confidence.astype(np.float32))
 
 
