@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gzip
 import pickle
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,24 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path: Path, monkeypatch: pytest.Mon
         with pytest.raises(WeightsError, match="must be a whole checkpoint"):
             read_checkpoint(tmp_path / name)
     assert not (tmp_path / "trap-was-sprung").exists()
+
+
+def test_a_wrong_file_is_told_in_our_words(tmp_path: Path) -> None:
+    files = {
+        "scan.nii.gz": (gzip.compress(bytes(range(256))), "it is of another kind. Give a"),
+        "notes.txt": (b"not a checkpoint, only text", "it is of another kind. Give a"),
+        "zeros.pth": (bytes(600), "it is of another kind. Give a"),
+        "short.pth": (b"PK", "it is truncated. Fetch"),
+        "values.pkl": (pickle.dumps({"w": [1.0] * 99}), "it is truncated, damaged or of another"),
+    }
+    for name, (content, message) in files.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(WeightsError, match=message) as caught:
+            read_checkpoint(tmp_path / name)
+        assert str(caught.value).count(". ") == 1, "a sentence of what is wrong, and the remedy"
+    torch.save({"args": Namespace(lr=1), "w": torch.zeros(3)}, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=r"it holds argparse\.Namespace, .* tensors alone\.$"):
+        read_checkpoint(tmp_path / "w.pth")
 
 
 def test_no_tensors(tmp_path: Path) -> None:

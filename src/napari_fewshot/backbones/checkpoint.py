@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -48,7 +49,7 @@ def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
         with path.open("rb") as stream:
             head = stream.read(512)
         if len(head) < 16:
-            raise _damaged(path, ValueError("too short"))
+            raise _unfit(path, "it is truncated")
         state = _read_safetensors(path) if head[8:9] == b"{" else _read_torch(path, head)
     except OSError as error:
         if isinstance(error, WeightsError):
@@ -64,7 +65,7 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
     try:
         return dict(load_file(path))
     except SafetensorError as error:
-        raise _damaged(path, error) from error
+        raise _unfit(path, "it is truncated or damaged") from error
 
 
 def _read_torch(path: Path, head: bytes) -> dict[str, Any]:
@@ -80,9 +81,11 @@ def _read_torch(path: Path, head: bytes) -> dict[str, Any]:
             f"The weights file {path} is a Git LFS placeholder. Fetch the file itself."
         )
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles that torch did not write
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
-        raise _damaged(path, error) from error
+        raise _not_torch(path, head, error) from error
     if not isinstance(state, Mapping):
         raise WeightsError(
             f"The weights file {path} must hold tensors by name; got {type(state).__name__}."
@@ -90,12 +93,24 @@ def _read_torch(path: Path, head: bytes) -> dict[str, Any]:
     return dict(state)
 
 
-def _damaged(path: Path, error: Exception) -> WeightsError:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+def _not_torch(path: Path, head: bytes, error: Exception) -> WeightsError:
+    """Word what torch says in text of its own, which is long and advises to run any code."""
+    other = re.search(r"GLOBAL (\S+)", str(error))
+    if other is not None:
+        return _unfit(
+            path,
+            f"beside tensors it holds {other[1]}, and loading that could run code",
+            "Save its tensors alone.",
+        )
+    if head.startswith((b"PK", b"\x80")):  # zip and pickle, the two that torch writes
+        return _unfit(path, "it is truncated, damaged or of another kind")
+    return _unfit(path, "it is of another kind", "Give a checkpoint.")
+
+
+def _unfit(path: Path, what: str, remedy: str = "Fetch it again.") -> WeightsError:
     return WeightsError(
         f"The weights file {path} ({path.stat().st_size} bytes) must be a whole checkpoint "
-        f"(.safetensors, or .pth of tensors only); it is truncated, damaged or of another kind "
-        f"({reason}). Fetch it again."
+        f"(.safetensors, or .pth of tensors only); {what}. {remedy}"
     )
 
 
