@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from napari_fewshot.config import (
+    AutomaticConfig,
     CleanupConfig,
     CosineConfig,
     IntensityConfig,
@@ -119,3 +120,22 @@ def test_changed_lays_settings_over_sections():
     assert config.propagation == PropagationConfig(smoothing=2.5)
     with pytest.raises(UnknownNameError, match="smoothing"):
         config.changed({"propagation": {"smothing": 2.5}})
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"min_area": 0.6}, "settings.min_area must be at most max_area (0.5); got 0.6."),
+        ({"max_area": 5}, "settings.max_area must be at least min_area (10); got 5."),
+        ({"min_area": 50, "max_area": 20}, "settings.max_area must be at least min_area (50)"),
+    ],
+)
+def test_areas_that_leave_nothing_are_refused_against_defaults_too(given, message):
+    with pytest.raises(InputError) as caught:
+        AutomaticConfig.of(given, "settings")
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("given", [{"min_area": 0.5}, {"min_area": 0.6, "max_area": None}])
+def test_areas_that_leave_something(given):
+    AutomaticConfig.of(given, "settings")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from .base import StageConfig
 
@@ -67,15 +68,18 @@ class AutomaticConfig(StageConfig):
         most = float("inf") if self.max_area is None else _pixels(self.max_area, pixels)
         return _pixels(self.min_area, pixels), most
 
-    @field_validator("max_area")
-    @classmethod
-    def _check(cls, most: float | None, info: ValidationInfo) -> float | None:
-        least = info.data.get("min_area")
-        if most is not None and least is not None:
-            same_unit = (least < 1) == (most < 1)
-            if same_unit and least > most:
-                raise ValueError(f"be at least min_area ({least:g})")
-        return most
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        least, most = self.min_area, self.max_area
+        if most is None or (least < 1) != (most < 1) or least <= most:
+            return self  # a share and pixels can be compared only where a slice is known
+        name, limit, given = "max_area", f"be at least min_area ({least:g})", most
+        if name not in self.model_fields_set:  # what was given is at fault, not the default
+            name, limit, given = "min_area", f"be at most max_area ({most:g})", least
+        fault = PydanticCustomError("area", limit)
+        raise ValidationError.from_exception_data(
+            type(self).__name__, [{"type": fault, "loc": (name,), "input": f"{given:g}"}]
+        )
 
 
 def _pixels(area: float, pixels: int) -> float:
