@@ -8,7 +8,7 @@ from pathlib import Path
 from .errors import DownloadError
 from .types import Progress, no_progress
 
-__all__ = ["TIMEOUT_S", "fetch_url", "file_sha256", "first_line"]
+__all__ = ["TIMEOUT_S", "fetch_url", "file_sha256", "first_line", "has_digest"]
 
 TIMEOUT_S = 10.0
 """Seconds without an answer after which a server counts as not reachable."""
@@ -19,6 +19,16 @@ _CHUNK = 1 << 16
 def file_sha256(path: Path) -> str:
     """Hexadecimal SHA-256 digest of a file."""
     return _file_digest(path, "sha256")
+
+
+def has_digest(path: Path, digest: str) -> bool:
+    """Whether a file has a digest, which is written as for :func:`fetch_url`."""
+    kind, wanted = _kind_of(digest)
+    return _file_digest(path, kind) == wanted
+
+
+def _kind_of(digest: str) -> tuple[str, str]:
+    return ("md5" if digest.startswith("md5:") else "sha256"), digest.removeprefix("md5:")
 
 
 def _file_digest(path: Path, kind: str) -> str:
@@ -77,8 +87,7 @@ def fetch_url(
                 raise DownloadError(f"{url}: the connection broke off; run again to go on")
         else:
             raise DownloadError(f"{url}: the connection broke off; run again to go on")
-        kind = "md5" if digest.startswith("md5:") else "sha256"
-        wanted = digest.removeprefix("md5:")
+        kind, wanted = _kind_of(digest)
         given = _file_digest(part, kind)
         if given != wanted:
             part.unlink()

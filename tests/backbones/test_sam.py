@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +124,22 @@ def test_a_checkpoint_of_another_official_size_is_refused_by_name(tiny_sam, tmp_
     )  # fmt: skip
     with pytest.raises(WeightsError, match="It fits sam-vit-l"):
         read_sam("sam-vit-b", tiny_sam)
+
+
+@pytest.mark.parametrize("kind", ["sha256", "md5"])
+def test_the_official_file_of_another_sam_of_this_size_is_refused(tiny_sam, monkeypatch, kind):
+    digest = hashlib.new(kind, tiny_sam.read_bytes()).hexdigest()
+    written = digest if kind == "sha256" else f"md5:{digest}"
+    known = SAMS["sam-vit-b"]
+    monkeypatch.setitem(SAMS, "medsam", replace(SAMS["medsam"], encoder=(48, 3)))
+    source = replace(known.source, sha256=written)
+    monkeypatch.setitem(SAMS, "sam-vit-b", replace(known, source=source, encoder=(48, 3)))
+    with pytest.raises(WeightsError, match="must belong to medsam; it is the official file of sam"):
+        read_sam("medsam", tiny_sam)
+    assert read_sam("sam-vit-b", tiny_sam).path == tiny_sam
+    source = replace(known.source, sha256="0" * 64)
+    monkeypatch.setitem(SAMS, "sam-vit-b", replace(known, source=source, encoder=(48, 3)))
+    assert read_sam("medsam", tiny_sam).path == tiny_sam
 
 
 @pytest.mark.parametrize("part", ["image_encoder", "prompt_encoder", "mask_decoder"])

@@ -34,6 +34,7 @@ class Preprocessing:
         ``grid``: enlarge until the token grid is fine enough, tile when it is too large.
         ``longest``: longest side to ``size``, then pad at the lower right to a square (SAM).
         ``square``: both sides to ``size`` whatever the aspect (MedSAM). ``none``: as it is.
+        Bicubic with ``grid`` and ``square``, bilinear with ``longest``, as the authors' code.
     size : int, optional
         Target of ``longest`` and ``square``; with ``grid`` and ``none``, the largest tile side.
     multiple : int

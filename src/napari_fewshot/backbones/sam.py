@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..download import has_digest
 from ..errors import InputError, WeightsError
 from .base import BackboneEntry, BackboneSpec, Preprocessing
 from .checkpoint import read_checkpoint
@@ -151,14 +152,15 @@ def read_sam(name: str, weights: Path | None = None) -> SamCheckpoint:
     """Read the checkpoint of a SAM: the official one, or ``weights``.
 
     A checkpoint of other measures (a fine-tuned or a smaller SAM) is taken as it is; one of
-    another official size is refused.
+    another official size is refused, and so is the official file of another SAM of this size:
+    MedSAM has the measures of ``sam-vit-b``, but sees images otherwise.
 
     Raises
     ------
     InputError
         If ``name`` is no SAM.
     WeightsError
-        If the weights are missing, damaged, no SAM, or those of another size.
+        If the weights are missing, damaged, no SAM, or those of another one.
     """
     if name not in SAMS:
         raise InputError("sam", f"be one of {', '.join(SAMS)}", name)
@@ -173,9 +175,22 @@ def read_sam(name: str, weights: Path | None = None) -> SamCheckpoint:
                 f"The weights file {path} must belong to {name}; it has an {measures}. "
                 f"It fits {' and '.join(fits)}."
             )
+    if weights is not None:
+        _refuse_file_of_another(name, path, measures)
     prep = replace(sam.spec.preprocessing, size=measures.side, multiple=measures.patch)
     spec = replace(sam.spec, preprocessing=prep, stride=measures.patch, channels=measures.channels)
     return SamCheckpoint(replace(sam, spec=spec), path, state, measures)
+
+
+def _refuse_file_of_another(name: str, path: Path, measures: SamMeasures) -> None:
+    for other in SAMS.values():
+        digest = other.source.sha256
+        if other.spec.name != name and other.encoder == measures.encoder and digest:
+            if has_digest(path, digest):
+                raise WeightsError(
+                    f"The weights file {path} must belong to {name}; it is the official file of "
+                    f"{other.spec.name}. Name that one."
+                )
 
 
 class SamBackbone:

@@ -57,7 +57,7 @@ def prepare(image: Array, prep: Preprocessing, layout: Layout) -> torch.Tensor:
         x = x[None]
     else:
         x = x[:, None].expand(-1, prep.channels, -1, -1)
-    x = _resize(x, layout.resized, smooth=prep.resize == "grid")
+    x = _resize(x, layout.resized, smooth=prep.resize in ("grid", "square"))
     if prep.scale == "minmax":
         low = x.amin(dim=(1, 2, 3), keepdim=True)
         x = (x - low) / (x.amax(dim=(1, 2, 3), keepdim=True) - low).clamp_min(1e-8)
