@@ -82,11 +82,17 @@ class Net(torch.nn.Module):
 def lessons(examples, copies=0):
     made = []
     for own, one in enumerate(examples):
-        made.append(Lesson(np.zeros((2, 2, 2), np.float16), (8.0, 8.0), one, own))
-        for _ in range(copies):
+        made.append(lesson(0, one, own, own))
+        for number in range(copies):
             copy = example(own, *np.unique(one.labels[one.labels > 0]), origin=one)
-            made.append(Lesson(np.ones((2, 2, 2), np.float16), (8.0, 8.0), copy, own))
+            made.append(lesson(1, copy, own, 100 * own + 11 + number))
     return made
+
+
+def lesson(grey, one, own, vector):
+    image = np.full((2, 2, 2), grey, np.float16)
+    vectors = np.array([[vector]], np.float32)
+    return Lesson(image, (8.0, 8.0), one, own, vectors, np.array([True]))
 
 
 def training(network, count, **settings):
@@ -106,6 +112,22 @@ def test_the_held_out_slice_is_not_learned_from_and_prompts_for_nothing():
     exams = network.prompted[6::7]
     assert {tuple(p) for p in learned} == {(0.0,), (2.0,)}  # each by the other one
     assert exams == [[0.0, 2.0]] * 4
+
+
+def test_a_label_of_one_slice_is_prompted_by_another_copy_of_it():
+    network = Net()
+    learned = lessons([example(0, 3)], copies=2)
+    run = training(network, 1)
+    run.run(learned, [], 1, lambda *_: None)
+    for one in learned:
+        drawn = {float(run._prompts(0, one, learn=True)[0, 0]) for _ in range(40)}
+        assert drawn == {float(e.vectors[0, 0]) for e in learned if e is not one}
+
+
+def test_without_copies_a_label_of_one_slice_has_but_itself():
+    network = Net()
+    training(network, 1).run(lessons([example(0, 3)]), [], 3, lambda *_: None)
+    assert network.prompted == [[0.0]] * 3
 
 
 def test_the_best_pass_is_kept():

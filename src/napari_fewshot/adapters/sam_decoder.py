@@ -204,15 +204,21 @@ class SamDecoderAdapter:
     ) -> tuple[list[Lesson], TargetEmbeddings]:
         """All images to learn from, and the target embeddings of those that are no copies."""
         embeddings = [_embedding(features, measures) for features in maps]
+        of_all = TargetEmbeddings.of(examples, embeddings, label_values)
         templates = [k for k, example in enumerate(examples) if example.origin is None]
         numbers = {id(examples[k]): own for own, k in enumerate(templates)}
         lessons = [
-            Lesson(found.data, found.extent, example, numbers[id(example.origin or example)])
-            for example, found in zip(examples, embeddings, strict=True)
+            Lesson(
+                found.data,
+                found.extent,
+                example,
+                numbers[id(example.origin or example)],
+                of_all.vectors[k],
+                of_all.present[k],
+            )
+            for k, (example, found) in enumerate(zip(examples, embeddings, strict=True))
         ]
-        targets = TargetEmbeddings.of(
-            [examples[k] for k in templates], [embeddings[k] for k in templates], label_values
-        )
+        targets = TargetEmbeddings(of_all.vectors[templates], of_all.present[templates])
         return lessons, targets
 
 

@@ -41,12 +41,18 @@ class Lesson:
     example : Example
     own : int
         Number of the template slice.
+    vectors : array, shape (L, C)
+        Target embeddings of this very image.
+    present : bool array, shape (L,)
+        Labels that it has.
     """
 
     image: Array
     extent: tuple[float, float]
     example: Example
     own: int
+    vectors: Array
+    present: Array
 
 
 def batches(prompts: dict[int, Array], cells: int) -> Iterator[tuple[list[int], Array]]:
@@ -153,6 +159,7 @@ class DecoderTraining:
         self._label_values = tuple(label_values)
         self._config = config
         self._rng = np.random.default_rng(seed)
+        self._copies: dict[int, list[Lesson]] = {}
 
     def run(
         self, lessons: Sequence[Lesson], held_out: Sequence[int], passes: int, progress: Progress
@@ -174,6 +181,9 @@ class DecoderTraining:
         import torch
 
         learned = [lesson for lesson in lessons if lesson.own not in held_out]
+        self._copies = {
+            own: [e for e in learned if e.own == own] for own in {e.own for e in learned}
+        }
         whole = self._embeddings
         self._embeddings = whole.hiding(held_out)
         best = _Best(self._network, self._exam(lessons, held_out))
@@ -209,7 +219,7 @@ class DecoderTraining:
             lesson.example, self._label_values, (4 * grid, 4 * grid), lesson.extent
         )
         place = {label: k for k, label in enumerate(targets.labels)}
-        prompts = {label: self._prompts(label, lesson.own, learn) for label in targets.labels}
+        prompts = {label: self._prompts(label, lesson, learn) for label in targets.labels}
         count = sum(len(vectors) > 0 for vectors in prompts.values())
         image = torch.from_numpy(lesson.image.astype(np.float32)).to(device)
         total = 0.0
@@ -228,10 +238,16 @@ class DecoderTraining:
                 total += float(value.detach())
         return total
 
-    def _prompts(self, label: int, own: int, learn: bool) -> Array:
-        if learn:
-            return self._embeddings.without(label, own, self._rng)
-        return self._embeddings.of_label(label)
+    def _prompts(self, label: int, lesson: Lesson, learn: bool) -> Array:
+        if not learn:
+            return self._embeddings.of_label(label)
+        if self._embeddings.is_alone(label, lesson.own):
+            # No other slice has the label: a copy, else the answer is in the prompt.
+            copies = [e for e in self._copies[lesson.own] if e is not lesson and e.present[label]]
+            if copies:
+                vectors: Array = copies[self._rng.integers(len(copies))].vectors[label][None]
+                return vectors
+        return self._embeddings.without(label, lesson.own, self._rng)
 
     def _exam(self, lessons: Sequence[Lesson], held_out: Sequence[int]) -> list[Lesson]:
         """Held-out slices as they are, some of them where there are many."""

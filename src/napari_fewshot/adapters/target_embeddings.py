@@ -70,6 +70,10 @@ class TargetEmbeddings:
         vectors: Array = self.vectors[slices, label]
         return vectors
 
+    def is_alone(self, label: int, own: int) -> bool:
+        """Whether slice ``own`` is the only one with the label."""
+        return bool(self.present[own, label]) and int(self.present[:, label].sum()) == 1
+
     def hiding(self, slices: Sequence[int]) -> TargetEmbeddings:
         """Return them as if some template slices had no label."""
         present = self.present.copy()
