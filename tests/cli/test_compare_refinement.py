@@ -7,6 +7,7 @@ import csv
 import numpy as np
 from PIL import Image
 
+from napari_fewshot.cli.compare_refinement import FILES_WRITTEN
 from napari_fewshot.io import read_labels, write_labels
 
 from .conftest import files_below
@@ -24,7 +25,7 @@ def test_table_and_plot(run, patients, tmp_path, stub_refiner):
         "--exclude-slices-of", one.painted, "--no-store",
     )  # fmt: skip
     assert said.code == 0
-    assert files_below(out) == ["plot.png", "table.csv", "table.md"]
+    assert files_below(out) == sorted(FILES_WRITTEN)
     assert (out / "table.md").read_text() in said.out
     with (out / "table.csv").open() as file:
         rows = list(csv.DictReader(file))

@@ -9,7 +9,7 @@ from PIL import Image
 
 from napari_fewshot.io import read_labels, read_volume, write_labels
 
-from .conftest import files_below
+from .conftest import QUICK, files_below
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +125,80 @@ def test_bad_input_is_one_line_before_any_work(run, model, patients, predicted, 
         assert said.err.count("\n") == 1
         assert message in said.err
     assert files_below(tmp_path) == ["other.nii.gz"]
+
+
+@pytest.fixture
+def nowhere(tmp_path, monkeypatch):
+    """No weights on this machine, and none to be had."""
+    monkeypatch.setenv("NAPARI_FEWSHOT_WEIGHTS", str(tmp_path / "none"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    return tmp_path
+
+
+def test_missing_weights_name_the_option_and_what_needs_none(
+    run, model, patients, predicted, nowhere
+):
+    image, labels = patients[1].image, predicted[0]
+    given = (image, labels, "-o", nowhere / "out")
+    by_set = ("--set", "propagation.refinement.method=sam-vit-b")
+    for arguments in (
+        ("refine", image, labels, "-o", nowhere / "r.nii.gz", "--method", "sam-vit-b"),
+        ("predict", model, image, "-o", nowhere / "out", "--refine", "sam-vit-b"),
+        ("predict", model, image, "-o", nowhere / "out", *by_set),
+        ("compare-refinement", *given, "--truth", labels, "--strategies", "sam-vit-b:box"),
+    ):
+        said = run(*arguments)
+        assert said.code == 2
+        assert said.err.count("\n") == 1
+        assert "sam_vit_b_01ec64.pth" in said.err
+        assert "(--sam-weights FILE)" in said.err
+        assert said.err.endswith("; or refine with random-walker, which needs no download.\n")
+        assert "backbone" not in said.err
+    assert files_below(nowhere) == []
+
+
+def test_the_method_may_be_set_in_place_of_refine(
+    run, patients, predicted, model, tmp_path, stub_refiner
+):
+    (tmp_path / "sam.pth").write_bytes(b"x")
+    given = ("predict", model, patients[1].image, "-o", tmp_path / "out")
+    weights = ("--sam-weights", tmp_path / "sam.pth")
+    setting = ("--set", "propagation.refinement.method=stub")
+    assert run(*given, *setting, *weights).code == 0
+    assert run(*given, *setting, *weights, "--refine", "stub").code == 0
+    assert [made.weights for made in stub_refiner.made] == [tmp_path / "sam.pth"] * 2
+
+
+def test_weights_for_the_method_of_the_model_file(run, patients, tmp_path, stub_refiner):
+    one = patients[0]
+    files = ("--image", one.image, "--labels", one.painted, "-o", tmp_path / "m.fewshot")
+    said = run("train", *files, *QUICK, "--set", "propagation.refinement.method=stub")
+    assert said.code == 0
+    (tmp_path / "sam.pth").write_bytes(b"x")
+    given = ("predict", tmp_path / "m.fewshot", one.image, "-o", tmp_path / "out")
+    assert run(*given, "--sam-weights", tmp_path / "sam.pth").code == 0
+    assert stub_refiner.made[-1].weights == tmp_path / "sam.pth"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--refine random-walker --set propagation.refinement.method=sam-vit-b",
+         "--refine must agree with --set propagation.refinement.method=sam-vit-b; got random-wal"),
+        ("--set propagation.refinement.method=random-wlker",
+         "--set propagation.refinement.method must be one of auto"),
+        ("--set propagation.refinement.method=random-walker --sam-weights FILE",
+         "--sam-weights must stand beside the name of a SAM; got random-walker."),
+        ("--set propagation.refinement=3 --sam-weights FILE", "--set propagation.refinement must"),
+    ],
+)  # fmt: skip
+def test_refine_and_set_that_do_not_go_together(run, model, patients, tmp_path, options, message):
+    words = [patients[0].truth if word == "FILE" else word for word in options.split()]
+    said = run("predict", model, patients[1].image, "-o", tmp_path / "out", *words)
+    assert said.code == 2
+    assert said.err.count("\n") == 1
+    assert message in said.err
+    assert files_below(tmp_path) == []
 
 
 def test_a_true_sam_refines_a_prediction(run, model, patients, predicted, tmp_path, tiny_sam):

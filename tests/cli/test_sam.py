@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from napari_fewshot.io import read_labels, read_volume
+from napari_fewshot.io import read_labels, read_volume, write_labels
 
 from .conftest import files_below, labels_of
 
@@ -22,6 +23,12 @@ def sam(tiny_sam):
 def images_below(folder):
     """Files but for the names of labels, which stand beside label maps."""
     return [name for name in files_below(folder) if not name.endswith(".json")]
+
+
+def empty_like(labels, folder):
+    like = read_labels(labels)
+    write_labels(folder / "empty.nii.gz", np.zeros_like(like.data), like)
+    return folder / "empty.nii.gz"
 
 
 def same_grid(path, like):
@@ -98,6 +105,7 @@ def test_embeddings_are_kept_between_runs(run, patients, tmp_path, tiny_sam):
         ("automatic IMAGE --sam sam-vit-x", "--sam must be one of sam-vit-b"),
         ("automatic IMAGE --set points=3", "--set must be one of"),
         ("automatic IMAGE --min-area -1", "--set min_area must be greater than or equal to 0"),
+        ("automatic IMAGE --min-area 0.6", "--set min_area must be at most max_area (0.5); got"),
         ("automatic IMAGE --truth PAINTED PAINTED", "--truth must be given for each of the 1"),
         ("boxes IMAGE", "--labels must be given, or --truth; got neither"),
         ("boxes IMAGE --labels PAINTED --truth PAINTED", "--truth; got both"),
@@ -105,23 +113,21 @@ def test_embeddings_are_kept_between_runs(run, patients, tmp_path, tiny_sam):
         ("points IMAGE --labels PAINTED --axis front", "--axis must be one of"),
         ("points IMAGE --labels PAINTED --sam medsam", "--sam must have been trained with points"),
         ("persam IMAGE --reference IMAGE none.nii.gz", "--reference must be an existing file"),
-        ("persam IMAGE --reference IMAGE PAINTED --sam medsam --fine-tune", "--fine-tune must be"),
+        ("persam IMAGE --reference IMAGE PAINTED --sam medsam", "--sam must have been trained"),
+        ("persam IMAGE --reference IMAGE EMPTY", "--reference must have at least one painted"),
         ("persam IMAGE", "the following arguments are required: --reference"),
         ("boxes IMAGE --labels OTHER", "other.nii.gz must have the shape"),
     ],
 )
 def test_what_does_not_fit_is_one_line(run, patients, tmp_path, tiny_sam, arguments, message):
-    from napari_fewshot.io import write_labels
-
     small = read_labels(patients[0].painted)
     other = tmp_path / "other.nii.gz"
-    from dataclasses import replace
-
     write_labels(other, small.data[:, :20], replace(small, data=small.data[:, :20], header=None))
     files = {
         "IMAGE": patients[0].image,
         "PAINTED": patients[0].painted,
         "OTHER": other,
+        "EMPTY": empty_like(patients[0].painted, tmp_path),
     }
     words = [files.get(word, word) for word in arguments.split()]
     out = tmp_path / "out"
@@ -138,3 +144,47 @@ def test_without_weights_it_says_where_they_would_be(run, patients, tmp_path, mo
     said = run("sam", "automatic", patients[0].image, "-o", tmp_path / "out", *QUICK)
     assert said.code == 2
     assert "sam_vit_b_01ec64.pth" in said.err
+    assert "(--sam-weights FILE)" in said.err
+    assert "backbone" not in said.err
+    assert "random-walker" not in said.err, "these modes have no such method"
+
+
+def test_wrong_weights_are_told_without_the_words_of_torch(run, patients, tmp_path):
+    given = ("sam", "automatic", patients[0].image, "-o", tmp_path / "out", *QUICK)
+    said = run(*given, "--sam-weights", patients[0].truth)
+    assert said.code == 2
+    assert said.err.count("\n") == 1
+    assert "must be a whole checkpoint (.safetensors, or .pth of tensors only)" in said.err
+    assert "PyTorch" not in said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("boxes IMAGE --labels EMPTY", "nothing was looked for, since EMPTY has no label."),
+        ("points IMAGE --truth EMPTY", "nothing was looked for, since EMPTY has no label."),
+        (
+            "automatic IMAGE --set iou=1 --set points_per_side=2",
+            "nothing was found that passes the limits: lower --set iou=1, --set stability=0.95, "
+            "--min-area 10, or raise --max-area 0.5.",
+        ),
+        (
+            "persam OTHER --reference IMAGE PAINTED --set min_similarity=1",
+            "nothing was found that is like the reference. Lower --set min_similarity=1.",
+        ),
+    ],
+)
+def test_an_empty_result_is_written_with_a_warning(
+    run, patients, tmp_path, sam, arguments, message
+):
+    one, other = patients
+    empty = empty_like(one.painted, tmp_path)
+    files = {"IMAGE": one.image, "PAINTED": one.painted, "OTHER": other.image, "EMPTY": empty}
+    words = [files.get(word, word) for word in arguments.split()]
+    said = run("sam", *words, "-o", tmp_path / "out", *sam)
+    assert said.code == 0
+    message = message.replace("EMPTY", str(empty))
+    assert said.err == f"napari-fewshot: warning: {words[1]}: {message}\n"
+    (result,) = (tmp_path / "out").glob("*.nii.gz")
+    assert said.out == f"{result}\n"
+    assert labels_of(result) == {0}

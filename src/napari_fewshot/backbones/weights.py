@@ -9,10 +9,20 @@ from pathlib import Path
 from ..errors import WeightsError
 from .download import fetch_from_hub, fetch_url, is_offline
 
-__all__ = ["WEIGHTS_FOLDER", "WeightsSource", "find_weights", "resolve_weights", "weights_folder"]
+__all__ = [
+    "WEIGHTS_FOLDER",
+    "WeightsSource",
+    "as_weights_of_sam",
+    "find_weights",
+    "resolve_weights",
+    "weights_folder",
+]
 
 WEIGHTS_FOLDER = "NAPARI_FEWSHOT_WEIGHTS"
 """Environment variable that names the folder of weights."""
+
+_WHOSE, _OPTION = "weights of backbone ", "--weights FILE"
+_INSTEAD = "; or use the backbone embedded, which needs no download"
 
 
 @dataclass(frozen=True)
@@ -145,11 +155,24 @@ def _missing(source: WeightsSource, reasons: list[str]) -> str:
     if source.hub_id:
         places.append(f"{constants.HF_HUB_CACHE} (cache of the hub)")
     return (
-        f"The weights of backbone {source.name} ({what}{size}, licence {source.licence}) are not "
+        f"The {_WHOSE}{source.name} ({what}{size}, licence {source.licence}) are not "
         f"on this machine and could not be fetched: {'; '.join(reasons) or 'no source is known'}. "
         f"Looked in {' and '.join(places)}. "
         f"Fetch one of these files where there is a network"
-        f"{f' ({source.url})' if source.url else ''} and give it as weights (--weights FILE), "
-        f"or put it into the folder named by {WEIGHTS_FOLDER}; or use the backbone embedded, "
-        f"which needs no download."
+        f"{f' ({source.url})' if source.url else ''} and give it as weights ({_OPTION}), "
+        f"or put it into the folder named by {WEIGHTS_FOLDER}{_INSTEAD}."
     )
+
+
+def as_weights_of_sam(error: WeightsError, instead: str = "") -> WeightsError:
+    """Word an error for who asked for a SAM to prompt, not for a backbone.
+
+    Parameters
+    ----------
+    error : WeightsError
+        Of a backbone.
+    instead : str
+        What needs no download, to follow "or"; empty: nothing is named.
+    """
+    text = str(error).replace(_INSTEAD, f"; or {instead}" if instead else "")
+    return WeightsError(text.replace(_WHOSE, "weights of ").replace(_OPTION, "--sam-weights FILE"))

@@ -52,6 +52,9 @@ OPTIONS = (
 )
 """Parameters of the library that are options of the same name here."""
 
+RENAMED = {"inputs": "IMAGE", "out_dir": "--output", "settings.seed": "--seed"}
+"""Those that are called otherwise here."""
+
 
 def add_backbone_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what loading and running a backbone takes."""
@@ -149,7 +152,9 @@ def check_outputs(parameter: str, outputs: Iterable[Path], inputs: Iterable[Path
     taken = {path.resolve() for path in inputs if path is not None}
     for path in outputs:
         if path.resolve() in taken:
-            raise InputError(parameter, "not overwrite an input", path, "Choose another name.")
+            raise InputError(
+                parameter, "not overwrite an input", path, "Choose another name or folder."
+            )
 
 
 def one_line(error: Exception) -> str:
@@ -159,8 +164,8 @@ def one_line(error: Exception) -> str:
     option = parameter
     if parameter in OPTIONS:
         option = f"--{parameter.replace('_', '-')}"
-    elif parameter == "settings.seed":
-        option = "--seed"
+    elif parameter in RENAMED:
+        option = RENAMED[parameter]
     elif parameter == "settings" or parameter.startswith("settings."):
         option = parameter.replace("settings", "--set", 1).replace(".", " ", 1)
     return option + text.removeprefix(parameter)

@@ -9,12 +9,13 @@ import argparse
 from pathlib import Path
 
 from ..errors import InputError
-from .arguments import existing_file
+from .arguments import check_outputs, existing_file
 from .progress import ProgressBars
-from .refining import add_refining_arguments, read_inputs
+from .refining import add_refining_arguments, loading_sam, read_inputs
 
 NAME = "compare-refinement"
 HELP = "compare strategies of refinement on given truth"
+FILES_WRITTEN = ("table.md", "table.csv", "plot.png")
 
 __all__ = ["HELP", "NAME", "add_arguments", "run"]
 
@@ -49,8 +50,7 @@ def run(options: argparse.Namespace) -> int:
     from ..refine import WALKER, Refiner, get_refiner
     from .evaluate import painted_slices
 
-    if options.output.exists() and not options.output.is_dir():
-        raise InputError("--output", "be a folder", options.output)
+    _check_output(options)
     words = [word.strip() for word in options.strategies.split(",")]
     named_strategies(words, None, "--strategies")
     existing_file("--truth", options.truth)
@@ -82,7 +82,8 @@ def run(options: argparse.Namespace) -> int:
     refiners = {name: refiner(config) for name, config in strategies.items()}
     for network in networks:  # weights that cannot be had are seen before the work
         one = next(r for r in refiners.values() if r.name == network)
-        one.load().unload()
+        with loading_sam():
+            one.load().unload()
     with ProgressBars() as bars:
         found = compare_refinements(
             given.image,
@@ -102,3 +103,11 @@ def run(options: argparse.Namespace) -> int:
     for path in files:
         print(path)
     return 0
+
+
+def _check_output(options: argparse.Namespace) -> None:
+    if options.output.exists() and not options.output.is_dir():
+        raise InputError("--output", "be a folder", options.output)
+    outputs = [options.output / name for name in FILES_WRITTEN]
+    inputs = (options.image, options.labels, options.confidence, options.truth)
+    check_outputs("--output", outputs, [*inputs, options.exclude_slices_of, options.sam_weights])

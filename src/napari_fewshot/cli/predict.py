@@ -17,6 +17,7 @@ from ..errors import InputError
 from .arguments import (
     add_backbone_arguments,
     check_axis,
+    check_outputs,
     existing_file,
     existing_image,
     limit_store,
@@ -25,7 +26,7 @@ from .arguments import (
     parse_settings,
 )
 from .progress import ProgressBars
-from .refining import check_refine
+from .refining import check_refine, check_sam_weights, loading_sam
 
 if TYPE_CHECKING:
     from ..refine import Refiner
@@ -68,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="make the labels more exact: random-walker, a SAM (sam-vit-b ...), or auto: a SAM "
         "whose weights are here, else random-walker (default: as set in the model, else not)",
     )
-    add("--sam-weights", metavar="FILE", type=Path, help="local checkpoint of the SAM of --refine")
+    add("--sam-weights", metavar="FILE", type=Path, help="local checkpoint of the SAM that refines")
     add("--frame", type=int, metavar="T", help="time point of 4D images")
     add(
         "--set",
@@ -84,11 +85,11 @@ def run(options: argparse.Namespace) -> int:
     """Label one image after the other; a bad one does not keep the others from being done."""
     from ..segmenter import FewShotSegmenter, load_refiner
 
-    check_refine(options)
-    jobs = _jobs(options)
     settings = parse_settings(options.set)
     if set(settings) - {"propagation"}:
         raise InputError("--set", "change the propagation only", ", ".join(options.set))
+    check_refine(options, settings)
+    jobs = _jobs(options)
     model = FewShotSegmenter.load(
         options.model,
         weights=options.weights,
@@ -96,7 +97,9 @@ def run(options: argparse.Namespace) -> int:
         store=open_store(options),
         propagation=settings.get("propagation"),
     )
-    refiner = load_refiner(model, options.refine, options.sam_weights)
+    check_sam_weights(options, model.config.propagation.refinement.method)
+    with loading_sam():
+        refiner = load_refiner(model, options.refine, options.sam_weights)
     failed = 0
     for job in jobs:
         try:
@@ -129,6 +132,8 @@ def _jobs(options: argparse.Namespace) -> list[_Job]:
     labels = output_paths(images, out)
     confidence = output_paths(images, out, "_confidence", "image") if options.confidence else none
     landmarks = output_paths(images, out, "_landmarks", "points") if options.landmarks else none
+    outputs = [path for path in (*labels, *confidence, *landmarks) if path is not None]
+    check_outputs("--output", outputs, (options.model, options.weights, options.sam_weights))
     return [_Job(*row) for row in zip(images, labels, confidence, landmarks, strict=True)]
 
 

@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config.prompted import DEFAULT_SAM
-from ..errors import InputError, WeightsError
+from ..errors import InputError
 from .arguments import (
     add_store_arguments,
     add_window_argument,
     check_axis,
+    check_outputs,
     existing_file,
     open_store,
     parse_settings,
     window_settings,
 )
 from .progress import ProgressBars
+from .refining import loading_sam
 
 if TYPE_CHECKING:
     from ..config import IntensityConfig
@@ -140,6 +142,12 @@ class Job:
     table: Path | None = None
     confidence: Path | None = None
 
+    @property
+    def outputs(self) -> list[Path]:
+        """What is written."""
+        files = (self.output, self.matched, self.table, self.confidence)
+        return [path for path in files if path is not None]
+
 
 @dataclass(frozen=True, eq=False)
 class Shared:
@@ -187,15 +195,14 @@ def prepare(options: argparse.Namespace) -> tuple[Shared, list[Job]]:
     if options.sam_weights is not None:
         existing_file("--sam-weights", options.sam_weights)
     jobs = _jobs(options)
+    outputs = [path for job in jobs for path in job.outputs]
+    check_outputs("--output", outputs, _inputs(options, jobs))
     config = _config(options)
     intensity = IntensityConfig.of(window_settings(options), "intensity")
     device, store = choose_device(options.device), open_store(options)
     templates = _references(options) if options.mode == "persam" else []
-    try:
+    with loading_sam(refining=False):
         sam = load_sam(options.sam, weights=options.sam_weights, device=device, store=store)
-    except WeightsError as error:  # it speaks of backbones
-        text = str(error).replace("--weights FILE", "--sam-weights FILE")
-        raise WeightsError(text.partition("; or use the backbone")[0].rstrip(".") + ".") from error
     learned = None
     if templates:
         with ProgressBars() as bars:
@@ -235,6 +242,12 @@ def _jobs(options: argparse.Namespace) -> list[Job]:
     ]
 
 
+def _inputs(options: argparse.Namespace, jobs: Sequence[Job]) -> list[Path | None]:
+    given = [path for job in jobs for path in (job.image, job.regions, job.truth)]
+    references = options.reference if options.mode == "persam" else ()
+    return [*given, options.sam_weights, *(path for pair in references for path in pair)]
+
+
 def _for_each(
     option: str, given: Sequence[Path] | None, images: Sequence[Path]
 ) -> Sequence[Path | None]:
@@ -272,5 +285,12 @@ def _references(options: argparse.Namespace) -> list[Template]:
         image = read_volume(existing_file("--reference", image_path), frame=options.frame)
         labels = read_labels(existing_file("--reference", label_path))
         check_match(image, labels)
+        if not labels.data.any():
+            raise InputError(
+                "--reference",
+                "have at least one painted slice",
+                f"{label_path} (no paint)",
+                "Paint a slice, or give another label map.",
+            )
         templates.append(Template(image, labels))
     return templates

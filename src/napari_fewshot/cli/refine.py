@@ -11,7 +11,7 @@ from pathlib import Path
 from ..errors import InputError
 from .arguments import check_outputs
 from .progress import ProgressBars
-from .refining import add_refining_arguments, read_inputs
+from .refining import add_refining_arguments, loading_sam, read_inputs
 
 NAME = "refine"
 HELP = "make labels more exact"
@@ -53,7 +53,9 @@ def run(options: argparse.Namespace) -> int:
         device=given.device,
         seed=options.seed,
         store=given.store,
-    ).load()
+    )
+    with loading_sam():
+        refiner.load()
     with ProgressBars(options.labels.name) as bars:
         labels, confidence = refine_labels(
             given.image,

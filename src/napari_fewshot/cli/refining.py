@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
+from ..errors import InputError, WeightsError
 from .arguments import (
     add_store_arguments,
     add_window_argument,
@@ -24,19 +26,54 @@ if TYPE_CHECKING:
     from ..features.store import FeatureStore
     from ..types import Volume
 
-__all__ = ["RefineInputs", "add_refining_arguments", "check_refine", "read_inputs"]
+__all__ = [
+    "RefineInputs",
+    "add_refining_arguments",
+    "check_refine",
+    "check_sam_weights",
+    "loading_sam",
+    "read_inputs",
+]
+
+METHOD = "propagation.refinement.method"
+"""Setting of a model that ``--refine`` stands for."""
 
 
-def check_refine(options: argparse.Namespace) -> None:
-    """Check ``--refine`` and ``--sam-weights`` before anything is loaded."""
+def check_refine(options: argparse.Namespace, settings: dict[str, Any]) -> None:
+    """Check ``--refine``, ``--set`` and ``--sam-weights`` before anything is loaded."""
     from ..refine import check_method
 
     if options.refine is not None:
         check_method(options.refine, "--refine")
+    found: Any = settings
+    for part in METHOD.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    if isinstance(found, str):
+        check_method(found, f"--set {METHOD}")
+        if options.refine not in (None, found):
+            raise InputError(
+                "--refine", f"agree with --set {METHOD}={found}", options.refine, "Give one."
+            )
     if options.sam_weights is not None:
         existing_file("--sam-weights", options.sam_weights)
-        if options.refine is None:
-            raise InputError("--sam-weights", "stand beside --refine NAME", "no --refine")
+
+
+def check_sam_weights(options: argparse.Namespace, method: str | None) -> None:
+    """Check that there is a refinement, by ``--refine`` or as the model says, to give a file to."""
+    if options.sam_weights is not None and options.refine is None and method is None:
+        raise InputError("--sam-weights", "stand beside --refine NAME", "no --refine")
+
+
+@contextmanager
+def loading_sam(refining: bool = True) -> Iterator[None]:
+    """Word errors of weights for a SAM that is prompted: the library speaks of backbones."""
+    from ..backbones.weights import as_weights_of_sam
+
+    try:
+        yield
+    except WeightsError as error:
+        instead = "refine with random-walker, which needs no download" if refining else ""
+        raise as_weights_of_sam(error, instead) from error
 
 
 def add_refining_arguments(parser: argparse.ArgumentParser) -> None:

@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Work on one image after the other; a bad one does not keep the others from being done."""
-    work: dict[str, Callable[[Shared, Job, Volume, ProgressBars], None]] = {
+    work: dict[str, Callable[[Shared, Job, Volume, ProgressBars], str]] = {
         "automatic": _automatic,
         "boxes": _regions,
         "points": _regions,
@@ -82,19 +82,21 @@ def run(options: argparse.Namespace) -> int:
         try:
             image = shared.read(job.image)
             with ProgressBars(job.image.name) as bars:
-                work[options.mode](shared, job, image, bars)
+                warning = work[options.mode](shared, job, image, bars)
         except InputError as error:
             failed += 1
             message = one_line(error)
             about = message if str(job.image) in message else f"{job.image}: {message}"
             print(f"napari-fewshot: {about}", file=sys.stderr)
         else:
+            if warning:
+                print(f"napari-fewshot: warning: {job.image}: {warning}", file=sys.stderr)
             print(job.output)
     shared.limit_store()
     return BAD_INPUT if failed else 0
 
 
-def _automatic(shared: Shared, job: Job, image: Volume, bars: ProgressBars) -> None:
+def _automatic(shared: Shared, job: Job, image: Volume, bars: ProgressBars) -> str:
     from ..evaluation.instance_matching import match_instances
     from ..io import check_match, read_labels, write_labels
     from ..io.atomic import replacing
@@ -124,9 +126,23 @@ def _automatic(shared: Shared, job: Job, image: Volume, bars: ProgressBars) -> N
             text = "\n".join(["instance,slice,pixels,predicted_iou,stability", *rows])
             temporary.write_text(text + "\n", encoding="utf-8")
     write_labels(job.output, found.labels, image)
+    if found.instances:
+        return ""
+    set_to = shared.config
+    limits = {
+        "--set iou=": set_to.iou,
+        "--set stability=": set_to.stability,
+        "--min-area ": set_to.min_area,
+    }
+    lower = ", ".join(f"{option}{value:g}" for option, value in limits.items() if value > 0)
+    advice = [f"lower {lower}"] if lower else []
+    if set_to.max_area is not None:
+        advice.append(f"raise --max-area {set_to.max_area:g}")
+    what = "nothing was found that passes the limits"
+    return f"{what}: {', or '.join(advice)}." if advice else "nothing was found."
 
 
-def _regions(shared: Shared, job: Job, image: Volume, bars: ProgressBars) -> None:
+def _regions(shared: Shared, job: Job, image: Volume, bars: ProgressBars) -> str:
     from ..io import check_match, read_labels, write_image, write_labels
     from ..prompting import sam_boxes, sam_points
 
@@ -147,9 +163,12 @@ def _regions(shared: Shared, job: Job, image: Volume, bars: ProgressBars) -> Non
     if job.confidence is not None:
         write_image(job.confidence, found.confidence, image)
     write_labels(job.output, found.labels, image, names=found.names)
+    if not regions.data.any():
+        return f"nothing was looked for, since {job.regions} has no label."
+    return "" if found.labels.any() else f"nothing was found where {job.regions} has labels."
 
 
-def _persam(shared: Shared, job: Job, image: Volume, bars: ProgressBars) -> None:
+def _persam(shared: Shared, job: Job, image: Volume, bars: ProgressBars) -> str:
     from ..io import write_image, write_labels
 
     if shared.learned is None:
@@ -159,3 +178,8 @@ def _persam(shared: Shared, job: Job, image: Volume, bars: ProgressBars) -> None
         write_image(job.confidence, found.confidence, image)
     names = {value: name for value, name in found.names.items() if name != str(value)}
     write_labels(job.output, found.labels, image, names=names)
+    if found.labels.any():
+        return ""
+    least = shared.config.min_similarity
+    lower = "" if least is None else f" Lower --set min_similarity={least:g}."
+    return f"nothing was found that is like the reference.{lower}"
