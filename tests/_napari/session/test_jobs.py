@@ -125,6 +125,52 @@ def test_cancel_while_running_and_waiting(runner):
     assert sorted(ended) == ["first", "second"]
 
 
+def test_what_fails_because_it_was_cancelled_is_no_failure(runner):
+    started, gate = threading.Event(), threading.Event()
+
+    def work(job):
+        started.set()
+        gate.wait(10)
+        raise AttributeError("the layer is gone")
+
+    job = runner.start(make(work=work))
+    assert started.wait(5)
+    job.cancel()
+    gate.set()
+    assert job.wait(10) is None
+    assert (job.state, job.error) == ("cancelled", None)
+
+
+def test_what_fails_before_it_is_cancelled_is_told(runner):
+    def work(job):
+        raise ValueError("no disk")
+
+    job = runner.start(make(work=work))
+    runner._thread.join(5)
+    job.cancel()
+    with pytest.raises(ValueError, match="no disk"):
+        job.wait(10)
+    assert job.state == "failed"
+
+
+def test_a_job_begins_on_the_gui_thread_when_its_turn_comes(runner):
+    seen = []
+
+    def begin():
+        seen.append(("begin", threading.get_ident()))
+
+    def wrong():
+        raise ValueError("no such layer")
+
+    first = runner.start(make("first", lambda job: seen.append(("first", 0))))
+    second = runner.start(make("second", lambda job: seen.append(("second", 0)), on_start=begin))
+    bad = runner.start(make("bad", lambda job: seen.append(("bad", 0)), on_start=wrong))
+    with pytest.raises(ValueError, match="no such layer"):
+        bad.wait(10)
+    assert seen == [("first", 0), ("begin", threading.get_ident()), ("second", 0)]
+    assert (first.state, second.state, bad.state) == ("done", "done", "failed")
+
+
 def test_pieces_and_result_of_a_cancelled_job_are_dropped(runner):
     handed, pieces = threading.Event(), []
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import threading
+import time
+
 import numpy as np
 import pytest
 
@@ -142,3 +145,166 @@ def test_the_result_can_be_removed_while_it_is_refined(predicted, viewer):
     job.wait(MINUTE)
     assert job.state == "cancelled"
     assert predicted.discard_refinement("image") == 0
+
+
+def test_the_result_can_be_removed_while_the_weights_are_loaded(predicted, viewer, monkeypatch):
+    from napari_fewshot.refine import Refiner
+
+    loading, gate, failures = threading.Event(), threading.Event(), []
+
+    def load(self):
+        loading.set()
+        gate.wait(MINUTE)
+
+    monkeypatch.setattr(Refiner, "load", load)
+    predicted.events.failed.connect(failures.append)
+    job = predicted.refine("image", method="random-walker")
+    assert loading.wait(MINUTE)
+    viewer.layers.remove(predicted.result_layer("image"))
+    gate.set()
+    assert job.wait(MINUTE) is None
+    assert (job.state, failures) == ("cancelled", [])
+
+
+def test_what_is_known_of_slices_is_asked_on_the_gui_thread_alone(predicted, monkeypatch):
+    from napari_fewshot._napari.session.provenance import Provenance
+
+    real, threads = Provenance._follow_undo, set()
+
+    def follow(self, **options):
+        threads.add(threading.get_ident())
+        real(self, **options)
+
+    monkeypatch.setattr(Provenance, "_follow_undo", follow)
+    assert predicted.refine("image", method="random-walker").wait(MINUTE) > 0
+    assert threads == {threading.get_ident()}
+
+
+@pytest.mark.parametrize("how", ["update", "propagate"])
+def test_discard_leaves_what_another_run_has_written(predicted, viewer, how):
+    labels = predicted.result_layer("image")
+    predicted.refine("image", method="random-walker").wait(MINUTE)
+    if how == "update":
+        predicted.update("image").wait(MINUTE)
+    else:
+        predicted.propagate("image", into=labels, policy="overwrite").wait(MINUTE)
+    after, sure = labels.data.copy(), viewer.layers["image confidence"].data.copy()
+    assert not predicted.can_discard_refinement("image")
+    assert predicted.discard_refinement("image") == 0
+    np.testing.assert_array_equal(labels.data, after)
+    np.testing.assert_array_equal(viewer.layers["image confidence"].data, sure)
+
+
+def test_discard_brings_the_other_slices_back_when_one_was_predicted_again(predicted):
+    labels = predicted.result_layer("image")
+    before = labels.data.copy()
+    predicted.refine("image", method="random-walker").wait(MINUTE)
+    again = next(k for k in open_slices(predicted) if (labels.data[k] != before[k]).any())
+    predicted.propagate("image", into=labels, policy="overwrite", slices=[again]).wait(MINUTE)
+    expected = before.copy()
+    expected[again] = labels.data[again]
+    predicted.discard_refinement("image")
+    np.testing.assert_array_equal(labels.data, expected)
+
+
+def test_discard_does_not_reach_into_another_layer(predicted, viewer):
+    predicted.refine("image", method="random-walker").wait(MINUTE)
+    old = predicted.result_layer("image")
+    refined = old.data.copy()
+    mine = viewer.add_labels(np.zeros(old.data.shape, np.uint8), name="mine", scale=old.scale)
+    predicted.propagate("image", into=mine, slices=[1]).wait(MINUTE)
+    after = mine.data.copy()
+    assert predicted.discard_refinement("image") == 0
+    np.testing.assert_array_equal(mine.data, after)
+    np.testing.assert_array_equal(old.data, refined)
+
+
+@pytest.mark.parametrize("undone", [False, True])
+def test_two_refinements_are_discarded_together(predicted, viewer, undone):
+    labels, confidence = predicted.result_layer("image"), viewer.layers["image confidence"]
+    before, sure = labels.data.copy(), confidence.data.copy()
+    k = open_slices(predicted)[4]
+    predicted.refine("image", method="random-walker", slices=[k]).wait(MINUTE)
+    assert (labels.data[k] != before[k]).any()
+    predicted.refine("image", method="random-walker").wait(MINUTE)
+    if undone:
+        labels.undo()
+        assert (labels.data[k] != before[k]).any()
+    predicted.discard_refinement("image")
+    np.testing.assert_array_equal(labels.data, before)
+    np.testing.assert_allclose(confidence.data, sure, atol=1e-3)
+
+
+def test_a_refinement_that_fails_leaves_the_one_before_to_discard(predicted, monkeypatch, tmp_path):
+    monkeypatch.setenv("NAPARI_FEWSHOT_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    labels = predicted.result_layer("image")
+    before = labels.data.copy()
+    predicted.refine("image", method="random-walker").wait(MINUTE)
+    with pytest.raises(Exception, match="medsam_vit_b.pth"):
+        predicted.refine("image", method="medsam").wait(MINUTE)
+    assert predicted.can_discard_refinement("image")
+    predicted.discard_refinement("image")
+    np.testing.assert_array_equal(labels.data, before)
+
+
+def slow_propagation(session, **options):
+    """A propagation that takes a few seconds."""
+    real = session.model.extractor.maps
+
+    def slow(source, indices, progress=lambda *_: None, **more):
+        for item in real(source, indices, progress, **more):
+            time.sleep(0.1)
+            yield item
+
+    session.model.extractor.maps = slow
+    return session.propagate("image", **options)
+
+
+def test_a_refinement_waits_for_the_propagation_and_refines_what_it_gives(trained, qtbot):
+    trained.go_to(1, "image")
+    propagation = slow_propagation(trained)
+    qtbot.waitUntil(lambda: 1 in open_slices(trained), timeout=MINUTE * 1000)
+    refinement = trained.refine("image", method="random-walker", slices=[1, 18])
+    assert (propagation.state, refinement.state) == ("running", "waiting")
+    assert refinement.wait(MINUTE) == 2
+    assert propagation.state == "done"
+    assert "empty" not in {s.status for s in trained.slices("image")}
+    assert trained.can_discard_refinement("image")
+
+
+def test_discard_lets_a_propagation_go_on(predicted, qtbot):
+    labels = predicted.result_layer("image")
+    predicted.refine("image", method="random-walker").wait(MINUTE)
+    propagation = slow_propagation(predicted, into=labels, policy="overwrite")
+    predicted.discard_refinement("image")
+    propagation.wait(MINUTE)
+    assert propagation.state == "done"
+
+
+def test_undo_brings_the_confidence_back_too(trained, viewer):
+    trained.propagate("image").wait(MINUTE)
+    labels, confidence = trained.result_layer("image"), viewer.layers["image confidence"]
+    sure = confidence.data.copy()
+    trained.refine("image", method="random-walker").wait(MINUTE)
+    refined = confidence.data.copy()
+    assert (refined != sure).any()
+    labels.undo()
+    np.testing.assert_array_equal(confidence.data, sure)
+    labels.redo()
+    np.testing.assert_array_equal(confidence.data, refined)
+    labels.undo()
+    labels.undo()  # of the propagation
+    assert not confidence.data.any()
+    labels.redo()
+    np.testing.assert_array_equal(confidence.data, sure)
+
+
+def test_undo_of_a_discard_brings_the_refined_confidence_back(predicted, viewer):
+    labels, confidence = predicted.result_layer("image"), viewer.layers["image confidence"]
+    predicted.refine("image", method="random-walker").wait(MINUTE)
+    refined, sure = labels.data.copy(), confidence.data.copy()
+    predicted.discard_refinement("image")
+    labels.undo()
+    np.testing.assert_array_equal(labels.data, refined)
+    np.testing.assert_array_equal(confidence.data, sure)

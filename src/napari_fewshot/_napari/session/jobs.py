@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, Literal
 
@@ -49,6 +49,8 @@ class Job:
         Why it failed.
     steps : (int, int, str)
         Steps done, all steps, and of what: slices, training.
+    layers : list of napari.layers.Layer
+        Layers that it works on, beside those of a propagation; it ends when one is removed.
     """
 
     def __init__(
@@ -57,6 +59,8 @@ class Job:
         stage: Stage,
         work: Work,
         *,
+        layers: Sequence[Any] = (),
+        on_start: Callable[[], None] | None = None,
         on_piece: Callable[[Any], None] | None = None,
         on_done: Callable[[Any], None] | None = None,
         on_end: Callable[[], None] | None = None,
@@ -69,6 +73,8 @@ class Job:
         self.remaining: float | None = None
         self.result: Any = None
         self.error: BaseException | None = None
+        self.layers = list(layers)
+        self._on_start = on_start
         self._work, self._on_piece, self._on_done, self._on_end = work, on_piece, on_done, on_end
         self._stop = threading.Event()
         self._pieces: SimpleQueue[Any] = SimpleQueue()
@@ -149,7 +155,11 @@ class Job:
         except Cancelled:
             self._outcome = ("cancelled", None)
         except BaseException as error:
-            self._outcome = ("failed", error)
+            if self._stop.is_set():  # nobody wants it any more: its layers may be gone
+                _LOG.debug("%s failed after it was cancelled", self.name, exc_info=error)
+                self._outcome = ("cancelled", None)
+            else:
+                self._outcome = ("failed", error)
 
 
 class JobRunner:
@@ -259,6 +269,9 @@ class JobRunner:
             return
         job = self._running = self._waiting.popleft()
         job.state = "running"
+        if job._on_start is not None and not job._stop.is_set():
+            start = job._on_start
+            self._guarded(job, lambda _: start(), None)
         name = f"napari-fewshot {job.stage}"
         self._thread = threading.Thread(target=job.run, name=name, daemon=True)
         self._thread.start()

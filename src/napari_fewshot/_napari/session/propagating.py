@@ -174,11 +174,13 @@ class Propagating:
 
     def supersede(self, image: Any, *, alone: bool = False) -> None:
         """A new request for an image makes those before outdated; one slice, no whole run."""
+        self.cancel_runs(image, lambda run: not alone or run.wanted.slices == ())
+
+    def cancel_runs(self, image: Any, outdated: Callable[[Run], bool]) -> None:
+        """Cancel the jobs of an image whose runs are outdated."""
         for job in self._state.runner.jobs:
             run = self._of_job.get(id(job))
-            if run is None or run.target.image is not image:
-                continue
-            if not alone or run.wanted.slices == ():
+            if run is not None and run.target.image is image and outdated(run):
                 job.cancel()
         self._state.runner.tick()
 

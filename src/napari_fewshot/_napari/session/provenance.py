@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from ...types import Array
 from ..to_core import array_of
 from .slicing import Key, Slicing
+from .undo import UndoStep
 
 __all__ = ["CONFIDENCE", "KEY", "Provenance", "is_result", "provenance_of"]
 
@@ -67,12 +68,13 @@ class Provenance:
         self._filled: dict[Key, bool] = {}
         self._history = (0, 0)
         self._last: Any = None  # item of the history
-        self._steps: list[tuple[Any, set[Key], set[Key]]] = []
+        self._steps: list[tuple[Any, UndoStep]] = []
         before = provenance_of(layer)
         if before is not None:
             before.close()
         layer.metadata[KEY] = self
         layer.events.paint.connect(self._on_paint)
+        layer.events.set_data.connect(self._on_shown)
         layer.events.data.connect(self.forget)
 
     def __deepcopy__(self, memo: Any) -> None:
@@ -93,6 +95,7 @@ class Provenance:
     def close(self) -> None:
         """Let the layer go."""
         self._layer.events.paint.disconnect(self._on_paint)
+        self._layer.events.set_data.disconnect(self._on_shown)
         self._layer.events.data.disconnect(self.forget)
         self._layer.metadata.pop(KEY, None)
 
@@ -175,10 +178,11 @@ class Provenance:
         kept = self._strokes.setdefault(key, np.full(self.slicing.plane_shape, _NOT, np.int32))
         kept[voxels] = plane[voxels]
 
-    def note_step(self, step: Sequence[Any], predicted: set[Key], copied: set[Key]) -> None:
-        """Remember what a run made of the slices, to follow when it is undone."""
-        if step:
-            self._steps.append((step[0], predicted, copied))
+    def note_step(self, step: UndoStep) -> None:
+        """Make what a run did one step of the undo history, and follow when it is undone."""
+        atoms = step.push()
+        if atoms:
+            self._steps.append((atoms[0], step))
             self._follow_undo()
 
     def forget(self, event: Any = None) -> None:
@@ -203,15 +207,22 @@ class Provenance:
         self._filled.clear()
         done = {id(atom) for item in undo for atom in item}
         undone = {id(atom) for item in redo for atom in item}
-        for first, predicted, copied in self._steps:
+        for first, step in reversed(self._steps):
+            if id(first) not in done and (painted or id(first) in undone):
+                self.predicted -= step.predicted
+                self.copied -= step.copied
+                step.turn(done=False)
+        for first, step in self._steps:
             if id(first) in done:
-                self.predicted |= predicted
-                self.copied |= copied
-            elif painted or id(first) in undone:
-                self.predicted -= predicted
-                self.copied -= copied
+                self.predicted |= step.predicted
+                self.copied |= step.copied
+                step.turn(done=True)
         # What is in neither has been settled for good.
-        self._steps = [step for step in self._steps if id(step[0]) in done | undone]
+        self._steps = [(first, s) for first, s in self._steps if id(first) in done | undone]
+
+    def _on_shown(self, event: Any = None) -> None:
+        """Something was undone, perhaps: napari draws the layer anew, and tells no more of it."""
+        self._follow_undo()
 
     def _on_paint(self, event: Any) -> None:
         self._follow_undo(painted=True)

@@ -11,6 +11,7 @@ from ...errors import InputError
 from ...propagation.collect import smallest_label_dtype
 from ...types import Array, Landmark, Volume
 from ..to_core import shape_of
+from .pending import Pending
 from .provenance import CONFIDENCE, KEY, Provenance, provenance_of
 from .slicing import Key, Slicing
 from .templates import TemplateEntry, scribble_background
@@ -78,7 +79,12 @@ class ResultLayers:
         self.labels: Any = None
         self.confidence: Any = None
         self.landmarks: Any = None
-        self.refinement: Any = None  # the last one, until it is kept or discarded
+        self.pending = Pending()
+
+    @property
+    def has_confidence(self) -> bool:
+        """Whether the confidence layer is in the viewer."""
+        return self.confidence is not None and self.confidence in self.viewer.layers
 
     @property
     def provenance(self) -> Provenance | None:
@@ -115,6 +121,8 @@ class ResultLayers:
                 f"dtype {labels.data.dtype}",
                 "Choose a new layer, or convert this one (right click, Convert data type).",
             )
+        if labels is not self.labels:
+            self.pending.clear()
         self.labels = labels
         found = provenance_of(labels)
         if found is None or found.slicing.axis != axis:
@@ -183,13 +191,20 @@ class ResultLayers:
             kept |= step.before(key, before) != 0
         after = np.where(kept, before, labels).astype(before.dtype)
         self.labels.data[slicing.index(key)] = after
-        if self.confidence is not None and self.confidence in self.viewer.layers:
-            self.confidence.data[slicing.index(key)] = confidence
+        self.write_confidence(key, confidence, step)
         step.note(key, before, after)
         if key not in provenance.predicted:
             step.predicted.add(key)
         provenance.mark_predicted(key)
         return True
+
+    def write_confidence(self, key: Key, values: Array | float, step: UndoStep) -> None:
+        """Write the confidence of a slice, where there is a layer for it."""
+        provenance = self.provenance
+        if provenance is None or not self.has_confidence:
+            return
+        step.note_confidence(key, self.confidence)
+        self.confidence.data[provenance.slicing.index(key)] = values
 
     def copy_template(self, key: Key, plane: Array, step: UndoStep) -> None:
         """Copy a template slice, unless this layer knows better."""
@@ -201,8 +216,8 @@ class ResultLayers:
         if key in provenance.copied and (before == after).all():
             return
         self.labels.data[provenance.slicing.index(key)] = after
-        if self.confidence is not None and self.confidence in self.viewer.layers:
-            self.confidence.data[provenance.slicing.index(key)] = 1
+        self.write_confidence(key, 1, step)
+        self.pending.drop(key)
         step.note(key, before, after)
         if key not in provenance.copied:
             step.copied.add(key)

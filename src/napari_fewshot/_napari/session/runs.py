@@ -186,9 +186,10 @@ class Run:
         """On the GUI thread, however it ended: one undo step for what was written."""
         if self._step is not None:
             step, provenance = self._step, provenance_of(self._step.layer)
-            atoms = step.push()
             if provenance is not None:
-                provenance.note_step(atoms, step.predicted, step.copied)
+                provenance.note_step(step)
+            else:
+                step.push()
             self._step = None
         self.target.refresh()
         self.told()
@@ -198,8 +199,9 @@ class Run:
             return
         if self._hidden:
             labels = np.where(np.isin(labels, self._hidden), 0, labels)
-        policy = self.wanted.policy
-        self.target.write((*self.lead, index), labels, confidence, policy, self._step)
+        key, policy = (*self.lead, index), self.wanted.policy
+        if self.target.write(key, labels, confidence, policy, self._step):
+            self.target.pending.drop(key)  # what was refined is there no longer
 
     def _plane(self, array: Array, index: int) -> Array:
         return array if self.volume.ndim == 2 else np.moveaxis(array, self.slicing.axis, 0)[index]

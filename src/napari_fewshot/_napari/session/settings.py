@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from ...adapters import ADAPTERS
 from ...backbones import backbone_entry
+from ...backbones.sam import SAMS
 from ...config import CACHE_LIMIT_MB, SegmenterConfig, StageConfig
 from ...device import choose_device
 from ...errors import InputError, UnknownNameError
 
 __all__ = ["SessionSettings"]
 
-_FILES = ("sam_weights", "weights")
 _OWN = ("axis", "device", "memory_mb", "sam_weights", "template_kind", "weights")
 
 
@@ -28,8 +29,10 @@ class SessionSettings:
         Settings of all stages.
     weights : Path, optional
         Local checkpoint of the backbone.
-    sam_weights : Path, optional
-        Local checkpoint of the SAM that refines.
+    sam_weights : dict of str to Path
+        Local checkpoints, by the name of the SAM that they are of. A path that is given to
+        :meth:`Session.configure` counts for every SAM, None takes all back; a dict changes those
+        that it names.
     device : str
         As :class:`~napari_fewshot.FewShotSegmenter` takes it.
     axis : int, optional
@@ -46,7 +49,7 @@ class SessionSettings:
     axis: int | None = None
     template_kind: Literal["dense", "scribble"] = "dense"
     memory_mb: float = CACHE_LIMIT_MB
-    sam_weights: Path | None = None
+    sam_weights: dict[str, Path] = field(default_factory=dict)
 
     @property
     def backbone(self) -> str:
@@ -67,6 +70,10 @@ class SessionSettings:
     def of_adapter(self) -> StageConfig:
         """Settings of the chosen adapter."""
         return self.config.of_adapter
+
+    def sam_file(self, name: str) -> Path | None:
+        """Local checkpoint of a SAM; None: fetched."""
+        return self.sam_weights.get(name)
 
     def changed(self, changes: dict[str, Any]) -> SessionSettings:
         """Return these settings with some of them changed.
@@ -93,11 +100,22 @@ class SessionSettings:
         config = self.config.changed(stages) if stages else self.config
         ADAPTERS.get(config.adapter)
         backbone_entry(config.backbone)
+        if "weights" in own:
+            own["weights"] = _file("weights", own["weights"])
+        if "sam_weights" in own:
+            own["sam_weights"] = self._sam_weights(own["sam_weights"])
         _check(own)
-        for name in _FILES:
-            if own.get(name) is not None:
-                own[name] = Path(own[name])
         return replace(self, config=config, **own)
+
+    def _sam_weights(self, given: Any) -> dict[str, Path]:
+        """Files of the SAMs with those that are given."""
+        if not isinstance(given, Mapping):
+            given = dict.fromkeys(SAMS, given)
+        for name in given:
+            if name not in SAMS:
+                raise UnknownNameError("sam_weights", name, list(SAMS))
+        new = {name: _file("sam_weights", file) for name, file in given.items()}
+        return {name: file for name, file in {**self.sam_weights, **new}.items() if file}
 
 
 def _check(own: dict[str, Any]) -> None:
@@ -109,6 +127,11 @@ def _check(own: dict[str, Any]) -> None:
         raise InputError("axis", "be None or a number 0..2", own["axis"])
     if not float(own.get("memory_mb", 0)) >= 0:
         raise InputError("memory_mb", "be at least 0", own["memory_mb"])
-    for name in _FILES:
-        if own.get(name) is not None and not Path(own[name]).is_file():
-            raise InputError(name, "be an existing file", own[name])
+
+
+def _file(name: str, given: Any) -> Path | None:
+    if given is None:
+        return None
+    if not Path(given).is_file():
+        raise InputError(name, "be an existing file", given)
+    return Path(given)

@@ -19,7 +19,9 @@ _MOST_BYTES = 512 * 2**20
 
 
 class UndoStep:
-    """What one run changed in a labels layer.
+    """What one run changed in a labels layer, and in the confidence layer beside it.
+
+    napari undoes the labels; :meth:`turn` follows with the confidence.
 
     Parameters
     ----------
@@ -36,6 +38,7 @@ class UndoStep:
         self._layer = layer
         self._slicing = slicing
         self._boxes: dict[Key, tuple[Any, Array, Array]] = {}
+        self._sure = _Sure(slicing)
         self.predicted: set[Key] = set()
         self.copied: set[Key] = set()
 
@@ -47,7 +50,8 @@ class UndoStep:
     @property
     def nbytes(self) -> int:
         """Memory that the step takes."""
-        return sum(before.nbytes + after.nbytes for _, before, after in self._boxes.values())
+        boxes = sum(before.nbytes + after.nbytes for _, before, after in self._boxes.values())
+        return boxes + self._sure.nbytes
 
     def note(self, key: Key, before: Array, after: Array) -> None:
         """Note a slice (rows, columns) before and after it was written."""
@@ -61,6 +65,10 @@ class UndoStep:
         shape = self._layer.data[box].shape
         old, new = (plane[rows, columns].reshape(shape).copy() for plane in (before, after))
         self._boxes[key] = (box, old, new)
+
+    def note_confidence(self, key: Key, confidence: Any) -> None:
+        """Note a slice of the confidence layer before it is written."""
+        self._sure.note(key, confidence)
 
     def before(self, key: Key, plane: Array) -> Array:
         """A slice as it was before this run, from what it is now."""
@@ -89,8 +97,10 @@ class UndoStep:
             now = np.asarray(self._layer.data[box])
             painted = now != after  # while it ran: to undo the run is not to undo strokes
             before[painted] = after[painted] = now[painted]
+        self._sure.shrink()
         history = self._layer._undo_history
         item = _Step(self._boxes.values())
+        item.nbytes = self.nbytes
         history.append(item)
         self._layer._redo_history.clear()
         steps = [step for step in history if isinstance(step, _Step)]
@@ -101,13 +111,75 @@ class UndoStep:
                 pass
         return item
 
+    def turn(self, *, done: bool) -> None:
+        """Bring the confidence to what the labels are: as this run left it, or as before it."""
+        self._sure.turn(done)
+
 
 class _Step(list[Any]):
     """Item of the history: (box, before, after) of each slice."""
 
+    nbytes = 0
+
+
+class _Sure:
+    """What a run overwrote in the confidence layer; once undone, what the run wrote."""
+
+    def __init__(self, slicing: Slicing) -> None:
+        self._slicing = slicing
+        self._layer: Any = None
+        self._planes: dict[Key, Array | None] = {}  # None: zero everywhere
+        self._boxes: list[tuple[Any, Array | None]] = []
+        self._done = True
+        self._bytes = 0
+
     @property
     def nbytes(self) -> int:
-        return sum(before.nbytes + after.nbytes for _, before, after in self)
+        """Memory that the boxes take."""
+        return sum(0 if box is None else box.nbytes for _, box in self._boxes)
+
+    def note(self, key: Key, layer: Any) -> None:
+        """Note a plane before it is written, for the first time in this run."""
+        if self._layer is None:
+            self._layer = layer
+        if layer is not self._layer or key in self._planes or self._bytes > _MOST_BYTES:
+            return
+        plane = np.array(self._slicing.plane(layer.data, key))
+        self._planes[key] = plane if plane.any() else None
+        self._bytes += plane.nbytes if plane.any() else 0
+        if self._bytes > _MOST_BYTES:  # the labels alone are undone
+            self._planes.clear()
+
+    def shrink(self) -> None:
+        """Keep the boxes in which something changed."""
+        for key, plane in self._planes.items() if self._is_there() else ():
+            changed = self._slicing.plane(self._layer.data, key) != (0 if plane is None else plane)
+            if not changed.any():
+                continue
+            rows, columns = (_span(changed.any(axis=axis)) for axis in (1, 0))
+            place = self._slicing.box(key, rows, columns)
+            shape = self._layer.data[place].shape
+            box = None if plane is None else plane[rows, columns].reshape(shape).copy()
+            self._boxes.append((place, box))
+        self._planes.clear()
+
+    def turn(self, done: bool) -> None:
+        """Change what is kept for what is in the layer."""
+        if done == self._done:
+            return
+        self._done = done
+        if not self._boxes or not self._is_there():
+            return
+        data = self._layer.data
+        turned: list[tuple[Any, Array | None]] = []
+        for place, box in self._boxes:
+            turned.append((place, np.array(data[place])))
+            data[place] = 0 if box is None else box
+        self._boxes = turned
+        self._layer.refresh()
+
+    def _is_there(self) -> bool:
+        return self._layer is not None and np.shape(self._layer.data) == self._slicing.shape
 
 
 def _span(used: Array) -> slice:
