@@ -138,6 +138,10 @@ class SessionDock(QScrollArea):
         if self.shows_job(job) and job.state in ("waiting", "running"):
             self.progress.follow(job)
         self.progress.refresh()
+        if not self.progress.follows:  # the one before it may still run
+            for other in filter(self.shows_job, self.session.jobs):
+                self.progress.follow(other)
+                break
         self._on_change()
 
 

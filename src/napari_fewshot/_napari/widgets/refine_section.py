@@ -63,8 +63,8 @@ class RefineSection(Section):
         ):
             self.addWidget(part)
         self.method.currentIndexChanged.connect(self.show_state)
-        self.weights.changed.connect(self._on_settings)
-        self.prompts.changed.connect(self._on_settings)
+        self.weights.changed.connect(self._on_weights)
+        self.prompts.changed.connect(self._on_prompts)
         self.one.clicked.connect(lambda: self._refine(alone=True))
         self.all.clicked.connect(lambda: self._refine(alone=False))
         self.keep.clicked.connect(lambda: self._end(dock.session.keep_refinement))
@@ -73,10 +73,10 @@ class RefineSection(Section):
     def show_state(self, *_: object) -> None:
         """Show the session as it is now."""
         session, image = self._dock.session, self._dock.image.layer
-        asks_sam = self.method.currentData() != "random-walker"
-        self.form.set_row_visible(self.weights, self.method.currentData() in SAMS)
-        self.prompts.setVisible(asks_sam)
-        self.weights.show_path(session.settings.sam_weights)
+        method = self._name
+        self.form.set_row_visible(self.weights, method in SAMS)
+        self.prompts.setVisible(method != "random-walker")
+        self.weights.show_path(session.settings.sam_file(method))
         with QSignalBlocker(self.prompts):
             self.prompts.show_values(session.settings.config.propagation.refinement.prompts)
         result = None if image is None else session.result_layer(image)
@@ -88,20 +88,23 @@ class RefineSection(Section):
         for button in (self.keep, self.discard):
             button.block("" if waits else "nothing was refined")
 
-    def _on_settings(self) -> None:
-        self._dock.attempt(
-            lambda: self._dock.session.configure(
-                sam_weights=self.weights.path,
-                propagation={"refinement": {"prompts": self.prompts.values()}},
-            )
-        )
+    @property
+    def _name(self) -> str:
+        return str(self.method.currentData())
+
+    def _on_weights(self) -> None:
+        files = {self._name: self.weights.path}
+        self._dock.attempt(lambda: self._dock.session.configure(sam_weights=files))
+
+    def _on_prompts(self) -> None:
+        prompts = {"refinement": {"prompts": self.prompts.values()}}
+        self._dock.attempt(lambda: self._dock.session.configure(propagation=prompts))
 
     def _refine(self, *, alone: bool) -> None:
         session, image = self._dock.session, self._dock.image.layer
         here = session.slice_in_view(image)
         slices = [here] if alone and here is not None else None
-        method = str(self.method.currentData())
-        self._dock.attempt(lambda: session.refine(image, method=method, slices=slices))
+        self._dock.attempt(lambda: session.refine(image, method=self._name, slices=slices))
 
     def _end(self, act: Callable[[Any], object]) -> None:
         self._dock.attempt(lambda: act(self._dock.image.layer))

@@ -78,6 +78,7 @@ class SegmentWithSam(SessionDock):
         self.what.currentIndexChanged.connect(self._on_what)
         self.image.chosen.connect(self.show_state)
         self.boxes.chosen.connect(self.show_state)
+        self.sam.currentIndexChanged.connect(self.show_state)
         self.weights.changed.connect(self._on_weights)
         self.connections.add(self.viewer.dims.events.current_step, self._on_change)
         self.one.clicked.connect(lambda: self._start(alone=True))
@@ -88,9 +89,9 @@ class SegmentWithSam(SessionDock):
         """Whether SAM segments without an adapter."""
         return job.stage == "sam"
 
-    def show_state(self) -> None:
+    def show_state(self, *_: object) -> None:
         """Show the session as it is now."""
-        self.weights.show_path(self.session.settings.sam_weights)
+        self.weights.show_path(self.session.settings.sam_file(self._name))
         image = self.image.layer
         missing = "" if image is not None else "open an image"
         if not missing and self._in_boxes and self.boxes.layer is None:
@@ -100,7 +101,12 @@ class SegmentWithSam(SessionDock):
         self.one.block(self.all.reason or ("" if shown else "show a slice of the image"))
 
     def _on_weights(self) -> None:
-        self.attempt(lambda: self.session.configure(sam_weights=self.weights.path))
+        files = {self._name: self.weights.path}
+        self.attempt(lambda: self.session.configure(sam_weights=files))
+
+    @property
+    def _name(self) -> str:
+        return str(self.sam.currentData())
 
     @property
     def _in_boxes(self) -> bool:
@@ -122,7 +128,7 @@ class SegmentWithSam(SessionDock):
         self.attempt(lambda: self._segment(slices))
 
     def _segment(self, slices: list[int] | None) -> Job:
-        sam = str(self.sam.currentData())
+        sam = self._name
         if self._in_boxes:
             return self.session.segment_boxes(
                 self.boxes.layer,

@@ -62,6 +62,11 @@ class ProgressRow(QWidget):
         self._timer.timeout.connect(self.refresh)
         self.setVisible(False)
 
+    @property
+    def follows(self) -> bool:
+        """Whether the job that is shown is not over."""
+        return self._job is not None
+
     def follow(self, job: Running) -> None:
         """Show a job from now on."""
         self._job = job
