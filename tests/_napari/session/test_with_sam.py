@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import threading
+
 import numpy as np
 import pytest
 
@@ -181,3 +184,136 @@ def test_the_dock_asks_for_boxes(session, viewer, tiny_sam, qtbot):
     data = viewer.layers["blobs in boxes"].data
     assert set(np.unique(data[1])) == {0, 3}
     assert not data[[0, 2]].any()
+
+
+@pytest.fixture
+def found_slowly(monkeypatch, session, tiny_sam):
+    """Automatic mode that finds the label 7 everywhere; each slice waits for the gate."""
+    session.configure(sam_weights=tiny_sam)
+    gate = threading.Semaphore(0)
+
+    def everything_in(work, model, settings, progress):
+        for done, number in enumerate(work.numbers):
+            while not gate.acquire(timeout=0.01):
+                progress(done, len(work.numbers), "automatic")
+            yield number, np.full(work.stack.shape, 7), [None]
+
+    monkeypatch.setattr("napari_fewshot.prompting.automatic.everything_in", everything_in)
+    return gate
+
+
+def test_nothing_is_added_for_an_image_that_was_removed(session, viewer, found_slowly):
+    image = blobs(viewer)
+    job = session.segment_everything(image)
+    viewer.layers.remove(image)
+    for _ in range(3):
+        found_slowly.release()
+    assert job.wait(MINUTE) is None
+    assert job.state == "cancelled"
+    assert "blobs objects" not in viewer.layers
+
+
+def test_removing_the_objects_ends_the_job(session, viewer, qtbot, found_slowly):
+    job = session.segment_everything(blobs(viewer))
+    found_slowly.release()
+    qtbot.waitUntil(lambda: "blobs objects" in viewer.layers, timeout=MINUTE * 1000)
+    viewer.layers.remove("blobs objects")
+    assert job.wait(10) is None
+    assert job.state == "cancelled"
+    assert not session.jobs
+
+
+def test_strokes_that_were_painted_meanwhile_stay(session, viewer, qtbot, found_slowly):
+    job = session.segment_everything(blobs(viewer), slices=[0, 1, 2])
+    found_slowly.release()
+    qtbot.waitUntil(lambda: "blobs objects" in viewer.layers, timeout=MINUTE * 1000)
+    layer = viewer.layers["blobs objects"]
+    layer.selected_label, layer.brush_size = 3, 5
+    layer.paint([1, 20, 20], 3)
+    stroke = layer.data[1] == 3
+    assert stroke.any()
+    for _ in range(2):
+        found_slowly.release()
+    job.wait(MINUTE)
+    np.testing.assert_array_equal(layer.data[1], np.where(stroke, 3, 7))
+    assert (layer.data[[0, 2]] == 7).all()
+
+
+def test_one_slice_alone_shows_progress(session, viewer, tiny_sam, monkeypatch):
+    from napari_fewshot._napari.session.jobs import Job
+
+    real, seen = Job.progress, []
+
+    def progress(self, done, total, what):
+        seen.append(done / total)
+        real(self, done, total, what)
+
+    monkeypatch.setattr(Job, "progress", progress)
+    session.configure(sam_weights=tiny_sam)
+    image = viewer.add_image(np.asarray(blobs(viewer).data)[0], name="plane")
+    session.segment_everything(image, points_per_side=4, batch=4).wait(MINUTE)
+    assert seen == [0.25, 0.5, 0.75, 1]
+
+
+def test_weights_are_kept_for_each_sam(session, tiny_sam, tmp_path):
+    other = shutil.copy(tiny_sam, tmp_path / "other.pth")
+    session.configure(sam_weights={"sam-vit-b": tiny_sam})
+    assert session.settings.sam_file("sam-vit-b") == tiny_sam
+    assert session.settings.sam_file("medsam") is None
+    session.configure(sam_weights={"medsam": other})
+    assert session.settings.sam_file("sam-vit-b") == tiny_sam
+    assert str(session.settings.sam_file("medsam")) == str(other)
+    session.configure(sam_weights={"medsam": None})
+    assert session.settings.sam_weights == {"sam-vit-b": tiny_sam}
+    with pytest.raises(UnknownNameError, match="sam-vit-b"):
+        session.configure(sam_weights={"sam-vit-x": tiny_sam})
+    with pytest.raises(InputError, match="existing file"):
+        session.configure(sam_weights={"medsam": tmp_path / "no.pth"})
+    session.configure(sam_weights=other)  # a script that uses one SAM need not name it
+    assert {str(file) for file in session.settings.sam_weights.values()} == {str(other)}
+    session.configure(sam_weights=None)
+    assert session.settings.sam_weights == {}
+
+
+def test_the_docks_show_the_weights_of_the_sam_that_is_chosen(session, viewer, tiny_sam):
+    from napari_fewshot._napari.widgets.propagation import LabelPropagation
+    from napari_fewshot._napari.widgets.with_sam import SegmentWithSam
+
+    def choose(box, name):
+        box.setCurrentIndex(box.findData(name))
+
+    dock, propagation = SegmentWithSam(viewer), LabelPropagation(viewer)
+    for widget in (dock, propagation):
+        viewer.window.add_dock_widget(widget)
+    choose(dock.sam, "sam-vit-b")
+    dock.weights.line.setText(str(tiny_sam))
+    dock.weights.line.editingFinished.emit()
+    choose(dock.what, "boxes")
+    assert dock.sam.currentData() == "medsam"
+    assert dock.weights.path is None
+    choose(dock.sam, "sam-vit-b")
+    assert dock.weights.path == tiny_sam
+    refine = propagation.refine
+    choose(refine.method, "medsam")
+    assert refine.weights.path is None
+    choose(refine.method, "sam-vit-b")
+    assert refine.weights.path == tiny_sam
+    refine.weights.line.clear()
+    assert session.settings.sam_file("sam-vit-b") is None
+
+
+def test_the_dock_goes_back_to_the_job_that_runs(session, viewer, qtbot, found_slowly):
+    from napari_fewshot._napari.widgets.with_sam import SegmentWithSam
+
+    image = blobs(viewer)
+    dock = SegmentWithSam(viewer)
+    viewer.window.add_dock_widget(dock)
+    first = session.segment_everything(image)
+    second = session.segment_everything(image, slices=[1])
+    assert "waiting" in dock.progress.text.text()
+    second.cancel()
+    second.wait(MINUTE)
+    assert dock.progress.follows
+    dock.progress.cancel.click()
+    first.wait(MINUTE)
+    assert first.state == "cancelled"

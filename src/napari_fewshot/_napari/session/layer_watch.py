@@ -61,7 +61,8 @@ class LayerWatch:
     def _on_removed(self, event: Any) -> None:
         gone, state = event.value, self._state
         for job in state.runner.jobs:
-            if any(layer is gone for layer in self._propagating.layers_of(job)):
+            layers = (*job.layers, *self._propagating.layers_of(job))
+            if any(layer is gone for layer in layers):
                 job.cancel()
         with self._keeping.hold():
             state.runner.tick()

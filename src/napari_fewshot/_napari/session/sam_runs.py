@@ -39,7 +39,7 @@ def segment_everything(
     def find(work: VolumeSlices, model: SamModel, job: Job) -> Iterator[tuple[int, Array, int]]:
         from ...prompting.automatic import everything_in
 
-        for number, plane, instances in everything_in(work, model, config, lambda *_: job.check()):
+        for number, plane, instances in everything_in(work, model, config, job.progress):
             yield number, plane, len(instances)
 
     name = f"Segmenting everything in {image.name}"
@@ -91,7 +91,7 @@ def segment_boxes(
     def find(work: VolumeSlices, model: SamModel, job: Job) -> Iterator[tuple[int, Array, int]]:
         from ...prompting.boxes import in_boxes
 
-        for number, plane in in_boxes(work, boxes, model, config, lambda *_: job.check()):
+        for number, plane in in_boxes(work, boxes, model, config, job.progress):
             yield number, plane, len(np.unique(plane[plane > 0]))
 
     name = f"Segmenting the boxes of {shapes.name}"
@@ -113,7 +113,7 @@ def _start(
     lead, level = lead_in_view(state.viewer, image), state.level_of(image)
     volume = image_volume(image, lead, level)
     first = slice_in_view(state.viewer, image, slicing)
-    order = order_from(first, slicing.count) if slices is None else list(slices)
+    order = order_from(first, slicing.count) if slices is None else list(dict.fromkeys(slices))
     axis = None if volume.ndim == 2 else slicing.axis
     target: list[Any] = []
 
@@ -124,7 +124,7 @@ def _start(
 
         model = load_sam(
             sam,
-            weights=settings.sam_weights,
+            weights=settings.sam_file(sam),
             device=settings.device,
             store=FeatureStore(),
             cache=state.cache,
@@ -133,17 +133,18 @@ def _start(
         labels = work.empty(np.int32)
         stack, count = work.stack, 0
         in_file = from_stack(labels, stack.frame, stack.axis, volume.ndim)
-        for done, (number, plane, new) in enumerate(find(work, model, job), start=1):
+        for number, plane, new in find(work, model, job):
             labels[number] = plane
             index = work.file_slice(number)
             shown = in_file if volume.ndim == 2 else np.moveaxis(in_file, slicing.axis, 0)[index]
             job.send((index, shown.copy()))
             count += new
-            job.progress(done, len(order), "slices")
         return count
 
     def piece(part: tuple[int, Array]) -> None:
         index, plane = part
+        if image not in state.viewer.layers:
+            return
         if not target:
             layer = state.viewer.add_labels(
                 np.zeros(shape_of(image, level), np.int32),
@@ -151,8 +152,13 @@ def _start(
                 **geometry_of(image, level),
             )
             target.append(layer)
+            job.layers.append(layer)
         if target[0] in state.viewer.layers:
-            target[0].data[slicing.index((*lead, index))] = plane
+            place = slicing.index((*lead, index))
+            now = np.asarray(target[0].data[place])
+            # A slice comes once: what is on it by now, a person has painted.
+            target[0].data[place] = np.where(now != 0, now, plane)
             target[0].refresh()
 
-    return state.runner.start(Job(name, "sam", run, on_piece=piece))
+    job = Job(name, "sam", run, layers=[image], on_piece=piece)
+    return state.runner.start(job)
