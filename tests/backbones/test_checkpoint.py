@@ -61,7 +61,7 @@ def test_a_wrong_file_is_told_in_our_words(tmp_path: Path) -> None:
         "scan.nii.gz": (gzip.compress(bytes(range(256))), "it is of another kind. Give a"),
         "notes.txt": (b"not a checkpoint, only text", "it is of another kind. Give a"),
         "zeros.pth": (bytes(600), "it is of another kind. Give a"),
-        "short.pth": (b"PK", "it is truncated. Fetch"),
+        "short.pth": (b"PK", "it is truncated or of another kind. Fetch"),
         "values.pkl": (pickle.dumps({"w": [1.0] * 99}), "it is truncated, damaged or of another"),
     }
     for name, (content, message) in files.items():

@@ -49,7 +49,7 @@ def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
         with path.open("rb") as stream:
             head = stream.read(512)
         if len(head) < 16:
-            raise _unfit(path, "it is truncated")
+            raise _unfit(path, "it is truncated or of another kind")
         state = _read_safetensors(path) if head[8:9] == b"{" else _read_torch(path, head)
     except OSError as error:
         if isinstance(error, WeightsError):
