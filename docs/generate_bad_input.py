@@ -10,14 +10,16 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import pickle
 import shlex
 import sys
 import tempfile
+from argparse import Namespace
 from pathlib import Path
 
 PAGE = Path(__file__).with_name("bad-input.md")
 MARK = "<!-- The table is written by generate_bad_input.py; do not edit below. -->"
-LIBRARY_WORDS = (" (Error while", "; got not a gzip", " CUDA devices here", " (Weights only")
+LIBRARY_WORDS = (" (Error while", "; got not a gzip", " CUDA devices here")
 
 TRAIN = "train --image image.nii.gz --labels painted.nii.gz"
 OUT = "-o new.fewshot"
@@ -82,6 +84,9 @@ CASES: dict[str, list[str]] = {
         "predict model.fewshot image.nii.gz -o out --refine random-wlker",
         "predict model.fewshot image.nii.gz -o out --sam-weights image.nii.gz",
         "predict model.fewshot image.nii.gz -o out --refine auto --sam-weights image.nii.gz",
+        "predict model.fewshot image.nii.gz -o out --refine random-walker "
+        "--set propagation.refinement.method=sam-vit-b",
+        "predict model.fewshot image.nii.gz -o out --refine sam-vit-b",
         "refine image.nii.gz other.nii.gz -o refined.nii.gz",
         "refine image.nii.gz painted.nii.gz -o painted.nii.gz",
         "refine image.nii.gz painted.nii.gz --confidence other.nii.gz -o refined.nii.gz",
@@ -90,18 +95,25 @@ CASES: dict[str, list[str]] = {
         "--strategies sam-vit-b:bx -o out",
         "compare-refinement image.nii.gz painted.nii.gz --truth other.nii.gz "
         "--strategies random-walker -o out",
+        "compare-refinement plot.png painted.nii.gz --truth painted.nii.gz -o .",
     ],
     "SAM": [
         "sam automatic none.png -o out",
         "sam automatic photo.png -o image.nii.gz",
         "sam automatic photo.png --sam sam-vit-x -o out",
         "sam automatic photo.png --set min_area=50 --set max_area=20 -o out",
+        "sam automatic photo.png --min-area 0.6 -o out",
+        "sam automatic photo.png --truth photo_labels.png -o .",
         "sam automatic photo.png --truth photo_labels.png photo_labels.png -o out",
         "sam automatic photo.png -o out",
+        "sam automatic photo.png --sam-weights painted.nii.gz -o out",
+        "sam automatic photo.png --sam-weights pickled.pth -o out",
         "sam automatic photo.png --sam-weights foreign.safetensors -o out",
         "sam boxes image.nii.gz -o out",
         "sam boxes image.nii.gz --labels painted.nii.gz --truth painted.nii.gz -o out",
+        "sam boxes image.nii.gz image_labels.nii.gz --labels painted.nii.gz painted.nii.gz -o .",
         "sam persam image.nii.gz --reference image.nii.gz other.nii.gz -o out",
+        "sam persam image.nii.gz --reference image.nii.gz empty.nii.gz -o out",
     ],
     "Benchmarks": [
         "benchmark none.toml -o out",
@@ -166,6 +178,8 @@ def make_files() -> None:
     flat = np.zeros((20, 24), np.uint8)
     flat[5:9, 5:9] = 1
     _write_png(Path("photo_labels.png"), flat)
+    _write_png(Path("plot.png"), flat)
+    write_labels(Path("image_labels.nii.gz"), painted, image)
     stack = Volume(image.data, (1.0, 1.0, 1.0))
     write_image(Path("stack.tif"), stack.data, stack)
     write_labels(Path("stack_labels.tif"), painted, stack)
@@ -180,12 +194,22 @@ def make_files() -> None:
             raise SystemExit("the sound files gave no model")
     model = Path("model.fewshot").read_bytes()
     Path("cut.fewshot").write_bytes(model[: len(model) // 2])
-    save_file({"weight": np.zeros(3, np.float32)}, "foreign.safetensors")
-    foreign = Path("foreign.safetensors").read_bytes()
-    Path("cut.safetensors").write_bytes(foreign[:-2])
+    _write_weights()
     _write_configurations()
     newer = {"format": "napari-fewshot", "version": "99"}
     save_file(load_file("model.fewshot"), "newer.fewshot", newer)
+
+
+def _write_weights() -> None:
+    """Write files of weights: of another network, cut, and one with more than tensors."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    save_file({"weight": np.zeros(3, np.float32)}, "foreign.safetensors")
+    foreign = Path("foreign.safetensors").read_bytes()
+    Path("cut.safetensors").write_bytes(foreign[:-2])
+    settings = pickle.dumps({"settings": Namespace(rate=0.1)}, protocol=2)
+    Path("pickled.pth").write_bytes(settings)
 
 
 def _write_configurations() -> None:
