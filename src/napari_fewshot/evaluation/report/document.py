@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from ..benchmark.config import BenchmarkConfig
 from ..benchmark.plan import Unit
@@ -14,9 +12,11 @@ from ..benchmark.runner import Benchmark
 from ..methods import METHODS
 from .blocks import Block, Cell, Heading, Picture, Table, Text
 from .plots import box_plots, can_plot, shot_curves
-from .published import published_tables
-from .tables import cost_table, method_table, metrics_of, named_shot, shots_of, structure_table
-from .tidy import Row
+from .published import published_blocks
+from .results import Results
+from .tables import cost_table, method_table, metrics_of, shots_of, structure_table
+from .tidy import distinct_machines
+from .worst import worst_cases
 
 __all__ = ["make_document"]
 
@@ -24,16 +24,23 @@ _HOW_TO_READ = (
     "Means are over the cases, of each the mean over its structures and seeds; ± is the standard "
     "deviation of the cases, or of the seeds where there is one case. The best is bold.",
     "Errors ÷ baseline: the share that is wrong (1 − score) in relation to that of the baseline; "
-    "0.50 means half its errors.",
+    "0.50 means half its errors. Where the baseline was not run with as many templates, it is that "
+    "of its largest number of them, which the column names.",
     "Painted slices and cases are left out of the score. Absent slices are those on which the "
     "structure is not, by the truth.",
     "A structure that was missed counts as 0 in Dice and IoU; it has no surface distance, and a "
     "landmark that was missed has no radial error.",
 )
 
+_INCOMPLETE = (
+    "A method that says how many cases × seeds it has lacks the others: its means are over other "
+    "cases than those of its rivals, so they are not compared, and nothing is where the baseline "
+    "lacks some."
+)
+
 
 def make_document(
-    benchmark: Benchmark, rows: Sequence[Row], figures: Path, command: str
+    benchmark: Benchmark, results: Results, figures: Path, command: str
 ) -> list[Block]:
     """Put the report together.
 
@@ -41,44 +48,45 @@ def make_document(
     ----------
     benchmark : Benchmark
         What was run.
-    rows : sequence of dict
-        Scores that are there.
+    results : Results
+        Its scores that are there.
     figures : Path
         Folder that pictures are written to.
     command : str
         What makes the report again.
     """
-    config = benchmark.config
+    config, rows = benchmark.config, results.rows
     pairs = benchmark.records.all(benchmark.units)
     blocks: list[Block] = [Heading(1, config.title or "Benchmark")]
     if config.notes:
         blocks.append(Text((config.notes.strip(),)))
-    blocks.append(Text(tuple(_setting(benchmark)), items=True))
+    blocks.append(Text(tuple(_setting(benchmark, results)), items=True))
     blocks += _missing(benchmark, pairs)
     if rows:
         blocks.append(Heading(2, "Methods"))
         shots = [shot for shot in shots_of(config) if any(row["shot"] == shot for row in rows)]
-        blocks += [method_table(config, rows, shot) for shot in shots]
-        blocks.append(Text(_HOW_TO_READ, items=True))
-        blocks += _plots(config, rows, figures)
+        blocks += [method_table(results, shot) for shot in shots]
+        whole = all(one.whole for one in results.coverage.values())
+        blocks.append(Text(_HOW_TO_READ if whole else (*_HOW_TO_READ, _INCOMPLETE), items=True))
+        blocks += _plots(results, figures)
         score = next(iter(metrics_of(config).values()))
         blocks.append(Heading(2, f"Structures: {score.title}"))
-        blocks += [structure_table(config, rows, shot) for shot in shots]
-        beside = published_tables(config, rows)
+        blocks += [structure_table(results, shot) for shot in shots]
+        beside = published_blocks(results)
         if beside:
             blocks.append(Heading(2, "Published figures beside ours"))
             blocks.append(
                 Text(("Cases, splits and numbers of templates differ where it is not said.",))
             )
             blocks += beside
-        blocks += _worst(benchmark, pairs, figures)
+        blocks += worst_cases(benchmark, pairs, figures, results.unit)
         blocks.append(Heading(2, "Time and memory"))
         blocks += [cost_table(config, pairs), Text((_costs(config),))]
     blocks += _made_with(benchmark, pairs, command)
     return blocks
 
 
-def _setting(benchmark: Benchmark) -> Iterator[str]:
+def _setting(benchmark: Benchmark, results: Results) -> Iterator[str]:
     config, selection = benchmark.config, benchmark.selection
     dataset = config.dataset.layout or config.dataset.root.name
     yield f"Data set: {dataset}; {len(selection.scored)} cases are scored."
@@ -104,11 +112,16 @@ def _setting(benchmark: Benchmark) -> Iterator[str]:
             f"{image.percentiles[1]:g} of each image."
         )
     if image.spacing is not None:
-        yield f"Resampled to {image.spacing:g} mm ({image.resample}); scores are on that grid."
+        size = f"{image.spacing:g} {results.unit}"
+        yield f"Resampled to {size} ({image.resample}); scores are on that grid."
     if config.labels.min_voxels > 1:
         yield f"Structures of fewer than {config.labels.min_voxels} voxels are not scored."
     if config.landmarks is not None:
         yield f"A landmark is localised when it is nearer than {config.metrics.radius_px:g} pixels."
+    if results.unit == "px":
+        yield "Images do not say how large their pixels are: distances are in pixels of the files."
+    elif results.unit == "mm or px":
+        yield "Distances are in mm where images say how large their pixels are, else in pixels."
     yield f"Baseline: {config.reference}."
     oracles = [one.name for one in config.methods if METHODS.get(one.method).oracle]
     if oracles:
@@ -137,57 +150,22 @@ def _missing(benchmark: Benchmark, pairs: Sequence[tuple[Unit, Record]]) -> list
     return blocks
 
 
-def _plots(config: BenchmarkConfig, rows: Sequence[Row], figures: Path) -> list[Block]:
+def _plots(results: Results, figures: Path) -> list[Block]:
     if not can_plot():
         install = "pip install 'napari-fewshot[benchmark]'"
         return [Text((f"Plots need matplotlib, which is not installed ({install}).",))]
     found: list[Block] = []
     curves, boxes = figures / "shots.png", figures / "boxes.png"
-    if shot_curves(config, rows, curves):
-        found.append(
-            Picture(curves, "Score over the number of templates; shaded: the range of the seeds.")
-        )
-    if box_plots(config, rows, boxes):
+    if shot_curves(results, curves):
+        words = "Score over the number of templates; shaded: the range of the seeds."
+        if not all(one.whole for one in results.coverage.values()):
+            words += " Hollow: cases or seeds are missing."
+        found.append(Picture(curves, words))
+    if box_plots(results, boxes):
         found.append(
             Picture(boxes, "Cases and structures: median, quartiles, and 1.5 quartile distances.")
         )
     return found
-
-
-def _worst(
-    benchmark: Benchmark, pairs: Sequence[tuple[Unit, Record]], figures: Path
-) -> list[Block]:
-    """Pictures of the cases with the lowest scores of each method."""
-    config = benchmark.config
-    score = next(iter(metrics_of(config).values()))
-    blocks: list[Block] = []
-    for method in config.methods:
-        own = [(u, r) for u, r in pairs if u.method == method.name and r.picture]
-        if not own:
-            continue
-        largest = max((unit.shot for unit, _ in own), key=lambda s: (s == "all", str(s).zfill(9)))
-        ranked = sorted(
-            ((score.value(r.rows) or 0.0, u, r) for u, r in own if u.shot == largest),
-            key=lambda one: one[0],
-        )
-        for value, unit, record in ranked[: config.output.pictures]:
-            source = benchmark.records.folder / record.picture
-            if source.is_file():
-                figures.mkdir(parents=True, exist_ok=True)
-                target = figures / f"worst-{record.picture}"
-                shutil.copyfile(source, target)
-                words = f"{method.name}, {unit.case}, {named_shot(config, unit.shot)}: "
-                words += f"{score.title} {value:.3f}; {record.worst}"
-                blocks.append(Picture(target, words))
-    if not blocks:
-        return []
-    legend = "Truth, prediction, and both outlines (white: truth, orange: prediction)."
-    if config.landmarks is not None:
-        legend = "White: truth, orange: prediction."
-    intro = f"Cases of the lowest score, on the slice with the most wrong pixels. {legend}"
-    if config.landmarks is not None:
-        intro = f"Cases of the lowest score, on the slice of the worst landmark. {legend}"
-    return [Heading(2, "Worst cases"), Text((intro,)), *blocks]
 
 
 def _costs(config: BenchmarkConfig) -> str:
@@ -206,14 +184,26 @@ def _costs(config: BenchmarkConfig) -> str:
 def _made_with(
     benchmark: Benchmark, pairs: Sequence[tuple[Unit, Record]], command: str
 ) -> list[Block]:
-    machines: list[dict[str, Any]] = []
-    for _, record in pairs:
-        if record.machine and record.machine not in machines:
-            machines.append(record.machine)
     seeds = sorted({unit.seed for unit in benchmark.units})
-    lines = [", ".join(f"{name} {value}" for name, value in one.items()) for one in machines]
+    lines = [f"Seeds: {', '.join(map(str, seeds))}."]
+    machines = distinct_machines(record for _, record in pairs)
+    if len({machine.get("napari-fewshot") for machine in machines}) > 1:
+        lines.append("Predictions come from different versions of napari-fewshot, as said below.")
+    for machine in machines:
+        text = ", ".join(f"{name} {value}" for name, value in machine.items())
+        if len(machines) > 1:
+            units = [unit for unit, record in pairs if record.machine == machine]
+            text += f": {_counted(units)}"
+        lines.append(text)
     return [
         Heading(2, "How it was made"),
         Text((command,), code=True),
-        Text((f"Seeds: {', '.join(map(str, seeds))}.", *lines), items=True),
+        Text(tuple(lines), items=True),
     ]
+
+
+def _counted(units: Sequence[Unit]) -> str:
+    """How many predictions of each method."""
+    names = [unit.method for unit in units]
+    counts = (f"{name} ({names.count(name)})" for name in dict.fromkeys(names))
+    return f"predictions of {', '.join(counts)}"

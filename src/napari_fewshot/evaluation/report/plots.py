@@ -9,7 +9,8 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from ...io.atomic import replacing
-from ..benchmark.config import BenchmarkConfig, Shot
+from ..benchmark.config import Shot
+from .results import Results
 from .summary import Metric, case_means
 from .tables import metrics_of, named_shot, shots_of
 from .tidy import Row
@@ -30,8 +31,10 @@ def can_plot() -> bool:
     return find_spec("matplotlib") is not None
 
 
-def shot_curves(config: BenchmarkConfig, rows: Sequence[Row], path: Path) -> bool:
+def shot_curves(results: Results, path: Path) -> bool:
     """Draw the score of each method over the shots, with the range of its seeds.
+
+    Where cases or seeds are missing, the mark is hollow.
 
     Returns
     -------
@@ -40,6 +43,7 @@ def shot_curves(config: BenchmarkConfig, rows: Sequence[Row], path: Path) -> boo
     """
     from matplotlib.figure import Figure
 
+    config = results.config
     score = next(iter(metrics_of(config).values()))
     shots = shots_of(config)
     if len(shots) < 2:
@@ -48,14 +52,17 @@ def shot_curves(config: BenchmarkConfig, rows: Sequence[Row], path: Path) -> boo
     axes = figure.subplots()
     places = {shot: number for number, shot in enumerate(shots)}
     for number, method in enumerate(config.methods):
-        lines = [(places[shot], _by_seed(_part(rows, method.name, shot), score)) for shot in shots]
-        lines = [(place, seeds) for place, seeds in lines if seeds]
+        lines = [(shot, _by_seed(results.part(method.name, shot), score)) for shot in shots]
+        lines = [(shot, seeds) for shot, seeds in lines if seeds]
         if not lines:
             continue
         colour = _COLOURS[number % len(_COLOURS)]
         dash = _DASHES[number // len(_COLOURS) % len(_DASHES)]
-        x, means = [place for place, _ in lines], [fmean(seeds) for _, seeds in lines]
+        x, means = [places[shot] for shot, _ in lines], [fmean(seeds) for _, seeds in lines]
         axes.plot(x, means, dash, marker="o", color=colour, label=method.name)
+        hollow = [k for k, (shot, _) in enumerate(lines) if not results.whole(method.name, shot)]
+        places_of, means_of = [x[k] for k in hollow], [means[k] for k in hollow]
+        axes.plot(places_of, means_of, "o", markerfacecolor="white", markeredgecolor=colour)
         low, high = [min(seeds) for _, seeds in lines], [max(seeds) for _, seeds in lines]
         axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
     axes.set_xticks(list(places.values()), [str(shot) for shot in shots])
@@ -67,8 +74,10 @@ def shot_curves(config: BenchmarkConfig, rows: Sequence[Row], path: Path) -> boo
     return True
 
 
-def box_plots(config: BenchmarkConfig, rows: Sequence[Row], path: Path) -> bool:
+def box_plots(results: Results, path: Path) -> bool:
     """Draw a panel for each shot: scores of cases and structures, means over the seeds.
+
+    Where cases or seeds are missing, the name of the method says so.
 
     Returns
     -------
@@ -77,8 +86,10 @@ def box_plots(config: BenchmarkConfig, rows: Sequence[Row], path: Path) -> bool:
     """
     from matplotlib.figure import Figure
 
-    metric = list(metrics_of(config).values())[0 if config.landmarks is None else 1]
-    shots = [shot for shot in shots_of(config) if any(row["shot"] == shot for row in rows)]
+    config = results.config
+    metrics = metrics_of(config, results.unit)
+    metric = metrics["dice"] if config.landmarks is None else _errors_of(metrics)
+    shots = [shot for shot in shots_of(config) if any(row["shot"] == shot for row in results.rows)]
     if not shots:
         return False
     names = [method.name for method in config.methods]
@@ -86,7 +97,7 @@ def box_plots(config: BenchmarkConfig, rows: Sequence[Row], path: Path) -> bool:
     figure = Figure(figsize=(7.5, height * len(shots)), layout="constrained")
     panels = figure.subplots(len(shots), 1, squeeze=False, sharex=True)
     for axes, shot in zip(panels[:, 0], shots, strict=True):
-        values = [_spread(_part(rows, name, shot), metric) for name in names]
+        values = [_spread(results.part(name, shot), metric) for name in names]
         boxes = axes.boxplot(
             values, orientation="horizontal", widths=0.6, patch_artist=True, flierprops={"ms": 3}
         )
@@ -95,7 +106,7 @@ def box_plots(config: BenchmarkConfig, rows: Sequence[Row], path: Path) -> bool:
             box.set_alpha(0.6)
         for median in boxes["medians"]:
             median.set_color("black")
-        axes.set_yticks(range(1, len(names) + 1), names, fontsize=8)
+        axes.set_yticks(range(1, len(names) + 1), _ticks(results, shot), fontsize=8)
         axes.invert_yaxis()
         axes.set_title(named_shot(config, shot), fontsize=9, loc="left")
         axes.grid(axis="x", color="#dddddd")
@@ -104,8 +115,15 @@ def box_plots(config: BenchmarkConfig, rows: Sequence[Row], path: Path) -> bool:
     return True
 
 
-def _part(rows: Sequence[Row], method: str, shot: Shot) -> list[Row]:
-    return [row for row in rows if row["method"] == method and row["shot"] == shot]
+def _errors_of(metrics: dict[str, Metric]) -> Metric:
+    """Radial error in mm, in pixels where there are no mm."""
+    return metrics.get("error_mm", metrics["error_px"])
+
+
+def _ticks(results: Results, shot: Shot) -> list[str]:
+    planned = results.methods(shot)
+    names = (method.name for method in results.config.methods)
+    return [results.marked(name, shot) if name in planned else name for name in names]
 
 
 def _by_seed(rows: Sequence[Row], metric: Metric) -> list[float]:

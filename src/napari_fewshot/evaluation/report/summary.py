@@ -5,12 +5,20 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 
 from .tidy import Row
 
-__all__ = ["LABEL_METRICS", "LANDMARK_METRICS", "Metric", "Summary", "case_means", "summarise"]
+__all__ = [
+    "LABEL_METRICS",
+    "LANDMARK_METRICS",
+    "Metric",
+    "Summary",
+    "case_means",
+    "in_unit",
+    "summarise",
+]
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,21 @@ LANDMARK_METRICS = {
     "error_px": Metric("radial error px", _mean_of("error_px"), higher=False, digits=1),
     "found": Metric("found", _mean_of("found")),
 }
+
+
+def in_unit(metrics: dict[str, Metric], unit: str) -> dict[str, Metric]:
+    """Name the unit of distances, where it is not mm.
+
+    In pixels, ``false_mm3`` and ``error_mm`` say what the columns in pixels say, and are left out.
+    """
+    if unit == "mm":
+        return metrics
+    doubled = {"false_mm3", "error_mm"} if unit == "px" else {"false_mm3"}
+    return {
+        name: replace(metric, title=metric.title.replace("mm", unit))
+        for name, metric in metrics.items()
+        if name not in doubled
+    }
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,15 @@ from ..benchmark.config import BenchmarkConfig, Shot
 from ..benchmark.plan import Unit
 from ..benchmark.records import Record
 from .blocks import Cell, Table
-from .summary import LABEL_METRICS, LANDMARK_METRICS, Metric, Summary, summarise
-from .tidy import Row
+from .results import LengthUnit, Results
+from .summary import LABEL_METRICS, LANDMARK_METRICS, Metric, Summary, in_unit, summarise
 
 __all__ = ["cost_table", "method_table", "metrics_of", "named_shot", "shots_of", "structure_table"]
 
 
-def metrics_of(config: BenchmarkConfig) -> dict[str, Metric]:
+def metrics_of(config: BenchmarkConfig, unit: LengthUnit = "mm") -> dict[str, Metric]:
     """Metrics of the task; the first one is the score."""
-    return LABEL_METRICS if config.landmarks is None else LANDMARK_METRICS
+    return in_unit(LABEL_METRICS if config.landmarks is None else LANDMARK_METRICS, unit)
 
 
 def shots_of(config: BenchmarkConfig) -> list[Shot]:
@@ -36,41 +36,56 @@ def named_shot(config: BenchmarkConfig, shot: Shot) -> str:
     return f"{shot} template {what}{'s' * (shot != 1)}"
 
 
-def method_table(config: BenchmarkConfig, rows: Sequence[Row], shot: Shot) -> Table:
-    """Methods below each other, metrics beside each other."""
-    metrics = metrics_of(config)
-    names = _methods_with(config, rows, shot)
-    parts = {name: _part(rows, name, shot) for name in names}
+def method_table(results: Results, shot: Shot) -> Table:
+    """Methods below each other, metrics beside each other.
+
+    What lacks cases is averaged over others than its rivals are, so it is not compared.
+    """
+    config, names = results.config, results.methods(shot)
+    metrics = metrics_of(config, results.unit)
+    parts = [results.part(name, shot) for name in names]
+    whole = [results.whole(name, shot) for name in names]
     columns = [
-        _column([summarise(parts[name], metric) for name in names], metric)
+        _column([summarise(part, metric) for part in parts], metric, whole)
         for metric in metrics.values()
     ]
     score = next(iter(metrics.values()))
-    reference = summarise(_part(rows, config.reference, shot), score).mean
-    errors = [_ratio(summarise(parts[name], score).mean, reference) for name in names]
+    other = _baseline_shot(results, shot)
+    reference = math.nan
+    if other is not None and results.whole(config.reference, other):
+        reference = summarise(results.part(config.reference, other), score).mean
+    errors = [
+        _ratio(summarise(part, score).mean, reference) if compared else math.nan
+        for part, compared in zip(parts, whole, strict=True)
+    ]
     columns.insert(1, [Cell("–" if math.isnan(e) else f"{e:.2f}") for e in errors])
     titles = [metric.title for metric in metrics.values()]
-    titles.insert(1, "errors ÷ baseline")
+    with_what = "" if other in (shot, None) else f" ({named_shot(config, other)})"
+    titles.insert(1, f"errors ÷ baseline{with_what}")
     body = tuple(
-        (Cell(name), *(column[number] for column in columns)) for number, name in enumerate(names)
+        (Cell(results.marked(name, shot)), *(column[number] for column in columns))
+        for number, name in enumerate(names)
     )
     return Table(("method", *titles), body, caption=named_shot(config, shot))
 
 
-def structure_table(config: BenchmarkConfig, rows: Sequence[Row], shot: Shot) -> Table:
+def structure_table(results: Results, shot: Shot) -> Table:
     """Structures below each other, methods beside each other; the score of each."""
+    config = results.config
     score = next(iter(metrics_of(config).values()))
-    names = _methods_with(config, rows, shot)
-    structures = list(dict.fromkeys(row["name"] for row in rows))
+    names = [name for name in results.methods(shot) if results.part(name, shot)]
+    whole = [results.whole(name, shot) for name in names]
+    structures = list(dict.fromkeys(row["name"] for row in results.rows))
     body = []
     for structure in structures:
         summaries = [
-            summarise((r for r in _part(rows, name, shot) if r["name"] == structure), score)
+            summarise((r for r in results.part(name, shot) if r["name"] == structure), score)
             for name in names
         ]
         if any(one.cases for one in summaries):
-            body.append((Cell(structure), *_column(summaries, score)))
-    return Table(("structure", *names), tuple(body), caption=named_shot(config, shot))
+            body.append((Cell(structure), *_column(summaries, score, whole)))
+    head = ("structure", *(results.marked(name, shot) for name in names))
+    return Table(head, tuple(body), caption=named_shot(config, shot))
 
 
 def cost_table(config: BenchmarkConfig, pairs: Sequence[tuple[Unit, Record]]) -> Table:
@@ -102,23 +117,25 @@ def _largest(values: Iterable[float | None]) -> str:
     return f"{max(known):.0f}" if known else "–"
 
 
-def _part(rows: Sequence[Row], method: str, shot: Shot) -> list[Row]:
-    return [row for row in rows if row["method"] == method and row["shot"] == shot]
+def _baseline_shot(results: Results, shot: Shot) -> Shot | None:
+    """Shot at which the baseline is compared with: this one, else its largest one."""
+    shots = [
+        s for s in shots_of(results.config) if (results.config.reference, s) in results.coverage
+    ]
+    return shot if shot in shots else next(reversed(shots), None)
 
 
-def _methods_with(config: BenchmarkConfig, rows: Sequence[Row], shot: Shot) -> list[str]:
-    present = {row["method"] for row in rows if row["shot"] == shot}
-    return [method.name for method in config.methods if method.name in present]
+def _column(summaries: Sequence[Summary], metric: Metric, compared: Sequence[bool]) -> list[Cell]:
+    """Cells of a metric; the best of those that are compared is bold."""
 
-
-def _column(summaries: Sequence[Summary], metric: Metric) -> list[Cell]:
     def rounded(one: Summary) -> float:
         return one.mean if math.isnan(one.mean) else round(one.mean, metric.digits)
 
-    means = [rounded(one) for one in summaries if not math.isnan(one.mean)]
+    pairs = list(zip(summaries, compared, strict=True))
+    means = [rounded(one) for one, fair in pairs if fair and not math.isnan(one.mean)]
     best = (max(means) if metric.higher else min(means)) if len(set(means)) > 1 else None
     # Nothing is nan, which equals nothing.
-    return [Cell(one.text(metric.digits), rounded(one) == best) for one in summaries]
+    return [Cell(one.text(metric.digits), fair and rounded(one) == best) for one, fair in pairs]
 
 
 def _ratio(score: float, reference: float) -> float:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import csv
-import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ...io.atomic import replacing
 from ..benchmark.plan import Unit
 from ..benchmark.records import Record
-from ..benchmark.runner import Benchmark
 from ..benchmark.scoring import LABEL_COLUMNS, LANDMARK_COLUMNS
 
-__all__ = ["Row", "columns_of", "tidy_rows", "write_csv", "write_json"]
+__all__ = ["Row", "columns_of", "distinct_machines", "tidy_rows", "write_csv"]
 
 Row = dict[str, Any]
 
@@ -34,40 +33,18 @@ def tidy_rows(pairs: list[tuple[Unit, Record]]) -> list[Row]:
     ]
 
 
-def write_csv(path: Path, rows: list[Row], columns: tuple[str, ...]) -> None:
+def distinct_machines(records: Iterable[Record]) -> list[dict[str, Any]]:
+    """Machines and versions that records were made with, each once."""
+    found: list[dict[str, Any]] = []
+    for record in records:
+        if record.machine and record.machine not in found:
+            found.append(record.machine)
+    return found
+
+
+def write_csv(path: Path, rows: Iterable[Row], columns: tuple[str, ...]) -> None:
     """Write the table; what is not defined is an empty field."""
     with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-
-
-def write_json(path: Path, benchmark: Benchmark, rows: list[Row], command: str) -> None:
-    """Write the table with all that is needed to make it again."""
-    records = benchmark.records.all(benchmark.units)
-    content = {
-        "title": benchmark.config.title,
-        "command": command,
-        "machine": next((record.machine for _, record in records if record.machine), {}),
-        "config": benchmark.config.model_dump(mode="json"),
-        "runs": [
-            {
-                "method": unit.method,
-                "shot": unit.shot,
-                "seed": unit.seed,
-                "case": unit.case,
-                "fit_seconds": record.fit_seconds,
-                "predict_seconds": record.predict_seconds,
-                "first": record.first,
-                "slices": record.slices,
-                "memory_mb": record.memory_mb,
-                "device_memory_mb": record.device_memory_mb,
-                "painted": record.painted,
-                "error": record.error,
-            }
-            for unit, record in records
-        ],
-        "rows": rows,
-    }
-    with replacing(path) as part:
-        part.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
