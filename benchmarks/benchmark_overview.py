@@ -4,8 +4,9 @@
                                             [--compare A B]
 
 FOLDER is what ``napari-fewshot benchmark`` wrote. Numbers are the means of its report: Dice of
-label maps, localisation accuracy (and radial error in pixels) of landmarks. ``--compare`` adds how
-often the first of two methods is better, by cases and by structures.
+label maps, localisation accuracy (and radial error in pixels) of landmarks. What lacks cases says
+how many it has, and is not compared. ``--compare`` adds how often the first of two methods is
+better, by cases and by structures.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from napari_fewshot.evaluation.report.results import Coverage
 from napari_fewshot.evaluation.report.summary import (
     LABEL_METRICS,
     LANDMARK_METRICS,
@@ -38,12 +40,22 @@ class Results:
         self.rows: list[Row] = found["rows"]
         self.landmarks = bool(self.rows) and "localised" in self.rows[0]
         self.methods = [method["name"] for method in found["config"]["methods"]]
+        # Results that were written before this was counted have none.
+        self.coverage = {
+            (one["method"], one["shot"]): Coverage(one["done"], one["planned"])
+            for one in found.get("coverage", ())
+        }
         shots = {row["shot"] for row in self.rows}
         self.shots = sorted((s for s in shots if s != "all"), key=int) + ["all"] * ("all" in shots)
 
     def part(self, method: str, shot: Any) -> list[Row]:
         """Rows of a method at a number of templates."""
         return [row for row in self.rows if row["method"] == method and row["shot"] == shot]
+
+    def lacking(self, method: str, shot: Any) -> str:
+        """``11 of 12``, where a method lacks cases or seeds; else nothing."""
+        found = self.coverage.get((method, shot))
+        return "" if found is None or found.whole else f"{found.done} of {found.planned}"
 
     def mean(self, method: str, shot: Any, metric: Metric) -> float:
         """Mean of a metric as the report has it; nan without rows."""
@@ -58,9 +70,14 @@ def _table(
     for one in results:
         for shot in one.shots:
             values = {method: one.mean(method, shot, metrics[0]) for method in methods}
-            known = [round(v, metrics[0].digits) for v in values.values() if not math.isnan(v)]
-            if not known:
+            if all(map(math.isnan, values.values())):
                 continue
+            lacking = {method: one.lacking(method, shot) for method in methods}
+            known = [
+                round(value, metrics[0].digits)
+                for method, value in values.items()
+                if not math.isnan(value) and not lacking[method]
+            ]
             cells = []
             for method, value in values.items():
                 if math.isnan(value):
@@ -68,13 +85,13 @@ def _table(
                     continue
                 text = f"{value:.{metrics[0].digits}f}"
                 best = len(known) > 1 and round(value, metrics[0].digits) == max(known)
-                text = f"**{text}**" if best else text
+                text = f"**{text}**" if best and not lacking[method] else text
                 for more in metrics[1:]:
                     text += f" ({one.mean(method, shot, more):.{more.digits}f})"
-                cells.append(text)
+                cells.append(f"{text} [{lacking[method]}]" if lacking[method] else text)
             lines.append(f"| {one.name} | {shot} | {' | '.join(cells)} |")
             for method, value in values.items():
-                columns[method].append(value)
+                columns[method].append(math.nan if lacking[method] else value)
     whole = {m: v for m, v in columns.items() if v and sum(map(math.isnan, v)) == 0}
     means = [f"{fmean(whole[m]):.3f}" if m in whole else "" for m in methods]
     return [*lines, f"| **mean** | | {' | '.join(means)} |"]
@@ -91,6 +108,9 @@ def _compared(results: Sequence[Results], first: str, second: str) -> list[str]:
         for shot in one.shots:
             a, b = one.part(first, shot), one.part(second, shot)
             if not a or not b:
+                continue
+            if one.lacking(first, shot) or one.lacking(second, shot):
+                lines.append(f"| {one.name} | {shot} | not complete | – | – |")
                 continue
             cases = _wins(case_means(a, metric), case_means(b, metric))
             names = sorted({row["name"] for row in a})
