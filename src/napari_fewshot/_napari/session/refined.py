@@ -31,7 +31,8 @@ class Refined(Showing):
         """Make the predicted labels of an image more exact; the slice in view comes first.
 
         Slices and strokes of a person are never written to. What it changes can be kept or
-        discarded, and is one undo step. ``Job.result`` is the number of slices refined.
+        discarded, and is one undo step. It waits for a propagation that runs. ``Job.result`` is
+        the number of slices refined.
 
         Parameters
         ----------
@@ -61,13 +62,14 @@ class Refined(Showing):
         return found is not None and self._refining.can_discard(found)
 
     def keep_refinement(self, image: Any = None) -> None:
-        """Let the labels from before the last refinement go."""
+        """Let the labels from before the refinements go."""
         self._refining.keep(self._image(image))
 
     def discard_refinement(self, image: Any = None) -> int:
-        """Bring back the labels from before the last refinement; how many slices it changed.
+        """Bring back the labels from before all refinements since the last of these choices.
 
-        What was painted since stays; it is one undo step.
+        What was painted since stays, and so do slices that another run has written to since. It
+        is one undo step. Returns how many slices it changed.
         """
         return self._refining.discard(self._image(image))
 
