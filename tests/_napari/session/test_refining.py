@@ -169,13 +169,17 @@ def test_the_result_can_be_removed_while_the_weights_are_loaded(predicted, viewe
 def test_what_is_known_of_slices_is_asked_on_the_gui_thread_alone(predicted, monkeypatch):
     from napari_fewshot._napari.session.provenance import Provenance
 
-    real, threads = Provenance._follow_undo, set()
+    threads = set()
 
-    def follow(self, **options):
-        threads.add(threading.get_ident())
-        real(self, **options)
+    def watched(real):
+        def call(*given, **options):
+            threads.add(threading.get_ident())
+            return real(*given, **options)
 
-    monkeypatch.setattr(Provenance, "_follow_undo", follow)
+        return call
+
+    for name in ("_follow_undo", "is_known", "status", "strokes"):
+        monkeypatch.setattr(Provenance, name, watched(getattr(Provenance, name)))
     assert predicted.refine("image", method="random-walker").wait(MINUTE) > 0
     assert threads == {threading.get_ident()}
 

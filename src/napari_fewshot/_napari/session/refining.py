@@ -100,6 +100,11 @@ class RefineRun(Run):
     def finish(self, prediction: Any) -> None:
         """On the GUI thread: nothing that the whole volume decides."""
 
+    def close(self) -> None:
+        """On the GUI thread, however it ended."""
+        super().close()
+        self._labels = self._sure = None
+
     def _copied(self, data: Any) -> Array:
         """The slices to refine, of an array of a layer; others are not read."""
         copied = np.zeros(self.volume.shape, data.dtype)
