@@ -187,7 +187,7 @@ def _made_with(
     seeds = sorted({unit.seed for unit in benchmark.units})
     lines = [f"Seeds: {', '.join(map(str, seeds))}."]
     machines = distinct_machines(record for _, record in pairs)
-    if len({machine.get("napari-fewshot") for machine in machines}) > 1:
+    if len({(machine.get("napari-fewshot"), machine.get("commit")) for machine in machines}) > 1:
         lines.append("Predictions come from different versions of napari-fewshot, as said below.")
     for machine in machines:
         text = ", ".join(f"{name} {value}" for name, value in machine.items())

@@ -112,9 +112,9 @@ def _how_to_draw(missing: dict[str, list[str]]) -> list[Block]:
         return []
     count = sum(map(len, missing.values()))
     words = (
-        f"Of {count} predictions no picture was made: pictures are drawn together with a "
-        "prediction, and [output] pictures was 0 then. To get them, delete these files in the "
-        "folder of the results, and run the benchmark again; it trains and predicts them anew."
+        f"Of {count} predictions there is no picture: it is drawn together with the prediction, "
+        "and only where [output] pictures is not 0. To get them, delete these files in the folder "
+        "of the results, and run the benchmark again; it trains and predicts them anew."
     )
     lines = [f"rm {' '.join(files)}  # {name}" for name, files in missing.items()]
     return [Text((words,)), Text(tuple(lines), code=True)]
