@@ -53,3 +53,13 @@ def test_a_damaged_memory_is_made_again(data: Path, text: str) -> None:
     assert again.of([data / "series"]) == Fingerprints(data / "elsewhere").of([data / "series"])
     again.save()
     assert len(json.loads(memory.read_text("utf-8"))) >= 2
+
+
+def test_reading_is_counted_or_left_out(data: Path) -> None:
+    paths = [data / "series", data / "series" / "1.dcm", data / "series"]
+    ticks = []
+    Fingerprints(data / "out").read(paths, lambda *tick: ticks.append(tick[:2]))
+    assert ticks == [(1, 2), (2, 2)]
+    unread = Fingerprints(data / "out", unread=True)
+    unread.read(paths, lambda *tick: pytest.fail("read"))
+    assert unread.of(paths) == [["series", None], ["1.dcm", None], ["series", None]]

@@ -62,8 +62,14 @@ def test_splits(config_of):
     assert names == ["a1", "a2"]
     chosen = config_of(ACROSS.replace("train = 2", 'train = ["b2"]').replace("test = 1", ""))
     assert [case.name for case in select_cases(chosen).scored] == ["a1", "a2", "b1"]
-    with pytest.raises(InputError, match=r"dataset\.test must leave cases"):
-        select_cases(config_of(ACROSS.replace("train = 2", "train = 4").replace("test = 1", "")))
+    for train in (4, 30):
+        text = ACROSS.replace("train = 2", f"train = {train}").replace("test = 1", "")
+        with pytest.raises(
+            InputError, match=rf"dataset\.train must leave .* the 4 .*got {train}\."
+        ):
+            select_cases(config_of(text))
+    with pytest.raises(InputError, match=r"dataset\.test must name cases"):
+        select_cases(config_of(ACROSS.replace("test = 1", "test = []")))
     with pytest.raises(InputError, match=r"dataset\.train must name cases"):
         select_cases(config_of(ACROSS.replace("train = 2", 'train = ["c"]')))
     with pytest.raises(InputError, match="landmarks"):

@@ -81,12 +81,14 @@ def select_cases(config: BenchmarkConfig) -> Selection:
     names, groups = {case.name for case in pool}, {case.group for case in pool} - {""}
     rest = [case for case in cases if case.name not in names]
     scored = _scored([case for case in rest if case.group not in groups], cases, dataset)
+    if not scored and dataset.test != ():
+        # The pool and its groups take all: what is wrong is not which of the rest are scored.
+        limit = f"leave cases to score of the {len(cases)} that there are"
+        remedy = "" if len(pool) == len(cases) else "The others share a group with the pool."
+        given = f"{len(pool)} cases" if dataset.train in (None, "split") else dataset.train
+        raise InputError("dataset.train", limit, given, remedy)
     if not scored:
-        raise InputError(
-            "dataset.test",
-            "leave cases to score",
-            f"{len(pool)} of {len(cases)} cases are the pool of templates",
-        )
+        raise InputError("dataset.test", "name cases to score", "none")
     left_out = tuple(case.name for case in rest if case.group in groups)
     return Selection(tuple(pool), tuple(scored), left_out)
 

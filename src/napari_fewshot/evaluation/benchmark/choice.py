@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from ...types import Array
-from .prepare import PreparedCase
+from .areas import CaseAreas
 
 __all__ = ["Candidate", "candidates", "choose"]
 
@@ -37,7 +37,7 @@ class Candidate:
     areas: dict[int, int]
 
 
-def candidates(case: PreparedCase) -> list[Candidate]:
+def candidates(case: CaseAreas) -> list[Candidate]:
     """Slices of a case that have a label that counts."""
     areas = case.areas
     if not areas:
@@ -47,7 +47,7 @@ def candidates(case: PreparedCase) -> list[Candidate]:
     length = max(1, int(used[-1] - used[0])) if used.size else 1
     return [
         Candidate(
-            case.name,
+            case.case,
             int(k),
             float((k - used[0]) / length),
             {value: int(line[k]) for value, line in areas.items() if line[k]},
@@ -62,10 +62,11 @@ def choose(
     how: Literal["even", "first", "random", "representative", "cases"],
     seed: int,
 ) -> list[Candidate]:
-    """Choose at most ``count`` slices; the order of what is given is kept.
+    """Choose ``count`` slices, all where there are no more; the order of what is given is kept.
 
-    ``even``: at equal distances, neither the first nor the last. ``representative``: k-means over
-    place and areas of labels; of each group the slice nearest to its middle.
+    ``even``: at equal distances, neither the first nor the last where more than one is left out.
+    ``representative``: k-means over place and areas of labels; of each group the slice nearest to
+    its middle.
     """
     if count >= len(slices):
         return list(slices)
@@ -76,8 +77,15 @@ def choose(
         return [slices[k] for k in sorted(drawn.tolist())]
     if how == "representative":
         return [slices[k] for k in _medoids(_described(slices), count)]
-    places = np.linspace(0, len(slices) - 1, count + 2)[1:-1]
-    return [slices[k] for k in sorted({int(p) for p in np.round(places)})]
+    return [slices[k] for k in _even(len(slices), count)]
+
+
+def _even(total: int, count: int) -> list[int]:
+    places = sorted({int(p) for p in np.round(np.linspace(0, total - 1, count + 2)[1:-1])})
+    if len(places) == count:
+        return places
+    # All but one: these are less than a slice apart, and two of them round to the same.
+    return [(2 * k + 1) * total // (2 * count) for k in range(count)]
 
 
 def _described(slices: Sequence[Candidate]) -> Array:

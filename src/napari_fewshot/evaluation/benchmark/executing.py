@@ -18,8 +18,10 @@ from ...features.store import FeatureStore
 from ...io import write_labels
 from ...types import Progress, no_progress
 from ..methods import METHODS, Method, MethodContext, Oracle, Predicted
+from .areas import AreaStore, CaseAreas
 from .cases import Selection
 from .config import BenchmarkConfig
+from .fingerprints import Fingerprints
 from .machine import describe_machine, peak_device_memory_mb, peak_memory_mb
 from .pictures import draw_worst
 from .plan import Fit, Unit
@@ -55,6 +57,8 @@ class MethodRun:
     selection : Selection
     folder : Path
         Of the benchmark.
+    fingerprints : Fingerprints
+        By which what is known of a case is found again.
     own_process : bool
         Whether nothing else runs in this process, so that its memory is that of the method.
     """
@@ -64,6 +68,7 @@ class MethodRun:
         config: BenchmarkConfig,
         selection: Selection,
         folder: Path,
+        fingerprints: Fingerprints,
         *,
         own_process: bool = False,
     ) -> None:
@@ -74,6 +79,8 @@ class MethodRun:
         self._store = FeatureStore(folder / "features") if keep == "disk" else None
         self._cache = None if keep == "none" else FeatureCache()
         self._prepared: OrderedDict[str, PreparedCase] = OrderedDict()
+        self._areas: dict[str, CaseAreas] = {}
+        self._kept_areas = AreaStore(folder, config, fingerprints)
         self._numbers: dict[str, int] = {}
         self._seen: set[str] = set()
         self._machine: dict[str, object] = {}
@@ -99,25 +106,33 @@ class MethodRun:
     def _run(
         self, fit: Fit, pending: Sequence[Unit], finished: Finished, progress: Progress
     ) -> None:
-        if self.config.templates.scope == "across":
-            pool = [case.name for case in self.selection.pool]
-            parts = [paint_across(pool, self.prepared, fit.shot, self.config, fit.seed)]
-        else:
-            case = self.prepared(pending[0].case)
-            parts = paint_within(case, fit.shot, self.config, fit.seed)
+        parts = self._painted(fit, pending[0].case, progress)
         if len(parts) > 1:
             self._run_folds(fit, pending[0], parts, finished, progress)
             return
-        method, seconds = self._fitted(fit, parts[0], progress)
+        painted = parts.pop()
+        method, seconds = self._fitted(fit, painted, progress)
+        painted = replace(painted, templates=())  # what is not kept by the method is let go
         for unit in pending:
             try:
                 found, took = self._predicted(method, unit.case, progress)
                 record = Record(fit_seconds=seconds, predict_seconds=took)
-                self._keep(unit, found, parts[0], record, finished)
+                self._keep(unit, found, painted, record, finished)
             except Cancelled:
                 raise
             except Exception as error:
                 self._fail(unit, error, finished)
+
+    def _painted(self, fit: Fit, name: str, progress: Progress) -> list[Painted]:
+        config = self.config
+        if config.templates.scope == "within":
+            return paint_within(self.prepared(name), fit.shot, config, fit.seed)
+        if METHODS.get(fit.method.method).oracle and config.labels.listed:
+            # It learns nothing. Where labels are not listed, the templates say which are scored.
+            return [Painted((), {})]
+        pool = [case.name for case in self.selection.pool]
+        found = paint_across(pool, self.areas, self.prepared, fit.shot, config, fit.seed, progress)
+        return [found]
 
     def _run_folds(
         self,
@@ -141,7 +156,8 @@ class MethodRun:
             planes[wanted] = np.moveaxis(found.labels, case.axis, 0)[wanted]
             fitting, predicting = fitting + seconds, predicting + took / len(parts)
         record = Record(fit_seconds=fitting, predict_seconds=predicting)
-        self._keep(unit, Predicted(labels), Painted((), {}), record, finished)
+        taught = {value: name for part in parts for value, name in part.taught.items()}
+        self._keep(unit, Predicted(labels), Painted((), {}, taught), record, finished)
 
     def _fitted(self, fit: Fit, painted: Painted, progress: Progress) -> tuple[Method, float]:
         context = method_context(self.config, fit, self.folder)
@@ -168,7 +184,14 @@ class MethodRun:
         config, case = self.config, self.prepared(unit.case)
         own = painted.slices.get(unit.case, ())
         radius = None if config.landmarks is None else config.metrics.radius_px
-        rows = score_case(found, case, own, min_voxels=config.labels.min_voxels, radius_px=radius)
+        rows = score_case(
+            found,
+            case,
+            own,
+            taught=painted.taught,
+            min_voxels=config.labels.min_voxels,
+            radius_px=radius,
+        )
         picture = self.records.folder / f"{unit.key}.png"
         worst = None
         if config.output.pictures and unit.seed == self._first_seed(unit.method):
@@ -212,17 +235,34 @@ class MethodRun:
         found = self._prepared.pop(name, None)
         if found is None:
             found = prepare_case(self.selection.case(name), self.config)
-            # One number for each name in all cases, whatever their files say.
-            points = tuple(
-                replace(point, label=self._numbers.setdefault(point.name, len(self._numbers) + 1))
-                for point in found.landmarks
-            )
             if found.truth is None:
+                points = tuple(
+                    replace(point, label=self._number(point.name)) for point in found.landmarks
+                )
                 found = replace(found, landmarks=points)
         self._prepared[name] = found
         while len(self._prepared) > 1 and self._bytes() > _KEPT_BYTES:
             self._prepared.popitem(last=False)
         return found
+
+    def areas(self, name: str) -> CaseAreas:
+        """Return where the labels of a case are; it is read only if no run has seen it before."""
+        if name not in self._areas:
+            case = self.selection.case(name)
+            found = self._kept_areas.read(case)
+            if found is None:
+                found = CaseAreas.of(self.prepared(name))
+                self._kept_areas.write(case, found)
+            elif not found.mapped:
+                numbers = {label: self._number(point) for label, point in found.names.items()}
+                lines = {numbers[label]: line for label, line in found.areas.items()}
+                found = replace(found, areas=lines, names={})
+            self._areas[name] = found
+        return self._areas[name]
+
+    def _number(self, name: str) -> int:
+        """One number for each name of a landmark in all cases, whatever their files say."""
+        return self._numbers.setdefault(name, len(self._numbers) + 1)
 
     def _bytes(self) -> int:
         arrays = [v for case in self._prepared.values() for v in (case.image, case.truth)]

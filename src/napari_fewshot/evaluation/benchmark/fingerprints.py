@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ...io.atomic import replacing
+from ...types import Progress, no_progress
 
 __all__ = ["Fingerprints"]
 
@@ -21,9 +22,12 @@ class Fingerprints:
     folder : Path
         Of the benchmark. What is remembered there holds for files of the same path, size and
         time of change.
+    unread : bool
+        Read nothing, and know nothing but names: for a plan that is compared with no results.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, unread: bool = False) -> None:
+        self._unread = unread
         self._path = folder / "fingerprints.json"
         self._known: dict[str, list[object]] = {}
         self._seen: dict[Path, str | None] = {}
@@ -35,6 +39,15 @@ class Fingerprints:
         """Return name and digest of each file or folder of files; None for one that is missing."""
         return [[path.name, self._digest(path)] for path in paths]
 
+    def read(self, paths: Iterable[Path], progress: Progress = no_progress) -> None:
+        """Take the digests of files or folders, and count them."""
+        if self._unread:
+            return
+        wanted = [path for path in dict.fromkeys(paths) if path not in self._seen]
+        for number, path in enumerate(wanted, start=1):
+            self._digest(path)
+            progress(number, len(wanted), "files looked through")
+
     def save(self) -> None:
         """Remember what was read."""
         if self._new:
@@ -43,6 +56,8 @@ class Fingerprints:
             self._new = False
 
     def _digest(self, path: Path) -> str | None:
+        if self._unread:
+            return None
         if path not in self._seen:
             self._seen[path] = self._of_folder(path) if path.is_dir() else self._of_file(path)
         return self._seen[path]

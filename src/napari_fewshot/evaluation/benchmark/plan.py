@@ -17,7 +17,7 @@ from .fingerprints import Fingerprints
 
 __all__ = ["Fit", "Unit", "make_plan"]
 
-_FORMAT = 2
+_FORMAT = 3
 """Raised when scores are taken in another way, so that nothing old is mixed with them."""
 
 
@@ -101,6 +101,7 @@ def _common(
         "version": __version__,
         "device": config.device,
         "axis": config.dataset.axis,
+        "options": config.dataset.model_dump(mode="json")["options"],
         "predictions": config.output.predictions,
         "method": settings,
         "weights": fingerprints.of(_weights(settings["settings"])),

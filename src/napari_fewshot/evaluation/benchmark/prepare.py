@@ -8,10 +8,11 @@ from functools import cached_property
 import numpy as np
 
 from ...config import IntensityConfig
-from ...errors import InputError
+from ...errors import InputError, UnknownNameError
 from ...features.intensity import IntensityScaler
 from ...geometry import Frame, resolve_axis
 from ...io.match import check_match
+from ...io.values import as_labels, fitting_dtype
 from ...types import Array, Landmark, Volume
 from ..datasets import Case
 from .config import BenchmarkConfig
@@ -34,6 +35,8 @@ class PreparedCase:
     landmarks : tuple of Landmark
     axis : int
         Working axis in file order; 0 for 2D images.
+    listed : tuple of int
+        Labels that the configuration lists, whether or not the case has them.
     """
 
     name: str
@@ -41,6 +44,7 @@ class PreparedCase:
     truth: Volume | None
     landmarks: tuple[Landmark, ...] = field(default_factory=tuple)
     axis: int = 0
+    listed: tuple[int, ...] = ()
 
     @property
     def slices(self) -> int:
@@ -64,9 +68,13 @@ class PreparedCase:
                 line = counts.setdefault(point.label, np.zeros(self.slices, np.int64))
                 line[self.slice_of(point)] += 1
             return counts
-        planes = self.planes
-        values = [int(v) for v in np.unique(planes) if v]
-        return {value: (planes == value).sum(axis=(1, 2)) for value in values}
+        found: dict[int, Array] = {}
+        for index, plane in enumerate(self.planes):
+            if plane.any():
+                for value, pixels in zip(*np.unique(plane, return_counts=True), strict=True):
+                    line = found.setdefault(int(value), np.zeros(self.slices, np.int64))
+                    line[index] = pixels
+        return {value: found[value] for value in sorted(found) if value}
 
     def slice_of(self, point: Landmark) -> int:
         """Slice that a landmark lies on."""
@@ -89,9 +97,10 @@ def prepare_case(case: Case, config: BenchmarkConfig) -> PreparedCase:
     axis = _file_axis(config.dataset.axis, image)
     wants_labels = config.landmarks is None or config.landmarks.templates == "labels"
     truth = case.truth() if case.truth is not None and wants_labels else None
+    listed: tuple[int, ...] = ()
     if truth is not None:
         check_match(image, truth)
-        truth = _labels(truth, config.labels)
+        truth, listed = _labels(truth, config.labels)
     points = tuple(case.landmarks()) if case.landmarks and config.landmarks else ()
     if config.landmarks is not None and config.landmarks.use is not None:
         points = tuple(point for point in points if point.name in config.landmarks.use)
@@ -100,7 +109,7 @@ def prepare_case(case: Case, config: BenchmarkConfig) -> PreparedCase:
         points = resample_points(points, image.shape, shape)
         image = resample_volume(image, shape)
         truth = None if truth is None else resample_volume(truth, shape, labels=True)
-    return PreparedCase(case.name, _clipped(image, config.image), truth, points, axis)
+    return PreparedCase(case.name, _clipped(image, config.image), truth, points, axis, listed)
 
 
 def intensity_of(image: ImageConfig) -> IntensityConfig | None:
@@ -119,7 +128,10 @@ def _file_axis(axis: int | str, image: Volume) -> int:
     frame = Frame.of(image.affine, image.ndim)
     if axis == "auto":
         return frame.file_axis(0) if frame.oriented else 0
-    return frame.file_axis(resolve_axis(axis, frame, image.ndim))
+    try:
+        return frame.file_axis(resolve_axis(axis, frame, image.ndim))
+    except InputError as error:
+        raise InputError("dataset.axis", error.constraint, error.given, error.remedy) from None
 
 
 def _clipped(image: Volume, config: ImageConfig) -> Volume:
@@ -136,20 +148,26 @@ def _clipped(image: Volume, config: ImageConfig) -> Volume:
     return replace(image, data=np.clip(data, low, high))
 
 
-def _labels(truth: Volume, config: LabelsConfig) -> Volume:
-    """Keep the labels that count, and their names."""
+def _labels(truth: Volume, config: LabelsConfig) -> tuple[Volume, tuple[int, ...]]:
+    """Keep the labels that count, and their names; also those that are listed."""
     names = {**truth.names, **config.names}
-    data = truth.data.astype(np.int32)
+    # Many cases may be in memory: labels take no more than they need.
+    data = as_labels(truth.data, "labels")
+    data = data.astype(fitting_dtype(data), copy=False)
+    listed = set(config.names)
     if config.use is not None:
-        numbers = {name: value for value, name in names.items()}
-        wanted = []
-        for one in config.use:
-            if isinstance(one, str) and one not in numbers:
-                known = ", ".join(numbers) or "labels without names"
-                raise InputError("labels.use", f"be among {known}", one)
-            wanted.append(numbers[one] if isinstance(one, str) else one)
-        data = np.where(np.isin(data, wanted), data, 0).astype(np.int32)
-        names = {value: name for value, name in names.items() if value in wanted}
+        listed = {one if isinstance(one, int) else _number(one, names) for one in config.use}
+        data = np.where(np.isin(data, sorted(listed)), data, 0).astype(data.dtype, copy=False)
+        names = {value: name for value, name in names.items() if value in listed}
     if config.merge is not None:
-        data, names = (data > 0).astype(np.int32), {1: config.merge}
-    return truth.with_data(data, names=names)
+        data, names, listed = (data > 0).astype(np.uint8), {1: config.merge}, {1}
+    return truth.with_data(data, names=names), tuple(sorted(listed - {0}))
+
+
+def _number(name: str, names: dict[int, str]) -> int:
+    numbers = {known: value for value, known in names.items()}
+    if name in numbers:
+        return numbers[name]
+    if numbers:
+        raise UnknownNameError("labels.use", name, numbers)
+    raise InputError("labels.use", "be numbers, since the labels have no names", name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from typing import Any
 
 from ...types import Progress, no_progress
 from .cases import Selection, select_cases
-from .checking import check_methods, missing_modules
+from .checking import check_case, check_methods, check_shots, missing_modules
 from .config import BenchmarkConfig
 from .executing import Finished, MethodRun
 from .fingerprints import Fingerprints
@@ -23,6 +24,7 @@ from .records import Record, Records, slug
 
 __all__ = ["Benchmark", "open_benchmark"]
 
+_LOGGER = logging.getLogger(__name__)
 _WORKER = "napari_fewshot.evaluation.benchmark.worker"
 
 
@@ -68,6 +70,17 @@ class Benchmark:
         """Units that failed."""
         return [pair for pair in self.records.all(self.units) if pair[1].error]
 
+    def check(self) -> None:
+        """Hold the configuration against one case, and warn of what looks wrong there.
+
+        Raises
+        ------
+        InputError
+            For what is surely wrong.
+        """
+        for words in check_case(self.config, self.selection):
+            _LOGGER.warning("napari-fewshot: %s", words)
+
     def run(
         self,
         finished: Finished = _ignored,
@@ -89,10 +102,18 @@ class Benchmark:
         own_processes : bool
             Whether each method gets a process. Else its memory is not measured, and its crash
             ends all.
+
+        Raises
+        ------
+        InputError
+            As :meth:`check`, where there is something to run.
         """
+        wanted = {method.name for method in self.config.methods} if only is None else set(only)
+        if any(fit.method.name in wanted for fit in self.pending()):
+            self.check()
         self.fingerprints.save()
         for method in self.config.methods:
-            if only is not None and method.name not in only:
+            if method.name not in wanted:
                 continue
             pending = [fit for fit in self.pending() if fit.method.name == method.name]
             missing = missing_modules(method)
@@ -102,7 +123,7 @@ class Benchmark:
             elif own_processes:
                 self._in_processes(pending, finished, progress)
             else:
-                run = MethodRun(self.config, self.selection, self.folder)
+                run = MethodRun(self.config, self.selection, self.folder, self.fingerprints)
                 for fit in pending:
                     run.run(fit, finished, progress)
 
@@ -159,17 +180,39 @@ class Benchmark:
                 finished(unit, record)
 
 
-def open_benchmark(config: BenchmarkConfig, folder: Path) -> Benchmark:
+def open_benchmark(
+    config: BenchmarkConfig,
+    folder: Path,
+    progress: Progress = no_progress,
+    *,
+    dry_run: bool = False,
+) -> Benchmark:
     """Find the cases, check the methods and make the plan; nothing is written.
+
+    Parameters
+    ----------
+    config : BenchmarkConfig
+        What is compared.
+    folder : Path
+        Of the results.
+    progress : callable
+        Counts the files that are looked through.
+    dry_run : bool
+        Whether it is not going to be run. Where there are no results yet, files are then not read.
 
     Raises
     ------
     InputError
-        If the data set is not there, or a method or setting does not exist.
+        If the data set is not there, a method or setting does not exist, or shots are more than
+        the pool has cases.
     """
     selection = select_cases(config)
+    check_shots(config, selection)
     check_methods(config, folder)
-    fingerprints = Fingerprints(folder)
+    unread = dry_run and not any((folder / "units").glob("*.json"))
+    fingerprints = Fingerprints(folder, unread=unread)
+    cases = (*selection.pool, *selection.scored)
+    fingerprints.read((path for case in cases for path in case.files), progress)
     plan = tuple(make_plan(config, selection, fingerprints))
     return Benchmark(config, selection, folder, plan, fingerprints)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from ...errors import InputError
 from ...types import Array, Landmark
+from ..contingency import present_labels
 from ..landmark_metrics import evaluate_landmarks
 from ..methods import Predicted
 from ..metrics import evaluate_labels
@@ -31,6 +33,7 @@ def score_case(
     case: PreparedCase,
     painted: Sequence[int],
     *,
+    taught: Mapping[int, str] = MappingProxyType({}),
     min_voxels: int = 1,
     radius_px: float | None = None,
 ) -> list[Row]:
@@ -44,8 +47,11 @@ def score_case(
         With its truth.
     painted : sequence of int
         Slices along the working axis that were templates, and do not count.
+    taught : mapping of int to str
+        Labels that were learned. They have a row in every case, as those that the configuration
+        lists, so that what a method leaves out where it is absent counts as what it puts there.
     min_voxels : int
-        Labels that are smaller than this in the compared slices are not scored.
+        Labels that are smaller than this in the whole case are not scored.
     radius_px : float, optional
         Distance within which a landmark is localised.
 
@@ -58,7 +64,7 @@ def score_case(
         return _score_landmarks(found, case, radius_px)
     if found.labels is None:
         raise InputError("method", "predict labels", "landmarks only")
-    return _score_labels(found.labels, case, painted, min_voxels)
+    return _score_labels(found.labels, case, painted, taught, min_voxels)
 
 
 def landmarks_of_labels(labels: Array, names: dict[int, str]) -> tuple[Landmark, ...]:
@@ -78,20 +84,32 @@ def landmarks_of_labels(labels: Array, names: dict[int, str]) -> tuple[Landmark,
 
 
 def _score_labels(
-    pred: Array, case: PreparedCase, painted: Sequence[int], min_voxels: int
+    pred: Array,
+    case: PreparedCase,
+    painted: Sequence[int],
+    taught: Mapping[int, str],
+    min_voxels: int,
 ) -> list[Row]:
     truth = case.truth
     if truth is None:
         raise InputError("dataset", "have labels", f"case {case.name} has none")
     exclude = (case.axis, list(painted)) if painted else None
+    whole = {value: int(line.sum()) for value, line in case.areas.items()}
+    predicted = {int(value) for value in present_labels(pred)}
     scores = evaluate_labels(
-        pred, truth.data, truth.spacing, names=truth.names, exclude=exclude, axis=case.axis
+        pred,
+        truth.data,
+        truth.spacing,
+        labels={*whole, *case.listed, *taught, *predicted},
+        names={**taught, **truth.names},
+        exclude=exclude,
+        axis=case.axis,
     )
     voxel = math.prod(truth.spacing)
     rows = []
     for one in scores.labels:
-        # A label that the truth lacks is scored where it was predicted: it is all false.
-        if 0 < one.truth_voxels < min_voxels:
+        # A label that the case lacks is scored: wherever it was predicted, it is false.
+        if 0 < whole.get(one.label, 0) < min_voxels:
             continue
         rows.append(
             {

@@ -59,6 +59,13 @@ class DatasetConfig(StageConfig):
     axis: int | Literal["auto", "axial", "coronal", "sagittal"] = "auto"
     name_of_case: str | None = None
 
+    @field_validator("axis")
+    @classmethod
+    def _an_axis(cls, value: int | str) -> int | str:
+        if isinstance(value, int) and not 0 <= value <= 2:
+            raise ValueError("be 0, 1 or 2 (in the order of the file), or a name such as axial")
+        return value
+
     @field_validator("images", "labels", "landmarks", mode="before")
     @classmethod
     def _one_or_several(cls, value: Any) -> Any:
@@ -167,13 +174,18 @@ class LabelsConfig(StageConfig):
     merge : str, optional
         All of them become one label of this name.
     min_voxels : int
-        A label that is smaller than this in a case is not scored there.
+        A label that is smaller than this in a case, painted slices included, is not scored there.
     """
 
     names: dict[int, str] = Field(default_factory=dict)
     use: tuple[int | str, ...] | None = None
     merge: str | None = None
     min_voxels: int = Field(default=1, ge=1)
+
+    @property
+    def listed(self) -> bool:
+        """Whether it is said here which labels there are, and not by the files alone."""
+        return bool(self.names or self.use or self.merge)
 
 
 class LandmarksConfig(StageConfig):

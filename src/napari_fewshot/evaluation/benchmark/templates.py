@@ -9,11 +9,13 @@ import numpy as np
 
 from ...errors import InputError
 from ...sampling.template import Template
+from ...types import Progress, no_progress
+from .areas import CaseAreas
 from .choice import Candidate, candidates, choose
 from .config import BenchmarkConfig, Shot
 from .prepare import PreparedCase
 
-__all__ = ["Painted", "paint_across", "paint_within"]
+__all__ = ["FOLDS", "Painted", "paint_across", "paint_within"]
 
 FOLDS = 5
 
@@ -27,13 +29,16 @@ class Painted:
     templates : tuple of Template
     slices : dict of str to tuple of int
         Known slices of each case, in file order along the working axis.
+    taught : dict of int to str
+        Labels that were looked for in the templates, with their names.
     predicted : tuple of int, optional
         Slices of the case that this fit is for; None: all.
     """
 
     templates: tuple[Template, ...]
     slices: dict[str, tuple[int, ...]]
-    predicted: tuple[int, ...] | None = field(default=None)
+    taught: dict[int, str] = field(default_factory=dict)
+    predicted: tuple[int, ...] | None = None
 
 
 def paint_within(
@@ -44,32 +49,44 @@ def paint_within(
     Raises
     ------
     InputError
-        If the case is a 2D image or has no label that counts.
+        If the case is a 2D image, has no label that counts, or no labelled slice that is left.
     """
     if case.image.ndim == 2:
         raise InputError("templates.scope", 'be "across" for 2D images', f"case {case.name}")
+    areas = CaseAreas.of(case)
     if shot == "all":
         folds = [tuple(range(k, case.slices, FOLDS)) for k in range(FOLDS)]
         parts = []
         for fold in folds:
             known = tuple(k for k in range(case.slices) if k not in fold)
-            if fold and any(line[list(known)].any() for line in case.areas.values()):
-                parts.append(Painted((_template(case, known, None),), {case.name: known}, fold))
+            if fold and _seen(areas, known):
+                parts.append(_painted([case], {case.name: known}, _seen(areas, known), fold))
         if parts:
             return parts
-    chosen = [] if shot == "all" else choose(candidates(case), shot, config.templates.choice, seed)
-    if not chosen:
+    labelled = candidates(areas)
+    if shot == "all" or not labelled:
         raise InputError("labels", "occur in every case", f"none in {case.name}")
+    if shot >= len(labelled):
+        raise InputError(
+            "shots",
+            f"be fewer than the {len(labelled)} labelled slices of case {case.name}, so that one "
+            "is left to score",
+            shot,
+            "Take fewer shots, or leave the case out with dataset.test or dataset.name_of_case.",
+        )
+    chosen = choose(labelled, shot, config.templates.choice, seed)
     known = tuple(one.index for one in chosen)
-    return [Painted((_template(case, known, None),), {case.name: known})]
+    return [_painted([case], {case.name: known}, _seen(areas, known))]
 
 
 def paint_across(
     pool: Sequence[str],
+    areas: Callable[[str], CaseAreas],
     prepared: Callable[[str], PreparedCase],
     shot: Shot,
     config: BenchmarkConfig,
     seed: int,
+    progress: Progress = no_progress,
 ) -> Painted:
     """Paint slices of other cases.
 
@@ -77,37 +94,46 @@ def paint_across(
     ----------
     pool : sequence of str
         Names of the cases that templates come from.
-    prepared : callable
-        Gives the case of a name.
+    areas, prepared : callable
+        Give the areas of the case of a name, and the case; only cases that are painted are asked
+        for as a whole.
     shot, config, seed
         How many, and how they are chosen.
+    progress : callable
+        Counts cases of the pool that were looked at.
 
     Raises
     ------
     InputError
-        If there are fewer cases in the pool than the shot asks for, or no label that counts.
+        If there are fewer cases or labelled slices in the pool than the shot asks for, or no
+        label that counts.
     """
     how = config.templates
     if how.choice == "cases" or shot == "all":
-        slices = _whole(_cases(pool, shot, how.draw, seed), prepared, how.empty_slices)
+        slices = _whole(_cases(pool, shot, how.draw, seed), areas, how.empty_slices)
     else:
-        found = [one for name in pool for one in candidates(prepared(name))]
+        found: list[Candidate] = []
+        for number, name in enumerate(pool, start=1):
+            found += candidates(areas(name))
+            progress(number, len(pool), "labels of the pool")
+        if shot > len(found):
+            raise InputError(
+                "shots", f"be at most the {len(found)} labelled slices of the pool", shot
+            )
         slices = _by_case(choose(found, shot, how.choice, seed))
-    cases = {name: prepared(name) for name in slices}
-    values = sorted(
-        {value for name, known in slices.items() for value in _seen(cases[name], known)}
-    )
+    values = {value for name, known in slices.items() for value in _seen(areas(name), known)}
     if not values:
         raise InputError("labels", "occur in the templates", f"none in {', '.join(slices) or pool}")
-    templates = tuple(_template(cases[name], known, values) for name, known in slices.items())
-    return Painted(templates, slices)
+    # One at a time: of a case that was painted, its image stays, and not its truth.
+    return _painted((prepared(name) for name in slices), slices, sorted(values))
 
 
 def _cases(pool: Sequence[str], shot: Shot, draw: str, seed: int) -> list[str]:
     if shot == "all":
         return list(pool)
     if shot > len(pool):
-        raise InputError("shots", f"be at most the {len(pool)} cases of the pool", shot)
+        most = f"be at most the {len(pool)} cases of the pool"
+        raise InputError("shots", most, shot, "Raise dataset.train, or take fewer shots.")
     if draw == "first":
         return list(pool[:shot])
     drawn = np.random.default_rng(seed).choice(len(pool), shot, replace=False)
@@ -115,13 +141,13 @@ def _cases(pool: Sequence[str], shot: Shot, draw: str, seed: int) -> list[str]:
 
 
 def _whole(
-    names: Iterable[str], prepared: Callable[[str], PreparedCase], empty: bool
+    names: Iterable[str], areas: Callable[[str], CaseAreas], empty: bool
 ) -> dict[str, tuple[int, ...]]:
     slices = {}
     for name in names:
-        case = prepared(name)
+        case = areas(name)
         # Nobody looked at slices without landmarks: those are unknown in any case.
-        every = empty and case.truth is not None
+        every = empty and case.mapped
         labelled = [one.index for one in candidates(case)]
         slices[name] = tuple(range(case.slices)) if every else tuple(labelled)
     return {name: known for name, known in slices.items() if known}
@@ -134,13 +160,25 @@ def _by_case(chosen: Sequence[Candidate]) -> dict[str, tuple[int, ...]]:
     return slices
 
 
-def _seen(case: PreparedCase, known: Sequence[int]) -> list[int]:
+def _seen(case: CaseAreas, known: Sequence[int]) -> list[int]:
     """Labels that occur on the known slices."""
     return [value for value, line in case.areas.items() if line[list(known)].any()]
 
 
-def _template(case: PreparedCase, known: tuple[int, ...], values: Sequence[int] | None) -> Template:
-    """Template of a case; ``values`` were looked for, None: those that occur here."""
+def _painted(
+    cases: Iterable[PreparedCase],
+    slices: dict[str, tuple[int, ...]],
+    values: Sequence[int],
+    predicted: tuple[int, ...] | None = None,
+) -> Painted:
+    templates = tuple(_template(case, slices[case.name], values) for case in cases)
+    names = {value: name for one in templates for value, name in one.names.items()}
+    taught = {value: names.get(value, str(value)) for value in values}
+    return Painted(templates, slices, taught, predicted)
+
+
+def _template(case: PreparedCase, known: tuple[int, ...], values: Sequence[int]) -> Template:
+    """Template of a case in which ``values`` were looked for."""
     axis = None if case.image.ndim == 2 else case.axis
     if case.truth is None:
         points = tuple(point for point in case.landmarks if case.slice_of(point) in known)
@@ -148,12 +186,11 @@ def _template(case: PreparedCase, known: tuple[int, ...], values: Sequence[int] 
     data = np.zeros_like(case.truth.data)
     stack = data[None] if data.ndim == 2 else np.moveaxis(data, case.axis, 0)
     stack[list(known)] = case.planes[list(known)]
-    looked_for = sorted(set(values if values is not None else _seen(case, known)))
-    names = {value: name for value, name in case.truth.names.items() if value in looked_for}
+    names = {value: name for value, name in case.truth.names.items() if value in values}
     return Template(
         replace(case.image, names={}),
         case.truth.with_data(data, names=names),
         slices=known,
-        known_labels=looked_for,
+        known_labels=values,
         axis=axis,
     )

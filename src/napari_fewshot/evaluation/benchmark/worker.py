@@ -40,7 +40,8 @@ def work(job: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> None:
     config = BenchmarkConfig.model_validate(job["config"])
     selection = select_cases(config)
     folder = Path(job["folder"])
-    run = MethodRun(config, selection, folder, own_process=True)
+    fingerprints = Fingerprints(folder)
+    run = MethodRun(config, selection, folder, fingerprints, own_process=True)
     last = 0.0
 
     def progress(done: int, total: int, what: str) -> None:
@@ -54,7 +55,7 @@ def work(job: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> None:
         emit({"unit": unit.key})
 
     wanted = set(job["fits"])
-    for fit in make_plan(config, selection, Fingerprints(folder)):
+    for fit in make_plan(config, selection, fingerprints):
         if fit.key in wanted:
             emit({"fit": fit.key})
             run.run(fit, finished, progress)

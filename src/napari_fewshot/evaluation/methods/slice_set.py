@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -57,7 +57,7 @@ class SliceSet:
     ) -> SliceSet:
         """Collect the known slices; ``merge`` makes one class of all labels."""
         config = SegmenterConfig(intensity=intensity, resampling=resampling)
-        training = TrainingSet.of(templates, config)
+        training = _small(TrainingSet.of(templates, config))
         if merge:
             return cls(training, (FOREGROUND,), {FOREGROUND: "foreground"}, merged=True)
         return cls(training, training.label_values, training.names)
@@ -112,6 +112,16 @@ class SliceSet:
         for number, volume in enumerate(self.volumes):
             (learned if volume in volumes[:first] else kept).append(number)
         return learned, kept
+
+
+def _small(training: TrainingSet) -> TrainingSet:
+    """Labels in as few bytes as hold them: all slices of many volumes stay while it trains."""
+    top = max(training.label_values)
+    # Signed, since unknown pixels are below 0.
+    kinds = (np.int8, np.int16, np.int32)
+    dtype = next(kind for kind in kinds if top <= np.iinfo(kind).max)
+    examples = (replace(one, labels=one.labels.astype(dtype)) for one in training.examples)
+    return replace(training, examples=tuple(examples))
 
 
 def volume_stack(
