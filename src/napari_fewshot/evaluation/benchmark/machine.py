@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,9 +16,11 @@ __all__ = ["describe_machine", "peak_device_memory_mb", "peak_memory_mb"]
 
 _PACKAGES = ("numpy", "scipy", "torch", "timm", "scikit-image", "scikit-learn", "monai", "nnunetv2")
 
+_GIT_SECONDS = 5.0
+
 
 def describe_machine(device: str) -> dict[str, Any]:
-    """Versions, processor and device."""
+    """Versions, the commit of a checkout, processor and device."""
     found = _device(device)  # loads torch, which then knows its threads
     packages = {}
     for name in _PACKAGES:
@@ -27,6 +30,7 @@ def describe_machine(device: str) -> dict[str, Any]:
             continue
     return {
         "napari-fewshot": __version__,
+        **_commit(Path(__file__).parents[2]),
         "python": platform.python_version(),
         **packages,
         "system": platform.system(),
@@ -62,6 +66,34 @@ def peak_device_memory_mb() -> float | None:
     if torch is None or not torch.cuda.is_initialized():
         return None
     return round(float(torch.cuda.max_memory_allocated()) / 1e6, 1)
+
+
+def _commit(package: Path) -> dict[str, str]:
+    """Commit that the package is run from, and whether it was changed since; else nothing."""
+    try:
+        # A package that is installed somewhere below another repository is not a part of it.
+        _git(package, "ls-files", "--error-unmatch", "__init__.py")
+        commit = _git(package, "rev-parse", "--short=12", "HEAD")
+        changed = _git(package, "status", "--porcelain", "--untracked-files=no", "--", ".")
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return {"commit": commit + " with changes" * bool(changed)}
+
+
+def _git(folder: Path, *words: str) -> str:
+    # Within a hook, git's own variables name another repository.
+    known = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    done = subprocess.run(
+        ["git", "--no-optional-locks", *words],
+        cwd=folder,
+        env=known,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_GIT_SECONDS,
+        check=True,
+    )
+    return done.stdout.strip()
 
 
 def _own_peak_mb() -> float | None:
