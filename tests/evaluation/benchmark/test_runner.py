@@ -13,7 +13,15 @@ from napari_fewshot.evaluation.benchmark.runner import open_benchmark
 
 from .conftest import ACROSS, LANDMARKS, METHODS, WITHIN
 
-TIMES = {"fit_seconds", "predict_seconds", "memory_mb", "device_memory_mb", "first", "trace"}
+TIMES = {
+    "machine",
+    "fit_seconds",
+    "predict_seconds",
+    "memory_mb",
+    "device_memory_mb",
+    "first",
+    "trace",
+}
 
 
 def contents(folder: Path) -> dict[str, dict]:
@@ -159,6 +167,13 @@ def test_a_module_that_is_missing_is_said(config_of, tmp_path, monkeypatch):
         ('"forest"', '"forrest"', "Did you mean forest"),
         ("steps = 20", "steps = 0", "methods[2] (classification): settings.classification.steps"),
         ('"multiscale"', '"multscale"', "methods[2]"),
+        ('backbone = "multi', 'binry = true\nbackbone = "multi', "Did you mean binary"),
+        ('backbone = "multi', 'binry = true\nbackbone = "multi', "sam_weights"),
+        (
+            'method = "forest"',
+            'method = "forest"\nshots = [3]',
+            "(random forest): shots must be at",
+        ),
     ],
 )
 def test_wrong_settings_are_said_before_the_start(config_of, tmp_path, old, new, words):
@@ -166,6 +181,28 @@ def test_wrong_settings_are_said_before_the_start(config_of, tmp_path, old, new,
         open_benchmark(config_of(ACROSS, METHODS.replace(old, new)), tmp_path / "out")
     assert words in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_shots_are_held_against_the_pool(config_of, tmp_path):
+    text = ACROSS.replace("shots = [1]", 'shots = [1, 2, "all"]')
+    open_benchmark(config_of(text), tmp_path)
+    with pytest.raises(InputError, match="^shots must be at most the 2 cases of the pool; got 3"):
+        open_benchmark(config_of(text.replace("[1, 2", "[1, 3")), tmp_path)
+
+
+def test_a_plan_without_results_reads_no_file(config_of, tmp_path, monkeypatch):
+    config = config_of(ACROSS)
+    whole = open_benchmark(config, tmp_path / "out")
+    with monkeypatch.context() as patch:
+        patch.setattr("hashlib.file_digest", lambda *_: pytest.fail("read"))
+        dry = open_benchmark(config, tmp_path / "out", dry_run=True)
+    assert len(dry.units) == len(whole.units)
+    ticks = []
+    open_benchmark(config, tmp_path / "out", lambda *tick: ticks.append(tick))
+    assert [done for done, _, _ in ticks] == list(range(1, 7))  # two files of three cases
+    run(config, tmp_path / "out")
+    again = open_benchmark(config, tmp_path / "out", dry_run=True)
+    assert not again.pending()
 
 
 def test_the_plan_is_told_and_nothing_written(config_of, tmp_path):

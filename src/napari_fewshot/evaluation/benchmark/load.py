@@ -15,6 +15,8 @@ from .config import BenchmarkConfig
 
 __all__ = ["load_config", "ready_config", "ready_configs"]
 
+_LISTS = {"seeds": [0, 1, 2], "shots": [1, 3, 5]}
+"""Examples for messages."""
 _READY = Path(__file__).parents[1] / "configs"
 
 
@@ -114,6 +116,8 @@ def _explained(error: ValidationError, file: str) -> InputError:
         return InputError(f"{file}: {name}", "be given", "nothing")
     constraint = message.removeprefix("Value error, ").removeprefix("Input should ")
     given = first["input"]
+    if first["type"] == "tuple_type":
+        constraint = f"be a list, such as {_LISTS.get(place[-1], [given])}"
     if isinstance(given, dict):
         given = f"the keys {', '.join(map(str, given))}"
     return InputError(f"{file}: {name}" if name else file, constraint, given)

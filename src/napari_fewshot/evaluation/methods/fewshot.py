@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...config import SegmenterConfig
 from ...config.base import StageConfig
+from ...errors import UnknownNameError
 from ...sampling.template import Template
 from ...types import Progress, Volume, no_progress
 from .base import METHODS, MethodContext, MethodEntry, Predicted
@@ -54,6 +56,7 @@ class FewShotMethod:
 
     def __init__(self, settings: Mapping[str, Any], context: MethodContext) -> None:
         extras = {name: value for name, value in settings.items() if name in _Extras.model_fields}
+        _check_names(settings)
         self.extras = _Extras.of(extras, "settings")
         self.context = context
         given = {name: value for name, value in settings.items() if name not in extras}
@@ -112,6 +115,14 @@ class FewShotMethod:
             cache=self.context.cache,
             **self._given,
         )
+
+
+def _check_names(settings: Mapping[str, Any]) -> None:
+    """Refuse an unknown setting with all that there are: they are those of two configurations."""
+    known = {*SegmenterConfig.model_fields, *_Extras.model_fields}
+    for name in settings:
+        if name not in known:
+            raise UnknownNameError("settings", name, known)
 
 
 def _one_label(template: Template, value: int) -> Template | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ...config import DEFAULT_SAM, AutomaticConfig, IntensityConfig, PerSamConfig, RegionConfig
 from ...config.base import StageConfig
-from ...errors import InputError, NotFittedError
+from ...errors import InputError, NotFittedError, UnknownNameError
 from ...sampling.template import Template
 from ...types import Array, Progress, Volume, no_progress
 from .base import METHODS, MethodContext, MethodEntry, Predicted
@@ -52,6 +52,10 @@ class _SamMethod:
     def __init__(
         self, settings: Mapping[str, Any], context: MethodContext, mode: type[StageConfig]
     ) -> None:
+        known = {*SamConfig.model_fields, *mode.model_fields}
+        for name in settings:
+            if name not in known:
+                raise UnknownNameError("settings", name, known)
         own = {name: value for name, value in settings.items() if name in SamConfig.model_fields}
         if context.intensity is not None:
             own = {"intensity": context.intensity, **own}
