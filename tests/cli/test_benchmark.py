@@ -170,6 +170,10 @@ def test_a_method_that_fails_is_told(folder, capsys):
     page = (folder / "out" / "report.html").read_text("utf-8")
     assert "Failures" in page
     assert "none.pth" in page
+    # What failed before is no failure of a method that is run alone.
+    assert benchmark(folder, "--only", "random forest") == 0
+    assert "failed" not in capsys.readouterr().err
+    assert benchmark(folder, "--report-only", "--only", "cosine") == 1
 
 
 @pytest.mark.parametrize(
@@ -189,6 +193,16 @@ def test_bad_configurations(folder, capsys, old, new, words):
     assert benchmark(folder) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert words in line
+    assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_a_name_that_is_misspelt_ends_it_before_the_start(folder, capsys, more):
+    text = CONFIG.replace("[labels]", '[labels]\nuse = ["livr"]')
+    (folder / "config.toml").write_text(text, "utf-8")
+    assert benchmark(folder, *more) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "labels.use must be one of liver; got livr. Did you mean liver?" in line
     assert not (folder / "out").exists()
 
 

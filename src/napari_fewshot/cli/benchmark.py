@@ -61,6 +61,7 @@ def run(options: argparse.Namespace) -> int:
     from ..evaluation.benchmark.runner import open_benchmark
     from ..evaluation.report import write_report
     from ..evaluation.report.published import check_published
+    from .progress import ProgressBars
 
     path = ready_config(options.config)
     config = load_config(path, options.data)
@@ -69,14 +70,17 @@ def run(options: argparse.Namespace) -> int:
     for name in options.only or ():
         if name not in names:
             raise UnknownNameError("--only", name, names)
-    benchmark = open_benchmark(config, options.out)
+    with ProgressBars() as bars:
+        benchmark = open_benchmark(config, options.out, bars, dry_run=options.dry_run)
     if options.dry_run:
+        benchmark.check()
         print(format_plan(benchmark))
         return 0
     if not options.report_only:
         _run(benchmark, options.only)
     report = write_report(benchmark, _command(options))
-    failures = benchmark.failures()
+    wanted = options.only or names
+    failures = [pair for pair in benchmark.failures() if pair[0].method in wanted]
     for words in dict.fromkeys(f"{unit.method}: {record.error}" for unit, record in failures):
         print(f"napari-fewshot: failed: {words}", file=sys.stderr)
     print(report)
