@@ -74,6 +74,22 @@ def test_structures_of_published_tables(name: str, tmp_path: Path) -> None:
                 assert structure in use
 
 
+@pytest.mark.parametrize("name", ["hanseg", "mr_knee_landmarks", "mr_whole_body_landmarks"])
+def test_published_methods_that_take_landmarks(name: str, tmp_path: Path) -> None:
+    config = load_config(name, data=tmp_path)
+    methods = {method.method for method in config.methods}
+    assert "universeg" in methods
+    points = config.landmarks is not None and config.landmarks.templates == "points"
+    assert ("persam" in methods) is not points
+
+
+@pytest.mark.parametrize("name", ["amos22", "knee_ct", "msd_heart", "verse20"])
+def test_oracles_need_no_template(name: str, tmp_path: Path) -> None:
+    config = load_config(name, data=tmp_path)
+    assert config.labels.listed
+    assert "ViT-B is our assumption" in config.notes
+
+
 @pytest.mark.parametrize("name", SHARED)
 def test_small_sets_run_cheap_methods_at_one_three_five_shots(name: str, tmp_path: Path) -> None:
     config = load_config(name, data=tmp_path)

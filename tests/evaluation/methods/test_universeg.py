@@ -18,7 +18,7 @@ from napari_fewshot.evaluation.methods.universeg_network import (
     UniverSegNetwork,
     load_universeg,
 )
-from napari_fewshot.types import Volume
+from napari_fewshot.types import Landmark, Volume
 
 SIZES = [(4, 6), (5, 4), (6, 8)]
 
@@ -202,3 +202,14 @@ def test_settings_are_checked(tmp_path: Path) -> None:
         universeg(tmp_path, ensemble=0)
     with pytest.raises(NotFittedError):
         universeg(tmp_path).predict(scene()[0], 0)
+
+
+def test_landmarks_as_templates(tmp_path: Path) -> None:
+    torch.save(official(), tmp_path / "net.pt")
+    image = np.random.default_rng(0).random((3, 32, 40)).astype(np.float32)
+    points = [Landmark("one", 1, (1.0, 8.0, 9.0)), Landmark("two", 2, (1.0, 20.0, 30.0))]
+    context = MethodContext(seed=0, device="cpu", work=tmp_path, landmarks=True)
+    method = make_universeg({"weights": str(tmp_path / "net.pt")}, context)
+    method.fit([Template(image, points=points)])
+    found = method.predict(Volume(image, (1.0, 1.0, 1.0)), None)
+    assert {point.name for point in found.landmarks} <= {"one", "two"}
