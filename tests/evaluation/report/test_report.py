@@ -181,6 +181,13 @@ def test_a_published_metric_that_is_not_taken_is_named(open_with):
     assert "Published, but not shown: Rand index, which is not taken here." in text
 
 
+def test_a_published_structure_without_scores_of_ours_is_named(open_with):
+    benchmark = open_with(CONFIG + PUBLISHED.format("CT TotalSegmentator", 'spleen = "liver"'))
+    finish(benchmark, lambda u: 0.5)
+    text, _ = texts(benchmark)
+    assert "Published, but not shown: liver, which has no score here." in text
+
+
 @pytest.mark.parametrize(
     ("config", "key"),
     [

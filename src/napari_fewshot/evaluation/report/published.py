@@ -13,7 +13,7 @@ import numpy as np
 from ...errors import InputError, UnknownNameError
 from ..benchmark.cases import select_cases
 from ..benchmark.config import BenchmarkConfig
-from ..benchmark.sections import LabelsConfig, PublishedConfig
+from ..benchmark.sections import PublishedConfig
 from .blocks import Block, Cell, Table, Text
 from .results import Results
 from .summary import Metric, summarise
@@ -132,21 +132,15 @@ def _names(config: BenchmarkConfig) -> Iterator[set[str]]:
         yield {labels.merge}
         return
     else:
-        yield _used(labels, labels.names) | {
-            one for one in labels.use or () if isinstance(one, str)
-        }
+        used = {one for one in labels.use or () if isinstance(one, str)}
+        yield used | set(labels.names.values())
     for case in select_cases(config).scored:
         if landmarks is not None and case.landmarks is not None:
             yield {point.name for point in case.landmarks()}
         elif landmarks is None and case.truth is not None:
             truth = case.truth()
-            values = {int(value): str(value) for value in np.unique(truth.data) if value}
-            yield _used(labels, {**values, **truth.names, **labels.names})
-
-
-def _used(labels: LabelsConfig, names: Mapping[int, str]) -> set[str]:
-    use = labels.use
-    return {name for value, name in names.items() if use is None or value in use or name in use}
+            values = {str(value) for value in np.unique(truth.data) if value}
+            yield values | set(truth.names.values())
 
 
 def published_blocks(results: Results) -> list[Block]:
@@ -156,7 +150,7 @@ def published_blocks(results: Results) -> list[Block]:
     """
     metrics = metrics_of(results.config, results.unit)
     tables: list[Block] = []
-    reasons: dict[str, None] = {}
+    reasons: list[str] = []
     for one in results.config.published:
         for structure in dict.fromkeys(one.structures.values()):
             found = [
@@ -167,13 +161,17 @@ def published_blocks(results: Results) -> list[Block]:
             for name in dict.fromkeys(figure.metric for figure in found):
                 reason = _not_compared(results, name, metrics)
                 if reason:
-                    reasons[reason] = None
+                    reasons.append(reason)
                     continue
                 figures = [figure for figure in found if figure.metric == name]
                 table = _table(results, one, structure, figures, metrics[name])
-                if table is not None:
+                if table is None:
+                    reasons.append(
+                        f"Published, but not shown: {structure}, which has no score here."
+                    )
+                else:
                     tables.append(table)
-    return tables + ([Text(tuple(reasons), items=True)] if reasons else [])
+    return tables + ([Text(tuple(dict.fromkeys(reasons)), items=True)] if reasons else [])
 
 
 def _not_compared(results: Results, name: str, metrics: Mapping[str, Metric]) -> str:
