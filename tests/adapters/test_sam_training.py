@@ -110,18 +110,45 @@ def test_the_held_out_slice_is_not_learned_from_and_prompts_for_nothing():
     assert seen == [(k, 24, "training") for k in range(1, 25)]  # two slices, two copies of each
     learned = [p for k, p in enumerate(network.prompted) if k % 7 != 6]
     exams = network.prompted[6::7]
-    assert {tuple(p) for p in learned} == {(0.0,), (2.0,)}  # each by the other one
+    assert {len(p) for p in learned} == {1}  # each by the other one
+    assert {p[0] for p in learned} == {0.0, 11.0, 12.0, 2.0, 211.0, 212.0}
     assert exams == [[0.0, 2.0]] * 4
 
 
-def test_a_label_of_one_slice_is_prompted_by_another_copy_of_it():
-    network = Net()
-    learned = lessons([example(0, 3)], copies=2)
-    run = training(network, 1)
+def prompts_of(run, lesson):
+    """Sets of vectors that are drawn to learn a slice from."""
+    drawn = (run._prompts(0, lesson, learn=True)[:, 0].tolist() for _ in range(300))
+    return {frozenset(vectors) for vectors in drawn}
+
+
+def test_any_number_of_the_other_slices_prompts_in_any_copy():
+    learned = lessons([example(k, 3) for k in range(3)], copies=1)
+    run = training(Net(), 3)
     run.run(learned, [], 1, lambda *_: None)
     for one in learned:
-        drawn = {float(run._prompts(0, one, learn=True)[0, 0]) for _ in range(40)}
-        assert drawn == {float(e.vectors[0, 0]) for e in learned if e is not one}
+        own = {0: (0.0, 11.0), 1: (1.0, 111.0), 2: (2.0, 211.0)}
+        first, second = (own[k] for k in range(3) if k != one.own)
+        pairs = {frozenset({a, b}) for a in first for b in second}
+        assert prompts_of(run, one) == pairs | {frozenset({v}) for v in (*first, *second)}
+
+
+def test_the_number_of_prompts_does_not_tell_whether_the_label_is_there():
+    learned = lessons([example(k, 3) for k in range(3)])
+    vectors = np.arange(3, dtype=np.float32)[:, None, None]
+    targets = TargetEmbeddings(vectors, np.array([[True], [True], [False]]))
+    run = DecoderTraining(Net(), targets, [3], SamDecoderConfig(), seed=0)
+    run.run(learned, [], 1, lambda *_: None)
+    assert prompts_of(run, learned[0]) == {frozenset({1.0})}
+    assert prompts_of(run, learned[2]) == {frozenset({0.0}), frozenset({1.0})}
+
+
+def test_a_label_of_one_slice_is_prompted_by_another_copy_of_it():
+    learned = lessons([example(0, 3)], copies=2)
+    run = training(Net(), 1)
+    run.run(learned, [], 1, lambda *_: None)
+    for one in learned:
+        others = {frozenset({float(e.vectors[0, 0])}) for e in learned if e is not one}
+        assert prompts_of(run, one) == others
 
 
 def test_without_copies_a_label_of_one_slice_has_but_itself():

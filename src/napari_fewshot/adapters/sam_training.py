@@ -239,15 +239,29 @@ class DecoderTraining:
         return total
 
     def _prompts(self, label: int, lesson: Lesson, learn: bool) -> Array:
-        if not learn:
+        """Vectors of a label, shape (T, C): all, or some of others to learn a slice from.
+
+        Any number of the other slices with the label is drawn, and any copy of each. Were it all
+        of them, the one that is missing would tell which slice it is, and the decoder would learn
+        by heart what to draw there. For the same reason a slice without the label has as many to
+        draw from. Where it alone has the label, another copy of it prompts.
+        """
+        slices = np.flatnonzero(self._embeddings.present[:, label])
+        if not learn or not len(slices):
             return self._embeddings.of_label(label)
-        if self._embeddings.is_alone(label, lesson.own):
-            # No other slice has the label: a copy, else the answer is in the prompt.
-            copies = [e for e in self._copies[lesson.own] if e is not lesson and e.present[label]]
-            if copies:
-                vectors: Array = copies[self._rng.integers(len(copies))].vectors[label][None]
-                return vectors
-        return self._embeddings.without(label, lesson.own, self._rng)
+        if len(slices) > 1:
+            present = self._embeddings.present[lesson.own, label]
+            slices = slices[slices != (lesson.own if present else self._rng.choice(slices))]
+        count = self._rng.integers(1, len(slices) + 1)
+        drawn = self._rng.choice(slices, count, replace=False)
+        return np.stack([self._vector(label, int(own), lesson) for own in drawn])
+
+    def _vector(self, label: int, own: int, lesson: Lesson) -> Array:
+        copies = [
+            e.vectors for e in self._copies.get(own, ()) if e is not lesson and e.present[label]
+        ] or [self._embeddings.vectors[own]]
+        vector: Array = copies[self._rng.integers(len(copies))][label]
+        return vector
 
     def _exam(self, lessons: Sequence[Lesson], held_out: Sequence[int]) -> list[Lesson]:
         """Held-out slices as they are, some of them where there are many."""

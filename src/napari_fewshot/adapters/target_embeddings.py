@@ -56,24 +56,6 @@ class TargetEmbeddings:
         vectors: Array = self.vectors[self.present[:, label], label]
         return vectors
 
-    def without(self, label: int, own: int, rng: np.random.Generator) -> Array:
-        """Vectors of a label to learn slice ``own`` from, shape (T, C).
-
-        That of the slice itself is left out where there are others. A slice without the label
-        is given one less as well, drawn at random: their number must not tell whether the label
-        is there.
-        """
-        slices = np.flatnonzero(self.present[:, label])
-        if len(slices) > 1:
-            left_out = own if self.present[own, label] else rng.choice(slices)
-            slices = slices[slices != left_out]
-        vectors: Array = self.vectors[slices, label]
-        return vectors
-
-    def is_alone(self, label: int, own: int) -> bool:
-        """Whether slice ``own`` is the only one with the label."""
-        return bool(self.present[own, label]) and int(self.present[:, label].sum()) == 1
-
     def hiding(self, slices: Sequence[int]) -> TargetEmbeddings:
         """Return them as if some template slices had no label."""
         present = self.present.copy()

@@ -183,14 +183,14 @@ def read_sam(name: str, weights: Path | None = None) -> SamCheckpoint:
 
 
 def _refuse_file_of_another(name: str, path: Path, measures: SamMeasures) -> None:
-    for other in SAMS.values():
+    alike = (other for other in SAMS.values() if other.encoder == measures.encoder)
+    for other in alike:
         digest = other.source.sha256
-        if other.spec.name != name and other.encoder == measures.encoder and digest:
-            if has_digest(path, digest):
-                raise WeightsError(
-                    f"The weights file {path} must belong to {name}; it is the official file of "
-                    f"{other.spec.name}. Name that one."
-                )
+        if other.spec.name != name and digest is not None and has_digest(path, digest):
+            raise WeightsError(
+                f"The weights file {path} must belong to {name}; it is the official file of "
+                f"{other.spec.name}. Name that one."
+            )
 
 
 class SamBackbone:
