@@ -55,6 +55,9 @@ def test_within_volumes(config_of, tmp_path):
         assert len(painted) == unit.shot
         assert record.slices == 10
     best = [r.rows[0]["dice"] for u, r in seen if u.shot == 3 and u.method == "random forest"]
+    for _, record in seen:
+        assert {row["rand_index"] for row in record.rows} == {record.rows[0]["rand_index"]}
+        assert 0.5 < record.rows[0]["rand_index"] <= 1
     assert min(best) > 0.8
 
 

@@ -174,11 +174,13 @@ def test_published_distances_in_mm_do_not_stand_beside_pixels(open_with):
     assert "ours: liver): ASSD" not in text
 
 
-def test_a_published_metric_that_is_not_taken_is_named(open_with):
+def test_the_published_rand_index_stands_beside_ours(open_with):
     benchmark = open_with(CONFIG + PUBLISHED.format("challenge CT", 'mean = "all structures"'))
-    finish(benchmark, lambda u: 0.5)
+    finish(benchmark, lambda u: Record(rows=[label_row(1, "liver", 0.5, rand_index=0.875)]))
     text, _ = texts(benchmark)
-    assert "Published, but not shown: Rand index, which is not taken here." in text
+    (published,) = (line for line in text.splitlines() if "0.007" in line)
+    assert "ENS" in published
+    assert any("0.875" in line and "this report" in line for line in text.splitlines())
 
 
 def test_a_published_structure_without_scores_of_ours_is_named(open_with):

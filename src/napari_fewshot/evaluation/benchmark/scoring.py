@@ -22,6 +22,7 @@ __all__ = ["LABEL_COLUMNS", "LANDMARK_COLUMNS", "landmarks_of_labels", "score_ca
 LABEL_COLUMNS = (
     "dice", "iou", "precision", "recall", "assd_mm", "truth_voxels", "pred_voxels",
     "empty_slices", "empty_slices_kept", "false_pixels", "false_mm3",
+    "rand_index", "adjusted_rand_index",
 )  # fmt: skip
 LANDMARK_COLUMNS = ("found", "localised", "error_px", "error_mm")
 
@@ -126,6 +127,9 @@ def _score_labels(
                 "empty_slices_kept": one.empty_slices_kept,
                 "false_pixels": one.false_voxels,
                 "false_mm3": round(one.false_voxels * voxel, 6),
+                # Of the whole label map: the same for all labels of a case.
+                "rand_index": _plain(scores.rand_index),
+                "adjusted_rand_index": _plain(scores.adjusted_rand_index),
             }
         )
     return rows

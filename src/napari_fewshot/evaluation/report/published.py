@@ -28,6 +28,7 @@ _METRICS = {
     "precision": ("precision", 1.0),
     "recall": ("recall", 1.0),
     "ASSD mm": ("assd_mm", 1.0),
+    "Rand index": ("rand_index", 1.0),
     "localisation accuracy (10 px)": ("localised", 1.0),
 }
 """Published name of a metric to ours, and its unit."""

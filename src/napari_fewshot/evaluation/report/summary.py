@@ -76,6 +76,8 @@ LABEL_METRICS = {
         higher=False,
         digits=1,
     ),
+    "rand_index": Metric("Rand index", _mean_of("rand_index")),
+    "adjusted_rand_index": Metric("adjusted Rand index", _mean_of("adjusted_rand_index")),
 }
 
 LANDMARK_METRICS = {
