@@ -11,6 +11,7 @@ import torch
 
 from napari_fewshot.adapters import Example, Place, build_adapter
 from napari_fewshot.adapters.sam_decoder import SamDecoderAdapter
+from napari_fewshot.adapters.sam_training import DecoderTraining
 from napari_fewshot.backbones.sam import read_sam
 from napari_fewshot.backbones.sam_fewshot import DecoderMeasures, FewShotDecoder
 from napari_fewshot.config import SegmenterConfig
@@ -174,6 +175,35 @@ def test_it_learns_what_the_embedding_shows(fit):
     for value in (3, 7):
         both = ((found == value) & (fresh.labels == value)).sum()
         assert 2 * both / ((found == value).sum() + (fresh.labels == value).sum()) > 0.5
+
+
+def test_after_the_best_pass_is_known_all_slices_are_learned_from(fit, monkeypatch):
+    """The same weights as by as many passes over all slices from the start."""
+    examples = [example(k) for k in range(3)]
+    seen, runs = [], []
+    true_run = DecoderTraining.run
+
+    def run(self, lessons, held_out, passes, progress):
+        best = true_run(self, lessons, held_out, passes, progress)
+        runs.append((list(held_out), passes, best))
+        return best
+
+    monkeypatch.setattr(DecoderTraining, "run", run)
+    again = fit(examples, progress=lambda *report: seen.append(report), passes=4)
+    (first, second), total = runs, 2 * 4 * len(examples)
+    assert len(first[0]) == 1
+    assert second == ([], first[2], first[2])
+    assert seen[-1] == (total, total, "training")
+    assert [done for done, *_ in seen] == sorted(done for done, *_ in seen)
+    plain = fit(examples, best_pass=False, passes=first[2])
+    for name, tensor in plain.state().tensors.items():
+        np.testing.assert_array_equal(tensor, again.state().tensors[name])
+    kept = fit(examples, refit=False, passes=4)
+    assert len(runs) == 4
+    assert any(
+        (tensor != again.state().tensors[name]).any()
+        for name, tensor in kept.state().tensors.items()
+    )
 
 
 def test_state_and_back_without_a_checkpoint(fit):

@@ -14,7 +14,7 @@ from ..config import SegmenterConfig
 from ..errors import InputError
 from ..features.cells import cells_to_pixels
 from ..features.variants import Variation
-from ..types import Array, FeatureMap, Progress, no_progress
+from ..types import Array, FeatureMap, Progress, joint_progress, no_progress
 from .base import AdapterState, Example, Needs, Place, fitted
 from .sam_training import DecoderTraining, Lesson, batches, choose_held_out
 from .target_embeddings import TargetEmbeddings
@@ -98,8 +98,15 @@ class SamDecoderAdapter:
         templates = [example for example in examples if example.origin is None]
         held_out = choose_held_out(templates) if self.config.best_pass else []
         passes = self.config.passes_over(len(templates))
+        again = bool(held_out) and self.config.refit
+        steps = passes * len(lessons)
+        counters = joint_progress([steps, steps] if again else [steps], progress)
         training = DecoderTraining(network, embeddings, label_values, self.config, self.seed)
-        training.run(lessons, held_out, passes, progress)
+        passes = training.run(lessons, held_out, passes, _scaled(counters[0], steps))
+        if again:
+            network = self._from_sam()
+            training = DecoderTraining(network, embeddings, label_values, self.config, self.seed)
+            training.run(lessons, [], passes, _scaled(counters[1], steps))
         self._network, self._embeddings = network, embeddings
         return self
 
@@ -220,6 +227,11 @@ class SamDecoderAdapter:
         ]
         targets = TargetEmbeddings(of_all.vectors[templates], of_all.present[templates])
         return lessons, targets
+
+
+def _scaled(progress: Progress, steps: int) -> Progress:
+    """Progress of a part that may take fewer steps than it was given."""
+    return lambda done, total, what: progress(done * steps // total, steps, what)
 
 
 def _embedding(features: FeatureMap, measures: DecoderMeasures) -> FeatureMap:

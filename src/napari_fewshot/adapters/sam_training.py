@@ -163,7 +163,7 @@ class DecoderTraining:
 
     def run(
         self, lessons: Sequence[Lesson], held_out: Sequence[int], passes: int, progress: Progress
-    ) -> None:
+    ) -> int:
         """Pass over the slices and their copies, each time in another order.
 
         Parameters
@@ -177,6 +177,11 @@ class DecoderTraining:
             Passes at most.
         progress : callable
             Called after every step; it may raise ``Cancelled``.
+
+        Returns
+        -------
+        int
+            Passes after which the weights are as they are now.
         """
         import torch
 
@@ -204,6 +209,7 @@ class DecoderTraining:
         best.restore()
         self._embeddings = whole
         self._network.eval()
+        return best.passes or passes
 
     def loss(self, lesson: Lesson, *, learn: bool) -> float:
         """Mean loss over the labels of a slice; ``learn`` adds its gradients to the weights'.
@@ -282,14 +288,17 @@ class _Best:
         self._loss = math.inf
         self._weights: dict[str, torch.Tensor] | None = None
         self._since = 0
+        self._count = 0
+        self.passes = 0
 
     def seen(self, loss: float, patience: int) -> bool:
         """Note the loss after a pass; return whether there is no hope of a better one."""
         self._since += 1
+        self._count += 1
         if loss < self._loss:
             state = self._network.state_dict()
             self._weights = {name: tensor.clone() for name, tensor in state.items()}
-            self._loss, self._since = loss, 0
+            self._loss, self._since, self.passes = loss, 0, self._count
         return bool(patience) and self._since >= patience
 
     def restore(self) -> None:

@@ -29,6 +29,9 @@ class SamDecoderConfig(StageConfig):
         With three template slices or more, one is held out (a volume, with three volumes or
         more), and the pass that predicts it best is kept. False learns from all of them and
         keeps the last pass.
+    refit : bool
+        With a slice held out: learn anew from all of them, for as many passes as were best
+        (published: no). A fifth of what was painted is much to leave unused.
     patience : int
         Passes without a better one after which training ends; 0: never early.
     variants : int
@@ -47,6 +50,7 @@ class SamDecoderConfig(StageConfig):
     start: Literal["sam", "he"] = "sam"
     passes: int = Field(default=0, ge=0)
     best_pass: bool = True
+    refit: bool = True
     patience: int = Field(default=15, ge=0)
     variants: int = Field(default=4, ge=0)
     flips: bool = False

@@ -98,6 +98,7 @@ _PUBLISHED: dict[str, Any] = {
         "start": "he",
         "passes": 0,
         "best_pass": True,
+        "refit": False,
         "patience": 0,
         "variants": 20,
         "flips": True,
