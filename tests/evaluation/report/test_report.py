@@ -174,6 +174,13 @@ def test_published_distances_in_mm_do_not_stand_beside_pixels(open_with):
     assert "ours: liver): ASSD" not in text
 
 
+def test_small_distances_keep_two_digits(open_with):
+    benchmark = open_with(CONFIG)
+    finish(benchmark, lambda u: Record(rows=[label_row(1, "liver", 0.5, assd_mm=0.000734)]))
+    text, _ = texts(benchmark)
+    assert "0.00073 ± 0.00000" in text
+
+
 def test_the_published_rand_index_stands_beside_ours(open_with):
     benchmark = open_with(CONFIG + PUBLISHED.format("challenge CT", 'mean = "all structures"'))
     finish(benchmark, lambda u: Record(rows=[label_row(1, "liver", 0.5, rand_index=0.875)]))

@@ -17,7 +17,7 @@ from .fingerprints import Fingerprints
 
 __all__ = ["Fit", "Unit", "make_plan"]
 
-_FORMAT = 3
+_FORMAT = 4
 """Raised when scores are taken in another way, so that nothing old is mixed with them."""
 
 

@@ -127,15 +127,24 @@ def _baseline_shot(results: Results, shot: Shot) -> Shot | None:
 
 def _column(summaries: Sequence[Summary], metric: Metric, compared: Sequence[bool]) -> list[Cell]:
     """Cells of a metric; the best of those that are compared is bold."""
+    digits = _digits(summaries, metric)
 
     def rounded(one: Summary) -> float:
-        return one.mean if math.isnan(one.mean) else round(one.mean, metric.digits)
+        return one.mean if math.isnan(one.mean) else round(one.mean, digits)
 
     pairs = list(zip(summaries, compared, strict=True))
     means = [rounded(one) for one, fair in pairs if fair and not math.isnan(one.mean)]
     best = (max(means) if metric.higher else min(means)) if len(set(means)) > 1 else None
     # Nothing is nan, which equals nothing.
-    return [Cell(one.text(metric.digits), fair and rounded(one) == best) for one, fair in pairs]
+    return [Cell(one.text(digits), fair and rounded(one) == best) for one, fair in pairs]
+
+
+def _digits(summaries: Sequence[Summary], metric: Metric) -> int:
+    """Digits of a column: more where all is small, as distances of micrographs in mm are."""
+    largest = max((one.mean for one in summaries if not math.isnan(one.mean)), default=0.0)
+    if metric.higher or not 0 < largest < 1:
+        return metric.digits
+    return max(metric.digits, 1 - math.floor(math.log10(largest)))
 
 
 def _ratio(score: float, reference: float) -> float:
