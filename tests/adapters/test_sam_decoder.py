@@ -169,7 +169,7 @@ def test_probabilities_are_those_of_a_plain_computation(fit):
 
 def test_it_learns_what_the_embedding_shows(fit):
     examples = [example(k) for k in (0, 2, 4, 6)]
-    adapter = fit(examples, passes=60, learning_rate=1e-3, best_pass=False)
+    adapter = fit(examples, passes=60, learning_rate=1e-3)
     fresh = example(3)
     found = np.array([0, 3, 7])[adapter.predict(embedding(fresh, 11), PLACE).argmax(0)]
     for value in (3, 7):
@@ -189,16 +189,16 @@ def test_after_the_best_pass_is_known_all_slices_are_learned_from(fit, monkeypat
         return best
 
     monkeypatch.setattr(DecoderTraining, "run", run)
-    again = fit(examples, progress=lambda *report: seen.append(report), passes=4)
+    again = fit(examples, progress=lambda *r: seen.append(r), passes=4, best_pass=True)
     (first, second), total = runs, 2 * 4 * len(examples)
     assert len(first[0]) == 1
     assert second == ([], first[2], first[2])
     assert seen[-1] == (total, total, "training")
     assert [done for done, *_ in seen] == sorted(done for done, *_ in seen)
-    plain = fit(examples, best_pass=False, passes=first[2])
+    plain = fit(examples, passes=first[2])
     for name, tensor in plain.state().tensors.items():
         np.testing.assert_array_equal(tensor, again.state().tensors[name])
-    kept = fit(examples, refit=False, passes=4)
+    kept = fit(examples, refit=False, passes=4, best_pass=True)
     assert len(runs) == 4
     assert any(
         (tensor != again.state().tensors[name]).any()
@@ -252,8 +252,8 @@ def test_same_seed_same_bytes_and_no_traces(fit):
 def test_copies_are_learned_from_and_give_no_target_embeddings(fit, tiny_sam):
     examples = [example(0), example(3)]
     copies = [replace(one, labels=one.labels[:, ::-1].copy(), origin=one) for one in examples]
-    adapter = build_adapter(config(best_pass=False), "cpu", tiny_sam)
-    plain = fit(examples, best_pass=False)
+    adapter = build_adapter(config(), "cpu", tiny_sam)
+    plain = fit(examples)
     maps = [embedding(one, k) for k, one in enumerate([*examples, *copies])]
     adapter.fit([*examples, *copies], maps, [3, 7])
     np.testing.assert_array_equal(

@@ -27,11 +27,11 @@ class SamDecoderConfig(StageConfig):
         slices or fewer, 80 for 20, 100 for 50 or more, and between these in proportion.
     best_pass : bool
         With three template slices or more, one is held out (a volume, with three volumes or
-        more), and the pass that predicts it best is kept. False learns from all of them and
-        keeps the last pass.
+        more), and the pass that predicts it best is kept (published). False learns from all of
+        them and keeps the last pass: one slice says little of when to stop.
     refit : bool
         With a slice held out: learn anew from all of them, for as many passes as were best
-        (published: no). A fifth of what was painted is much to leave unused.
+        (published: no). One of a few slices is much to leave unused.
     patience : int
         Passes without a better one after which training ends; 0: never early.
     variants : int
@@ -49,7 +49,7 @@ class SamDecoderConfig(StageConfig):
 
     start: Literal["sam", "he"] = "sam"
     passes: int = Field(default=0, ge=0)
-    best_pass: bool = True
+    best_pass: bool = False
     refit: bool = True
     patience: int = Field(default=15, ge=0)
     variants: int = Field(default=4, ge=0)

@@ -130,6 +130,7 @@ OTHERS = {
             "Best pass",
             "With three slices or more, hold one out and keep the pass that predicts it best.",
         ),
+        Setting("refit", "Refit", "Learn from all slices for as many passes as were best."),
         Setting("patience", "Patience", "End after so many passes without a better one; 0: never."),
         Setting("learning_rate", "Learning rate", "Rate of the training.", 0.0001),
         Setting(
