@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from napari_fewshot.backbones.embedded_network import EmbeddedNet
@@ -29,6 +28,7 @@ from .episodes import Batch, draw_batch
 from .export import read_exported
 from .loss import gather_pixels, matching_loss
 from .settings import TrainConfig
+from .step import clipped_step, follow
 
 __all__ = ["Trainer", "free_cores", "main", "synthetic_loss"]
 
@@ -101,18 +101,13 @@ class Trainer:
         loss, probability = self.loss_of(batch, self.network)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
-        if torch.isfinite(norm):
-            self.optimiser.step()
+        norm = clipped_step(self.network, self.optimiser, self.config.clip)
         self.step += 1
-        decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            for name, value in self.network.state_dict().items():
-                self.average[name].lerp_(value, 1 - decay)
+        follow(self.average, self.network, self.step, self.config.ema)
         return {
             "loss": float(loss.detach()),
             "probability": float(probability),
-            "norm": float(norm),
+            "norm": norm,
         }
 
     def state(self) -> dict[str, Any]:

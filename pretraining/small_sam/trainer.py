@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 from segment_anything.modeling import Sam
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
+from ..step import clipped_step, follow
 from .check import answer, embed, normalised
 from .loss import sam_loss
 from .network import build_sam
@@ -122,15 +123,10 @@ class Trainer:
             result = self._teach(batch, rng)
         else:
             result = self._segment(batch, rng, joint=part == "joint")
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
-        if torch.isfinite(norm):
-            self.optimiser.step()
+        norm = clipped_step(self.network, self.optimiser, self.config.clip)
         self.step += 1
-        decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            for name, value in self.network.state_dict().items():
-                self.average[name].lerp_(value, 1 - decay)
-        return {**result, "norm": float(norm)}
+        follow(self.average, self.network, self.step, self.config.ema)
+        return {**result, "norm": norm}
 
     def averaged(self) -> Sam:
         """A network with the averaged weights."""

@@ -7,7 +7,7 @@ import csv
 import numpy as np
 from PIL import Image
 
-from napari_fewshot.cli.compare_refinement import FILES_WRITTEN
+from napari_fewshot.evaluation.refinement_strategies import FILES_WRITTEN
 from napari_fewshot.io import read_labels, write_labels
 
 from .conftest import files_below

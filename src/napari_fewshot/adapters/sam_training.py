@@ -287,19 +287,17 @@ class _Best:
         self._network = network
         self._loss = math.inf
         self._weights: dict[str, torch.Tensor] | None = None
-        self._since = 0
         self._count = 0
         self.passes = 0
 
     def seen(self, loss: float, patience: int) -> bool:
         """Note the loss after a pass; return whether there is no hope of a better one."""
-        self._since += 1
         self._count += 1
         if loss < self._loss:
             state = self._network.state_dict()
             self._weights = {name: tensor.clone() for name, tensor in state.items()}
-            self._loss, self._since, self.passes = loss, 0, self._count
-        return bool(patience) and self._since >= patience
+            self._loss, self.passes = loss, self._count
+        return bool(patience) and self._count - self.passes >= patience
 
     def restore(self) -> None:
         if self._weights is not None:

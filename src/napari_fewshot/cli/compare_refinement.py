@@ -15,7 +15,6 @@ from .refining import add_refining_arguments, loading_sam, read_inputs
 
 NAME = "compare-refinement"
 HELP = "compare strategies of refinement on given truth"
-FILES_WRITTEN = ("table.md", "table.csv", "plot.png")
 
 __all__ = ["HELP", "NAME", "add_arguments", "run"]
 
@@ -106,6 +105,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check_output(options: argparse.Namespace) -> None:
+    from ..evaluation.refinement_strategies import FILES_WRITTEN
+
     if options.output.exists() and not options.output.is_dir():
         raise InputError("--output", "be a folder", options.output)
     outputs = [options.output / name for name in FILES_WRITTEN]

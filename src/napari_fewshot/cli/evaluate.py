@@ -58,22 +58,16 @@ def run(options: argparse.Namespace) -> int:
             "--pred", "be of the kind of --truth", f"{options.pred} against {options.truth}"
         )
     if options.json is not None:
+        from ..io.names import name_files
+
         inputs = (options.pred, options.truth, options.exclude_slices_of, options.image)
-        names = [path for label_map in inputs[:2] for path in _files_of_names(label_map)]
+        names = [path for label_map in inputs[:2] for path in name_files(label_map)]
         check_outputs("--json", [options.json], [*inputs, *names])
     scores = _landmark_scores(options) if kinds == {True} else _label_scores(options)
     print(scores.format_table())
     if options.json is not None:
         _write_json(options.json, scores.as_dict())
     return 0
-
-
-def _files_of_names(label_map: Path) -> list[Path]:
-    """Where the names of labels are looked for, beside a label map."""
-    from ..io import stem_of
-
-    own = f"{stem_of(label_map).removesuffix('_labels')}_labels.json"
-    return [label_map.with_name(own), label_map.with_name("labels.json")]
 
 
 def _label_scores(options: argparse.Namespace) -> LabelScores:

@@ -26,6 +26,7 @@ __all__ = ["StrategyComparison", "StrategyRow", "compare_refinements", "named_st
 
 PROMPTS: tuple[str, ...] = get_args(PromptConfig.model_fields["strategy"].annotation)
 BOXES = ("box", "boxes")
+FILES_WRITTEN = ("table.md", "table.csv", "plot.png")
 ALL = "all"
 
 
@@ -99,7 +100,7 @@ class StrategyComparison(Record):
         """Write ``table.md``, ``table.csv`` (a row for each label) and ``plot.png``."""
         from .strategy_plot import strategy_plot
 
-        files = [folder / name for name in ("table.md", "table.csv", "plot.png")]
+        files = [folder / name for name in FILES_WRITTEN]
         with replacing(files[0]) as part:
             part.write_text(self.format_table() + "\n", encoding="utf-8")
         with replacing(files[1]) as part, part.open("w", newline="", encoding="utf-8") as file:

@@ -11,10 +11,15 @@ from types import MappingProxyType
 from .atomic import replacing
 from .paths import stem_of
 
-__all__ = ["read_names", "write_names"]
+__all__ = ["name_files", "read_names", "write_names"]
 
 _LOGGER = logging.getLogger(__name__)
 _COMMON = "labels.json"
+
+
+def name_files(path: Path) -> tuple[Path, Path]:
+    """Files that :func:`read_names` looks for beside a label image, the first one first."""
+    return _own_file(path), path.with_name(_COMMON)
 
 
 def read_names(path: Path) -> Mapping[int, str]:
@@ -28,7 +33,7 @@ def read_names(path: Path) -> Mapping[int, str]:
     -------
     mapping of label value (at least 1) to name; empty where nothing is found.
     """
-    for candidate in (_own_file(path), path.with_name(_COMMON)):
+    for candidate in name_files(path):
         if candidate.is_file():
             names = _parse(candidate)
             if names is not None:

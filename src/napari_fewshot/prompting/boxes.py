@@ -203,11 +203,10 @@ def _canvases(
             masks = model.predictor.predict(
                 embeddings[number], work.stack.shape, together, several=several
             )
+            iou = model.predictor.trusted(masks.iou)
             for row, (label, _) in enumerate(part):
-                best = int(masks.iou[row].argmax())
-                trusted = not model.predictor.one_mask  # else its IoU head was not trained
-                iou = float(masks.iou[row, best]) if trusted else 1.0
-                canvas.put(label, masks.logits[row, best], iou)
+                best = int(iou[row].argmax())
+                canvas.put(label, masks.logits[row, best], float(iou[row, best]))
         yield number, canvas
         progress(done, len(wanted), "prompting")
 

@@ -164,6 +164,10 @@ class SamPredictor:
                 found.append(self._decode(embedding, shape, part, several and not self.one_mask))
         return Masks(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
+    def trusted(self, iou: Array) -> Array:
+        """Predicted IoU as a score; 1 where the head that predicts it was not trained (MedSAM)."""
+        return np.ones_like(iou) if self.one_mask else iou
+
     def _decode(
         self, embedding: torch.Tensor, shape: tuple[int, int], prompts: Prompts, several: bool
     ) -> tuple[Array, Array, Array]:

@@ -83,8 +83,7 @@ class SamRefiner:
                 claim.keep(part, confidence)
                 continue
             found = self._predictor.predict(embedding, inside.shape, prompt)
-            # The head that predicts the IoU of a single mask was not trained.
-            predicted = np.ones(1) if self._predictor.one_mask else found.iou[0]
+            predicted = self._predictor.trusted(found.iou[0])
             score, agreement, best = _best(part, found.logits[0], predicted)
             if agreement < self._config.agreement:
                 claim.keep(part, confidence)

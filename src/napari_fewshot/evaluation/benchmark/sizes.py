@@ -82,14 +82,12 @@ def _size(
     shape: tuple[int, ...], spacing: tuple[float, ...] | None, config: BenchmarkConfig
 ) -> tuple[float, float]:
     """Slices, and pixels of each, after resampling."""
-    if len(shape) == 2:
-        axis, sides = -1, [float(n) for n in shape]
-    else:
+    sides, axis = [float(n) for n in shape], -1
+    if len(shape) != 2:
         # As most files lie: slices are axial, and rows go from front to back.
         named = {"auto": 0, "axial": 0, "coronal": 1, "sagittal": 2}
         wanted = config.dataset.axis
         axis = wanted if isinstance(wanted, int) else named[wanted]
-        sides = [float(n) for n in shape]
     if config.image.spacing is not None and spacing is not None:
         for number, size in enumerate(spacing):
             if number != axis or config.image.resample == "isotropic":
