@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +12,8 @@ from .download import fetch_from_hub, fetch_url, is_offline
 
 __all__ = [
     "WEIGHTS_FOLDER",
+    "MissingWeightsError",
     "WeightsSource",
-    "as_weights_of_sam",
     "find_weights",
     "resolve_weights",
     "weights_folder",
@@ -20,9 +21,6 @@ __all__ = [
 
 WEIGHTS_FOLDER = "NAPARI_FEWSHOT_WEIGHTS"
 """Environment variable that names the folder of weights."""
-
-_WHOSE, _OPTION = "weights of backbone ", "--weights FILE"
-_INSTEAD = "; or use the backbone embedded, which needs no download"
 
 
 @dataclass(frozen=True)
@@ -130,7 +128,7 @@ def resolve_weights(source: WeightsSource, given: Path | None = None) -> Path:
             return fetch_url(source.url, weights_folder() / name, source.sha256)
         except WeightsError as error:
             reasons.append(str(error))
-    raise WeightsError(_missing(source, reasons))
+    raise MissingWeightsError(source, reasons)
 
 
 def _given(source: WeightsSource, path: Path) -> Path:
@@ -145,34 +143,47 @@ def _given(source: WeightsSource, path: Path) -> Path:
     return found
 
 
-def _missing(source: WeightsSource, reasons: list[str]) -> str:
-    """Word the one error of weights that are nowhere."""
-    from huggingface_hub import constants
-
-    size = f", {source.size_mb:.0f} MB" if source.size_mb else ""
-    what = f"{source.hub_file} of {source.hub_id}" if source.hub_id else source.official_file
-    places = [f"{weights_folder()} ({', '.join(source.files)})"]
-    if source.hub_id:
-        places.append(f"{constants.HF_HUB_CACHE} (cache of the hub)")
-    return (
-        f"The {_WHOSE}{source.name} ({what}{size}, licence {source.licence}) are not "
-        f"on this machine and could not be fetched: {'; '.join(reasons) or 'no source is known'}. "
-        f"Looked in {' and '.join(places)}. "
-        f"Fetch one of these files where there is a network"
-        f"{f' ({source.url})' if source.url else ''} and give it as weights ({_OPTION}), "
-        f"or put it into the folder named by {WEIGHTS_FOLDER}{_INSTEAD}."
-    )
-
-
-def as_weights_of_sam(error: WeightsError, instead: str = "") -> WeightsError:
-    """Word an error for who asked for a SAM to prompt, not for a backbone.
+class MissingWeightsError(WeightsError):
+    """Weights that are nowhere on this machine and could not be fetched.
 
     Parameters
     ----------
-    error : WeightsError
-        Of a backbone.
-    instead : str
-        What needs no download, to follow "or"; empty: nothing is named.
+    source : WeightsSource
+        Where they are looked for.
+    reasons : sequence of str
+        Why they could not be fetched.
     """
-    text = str(error).replace(_INSTEAD, f"; or {instead}" if instead else "")
-    return WeightsError(text.replace(_WHOSE, "weights of ").replace(_OPTION, "--sam-weights FILE"))
+
+    def __init__(self, source: WeightsSource, reasons: Sequence[str]) -> None:
+        self._source, self._reasons = source, tuple(reasons)
+        instead = "use the backbone embedded, which needs no download"
+        super().__init__(self._words("backbone ", "--weights", instead))
+
+    def of_sam(self, instead: str = "") -> WeightsError:
+        """Return the error for who asked for a SAM to prompt, not for a backbone.
+
+        Parameters
+        ----------
+        instead : str
+            What needs no download, to follow "or"; empty: nothing is named.
+        """
+        return WeightsError(self._words("", "--sam-weights", instead))
+
+    def _words(self, kind: str, option: str, instead: str) -> str:
+        from huggingface_hub import constants
+
+        source, why = self._source, "; ".join(self._reasons) or "no source is known"
+        size = f", {source.size_mb:.0f} MB" if source.size_mb else ""
+        what = f"{source.hub_file} of {source.hub_id}" if source.hub_id else source.official_file
+        places = [f"{weights_folder()} ({', '.join(source.files)})"]
+        if source.hub_id:
+            places.append(f"{constants.HF_HUB_CACHE} (cache of the hub)")
+        return (
+            f"The weights of {kind}{source.name} ({what}{size}, licence {source.licence}) are not "
+            f"on this machine and could not be fetched: {why}. "
+            f"Looked in {' and '.join(places)}. "
+            f"Fetch one of these files where there is a network"
+            f"{f' ({source.url})' if source.url else ''} and give it as weights ({option} FILE), "
+            f"or put it into the folder named by {WEIGHTS_FOLDER}"
+            f"{f'; or {instead}' if instead else ''}."
+        )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError, WeightsError
+from ..errors import InputError
 from .arguments import (
     add_store_arguments,
     add_window_argument,
@@ -66,14 +66,14 @@ def check_sam_weights(options: argparse.Namespace, method: str | None) -> None:
 
 @contextmanager
 def loading_sam(refining: bool = True) -> Iterator[None]:
-    """Word errors of weights for a SAM that is prompted: the library speaks of backbones."""
-    from ..backbones.weights import as_weights_of_sam
+    """Word missing weights for a SAM that is prompted: the library speaks of backbones."""
+    from ..backbones.weights import MissingWeightsError
 
     try:
         yield
-    except WeightsError as error:
+    except MissingWeightsError as error:
         instead = "refine with random-walker, which needs no download" if refining else ""
-        raise as_weights_of_sam(error, instead) from error
+        raise error.of_sam(instead) from error
 
 
 def add_refining_arguments(parser: argparse.ArgumentParser) -> None:
