@@ -270,7 +270,7 @@ def test_points_from_elsewhere(tmp_path):
         "a,1,1,1,1,1.000000,2.000000,5.000000",
     ]
     flat = written(Points([[2, 3]]), tmp_path / "flat.csv").read_text().splitlines()
-    assert flat == ["name,label,z,y,x", "1,1,0,2,3"]
+    assert flat == ["name,label,z,y,x", "point 1,1,0,2,3"]
     empty = written(Points(np.zeros((0, 3))), tmp_path / "empty.csv").read_text().splitlines()
     assert empty == ["name,label,z,y,x,R,A,S"]
 

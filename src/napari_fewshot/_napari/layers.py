@@ -8,7 +8,7 @@ labels, because napari drops the units of all layers once they are mixed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +24,7 @@ __all__ = [
     "label_features",
     "labels_layer",
     "landmarks_layer",
+    "no_features",
     "placement",
 ]
 
@@ -94,9 +95,16 @@ def landmarks_layer(landmarks: Sequence[Landmark], volume: Volume, name: str) ->
         "score": [np.nan if mark.score is None else mark.score for mark in landmarks],
     }
     options = {**placement(volume), "name": name, "features": features}
+    if landmarks:
+        options["feature_defaults"] = no_features(features)
     # Three pixels across, in units of the data.
     options |= {"size": 3, "face_color": "transparent", "border_color": "yellow"}
     return frame.points_to_canonical(points, volume.shape), options, "points"
+
+
+def no_features(columns: Iterable[str]) -> dict[str, Any]:
+    """Features of a point that is added by hand; of itself napari repeats those of the last one."""
+    return {column: "" if column == "name" else np.nan for column in columns}
 
 
 def label_features(names: Mapping[int, str]) -> dict[str, list[Any]]:

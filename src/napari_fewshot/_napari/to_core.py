@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import InputError
 from ..types import Array, Landmark, Volume
 from .grid import mm_per_unit
-from .writers import landmarks_of
+from .landmarks import marks_of
 
 __all__ = [
     "array_of",
@@ -171,6 +171,7 @@ def landmarks_in(
 ) -> list[Landmark]:
     """Landmarks of a points layer in voxels of an image layer (z is 0 in 2D).
 
+    Names and labels are as the layer tells them: :func:`.landmarks.named` fills in the others.
     Points are taken where the viewer shows them, whatever the scale of their layer.
 
     Raises
@@ -183,7 +184,7 @@ def landmarks_in(
     positions = np.zeros((int(here.sum()), 3))
     positions[:, 3 - ndim :] = placed[here]
     features = {str(name): np.asarray(layer.features[name])[here] for name in layer.features}
-    return landmarks_of(positions, features, layer.name)
+    return marks_of(positions, features, layer.name)
 
 
 def _affine(layer: Any, spacing: tuple[float, ...]) -> Array | None:

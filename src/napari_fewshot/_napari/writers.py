@@ -13,12 +13,12 @@ from ..io import write_labels, write_points
 from ..io.names import write_names
 from ..io.nifti import write_nifti
 from ..io.values import as_image, as_labels, fitting_dtype
-from ..types import Array, Landmark
+from ..types import Array
 from .grid import grid_of
+from .landmarks import columns_of, is_missing, marks_of, named
 
 __all__ = [
     "label_names",
-    "landmarks_of",
     "write_image_layer",
     "write_labels_layer",
     "write_points_layer",
@@ -75,7 +75,8 @@ def write_points_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     """Write a points layer as CSV: voxels of the image's file, and mm in the patient.
 
     Name, label and score are those of the features of these names. Without a label, points of
-    one name share one, counted from 1; without a name, the label is the name.
+    one name share one, counted from 1; without a name, the label is the name. Points with
+    neither are a landmark each: *point 1*, *point 2* and so on.
 
     Raises
     ------
@@ -94,17 +95,18 @@ def write_points_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     grid = grid_of(meta, None, ndim)
     positions = np.zeros((len(points), 3))
     positions[:, 3 - ndim :] = grid.points_to_file(points)
-    write_points(path, landmarks_of(positions, meta.get("features"), _name(meta)), grid.like)
+    marks = marks_of(positions, meta.get("features"), _name(meta))
+    write_points(path, named([marks])[0], grid.like)
     return [path]
 
 
 def label_names(features: Any) -> dict[int, str]:
     """Names of label values in the features of a labels layer; rows are values without index."""
-    columns = _columns(features)
+    columns = columns_of(features)
     names = columns.get("name", [])
     values = columns.get("index", list(range(len(names))))
     pairs = zip(values, names, strict=True)
-    return {int(v): str(n) for v, n in pairs if int(v) > 0 and not _missing(n)}
+    return {int(v): str(n) for v, n in pairs if int(v) > 0 and not is_missing(n)}
 
 
 def _loaded(data: Any, meta: Mapping[str, Any]) -> Array:
@@ -146,56 +148,6 @@ def _storable(array: Array) -> Array:
     limits = np.iinfo(np.int32)
     fits = limits.min <= int(array.min()) and int(array.max()) <= limits.max
     return array.astype(np.int32) if fits else array
-
-
-def landmarks_of(positions: Array, features: Any, layer_name: str) -> list[Landmark]:
-    """Landmarks of the points of a layer: positions (N, 3) in voxels, and its features.
-
-    Name, label and score are those of the features of these names. Without a label, points of
-    one name share one, counted from 1; without a name, the label is the name.
-
-    Raises
-    ------
-    InputError
-        If a label is no whole number of at least 1.
-    """
-    columns = _columns(features)
-    numbers: dict[str, int] = {}
-    landmarks = []
-    for row, position in enumerate(positions):
-        name, label, score = (_value(columns, key, row) for key in ("name", "label", "score"))
-        if label is None:
-            label = 1 if name is None else numbers.setdefault(str(name), len(numbers) + 1)
-        if not float(label).is_integer() or float(label) < 1:
-            raise InputError(
-                f"{layer_name}, feature label", "hold whole numbers of at least 1", label
-            )
-        landmarks.append(
-            Landmark(
-                str(int(label)) if name is None else str(name),
-                int(label),
-                (float(position[0]), float(position[1]), float(position[2])),
-                None if score is None else float(score),
-            )
-        )
-    return landmarks
-
-
-def _value(columns: Mapping[str, list[Any]], key: str, row: int) -> Any:
-    value = columns[key][row] if key in columns else None
-    return None if _missing(value) else value
-
-
-def _missing(value: Any) -> bool:
-    """None, NaN, or an empty text."""
-    return value is None or value == "" or bool(value != value)
-
-
-def _columns(features: Any) -> dict[str, list[Any]]:
-    """Columns of a table of features (a DataFrame or a mapping)."""
-    if features is None:
-        return {}
-    return {str(key): list(features[key]) for key in features}
 
 
 def _name(meta: Mapping[str, Any]) -> str:

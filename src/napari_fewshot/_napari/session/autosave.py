@@ -8,7 +8,7 @@ import re
 import shutil
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ import numpy as np
 
 from ...errors import FewShotError, InputError
 from ...io.atomic import replacing
-from ...types import Array
 from .provenance import Provenance, provenance_of
 from .slicing import Key, Slicing
 
@@ -38,7 +37,7 @@ _ARRAYS = "labels.zarr"
 
 
 class SavedLayer:
-    """A labels layer as it is now: its array by reference, all else by value.
+    """A labels layer as it is at this moment: voxels and all that is known of them, by value.
 
     Parameters
     ----------
@@ -47,14 +46,23 @@ class SavedLayer:
     role : {"template", "result"}
     kind : str
         Of the template.
+    copied : callable
+        Copies the array.
     """
 
-    def __init__(self, layer: Any, image: Any, role: str, kind: str = "dense") -> None:
+    def __init__(
+        self,
+        layer: Any,
+        image: Any,
+        role: str,
+        kind: str = "dense",
+        copied: Callable[[Any], Any] = np.array,
+    ) -> None:
         provenance = provenance_of(layer)
         if provenance is None:
             raise InputError("layer", "belong to the session", layer.name)
         self.name = str(layer.unique_id)
-        self.data: Array = provenance.data
+        self.data: Any = copied(provenance.data)
         self.slicing: Slicing = provenance.slicing
         self.strokes = {key: plane.copy() for key, plane in provenance.stroke_planes().items()}
         self.about = {
@@ -93,6 +101,21 @@ class Autosave:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._written: dict[tuple[str, Key], int] = {}
+        self._spare: list[Any] = []
+
+    def copied(self, data: Any) -> Any:
+        """On the GUI thread: copy an array, so that no stroke during a save gets into it.
+
+        That goes into the memory of the last save: fresh memory takes several times as long.
+        """
+        if hasattr(data, "__dask_graph__"):  # what is painted there goes to a graph of its own
+            return data.copy()
+        for k, spare in enumerate(self._spare):
+            if (spare.shape, spare.dtype) == (np.shape(data), data.dtype):
+                del self._spare[k]
+                spare[...] = data
+                return spare
+        return np.array(data)
 
     def write(self, layers: Sequence[SavedLayer], more: dict[str, Any], model: Any = None) -> None:
         """Write layers, other values (JSON) and a fitted model.
@@ -120,6 +143,8 @@ class Autosave:
                 f"The session could not be saved to {self.folder}: {error.strerror or error}. "
                 "Choose another folder."
             ) from error
+        finally:
+            self._spare = [one.data for one in layers if isinstance(one.data, np.ndarray)]
 
     def _array(self, name: str, layer: SavedLayer) -> None:
         import zarr

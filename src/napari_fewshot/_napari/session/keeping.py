@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from .autosave import (
 from .estimates import Estimate
 from .jobs import Job, Stage
 from .learning import Learning
+from .provenance import Provenance
 from .results import ResultLayers, geometry_of
 from .state import State
 
@@ -103,8 +104,7 @@ class Keeping:
         """Save now what waits for its moment."""
         if self._timer is not None and self._timer.isActive():
             self._timer.stop()
-            if self._layers():
-                self.save(None)
+            self._save_if_any()
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
@@ -122,7 +122,7 @@ class Keeping:
             self._state.events.settings.emit()
 
     def save(self, folder: str | os.PathLike[str] | None) -> Job:
-        """Write all to a folder, on the worker."""
+        """Write all, as it is at this moment, to a folder, on the worker."""
         if folder is None and self._folder is None:
             raise InputError("folder", "be given, or an autosave folder be set", "none")
         autosave = self._autosave if folder is None else None
@@ -130,7 +130,7 @@ class Keeping:
             path = Path(str(folder)) if folder is not None else self._folder
             same = self._autosave is not None and path == self._folder
             autosave = self._autosave if same and self._autosave else Autosave(Path(str(path)))
-        layers, model = self._layers(), self._state.model
+        layers, model = self._layers(autosave.copied), self._state.model
         more = {"config": self._state.settings.config.model_dump(mode="json")}
 
         def work(job: Job) -> Path:
@@ -209,25 +209,34 @@ class Keeping:
     def _on_timer(self) -> None:
         if self._folder is None:
             return
-        if any(job.stage != "score" for job in self._state.runner.jobs):
-            self.soon()  # what runs goes first
+        busy = any(job.stage != "score" for job in self._state.runner.jobs)
+        if busy or any(found.in_stroke for found in self._provenances()):
+            self.soon()  # what runs goes first, and a stroke is nobody's before it has ended
             return
-        if self._layers():  # else what was kept of layers that are gone would be lost
-            self.save(None)
+        self._save_if_any()
 
-    def _layers(self) -> list[SavedLayer]:
+    def _save_if_any(self) -> None:
+        if self._provenances():
+            self.save(None)  # else what was kept of layers that are gone would be lost
+
+    def _provenances(self) -> list[Provenance]:
+        """Of all layers that are kept."""
+        state = self._state
+        found = [entry.provenance for entry in state.entries]
+        found += [result.provenance for result in state.results.values()]
+        return [one for one in found if one is not None]
+
+    def _layers(self, copied: Callable[[Any], Any]) -> list[SavedLayer]:
         state = self._state
         found = [
-            SavedLayer(entry.labels, entry.image, "template", entry.kind)
+            SavedLayer(entry.labels, entry.image, "template", entry.kind, copied)
             for entry in state.entries
             if entry.kind != "points"
         ]
         names = {layer.name for layer in found}
         for result in state.results.values():
-            if result.provenance is not None:
-                layer = SavedLayer(result.labels, result.image, "result")
-                if layer.name not in names:
-                    found.append(layer)
+            if result.provenance is not None and str(result.labels.unique_id) not in names:
+                found.append(SavedLayer(result.labels, result.image, "result", copied=copied))
         return found
 
     def _show(self, content: dict[str, Any], session: Any) -> None:

@@ -92,6 +92,11 @@ class Provenance:
         """Whether the layer still has the shape that its slices were counted in."""
         return np.shape(self.data) == self.slicing.shape
 
+    @property
+    def in_stroke(self) -> bool:
+        """Whether a stroke has not ended."""
+        return bool(getattr(self._layer, "_staged_history", ()))
+
     def close(self) -> None:
         """Let the layer go."""
         self._layer.events.paint.disconnect(self._on_paint)
@@ -238,6 +243,7 @@ class Provenance:
 
     def to_json(self) -> dict[str, Any]:
         """State without strokes, ready for JSON."""
+        self._follow_undo()
         names = ("predicted", "copied", "accepted", "reviewed")
         sets = {name: sorted(list(key) for key in getattr(self, name)) for name in names}
         return {"axis": self.slicing.axis, "is_result": self.is_result, **sets}

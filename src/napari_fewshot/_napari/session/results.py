@@ -10,6 +10,7 @@ import numpy as np
 from ...errors import InputError
 from ...propagation.collect import smallest_label_dtype
 from ...types import Array, Landmark, Volume
+from ..layers import no_features
 from ..to_core import shape_of
 from .pending import Pending
 from .provenance import CONFIDENCE, KEY, Provenance, provenance_of
@@ -255,6 +256,8 @@ class ResultLayers:
             data = np.concatenate([self.landmarks.data[other], points]) if lead else points
             self.landmarks.data = data
             self.landmarks.features = _joined(kept, features)
+            if len(data):
+                self.landmarks.feature_defaults = no_features(features)
             return
         if not len(points):
             return
@@ -263,6 +266,7 @@ class ResultLayers:
             points,
             name=f"{self.image.name} landmarks found",
             features=features,
+            feature_defaults=no_features(features),
             text={
                 "string": "{name}",
                 "size": 9,

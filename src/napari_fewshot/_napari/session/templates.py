@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import product
+from itertools import islice, product
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ from ...errors import InputError
 from ...sampling import Template
 from ...sampling.template import painted_axis
 from ...types import Array, Landmark, Volume
+from ..landmarks import check_order, named
 from ..to_core import array_of, check_axes, image_volume, landmarks_in, level_like, shape_of
 from ..writers import label_names
 from .provenance import Provenance, provenance_of
@@ -86,7 +87,13 @@ class TemplateEntry:
         """Names of label values."""
         return {} if self.kind == "points" else label_names(self.labels.features)
 
+    def points(self, place: Key) -> list[Landmark]:
+        """Points at one place of the image's leading axes, with the names that they have."""
+        return landmarks_in(self.labels, self.image, place, self.level)
+
     def __str__(self) -> str:
+        if self.kind == "points":
+            return f"{self.labels.name} → {self.image.name}: {self._landmarks()}"
         count = sum(len(self.slices(lead)) for _, lead in self.places())
         return f"{self.labels.name} → {self.image.name}: {count} slice{'s' * (count != 1)}"
 
@@ -105,8 +112,16 @@ class TemplateEntry:
         stroked = provenance is not None and bool(provenance.stroked(lead))
         return stroked or bool(self.slices(lead))
 
+    def _landmarks(self) -> str:
+        """How many landmarks there are, and how many points where these are more."""
+        images = named([self.points(place) for place, _ in self.places()])
+        points = sum(len(marks) for marks in images)
+        count = len({mark.label for marks in images for mark in marks})
+        text = f"{count} landmark{'s' * (count != 1)}"
+        return text if points == count else f"{text} ({points} points)"
+
     def _point_slices(self, lead: Key) -> list[int]:
-        marks = landmarks_in(self.labels, self.image, lead or self.lead, self.level)
+        marks = self.points(lead or self.lead)
         axis = self.slicing.axis if self.slicing.spatial == 3 else 0
         return [round(mark.position[axis]) for mark in marks]
 
@@ -292,25 +307,48 @@ def _point_templates(
 ) -> tuple[list[Template], dict[int, int]]:
     found: list[Template] = []
     renumbered: dict[int, int] = {}
-    given: dict[tuple[int, str], int] = {}
-    for entry in entries:
-        if entry.kind != "points":
-            continue
-        for place, _ in entry.places():
-            volume = sources.volume(entry.image, place, entry.level)
-            marks = []
-            for mark in landmarks_in(entry.labels, entry.image, place, entry.level):
-                value = given.get((mark.label, mark.name))
-                if value is None:
-                    value = mark.label
-                    if taken.get(value, mark.name) != mark.name:
-                        value = max(*taken, *(v for v in given.values()), 0) + 1
-                        renumbered[value] = mark.label
-                    given[mark.label, mark.name] = value
-                marks.append(Landmark(mark.name, value, mark.position))
-            axis = None if volume.ndim == 2 else entry.slicing.axis
-            found.append(Template(volume, points=marks, axis=axis))
+    values: dict[tuple[int, str], int] = {}
+    gathered = _named_points(entries, taken.values())
+    free = max([*taken, *(mark.label for _, _, marks in gathered for mark in marks)], default=0) + 1
+    for entry, place, own in gathered:
+        volume = sources.volume(entry.image, place, entry.level)
+        marks = []
+        for mark in own:
+            key = (mark.label, mark.name.strip().casefold())
+            value = values.get(key)
+            if value is None:
+                value = mark.label
+                if taken.get(value, mark.name) != mark.name:
+                    value, free = free, free + 1
+                    renumbered[value] = mark.label
+                values[key] = value
+            marks.append(Landmark(mark.name, value, mark.position))
+        axis = None if volume.ndim == 2 else entry.slicing.axis
+        found.append(Template(volume, points=marks, axis=axis))
     return found, renumbered
+
+
+def _named_points(
+    entries: Sequence[TemplateEntry], taken: Collection[str]
+) -> list[tuple[TemplateEntry, Key, list[Landmark]]]:
+    """Points of each layer and place, with names: those of all layers of an image count on."""
+    images: dict[tuple[int, Key], list[tuple[TemplateEntry, Key, list[Landmark]]]] = {}
+    for entry in entries:
+        for place, _ in entry.places() if entry.kind == "points" else ():
+            images.setdefault((id(entry.image), place), []).append(
+                (entry, place, entry.points(place))
+            )
+    given = [[mark for _, _, own in group for mark in own] for group in images.values()]
+    filled = named(given, taken)
+    titles = [
+        f"{e.image.name}{f' at {place}' * bool(place)}" for (e, place, _), *_ in images.values()
+    ]
+    check_order(titles, given, filled)
+    found = []
+    for group, marks in zip(images.values(), filled, strict=True):
+        rest = iter(marks)
+        found += [(entry, place, list(islice(rest, len(own)))) for entry, place, own in group]
+    return found
 
 
 def _all_names(template: Template) -> dict[int, str]:
