@@ -92,6 +92,12 @@ class Frame:
         """File axis that becomes a canonical axis."""
         return self.permutation[canonical]
 
+    def plane_name(self, canonical: int) -> str:
+        """What to call slices along a canonical axis: ``"axial"``, or ``"axis 0"`` of the file."""
+        if self.oriented:
+            return next(name for name, axis in PLANES.items() if axis == canonical)
+        return f"axis {self.file_axis(canonical)}"
+
     def canonical_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Spatial shape in canonical order, of a spatial shape in file order."""
         return tuple(shape[axis] for axis in self.permutation)

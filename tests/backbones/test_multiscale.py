@@ -10,6 +10,30 @@ import torch
 from napari_fewshot.backbones import get_backbone
 from napari_fewshot.errors import InputError
 
+RECORDED = [
+    0.487423,
+    0.488469,
+    0.042745,
+    0.037121,
+    -0.035181,
+    0.491112,
+    0.032946,
+    0.028614,
+    -0.027117,
+    0.496771,
+    0.011779,
+    0.010604,
+    -0.010127,
+    0.502471,
+    0.004396,
+    0.000686,
+    -0.000412,
+    0.529185,
+    0.005171,
+    0.000296,
+    -8.4e-05,
+]
+
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (2, 2)])
 def test_slices_of_one_pixel_across(shape):
@@ -25,6 +49,20 @@ def test_a_thin_slice_is_like_its_repetition():
     backbone = get_backbone("multiscale")
     twice = backbone.encode(line.repeat(1, 1, 1, 2, 1))
     torch.testing.assert_close(backbone.encode(line), twice[:, :, :1])
+
+
+def test_models_outlive_an_upgrade_of_scikit_image(monkeypatch):
+    """The digest is that of what is computed, which the next test holds, not of who computes it."""
+    now = get_backbone("multiscale").weights_hash
+    monkeypatch.setattr("skimage.__version__", "99.0.0")
+    assert get_backbone("multiscale").weights_hash == now
+
+
+def test_the_features_are_those_of_before():
+    rows, columns = torch.meshgrid(torch.arange(24.0), torch.arange(20.0), indexing="ij")
+    image = torch.sin(rows / 3) * torch.cos(columns / 4) / 2 + 0.5
+    features = get_backbone("multiscale").encode(image[None, None, None])[0]
+    torch.testing.assert_close(features[:, 9, 7], torch.tensor(RECORDED), atol=1e-4, rtol=1e-3)
 
 
 def test_weights_are_refused():

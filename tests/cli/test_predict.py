@@ -64,16 +64,28 @@ def test_the_same_again(run, model, patients, tmp_path):
     assert first == second
 
 
-@pytest.mark.parametrize("axis", ["0", "axial", "coronal", "sagittal", "fused"])
+@pytest.mark.parametrize("axis", ["0", "axial", "coronal", "sagittal"])
 def test_axis(run, model, patients, tmp_path, axis):
     assert run("predict", model, patients[0].image, "-o", tmp_path, "--axis", axis).code == 0
     assert read_labels(tmp_path / "joint0_labels.nii.gz").shape == (16, 48, 48)
 
 
-def test_axes_give_different_results(run, model, patients, tmp_path):
-    found = {}
+def test_fused_needs_planes_that_were_painted(run, model, patients, tmp_path):
+    said = run("predict", model, patients[0].image, "-o", tmp_path, "--axis", "fused")
+    assert said.code == 2
+    assert "--axis must be fused only for a model whose templates are painted along two" in said.err
+    assert "with templates painted along sagittal alone" in said.err
+    assert files_below(tmp_path) == []
+
+
+def test_axes_give_different_results(run, patients, tmp_path):
+    one, found = patients[0], {}
+    twice = ("--image", one.image, "--labels", one.painted)
+    twice = (*twice, "--axis", "0", *twice, "--axis", "1", "--slices", "painted")
+    model = tmp_path / "twice.fewshot"
+    assert run("train", *twice, "--adapter", "cosine", *QUICK, "-o", model).code == 0
     for axis in ("0", "sagittal", "axial", "fused"):
-        assert run("predict", model, patients[0].image, "-o", tmp_path, "--axis", axis).code == 0
+        assert run("predict", model, one.image, "-o", tmp_path, "--axis", axis).code == 0
         found[axis] = read_labels(tmp_path / "joint0_labels.nii.gz").data
     np.testing.assert_array_equal(found["0"], found["sagittal"])
     assert (found["axial"] != found["sagittal"]).any()

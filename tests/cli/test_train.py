@@ -102,9 +102,21 @@ def test_slices_that_are_known(run, patients, tmp_path, labels, slices, known):
 def test_axis_in_file_order_or_in_the_patient(run, patients, tmp_path, axis, name):
     one = patients[0]  # stored as (L, I, P)
     files = ("--image", one.image, "--labels", one.painted)
-    said = run("train", *files, "--axis", axis, "--adapter", "cosine", *QUICK, "-o", tmp_path / "m")
+    quick = ("--adapter", "cosine", *QUICK, "-o", tmp_path / "m")
+    said = run("train", *files, "--axis", axis, "--slices", "painted", *quick)
     assert said.code == 0
     assert f"({name})" in said.out
+
+
+@pytest.mark.parametrize("axis", ["2", "coronal"])
+def test_an_axis_across_the_painted_slices_needs_a_word(run, patients, tmp_path, axis):
+    """Who counts axes as nibabel does would teach that nearly everything is background."""
+    files = ("--image", patients[0].image, "--labels", patients[0].painted)
+    said = run("train", *files, "--axis", axis, *QUICK, "-o", tmp_path / "m")
+    assert said.code == 2
+    assert f"--axis must be the one along which slices are painted; got {axis}" in said.err
+    assert "slices along coronal, but on 3 of 16 slices along sagittal" in said.err
+    assert not (tmp_path / "m").exists()
 
 
 def test_scribbles(run, patients, tmp_path):

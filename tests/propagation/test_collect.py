@@ -55,6 +55,24 @@ def test_every_pixel_takes_its_most_probable_class(values):
         np.testing.assert_array_equal(found.confidence[k], plane.max(0))
 
 
+def test_confidence_after_cleaning_is_that_of_background():
+    collector = LabelCollector(SHAPE, (3, 9), keep_background=True)
+    given = dict(planes())
+    for index, plane in given.items():
+        collector.put(index, plane)
+    cleaned = collector.labels.copy()
+    cleaned[:, :5] = 0
+    before = collector.confidence.copy()
+    for _ in range(2):  # nothing is used up
+        found = collector.confidence_of(cleaned)
+        for k, plane in given.items():
+            removed = (cleaned[k] == 0) & (collector.labels[k] != 0)
+            assert removed.any()
+            np.testing.assert_array_equal(found[k][removed], plane[0][removed])
+            np.testing.assert_array_equal(found[k][~removed], before[k][~removed])
+    np.testing.assert_array_equal(collector.confidence, before)
+
+
 def test_ties_are_background():
     even = np.full((3, 2, 2), 1 / 3, np.float32)
     assert (collect([(0, even)], (1, 2, 2), (1, 2)).labels == 0).all()

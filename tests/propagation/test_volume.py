@@ -69,8 +69,8 @@ def renormalised(plane_wise, sigma, reach):
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 9])
-@pytest.mark.parametrize(("spacing", "sigma"), [(1.0, 1.2), (3.0, 0.4), (0.8, 1.5)])
-def test_smoothing_is_a_gaussian_of_one_width_in_mm(count, spacing, sigma):
+@pytest.mark.parametrize(("spacing", "sigma"), [(1.5, 0.8), (3.0, 0.4), (1.2, 1.0), (0.8, 1.0)])
+def test_smoothing_is_as_wide_in_mm_across_slices_but_one_slice_at_most(count, spacing, sigma):
     data = noise((count, 16, 18))
     found = predicted(stack_of(data, (spacing, 1.0, 1.0)), 1.2)
     plane_wise = np.stack([gaussian_filter(p, 1.2, mode="nearest", truncate=3.0) for p in data])
@@ -93,12 +93,29 @@ def test_thick_slices_do_not_mix():
     np.testing.assert_allclose(found, plane_wise, atol=1e-6)
 
 
-def test_a_wide_window_is_bounded():
-    found = predicted(stack_of(noise((30, 4, 4)), (0.1, 1.0, 1.0)), 5.0)
+@pytest.mark.parametrize(("across", "mixes"), [(0.05, False), (0.2499, False), (0.25, True)])
+@pytest.mark.parametrize("smoothing", [1.0, 5.0])
+def test_slices_that_are_said_to_be_too_thin_do_not_mix(across, mixes, smoothing):
+    """Nobody cuts sections of a quarter of a pixel: one of the tags is wrong."""
+    stack = stack_of(noise((30, 6, 6)), (across, 1.0, 4.0))
+    assert stack.is_spacing_plausible is mixes
+    found = predicted(stack, smoothing)
     plane_wise = np.stack(
-        [gaussian_filter(p, 5.0, mode="nearest", truncate=3.0) for p in noise((30, 4, 4))]
+        [gaussian_filter(p, smoothing, mode="nearest", truncate=3.0) for p in noise((30, 6, 6))]
     )
-    np.testing.assert_allclose(found[1], renormalised(plane_wise, 50.0, 8), atol=1e-5)
+    expected = renormalised(plane_wise, 1.0, 3) if mixes else plane_wise
+    np.testing.assert_allclose(found[1], expected, atol=1e-5)
+
+
+def test_distance_of_slices():
+    assert stack_of(noise(), (3.0, 2.0, 1.5)).slice_distance == pytest.approx(2.0)
+    assert stack_of(noise(), (0.2, 2.0, 1.5)).slice_distance == 1.0  # not believed
+    half = stack_of(
+        noise((9, 16, 18)), (3.0, 1.0, 1.0), 0, ResamplingConfig(mode="inplane", spacing=2.0)
+    )
+    assert half.slice_distance == pytest.approx(1.5)
+    flat = SliceStack(Volume(noise()[0], (5.0, 5.0)), 0, IntensityConfig())
+    assert flat.is_spacing_plausible
 
 
 def test_without_smoothing_nothing_changes():

@@ -168,7 +168,29 @@ def test_axes_of_oriented_volumes(storage):
         assert template.working_axis() == frame.canonical_axis(file_axis)
         template = Template(phantom.image, labels, axis=str(file_axis))
         assert template.working_axis() == frame.canonical_axis(file_axis)
-        assert Template(phantom.image, labels, axis="coronal").working_axis() == 1
+        other = Template(phantom.image, labels, axis="coronal", slices="painted")
+        assert other.working_axis() == 1
+
+
+@pytest.mark.parametrize("slices", [[20], [10, 20, 30], [19, 20, 21], range(8, 32, 2)], ids=str)
+def test_an_axis_across_the_painted_slices_is_refused(slices):
+    image, labels = np.zeros((40, 40, 40)), keep(block(), 0, slices)
+    assert Template(image, labels, axis=0).working_axis() == 0
+    words = f"got 2, where the paint is on 24 of 40 slices along axis 2, but on {len(slices)} of 40"
+    with pytest.raises(InputError, match=f"axis must .*{words} .*axis 0. It is probably 0"):
+        Template(image, labels, axis=2)
+    # what says that it is meant: known slices, or scribbles, which deny nothing
+    assert Template(image, labels, axis=2, slices="painted").working_axis() == 2
+    assert Template(image, labels, axis=2, slices=range(8, 32)).working_axis() == 2
+    assert Template(image, labels, axis=2, kind="scribble").working_axis() == 2
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_whole_label_maps_are_taken_along_any_axis(axis):
+    assert Template(np.zeros((40, 40, 40)), block(), axis=axis).working_axis() == axis
+    slab = np.zeros((6, 40, 40), np.uint8)
+    slab[:, 8:32, 8:32] = 1  # few slices, but all that there are
+    assert Template(np.zeros(slab.shape), slab, axis=axis).working_axis() == axis
 
 
 def test_names_of_planes_need_an_orientation():

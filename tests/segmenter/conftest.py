@@ -46,6 +46,13 @@ def fitted(quick, template):
 
 
 @pytest.fixture(scope="session")
+def painted_twice(quick, template, torso):
+    """Fitted to axial slices, and to fewer coronal ones of the same image."""
+    coronal = painted_labels(torso, [20, 28], axis=1)
+    return quick(adapter="cosine").fit([template, Template(torso.image, coronal)])
+
+
+@pytest.fixture(scope="session")
 def predicted(fitted, torso):
     return fitted.predict(torso.image)
 

@@ -74,8 +74,10 @@ def test_settings_and_caches_reach_the_method(quick, tmp_path, stub_refiner):
 
 
 @pytest.mark.parametrize("axis", [None, "coronal", 2, "fused"])
-def test_slices_are_refined_along_the_axis_of_the_prediction(fitted, torso, stub_refiner, axis):
-    fitted.predict(torso.image, axis=axis, refine="stub")
+def test_slices_are_refined_along_the_axis_of_the_prediction(
+    painted_twice, torso, stub_refiner, axis
+):
+    painted_twice.predict(torso.image, axis=axis, refine="stub")
     (stack,) = stub_refiner.stacks
     assert stack.axis == {None: 0, "coronal": 1, 2: 2, "fused": 0}[axis]
     assert stack.grid.working == stack.grid.shape

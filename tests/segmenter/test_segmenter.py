@@ -160,6 +160,66 @@ def test_several_volumes_with_their_own_axes(quick, dice):
         assert dice(found.labels, truth, 1) > 0.5
 
 
+def test_only_planes_that_were_painted_are_fused(fitted, painted_twice, torso):
+    words = "got fused, with templates painted along axial alone. Leave it out, or give a template"
+    seen = []
+    with pytest.raises(InputError, match=f"axis must be fused only .*{words}"):
+        fitted.predict(torso.image, axis="fused", progress=lambda *report: seen.append(report))
+    assert not seen
+    painted_twice.predict(
+        torso.image,
+        axis="fused",
+        landmarks=False,
+        progress=lambda *report: seen.append(report),
+    )
+    assert seen[-1][:2] == (24 + 48, 24 + 48)  # axial and coronal slices, no sagittal ones
+
+
+def test_a_plane_that_was_not_painted_is_said(fitted, torso, caplog):
+    fitted.slice_predictor(torso.image)
+    assert not caplog.records
+    fitted.slice_predictor(torso.image, axis="sagittal")
+    (record,) = caplog.records
+    assert "along sagittal are of a plane that no template was painted in (axial" in record.message
+
+
+def test_an_implausible_spacing_is_said_and_does_no_harm(quick, caplog, dice):
+    """A stack of microscopy whose sections are tagged in another unit than its pixels."""
+    rng = np.random.default_rng(0)
+    labels = np.zeros((16, 40, 40), np.uint8)
+    for k in range(16):  # moves on from section to section, as cells in thick sections do
+        labels[k, 12:26, 2 + 2 * k : 8 + 2 * k] = 1
+    image = labels * 60 + rng.normal(50, 12, labels.shape)
+    painted = labels * np.isin(np.arange(16), [2, 8, 13])[:, None, None].astype(np.uint8)
+    scores = []
+    for spacing in [(1.0, 1.0, 1.0), (0.05, 1.0, 1.0)]:
+        volume = Volume(image, spacing)
+        model = quick(adapter="cosine", backbone="multiscale").fit(Template(volume, painted))
+        found = model.predict(volume, landmarks=False).labels
+        scores.append(dice(found, labels, 1))
+    assert scores[1] > scores[0] - 0.05
+    (record,) = caplog.records
+    assert "slices 0.05 mm apart with pixels of 1 mm" in record.message
+
+
+@pytest.mark.parametrize("landmarks", [True, False])
+def test_confidence_after_cleaning(quick, torso, template, landmarks):
+    """A voxel that loses its label has the probability of background, with many labels too."""
+    plain = quick().fit(template)
+    cleaning = plain.with_propagation({"cleanup": {"min_size": 40}})
+    before = plain.predict(torso.image, landmarks=landmarks)
+    predictor = cleaning.slice_predictor(torso.image, landmarks=landmarks)
+    list(predictor.run())
+    after, again = predictor.finish(), predictor.finish()
+    removed = (before.labels > 0) & (after.labels == 0)
+    assert removed.sum() > 20
+    # the label was the most probable of all classes, so background has at most as much
+    assert (after.confidence[removed] <= before.confidence[removed]).all()
+    assert (after.confidence[removed] <= 0.5).all()
+    np.testing.assert_array_equal(again.labels, after.labels)
+    np.testing.assert_array_equal(again.confidence, after.confidence)
+
+
 def test_resampled_models_answer_on_the_original_grid(quick, torso, template, slices, dice):
     model = quick(adapter="classification", resampling={"mode": "inplane", "spacing": 9.0})
     found = model.fit(template).predict(torso.image)

@@ -76,6 +76,8 @@ class BackboneSpec:
         Checked after a download.
     store : bool
         Whether features are worth keeping on disk; False where computing is cheaper than reading.
+    former_hashes : tuple of str
+        Digests that earlier releases gave to the same features; models hold them.
     """
 
     name: str
@@ -89,6 +91,7 @@ class BackboneSpec:
     size_mb: float | None = None
     sha256: str | None = None
     store: bool = True
+    former_hashes: tuple[str, ...] = ()
 
 
 class Backbone(Protocol):

@@ -17,6 +17,11 @@ __all__ = ["ENTRY", "MultiscaleBackbone"]
 SIGMA_MIN = 1.0
 SIGMA_MAX = 16.0
 
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(f"multiscale-1 {text}{SIGMA_MIN} {SIGMA_MAX}".encode()).hexdigest()
+
+
 SPEC = BackboneSpec(
     name="multiscale",
     summary="scikit-image intensity, edge and texture features, sigma 1-16; colour kept",
@@ -24,6 +29,11 @@ SPEC = BackboneSpec(
     preprocessing=Preprocessing(channels=None, resize="none"),
     licence="BSD-3-Clause",
     store=False,
+    # 0.1.0 took the version of scikit-image for a part of the features; they were the same in all.
+    former_hashes=tuple(
+        _digest(f"skimage {version} ")
+        for version in ("0.24.0", "0.25.0", "0.25.1", "0.25.2", "0.26.0")
+    ),
 )
 
 
@@ -38,10 +48,7 @@ class MultiscaleBackbone:
     spec = SPEC
 
     def __init__(self) -> None:
-        import skimage
-
-        text = f"multiscale-1 skimage {skimage.__version__} {SIGMA_MIN} {SIGMA_MAX}"
-        self.weights_hash = hashlib.sha256(text.encode()).hexdigest()
+        self.weights_hash = _digest("")
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Compute the features of the middle slices; see :class:`~.base.Backbone`."""

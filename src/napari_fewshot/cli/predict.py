@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from ..errors import InputError
 from .arguments import (
     add_backbone_arguments,
+    add_overwrite_argument,
     check_axis,
     check_outputs,
     existing_file,
@@ -29,6 +30,7 @@ from .progress import ProgressBars
 from .refining import check_refine, check_sam_weights, loading_sam
 
 if TYPE_CHECKING:
+    from ..io.ownership import Outputs
     from ..refine import Refiner
     from ..segmenter import FewShotSegmenter
 
@@ -61,7 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--axis",
         default=None,
         metavar="N|axial|coronal|sagittal|fused",
-        help="axis of the slices; fused: the mean of all three (default: that of the templates)",
+        help="axis of the slices; fused: the mean of all planes that were painted, two at least "
+        "(default: that of the templates)",
     )
     add(
         "--refine",
@@ -78,6 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="propagation.KEY=VALUE",
         help="another setting of the propagation, e.g. propagation.cleanup.min_size=50",
     )
+    add_overwrite_argument(parser)
     add_backbone_arguments(parser)
 
 
@@ -89,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
     if set(settings) - {"propagation"}:
         raise InputError("--set", "change the propagation only", ", ".join(options.set))
     check_refine(options, settings)
-    jobs = _jobs(options)
+    jobs, outputs = _jobs(options)
     model = FewShotSegmenter.load(
         options.model,
         weights=options.weights,
@@ -103,7 +107,7 @@ def run(options: argparse.Namespace) -> int:
     failed = 0
     for job in jobs:
         try:
-            _predict(model, refiner, job, options)
+            _predict(model, refiner, job, outputs, options)
         except InputError as error:
             failed += 1
             print(f"napari-fewshot: {_about(job.image, one_line(error))}", file=sys.stderr)
@@ -117,9 +121,10 @@ def _about(image: Path, message: str) -> str:
     return message if str(image) in message else f"{image}: {message}"
 
 
-def _jobs(options: argparse.Namespace) -> list[_Job]:
+def _jobs(options: argparse.Namespace) -> tuple[list[_Job], Outputs]:
     """Say what is written where; everything that can be seen before the work is checked."""
     from ..io import output_paths
+    from ..io.names import name_files
 
     if options.axis is not None:
         check_axis(options.axis, "fused")
@@ -132,13 +137,23 @@ def _jobs(options: argparse.Namespace) -> list[_Job]:
     labels = output_paths(images, out)
     confidence = output_paths(images, out, "_confidence", "image") if options.confidence else none
     landmarks = output_paths(images, out, "_landmarks", "points") if options.landmarks else none
-    outputs = [path for path in (*labels, *confidence, *landmarks) if path is not None]
-    check_outputs("--output", outputs, (options.model, options.weights, options.sam_weights))
-    return [_Job(*row) for row in zip(images, labels, confidence, landmarks, strict=True)]
+    names = [name_files(path)[0] for path in labels]
+    outputs = check_outputs(
+        "--output",
+        [path for path in (*labels, *names, *confidence, *landmarks) if path is not None],
+        [*images, options.model, options.weights, options.sam_weights],
+        overwrite=options.overwrite,
+    )
+    jobs = [_Job(*row) for row in zip(images, labels, confidence, landmarks, strict=True)]
+    return jobs, outputs
 
 
 def _predict(
-    model: FewShotSegmenter, refiner: Refiner | None, job: _Job, options: argparse.Namespace
+    model: FewShotSegmenter,
+    refiner: Refiner | None,
+    job: _Job,
+    outputs: Outputs,
+    options: argparse.Namespace,
 ) -> None:
     from ..io import read_volume, write_image, write_labels, write_points
 
@@ -151,9 +166,10 @@ def _predict(
             refine=refiner,
             progress=bars,
         )
-    if job.landmarks is not None:
-        write_points(job.landmarks, found.landmarks, image)
-    if job.confidence is not None:
-        write_image(job.confidence, found.confidence, image)
     names = {value: name for value, name in found.names.items() if name != str(value)}
-    write_labels(job.labels, found.labels, image, names=names)
+    with outputs.writing():
+        if job.landmarks is not None:
+            write_points(job.landmarks, found.landmarks, image)
+        if job.confidence is not None:
+            write_image(job.confidence, found.confidence, image)
+        write_labels(job.labels, found.labels, image, names=names)

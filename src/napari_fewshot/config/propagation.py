@@ -32,6 +32,11 @@ class CleanupConfig(StageConfig):
     largest_only: bool = False
     connectivity: int = Field(default=1, ge=1, le=3)
 
+    @property
+    def changes_labels(self) -> bool:
+        """Whether there is a rule that may remove a component."""
+        return self.min_size > 1 or self.largest_only
+
 
 class LandmarkConfig(StageConfig):
     """Points per label.
@@ -63,7 +68,9 @@ class PropagationConfig(StageConfig):
     Parameters
     ----------
     smoothing : float
-        Standard deviation, in pixels, of a Gaussian over the probabilities; 0: none.
+        Standard deviation, in pixels, of a Gaussian over the probabilities; 0: none. Across
+        slices it is as wide in mm, but one slice at most, and none where slices lie nearer to
+        each other than a quarter of a pixel.
     resolution : {"pixels", "tokens"}
         Where the adapter works: on features interpolated to pixels, or on the token grid,
         whose probabilities are then interpolated.

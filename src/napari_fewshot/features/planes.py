@@ -15,6 +15,9 @@ from .resampling import Grid, resize_plane
 
 __all__ = ["SliceStack", "from_stack", "landmark_from_stack", "stack_spacing", "to_stack"]
 
+_LEAST_DISTANCE = 0.25
+"""Sections thinner than this, in sides of a pixel, are not cut: such a spacing is a wrong tag."""
+
 
 def to_stack(array: Array, frame: Frame, axis: int, *, channels: bool = False) -> Array:
     """View an array of file order as (N, H, W[, C]) slices of the canonical frame.
@@ -88,6 +91,28 @@ class SliceStack:
     def channels(self) -> int:
         """Number of channels of each slice."""
         return int(self._slices.shape[-1]) if self.volume.has_channels else 1
+
+    @property
+    def is_spacing_plausible(self) -> bool:
+        """Whether slices lie at least a quarter of the smaller side of a pixel apart.
+
+        Microscopes' files often have one spacing in another unit than the others.
+        """
+        return self.volume.ndim == 2 or self.spacing[0] >= _LEAST_DISTANCE * min(self.spacing[1:])
+
+    @property
+    def slice_distance(self) -> float:
+        """Distance of neighbouring working slices, in the smaller side of a working pixel.
+
+        1 where the spacing is not plausible: what is measured with it then counts slices.
+        """
+        if not self.is_spacing_plausible:
+            return 1.0
+        across, *sides = (
+            size * old / new
+            for size, old, new in zip(self.spacing, self.grid.shape, self.grid.working, strict=True)
+        )
+        return across / min(sides)
 
     def file_slices(self) -> tuple[int, list[int]]:
         """Axis of the slices in file order, and the number here of each slice along it.

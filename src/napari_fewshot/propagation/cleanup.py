@@ -43,7 +43,7 @@ def clean_labels(labels: Array, config: CleanupConfig, axis: int = 0) -> Array:
     if axis not in range(labels.ndim):
         raise InputError("axis", f"be in 0..{labels.ndim - 1}", axis)
     result = labels.copy()
-    if config.min_size <= 1 and not config.largest_only:
+    if not config.changes_labels:
         return result
     if labels.ndim == 3 and config.dimensions == 2:
         for part in np.moveaxis(result, axis, 0):

@@ -91,6 +91,8 @@ class LabelCollector:
     label_values : sequence of int
     probabilities : LabelProbabilities, optional
         Filled on the way.
+    keep_background : bool
+        Whether labels may be removed later, so that the probability of background is kept.
 
     Attributes
     ----------
@@ -98,6 +100,8 @@ class LabelCollector:
         The most probable class of each pixel; 0 where no slice has come yet.
     confidence : float32 array, shape (N, H, W)
         Probability of the class that was chosen, background included.
+    background : float32 array, shape (N, H, W), or None
+        Probability of background, where it is kept.
     """
 
     def __init__(
@@ -105,16 +109,34 @@ class LabelCollector:
         shape: tuple[int, int, int],
         label_values: Sequence[int],
         probabilities: LabelProbabilities | None = None,
+        *,
+        keep_background: bool = False,
     ) -> None:
         self._values = np.array([0, *label_values], dtype=smallest_label_dtype(label_values))
         self._probabilities = probabilities
         self.labels = scratch_array(shape, self._values.dtype, _IN_MEMORY)
         self.confidence = scratch_array(shape, np.float32, _IN_MEMORY)
+        self.background = scratch_array(shape, np.float32, _IN_MEMORY) if keep_background else None
 
     def put(self, index: int, plane: Array) -> None:
         """Take the class probabilities of one slice, shape (L + 1, H, W)."""
         best = plane.argmax(axis=0)
         self.labels[index] = self._values[best]
         self.confidence[index] = np.take_along_axis(plane, best[None], axis=0)[0]
+        if self.background is not None:
+            self.background[index] = plane[0]
         if self._probabilities is not None:
             self._probabilities.put(index, plane)
+
+    def confidence_of(self, cleaned: Array) -> Array:
+        """Probability of each value of ``cleaned``: these labels, some of them now background.
+
+        The shape is that of ``labels``; what was collected stays as it is.
+        """
+        if self.background is None:
+            return self.confidence
+        result = scratch_array(self.labels.shape, np.float32, _IN_MEMORY)
+        for index, plane in enumerate(cleaned):
+            kept = plane == self.labels[index]
+            result[index] = np.where(kept, self.confidence[index], self.background[index])
+        return result

@@ -1,4 +1,4 @@
-"""The three planes of a volume, fused: mean of their probabilities."""
+"""Several planes of a volume, fused: mean of their probabilities."""
 
 from __future__ import annotations
 

@@ -53,7 +53,9 @@ def slice_probabilities(
         A fitted adapter.
     smoothing : float
         Standard deviation of a Gaussian over the probabilities, in pixels of the working
-        slices; across slices the same distance in mm. 0: none.
+        slices; across slices the same distance in mm, but one slice at most, and none where
+        the spacing is not plausible (see :class:`~napari_fewshot.features.planes.SliceStack`):
+        tags may lie, and what is smoothed away over many slices is lost. 0: none.
     progress : callable
         Called after every slice that was predicted.
     order : sequence of int, optional
@@ -92,9 +94,8 @@ class _Mixing:
         self.grid = stack.grid
         self.count = len(stack)
         self.smoothing = smoothing
-        self.depth = _depth_sigma(stack, smoothing)
-        wide = across and self.depth > 0.2
-        self.reach = min(int(np.ceil(2.5 * self.depth)), 8) if wide else 0
+        self.sigma = _sigma_across(stack, smoothing) if across else 0.0
+        self.reach = int(np.ceil(2.5 * self.sigma)) if self.sigma > 0.2 else 0
 
     def parts(self, index: int) -> dict[int, float]:
         """Interpolation across slices, and the Gaussian over their neighbours, as one."""
@@ -102,7 +103,7 @@ class _Mixing:
         merged: dict[int, float] = {}
         for centre, share in targets:
             near = range(max(0, centre - self.reach), min(self.count, centre + self.reach + 1))
-            weights = [np.exp(-0.5 * ((k - centre) / max(self.depth, 1e-6)) ** 2) for k in near]
+            weights = [np.exp(-0.5 * ((k - centre) / max(self.sigma, 1e-6)) ** 2) for k in near]
             for k, weight in zip(near, weights, strict=True):
                 merged[k] = merged.get(k, 0.0) + share * float(weight / sum(weights))
         return dict(sorted(merged.items()))
@@ -165,10 +166,6 @@ def _predicted(
         yield plane
 
 
-def _depth_sigma(stack: SliceStack, smoothing: float) -> float:
-    """Width across slices, in slices, that is as many mm as ``smoothing`` in the plane."""
-    grid = stack.grid
-    size = [
-        s * old / new for s, old, new in zip(stack.spacing, grid.shape, grid.working, strict=True)
-    ]
-    return smoothing * min(size[1:]) / size[0]
+def _sigma_across(stack: SliceStack, smoothing: float) -> float:
+    """Width across slices, in slices."""
+    return min(1.0, smoothing / stack.slice_distance) if stack.is_spacing_plausible else 0.0

@@ -63,6 +63,7 @@ def known_slices(template: Template, stack: SliceStack, point_radius: float) -> 
     """
     labels = _stacked_labels(template, stack)
     points = _points_by_slice(template, stack)
+    distance = stack.slice_distance * stack.grid.working[0] / stack.grid.shape[0]
     painted = [] if labels is None else [k for k, plane in enumerate(labels) if plane.any()]
     count = stack.grid.shape[0]
     listed: set[int] = set()
@@ -89,7 +90,7 @@ def known_slices(template: Template, stack: SliceStack, point_radius: float) -> 
         if template.kind == "scribble" and labels is None and not empty:
             plane[:] = UNKNOWN
         for owner, marks in points.items():
-            away = abs(owner - original) * _slice_distance(stack)
+            away = abs(owner - original) * distance
             for row, column, value in marks:
                 if away <= 2 * point_radius:
                     _hide_ball(plane, (row, column), 2 * point_radius, away)
@@ -170,14 +171,6 @@ def _hide_ball(plane: Array, centre: tuple[float, float], radius: float, away: f
     rows, columns = np.ogrid[: plane.shape[0], : plane.shape[1]]
     distance = np.hypot(rows - centre[0], columns - centre[1])
     plane[(distance**2 + away**2 <= radius**2) & (plane == 0)] = UNKNOWN
-
-
-def _slice_distance(stack: SliceStack) -> float:
-    """Distance of neighbouring original slices, in pixels of the working slices."""
-    grid = stack.grid
-    height = stack.spacing[1] * grid.shape[1] / grid.working[1]
-    width = stack.spacing[2] * grid.shape[2] / grid.working[2]
-    return stack.spacing[0] / min(height, width)
 
 
 def labels_of(slices: Sequence[KnownSlice]) -> set[int]:

@@ -19,6 +19,8 @@ __all__ = ["SCRIBBLE_BACKGROUND", "Template", "check_names", "painted_axis"]
 SCRIBBLE_BACKGROUND = -1
 """Reserved value of scribble templates with which background is painted, if not set."""
 
+_NEARLY_ALL = 0.75  # of the slices between the first and the last
+_FEW = 1 / 3  # of all slices
 _LONGEST_RUN = 4  # neighbouring slices that a person paints before leaving a gap
 
 
@@ -34,7 +36,8 @@ class Template:
         of int32 is not copied.
     slices : sequence of int, "painted" or "all", optional
         Slices along ``axis`` (in file order) that are known. None or ``"painted"``: those with
-        paint. ``"all"``: every slice. A listed slice without paint is known to be empty.
+        paint. ``"all"``: every slice. A listed slice without paint is known to be empty. None
+        is refused where ``axis`` runs across the slices that are obviously painted.
     known_labels : sequence of int, optional
         Labels that were looked for; others are unknown here, not background. None: the labels
         that occur in (or are named by) this template; if there are none, every label.
@@ -75,6 +78,7 @@ class Template:
         names.update(self.names)
         object.__setattr__(self, "names", names)
         self._check_values()
+        self._check_axis()
 
     def _check_values(self) -> None:
         values = set(self.painted_values())
@@ -103,6 +107,35 @@ class Template:
                 "include every label that is painted",
                 wanted,
                 f"Painted too: {sorted(missing)}.",
+            )
+
+    def _check_axis(self) -> None:
+        """Refuse an axis across the slices that were painted.
+
+        Every slice along it would be cut by paint, and what nobody looked at be background.
+        """
+        unsaid = self.slices is None and self.kind == "dense"
+        if self.axis is None or self.labels is None or not unsaid or self.volume.ndim == 2:
+            return
+        painted = Volume.of(self.labels).data != 0
+        given = self.file_axis()
+        likely = painted_axis(painted, given)
+        if likely == given:
+            return
+        here, there = (_painted_along(painted, axis) for axis in (given, likely))
+        few = len(there) <= _FEW * painted.shape[likely] or not _are_nearly_all(there)
+        if few and _are_nearly_all(here):
+            cut, chosen = (
+                f"{len(found)} of {painted.shape[axis]} slices along "
+                + self.frame.plane_name(self.frame.canonical_axis(axis))
+                for axis, found in ((given, here), (likely, there))
+            )
+            raise InputError(
+                "axis",
+                "be the one along which slices are painted",
+                f"{self.axis}, where the paint is on {cut}, but on {chosen}",
+                f"It is probably {likely}: axes count from 0 in file order (Z, Y, X). Where each "
+                "of these slices is complete, give the known slices too: painted, or numbers.",
             )
 
     def painted_values(self) -> list[int]:
@@ -226,8 +259,7 @@ def painted_axis(labels: Array, default: int) -> int:
         return default
     counts, gaps = [], []
     for axis in range(3):
-        others = tuple(a for a in range(3) if a != axis)
-        indices = np.flatnonzero(painted.any(axis=others))
+        indices = _painted_along(painted, axis)
         counts.append(len(indices))
         runs = 1 + int((np.diff(indices) > 1).sum())
         is_organ = len(indices) > _LONGEST_RUN * runs  # a gap between two kidneys, say
@@ -240,6 +272,17 @@ def painted_axis(labels: Array, default: int) -> int:
     if fewest * 3 <= next_fewest or fewest == 1 < next_fewest:
         return int(by_count[0])
     return default
+
+
+def _painted_along(painted: Array, axis: int) -> Array:
+    """Indices along an axis of slices with paint; ``painted`` is a bool array (Z, Y, X)."""
+    others = tuple(a for a in range(3) if a != axis)
+    return np.flatnonzero(painted.any(axis=others))
+
+
+def _are_nearly_all(indices: Array) -> bool:
+    """Whether sorted indices leave few gaps."""
+    return bool(len(indices) >= _NEARLY_ALL * (indices[-1] - indices[0] + 1))
 
 
 def check_names(templates: Sequence[Template]) -> None:

@@ -40,7 +40,8 @@ class Assembly:
         self._stack, self._learned, self._settings = stack, learned, settings
         shape, values = stack.grid.shape, learned.label_values
         self._kept = LabelProbabilities(shape, len(values)) if landmarks else None
-        self._collector = LabelCollector(shape, values, self._kept)
+        cleans = settings.cleanup.changes_labels
+        self._collector = LabelCollector(shape, values, self._kept, keep_background=cleans)
         self.labels = self._in_file_order(self._collector.labels)
         self.confidence = self._in_file_order(self._collector.confidence)
 
@@ -52,10 +53,7 @@ class Assembly:
         """Clean the labels, find the landmarks."""
         learned, stack = self._learned, self._stack
         labels = clean_labels(self._collector.labels, self._settings.cleanup)
-        confidence = self._collector.confidence
-        removed = labels != self._collector.labels
-        # A voxel that lost its label trusts background instead.
-        confidence[removed] = 1 - confidence[removed]
+        confidence = self._collector.confidence_of(labels)
         points = (
             []
             if self._kept is None

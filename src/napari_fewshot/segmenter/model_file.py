@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from ..adapters import Adapter, AdapterState, build_adapter
+from ..backbones import Backbone
 from ..config import SegmenterConfig
 from ..errors import ModelFileError, WeightsError
 from ..io.atomic import replacing
@@ -178,12 +179,12 @@ def restored(model: SavedModel, device: str) -> Adapter:
         ) from error
 
 
-def check_weights(model: SavedModel, found: str) -> None:
+def check_weights(model: SavedModel, backbone: Backbone) -> None:
     """Raise :class:`WeightsError` unless a backbone has the weights that the model learned with."""
-    if found != model.weights_hash:
+    if model.weights_hash not in (backbone.weights_hash, *backbone.spec.former_hashes):
         raise WeightsError(
             f"weights must be those that the model was trained with "
-            f"({model.weights_hash[:12]}); got {found[:12]} for backbone "
+            f"({model.weights_hash[:12]}); got {backbone.weights_hash[:12]} for backbone "
             f"{model.config.backbone}. Give the same checkpoint, or train again."
         )
 

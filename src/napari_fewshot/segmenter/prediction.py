@@ -9,7 +9,7 @@ from ..types import Array, Landmark
 __all__ = ["FUSED", "Prediction"]
 
 FUSED = "fused"
-"""Axis of a prediction that averages the probabilities of all three planes."""
+"""Axis of a prediction that averages the probabilities of all planes that were painted."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -167,7 +167,7 @@ class FewShotSegmenter:
                 backbone, config.extraction, self.device, self.store, self.cache
             )
         if self._saved is not None:
-            check_weights(self._saved, self._extractor.backbone.weights_hash)
+            check_weights(self._saved, self._extractor.backbone)
         return self._extractor
 
     def _learned(self) -> SavedModel:
@@ -302,8 +302,8 @@ class FewShotSegmenter:
             The image to label.
         axis : int or str, optional
             Axis of the slices: an integer in file order, ``"axial"``, ``"coronal"`` or
-            ``"sagittal"`` in the patient, or ``"fused"`` for the mean of all three planes.
-            None: the axis of the templates.
+            ``"sagittal"`` in the patient, or ``"fused"`` for the mean of all planes that
+            templates are painted in. None: the axis of the templates; others are warned of.
         landmarks : bool
             Whether to look for landmarks.
         refine : str or Refiner, optional
@@ -324,7 +324,7 @@ class FewShotSegmenter:
         UnknownNameError
             If the refinement does not exist.
         InputError
-            If the volume has another number of channels than the templates.
+            If the volume has other channels than the templates, or one plane alone is fused.
         """
         refiner = load_refiner(self, refine)  # what cannot be had is seen before the work
         image = Volume.of(volume)

@@ -12,7 +12,6 @@ from ..config import SegmenterConfig
 from ..errors import InputError
 from ..features.extract import FeatureExtractor
 from ..features.planes import SliceStack, to_stack
-from ..geometry import PLANES
 from ..sampling.known import KnownSlice, known_slices, labels_of
 from ..sampling.template import Template, check_names
 from ..types import FeatureMap, Progress, Volume, no_progress
@@ -114,9 +113,7 @@ class TrainingSet:
         planes = []
         for axis in self.axes:
             stack = next(stack for stack in self.stacks if stack.axis == axis)
-            names = {number: plane for plane, number in PLANES.items()}
-            plane = names[axis] if stack.frame.oriented else f"axis {stack.frame.file_axis(axis)}"
-            planes.append("2D" if stack.volume.ndim == 2 else plane)
+            planes.append("2D" if stack.volume.ndim == 2 else stack.frame.plane_name(axis))
         return f"{len(self.examples)} known slices ({', '.join(planes)})"
 
     @property

@@ -34,7 +34,7 @@ class _Extras(StageConfig):
     binary : bool
         One model for each label against the rest; the most confident one has a pixel.
     fused : bool
-        Predict along all three axes and average.
+        Predict along the axes that templates are painted along, two at least, and average.
     """
 
     weights: str | None = None
