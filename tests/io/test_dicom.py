@@ -290,3 +290,17 @@ def test_compressed_slices(tmp_path: Path) -> None:
         own.compress(RLELossless, encoding_plugin="pydicom")
         own.save_as(path)
     np.testing.assert_array_equal(read_volume(tmp_path).data, [values, values + 1])
+
+
+def test_slices_are_read_as_dicom_alone(tmp_path: Path) -> None:
+    """The 128 bytes before the first tag may be a header of another format, with a file's name."""
+    (tmp_path / "secret").write_bytes(bytes(range(12)))
+    (tmp_path / "in").mkdir()
+    source = tmp_path / "in" / "a.nrrd"
+    write_slice(source, slice_values(1), np.zeros(3))
+    other = (
+        b"NRRD0004\ntype: uchar\ndimension: 2\nsizes: 4 3\nencoding: raw\ndata file: ../secret\n\n"
+    )
+    source.write_bytes(other.ljust(128, b"\0") + source.read_bytes()[128:])
+    volume = read_volume(tmp_path / "in")
+    np.testing.assert_array_equal(volume.data[0], slice_values(1))

@@ -130,3 +130,19 @@ def test_real_smears(shared_data: Path) -> None:
     assert image.data.shape == (300, 300, 3)
     assert labels.shape == image.shape
     assert set(np.unique(labels.data)) <= {0, 1, 2}
+
+
+def test_every_check_sum_counts(tmp_path: Path) -> None:
+    """Also those that Pillow does not look at."""
+    image = Image.fromarray(GREY)
+    image.save(tmp_path / "image.png", dpi=(72, 72))
+    whole = (tmp_path / "image.png").read_bytes()
+    for kind in (b"IHDR", b"pHYs", b"IDAT", b"IEND"):
+        damaged = bytearray(whole)
+        place = whole.index(kind)
+        damaged[place + 4 + int.from_bytes(whole[place - 4 : place], "big")] ^= 1
+        (tmp_path / "damaged.png").write_bytes(damaged)
+        with pytest.raises(UnreadableFileError, match=f"check sum of its chunk '{kind.decode()}'"):
+            read_labels(tmp_path / "damaged.png")
+    (tmp_path / "more.png").write_bytes(whole + b"what follows is no part of it")
+    np.testing.assert_array_equal(read_volume(tmp_path / "more.png").data, GREY)

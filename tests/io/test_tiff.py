@@ -265,3 +265,42 @@ def test_real_stacks_return_exactly(tmp_path: Path, shared_data: Path) -> None:
     write_labels(tmp_path / "out.tif", labels.data, image)
     assert tags(tmp_path / "out.tif") == tags(source)
     np.testing.assert_array_equal(read_labels(tmp_path / "out.tif").data, labels.data)
+
+
+def ome_set(path: Path, other: str, own: str = "") -> Path:
+    """First file of an OME-TIFF set of two slices; the second is in the file ``other``."""
+    xml = (
+        '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"'
+        ' UUID="urn:uuid:1"><Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT"'
+        ' Type="uint16" SizeX="5" SizeY="4" SizeZ="2" SizeC="1" SizeT="1">'
+        '<Channel ID="Channel:0:0" SamplesPerPixel="1"/>'
+        f'<TiffData FirstZ="0" IFD="0" PlaneCount="1"><UUID FileName="{own or path.name}">'
+        "urn:uuid:1</UUID></TiffData>"
+        f'<TiffData FirstZ="1" IFD="0" PlaneCount="1"><UUID FileName="{other}">'
+        "urn:uuid:2</UUID></TiffData></Pixels></Image></OME>"
+    )
+    return save(path, STACK[0], description=xml, metadata=None)
+
+
+def test_sets_of_files_lie_in_one_folder(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for folder in (tmp_path, tmp_path / "in"):
+        save(folder / "b.ome.tif", STACK[1], metadata=None)
+    (tmp_path / "in" / "link.ome.tif").symlink_to(tmp_path / "b.ome.tif")
+    np.testing.assert_array_equal(
+        read_volume(ome_set(tmp_path / "in" / "a.ome.tif", "b.ome.tif")).data, STACK[:2]
+    )
+    renamed = ome_set(tmp_path / "in" / "new.ome.tif", "b.ome.tif", own="/data/old.ome.tif")
+    np.testing.assert_array_equal(read_volume(renamed).data, STACK[:2])
+    for other in ("../b.ome.tif", str(tmp_path / "b.ome.tif"), "link.ome.tif"):
+        with pytest.raises(UnreadableFileError, match="by plain names, in its own folder"):
+            read_volume(ome_set(tmp_path / "in" / "a.ome.tif", other))
+
+
+def test_claims_that_deflate_cannot_keep(tmp_path: Path) -> None:
+    path = save(tmp_path / "image.tif", STACK, compression="zlib", metadata=None)
+    with tifffile.TiffFile(path, mode="r+") as tif:
+        for tag in ("ImageLength", "ImageWidth", "RowsPerStrip"):
+            tif.pages[0].tags[tag].overwrite(60000)
+    with pytest.raises(UnreadableFileError, match="be a whole TIFF file"):
+        read_volume(path)

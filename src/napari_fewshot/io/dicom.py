@@ -58,7 +58,7 @@ def read_dicom(path: Path, frame: int | None = None, exact: bool = False) -> Vol
     arrays = []
     for header in headers:
         try:
-            pixels = to_array(sitk, sitk.ReadImage(str(header.path)))
+            pixels = to_array(sitk, sitk.ReadImage(str(header.path), imageIO="GDCMImageIO"))
         except RuntimeError as error:
             raise damaged(header.path) from error
         arrays.append(pixels[0] if header.is_stack else pixels)

@@ -12,7 +12,8 @@ from ..registry import Registry
 from ..types import Array, Volume
 from .dicom import no_dicom, read_dicom
 from .dicom_header import holds_dicom, is_dicom
-from .itk import is_metaimage, is_nrrd, read_itk, write_metaimage, write_nrrd
+from .itk import read_itk, write_metaimage, write_nrrd
+from .itk_header import is_metaimage, is_nrrd
 from .jpeg import is_jpeg, no_jpeg, read_jpeg
 from .nifti import is_nifti, read_nifti, write_nifti, write_nifti_labels
 from .png import is_png, read_png, write_png

@@ -14,15 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, UnreadableFileError
+from ..errors import InputError
 from ..types import Array, Volume
 from .atomic import replacing
+from .itk_header import LARGEST_HEADER, check_itk_file, damaged, is_nrrd
 from .values import as_image
 
 __all__ = [
     "ItkHeader",
-    "is_metaimage",
-    "is_nrrd",
     "read_itk",
     "require_simpleitk",
     "to_array",
@@ -31,9 +30,7 @@ __all__ = [
 ]
 
 _LPS = np.diag([-1.0, -1.0, 1.0])
-_META_KEYS = (b"ObjectType", b"NDims", b"Comment")
 _META_DIRECTIONS = ("TransformMatrix", "Rotation", "Orientation")
-_LARGEST_HEADER = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,16 +52,6 @@ class ItkHeader:
     direction: tuple[float, ...]
     shape: tuple[int, ...]
     affine: Array | None
-
-
-def is_nrrd(head: bytes) -> bool:
-    """Whether a file begins as NRRD, with or without its data."""
-    return head.startswith(b"NRRD000")
-
-
-def is_metaimage(head: bytes) -> bool:
-    """Whether a file begins with the text header of a MetaImage."""
-    return head.lstrip().startswith(_META_KEYS) and b"NDims" in head
 
 
 def require_simpleitk(path: Path, what: str) -> Any:
@@ -96,7 +83,7 @@ def read_itk(path: Path, frame: int | None = None, exact: bool = False) -> Volum
     Parameters
     ----------
     path : Path
-        The file; detached data are found beside it.
+        The file; detached data are one file beside it, named by its plain name.
     frame : int, optional
         Time point of a file of four axes, counted from 0.
     exact : bool
@@ -105,21 +92,18 @@ def read_itk(path: Path, frame: int | None = None, exact: bool = False) -> Volum
     Raises
     ------
     UnreadableFileError
-        If the file, or the data that it names, are damaged or missing.
+        If the file, or the data that it names, are damaged, missing or elsewhere (see
+        :mod:`~.itk_header`).
     InputError
         If SimpleITK is not installed, or there are more than three axes and ``frame`` is not
         given or out of range.
     """
     sitk = require_simpleitk(path, "an NRRD or MetaImage file")
+    kind = check_itk_file(path)
     try:
-        image = sitk.ReadImage(str(path))
+        image = sitk.ReadImage(str(path), imageIO=kind)
     except RuntimeError as error:
-        raise UnreadableFileError(
-            str(path),
-            "be a whole NRRD or MetaImage file",
-            _reason(error),
-            "It is truncated, damaged, or its data file is missing: copy or download it again.",
-        ) from error
+        raise damaged(path, _reason(error)) from error
     image = _one_frame(path, image, frame)
     data = to_array(sitk, image)
     affine = _affine(image) if image.GetDimension() == 3 and _says_position(path, image) else None
@@ -223,7 +207,7 @@ def _affine(image: Any) -> Array:
 def _says_position(path: Path, image: Any) -> bool:
     """Whether the file itself says how its axes lie in the patient."""
     with path.open("rb") as stream:
-        head = stream.read(_LARGEST_HEADER)
+        head = stream.read(LARGEST_HEADER)
     if is_nrrd(head):
         return image.HasMetaDataKey("NRRD_space") or b"\nspace:" in head.split(b"\n\n", 1)[0]
     text = head.split(b"ElementDataFile", 1)[0].decode("latin-1")

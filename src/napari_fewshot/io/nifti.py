@@ -18,6 +18,7 @@ import numpy as np
 from ..errors import InputError, UnreadableFileError
 from ..types import Array, Volume
 from .atomic import replacing
+from .trust import DEFLATE_LIMIT
 from .values import as_image
 
 __all__ = [
@@ -34,8 +35,6 @@ _MM_PER_UNIT = {"meter": 1000.0, "micron": 0.001}
 _SECONDS_PER_UNIT = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
 _LABEL = "label"
 _NIFTI1_LARGEST = 32767
-# Deflate cannot shrink more than this, so a larger claim in the header is false.
-_DEFLATE_LIMIT = 1040
 # Labels shrink well at any level; higher ones cost seconds on confidence volumes.
 _GZIP_LEVEL = 4
 
@@ -220,7 +219,7 @@ def _check_size(path: Path, image: Nifti1Image) -> None:
     claimed = int(np.prod(shape, dtype=object)) * header.get_data_dtype().itemsize
     stored = path.stat().st_size
     with path.open("rb") as stream:
-        limit = stored * (_DEFLATE_LIMIT if stream.read(2) == b"\x1f\x8b" else 1)
+        limit = stored * (DEFLATE_LIMIT if stream.read(2) == b"\x1f\x8b" else 1)
     if claimed > limit:
         raise _damaged(path, f"{stored} bytes where the header tells of {claimed}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ __all__ = ["is_png", "read_png", "write_png"]
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _PALETTE = 0, 3
+_PIECE = 1 << 20
 
 
 def is_png(head: bytes) -> bool:
@@ -49,6 +51,7 @@ def read_png(path: Path, frame: int | None = None, exact: bool = False) -> Volum
         raise InputError("frame", f"be 0 for {path}", frame, "PNG files hold one frame.")
     bits, colour = _depth_and_colour(path)
     try:
+        _check_sums(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path, formats=("PNG",)) as image:
@@ -109,6 +112,30 @@ def _depth_and_colour(path: Path) -> tuple[int, int]:
             "Save it as TIFF, or as grey image.",
         )
     return bits, colour
+
+
+def _check_sums(path: Path) -> None:
+    """Compare the check sum of every chunk, which Pillow does of some.
+
+    Raises
+    ------
+    ValueError
+        If one differs, or the file ends before its last chunk.
+    """
+    with path.open("rb") as stream:
+        stream.seek(len(_SIGNATURE))
+        kind = b""
+        while kind != b"IEND":
+            start = stream.read(8)
+            left, kind = int.from_bytes(start[:4], "big"), start[4:]
+            found = zlib.crc32(kind)
+            while piece := stream.read(min(left, _PIECE)):
+                found, left = zlib.crc32(piece, found), left - len(piece)
+            stored = stream.read(4)
+            if left or len(stored) < 4:
+                raise ValueError("it ends before its last chunk")
+            if int.from_bytes(stored, "big") != found:
+                raise ValueError(f"the check sum of its chunk {kind.decode('latin-1')!r} differs")
 
 
 def _pixels(image: Image.Image, bits: int, colour: int, keep_indices: bool) -> Array:

@@ -11,8 +11,10 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 import numpy as np
 
@@ -20,12 +22,13 @@ from ..errors import InputError, UnreadableFileError
 from ..types import Array, Volume
 from .atomic import replacing
 from .calibration import Calibration, imagej_arguments, ome_metadata, read_calibration
+from .trust import DEFLATE_LIMIT, file_beside
 from .values import as_image
 
 if TYPE_CHECKING:
     from tifffile import TiffFile
 
-__all__ = ["TiffHeader", "is_tiff", "read_tiff", "write_tiff"]
+__all__ = ["TiffHeader", "check_named_files", "is_tiff", "read_tiff", "write_tiff"]
 
 _MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _IMAGEJ_DTYPES = (np.uint8, np.uint16, np.float32)
@@ -34,6 +37,8 @@ _ALPHA = (1, 2)
 # tifffile goes on where pages or frames are missing, and only says so in its log.
 _SIGNS_OF_DAMAGE = ("invalid", "corrupted", "failed", "missing", "out of range", "does not match")
 _DAMAGE = (
+    ArithmeticError,
+    AssertionError,
     EOFError,
     IndexError,
     KeyError,
@@ -89,6 +94,7 @@ def read_tiff(path: Path, frame: int | None = None, exact: bool = False) -> Volu
     with _complaints() as complaints:
         try:
             with tifffile.TiffFile(path) as tif:
+                check_named_files(path, tif)
                 level = tif.series[0].levels[0]
                 axes, shape = level.axes, level.shape
                 _check_damage(path, complaints, level)
@@ -110,6 +116,42 @@ def read_tiff(path: Path, frame: int | None = None, exact: bool = False) -> Volu
         source=path,
         header=header,
     )
+
+
+def check_named_files(path: Path, tif: TiffFile) -> None:
+    """Check the names of other files of a set before tifffile opens them.
+
+    Raises
+    ------
+    UnreadableFileError
+        If one is not a plain file in the same folder.
+    """
+    import tifffile
+
+    names = _names_in_ome(path, tif.ome_metadata) if tif.is_ome and tif.ome_metadata else set()
+    if tif.is_ndtiff:
+        index = file_beside(path, "NDTiff.index")
+        names |= {str(entry[1]) for entry in tifffile.read_ndtiff_index(index)}
+    for name in sorted(names - {path.name}):
+        file_beside(path, name)
+
+
+def _names_in_ome(path: Path, xml: str) -> set[str]:
+    """Files of an OME-TIFF set; those of its own identifier are itself, also after renaming."""
+    try:
+        root = ElementTree.fromstring(xml)
+    except ElementTree.ParseError:
+        return set()
+    named = [part for part in root.iter() if part.tag.endswith("UUID")]
+    own = root.get("UUID")
+    if own is None:
+        same = [part.text for part in named if _name(part).lower() == path.name.lower()]
+        own = same[0] if same else None
+    return {_name(part) for part in named if own is None or part.text != own}
+
+
+def _name(part: ElementTree.Element) -> str:
+    return part.get("FileName", "")
 
 
 def write_tiff(path: Path, data: Array, like: Volume) -> None:
@@ -204,7 +246,8 @@ def _check_damage(path: Path, complaints: list[str], level: Any) -> None:
         raise _unreadable(path, ValueError(complaints[0]))
     stored = path.stat().st_size
     page = level.keyframe
-    if page.compression == 1 and page.bitspersample >= 8 and level.nbytes > stored:
+    limit = stored * {1: 1, 8: DEFLATE_LIMIT, 32946: DEFLATE_LIMIT}.get(page.compression, inf)
+    if page.bitspersample >= 8 and level.nbytes > limit:
         multiple_files = len({p.parent for p in level.pages if p is not None}) > 1
         if not multiple_files:
             what = f"{stored} bytes where the tags tell of {level.nbytes}"

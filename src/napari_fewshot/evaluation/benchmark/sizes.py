@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...io import sniff_format
+from ...io.tiff import check_named_files
 from ..datasets import Case
 from .config import BenchmarkConfig
 
@@ -109,6 +110,7 @@ def _tiff(path: Path) -> tuple[tuple[int, ...], None]:
     import tifffile
 
     with tifffile.TiffFile(path) as file:
+        check_named_files(path, file)
         series = file.series[0]
         # Of channels there is one set of features, of time points one is read.
         sides = [n for n, axis in zip(series.shape, series.axes, strict=True) if axis not in "SCT"]
