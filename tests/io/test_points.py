@@ -77,6 +77,15 @@ def test_labels_count_names_by_first_appearance(tmp_path: Path) -> None:
     assert [p.label for p in read_points(source, PLAIN)] == [1, 2, 1]
 
 
+def test_a_name_without_a_label_has_none_of_another(tmp_path: Path) -> None:
+    rows = ["name,label,z,y,x", "a,,0,0,0", "b,1,0,0,1", "c,4,0,0,2", "c,,0,0,3", ",2,0,0,3"]
+    numbers: dict[str, int] = {}
+    found = read_points(save(tmp_path / "p.csv", *rows), PLAIN, numbers=numbers)
+    assert [p.label for p in found] == [3, 1, 4, 4, 2]
+    other = save(tmp_path / "q.csv", "name,z,y,x", "c,0,0,0", "d,0,0,0", "a,0,0,0")
+    assert [p.label for p in read_points(other, PLAIN, numbers=numbers)] == [4, 5, 3]
+
+
 def test_flat_images_need_no_z(tmp_path: Path) -> None:
     assert read_points(save(tmp_path / "p.csv", "label,y,x", "1,2,3"), FLAT) == [
         Landmark("1", 1, (0, 2, 3))

@@ -85,13 +85,13 @@ def labels_layer(volume: Volume, name: str, *, visible: bool = True) -> LayerDat
 
 
 def landmarks_layer(landmarks: Sequence[Landmark], volume: Volume, name: str) -> LayerData:
-    """Points layer of landmarks that were found in, or belong to, a volume."""
+    """Points layer of landmarks that were found in, or belong to, a volume; label 0 is none."""
     frame = Frame.of(volume.affine, volume.ndim)
     positions = [mark.position[-volume.ndim :] for mark in landmarks]
     points = np.array(positions, dtype=float).reshape(-1, volume.ndim)
     features = {
         "name": [mark.name for mark in landmarks],
-        "label": [mark.label for mark in landmarks],
+        "label": [mark.label or np.nan for mark in landmarks],
         "score": [np.nan if mark.score is None else mark.score for mark in landmarks],
     }
     options = {**placement(volume), "name": name, "features": features}

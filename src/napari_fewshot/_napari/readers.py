@@ -98,11 +98,15 @@ def read_point_file(path: str | Path) -> list[LayerData]:
 
     That is, in this order: an image of the viewer whose name begins the name of the file, the
     only image of the viewer, an image file of that name beside it; else nothing, and the voxel
-    coordinates are shown as they are.
+    coordinates are shown as they are. Labels that the file does not give are left open: counted
+    file by file, a name would have another in each.
     """
     path = Path(path)
     like = _image_of_points(path)
-    return [landmarks_layer(read_points(path, like), like, path.stem)]
+    marks = read_points(path, like)
+    if "label" not in _columns(path):
+        marks = [replace(m, label=0) if m.name != str(m.label) else m for m in marks]
+    return [landmarks_layer(marks, like, path.stem)]
 
 
 def _read_nifti(path: str | Path) -> list[LayerData]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -36,9 +37,10 @@ def read_points(
     Columns are found by their names, in any order and case; others are ignored. Where z, y, x
     are given they are used; else R, A, S are converted through the affine of ``like``. For 2D
     images z may be missing. Without ``label``, names that are all numbers are the labels, and
-    other names count from 1 in the order in which they first appear; without ``name``, it is
-    that of ``like.names`` or the label itself. Empty lines are skipped, and a file with only a
-    header has no points.
+    other names count from 1 in the order in which they first appear; where some rows have a
+    label, a name keeps the one that it has elsewhere. Without ``name``, it is that of
+    ``like.names`` or the label itself. Empty lines are skipped, and a file with only a header
+    has no points.
 
     Parameters
     ----------
@@ -75,14 +77,14 @@ def read_points(
         raise _missing(path, "a column label or name", places)
     numbers = {} if numbers is None else numbers
     numbers.update(_numeric_names(rows[1:], places))
-    landmarks = []
+    table = []
     for line, fields in rows[1:]:
         if len(fields) != len(header):
             constraint = f"have {len(header)} fields as the header"
             raise InputError(f"{path}, line {line}", constraint, f"{len(fields)} fields")
-        row = _Row(path, line, places, fields)
-        landmarks.append(_landmark(row, position, numbers, like))
-    return landmarks
+        table.append(_Row(path, line, places, fields))
+    labels = _labels(table, numbers)
+    return [_landmark(row, label, position, like) for row, label in zip(table, labels, strict=True)]
 
 
 def write_points(path: str | Path, landmarks: Iterable[Landmark], like: Volume) -> None:
@@ -193,19 +195,36 @@ def _position_columns(path: Path, columns: dict[str, int], like: Volume) -> tupl
     return _PATIENT
 
 
-def _landmark(
-    row: _Row, columns: tuple[str, ...], numbers: dict[str, int], like: Volume
-) -> Landmark:
+def _labels(table: Sequence[_Row], numbers: dict[str, int]) -> list[int]:
+    """Labels of rows: as given, else that of the name, else one that nothing has."""
+    given = [_label(row) for row in table]
+    for row, label in zip(table, given, strict=True):
+        if label is not None and row.text("name"):
+            numbers.setdefault(row.text("name"), label)
+    used = {*given, *numbers.values()}
+    found = []
+    for row, label in zip(table, given, strict=True):
+        name = row.text("name")
+        if label is None and name not in numbers:
+            if not name:
+                raise row.error("name", "not be empty where there is no label")
+            numbers[name] = next(k for k in count(len(numbers) + 1) if k not in used)
+            used.add(numbers[name])
+        found.append(numbers[name] if label is None else label)
+    return found
+
+
+def _label(row: _Row) -> int | None:
+    if not row.text("label"):
+        return None
+    value = row.number("label")
+    if value != int(value) or not 1 <= value <= _LARGEST_LABEL:
+        raise row.error("label", "be a whole number of at least 1")
+    return int(value)
+
+
+def _landmark(row: _Row, label: int, columns: tuple[str, ...], like: Volume) -> Landmark:
     name = row.text("name")
-    if row.text("label"):
-        value = row.number("label")
-        if value != int(value) or not 1 <= value <= _LARGEST_LABEL:
-            raise row.error("label", "be a whole number of at least 1")
-        label = int(value)
-    elif name:
-        label = numbers.setdefault(name, len(numbers) + 1)
-    else:
-        raise row.error("name", "not be empty where there is no label")
     score = row.number("score") if row.text("score") else None
     if score is not None and not 0 <= score <= 1:
         raise row.error("score", "be within 0..1")

@@ -91,6 +91,17 @@ def test_names_without_labels_are_the_same_in_any_order(session, clicked, image,
     assert learned(session) == [[("femur", 1), ("tibia", 2)], [("tibia", 2), ("femur", 1)]]
 
 
+def test_names_of_opened_files_are_the_same_in_any_order(session, viewer, tmp_path, image, other):
+    session.remove_template(session.templates[0])
+    for layer, names in ((image, "femur tibia"), (other, "tibia femur")):
+        path = tmp_path / f"{layer.name}_points.csv"
+        rows = [f"{name},3,{k},5" for k, name in enumerate(names.split())]
+        path.write_text("\n".join(["name,z,y,x", *rows]))
+        (points,) = viewer.open(path, plugin="napari-fewshot")
+        session.add_template(layer, points)
+    assert learned(session) == [[("femur", 1), ("tibia", 2)], [("tibia", 2), ("femur", 1)]]
+
+
 def test_several_points_of_a_name_are_one_landmark(session, clicked, image):
     entry = clicked(image, places(3), name=["tooth", "tooth", "jaw"])
     assert str(entry) == "image marks → image: 2 landmarks (3 points)"
