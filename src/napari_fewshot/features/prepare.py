@@ -14,7 +14,10 @@ from .layout import Layout
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["input_groups", "prepare"]
+__all__ = ["FLAT", "input_groups", "prepare"]
+
+FLAT = 1e-6
+"""A slice in 0..1 whose values differ by less is constant: the rest is rounding of float32."""
 
 
 def input_groups(channels: int, prep: Preprocessing) -> int:
@@ -60,7 +63,8 @@ def prepare(image: Array, prep: Preprocessing, layout: Layout) -> torch.Tensor:
     x = _resize(x, layout.resized, smooth=prep.resize in ("grid", "square"))
     if prep.scale == "minmax":
         low = x.amin(dim=(1, 2, 3), keepdim=True)
-        x = (x - low) / (x.amax(dim=(1, 2, 3), keepdim=True) - low).clamp_min(1e-8)
+        width = x.amax(dim=(1, 2, 3), keepdim=True) - low
+        x = (x - low) / torch.where(width < FLAT, 1.0, width)
     mean = torch.tensor(prep.mean, dtype=torch.float32).view(1, -1, 1, 1)
     std = torch.tensor(prep.std, dtype=torch.float32).view(1, -1, 1, 1)
     x = (x - mean) / std

@@ -148,20 +148,24 @@ def test_a_label_wins_where_it_is_the_best_and_above_one_half(tmp_path: Path) ->
     state = official()
     slices = [square(image.data[k : k + 1] / top) for k in range(4)]
     target = torch.from_numpy(slices[1])
-    chances = []
+    logits = [np.zeros((128, 128), np.float32)]  # of background
     for value in (3, 7):
         rows = ((np.arange(128) + 0.5) * 20 / 128).astype(int)
         columns = ((np.arange(128) + 0.5) * 30 / 128).astype(int)
         masks = (labels == value)[1:, rows[:, None], columns]
         images = torch.from_numpy(np.stack(slices[1:]))
-        logits = plain(state, target, images, torch.from_numpy(masks).float())
-        chances.append(torch.sigmoid(logits).numpy())
-    wanted = np.where(np.max(chances, axis=0) > 0.5, np.argmax(chances, axis=0) + 1, 0)
+        logits.append(plain(state, target, images, torch.from_numpy(masks).float()).numpy())
+    # Where the two labels are equal but for the last bits, either may win.
+    ranked = np.sort(logits, axis=0)
+    decided = ranked[2] - ranked[1] > 1e-5
+    wanted = np.argmax(logits, axis=0)[decided]
+    assert len(wanted) > 10_000
+    assert np.bincount(wanted).min() > 1000
     found = method._classify(image.data[1:2] / top)
     assert found.shape == (3, 20, 30)
     np.testing.assert_allclose(found.sum(axis=0), 1, atol=1e-5)
     at_128 = method._classify(np.asarray(slices[1])[None])
-    assert (at_128.argmax(axis=0) == wanted).mean() > 0.999
+    np.testing.assert_array_equal(at_128.argmax(axis=0)[decided], wanted)
 
 
 def test_ensembles_of_drawn_support_sets(tmp_path: Path) -> None:
@@ -175,7 +179,10 @@ def test_ensembles_of_drawn_support_sets(tmp_path: Path) -> None:
 
 
 def test_constant_slices_are_zeros() -> None:
-    assert not square(np.full((3, 9, 9), 0.7, np.float32)).any()
+    constant = np.full((3, 9, 9), 0.7, np.float32)
+    assert not square(constant).any()
+    constant[:, 4, 4] = np.nextafter(constant[:, 4, 4], 1)  # a last bit is no structure
+    assert not square(constant).any()
 
 
 def test_foreign_and_missing_checkpoints(tmp_path: Path) -> None:

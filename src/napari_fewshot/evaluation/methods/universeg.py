@@ -21,6 +21,7 @@ from ...config import IntensityConfig, ResamplingConfig
 from ...config.base import StageConfig
 from ...device import choose_device
 from ...errors import InputError, WeightsError
+from ...features.prepare import FLAT
 from ...features.resampling import resize_plane
 from ...sampling.template import Template
 from ...types import Array, Progress, Volume, no_progress
@@ -155,7 +156,9 @@ def square(image: Array) -> Array:
     """Bring a slice (C, H, W) to one channel of 128 × 128 pixels with values from 0 to 1."""
     plane = resize_plane(image.mean(axis=0), (SIDE, SIDE))
     low, high = float(plane.min()), float(plane.max())
-    scaled: Array = (plane - low) / (high - low) if high > low else np.zeros_like(plane)
+    if high - low < FLAT:
+        return np.zeros_like(plane, np.float32)
+    scaled: Array = (plane - low) / (high - low)
     return scaled.astype(np.float32)
 
 
