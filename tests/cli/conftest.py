@@ -11,6 +11,7 @@ import pytest
 
 from napari_fewshot.cli import main
 from napari_fewshot.io import write_image, write_labels, write_points
+from napari_fewshot.io.ownership import RECORD
 from napari_fewshot.phantoms import make_phantom, painted_labels
 
 PAINTED = (4, 8, 11)
@@ -91,8 +92,9 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 def files_below(folder: Path) -> list[str]:
-    """Every file of a folder, hidden ones too."""
-    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+    """Every file of a folder, hidden ones too, but for the record of what runs wrote."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != RECORD)
+    return sorted(str(path.relative_to(folder)) for path in files)
 
 
 def labels_of(path: Path) -> set[int]:

@@ -25,6 +25,7 @@ CASES = [
     "predict model.fewshot img.nii.gz -o . --weights img_labels.nii.gz",
     "predict model.fewshot img.nii.gz -o . --refine sam-vit-b --sam-weights img_labels.nii.gz",
     "refine img.nii.gz painted.nii.gz -o painted.nii.gz",
+    "refine plot.png img_labels.nii.gz -o img.nii.gz",  # names of the labels
     "refine img.nii.gz painted.nii.gz -o new.nii.gz --output-confidence img.nii.gz",
     "train --image img.nii.gz --labels painted.nii.gz -o painted.nii.gz",
     "evaluate --pred img_labels.nii.gz --truth painted.nii.gz --json painted.nii.gz",
@@ -53,16 +54,33 @@ def folder(patients, tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.parametrize("more", [(), ("--overwrite",)])
 @pytest.mark.parametrize("command", CASES)
-def test_an_input_is_not_overwritten(run, folder, command):
+def test_an_input_is_not_overwritten(run, folder, command, more):
     before = {name: (folder / name).read_bytes() for name in files_below(folder)}
-    said = run(*command.split())
+    said = run(*command.split(), *more)
     assert said.code == 2
     assert said.err.count("\n") == 1
     option = "--json" if "--json" in command else "--output"
     assert said.err.startswith(f"napari-fewshot: {option} must not ")
     assert "overwrite an input" in said.err
     assert before == {name: (folder / name).read_bytes() for name in files_below(folder)}
+
+
+@pytest.mark.parametrize("name", ["img_labels.nii.gz", "IMG_labels.nii.gz"])
+def test_another_name_of_an_input_is_not_overwritten(run, folder, name):
+    """Paint that is called ``painted`` too, or that differs in case, as some systems take it."""
+    before = (folder / "img_labels.nii.gz").read_bytes()
+    if name == "img_labels.nii.gz":
+        (folder / "link.nii.gz").hardlink_to(folder / name)
+        given = "link.nii.gz"
+    else:
+        shutil.move(folder / "img_labels.nii.gz", folder / name)
+        given = name
+    said = run("sam", "boxes", "img.nii.gz", "-o", ".", "--labels", given, "--overwrite")
+    assert said.code == 2
+    assert "overwrite an input" in said.err
+    assert (folder / given).read_bytes() == before
 
 
 def test_another_folder_will_do(run, folder, tiny_sam):

@@ -13,10 +13,12 @@ from ..errors import InputError
 
 if TYPE_CHECKING:
     from ..features.store import FeatureStore
+    from ..io.ownership import Outputs
     from ..segmenter import FewShotSegmenter
 
 __all__ = [
     "add_backbone_arguments",
+    "add_overwrite_argument",
     "add_store_arguments",
     "add_window_argument",
     "check_axis",
@@ -29,6 +31,7 @@ __all__ = [
     "open_store",
     "parse_settings",
     "window_settings",
+    "with_names",
 ]
 
 OPTIONS = (
@@ -62,6 +65,15 @@ def add_backbone_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights", metavar="FILE", type=Path, help="local checkpoint of the backbone"
     )
     add_store_arguments(parser, "features of transformers")
+
+
+def add_overwrite_argument(parser: argparse.ArgumentParser) -> None:
+    """Add leave to replace what is not ours."""
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace files, too, that no run has written or that were changed since; never inputs",
+    )
 
 
 def add_store_arguments(parser: argparse.ArgumentParser, what: str) -> None:
@@ -147,14 +159,30 @@ def check_axis(text: str, *words: str) -> None:
         raise InputError("--axis", f"be one of {', '.join(known)}", text)
 
 
-def check_outputs(parameter: str, outputs: Iterable[Path], inputs: Iterable[Path | None]) -> None:
-    """Raise :class:`InputError` where an output would take the place of an input."""
-    taken = {path.resolve() for path in inputs if path is not None}
-    for path in outputs:
-        if path.resolve() in taken:
-            raise InputError(
-                parameter, "not overwrite an input", path, "Choose another name or folder."
-            )
+def check_outputs(
+    parameter: str,
+    outputs: Iterable[Path],
+    inputs: Iterable[Path | None],
+    *,
+    overwrite: bool = False,
+) -> Outputs:
+    """Raise :class:`InputError` where an output would take the place of an input or a foreign file.
+
+    Returns what the outputs are to be written with.
+    """
+    from ..io.ownership import Outputs
+
+    files = Outputs(parameter, inputs, overwrite=overwrite)
+    files.check(outputs)
+    return files
+
+
+def with_names(*label_maps: Path | None) -> list[Path]:
+    """Label maps with the files that their names are read from."""
+    from ..io.names import name_files
+
+    given = [path for path in label_maps if path is not None]
+    return [*given, *(file for path in given for file in name_files(path))]
 
 
 def one_line(error: Exception) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UnknownNameError
+from .arguments import add_overwrite_argument
 
 if TYPE_CHECKING:
     from ..evaluation.benchmark.plan import Unit
@@ -52,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="run this method only; may be given several times",
     )
     add("--report-only", action="store_true", help="run nothing, write the report again")
+    add_overwrite_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -59,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     from ..evaluation.benchmark import load_config, ready_config
     from ..evaluation.benchmark.estimate import format_plan
     from ..evaluation.benchmark.runner import open_benchmark
-    from ..evaluation.report import write_report
+    from ..evaluation.report import report_files, write_report
     from ..evaluation.report.published import check_published
     from .progress import ProgressBars
 
@@ -71,11 +73,19 @@ def run(options: argparse.Namespace) -> int:
         if name not in names:
             raise UnknownNameError("--only", name, names)
     with ProgressBars() as bars:
-        benchmark = open_benchmark(config, options.out, bars, dry_run=options.dry_run)
+        benchmark = open_benchmark(
+            config,
+            options.out,
+            bars,
+            dry_run=options.dry_run,
+            overwrite=options.overwrite,
+            inputs=[path],
+        )
     if options.dry_run:
         benchmark.check()
         print(format_plan(benchmark))
         return 0
+    benchmark.check_outputs([] if options.report_only else options.only, report_files(benchmark))
     if not options.report_only:
         _run(benchmark, options.only)
     report = write_report(benchmark, _command(options))

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from .arguments import check_outputs, existing_file
+from .arguments import add_overwrite_argument, check_outputs, existing_file
 from .progress import ProgressBars
 from .refining import add_refining_arguments, loading_sam, read_inputs
+
+if TYPE_CHECKING:
+    from ..io.ownership import Outputs
 
 NAME = "compare-refinement"
 HELP = "compare strategies of refinement on given truth"
@@ -38,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="leave the slices that are painted in this label map out of the scores",
     )
     add("-o", "--output", type=Path, required=True, metavar="DIR", help="folder of the results")
+    add_overwrite_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -49,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     from ..refine import WALKER, Refiner, get_refiner
     from .evaluate import painted_slices
 
-    _check_output(options)
+    outputs = _outputs(options)
     words = [word.strip() for word in options.strategies.split(",")]
     named_strategies(words, None, "--strategies")
     existing_file("--truth", options.truth)
@@ -95,7 +100,8 @@ def run(options: argparse.Namespace) -> int:
             axis=options.axis,
             intensity=given.intensity,
         )
-    files = found.write(options.output)
+    with outputs.writing():
+        files = found.write(options.output)
     if given.store is not None:
         given.store.prune(int(options.store_limit * 1e9))
     print(found.format_table())
@@ -104,11 +110,15 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _check_output(options: argparse.Namespace) -> None:
+def _outputs(options: argparse.Namespace) -> Outputs:
     from ..evaluation.refinement_strategies import FILES_WRITTEN
 
     if options.output.exists() and not options.output.is_dir():
         raise InputError("--output", "be a folder", options.output)
-    outputs = [options.output / name for name in FILES_WRITTEN]
     inputs = (options.image, options.labels, options.confidence, options.truth)
-    check_outputs("--output", outputs, [*inputs, options.exclude_slices_of, options.sam_weights])
+    return check_outputs(
+        "--output",
+        [options.output / name for name in FILES_WRITTEN],
+        [*inputs, options.exclude_slices_of, options.sam_weights],
+        overwrite=options.overwrite,
+    )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
+from .arguments import add_overwrite_argument, check_outputs
 from .progress import ProgressBars
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 NAME = "demo"
 HELP = "segment the embedded sample, print the scores"
 TEMPLATE_SLICES = 5
-LANDMARK_PATIENTS = (2, 3, 4)
+PATIENTS, LANDMARK_PATIENTS = (0, 1), (2, 3, 4)
+ENDINGS = (".nii.gz", "_labels.nii.gz", "_labels.json", "_landmarks.csv", ".png")
 COLUMNS = 8
 
 __all__ = ["HELP", "NAME", "add_arguments", "run"]
@@ -36,19 +38,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--kind", choices=["torso", "joint"], default="torso", help="sample (default: %(default)s)")
     add("--seed", type=int, default=0, metavar="S", help="default: %(default)s")
+    add_overwrite_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Train, predict, score and write."""
     if options.out.exists() and not options.out.is_dir():
         raise InputError("--out", "be a folder", options.out)
+    stems = [options.out / f"{options.kind}{patient}" for patient in PATIENTS]
+    outputs = check_outputs(
+        "--out",
+        [stem.with_name(stem.name + ending) for stem in stems for ending in ENDINGS],
+        (),
+        overwrite=options.overwrite,
+    )
     from ..phantoms import make_phantom, painted_labels, template_slices
     from ..sampling import Template
     from ..segmenter import FewShotSegmenter
 
     start = time.perf_counter()
     model = FewShotSegmenter(seed=options.seed)
-    first, second = (make_phantom(options.kind, patient) for patient in (0, 1))
+    first, second = (make_phantom(options.kind, patient) for patient in PATIENTS)
     slices = template_slices(first, TEMPLATE_SLICES)
     print(
         f"{options.kind} phantom, {len(slices)} painted slices of "
@@ -61,7 +71,8 @@ def run(options: argparse.Namespace) -> int:
         with ProgressBars(f"patient {phantom.patient}") as bars:
             found = model.predict(phantom.image, landmarks=False, progress=bars)
             points = marks.predict(phantom.image, progress=bars).landmarks
-        _show(options.out, phantom, found, points, painted)
+        with outputs.writing():
+            _show(options.out, phantom, found, points, painted)
     print(f"\n{time.perf_counter() - start:.0f} s. Results: {options.out}")
     return 0
 

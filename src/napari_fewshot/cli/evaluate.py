@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from .arguments import check_axis, check_outputs, existing_file, existing_image
+from .arguments import (
+    add_overwrite_argument,
+    check_axis,
+    check_outputs,
+    existing_file,
+    existing_image,
+    with_names,
+)
 
 if TYPE_CHECKING:
     from ..evaluation.scores import LabelScores, LandmarkScores
@@ -45,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="image of the landmarks: gives their spacing where the CSV has no R, A, S",
     )
     add("--json", type=Path, metavar="FILE", help="write the scores here too")
+    add_overwrite_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -57,16 +65,17 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(
             "--pred", "be of the kind of --truth", f"{options.pred} against {options.truth}"
         )
-    if options.json is not None:
-        from ..io.names import name_files
-
-        inputs = (options.pred, options.truth, options.exclude_slices_of, options.image)
-        names = [path for label_map in inputs[:2] for path in name_files(label_map)]
-        check_outputs("--json", [options.json], [*inputs, *names])
+    outputs = check_outputs(
+        "--json",
+        [] if options.json is None else [options.json],
+        [*with_names(options.pred, options.truth), options.exclude_slices_of, options.image],
+        overwrite=options.overwrite,
+    )
     scores = _landmark_scores(options) if kinds == {True} else _label_scores(options)
     print(scores.format_table())
     if options.json is not None:
-        _write_json(options.json, scores.as_dict())
+        with outputs.writing():
+            _write_json(options.json, scores.as_dict())
     return 0
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..config.prompted import DEFAULT_SAM
 from ..errors import InputError
 from .arguments import (
+    add_overwrite_argument,
     add_store_arguments,
     add_window_argument,
     check_axis,
@@ -19,12 +20,14 @@ from .arguments import (
     open_store,
     parse_settings,
     window_settings,
+    with_names,
 )
 from .progress import ProgressBars
 from .refining import loading_sam
 
 if TYPE_CHECKING:
     from ..config import IntensityConfig
+    from ..io.ownership import Outputs
     from ..prompting import PersonalSam, SamModel
     from ..sampling import Template
     from ..types import Volume
@@ -127,6 +130,7 @@ def _add_shared(parser: argparse.ArgumentParser, example: str) -> None:
         metavar="KEY=VALUE",
         help=f"a setting of the mode, e.g. {example}",
     )
+    add_overwrite_argument(parser)
     add_store_arguments(parser, "embeddings of SAM")
 
 
@@ -145,7 +149,12 @@ class Job:
     @property
     def outputs(self) -> list[Path]:
         """What is written."""
-        files = (self.output, self.matched, self.table, self.confidence)
+        from ..io.names import name_files
+
+        # Instances have no names.
+        named = self.matched if self.table is not None else self.output
+        names = None if named is None else name_files(named)[0]
+        files = (self.output, self.matched, names, self.table, self.confidence)
         return [path for path in files if path is not None]
 
 
@@ -154,6 +163,7 @@ class Shared:
     """What all images have in common."""
 
     options: argparse.Namespace
+    outputs: Outputs
     sam: SamModel
     config: Any
     intensity: IntensityConfig
@@ -195,8 +205,12 @@ def prepare(options: argparse.Namespace) -> tuple[Shared, list[Job]]:
     if options.sam_weights is not None:
         existing_file("--sam-weights", options.sam_weights)
     jobs = _jobs(options)
-    outputs = [path for job in jobs for path in job.outputs]
-    check_outputs("--output", outputs, _inputs(options, jobs))
+    outputs = check_outputs(
+        "--output",
+        [path for job in jobs for path in job.outputs],
+        _inputs(options, jobs),
+        overwrite=options.overwrite,
+    )
     config = _config(options)
     intensity = IntensityConfig.of(window_settings(options), "intensity")
     device, store = choose_device(options.device), open_store(options)
@@ -209,7 +223,7 @@ def prepare(options: argparse.Namespace) -> tuple[Shared, list[Job]]:
             learned = PersonalSam.learn(
                 templates, sam=sam, config=config, intensity=intensity, progress=bars
             )
-    return Shared(options, sam, config, intensity, learned), jobs
+    return Shared(options, outputs, sam, config, intensity, learned), jobs
 
 
 def _jobs(options: argparse.Namespace) -> list[Job]:
@@ -243,9 +257,10 @@ def _jobs(options: argparse.Namespace) -> list[Job]:
 
 
 def _inputs(options: argparse.Namespace, jobs: Sequence[Job]) -> list[Path | None]:
-    given = [path for job in jobs for path in (job.image, job.regions, job.truth)]
+    maps = [path for job in jobs for path in (job.regions, job.truth)]
     references = options.reference if options.mode == "persam" else ()
-    return [*given, options.sam_weights, *(path for pair in references for path in pair)]
+    images = [*(job.image for job in jobs), *(image for image, _ in references)]
+    return [*images, *with_names(*maps, *(labels for _, labels in references)), options.sam_weights]
 
 
 def _for_each(

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import InputError
-from .arguments import check_outputs
+from .arguments import add_overwrite_argument, check_outputs, with_names
 from .progress import ProgressBars
 from .refining import add_refining_arguments, loading_sam, read_inputs
 
@@ -32,17 +32,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("-o", "--output", type=Path, required=True, metavar="OUT", help="label map to write")
     add("--output-confidence", type=Path, metavar="FILE", help="write the confidence too")
+    add_overwrite_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Refine one label map."""
     from ..io import write_image, write_labels
+    from ..io.names import name_files
     from ..refine import check_method, get_refiner, refine_labels
 
     check_method(options.method)
-    inputs = (options.image, options.labels, options.confidence, options.sam_weights)
-    outputs = [options.output, options.output_confidence]
-    check_outputs("--output", [path for path in outputs if path is not None], inputs)
+    written = [options.output, name_files(options.output)[0], options.output_confidence]
+    outputs = check_outputs(
+        "--output",
+        [path for path in written if path is not None],
+        [options.image, *with_names(options.labels), options.confidence, options.sam_weights],
+        overwrite=options.overwrite,
+    )
     if options.output == options.output_confidence:
         raise InputError("--output-confidence", "be another file than --output", options.output)
     given = read_inputs(options)
@@ -66,9 +72,10 @@ def run(options: argparse.Namespace) -> int:
             intensity=given.intensity,
             progress=bars,
         )
-    if options.output_confidence is not None:
-        write_image(options.output_confidence, confidence, given.labels)
-    write_labels(options.output, labels, given.labels, names=given.labels.names)
+    with outputs.writing():
+        if options.output_confidence is not None:
+            write_image(options.output_confidence, confidence, given.labels)
+        write_labels(options.output, labels, given.labels, names=given.labels.names)
     if given.store is not None:
         given.store.prune(int(options.store_limit * 1e9))
     changed = int((labels != given.labels.data).sum())

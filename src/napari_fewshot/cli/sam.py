@@ -81,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
     for job in jobs:
         try:
             image = shared.read(job.image)
-            with ProgressBars(job.image.name) as bars:
+            with shared.outputs.writing(), ProgressBars(job.image.name) as bars:
                 warning = work[options.mode](shared, job, image, bars)
         except InputError as error:
             failed += 1

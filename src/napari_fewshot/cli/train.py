@@ -18,6 +18,7 @@ from ..config import DEFAULT_ADAPTER, DEFAULT_BACKBONE
 from ..errors import InputError
 from .arguments import (
     add_backbone_arguments,
+    add_overwrite_argument,
     add_window_argument,
     check_outputs,
     limit_store,
@@ -25,6 +26,7 @@ from .arguments import (
     open_store,
     parse_settings,
     window_settings,
+    with_names,
 )
 from .progress import ProgressBars
 from .templates import InOrder, group_templates, read_templates
@@ -98,6 +100,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--no-score", action="store_true", help="do not estimate the held-out score")
     add_backbone_arguments(parser)
     add("-o", "--output", type=Path, required=True, metavar="MODEL", help="model file to write")
+    add_overwrite_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -114,8 +117,14 @@ def run(options: argparse.Namespace) -> int:
         raise InputError("--background", "stand beside --template scribble", options.background)
     if options.output.is_dir() or not _writable(options.output):
         raise InputError("--output", "be a file in a folder that can be written", options.output)
-    inputs = [path for group in files for path in (group.image, group.labels, group.points)]
-    check_outputs("--output", [options.output], [*inputs, options.weights])
+    inputs = [path for group in files for path in (group.image, group.points)]
+    labels = with_names(*(group.labels for group in files))
+    outputs = check_outputs(
+        "--output",
+        [options.output],
+        [*inputs, *labels, options.weights],
+        overwrite=options.overwrite,
+    )
     from ..segmenter import FewShotSegmenter
 
     model = FewShotSegmenter(
@@ -129,7 +138,8 @@ def run(options: argparse.Namespace) -> int:
     with ProgressBars() as bars:
         model = _fit(model, templates, options.position == "auto", bars)
     seconds = time.perf_counter() - start
-    model.save(options.output)
+    with outputs.writing():
+        model.save(options.output)
     _report(model, templates, seconds, options.output)
     if not options.no_score:
         with ProgressBars() as bars:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import InputError
+from .ownership import put_in_place
 
 __all__ = ["replacing"]
 
@@ -22,7 +23,8 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises
     ------
     InputError
-        If ``path`` is a folder, or its folder cannot be made or written.
+        If ``path`` is a folder, or its folder cannot be made or written; or if a run writes it
+        and must not replace what is there (see :mod:`~.ownership`).
     """
     if path.is_dir():
         raise InputError(str(path), "be a file to write", "a folder")
@@ -37,6 +39,6 @@ def replacing(path: Path) -> Iterator[Path]:
         ) from None
     try:
         yield temporary
-        temporary.replace(path)
+        put_in_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

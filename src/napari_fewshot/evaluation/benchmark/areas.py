@@ -78,7 +78,7 @@ class AreaStore:
     def read(self, case: Case) -> CaseAreas | None:
         """Return what is kept of a case; None where nothing is, or it is damaged."""
         with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
-            content = json.loads(self._path(case).read_text("utf-8"))
+            content = json.loads(self.path(case).read_text("utf-8"))
             slices = int(content["slices"])
             areas = {}
             for value, line in content["areas"].items():
@@ -101,10 +101,11 @@ class AreaStore:
                 for value, line in found.areas.items()
             },
         }
-        with replacing(self._path(case)) as part:
+        with replacing(self.path(case)) as part:
             part.write_text(json.dumps(content) + "\n", "utf-8")
 
-    def _path(self, case: Case) -> Path:
+    def path(self, case: Case) -> Path:
+        """File of a case."""
         content = {**self._common, "case": case.name, "files": self._fingerprints.of(case.files)}
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         return self._folder / f"{digest[:24]}.json"

@@ -7,6 +7,7 @@ import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +17,10 @@ from ...errors import Cancelled, FewShotError
 from ...features.cache import FeatureCache
 from ...features.store import FeatureStore
 from ...io import write_labels
+from ...io.ownership import Outputs
 from ...types import Progress, no_progress
 from ..methods import METHODS, Method, MethodContext, Oracle, Predicted
+from ..methods.base import WORK_FILES, WORK_FOLDERS
 from .areas import AreaStore, CaseAreas
 from .cases import Selection
 from .config import BenchmarkConfig
@@ -30,7 +33,7 @@ from .records import Record, Records, slug
 from .scoring import score_case
 from .templates import Painted, paint_across, paint_within
 
-__all__ = ["Finished", "MethodRun", "method_context"]
+__all__ = ["Finished", "MethodRun", "method_context", "prediction_files"]
 
 Finished = Callable[[Unit, Record], None]
 
@@ -48,6 +51,23 @@ def method_context(config: BenchmarkConfig, fit: Fit, folder: Path) -> MethodCon
     )
 
 
+def prediction_files(folder: Path, unit: Unit) -> tuple[Path, Path]:
+    """Label map of a unit, where it is kept: of a volume, and of a 2D image."""
+    place = folder / "predictions" / slug(unit.method) / str(unit.shot)
+    stem = f"{unit.case}_seed{unit.seed}"
+    return place / f"{stem}.nii.gz", place / f"{stem}.tif"
+
+
+def _clear(work: Path) -> None:
+    """Remove what methods have kept for after an interruption, and nothing else."""
+    for name in WORK_FILES:
+        (work / name).unlink(missing_ok=True)
+    for name in WORK_FOLDERS:
+        shutil.rmtree(work / name, ignore_errors=True)
+    with suppress(OSError):  # something else is in it
+        work.rmdir()
+
+
 class MethodRun:
     """Runs fits of one method and keeps a record of each unit.
 
@@ -59,6 +79,8 @@ class MethodRun:
         Of the benchmark.
     fingerprints : Fingerprints
         By which what is known of a case is found again.
+    outputs : Outputs
+        What files are written with.
     own_process : bool
         Whether nothing else runs in this process, so that its memory is that of the method.
     """
@@ -69,10 +91,12 @@ class MethodRun:
         selection: Selection,
         folder: Path,
         fingerprints: Fingerprints,
+        outputs: Outputs,
         *,
         own_process: bool = False,
     ) -> None:
         self.config, self.selection, self.folder = config, selection, folder
+        self._outputs = outputs
         self.records = Records(folder)
         self.own_process = own_process
         keep = config.features
@@ -101,7 +125,7 @@ class MethodRun:
                     self._fail(unit, error, finished)
             return
         if all(self.records.done(unit) for unit in fit.units):
-            shutil.rmtree(self.folder / "work" / fit.key, ignore_errors=True)
+            _clear(self.folder / "work" / fit.key)
 
     def _run(
         self, fit: Fit, pending: Sequence[Unit], finished: Finished, progress: Progress
@@ -192,15 +216,14 @@ class MethodRun:
             min_voxels=config.labels.min_voxels,
             radius_px=radius,
         )
-        picture = self.records.folder / f"{unit.key}.png"
+        picture = self.records.path(unit).with_suffix(".png")
         worst = None
-        if config.output.pictures and unit.seed == self._first_seed(unit.method):
-            worst = draw_worst(found, case, own, picture)
-        if config.output.predictions and found.labels is not None:
-            target = self.folder / "predictions" / slug(unit.method) / str(unit.shot)
-            ending = "nii.gz" if case.image.ndim == 3 else "tif"
-            like = replace(case.image, header=None)
-            write_labels(target / f"{unit.case}_seed{unit.seed}.{ending}", found.labels, like)
+        with self._outputs.writing():
+            if config.output.pictures and unit.seed == self._first_seed(unit.method):
+                worst = draw_worst(found, case, own, picture)
+            if config.output.predictions and found.labels is not None:
+                target = prediction_files(self.folder, unit)[case.image.ndim == 2]
+                write_labels(target, found.labels, replace(case.image, header=None))
         record = replace(
             record,
             rows=rows,
@@ -214,7 +237,8 @@ class MethodRun:
             worst=worst or "",
         )
         self._seen.add(unit.case)
-        self.records.write(unit, record)
+        with self._outputs.writing():
+            self.records.write(unit, record)
         finished(unit, record)
 
     def _fail(self, unit: Unit, error: Exception, finished: Finished) -> None:
@@ -223,7 +247,8 @@ class MethodRun:
         )
         trace = "".join(traceback.format_exception(error))
         record = Record(error=" ".join(words.split()), trace=trace, machine=self._machine)
-        self.records.write(unit, record)
+        with self._outputs.writing():
+            self.records.write(unit, record)
         finished(unit, record)
 
     def _first_seed(self, name: str) -> int:
@@ -252,7 +277,8 @@ class MethodRun:
             found = self._kept_areas.read(case)
             if found is None:
                 found = CaseAreas.of(self.prepared(name))
-                self._kept_areas.write(case, found)
+                with self._outputs.writing():
+                    self._kept_areas.write(case, found)
             elif not found.mapped:
                 numbers = {label: self._number(point) for label, point in found.names.items()}
                 lines = {numbers[label]: line for label, line in found.areas.items()}

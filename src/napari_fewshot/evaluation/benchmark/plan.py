@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from .cases import Selection
 from .config import BenchmarkConfig, MethodConfig, Shot
 from .fingerprints import Fingerprints
 
-__all__ = ["Fit", "Unit", "make_plan"]
+__all__ = ["Fit", "Unit", "make_plan", "weight_files"]
 
 _FORMAT = 4
 """Raised when scores are taken in another way, so that nothing old is mixed with them."""
@@ -104,7 +104,7 @@ def _common(
         "options": config.dataset.model_dump(mode="json")["options"],
         "predictions": config.output.predictions,
         "method": settings,
-        "weights": fingerprints.of(_weights(settings["settings"])),
+        "weights": fingerprints.of(weight_files(settings["settings"])),
         "pool": [[case.name, fingerprints.of(case.files)] for case in selection.pool],
         **{
             section: getattr(config, section).model_dump(mode="json")
@@ -127,9 +127,10 @@ def _key(
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
 
 
-def _weights(settings: dict[str, Any]) -> Iterator[Path]:
+def weight_files(settings: Mapping[str, Any]) -> Iterator[Path]:
+    """Files of weights that the settings of a method name."""
     for key, value in settings.items():
         if isinstance(value, dict):
-            yield from _weights(value)
+            yield from weight_files(value)
         elif isinstance(value, str) and (key == "weights" or key.endswith("_weights")):
             yield Path(value)

@@ -71,16 +71,20 @@ class Records:
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "units"
 
+    def path(self, unit: Unit) -> Path:
+        """File of a unit; the picture of its worst slice has the same name."""
+        return self.folder / f"{unit.key}.json"
+
     def write(self, unit: Unit, record: Record) -> None:
         """Keep a record."""
         content = {"unit": asdict(unit), **asdict(record)}
-        with replacing(self.folder / f"{unit.key}.json") as part:
+        with replacing(self.path(unit)) as part:
             part.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
 
     def read(self, unit: Unit) -> Record | None:
         """Return the record of a unit; None where there is none, or it is damaged."""
         try:
-            content = json.loads((self.folder / f"{unit.key}.json").read_text("utf-8"))
+            content = json.loads(self.path(unit).read_text("utf-8"))
             return Record(**{one.name: content[one.name] for one in fields(Record)})
         except (OSError, ValueError, KeyError, TypeError):
             return None

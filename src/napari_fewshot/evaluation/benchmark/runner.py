@@ -7,20 +7,24 @@ import logging
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...errors import InputError
+from ...io.ownership import Outputs
 from ...types import Progress, no_progress
+from .areas import AreaStore
 from .cases import Selection, select_cases
 from .checking import check_case, check_methods, check_shots, missing_modules
 from .config import BenchmarkConfig
-from .executing import Finished, MethodRun
+from .executing import Finished, MethodRun, prediction_files
 from .fingerprints import Fingerprints
-from .plan import Fit, Unit, make_plan
+from .plan import Fit, Unit, make_plan, weight_files
 from .records import Record, Records, slug
+from .unrecorded import take_over
 
 __all__ = ["Benchmark", "open_benchmark"]
 
@@ -44,6 +48,8 @@ class Benchmark:
     plan : tuple of Fit
     fingerprints : Fingerprints
         Those that the plan was made with.
+    outputs : Outputs
+        What files are written with.
     """
 
     config: BenchmarkConfig
@@ -51,6 +57,7 @@ class Benchmark:
     folder: Path
     plan: tuple[Fit, ...]
     fingerprints: Fingerprints
+    outputs: Outputs
 
     @property
     def units(self) -> tuple[Unit, ...]:
@@ -81,6 +88,40 @@ class Benchmark:
         for words in check_case(self.config, self.selection):
             _LOGGER.warning("napari-fewshot: %s", words)
 
+    def check_outputs(self, only: Sequence[str] | None = None, more: Iterable[Path] = ()) -> None:
+        """Check the files that a run writes; those of version 0.1.0 are recorded.
+
+        Parameters
+        ----------
+        only : sequence of str, optional
+            Methods that are run.
+        more : iterable of Path
+            Further files, such as those of the report.
+
+        Raises
+        ------
+        InputError
+            As :meth:`~napari_fewshot.io.ownership.Outputs.check`, and if the folder is a file.
+        """
+        if self.folder.exists() and not self.folder.is_dir():
+            raise InputError(self.outputs.parameter, "be a folder", self.folder)
+        take_over(self.folder)
+        self.outputs.check([*self._files(only), *more])
+
+    def _files(self, only: Sequence[str] | None) -> Iterator[Path]:
+        """All files that a run may write, but for the report."""
+        left = [fit for fit in self.pending() if only is None or fit.method.name in only]
+        if not left:
+            return
+        yield self.folder / "fingerprints.json"
+        areas = AreaStore(self.folder, self.config, self.fingerprints)
+        yield from (areas.path(case) for case in self.selection.pool)
+        for unit in (unit for fit in left for unit in fit.units if not self.records.done(unit)):
+            yield self.records.path(unit)
+            yield self.records.path(unit).with_suffix(".png")
+            if self.config.output.predictions:
+                yield from prediction_files(self.folder, unit)
+
     def run(
         self,
         finished: Finished = _ignored,
@@ -106,12 +147,14 @@ class Benchmark:
         Raises
         ------
         InputError
-            As :meth:`check`, where there is something to run.
+            As :meth:`check`, where there is something to run, and as :meth:`check_outputs`.
         """
+        self.check_outputs(only)
         wanted = {method.name for method in self.config.methods} if only is None else set(only)
         if any(fit.method.name in wanted for fit in self.pending()):
             self.check()
-        self.fingerprints.save()
+        with self.outputs.writing():
+            self.fingerprints.save()
         for method in self.config.methods:
             if method.name not in wanted:
                 continue
@@ -123,7 +166,9 @@ class Benchmark:
             elif own_processes:
                 self._in_processes(pending, finished, progress)
             else:
-                run = MethodRun(self.config, self.selection, self.folder, self.fingerprints)
+                run = MethodRun(
+                    self.config, self.selection, self.folder, self.fingerprints, self.outputs
+                )
                 for fit in pending:
                     run.run(fit, finished, progress)
 
@@ -154,8 +199,13 @@ class Benchmark:
             "config": self.config.model_dump(mode="json"),
             "folder": str(self.folder),
             "fits": list(order),
+            "outputs": [
+                self.outputs.parameter,
+                [str(path) for path in self.outputs.inputs],
+                self.outputs.overwrite,
+            ],
         }
-        log = self.folder / "logs" / f"{slug(fits[0].method.name)}.log"
+        log = _new_log(self.folder / "logs", slug(fits[0].method.name))
         current = 0
         with _worker(job, log) as process:
             for event in _events(process):
@@ -176,7 +226,8 @@ class Benchmark:
         for unit in units:
             if not self.records.done(unit):
                 record = Record(error=words)
-                self.records.write(unit, record)
+                with self.outputs.writing():
+                    self.records.write(unit, record)
                 finished(unit, record)
 
 
@@ -186,6 +237,8 @@ def open_benchmark(
     progress: Progress = no_progress,
     *,
     dry_run: bool = False,
+    overwrite: bool = False,
+    inputs: Iterable[Path] = (),
 ) -> Benchmark:
     """Find the cases, check the methods and make the plan; nothing is written.
 
@@ -199,6 +252,10 @@ def open_benchmark(
         Counts the files that are looked through.
     dry_run : bool
         Whether it is not going to be run. Where there are no results yet, files are then not read.
+    overwrite : bool
+        Whether files in the folder that are not ours may be replaced.
+    inputs : iterable of Path
+        Files beside those of the data set that are never replaced, such as the configuration.
 
     Raises
     ------
@@ -212,14 +269,30 @@ def open_benchmark(
     unread = dry_run and not any((folder / "units").glob("*.json"))
     fingerprints = Fingerprints(folder, unread=unread)
     cases = (*selection.pool, *selection.scored)
-    fingerprints.read((path for case in cases for path in case.files), progress)
+    files = [path for case in cases for path in case.files]
+    fingerprints.read(files, progress)
     plan = tuple(make_plan(config, selection, fingerprints))
-    return Benchmark(config, selection, folder, plan, fingerprints)
+    weights = [path for method in config.methods for path in weight_files(method.settings)]
+    outputs = Outputs("--out", [*files, *weights, *inputs], overwrite=overwrite)
+    return Benchmark(config, selection, folder, plan, fingerprints, outputs)
+
+
+def _new_log(folder: Path, stem: str) -> Path:
+    """Make a log under a name that nothing has: what is there may be somebody's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    log, number = folder / f"{stem}.log", 1
+    while True:
+        try:
+            log.touch(exist_ok=False)
+        except FileExistsError:
+            number += 1
+            log = folder / f"{stem}-{number}.log"
+        else:
+            return log
 
 
 @contextmanager
 def _worker(job: dict[str, Any], log: Path) -> Iterator[subprocess.Popen[str]]:
-    log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", _WORKER],
@@ -240,6 +313,8 @@ def _worker(job: dict[str, Any], log: Path) -> Iterator[subprocess.Popen[str]]:
                 process.wait()
             if process.stdout is not None:
                 process.stdout.close()
+            if not log.stat().st_size:
+                log.unlink()
 
 
 def _events(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ...io.ownership import Outputs
 from .cases import select_cases
 from .config import BenchmarkConfig
 from .executing import MethodRun
@@ -33,7 +34,8 @@ def work(job: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> None:
     Parameters
     ----------
     job : dict
-        ``config`` and ``folder`` of the benchmark, and ``fits``: keys of the fits to run.
+        ``config`` and ``folder`` of the benchmark, ``fits``: keys of the fits to run, and
+        ``outputs``: the arguments of :class:`~napari_fewshot.io.ownership.Outputs`.
     emit : callable
         Takes events: ``{"fit": key}``, ``{"unit": key}`` and ``{"progress": [...]}``.
     """
@@ -41,7 +43,9 @@ def work(job: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> None:
     selection = select_cases(config)
     folder = Path(job["folder"])
     fingerprints = Fingerprints(folder)
-    run = MethodRun(config, selection, folder, fingerprints, own_process=True)
+    parameter, inputs, overwrite = job["outputs"]
+    outputs = Outputs(parameter, map(Path, inputs), overwrite=overwrite)
+    run = MethodRun(config, selection, folder, fingerprints, outputs, own_process=True)
     last = 0.0
 
     def progress(done: int, total: int, what: str) -> None:

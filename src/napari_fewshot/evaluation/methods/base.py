@@ -14,7 +14,19 @@ from ...registry import Registry
 from ...sampling.template import Template
 from ...types import Array, Landmark, Progress, Volume, no_progress
 
-__all__ = ["METHODS", "Method", "MethodContext", "MethodEntry", "Oracle", "Predicted"]
+__all__ = [
+    "METHODS",
+    "WORK_FILES",
+    "WORK_FOLDERS",
+    "Method",
+    "MethodContext",
+    "MethodEntry",
+    "Oracle",
+    "Predicted",
+]
+
+WORK_FILES, WORK_FOLDERS = ("unet.pt",), ("nnunet",)
+"""What methods make in their folder for work; only these are removed at the end."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ...io.atomic import replacing
+from ...io.ownership import is_ours
 from ..benchmark.runner import Benchmark
 from .blocks import Block, Picture
 from .document import make_document
@@ -15,9 +16,19 @@ from .markdown import to_markdown
 from .results import Results
 from .tidy import columns_of, distinct_machines, write_csv
 
-__all__ = ["write_report"]
+__all__ = ["report_files", "write_report"]
 
 _OUR_FIGURES = ("shots.png", "boxes.png", "worst-*.png")
+
+
+def report_files(benchmark: Benchmark) -> Iterator[Path]:
+    """All files that a report may have."""
+    folder, figures = benchmark.folder, benchmark.folder / "figures"
+    for name in ("results.csv", "results.json", "report.md", "report.html"):
+        yield folder / name
+    yield from (figures / "shots.png", figures / "boxes.png")
+    for unit in benchmark.units:
+        yield figures / f"worst-{benchmark.records.path(unit).stem}.png"
 
 
 def write_report(benchmark: Benchmark, command: str = "") -> Path:
@@ -34,7 +45,17 @@ def write_report(benchmark: Benchmark, command: str = "") -> Path:
     -------
     Path
         The HTML file.
+
+    Raises
+    ------
+    InputError
+        If it would replace a file that is not ours.
     """
+    with benchmark.outputs.writing():
+        return _write(benchmark, command)
+
+
+def _write(benchmark: Benchmark, command: str) -> Path:
     folder = benchmark.folder
     results = Results.of(benchmark)
     columns = columns_of(benchmark.config.landmarks is not None)
@@ -95,5 +116,5 @@ def _remove_stale(figures: Path, blocks: Sequence[Block]) -> None:
     shown = {block.path for block in blocks if isinstance(block, Picture)}
     for pattern in _OUR_FIGURES:
         for path in figures.glob(pattern):
-            if path not in shown:
+            if path not in shown and is_ours(path):
                 path.unlink()

@@ -1,0 +1,224 @@
+"""Whose a file is: a run replaces what a run wrote, and nothing that a person made or changed.
+
+Beside results lies a record of the digests that runs wrote them with. It is only appended to, a
+line before each file takes its place: a run that is killed, or one beside it, spoils nothing. A
+line that cannot be read counts for nothing, and then the file is not ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+
+from ..errors import InputError
+from .dicom_header import is_dicom
+
+__all__ = ["RECORD", "Outputs", "digest_of", "is_ours", "put_in_place", "recorded", "remember"]
+
+RECORD = ".napari-fewshot.jsonl"
+"""Name of the record in each folder of results."""
+
+Digests = Mapping[str, frozenset[str]]
+
+
+class Outputs:
+    """The files that a run writes.
+
+    Parameters
+    ----------
+    parameter : str
+        The option that names them, for messages.
+    inputs : iterable of Path
+        Files and DICOM folders that the run reads; they are never replaced. None is skipped.
+    overwrite : bool
+        Whether files that are not ours may be replaced.
+    """
+
+    def __init__(
+        self, parameter: str, inputs: Iterable[Path | None] = (), *, overwrite: bool = False
+    ) -> None:
+        self.parameter, self.overwrite = parameter, overwrite
+        self.inputs = tuple(path for path in inputs if path is not None)
+        self._spellings = {_spelling(path) for path in self.inputs}
+        self._identities = {_identity(path) for path in self.inputs} - {None}
+        folders = {path if path.is_dir() else path.parent for path in self.inputs}
+        self._folders = {_identity(folder) for folder in folders}
+
+    def check(self, paths: Iterable[Path]) -> None:
+        """Check all files of a run before its work, so that nothing is half done.
+
+        Raises
+        ------
+        InputError
+            If one is an input, by whatever name or link, or a folder; or is not ours and
+            ``overwrite`` is not set.
+        """
+        there = []
+        for path in paths:
+            if self._is_input(path):
+                raise InputError(
+                    self.parameter,
+                    "not overwrite an input",
+                    path,
+                    "Choose another name or folder.",
+                )
+            if path.is_dir():
+                raise InputError(self.parameter, "name files to write", f"{path}, a folder")
+            if os.path.lexists(path) and not self.overwrite:
+                there.append(path)
+        foreign = _not_ours(there)
+        if foreign:
+            more = f" and {len(foreign) - 1} more" if foreign[1:] else ""
+            raise InputError(
+                self.parameter,
+                "not replace a file that no run has written, or that was changed since",
+                f"{foreign[0]}{more}",
+                "Choose another name or folder, or give --overwrite.",
+            )
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Check and record whatever is written within."""
+        token = _CURRENT.set(self)
+        try:
+            yield
+        finally:
+            _CURRENT.reset(token)
+
+    def put(self, temporary: Path, path: Path) -> None:
+        """Move a file that is whole to its place, if that is free or ours."""
+        digest = digest_of(temporary)
+        while True:
+            self.check([path])
+            remember(path.parent, {path.name: digest})
+            if os.path.lexists(path):
+                temporary.replace(path)
+                return
+            try:
+                os.link(temporary, path)  # unlike a renaming, it never replaces
+                return
+            except FileExistsError:
+                continue  # somebody was faster: whose is it?
+            except OSError:  # no links on this file system
+                temporary.replace(path)
+                return
+
+    def _is_input(self, path: Path) -> bool:
+        if _spelling(path) in self._spellings or _identity(path) in self._identities:
+            return True
+        # A series is given as its folder, or as one of its files.
+        return path.is_file() and _identity(path.parent) in self._folders and _has_dicom(path)
+
+
+_CURRENT: ContextVar[Outputs | None] = ContextVar("outputs", default=None)
+
+
+def put_in_place(temporary: Path, path: Path) -> None:
+    """Move a file that is whole to its place, as the current run allows it.
+
+    Outside of :meth:`Outputs.writing`, as when somebody saves from the viewer, it always is, and
+    is no longer ours.
+    """
+    current = _CURRENT.get()
+    if current is not None:
+        current.put(temporary, path)
+        return
+    if recorded(path.parent).get(path.name):
+        remember(path.parent, {path.name: None})
+    temporary.replace(path)
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file is as a run wrote it here."""
+    return not _not_ours([path])
+
+
+def recorded(folder: Path) -> Digests:
+    """Digests that files of a folder were written with, by name; several after several runs."""
+    try:
+        lines = (folder / RECORD).read_text("utf-8", errors="replace").split("\n")
+    except OSError:
+        return {}
+    found: dict[str, frozenset[str]] = {}
+    for line in lines:
+        try:
+            entry = json.loads(line)
+            name, digest = entry["file"], entry["sha256"]
+            found[name] = frozenset() if digest is None else found.get(name, frozenset()) | {digest}
+        except (ValueError, TypeError, KeyError, RecursionError):
+            continue
+    return found
+
+
+def remember(folder: Path, digests: Mapping[str, str | None]) -> None:
+    """Add digests of files to the record of their folder; None: they are no longer ours.
+
+    Raises
+    ------
+    InputError
+        If the record cannot be written.
+    """
+    lines = [json.dumps({"file": name, "sha256": digest}) for name, digest in digests.items()]
+    # Each addition begins a line, whatever a killed run has left of the one before.
+    text = "".join(f"\n{line}" for line in lines)
+    try:
+        with (folder / RECORD).open("ab", buffering=0) as stream:
+            stream.write(text.encode())  # at once, also beside other runs
+    except OSError as error:
+        raise InputError(
+            str(folder / RECORD), "be a file that can be written", error.strerror or str(error)
+        ) from None
+
+
+def _not_ours(paths: Iterable[Path]) -> list[Path]:
+    """Files that are not as a run wrote them."""
+    # The record is read last: a run that replaces a file just now has added to it before.
+    digests = {path: _digest_of_file(path) for path in paths}
+    records = {folder: recorded(folder) for folder in {path.parent for path in digests}}
+    return [
+        path
+        for path, digest in digests.items()
+        if digest not in records[path.parent].get(path.name, ())
+    ]
+
+
+def _digest_of_file(path: Path) -> str | None:
+    """Digest of a file; None of a link, which runs do not write, and of what cannot be read."""
+    try:
+        return digest_of(path) if stat.S_ISREG(path.lstat().st_mode) else None
+    except OSError:
+        return None
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What all names of a file have in common."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _spelling(path: Path) -> str:
+    """Path without links; upper and lower case count as equal, as some file systems take them."""
+    return os.path.realpath(path).casefold()
+
+
+def _has_dicom(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            return is_dicom(stream.read(4096))
+    except OSError:
+        return False
