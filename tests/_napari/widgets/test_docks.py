@@ -246,3 +246,94 @@ def test_results_are_refined_kept_and_discarded_from_the_dock(viewer, docks, qtb
     strategy = section.prompts.fields["strategy"]
     strategy.setCurrentIndex(strategy.findData("boxes"))
     assert session.settings.config.propagation.refinement.prompts.strategy == "boxes"
+
+
+@pytest.fixture
+def two(viewer, docks):
+    """Dock of propagation, session, and two images of one shape; the first has a result."""
+    from napari_fewshot.phantoms import make_phantom, painted_labels, template_slices
+
+    phantom = make_phantom("torso", shape=(12, 48, 48))
+    first = viewer.add_image(phantom.image.data, name="A")
+    painted = painted_labels(phantom, template_slices(phantom, 3))
+    viewer.add_labels(painted.data, name="paint")
+    dock = docks[2]
+    session = dock.session
+    session.configure(backbone="multiscale", adapter="classification", of_adapter={"steps": 60})
+    session.add_template(first, "paint")
+    session.train(score=False).wait(60)
+    dock.image.choose(first)
+    dock.show_state()
+    dock.propagate.click()
+    session.jobs[0].wait(60)
+    second = viewer.add_image(np.ascontiguousarray(phantom.image.data[::-1]), name="B")
+    return dock, session, first, second
+
+
+def test_into_follows_the_image(viewer, two):
+    dock, session, first, second = two
+    result = session.result_layer(first)
+    assert dock.into.layer is result
+    before = result.data.copy()
+    dock.image.choose(second)
+    assert dock.into.layer is None
+    assert not dock.owner.isVisibleTo(dock)
+    dock.propagate.click()
+    session.jobs[0].wait(60)
+    np.testing.assert_array_equal(result.data, before)
+    assert session.result_layer(first) is result
+    assert dock.into.layer is session.result_layer(second) is not result
+    dock.image.choose(first)
+    assert dock.into.layer is result
+    session.propagate(first).wait(60)  # by a script, to a new layer
+    dock.show_state()
+    assert dock.into.layer is session.result_layer(first) is not result
+    viewer.layers.remove(session.result_layer(first))
+    dock.show_state()
+    assert dock.into.layer is None
+
+
+def test_a_layer_of_another_image_is_written_to_only_if_it_is_chosen(viewer, two):
+    dock, session, first, second = two
+    result = session.result_layer(first)
+    dock.image.choose(second)
+    index = next(k for k in range(dock.into.count()) if dock.into.itemData(k) is result)
+    dock.into.setCurrentIndex(index)
+    assert dock.owner.isVisibleTo(dock)
+    assert dock.owner.text() == "“A predicted” holds labels of “A”. They would be replaced."
+    dock.policy.setCurrentIndex(dock.policy.findData("fill"))
+    assert dock.owner.text().endswith("filled up.")
+    dock.show_state()
+    assert dock.into.layer is result
+    dock.image.choose(first)
+    dock.image.choose(second)
+    assert dock.into.layer is None
+    dock.into.setCurrentIndex(index)
+    dock.propagate.click()
+    session.jobs[0].wait(60)
+    assert session.result_layer(second) is result
+    assert dock.into.layer is result
+    assert not dock.owner.isVisibleTo(dock)
+    assert session.result_layer(first) is None
+
+
+def test_a_slice_with_strokes_over_its_prediction_says_so_until_it_is_reviewed(viewer, two, qtbot):
+    dock, session, first, _ = two
+    dock.image.choose(first)
+    paint = viewer.layers["paint"]
+    k = next(one.index for one in session.slices(first) if one.status == "predicted")
+    session.go_to(k, first)
+    assert not dock.strokes.isVisibleTo(dock)
+    viewer.layers.selection.active = paint
+    paint.paint((k, 20, 20), 3)
+    qtbot.waitUntil(lambda: dock.strokes.isVisibleTo(dock))
+    assert "only the strokes are learned" in dock.strokes.text()
+    assert "“paint”" in dock.strokes.text()
+    shown = dock.table.model.index(k, 1)
+    assert shown.data() == "predicted, strokes"
+    assert "these strokes teach" in shown.data(3)  # the tooltip
+    dock.reviewed.click()
+    qtbot.waitUntil(lambda: shown.data() == "reviewed")
+    assert not dock.strokes.isVisibleTo(dock)
+    dock.reviewed.click()
+    qtbot.waitUntil(lambda: shown.data() == "predicted, strokes")

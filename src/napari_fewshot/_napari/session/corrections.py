@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -33,20 +34,33 @@ class Corrections:
         self._timer: Any = None
         self._watched: list[Any] = []
         self._painted: Any = None
+        self._drawn: tuple[weakref.ReferenceType[Any], int] | None = None  # with the active layer
 
     def mark_reviewed(self, image: Any, index: int | None) -> None:
         """All that is on a slice is painted, even if that is nothing: it teaches from now on."""
-        provenance, key = self._place(image, index)
-        provenance.reviewed.add(key)
+        layer, key = self._place(image, index)
+        self._take_scribbles(image, layer, self._key(image, index))
+        marked = provenance_of(layer)
+        if marked is not None:
+            marked.reviewed.add(key)
         self._tell()
 
     def unmark_reviewed(self, image: Any, index: int | None) -> None:
         """Take :meth:`mark_reviewed` back."""
+        key = self._key(image, index)
         for layer in self._layers(image):
             found = provenance_of(layer)
             if found is not None:
-                found.reviewed.discard(self._key(image, index))
+                found.reviewed.discard(_own(found, key))
+        result = self._state.result_of(image)
+        made = None if result is None else result.provenance
+        if made is not None and made.made(key) == "copied" and not self._is_known(image, key):
+            made.mark_predicted(key)  # what was copied is no template any more
         self._tell()
+
+    def review_layer(self, image: Any, index: int | None) -> Any:
+        """Labels layer whose slice :meth:`mark_reviewed` takes for complete."""
+        return self._place(image, index)[0]
 
     def accept(self, image: Any, index: int | None) -> None:
         """Take the prediction on a slice, as corrected, for a template.
@@ -61,6 +75,7 @@ class Corrections:
         provenance = None if result is None else result.provenance
         if provenance is None or key not in provenance.predicted:
             raise InputError("slice", "have a prediction to accept", key[-1])
+        self._take_scribbles(image, result.labels if result else None, key)
         provenance.accepted.add(key)
         self._tell()
 
@@ -94,16 +109,28 @@ class Corrections:
         result = self._state.result_of(image)
         return layers if result is None or result.labels is None else [*layers, result.labels]
 
-    def _place(self, image: Any, index: int | None) -> tuple[Provenance, Key]:
-        """Layer that a mark belongs to: the active one, else the result, else the template."""
+    def _place(self, image: Any, index: int | None) -> tuple[Any, Key]:
+        """Layer that a mark belongs to, and its slice.
+
+        The active layer, else a template with strokes over a prediction of the slice, else the
+        result, else the template.
+        """
         key, layers = self._key(image, index), self._layers(image)
         active = self._state.viewer.layers.selection.active
-        layers.sort(key=lambda layer: layer is active)
+        drawn = self._drawn[0]() if self._drawn and self._drawn[1] == id(active) else None
+
+        def rank(layer: Any) -> tuple[bool, bool, bool]:
+            found = provenance_of(layer)
+            own = () if found is None else _own(found, key)
+            part = found is not None and own in found.partial and bool(found.strokes(own).any())
+            return part and layer is drawn, layer is active, part
+
         axis = self._state.slicing_of(image).axis
-        for layer in reversed(layers):
+        layers.reverse()
+        for layer in sorted(layers, key=rank, reverse=True):
             found = provenance_of(layer)
             if found is not None and found.slicing.axis == axis:
-                return found, key if found.slicing.leading else key[-1:]
+                return layer, _own(found, key)
         raise InputError(
             "image", "have a template or a prediction", image.name, "Add a template first."
         )
@@ -117,12 +144,45 @@ class Corrections:
             raise InputError("slice", f"be within 0..{slicing.count - 1}", given)
         return (*lead_in_view(viewer, image), index)
 
+    def _take_scribbles(self, image: Any, layer: Any, key: Key) -> None:
+        """What is said of a result holds for the strokes beside it, too."""
+        result = self._state.result_of(image)
+        if result is not None and result.labels is layer:
+            result.take_scribbles(key, self._state.entries_of(image))
+
+    def _is_known(self, image: Any, key: Key) -> bool:
+        """Whether a template knows all of a slice."""
+        axis = self._state.slicing_of(image).axis
+        for entry in self._state.entries_of(image):
+            found, own = entry.provenance, entry.key_of(key)
+            dense = entry.kind == "dense" and entry.slicing.axis == axis
+            if found is not None and dense and own is not None and found.is_known(own):
+                return True
+        return False
+
+    def _is_predicted(self, entry: TemplateEntry, key: Key) -> bool:
+        """Whether a slice of a template is predicted in the result beside it."""
+        result = self._state.result_of(entry.image)
+        made = None if result is None else result.provenance
+        if result is None or made is None or made is entry.provenance:
+            return False
+        if (entry.slicing.axis, entry.level) != (made.slicing.axis, result.level):
+            return False
+        return made.made(key if entry.slicing.leading else (*entry.lead, *key)) == "predicted"
+
     def _tell(self) -> None:
         self._state.events.slices.emit()
         self._state.events.templates.emit()
 
     def _on_paint(self, event: Any) -> None:
-        self._painted = event.source
+        self._painted = layer = event.source
+        self._drawn = weakref.ref(layer), id(self._state.viewer.layers.selection.active)
+        entries = [e for e in self._state.entries if e.labels is layer and e.kind == "dense"]
+        provenance = provenance_of(layer)
+        if provenance is not None and entries:
+            provenance.note_scribbles(
+                event.value, lambda key: any(self._is_predicted(e, key) for e in entries)
+            )
         if self._timer is None:
             from qtpy.QtCore import QTimer
 
@@ -134,14 +194,12 @@ class Corrections:
 
     def _after_stroke(self) -> None:
         self._tell()
-        image = self._image_of(self._painted)
+        images = self._state.images_of(self._painted)
         self._painted = None
-        if image is not None:
-            self._stroked(image)
+        if images:
+            self._stroked(images[0])
 
-    def _image_of(self, labels: Any) -> Any:
-        """Image that a labels layer of the session belongs to."""
-        for result in self._state.results.values():
-            if result.labels is labels:
-                return result.image
-        return next((e.image for e in self._state.entries if e.labels is labels), None)
+
+def _own(provenance: Provenance, key: Key) -> Key:
+    """Slice of a layer for one of its image."""
+    return key if provenance.slicing.leading else key[-1:]

@@ -19,6 +19,7 @@ from ...segmenter import FewShotSegmenter
 from .autosave import (
     Autosave,
     SavedLayer,
+    about_image,
     latest_autosave,
     new_autosave,
     read_autosave,
@@ -250,6 +251,7 @@ class Keeping:
             geometry = geometry_of(image, level, len(shape))
             layer = self._same(saved) or restore_layer(viewer, saved, image, geometry)
             if saved["role"] == "result":
+                state.retire_result(image)
                 result = ResultLayers(viewer, image, level)
                 result.labels = layer
                 state.results[id(image)] = result
@@ -270,12 +272,22 @@ class Keeping:
         return layer
 
     def _image_for(self, about: dict[str, Any]) -> Any:
-        """Open image layer that a saved one stands for, by name and shape."""
-        for layer in self._state.viewer.layers:
-            if layer._type_string == "image":
-                data = layer.data[0] if layer.multiscale else layer.data
-                if layer.name == about["name"] and list(data.shape) == about["shape"]:
-                    return layer
+        """Open image layer that a saved one stands for, by file and shape, else by name.
+
+        Two images may have the same name and shape, and other names in another session: a layer
+        of another file counts by its name only if the file that was saved has been moved.
+        """
+        source = about["source"]
+        images = [layer for layer in self._state.viewer.layers if layer._type_string == "image"]
+        found = [(layer, about_image(layer)) for layer in images]
+        found = [(layer, own) for layer, own in found if own["shape"] == about["shape"]]
+        for layer, own in found:
+            if source is not None and own["source"] == source:
+                return layer
+        moved = source is None or not Path(source).exists()
+        for layer, own in found:
+            if own["name"] == about["name"] and (moved or own["source"] is None):
+                return layer
         raise InputError(
             "images",
             f"be open: {about['name']} of shape {tuple(about['shape'])}",

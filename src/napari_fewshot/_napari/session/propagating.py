@@ -12,10 +12,10 @@ from ...segmenter.slicewise import SlicePrediction
 from ..to_core import image_volume
 from .jobs import Job
 from .learning import Learning
+from .provenance import provenance_of
 from .results import ResultLayers
 from .runs import Run, Wanted
 from .state import State
-from .templates import TemplateEntry
 from .view import lead_in_view, slice_in_view
 
 __all__ = ["Propagating"]
@@ -44,6 +44,7 @@ class Propagating:
     def propagate(self, model: FewShotSegmenter, image: Any, wanted: Wanted) -> Job:
         """Predict with a model that is there."""
         model = model.with_propagation(self._state.settings.config.propagation)
+        others = self._others(image, wanted.into)
         self._wanted[id(image)] = replace(wanted, into=None)
         entries = list(self._state.entries)
         run, first = self.run_of(image, wanted, Run), self.first_of(image)
@@ -53,6 +54,8 @@ class Propagating:
             self._state.entries[:] = entries
             self._state.events.templates.emit()
             raise
+        for other in others:  # at once: what runs for them must not write to it any more
+            self._let_go(other)
         self.supersede(image)
         name = f"Propagating to {image.name}"
 
@@ -130,24 +133,46 @@ class Propagating:
         """Layers to write to; what was accepted in a result that is replaced still teaches."""
         state = self._state
         before = state.result_of(image)
-        old = None if before is None else before.labels
-        other = wanted.into is not None and wanted.into is not old
-        if before is not None and wanted.policy != "new" and (old is None or not other):
-            return before
-        if before is not None and old is not None and before.provenance is not None:
-            slicing = before.provenance.slicing
-            entry = TemplateEntry(image, old, "dense", slicing, before.level)
-            mine = any(one.labels is old for one in state.entries)
-            if entry.places() and not mine:
-                state.entries.append(entry)
-                state.events.templates.emit()
-            if wanted.policy != "new":
-                return before
-        target = ResultLayers(state.viewer, image, level)
-        if before is not None:
-            target.confidence, target.landmarks = before.confidence, before.landmarks
-        state.results[id(image)] = target
+        if before is not None and wanted.into not in (None, before.labels):
+            state.retire_result(image)
+        target = before
+        if target is None or wanted.policy == "new":
+            state.retire_result(image)
+            target = ResultLayers(state.viewer, image, level)
+            if before is not None:
+                target.confidence, target.landmarks = before.confidence, before.landmarks
+            state.results[id(image)] = target
+        if any(entry.labels is target.landmarks for entry in state.entries):
+            target.landmarks = None  # a person learns from these points: others go beside them
         return target
+
+    def _others(self, image: Any, into: Any) -> list[ResultLayers]:
+        """Results of other images that a layer holds; it is to hold one of this image instead.
+
+        Raises
+        ------
+        InputError
+            If a person painted or marked something there that is of another image.
+        """
+        images = [] if into is None else self._state.images_of(into)
+        provenance = None if into is None else provenance_of(into)
+        if image not in images and images and provenance is not None and provenance.teaches():
+            raise InputError(
+                f"into ({into.name})",
+                "hold nothing that a person painted or marked for another image",
+                f"paint of {images[0].name}",
+                "Choose a new layer.",
+            )
+        results = self._state.results.values()
+        return [one for one in results if one.labels is into is not None and one.image is not image]
+
+    def _let_go(self, other: ResultLayers) -> None:
+        """The labels of another image's result were given to this one."""
+        self.cancel_runs(other.image, lambda run: run.target is other)
+        other.labels = None
+        other.pending.clear()
+        self._state.forget_scores(other.image)
+        self._state.events.slices.emit()
 
     def callbacks(self, run: Run) -> dict[str, Any]:
         """What a job tells on the GUI thread."""

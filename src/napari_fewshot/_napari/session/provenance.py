@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from ...types import Array
 from ..to_core import array_of
 from .slicing import Key, Slicing
-from .undo import UndoStep
+from .undo import Made, UndoStep
 
 __all__ = ["CONFIDENCE", "KEY", "Provenance", "is_result", "provenance_of"]
 
@@ -39,7 +39,8 @@ class Provenance:
 
     A slice with paint that no prediction was written to is *painted*. On a predicted slice the
     strokes of a person are kept voxel by voxel; the slice as a whole becomes known when it is
-    accepted or reviewed.
+    accepted or reviewed. So it is where the prediction lies in another layer and the strokes in
+    this one: all that is painted on such a slice are strokes.
 
     Parameters
     ----------
@@ -54,6 +55,8 @@ class Provenance:
     predicted, copied, accepted, reviewed : set of Key
         Slices that propagation wrote; copies of template slices; predictions that a person
         took for right; slices that a person said to be complete.
+    partial : set of Key
+        Slices that were empty here, and predicted in another layer, when a person painted on them.
     """
 
     def __init__(self, layer: Any, slicing: Slicing, *, is_result: bool = False) -> None:
@@ -63,6 +66,7 @@ class Provenance:
         self.copied: set[Key] = set()
         self.accepted: set[Key] = set()
         self.reviewed: set[Key] = set()
+        self.partial: set[Key] = set()
         self._layer = layer
         self._strokes: dict[Key, Array] = {}
         self._filled: dict[Key, bool] = {}
@@ -110,14 +114,20 @@ class Provenance:
         """Whether a slice has any label."""
         self._follow_undo()
         if key not in self._filled:
-            plane = self.slicing.plane(self.data, key) if self.fits else np.zeros(1)
-            self._filled[key] = bool(np.asarray(plane).any())
+            staged = getattr(self._layer, "_staged_history", ())  # is paint when it has ended
+            self._filled[key] = self.fits and bool(self._before(staged, key).any())
         return self._filled[key]
+
+    def made(self, key: Key) -> Made:
+        """How a slice was made: by a prediction, as a copy of a template, or by neither."""
+        self._follow_undo()
+        if key in self.predicted:
+            return "predicted"
+        return "copied" if key in self.copied else None
 
     def is_painted(self, key: Key) -> bool:
         """Whether a slice is paint of a person, in this layer first."""
-        made = key in self.predicted or key in self.copied
-        return not made and self.is_filled(key)
+        return self.made(key) is None and key not in self.partial and self.is_filled(key)
 
     def is_known(self, key: Key) -> bool:
         """Whether all of a slice is known by this layer: it teaches, and is never written to."""
@@ -138,23 +148,30 @@ class Provenance:
 
     def stroked(self, lead: Key) -> list[Key]:
         """Slices that are not known as a whole, but have strokes of a person."""
-        wanted = [key for key in self._strokes if key[:-1] == lead and not self.is_known(key)]
+        keys = {*self._strokes, *self.partial}
+        wanted = [key for key in keys if key[:-1] == lead and not self.is_known(key)]
         return sorted(key for key in wanted if self.strokes(key).any())
 
+    def teaches(self) -> bool:
+        """Whether a person painted, accepted or reviewed anything here."""
+        return any(self.known(lead) or self.stroked(lead) for lead in self.slicing.leads())
+
     def strokes(self, key: Key) -> Array:
-        """Voxels of a predicted slice that are as a person painted them, bool (rows, columns)."""
+        """Voxels of a slice known in part that a person painted, bool (rows, columns)."""
         found = self.being_drawn(key)
         painted = self._strokes.get(key)
         if painted is not None:
             # What was undone since has another value again.
             found |= np.asarray(painted == self.slicing.plane(self.data, key))
+        if key in self.partial and self.made(key) is None:
+            found |= np.asarray(self.slicing.plane(self.data, key)) != 0
         return found
 
     def being_drawn(self, key: Key) -> Array:
         """Voxels of a stroke that has not ended: napari tells of it when the button is released."""
         found = np.zeros(self.slicing.plane_shape, dtype=bool)
         for atom in getattr(self._layer, "_staged_history", ()):
-            for other, voxels, values in _changed(atom, self.slicing):
+            for other, voxels, _, values in _changed(atom, self.slicing):
                 if other == key:
                     found |= voxels & np.asarray(self.slicing.plane(self.data, key) == values)
         return found
@@ -171,8 +188,18 @@ class Provenance:
         """A template slice was copied to here."""
         self.copied.add(key)
         self.predicted.discard(key)
-        self._strokes.pop(key, None)
         self._filled.pop(key, None)
+
+    def note_scribbles(self, atoms: Sequence[Any], is_predicted: Callable[[Key], bool]) -> None:
+        """Note slices on which a stroke is the first paint, and lies over a prediction.
+
+        ``atoms`` are those of the stroke; ``is_predicted`` tells whether another layer shows a
+        prediction of a slice.
+        """
+        for key in {key for atom in atoms for key, *_ in _changed(atom, self.slicing)}:
+            if not self._before(atoms, key).any():
+                (self.partial.add if is_predicted(key) else self.partial.discard)(key)
+                self._filled.pop(key, None)
 
     def keep_strokes(self, key: Key, voxels: Array, values: Array | None = None) -> None:
         """Take voxels, bool (rows, columns), for strokes of a person.
@@ -214,16 +241,32 @@ class Provenance:
         undone = {id(atom) for item in redo for atom in item}
         for first, step in reversed(self._steps):
             if id(first) not in done and (painted or id(first) in undone):
-                self.predicted -= step.predicted
-                self.copied -= step.copied
-                step.turn(done=False)
+                self._turn(step, done=False)
         for first, step in self._steps:
             if id(first) in done:
-                self.predicted |= step.predicted
-                self.copied |= step.copied
-                step.turn(done=True)
+                self._turn(step, done=True)
         # What is in neither has been settled for good.
         self._steps = [(first, s) for first, s in self._steps if id(first) in done | undone]
+
+    def _turn(self, step: UndoStep, *, done: bool) -> None:
+        """Follow a step that was undone or redone; what a person did since is not touched."""
+        if step.done == done:
+            return
+        step.turn(done=done)
+        for key, made in step.made.items():
+            self.predicted.discard(key)
+            self.copied.discard(key)
+            if made[done] is not None:
+                (self.predicted if made[done] == "predicted" else self.copied).add(key)
+
+    def _before(self, atoms: Sequence[Any], key: Key) -> Array:
+        """Where a slice had a label before the changes of a stroke, bool (rows, columns)."""
+        filled: Array = np.asarray(self.slicing.plane(self.data, key)) != 0
+        for atom in reversed(atoms):
+            for other, voxels, old, _ in _changed(atom, self.slicing):
+                if other == key:
+                    filled[voxels] = old[voxels] != 0
+        return filled
 
     def _on_shown(self, event: Any = None) -> None:
         """Something was undone, perhaps: napari draws the layer anew, and tells no more of it."""
@@ -232,7 +275,7 @@ class Provenance:
     def _on_paint(self, event: Any) -> None:
         self._follow_undo(painted=True)
         for atom in event.value:
-            for key, voxels, values in _changed(atom, self.slicing):
+            for key, voxels, _, values in _changed(atom, self.slicing):
                 self._filled.pop(key, None)
                 if key in self.copied:  # now it is paint of this layer
                     self.copied.discard(key)
@@ -244,7 +287,7 @@ class Provenance:
     def to_json(self) -> dict[str, Any]:
         """State without strokes, ready for JSON."""
         self._follow_undo()
-        names = ("predicted", "copied", "accepted", "reviewed")
+        names = ("predicted", "copied", "accepted", "reviewed", "partial")
         sets = {name: sorted(list(key) for key in getattr(self, name)) for name in names}
         return {"axis": self.slicing.axis, "is_result": self.is_result, **sets}
 
@@ -256,12 +299,13 @@ class Provenance:
         """Become what :meth:`to_json` and :meth:`stroke_planes` gave."""
         for name in ("predicted", "copied", "accepted", "reviewed"):
             setattr(self, name, {tuple(int(k) for k in key) for key in state[name]})
+        self.partial = {tuple(int(k) for k in key) for key in state.get("partial", ())}
         self._strokes = dict(strokes)
         self.forget()
 
 
-def _changed(atom: Any, slicing: Slicing) -> Iterator[tuple[Key, Array, Array]]:
-    """Slices that an atom of napari's history changes: voxels, and their new values.
+def _changed(atom: Any, slicing: Slicing) -> Iterator[tuple[Key, Array, Array, Array]]:
+    """Slices that an atom of napari's history changes: voxels, their old and their new values.
 
     The values are those of the atom: napari tells of some tools before the array is written.
     """
@@ -269,21 +313,27 @@ def _changed(atom: Any, slicing: Slicing) -> Iterator[tuple[Key, Array, Array]]:
         starts = [part.start or 0 for part in atom.slice_key]
         mask = atom.mask if atom.mask is not None else np.ones(np.shape(atom.old_values), bool)
         places = tuple(p + s for p, s in zip(np.nonzero(mask), starts, strict=True))
-        painted = atom.new_value
+        old, painted = atom.old_values, atom.new_value
     else:
         if not all(isinstance(part, np.ndarray) for part in atom[0]):
             return  # one of our own steps
         places = tuple(np.asarray(part).reshape(-1) for part in atom[0])
-        painted = atom[2]
+        old, painted = atom[1], atom[2]
     if not places or not len(places[0]):
         return
-    painted = np.broadcast_to(np.asarray(painted).reshape(-1), places[0].shape)
+    before, after = (
+        np.broadcast_to(np.asarray(values).reshape(-1), places[0].shape)
+        for values in (old, painted)
+    )
     keys, rows, columns = slicing.split(places)
     stacked = np.stack(keys, axis=1)
     for key in np.unique(stacked, axis=0):
         here = (stacked == key).all(axis=1)
         voxels = np.zeros(slicing.plane_shape, dtype=bool)
         voxels[rows[here], columns[here]] = True
-        values = np.zeros(slicing.plane_shape, dtype=np.int64)
-        values[rows[here], columns[here]] = painted[here]
-        yield tuple(int(k) for k in key), voxels, values
+        planes = []
+        for values in (before, after):
+            plane = np.zeros(slicing.plane_shape, dtype=np.int64)
+            plane[rows[here], columns[here]] = values[here]
+            planes.append(plane)
+        yield tuple(int(k) for k in key), voxels, planes[0], planes[1]

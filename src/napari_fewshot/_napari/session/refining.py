@@ -88,7 +88,8 @@ class RefineRun(Run):
         sure = None
         if target.has_confidence:
             sure = np.array(provenance.slicing.plane(target.confidence.data, key))
-        if not target.write(key, part.labels, part.confidence, "overwrite", self._step):
+        labels, sure_now = part.labels, part.confidence
+        if not target.write(key, labels, sure_now, "overwrite", self._step, self.entries):
             return
         target.pending.note(key, before, provenance.slicing.plane(target.labels.data, key), sure)
         now = time.perf_counter()

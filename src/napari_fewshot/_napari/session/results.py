@@ -15,7 +15,7 @@ from ..to_core import shape_of
 from .pending import Pending
 from .provenance import CONFIDENCE, KEY, Provenance, provenance_of
 from .slicing import Key, Slicing
-from .templates import TemplateEntry, scribble_background
+from .templates import TemplateEntry
 from .undo import UndoStep
 
 __all__ = ["POLICIES", "Policy", "ResultLayers", "geometry_of", "show_landmarks"]
@@ -92,8 +92,10 @@ class ResultLayers:
         """What is known of the slices of the labels."""
         return None if self.labels is None else provenance_of(self.labels)
 
-    def take(self, labels: Any, axis: int, values: Sequence[int]) -> Provenance:
-        """Write to an existing labels layer from now on.
+    def take(
+        self, labels: Any, axis: int, values: Sequence[int], entries: Sequence[TemplateEntry] = ()
+    ) -> Provenance:
+        """Write to an existing labels layer from now on; ``entries`` are templates of the image.
 
         Raises
         ------
@@ -122,17 +124,18 @@ class ResultLayers:
                 f"dtype {labels.data.dtype}",
                 "Choose a new layer, or convert this one (right click, Convert data type).",
             )
+        mine = labels is self.labels or any(entry.labels is labels for entry in entries)
         if labels is not self.labels:
             self.pending.clear()
         self.labels = labels
-        found = provenance_of(labels)
-        if found is None or found.slicing.axis != axis:
-            known = found
-            found = Provenance(labels, Slicing(shape, axis))
-            if known is not None and known.predicted:  # predicted along another axis before
-                found.predicted = {
-                    key for lead in _leads(found) for key in found.slicing.keys(lead)
-                }
+        known = provenance_of(labels)
+        if known is not None and known.slicing.axis == axis and (mine or known.teaches()):
+            return known
+        found = Provenance(labels, Slicing(shape, axis), is_result=bool(known and known.is_result))
+        if known is not None and (known.predicted or known.copied):
+            # predicted along another axis before, or for another image
+            leads = found.slicing.leads()
+            found.predicted = {key for lead in leads for key in found.slicing.keys(lead)}
         return found
 
     def make_labels(self, axis: int, values: Sequence[int], like: Any = None) -> Provenance:
@@ -171,9 +174,18 @@ class ResultLayers:
         self.viewer.layers.selection.active = self.labels
 
     def write(
-        self, key: Key, labels: Array, confidence: Array, policy: Policy, step: UndoStep
+        self,
+        key: Key,
+        labels: Array,
+        confidence: Array,
+        policy: Policy,
+        step: UndoStep,
+        entries: Sequence[TemplateEntry] = (),
     ) -> bool:
-        """Write a slice, but never to what a person painted; False if nothing was written."""
+        """Write a slice, but never to what a person painted; False if nothing was written.
+
+        What a person painted on a part of the slice in template layers (``entries``) goes with it.
+        """
         provenance = self.provenance
         if provenance is None:
             return False
@@ -187,15 +199,17 @@ class ResultLayers:
         if provenance.is_known(key) or key in provenance.copied:
             return False
         before = np.array(slicing.plane(self.labels.data, key))
-        kept = provenance.strokes(key)
+        kept = strokes = provenance.strokes(key)
         if policy == "fill":
-            kept |= step.before(key, before) != 0
-        after = np.where(kept, before, labels).astype(before.dtype)
+            kept = strokes | (step.before(key, before) != 0)
+        scribbles = self._scribbles_beside(key, entries)
+        labels = np.where(kept, before, labels)
+        after = np.where((scribbles != 0) & ~strokes, np.maximum(scribbles, 0), labels)
+        after = after.astype(before.dtype)
         self.labels.data[slicing.index(key)] = after
         self.write_confidence(key, confidence, step)
         step.note(key, before, after)
-        if key not in provenance.predicted:
-            step.predicted.add(key)
+        step.note_made(key, provenance.made(key), "predicted")
         provenance.mark_predicted(key)
         return True
 
@@ -213,33 +227,59 @@ class ResultLayers:
         if provenance is None or provenance.is_known(key) or provenance.being_drawn(key).any():
             return
         before = np.array(provenance.slicing.plane(self.labels.data, key))
-        after = plane.astype(before.dtype)
+        after = np.where(provenance.strokes(key), before, plane).astype(before.dtype)
         if key in provenance.copied and (before == after).all():
             return
         self.labels.data[provenance.slicing.index(key)] = after
         self.write_confidence(key, 1, step)
         self.pending.drop(key)
         step.note(key, before, after)
-        if key not in provenance.copied:
-            step.copied.add(key)
+        step.note_made(key, provenance.made(key), "copied")
         provenance.mark_copied(key)
 
-    def copy_scribbles(self, key: Key, entry: TemplateEntry, source: Key, step: UndoStep) -> None:
-        """Take scribbles over as strokes round which the slice is predicted."""
-        provenance, scribbles = self.provenance, entry.provenance
-        if provenance is None or scribbles is None or key in provenance.predicted:
+    def keep_scribbles(self, key: Key, step: UndoStep) -> None:
+        """Take paint on a part of a slice of this layer for strokes; the rest is predicted."""
+        provenance = self.provenance
+        if provenance is None or provenance.made(key) is not None:
             return
-        plane = np.asarray(scribbles.slicing.plane(scribbles.data, source))
-        if scribbles is not provenance:
-            if provenance.is_known(key):
-                return
-            index = provenance.slicing.index(key)
-            before = np.array(self.labels.data[index])
-            after = np.where(plane == scribble_background(entry), 0, plane).astype(before.dtype)
-            self.labels.data[index] = after
-            step.note(key, before, after)
+        step.note_made(key, None, "predicted")
         provenance.mark_predicted(key)
-        provenance.keep_strokes(key, plane != 0)
+        provenance.keep_strokes(
+            key, np.asarray(provenance.slicing.plane(self.labels.data, key)) != 0
+        )
+
+    def take_scribbles(self, key: Key, entries: Sequence[TemplateEntry]) -> None:
+        """Take over what was painted on a part of a slice in template layers, as one undo step."""
+        provenance = self.provenance
+        if provenance is None or provenance.is_known(key):
+            return
+        scribbles = self._scribbles_beside(key, entries)
+        voxels = (scribbles != 0) & ~provenance.strokes(key)
+        if not voxels.any():
+            return
+        step = UndoStep(self.labels, provenance.slicing)
+        before = np.array(provenance.slicing.plane(self.labels.data, key))
+        after = np.where(voxels, np.maximum(scribbles, 0), before).astype(before.dtype)
+        self.labels.data[provenance.slicing.index(key)] = after
+        step.note(key, before, after)
+        provenance.note_step(step)
+        self.refresh()
+
+    def _scribbles_beside(self, key: Key, entries: Sequence[TemplateEntry]) -> Array:
+        """What template layers know of a part of a slice: 0 nothing, -1 background."""
+        provenance = self.provenance
+        if provenance is None:
+            return np.zeros(0, np.int32)
+        found = np.zeros(provenance.slicing.plane_shape, np.int32)
+        for entry in entries:
+            beside = entry.labels is not self.labels and entry.level == self.level
+            own = entry.key_of(key)
+            if own is None or not beside or entry.slicing.axis != provenance.slicing.axis:
+                continue
+            part = entry.scribbles(own)
+            if part is not None:
+                found = np.where(part != 0, part, found)
+        return found
 
     def refresh(self) -> None:
         """Show what was written."""
@@ -323,8 +363,3 @@ def _is_writable(labels: Any) -> bool:
     writable = getattr(getattr(data, "flags", None), "writeable", True)
     later = hasattr(data, "__dask_graph__") or not hasattr(data, "__setitem__")
     return writable and not (labels.multiscale or later or getattr(data, "read_only", False))
-
-
-def _leads(provenance: Provenance) -> list[Key]:
-    slicing = provenance.slicing
-    return [tuple(lead) for lead in np.ndindex(*slicing.shape[: slicing.leading])]

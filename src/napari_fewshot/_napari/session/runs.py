@@ -68,7 +68,7 @@ class Run:
     ----------
     target : ResultLayers
     entries : sequence of TemplateEntry
-        Templates of the same image; their slices are copied, not predicted.
+        Templates of the same image; their slices are copied, not predicted, and so are strokes.
     volume : Volume
     slicing : Slicing
     lead : tuple of int
@@ -140,7 +140,7 @@ class Run:
                 target.labels.features = label_features(names)
         else:
             into = self.wanted.into if self.wanted.into is not None else target.labels
-            provenance = target.take(into, axis, painted)
+            provenance = target.take(into, axis, painted, self.entries)
         self._step = UndoStep(target.labels, provenance.slicing)
         if self.wanted.confidence:
             target.make_confidence()
@@ -200,7 +200,7 @@ class Run:
         if self._hidden:
             labels = np.where(np.isin(labels, self._hidden), 0, labels)
         key, policy = (*self.lead, index), self.wanted.policy
-        if self.target.write(key, labels, confidence, policy, self._step):
+        if self.target.write(key, labels, confidence, policy, self._step, self.entries):
             self.target.pending.drop(key)  # what was refined is there no longer
 
     def _plane(self, array: Array, index: int) -> Array:
@@ -216,10 +216,10 @@ class Run:
             if source is None or not same:
                 continue
             for lead in [lead for place, lead in entry.places() if place == self.lead]:
-                if entry.kind == "scribble":
-                    for key in entry.slices(lead):
-                        target.copy_scribbles((*self.lead, key[-1]), entry, key, step)
-                elif entry.labels is not target.labels:
+                if entry.labels is target.labels:
+                    for key in entry.scribbled(lead):
+                        target.keep_scribbles(key, step)
+                elif entry.kind == "dense":
                     for key in source.known(lead):
                         plane = np.asarray(source.slicing.plane(source.data, key))
                         target.copy_template((*self.lead, key[-1]), plane, step)

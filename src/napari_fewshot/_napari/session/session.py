@@ -288,6 +288,10 @@ class Session(Refined):
         self._corrections.unmark_reviewed(self._image(image), index)
         self._keeping.soon()
 
+    def review_layer(self, index: int | None = None, image: Any = None) -> Any:
+        """Labels layer whose slice (None: in view) :meth:`mark_reviewed` takes for complete."""
+        return self._corrections.review_layer(self._image(image), index)
+
     def accept(self, index: int | None = None, image: Any = None) -> None:
         """Take the prediction on a slice (None: in view), as corrected, for a template.
 

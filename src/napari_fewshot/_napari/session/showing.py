@@ -49,6 +49,10 @@ class Showing:
         found = self._state.result_of(self._image(image))
         return None if found is None else found.labels
 
+    def images_of(self, labels: Any) -> tuple[Any, ...]:
+        """Images that a labels layer is the result of, or a template of."""
+        return tuple(self._state.images_of(labels))
+
     def label_names(self) -> dict[int, str]:
         """Names of the labels of the templates and the model."""
         model = self._state.model

@@ -28,11 +28,14 @@ class SliceInfo:
     score : float or None
         How much painting it should help, 1 is most; None where it is not predicted or needs
         no more paint.
+    strokes : bool
+        Whether a person painted a part of it: these strokes teach, the rest is predicted.
     """
 
     index: int
     status: Status
     score: float | None
+    strokes: bool = False
 
 
 def slices_of(state: State, image: Any, lead: Key) -> tuple[SliceInfo, ...]:
@@ -41,13 +44,20 @@ def slices_of(state: State, image: Any, lead: Key) -> tuple[SliceInfo, ...]:
     for index, status in _statuses(state, image, lead):
         if index in found and _RANK[status] > _RANK[found[index]]:
             found[index] = status
+    strokes = _strokes(state, image, lead)
+    found |= {k: "painted" for k in strokes if found.get(k) == "empty"}
     scores = state.scores_of(image, lead)
     if not any(status == "predicted" for status in found.values()) and _landmarks_only(state):
         found |= {k: "predicted" for k in scores if found.get(k) == "empty"}
     known = [k for k, status in found.items() if status in ("painted", "reviewed")]
     values = painting_values(list(scores.values()), known, state.descriptors) if scores else {}
     return tuple(
-        SliceInfo(k, status, values.get(k) if status in ("predicted", "empty") else None)
+        SliceInfo(
+            k,
+            status,
+            values.get(k) if status in ("predicted", "empty") else None,
+            strokes=k in strokes,
+        )
         for k, status in found.items()
     )
 
@@ -84,6 +94,21 @@ def _statuses(state: State, image: Any, lead: Key) -> list[tuple[int, Status]]:
         provenance = result.provenance
         found += [(key[-1], provenance.status(key)) for key in provenance.slicing.keys(lead)]
     return found
+
+
+def _strokes(state: State, image: Any, lead: Key) -> set[int]:
+    """Slices of which a part is known, and no layer knows the whole."""
+    axis, result = state.slicing_of(image).axis, state.result_of(image)
+    parts: list[Key] = []
+    known: list[Key] = []
+    if result is not None and result.provenance is not None:
+        parts, known = result.provenance.stroked(lead), result.provenance.known(lead)
+    for entry in state.entries_of(image):
+        for own in [own for place, own in entry.places() if place == lead]:
+            if entry.provenance is not None and entry.slicing.axis == axis:
+                parts = parts + entry.scribbled(own)
+                known = known + (entry.slices(own) if entry.kind == "dense" else [])
+    return {key[-1] for key in parts} - {key[-1] for key in known}
 
 
 def _landmarks_only(state: State) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from ...types import Array
@@ -55,6 +56,10 @@ class Slicing:
         if self.spatial == 3:
             shape.pop(self.axis)
         return tuple(shape)
+
+    def leads(self) -> list[Key]:
+        """All places of the leading axes."""
+        return list(product(*(range(n) for n in self.shape[: self.leading])))
 
     def keys(self, lead: Key = ()) -> list[Key]:
         """Slices at one place of the leading axes."""

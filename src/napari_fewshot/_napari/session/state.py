@@ -105,6 +105,23 @@ class State:
         """Templates of an image."""
         return [entry for entry in self.entries if entry.image is image]
 
+    def images_of(self, labels: Any) -> list[Any]:
+        """Images that a layer is the result of, or a template of."""
+        found = [result.image for result in self.results.values() if result.labels is labels]
+        return found + [entry.image for entry in self.entries if entry.labels is labels]
+
+    def retire_result(self, image: Any) -> None:
+        """The result of an image makes way for another; what was accepted in it still teaches."""
+        before = self.result_of(image)
+        if before is None or before.labels is None or before.provenance is None:
+            return
+        slicing = before.provenance.slicing
+        entry = TemplateEntry(image, before.labels, "dense", slicing, before.level)
+        mine = any(one.labels is before.labels for one in self.entries)
+        if entry.places() and not mine:
+            self.entries.append(entry)
+            self.events.templates.emit()
+
     def sources(self) -> list[TemplateEntry]:
         """All that teaches: templates, and what was corrected or accepted in results."""
         found = list(self.entries)

@@ -32,7 +32,7 @@ __all__ = [
 Kind = Literal["dense", "scribble", "points"]
 SCRIBBLE_BACKGROUND = 255
 """Label that means background in scribbles, unless another one is named so."""
-_STROKE_BACKGROUND = -1
+_BACKGROUND = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,10 +78,36 @@ class TemplateEntry:
         provenance = self.provenance
         if provenance is None:
             return []
+        return self.scribbled(lead) if self.kind == "scribble" else provenance.known(lead)
+
+    def scribbled(self, lead: Key) -> list[Key]:
+        """Slices that teach in part: what is not painted on them stays unknown."""
+        provenance = self.provenance
+        if provenance is None:
+            return []
+        found = set(provenance.stroked(lead))
         if self.kind == "scribble":
-            painted = [key for key in self.slicing.keys(lead) if provenance.is_painted(key)]
-            return sorted({*painted, *provenance.stroked(lead)})
-        return provenance.known(lead)
+            found |= {key for key in self.slicing.keys(lead) if provenance.is_painted(key)}
+        return sorted(found)
+
+    def scribbles(self, key: Key) -> Array | None:
+        """What is known of a part of a slice, int32: 0 nothing, -1 background; None: no part."""
+        provenance = self.provenance
+        if provenance is None or not provenance.fits:
+            return None
+        if self.kind == "dense" and provenance.is_known(key):
+            return None
+        plane = _values(self, provenance.data, key)
+        whole = provenance.is_painted(key)  # scribbles before anything was predicted here
+        voxels = plane != 0 if whole else provenance.strokes(key)
+        background = scribble_background(self) if self.kind == "scribble" else 0
+        return np.where(voxels, np.where(plane == background, _BACKGROUND, plane), 0)
+
+    def key_of(self, key: Key) -> Key | None:
+        """Slice of the labels for one of the image; None if the labels are not of its place."""
+        if self.slicing.leading:
+            return key
+        return key[-1:] if key[:-1] == self.lead else None
 
     def names(self) -> dict[int, str]:
         """Names of label values."""
@@ -105,12 +131,17 @@ class TemplateEntry:
         numbers = ", ".join(str(key[-1] if len(key) == 1 else key) for key in found[:12])
         more = " …" if len(found) > 12 else ""
         kind = {"dense": "dense labels", "scribble": "scribbles", "points": "landmarks"}[self.kind]
-        return f"{kind} on slices {numbers}{more}" if found else f"{kind}, nothing painted yet"
+        text = f"{kind} on slices {numbers}{more}" if found else f"{kind}, nothing painted yet"
+        strokes = (
+            [] if self.kind != "dense" else [k for _, own in places for k in self.scribbled(own)]
+        )
+        return f"{text}; strokes alone on {len(strokes)} more" if strokes else text
 
     def _has(self, lead: Key) -> bool:
         provenance = self.provenance
-        stroked = provenance is not None and bool(provenance.stroked(lead))
-        return stroked or bool(self.slices(lead))
+        return bool(self.slices(lead)) or (
+            provenance is not None and bool(provenance.stroked(lead))
+        )
 
     def _landmarks(self) -> str:
         """How many landmarks there are, and how many points where these are more."""
@@ -253,24 +284,17 @@ def _gather(known: _Known, entry: TemplateEntry, lead: Key) -> None:
             np.shape(provenance.data),
             "Remove the template and add it again.",
         )
-    data = provenance.data
-    background = scribble_background(entry) if entry.kind == "scribble" else 0
-
-    def scribbles(key: Key) -> Array:
-        plane = _values(entry, data, key)
-        return np.where(plane == background, _STROKE_BACKGROUND, plane)
-
-    dense = provenance.known(lead) if entry.kind == "dense" else []
-    for key in dense:
-        known.dense[key[-1]] = _values(entry, data, key)
+    for key in provenance.known(lead) if entry.kind == "dense" else ():
+        known.dense[key[-1]] = _values(entry, provenance.data, key)
         known.scribbles.pop(key[-1], None)
-    stroked = provenance.stroked(lead)
-    for key in set(entry.slices(lead)) - set(dense) - set(stroked):
-        plane = np.asarray(slicing.plane(data, key))
-        known.scribbles[key[-1]] = np.where(plane == 0, 0, scribbles(key))
-    for key in stroked:  # where a person painted or erased on a prediction
-        if key[-1] not in known.dense:
-            known.scribbles[key[-1]] = np.where(provenance.strokes(key), scribbles(key), 0)
+    for key in entry.scribbled(lead):
+        part, k = entry.scribbles(key), key[-1]
+        if part is None:
+            continue
+        if k in known.dense:
+            known.dense[k] = np.where(part != 0, np.maximum(part, 0), known.dense[k])
+        else:
+            known.scribbles[k] = np.where(part != 0, part, known.scribbles.get(k, 0))
 
 
 def _values(entry: TemplateEntry, data: Array, key: Key) -> Array:
@@ -298,7 +322,7 @@ def _templates(known: _Known) -> Iterator[Template]:
             slices=sorted(planes) if dense else None,
             axis=where,
             kind="dense" if dense else "scribble",
-            background=_STROKE_BACKGROUND,
+            background=_BACKGROUND,
         )
 
 

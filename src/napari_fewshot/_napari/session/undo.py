@@ -6,14 +6,17 @@ what changed on each slice, before and after.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from ...types import Array
 from .slicing import Key, Slicing
 
-__all__ = ["UndoStep"]
+__all__ = ["Made", "UndoStep"]
+
+Made = Literal["predicted", "copied"] | None
+"""How a slice was made: by a prediction, as a copy of a template, or by neither."""
 
 _MOST_BYTES = 512 * 2**20
 
@@ -30,8 +33,10 @@ class UndoStep:
 
     Attributes
     ----------
-    predicted, copied : set of Key
-        Slices that were not so before the run.
+    made : dict of Key to (str or None, str or None)
+        How slices were made, before the run and by it: see :meth:`.Provenance.made`.
+    done : bool
+        False while the step is undone.
     """
 
     def __init__(self, layer: Any, slicing: Slicing) -> None:
@@ -39,8 +44,8 @@ class UndoStep:
         self._slicing = slicing
         self._boxes: dict[Key, tuple[Any, Array, Array]] = {}
         self._sure = _Sure(slicing)
-        self.predicted: set[Key] = set()
-        self.copied: set[Key] = set()
+        self.made: dict[Key, tuple[Made, Made]] = {}
+        self.done = True
 
     @property
     def layer(self) -> Any:
@@ -65,6 +70,10 @@ class UndoStep:
         shape = self._layer.data[box].shape
         old, new = (plane[rows, columns].reshape(shape).copy() for plane in (before, after))
         self._boxes[key] = (box, old, new)
+
+    def note_made(self, key: Key, before: Made, after: Made) -> None:
+        """Note how a slice was made before it was written, and how it is now."""
+        self.made[key] = (self.made.get(key, (before, before))[0], after)
 
     def note_confidence(self, key: Key, confidence: Any) -> None:
         """Note a slice of the confidence layer before it is written."""
@@ -113,6 +122,7 @@ class UndoStep:
 
     def turn(self, *, done: bool) -> None:
         """Bring the confidence to what the labels are: as this run left it, or as before it."""
+        self.done = done
         self._sure.turn(done)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QCheckBox
 
 from ...config import CleanupConfig
+from ...errors import FewShotError
 from .dock import SessionDock, is_plain_image
 from .parts.action_button import ActionButton
 from .parts.forms import ElidingComboBox, Form, Section, note, row
@@ -60,6 +61,8 @@ class LabelPropagation(SessionDock):
         self.cleanup = SettingsForm(CleanupConfig, CLEANUP)
         self.cost = note()
         self.table = SliceTable()
+        self.owner = note()
+        self.strokes = note()
         self.update_labels = ActionButton(
             "Update", "Train again with what was painted; the slice in view is redone first."
         )
@@ -79,6 +82,8 @@ class LabelPropagation(SessionDock):
         self.folder = PathField("off until the first result")
         self.save_now = ActionButton("Save now", "Write templates and results to the folder.")
         self.restore = ActionButton("Restore", "Open what was saved in the folder.")
+        self._chosen: tuple[Any] | None = None  # layer (None: a new one) chosen for this image
+        self._followed: Any = None  # layer that was shown last
         self._fill()
         self._connect()
         self.show_state()
@@ -90,6 +95,7 @@ class LabelPropagation(SessionDock):
     def show_state(self) -> None:
         """Show the session as it is now."""
         session, image = self.session, self.image.layer
+        self._follow_image()
         self.cleanup.show_values(session.settings.config.propagation.cleanup)
         trained = session.model is not None
         no_image = "open an image" if image is None else ""
@@ -104,7 +110,7 @@ class LabelPropagation(SessionDock):
         text = estimate(cost.seconds, cost.megabytes) if cost is not None else ""
         self.cost.setText(f"First: {self.propagate.reason}." if self.propagate.reason else text)
         self.cost.setVisible(bool(self.cost.text()))
-        self.form.set_row_visible(self.policy, self.into.layer is not None)
+        self._show_target()
         folder = session.autosave_folder
         self.folder.show_path(folder)
         self.save_now.block("" if folder else "choose a folder")
@@ -122,18 +128,25 @@ class LabelPropagation(SessionDock):
             box.setChecked(True)
         form = self.form
         form.add("Image", self.image, "Image to label; it may be another than the template's.")
-        form.add("Into", self.into, "Labels layer that takes the result.")
+        form.add(
+            "Into",
+            self.into,
+            "Labels layer that takes the result.\n"
+            "It follows the image: its own result, or a new layer if it has none.",
+        )
         form.add(
             "Existing",
             self.policy,
             "What becomes of labels that are there. Painted and reviewed slices always stay.",
         )
         self.body.addWidget(form)
+        self.body.addWidget(self.owner)
         correct = Section("Correct and improve", "Slices, and what to do next", unfolded=True)
         for part in (
             row(self.update_labels, self.live),
             self.next,
             self.reviewed,
+            self.strokes,
             self.accept,
             self.table,
         ):
@@ -159,8 +172,9 @@ class LabelPropagation(SessionDock):
 
     def _connect(self) -> None:
         session = self.session
-        for choice in (self.image, self.into):
-            choice.chosen.connect(self.show_state)
+        self.image.chosen.connect(self._on_image)
+        self.into.chosen.connect(self._on_into)
+        self.policy.currentIndexChanged.connect(self._show_target)
         self.cleanup.changed.connect(
             lambda: self.attempt(
                 lambda: session.configure(propagation={"cleanup": self.cleanup.values()})
@@ -178,10 +192,11 @@ class LabelPropagation(SessionDock):
         self.folder.changed.connect(self._on_folder)
         self.save_now.clicked.connect(self._on_save)
         self.restore.clicked.connect(self._on_restore)
-        for emitter in (session.events.slices, session.events.trained):
+        events = session.events
+        for emitter in (events.slices, events.trained, events.propagated):
             self.connections.add(emitter, self._on_change)
-        self.connections.add(session.events.propagated, self._on_propagated)
         self.connections.add(self.viewer.dims.events.current_step, self._on_dims)
+        self.connections.add(self.viewer.layers.selection.events.active, self._on_change)
         acts = {
             "update": self.update_labels,
             "next": self.next,
@@ -201,10 +216,47 @@ class LabelPropagation(SessionDock):
             return "add a template in Feature extraction"
         return "" if self.session.model is not None else "train a model in Adapter training"
 
+    def _on_image(self) -> None:
+        self._chosen = None
+        self.show_state()
+
+    def _on_into(self) -> None:
+        """Somebody chose a layer, unless this dock did, or the one before is gone."""
+        before, layer = self._followed, self.into.layer
+        if layer is not before:
+            self._followed = layer
+            gone = before is not None and before not in self.viewer.layers
+            self._chosen = None if gone else (layer,)
+        self._show_target()
+
+    def _show_target(self, *_: object) -> None:
+        self.form.set_row_visible(self.policy, self.into.layer is not None)
+        self.owner.setText(self._whose())
+        self.owner.setVisible(bool(self.owner.text()))
+
+    def _follow_image(self) -> None:
+        """Write to the result of the image, or to a new layer, unless somebody chose another."""
+        image = self.image.layer
+        result = None if image is None else self.session.result_layer(image)
+        if self._chosen is not None or self.into.layer is result:
+            return
+        self._followed = result
+        if self.into.choose(result) and result is not None:
+            self.policy.setCurrentIndex(self.policy.findData("overwrite"))
+
+    def _whose(self) -> str:
+        """What becomes of another image's labels in the layer that is chosen."""
+        into, image = self.into.layer, self.image.layer
+        images = () if into is None else self.session.images_of(into)
+        if into is None or not images or image in images:
+            return ""
+        act = "replaced" if self.policy.currentData() == "overwrite" else "filled up"
+        return f"“{into.name}” holds labels of “{images[0].name}”. They would be {act}."
+
     def _on_propagate(self) -> None:
         into = self.into.layer
         policy: Policy = "new" if into is None else self.policy.currentData()
-        self.attempt(
+        job = self.attempt(
             lambda: self.session.propagate(
                 self.image.layer,
                 into=into,
@@ -213,14 +265,9 @@ class LabelPropagation(SessionDock):
                 landmarks=self.landmarks.isChecked(),
             )
         )
-
-    def _on_propagated(self) -> None:
-        """The next run goes on with the same layer, unless another one is chosen."""
-        image = self.image.layer
-        result = None if image is None else self.session.result_layer(image)
-        if result is not None and self.into.layer is None and self.into.choose(result):
-            self.policy.setCurrentIndex(self.policy.findData("overwrite"))
-        self._on_change()
+        if job is not None:
+            self._chosen = None  # the next run goes on with the same layer
+            self._follow_image()
 
     def _on_update(self) -> None:
         self.attempt(lambda: self.session.update(self.image.layer))
@@ -288,6 +335,21 @@ class LabelPropagation(SessionDock):
         self.table.show_current(None if here is None else here.index)
         nowhere = "" if here is not None else "show a slice of the image"
         self.reviewed.block(nowhere)
+        self.strokes.setText(self._what_of_strokes(here))
+        self.strokes.setVisible(bool(self.strokes.text()))
         predicted = here is not None and here.status == "predicted"
         self.accept.block(nowhere or ("" if predicted else "this slice has no prediction"))
         self.refine.show_state()
+
+    def _what_of_strokes(self, here: SliceRow | None) -> str:
+        """What a slice that is painted in part teaches, and how to say that it is complete."""
+        if here is None or not getattr(here, "strokes", False):
+            return ""
+        try:
+            layer = self.session.review_layer(here.index, self.image.layer)
+        except FewShotError:  # its layers have just gone
+            return ""
+        return (
+            f"Slice {here.index} is painted in part: only the strokes are learned, the rest is "
+            f"predicted. Is all there is on it in “{layer.name}”? Then it is reviewed."
+        )

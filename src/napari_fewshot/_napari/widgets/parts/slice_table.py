@@ -27,6 +27,7 @@ STATUS_TIPS = {
     "predicted": "labels come from the model",
     "empty": "nothing painted or predicted yet",
 }
+STROKES_TIP = "; a person painted a part of it: these strokes teach, the rest does not"
 COLUMNS = ("Slice", "Status", "Score")
 COLUMN_TIPS = (
     "Number along the working axis; click to go there.",
@@ -79,14 +80,16 @@ class _Model(QAbstractTableModel):
         entry, column = self.slices[index.row()], index.column()
         if role == Qt.ItemDataRole.DisplayRole:
             score = "" if entry.score is None else f"{entry.score:.2f}"
-            return (str(entry.index), entry.status, score)[column]
+            status = f"{entry.status}, strokes" if _has_strokes(entry) else entry.status
+            return (str(entry.index), status, score)[column]
         if role == SORT_ROLE:
             score_or_least = -1.0 if entry.score is None else entry.score
             return (entry.index, list(STATUS_COLOURS).index(entry.status), score_or_least)[column]
         if role == Qt.ItemDataRole.DecorationRole and column == 1:
             return self._icons[entry.status]
         if role == Qt.ItemDataRole.ToolTipRole:
-            return f"Slice {entry.index}: {STATUS_TIPS[entry.status]}. Click to go there."
+            tip = STATUS_TIPS[entry.status] + STROKES_TIP * _has_strokes(entry)
+            return f"Slice {entry.index}: {tip}. Click to go there."
         if role == Qt.ItemDataRole.TextAlignmentRole and column != 1:
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         return None
@@ -168,6 +171,11 @@ class SliceTable(QWidget):
     def _on_clicked(self, place: QModelIndex) -> None:
         source = self._sorted.mapToSource(place)
         self.picked.emit(self.model.slices[source.row()].index)
+
+
+def _has_strokes(row: SliceRow) -> bool:
+    """Whether a row tells of strokes on a slice that is known in part; it need not tell."""
+    return bool(getattr(row, "strokes", False))
 
 
 def _disc(colour: str) -> QPixmap:
