@@ -112,6 +112,11 @@ class Adapter(Protocol):
         """What its feature maps must be like."""
         ...
 
+    @property
+    def label_count(self) -> int:
+        """Number of labels that were learned."""
+        ...
+
     def fit(
         self,
         examples: Sequence[Example],
@@ -142,7 +147,11 @@ class Adapter(Protocol):
         ...
 
     def restore(self, state: AdapterState) -> Adapter:
-        """Become the adapter that ``state`` was taken from."""
+        """Become the adapter that ``state`` was taken from.
+
+        The state may come from a damaged file: sizes that do not fit each other raise, before
+        memory is taken for them.
+        """
         ...
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,7 +56,7 @@ class ClassificationClassifier:
         self, samples: Samples, seed: int, progress: Progress = no_progress
     ) -> ClassificationClassifier:
         """Train on standardised samples."""
-        network = self._build(samples.features.shape[1], samples.class_count, seed)
+        network = self._start(samples.features.shape[1], samples.class_count, seed)
         steps, rate = self.config.steps, self.config.learning_rate
         return self._learn(network, samples, seed, TrainingRun(steps, rate, progress))
 
@@ -64,7 +65,7 @@ class ClassificationClassifier:
     ) -> ClassificationClassifier:
         """Train the fitted network on."""
         learned = fitted(self._network, "The classification adapter")
-        network = self._build(samples.features.shape[1], samples.class_count, seed)
+        network = self._start(samples.features.shape[1], samples.class_count, seed)
         carry_over(learned, network, before, samples.label_values, _OF_LABELS)
         steps, rate = self.config.update_steps, self.config.update_rate
         return self._learn(network, samples, seed, TrainingRun(steps, rate, progress))
@@ -88,6 +89,11 @@ class ClassificationClassifier:
         train(network, loss, self.config, run, seed)
         return self
 
+    def _start(self, inputs: int, classes: int, seed: int) -> torch.nn.Module:
+        self._network = self._build(inputs, classes, seed).to(self.device)
+        self._shape = (inputs, classes)
+        return self._network
+
     def _build(self, inputs: int, classes: int, seed: int) -> torch.nn.Module:
         import torch
 
@@ -95,12 +101,7 @@ class ClassificationClassifier:
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network = feed_forward(
-                inputs, self.config.hidden, classes, _LAYERS, self.config.dropout
-            )
-        self._network = network.to(self.device)
-        self._shape = (inputs, classes)
-        return self._network
+            return feed_forward(inputs, self.config.hidden, classes, _LAYERS, self.config.dropout)
 
     def predict(self, features: Array) -> Array:
         """Class probabilities, shape (n, L + 1), float32."""
@@ -119,6 +120,8 @@ class ClassificationClassifier:
 
     def restore(self, state: AdapterState) -> ClassificationClassifier:
         """Become the classifier that ``state`` was taken from."""
-        inputs, classes = state.values["shape"]
-        load_tensors(self._build(int(inputs), int(classes), 0), state.tensors)
+        inputs, classes = (int(size) for size in state.values["shape"])
+        build = partial(self._build, inputs, classes, 0)
+        self._network = load_tensors(build, state.tensors, self.device)
+        self._shape = (inputs, classes)
         return self

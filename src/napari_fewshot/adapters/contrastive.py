@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,7 +61,7 @@ class ContrastiveClassifier:
         self, samples: Samples, seed: int, progress: Progress = no_progress
     ) -> ContrastiveClassifier:
         """Train on standardised samples, and choose the references."""
-        network = self._build(samples.features.shape[1], len(samples.label_values), seed)
+        network = self._start(samples.features.shape[1], len(samples.label_values), seed)
         steps, rate = self.config.steps, self.config.learning_rate
         return self._learn(network, samples, seed, TrainingRun(steps, rate, progress))
 
@@ -69,7 +70,7 @@ class ContrastiveClassifier:
     ) -> ContrastiveClassifier:
         """Train the fitted network on, and choose references anew."""
         learned = fitted(self._network, "The contrastive adapter")
-        network = self._build(samples.features.shape[1], len(samples.label_values), seed)
+        network = self._start(samples.features.shape[1], len(samples.label_values), seed)
         carry_over(learned, network, before, samples.label_values, _OF_LABELS)
         steps, rate = self.config.update_steps, self.config.update_rate
         return self._learn(network, samples, seed, TrainingRun(steps, rate, progress))
@@ -127,6 +128,10 @@ class ContrastiveClassifier:
         with torch.inference_mode():
             self._references = network.references(torch.from_numpy(vectors).to(self.device))
 
+    def _start(self, inputs: int, labels: int, seed: int) -> PairNetwork:
+        self._network = self._build(inputs, labels, seed).to(self.device)
+        return self._network
+
     def _build(self, inputs: int, labels: int, seed: int) -> PairNetwork:
         import torch
 
@@ -134,9 +139,7 @@ class ContrastiveClassifier:
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network = PairNetwork(inputs, labels, self.config)
-        self._network = network.to(self.device)
-        return self._network
+            return PairNetwork(inputs, labels, self.config)
 
     def predict(self, features: Array) -> Array:
         """Class probabilities, shape (n, L + 1), float32."""
@@ -163,6 +166,7 @@ class ContrastiveClassifier:
         """Become the classifier that ``state`` was taken from."""
         tensors = dict(state.tensors)
         vectors = tensors.pop("references")
-        load_tensors(self._build(vectors.shape[2], vectors.shape[0], 0), tensors)
+        build = partial(self._build, vectors.shape[2], vectors.shape[0], 0)
+        self._network = load_tensors(build, tensors, self.device)
         self._set_references(vectors)
         return self

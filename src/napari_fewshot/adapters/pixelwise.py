@@ -60,6 +60,11 @@ class PixelAdapter:
         self._standardiser: Standardiser | None = None
         self._classes = 0
 
+    @property
+    def label_count(self) -> int:
+        """Number of labels that were learned."""
+        return self._classes - 1
+
     def fit(
         self,
         examples: Sequence[Example],
@@ -167,6 +172,12 @@ class PixelAdapter:
         self.classifier.restore(AdapterState(inner, state.values["classifier"]))
         self._standardiser = Standardiser(state.tensors["mean"], state.tensors["scale"])
         self._classes = int(state.values["classes"])
+        # One pixel tells whether all parts fit each other.
+        columns = self._standardiser.mean.size
+        pixel = self._standardiser.apply(np.zeros((1, columns), np.float32))
+        probabilities = self.classifier.predict(pixel)
+        if pixel.shape != (1, columns) or probabilities.shape != (1, self._classes):
+            raise ValueError(f"shapes {pixel.shape} and {probabilities.shape} for a pixel")
         return self
 
 

@@ -18,6 +18,7 @@ from ..types import Array, FeatureMap, Progress, joint_progress, no_progress
 from .base import AdapterState, Example, Needs, Place, fitted
 from .sam_training import DecoderTraining, Lesson, batches, choose_held_out
 from .target_embeddings import TargetEmbeddings
+from .training import load_tensors
 
 if TYPE_CHECKING:
     from ..backbones.sam_fewshot import DecoderMeasures, FewShotDecoder
@@ -84,6 +85,11 @@ class SamDecoderAdapter:
         count = self.config.variants
         variation = Variation(count, self.config.flips, self.seed) if count else None
         return Needs(padding=True, variation=variation)
+
+    @property
+    def label_count(self) -> int:
+        """Number of labels that were learned."""
+        return int(fitted(self._embeddings, "The adapter").present.shape[1])
 
     def fit(
         self,
@@ -163,21 +169,19 @@ class SamDecoderAdapter:
 
     def restore(self, state: AdapterState) -> SamDecoderAdapter:
         """Become the adapter that ``state`` was taken from; the checkpoint is not needed."""
-        import torch
-
         from ..backbones.sam_fewshot import DecoderMeasures
 
-        network = self._build(DecoderMeasures(*(int(n) for n in state.values["measures"])))
+        measures = DecoderMeasures(*(int(n) for n in state.values["measures"]))
         tensors = {
-            name.removeprefix(_PREFIX): torch.from_numpy(array)
+            name.removeprefix(_PREFIX): array
             for name, array in state.tensors.items()
             if name.startswith(_PREFIX)
         }
-        network.load_state_dict(tensors)
-        self._network = network.to(self.device).eval()
-        self._embeddings = TargetEmbeddings(
-            state.tensors["targets"], state.tensors["present"].astype(bool)
-        )
+        vectors, present = state.tensors["targets"], state.tensors["present"].astype(bool)
+        if measures.depth > len(tensors) or vectors.shape != (*present.shape, measures.channels):
+            raise ValueError(f"measures {tuple(measures)} for targets of shape {vectors.shape}")
+        self._network = load_tensors(partial(self._build, measures), tensors, self.device)
+        self._embeddings = TargetEmbeddings(vectors, present)
         return self
 
     def _from_sam(self) -> FewShotDecoder:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 _REPORT_EVERY = 10
+Network = TypeVar("Network", bound="torch.nn.Module")
 
 
 @dataclass
@@ -146,7 +147,8 @@ def train(
 ) -> None:
     """Minimise ``loss()`` with AdamW under a one-cycle schedule, then switch to evaluation.
 
-    The same seed gives the same weights; the random state of the caller is left as it was.
+    The same seed gives the same weights on the same machine; another processor rounds sums in
+    another way. The random state of the caller is left as it was.
     """
     import torch
 
@@ -228,12 +230,27 @@ def network_tensors(network: torch.nn.Module) -> dict[str, Array]:
     return {name: tensor.cpu().numpy() for name, tensor in network.state_dict().items()}
 
 
-def load_tensors(network: torch.nn.Module, tensors: dict[str, Array]) -> None:
-    """Load weights that :func:`network_tensors` gave, and switch to evaluation."""
+def load_tensors(
+    build: Callable[[], Network], tensors: dict[str, Array], device: str = "cpu"
+) -> Network:
+    """Build a network, load weights that :func:`network_tensors` gave, and let it predict.
+
+    Raises
+    ------
+    ValueError
+        If the network has other weights; this is seen before memory is taken for it.
+    """
     import torch
 
+    with torch.device("meta"):
+        wanted = {name: tuple(t.shape) for name, t in build().state_dict().items()}
+    given = {name: array.shape for name, array in tensors.items()}
+    if wanted != given:
+        name = min(name for name, _ in wanted.items() ^ given.items())
+        raise ValueError(f"{name} of shape {given.get(name)}, not {wanted.get(name)}")
+    network = build()
     network.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()})
-    network.eval()
+    return network.to(device).eval()
 
 
 def require_two_classes(samples: Samples) -> None:

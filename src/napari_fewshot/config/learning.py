@@ -109,7 +109,7 @@ class ClassificationConfig(TrainingConfig):
         Steps of training, and pixels in each.
     """
 
-    hidden: int = Field(default=128, ge=4)
+    hidden: int = Field(default=128, ge=4, le=8192)
     steps: int = Field(default=1500, ge=1)
     batch: int = Field(default=1024, ge=2)
 
@@ -145,9 +145,9 @@ class ContrastiveConfig(TrainingConfig):
     """
 
     head: Literal["concat", "bilinear"] = "bilinear"
-    hidden: int = Field(default=128, ge=4)
-    depth: int = Field(default=2, ge=1)
-    width: int = Field(default=64, ge=2)
+    hidden: int = Field(default=128, ge=4, le=8192)
+    depth: int = Field(default=2, ge=1, le=64)
+    width: int = Field(default=64, ge=2, le=8192)
     steps: int = Field(default=1000, ge=1)
     targets: int = Field(default=512, ge=2)
     pairs: int = Field(default=8, ge=1)

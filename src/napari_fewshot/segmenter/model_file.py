@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -9,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from ..adapters import Adapter, AdapterState, build_adapter
 from ..backbones import Backbone
 from ..config import SegmenterConfig
 from ..errors import ModelFileError, WeightsError
 from ..io.atomic import replacing
+from ..types import Array
 from .training_set import TrainingSet
 
 __all__ = [
@@ -29,6 +30,18 @@ __all__ = [
 
 FORMAT = "napari-fewshot"
 FORMAT_VERSION = 1
+_LARGEST_LABEL = 2**31 - 1
+_MOST_CHANNELS = 2**16
+# What JSON, numpy and torch raise on content that does not fit.
+_UNFIT = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,  # also too deeply nested
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,12 +111,13 @@ def write_model(path: str | os.PathLike[str], model: SavedModel) -> None:
             {str(value): list(place) for value, place in one.items()} for one in model.arrangements
         ],
     }
+    tensors = {name: np.ascontiguousarray(t) for name, t in model.adapter.tensors.items()}
     metadata = {
         "format": FORMAT,
         "version": str(FORMAT_VERSION),
+        "digest": _digest(tensors),
         "content": json.dumps(content, sort_keys=True),
     }
-    tensors = {name: np.ascontiguousarray(t) for name, t in model.adapter.tensors.items()}
     with replacing(Path(path)) as temporary:
         save_file(tensors, temporary, metadata=metadata)
         _sort_metadata(temporary)
@@ -129,7 +143,9 @@ def read_model(path: str | os.PathLike[str]) -> SavedModel:
     Raises
     ------
     ModelFileError
-        If the file is missing, damaged, not a model, or of a newer format.
+        If the file is missing, damaged, not a model, or of a newer format. Files of version
+        0.1.0 have no digest of their tensors: damage in them is seen only where it gives numbers
+        that are not finite.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -139,7 +155,7 @@ def read_model(path: str | os.PathLike[str]) -> SavedModel:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise ModelFileError(f"model must be an existing file; got {path}.") from None
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, TypeError, AttributeError) as error:  # numpy lacks some types
         raise ModelFileError(
             f"model must be a whole model file; got {path} ({error}). Train it again."
         ) from None
@@ -149,16 +165,17 @@ def read_model(path: str | os.PathLike[str]) -> SavedModel:
             "file of another kind."
         )
     version = metadata.get("version", "")
-    if not version.isdecimal() or int(version) > FORMAT_VERSION:
+    if not version.isdecimal() or len(version) > 9 or int(version) > FORMAT_VERSION:
         raise ModelFileError(
-            f"model must be of format {FORMAT_VERSION} or older; got {path} of format {version}. "
-            "Update napari-fewshot."
+            f"model must be of format {FORMAT_VERSION} or older; got {path} of format "
+            f"{version[:20]}. Update napari-fewshot."
         )
+    _check_tensors(path, tensors, metadata.get("digest"))
     try:
         return _parse(json.loads(metadata["content"]), tensors)
-    except (AttributeError, KeyError, TypeError, ValueError, ValidationError) as error:
+    except _UNFIT as error:
         raise ModelFileError(
-            f"model must have readable settings; got {path} ({error}). Train it again."
+            f"model must have readable settings; got {path} ({_in_short(error)}). Train it again."
         ) from None
 
 
@@ -171,12 +188,15 @@ def restored(model: SavedModel, device: str) -> Adapter:
         If its tensors do not fit its settings.
     """
     try:
-        return build_adapter(model.config, device).restore(model.adapter)
-    except (KeyError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        adapter = build_adapter(model.config, device).restore(model.adapter)
+        if adapter.label_count != len(model.label_values):
+            raise ValueError(f"of {adapter.label_count} labels, not {len(model.label_values)}")
+    except _UNFIT as error:
         raise ModelFileError(
             f"model must have the tensors of its {model.config.adapter} adapter; got others "
-            f"({error}). Train it again."
+            f"({_in_short(error)}). Train it again."
         ) from error
+    return adapter
 
 
 def check_weights(model: SavedModel, backbone: Backbone) -> None:
@@ -189,18 +209,76 @@ def check_weights(model: SavedModel, backbone: Backbone) -> None:
         )
 
 
-def _parse(content: dict[str, Any], tensors: dict[str, Any]) -> SavedModel:
+def _digest(tensors: dict[str, Array]) -> str:
+    """SHA-256 of names, types, shapes and values."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype.str} {tensor.shape}\n".encode())
+        digest.update(tensor.tobytes())
+    return digest.hexdigest()
+
+
+def _check_tensors(
+    path: str | os.PathLike[str], tensors: dict[str, Array], digest: str | None
+) -> None:
+    """Refuse tensors that are not those that were written, or that no fit gives."""
+    if digest is not None and digest != _digest(tensors):
+        raise ModelFileError(
+            f"model must have the tensors that were saved; got {path}, which was damaged or "
+            "changed since. Copy it again, or train it again."
+        )
+    for name, tensor in tensors.items():
+        if tensor.dtype.kind not in "biuf" or not np.isfinite(tensor).all():
+            raise ModelFileError(
+                f"model must have finite numbers; got {path} with others in {name}. Train it again."
+            )
+
+
+def _parse(content: dict[str, Any], tensors: dict[str, Array]) -> SavedModel:
+    if not isinstance(content["config"], dict):
+        raise TypeError("config is no section")
     return SavedModel(
-        config=SegmenterConfig.model_validate(content["config"]),
+        config=SegmenterConfig.of(content["config"], "config"),
         weights_hash=str(content["weights_hash"]),
-        label_values=tuple(int(v) for v in content["label_values"]),
+        label_values=_label_values(content["label_values"]),
         names={int(value): str(name) for value, name in content["names"].items()},
-        point_labels=frozenset(int(v) for v in content["point_labels"]),
-        axes=tuple(int(axis) for axis in content["axes"]),
-        channels=int(content["channels"]),
+        point_labels=frozenset(_whole("point_labels", v) for v in content["point_labels"]),
+        axes=_axes(content["axes"]),
+        channels=_whole("channels", content["channels"], 1, _MOST_CHANNELS),
         adapter=AdapterState(tensors, content["adapter"]),
         arrangements=tuple(
-            {int(value): tuple(float(x) for x in place) for value, place in one.items()}
+            {int(value): _place(place) for value, place in one.items()}
             for one in content.get("arrangements", [])  # files before 0.1 have none
         ),
     )
+
+
+def _label_values(given: list[Any]) -> tuple[int, ...]:
+    values = tuple(_whole("label_values", value, 1) for value in given)
+    if not values or list(values) != sorted(set(values)):
+        raise ValueError(f"label_values {given}")
+    return values
+
+
+def _axes(given: list[Any]) -> tuple[int, ...]:
+    if not given:
+        raise ValueError("no axes")
+    return tuple(_whole("axes", axis, 0, 2) for axis in given)
+
+
+def _place(given: list[Any]) -> tuple[float, ...]:
+    place = tuple(float(x) for x in given)
+    if not np.isfinite(place).all():
+        raise ValueError(f"a landmark at {place}")
+    return place
+
+
+def _whole(name: str, value: Any, least: int = 0, most: int = _LARGEST_LABEL) -> int:
+    if not isinstance(value, int) or not least <= value <= most:
+        raise ValueError(f"{name} {value!r}"[:80])
+    return value
+
+
+def _in_short(error: Exception) -> str:
+    """One line of an error, whatever it lists."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]
