@@ -2,7 +2,8 @@
 
 A NIfTI file is a **labels** layer when it says so (intent code ``LABEL``, which our writers set)
 or when its name does (a word such as *labels*, *seg* or *mask*) and its values can be labels;
-else it is an **image**. The menu commands and ``viewer.open(..., layer_type=...)`` override that.
+else it is an **image**. The menu commands override that, and so does
+``viewer.open(..., layer_type=...)`` (of integers: napari only relabels what the reader gave).
 """
 
 from __future__ import annotations
