@@ -155,6 +155,7 @@ def test_settings_that_are_no_json(saved, tmp_path):
 
 def test_tensors_of_another_adapter(saved, tmp_path, discs):
     tensors, metadata = parts(saved)
+    del metadata["digest"]  # as in files of version 0.1.0
     path = tmp_path / "bad.fewshot"
     for changed in (
         {n: t for n, t in tensors.items() if n != "mean"},
