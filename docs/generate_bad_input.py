@@ -36,6 +36,7 @@ CASES: dict[str, list[str]] = {
         f"{TRAIN} --frame 3 {OUT}",
         f"{TRAIN} -o image.nii.gz",
         f"{TRAIN} -o image.nii.gz/new.fewshot",
+        "predict model.fewshot image.nii.gz -o .",
         "predict model.fewshot image.nii.gz -o painted.nii.gz",
         "predict model.fewshot photo.png -o out",
         "predict model.fewshot image.nii.gz image.nii.gz -o out",

@@ -91,6 +91,28 @@ def test_labels_that_were_painted_are_predicted_elsewhere(run, folder):
     assert files_below(folder / "out") == ["img_labels.json", "img_labels.nii.gz"]
 
 
+def test_a_benchmark_replaces_and_removes_nothing_of_others(run, folder):
+    (folder / "b.toml").write_text(
+        'shots = [1]\n[dataset]\nroot = "."\nimages = ["img.nii.gz"]\nlabels = ["truth.nii.gz"]\n'
+        '[[methods]]\nname = "c"\nmethod = "fewshot"\nsettings = { backbone = "multiscale" }\n'
+    )
+    (folder / "out" / "figures").mkdir(parents=True)
+    for name in ("report.html", "figures/worst-knee.png", "figures/shots.png"):
+        (folder / "out" / name).write_text("mine")
+    before = {path: (folder / path).read_bytes() for path in files_below(folder)}
+    for more in ((), ("--report-only",)):
+        said = run("benchmark", "b.toml", "-o", "out", *more)
+        assert said.code == 2
+        assert said.err.startswith("napari-fewshot: --out must not replace a file that no run has")
+        assert "report.html and 1 more. Choose another name or folder, or give --ov" in said.err
+        assert before == {path: (folder / path).read_bytes() for path in files_below(folder)}
+    said = run("benchmark", "b.toml", "-o", "out", "--report-only", "--overwrite")
+    assert said.code == 0
+    assert (folder / "out" / "report.html").read_text() != "mine"
+    assert (folder / "out" / "figures" / "worst-knee.png").read_text() == "mine"
+    assert run("benchmark", "b.toml", "-o", "img.nii.gz").code == 2
+
+
 def test_scores_are_written_again(run, folder):
     command = CASES[-1][0].split()
     (folder / "scores.json").write_text("mine")
