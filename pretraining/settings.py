@@ -38,7 +38,7 @@ class TrainConfig:
     checks : int
         Pairs of synthetic episodes, never trained on, that each checkpoint is scored with.
     bfloat16 : bool
-        Whether the network runs in bfloat16 where that is safe; weights stay float32.
+        Whether the network runs in bfloat16 where that is safe and quick; weights stay float32.
     network : NetworkConfig
     """
 

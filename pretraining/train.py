@@ -22,6 +22,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from napari_fewshot.backbones.embedded_network import EmbeddedNet
+from napari_fewshot.features.batching import cpu_has_bfloat16
 
 from .checkpoint import load_checkpoint, save_checkpoint
 from .episodes import Batch, draw_batch
@@ -71,6 +72,7 @@ class Trainer:
     def __init__(self, config: TrainConfig, device: str = "cpu") -> None:
         torch.manual_seed(config.seed)
         self.config, self.device, self.step = config, torch.device(device), 0
+        self.bfloat16 = config.bfloat16 and (self.device.type != "cpu" or cpu_has_bfloat16())
         self.network = EmbeddedNet(config.network).to(self.device)
         self.network = self.network.to(memory_format=torch.channels_last)
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
@@ -89,7 +91,7 @@ class Trainer:
         images = torch.from_numpy(batch.images).flatten(0, 1).to(self.device)
         index = torch.from_numpy(batch.index).to(self.device)
         labels = torch.from_numpy(batch.labels).to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             pixels = network.embed(gather_pixels(network.trunk(images), index))
         return matching_loss(pixels, labels, self.config.temperature)
 

@@ -74,7 +74,7 @@ class SmallSamConfig:
     checks : int
         Held-out images that the averaged weights are scored on.
     bfloat16 : bool
-        Whether the network runs in bfloat16; weights stay float32.
+        Whether the network runs in bfloat16 where that is quick; weights stay float32.
     network : Measures
     """
 

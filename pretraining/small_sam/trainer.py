@@ -9,6 +9,8 @@ import torch
 from segment_anything.modeling import Sam
 from torch import Generator, Tensor
 
+from napari_fewshot.features.batching import cpu_has_bfloat16
+
 from ..step import clipped_step, follow
 from .check import answer, embed, normalised
 from .loss import sam_loss
@@ -38,6 +40,7 @@ class Trainer:
     def __init__(self, config: SmallSamConfig, pool: Pool) -> None:
         torch.manual_seed(config.seed)
         self.config, self.pool, self.step = config, pool, 0
+        self.bfloat16 = config.bfloat16 and cpu_has_bfloat16()
         self.network = build_sam(config.network)
         begin(self.network)
         self.teacher = Teacher(config.network.dim)
@@ -78,7 +81,7 @@ class Trainer:
         return self.pool.batch(rng, c.encoder_images if teaching else c.images, c.regions)
 
     def _teach(self, batch: Batch, rng: Generator) -> dict[str, float]:
-        embedding = embed(self.network, batch.images, bfloat16=self.config.bfloat16)
+        embedding = embed(self.network, batch.images, bfloat16=self.bfloat16)
         images = normalised(self.network, batch.images)
         loss, iou = self.teacher(self.network, embedding, images, batch.masks, rng)
         loss.backward()
@@ -89,7 +92,7 @@ class Trainer:
         masks = masks.flatten(0, 1)
         truth = halved(masks)
         prompt = draw_prompt(masks, rng)
-        logits, predicted = answer(self.network, embedding, prompt, bfloat16=self.config.bfloat16)
+        logits, predicted = answer(self.network, embedding, prompt, bfloat16=self.bfloat16)
         loss, iou = sam_loss(logits, predicted, truth, ambiguous=prompt.ambiguous)
         rows = torch.arange(len(masks))
         chosen = 1 + predicted[:, 1:].argmax(1) if prompt.ambiguous else 0 * rows
@@ -97,7 +100,7 @@ class Trainer:
 
     def _segment(self, batch: Batch, rng: Generator, *, joint: bool) -> dict[str, float]:
         with torch.set_grad_enabled(joint):
-            embedding = embed(self.network, batch.images, bfloat16=self.config.bfloat16)
+            embedding = embed(self.network, batch.images, bfloat16=self.bfloat16)
         # The decoder's graph is freed call by call; its gradient is then sent on at once.
         leaf = embedding.detach().requires_grad_(joint)
         parts = list(zip(leaf.split(_TOGETHER), batch.masks.split(_TOGETHER), strict=True))

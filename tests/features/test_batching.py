@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -121,9 +124,26 @@ def test_the_network_runs_in_the_precision_and_gives_float32(tiny, precision):
     ],
 )
 def test_precision(monkeypatch, wanted, device, tokens, cpu_has, chosen):
-    monkeypatch.setattr(batching, "_cpu_has_bfloat16", lambda: cpu_has)
+    monkeypatch.setattr(batching, "cpu_has_bfloat16", lambda: cpu_has)
     assert choose_precision(wanted, device, tokens=tokens) == chosen
 
 
-def test_the_cpu_is_asked_for_bfloat16():
-    assert batching._cpu_has_bfloat16() in (True, False)
+@pytest.mark.parametrize(
+    "limit",
+    [{"ONEDNN_MAX_CPU_ISA": "AVX2"}, {"DNNL_MAX_CPU_ISA": "AVX2"}, {"ATEN_CPU_CAPABILITY": "avx2"}],
+    ids=str,
+)
+def test_libraries_that_are_held_below_the_processor_have_no_bfloat16(limit):
+    """They would emulate it: ten times slower than float32."""
+    code = (
+        "from napari_fewshot.features.batching import choose_precision\n"
+        "print(choose_precision('auto', 'cpu', tokens=True))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | limit,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.strip() == "float32"

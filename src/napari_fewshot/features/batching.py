@@ -11,7 +11,7 @@ from ..errors import FewShotError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["BatchEncoder", "Precision", "choose_precision"]
+__all__ = ["BatchEncoder", "Precision", "choose_precision", "cpu_has_bfloat16"]
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -38,19 +38,29 @@ def choose_precision(
         return "float32"
     if kind == "cuda":
         return "float16"
-    return "bfloat16" if kind == "cpu" and _cpu_has_bfloat16() else "float32"
+    return "bfloat16" if kind == "cpu" and cpu_has_bfloat16() else "float32"
 
 
-def _cpu_has_bfloat16() -> bool:
-    """Whether the CPU multiplies bfloat16 in hardware; emulated, it is slower than float32."""
+def cpu_has_bfloat16() -> bool:
+    """Whether bfloat16 is multiplied in hardware; emulated, it is many times slower than float32.
+
+    The libraries are asked too: they may be held below what the processor can do, by
+    ``ATEN_CPU_CAPABILITY`` and ``ONEDNN_MAX_CPU_ISA`` or by how they were built.
+    """
     import torch
 
+    if "AVX512" not in torch.backends.cpu.get_cpu_capability():
+        return False
+    try:
+        used = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    except (AttributeError, RuntimeError):  # built without oneDNN
+        return False
     capabilities = getattr(torch.cpu, "get_capabilities", None)
     if capabilities is not None:
         found = capabilities()
-        return any(found.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+        return bool(used) and any(found.get(n, False) for n in ("avx512_bf16", "amx_bf16"))
     probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # torch below 2.11
-    return bool(probe and probe())
+    return bool(used and probe and probe())
 
 
 class BatchEncoder:
