@@ -207,6 +207,7 @@ def test_paint_on_a_copy_stays_paint_after_the_next_run(predicted):
     stroke(result, (k, 20, 20), 3)
     voxels = result.data[k] == 3
     for _ in range(2):
+        result.data[1] = 9  # so that the run changes it
         predicted.propagate("image", into=result, policy="overwrite", slices=[1]).wait(MINUTE)
     assert provenance_of(result).is_known((k,))
     assert (result.data[k][voxels] == 3).all()

@@ -330,10 +330,10 @@ def test_a_slice_with_strokes_over_its_prediction_says_so_until_it_is_reviewed(v
     assert "only the strokes are learned" in dock.strokes.text()
     assert "“paint”" in dock.strokes.text()
     shown = dock.table.model.index(k, 1)
-    assert shown.data() == "predicted, strokes"
+    assert shown.data() == "strokes"
     assert "these strokes teach" in shown.data(3)  # the tooltip
     dock.reviewed.click()
     qtbot.waitUntil(lambda: shown.data() == "reviewed")
     assert not dock.strokes.isVisibleTo(dock)
     dock.reviewed.click()
-    qtbot.waitUntil(lambda: shown.data() == "predicted, strokes")
+    qtbot.waitUntil(lambda: shown.data() == "strokes")

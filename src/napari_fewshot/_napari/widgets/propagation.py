@@ -350,6 +350,6 @@ class LabelPropagation(SessionDock):
         except FewShotError:  # its layers have just gone
             return ""
         return (
-            f"Slice {here.index} is painted in part: only the strokes are learned, the rest is "
-            f"predicted. Is all there is on it in “{layer.name}”? Then it is reviewed."
+            f"Of slice {here.index} only the strokes are learned, the rest stays predicted. When "
+            f"“{layer.name}” has all there is on it, press “This slice is reviewed”."
         )

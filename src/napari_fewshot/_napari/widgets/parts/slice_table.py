@@ -80,7 +80,7 @@ class _Model(QAbstractTableModel):
         entry, column = self.slices[index.row()], index.column()
         if role == Qt.ItemDataRole.DisplayRole:
             score = "" if entry.score is None else f"{entry.score:.2f}"
-            status = f"{entry.status}, strokes" if _has_strokes(entry) else entry.status
+            status = "strokes" if _has_strokes(entry) else entry.status
             return (str(entry.index), status, score)[column]
         if role == SORT_ROLE:
             score_or_least = -1.0 if entry.score is None else entry.score
