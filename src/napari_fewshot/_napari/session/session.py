@@ -17,6 +17,7 @@ from .keeping import Keeping
 from .layer_watch import LayerWatch
 from .learning import Learning
 from .lookup import the_layer
+from .notices import Notices
 from .propagating import Propagating
 from .provenance import Provenance, provenance_of
 from .refined import Refined
@@ -58,6 +59,7 @@ class Session(Refined):
         self._refining = Refining(state, self._propagating)
         self._corrections = Corrections(state, self._after_stroke)
         self._keeping = Keeping(state)
+        self._notices = Notices()
         self._watch = LayerWatch(
             state, self._propagating, self._corrections, self._keeping, self.close
         )
@@ -360,6 +362,7 @@ class Session(Refined):
         self._corrections.close()
         self._state.runner.close()
         self._state.activity.close()
+        self._notices.close()
         self._watch.close()
 
     # ------------------------------------------------------------------ inside
