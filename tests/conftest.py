@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # before torch counts the cores
+    _SHARE = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _SHARE)))
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -74,6 +78,34 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _own_draws() -> None:
+    """Let a test draw the same numbers in every run, whichever tests ran before it."""
+    import torch
+
+    torch.manual_seed(0)  # a new process begins with a seed of its own
+
+
+@pytest.fixture(scope="session")
+def assert_same_labels() -> Callable[[Any, Any], None]:
+    """Assert that two computations gave the same labels, but for pixels on the edge of a label.
+
+    The last bits of sums depend on the batch, the threads and the processor, so a pixel whose
+    two best labels are equally probable may fall to either side. One in 200 of those that have
+    a label may; a slice, a row or a label that is off moves many more.
+    """
+    import numpy as np
+
+    def compare(found: Any, wanted: Any) -> None:
+        found, wanted = np.asarray(found), np.asarray(wanted)
+        assert found.shape == wanted.shape
+        other = int((found != wanted).sum())
+        labelled = int(((found != 0) | (wanted != 0)).sum())
+        assert other <= max(1, labelled // 200), f"{other} of {labelled} labelled pixels differ"
+
+    return compare
+
+
 @pytest.fixture
 def stub_refiner() -> Iterator[Any]:
     """A registered refinement ``stub`` that moves labels one row down, and what it was asked.
@@ -104,6 +136,16 @@ def stub_refiner() -> Iterator[Any]:
     REFINERS.add("stub", RefinerEntry("stub", "for tests", lambda: seen.available, make))
     yield seen
     del REFINERS._entries["stub"]
+
+
+@pytest.hookimpl(tryfirst=True)  # before the names of groups are taken
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests of a file in one process, and all of the viewer: one has the keyboard."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        viewer = item.get_closest_marker("viewer") is not None or "_napari" in item.path.parts
+        item.add_marker(pytest.mark.xdist_group("viewer" if viewer else item.path.name))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -128,7 +128,7 @@ def test_gui_goes_on_while_the_file_comes(server, folder, tmp_path, qapp):
     timer.start(10)
     fetching.fetch_sample(sample)
     timer.stop()
-    assert len(ticks) >= 10
+    assert len(ticks) >= 3  # some 50 on an idle machine, none where it blocks
 
 
 def test_channels_become_volumes(server, tmp_path):

@@ -212,7 +212,9 @@ def test_state_and_back_without_a_checkpoint(fit):
     state = adapter.state()
     assert all(isinstance(array, np.ndarray) for array in state.tensors.values())
     copy = SamDecoderAdapter(config(), weights=None).restore(state)
-    np.testing.assert_array_equal(copy.predict(features, PLACE), adapter.predict(features, PLACE))
+    np.testing.assert_allclose(
+        copy.predict(features, PLACE), adapter.predict(features, PLACE), atol=1e-5
+    )
     again = copy.state().tensors
     assert {n: t.tobytes() for n, t in again.items()} == {
         n: t.tobytes() for n, t in state.tensors.items()
@@ -256,8 +258,8 @@ def test_copies_are_learned_from_and_give_no_target_embeddings(fit, tiny_sam):
     plain = fit(examples)
     maps = [embedding(one, k) for k, one in enumerate([*examples, *copies])]
     adapter.fit([*examples, *copies], maps, [3, 7])
-    np.testing.assert_array_equal(
-        adapter.state().tensors["targets"], plain.state().tensors["targets"]
+    np.testing.assert_allclose(
+        adapter.state().tensors["targets"], plain.state().tensors["targets"], rtol=1e-5, atol=1e-6
     )
     name = "decoder.decoder.mask_tokens.weight"
     assert not np.array_equal(adapter.state().tensors[name], plain.state().tensors[name])
@@ -281,7 +283,9 @@ def test_channels_that_were_encoded_one_by_one_are_averaged(fit):
     features = embedding(example(2), 9, groups=2)
     parts = features.data.astype(np.float32).reshape(2, CHANNELS, GRID, GRID)
     mean = FeatureMap(parts.mean(0), SHAPE, EXTENT)
-    np.testing.assert_array_equal(adapter.predict(features, PLACE), adapter.predict(mean, PLACE))
+    np.testing.assert_allclose(
+        adapter.predict(features, PLACE), adapter.predict(mean, PLACE), atol=1e-5
+    )
 
 
 def test_maps_without_their_padding_are_refused(fit):

@@ -40,6 +40,16 @@ def same(a, b):
     )
 
 
+def alike(a, b):
+    """Two roundings to float16 apart at most: of other batches, the last bits may differ."""
+    return a.keys() == b.keys() and all(
+        a[k].data.dtype == b[k].data.dtype
+        and np.allclose(a[k].data, b[k].data, rtol=2e-3, atol=1e-4)
+        and (a[k].shape, a[k].extent) == (b[k].shape, b[k].extent)
+        for k in a
+    )
+
+
 def test_maps_come_in_the_order_asked_for(tiny):
     source = tiny.random_source(5)
     extractor = FeatureExtractor(tiny.ConvBackbone(), CONFIG)
@@ -162,7 +172,7 @@ def test_cancelling_ends_within_one_batch_and_keeps_what_is_finished(tiny, store
         collect(backbone, source, store=store, progress=progress)
     assert backbone.encoded == 4
     rest = tiny.ConvBackbone()
-    assert same(collect(rest, source, store=store), collect(tiny.ConvBackbone(), source))
+    assert alike(collect(rest, source, store=store), collect(tiny.ConvBackbone(), source))
     assert rest.encoded == 5
 
 
@@ -239,7 +249,7 @@ def test_a_killed_run_goes_on_where_it_was(tiny, tmp_path):
     store = FeatureStore(tmp_path / "store")
     process = subprocess.Popen([sys.executable, str(SCRIPT), str(store.root), str(log)])
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not (log.exists() and len(log.read_text().split()) >= 9):
             assert process.poll() is None, "the run ended before it could be killed"
             assert time.monotonic() < deadline
@@ -256,5 +266,5 @@ def test_a_killed_run_goes_on_where_it_was(tiny, tmp_path):
     assert 40 - encoded <= rest.encoded <= 40 - encoded + CONFIG.batch
     assert rest.encoded < 40
     undisturbed = FeatureStore(tmp_path / "undisturbed")
-    assert same(resumed, collect(tiny.ConvBackbone(), source, store=undisturbed))
+    assert alike(resumed, collect(tiny.ConvBackbone(), source, store=undisturbed))
     assert store.size() == undisturbed.size()

@@ -175,7 +175,7 @@ def test_a_killed_run_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
     process = subprocess.Popen(command, cwd=ROOT)
     last = tmp_path / "out" / "last.pt"
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not last.exists() and time.monotonic() < deadline:
             time.sleep(0.1)
     finally:

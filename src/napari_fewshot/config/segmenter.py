@@ -36,6 +36,7 @@ class SegmenterConfig(StageConfig):
         Starts from the settings of the papers instead of our defaults; settings that are
         given as well still count.
     seed : int
+        Of all that is drawn at random: the same seed gives the same result on the same machine.
     others
         The settings of each stage.
     """

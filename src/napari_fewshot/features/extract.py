@@ -151,8 +151,8 @@ class FeatureExtractor:
     ) -> Iterator[tuple[int, FeatureMap]]:
         """Go through windows at fixed places.
 
-        A run that was stopped and goes on thus forms the same batches as one that was not,
-        and gives the same features to the last bit.
+        A run that was stopped and goes on thus forms the batches of one that was not, but for
+        the batch in which it was stopped. Features of other batches differ in their last bits.
         """
         size = self._encoder.window(source)
         for start in range(0, len(wanted), size):

@@ -20,8 +20,9 @@ RECIPE = 1
 def signature(backbone: Backbone, config: ExtractionConfig, precision: Precision) -> str:
     """JSON of all that features depend on apart from the slices themselves.
 
-    Two extractions of equal signature give the same features for the same slice. The batch
-    size is no part of it; ``precision`` is the one in use, since ``auto`` depends on the machine.
+    Two extractions of equal signature give the same features for the same slice, but for
+    rounding: batches, threads and processor decide the last bits. The batch size is no part of
+    it; ``precision`` is the one in use, since ``auto`` depends on the machine.
     """
     spec = backbone.spec
     return json.dumps(

@@ -48,7 +48,7 @@ def test_work_is_done_elsewhere_and_told_here(runner):
         on_piece=lambda p: pieces.append((p, threading.get_ident())),
         on_done=lambda r: ends.append((r, threading.get_ident())),
     )
-    assert runner.start(job).wait(10) == 7
+    assert runner.start(job).wait(MINUTE) == 7
     assert threads[0] != here
     assert pieces == [("a", here), ("b", here)]
     assert ends == [(7, here)]
@@ -67,7 +67,7 @@ def test_one_runs_at_a_time_in_turn(runner):
 
     jobs = [runner.start(make(f"{k}", work)) for k in range(4)]
     assert [job.state for job in jobs] == ["running", "waiting", "waiting", "waiting"]
-    jobs[-1].wait(10)
+    jobs[-1].wait(MINUTE)
     assert [name for name, state in runner.seen if state == "done"] == ["0", "1", "2", "3"]
 
 
@@ -80,9 +80,9 @@ def test_an_error_is_told_and_the_next_job_runs(runner, error):
 
     job, after = runner.start(make("bad", work)), runner.start(make("good"))
     with pytest.raises(type(error)):
-        job.wait(10)
+        job.wait(MINUTE)
     assert (job.state, job.error) == ("failed", error)
-    assert after.wait(10) == 1
+    assert after.wait(MINUTE) == 1
 
 
 def test_an_error_in_a_callback_fails_the_job_only(runner):
@@ -96,31 +96,31 @@ def test_an_error_in_a_callback_fails_the_job_only(runner):
 
     job = runner.start(make("bad", work, on_piece=piece))
     with pytest.raises(ValueError, match="shape changed"):
-        job.wait(10)
+        job.wait(MINUTE)
     assert job.state == "failed"
-    assert runner.start(make()).wait(10) == 1
+    assert runner.start(make()).wait(MINUTE) == 1
 
 
 def test_cancel_while_running_and_waiting(runner):
     started = threading.Event()
-    ended = []
+    ended, steps = [], []
 
     def work(job):
         for done in range(10_000):
             started.set()
+            steps.append(done)
             job.progress(done, 10_000, "steps")
             time.sleep(0.001)
 
     first = runner.start(make("first", work, on_end=lambda: ended.append("first")))
     second = runner.start(make("second", work, on_end=lambda: ended.append("second")))
     third = runner.start(make("third"))
-    assert started.wait(5)
+    assert started.wait(MINUTE)
     second.cancel()
     first.cancel()
-    begin = time.perf_counter()
-    assert first.wait(10) is None
-    assert time.perf_counter() - begin < 5
-    assert third.wait(10) == 1
+    assert first.wait(MINUTE) is None
+    assert steps[-1] < 9_999  # it did not run to its end
+    assert third.wait(MINUTE) == 1
     assert (first.state, second.state) == ("cancelled", "cancelled")
     assert sorted(ended) == ["first", "second"]
 
@@ -130,14 +130,14 @@ def test_what_fails_because_it_was_cancelled_is_no_failure(runner):
 
     def work(job):
         started.set()
-        gate.wait(10)
+        gate.wait(MINUTE)
         raise AttributeError("the layer is gone")
 
     job = runner.start(make(work=work))
-    assert started.wait(5)
+    assert started.wait(MINUTE)
     job.cancel()
     gate.set()
-    assert job.wait(10) is None
+    assert job.wait(MINUTE) is None
     assert (job.state, job.error) == ("cancelled", None)
 
 
@@ -149,7 +149,7 @@ def test_what_fails_before_it_is_cancelled_is_told(runner):
     runner._thread.join(5)
     job.cancel()
     with pytest.raises(ValueError, match="no disk"):
-        job.wait(10)
+        job.wait(MINUTE)
     assert job.state == "failed"
 
 
@@ -166,7 +166,7 @@ def test_a_job_begins_on_the_gui_thread_when_its_turn_comes(runner):
     second = runner.start(make("second", lambda job: seen.append(("second", 0)), on_start=begin))
     bad = runner.start(make("bad", lambda job: seen.append(("bad", 0)), on_start=wrong))
     with pytest.raises(ValueError, match="no such layer"):
-        bad.wait(10)
+        bad.wait(MINUTE)
     assert seen == [("first", 0), ("begin", threading.get_ident()), ("second", 0)]
     assert (first.state, second.state, bad.state) == ("done", "done", "failed")
 
@@ -182,9 +182,9 @@ def test_pieces_and_result_of_a_cancelled_job_are_dropped(runner):
 
     done = []
     job = runner.start(make(work=work, on_piece=pieces.append, on_done=done.append))
-    assert handed.wait(5)
+    assert handed.wait(MINUTE)
     job.cancel()
-    assert job.wait(10) is None
+    assert job.wait(MINUTE) is None
     assert (job.state, pieces, done) == ("cancelled", [], [])
 
 
@@ -197,9 +197,9 @@ def test_progress_gives_share_rate_and_remaining_time(runner):
             time.sleep(0.01)
             seen.append((job.fraction, job.rate, job.remaining))
 
-    runner.start(make(work=work)).wait(10)
+    runner.start(make(work=work)).wait(MINUTE)
     assert [share for share, _, _ in seen] == [k / 10 for k in range(1, 11)]
-    assert 20 < seen[-1][1] < 110
+    assert 0 < seen[-1][1] < 110  # at most one in 10 ms
     assert seen[-1][2] == 0
     assert seen[5][2] == pytest.approx(4 / seen[5][1])
 
@@ -211,7 +211,7 @@ def test_a_score_makes_way(runner):
             time.sleep(0.001)
 
     score = runner.start(make("score", slow, stage="score"))
-    assert runner.start(make("train", stage="train")).wait(10) == 1
+    assert runner.start(make("train", stage="train")).wait(MINUTE) == 1
     assert score.state == "cancelled"
 
 
@@ -234,10 +234,12 @@ def test_closing_ends_the_thread_and_later_jobs_are_refused(qapp):
 
 
 def test_waiting_too_long(runner):
-    job = runner.start(make(work=lambda job: time.sleep(0.5)))
+    gate = threading.Event()
+    job = runner.start(make(work=lambda job: gate.wait(MINUTE)))
     with pytest.raises(TimeoutError, match=r"job has not ended within 0\.05 s"):
         job.wait(0.05)
-    job.wait(10)
+    gate.set()
+    job.wait(MINUTE)
 
 
 # In a viewer
@@ -401,5 +403,5 @@ def test_raising_cancelled_is_no_failure(runner):
         raise Cancelled("enough")
 
     job = runner.start(make(work=work))
-    assert job.wait(10) is None
+    assert job.wait(MINUTE) is None
     assert job.state == "cancelled"

@@ -223,7 +223,7 @@ def test_a_job_ends_once_when_its_bar_lets_events_through(qapp):
     second = Job("second", "train", work("second"), on_end=lambda: ended.append("second"))
     runner.start(first)
     runner.start(second)
-    assert second.wait(10) == "second"
+    assert second.wait(MINUTE) == "second"
     assert first.result == "first"
     assert ended == ["first", "second"]
     runner.close()
