@@ -107,7 +107,8 @@ class State:
 
     def images_of(self, labels: Any) -> list[Any]:
         """Images that a layer is the result of, or a template of."""
-        found = [result.image for result in self.results.values() if result.labels is labels]
+        results = [] if labels is None else self.results.values()  # some have no labels any more
+        found = [result.image for result in results if result.labels is labels]
         return found + [entry.image for entry in self.entries if entry.labels is labels]
 
     def retire_result(self, image: Any) -> None:
