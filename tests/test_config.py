@@ -122,6 +122,28 @@ def test_changed_lays_settings_over_sections():
         config.changed({"propagation": {"smothing": 2.5}})
 
 
+@pytest.mark.parametrize("preset", [None, "published"])
+@pytest.mark.parametrize(
+    ("given", "cleanup"),
+    [
+        (PropagationConfig(), CleanupConfig()),
+        ({"cleanup": CleanupConfig()}, CleanupConfig()),
+        (PropagationConfig(cleanup=CleanupConfig(min_size=4)), CleanupConfig(min_size=4)),
+        ({"cleanup": {"min_size": 4}}, CleanupConfig(min_size=4, connectivity=2)),
+    ],
+)
+def test_a_configuration_replaces_and_a_dict_changes(preset, given, cleanup):
+    before = {"smoothing": 3.0, "cleanup": {"connectivity": 2, "min_size": 9}}
+    config = SegmenterConfig.of({"preset": preset, "propagation": before}, "settings")
+    changed = config.changed({"propagation": given})
+    wanted = cleanup
+    if preset and isinstance(given, dict) and isinstance(given["cleanup"], dict):
+        wanted = cleanup.model_copy(update={"dimensions": 2, "largest_only": True})
+    assert changed.propagation.cleanup == wanted
+    assert changed.propagation.smoothing == (3.0 if isinstance(given, dict) else 1.0)
+    assert SegmenterConfig.of(dict(changed), "settings") == changed
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -11,6 +11,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from napari_fewshot import FewShotSegmenter, ModelFileError, Template, WeightsError
+from napari_fewshot.config import PropagationConfig
 from napari_fewshot.segmenter.model_file import FORMAT_VERSION, read_model, write_model
 
 
@@ -72,6 +73,17 @@ def test_propagation_may_change_after_training(saved, torso):
     assert model.config.propagation.landmarks.per_label == 4
     assert model.config.propagation.smoothing == plain.propagation.smoothing
     assert model.config.contrastive == plain.contrastive
+
+
+def test_a_configuration_of_propagation_replaces_the_saved_one(quick, discs, tmp_path):
+    model = quick(adapter="cosine", backbone="multiscale", propagation={"cleanup": {"min_size": 9}})
+    model.fit(Template(*discs())).save(tmp_path / "m.fewshot")
+    plain = PropagationConfig()
+    assert model.with_propagation(plain).config.propagation == plain
+    loaded = FewShotSegmenter.load(tmp_path / "m.fewshot", device="cpu", propagation=plain)
+    assert loaded.config.propagation == plain
+    kept = model.with_propagation({"smoothing": 0.0}).config.propagation
+    assert (kept.smoothing, kept.cleanup.min_size) == (0.0, 9)
 
 
 def test_content(saved, fitted):

@@ -60,7 +60,7 @@ class SegmenterConfig(StageConfig):
     @classmethod
     def _start_from_preset(cls, given: Any) -> Any:
         if isinstance(given, dict) and given.get("preset") == "published":
-            return _merged(_PUBLISHED, given)
+            return _merged(_PUBLISHED, given, exclude_unset=True)
         return given
 
     @property
@@ -79,7 +79,10 @@ class SegmenterConfig(StageConfig):
         return found
 
     def changed(self, changes: dict[str, Any]) -> Self:
-        """Return these settings with others laid over them, section by section."""
+        """Return these settings with others laid over them.
+
+        A dict changes what it names; a configuration takes the place of its section.
+        """
         return type(self).of(_merged(self.model_dump(), changes), "settings")
 
 
@@ -115,14 +118,19 @@ _PUBLISHED: dict[str, Any] = {
 }
 
 
-def _merged(base: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """Lay the given settings over a base, section by section."""
+def _merged(
+    base: dict[str, Any], given: dict[str, Any], *, exclude_unset: bool = False
+) -> dict[str, Any]:
+    """Lay the given settings over a base, section by section.
+
+    Of a configuration everything counts, or with ``exclude_unset`` what it was made with.
+    """
     result = dict(base)
     for key, value in given.items():
         below = result.get(key)
         if isinstance(value, BaseModel) and isinstance(below, dict):
-            value = value.model_dump(exclude_unset=True)
-        result[key] = (
-            _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
-        )
+            value = value.model_dump(exclude_unset=exclude_unset)
+        if isinstance(value, dict) and isinstance(below, dict):
+            value = _merged(below, value, exclude_unset=exclude_unset)
+        result[key] = value
     return result

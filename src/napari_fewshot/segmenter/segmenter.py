@@ -122,8 +122,8 @@ class FewShotSegmenter:
         return model
 
     def with_propagation(self, settings: PropagationConfig | dict[str, Any]) -> FewShotSegmenter:
-        """Return a segmenter that has learned the same, with other settings of propagation."""
-        model = self.with_settings(propagation=dict(settings))
+        """Return one that has learned the same, with settings of propagation as :meth:`load`."""
+        model = self.with_settings(propagation=settings)
         model._saved = replace(self._learned(), config=model.config)
         model._training = self._training
         return model
@@ -386,7 +386,7 @@ class FewShotSegmenter:
     ) -> FewShotSegmenter:
         """Read a model file; the backbone is loaded on first use.
 
-        ``propagation`` changes settings of the propagation; those not given stay as saved.
+        ``propagation``: a dict changes the settings that it names, a configuration all of them.
 
         Raises
         ------
