@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from napari_fewshot import device
-from napari_fewshot.device import avoid_llvm_clash, choose_device
+from napari_fewshot.device import avoid_llvm_clash, choose_device, seeded
 from napari_fewshot.errors import InputError
 
 
@@ -22,6 +22,17 @@ def test_cpu_is_always_there():
 def test_unknown_device(name):
     with pytest.raises(InputError, match="device must be auto, cpu, cuda, cuda:N or mps"):
         choose_device(name)
+
+
+def test_a_seed_leaves_the_random_state_of_the_caller():
+    torch.manual_seed(5)
+    before = torch.random.get_rng_state()
+    drawn = []
+    for _ in range(2):
+        with seeded(3):
+            drawn.append(torch.rand(4))
+    assert torch.equal(*drawn)
+    assert torch.equal(torch.random.get_rng_state(), before)
 
 
 def test_absent_device_says_how_many_there_are():

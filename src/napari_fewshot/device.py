@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import InputError
 
-__all__ = ["avoid_llvm_clash", "choose_device"]
+__all__ = ["avoid_llvm_clash", "choose_device", "seeded"]
 
 _MAPS = Path("/proc/self/maps")
 
@@ -62,3 +64,22 @@ def choose_device(name: str = "auto") -> str:
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise InputError("device", "be present", name, "Use cpu or auto.")
     return str(device)
+
+
+@contextmanager
+def seeded(seed: int, device: str = "cpu") -> Iterator[None]:
+    """Draw what is random on the CPU and on ``device`` from a seed; other devices are not touched.
+
+    The random state of the caller is left as it was (but for that of MPS).
+    """
+    import torch
+
+    kind = torch.device(device).type
+    with torch.random.fork_rng(devices=[device] if kind == "cuda" else []):
+        torch.default_generator.manual_seed(seed)
+        if kind == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        elif kind == "mps":
+            torch.mps.manual_seed(seed)
+        yield

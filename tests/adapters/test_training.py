@@ -107,3 +107,17 @@ def test_trainings_that_overlap_leave_the_threads_as_they_were():
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_training_on_the_cpu_touches_no_other_device(monkeypatch):
+    """Where there are several, torch warned of it, and made a context on every one."""
+
+    def touched(*_):
+        raise AssertionError("a CUDA device was touched")
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for name in ("get_rng_state", "set_rng_state", "manual_seed", "manual_seed_all"):
+        monkeypatch.setattr(torch.cuda, name, touched)
+    network = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Dropout(0.5))
+    run = TrainingRun(2, 0.01, no_progress)
+    train(network, lambda: network(torch.ones(4, 3)).sum(), ClassificationConfig(), run, seed=0)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..config import ClassificationConfig
+from ..device import seeded
 from ..sampling.pixels import Samples
 from ..types import Array, Progress, no_progress
 from .base import AdapterState, fitted
@@ -95,12 +96,9 @@ class ClassificationClassifier:
         return self._network
 
     def _build(self, inputs: int, classes: int, seed: int) -> torch.nn.Module:
-        import torch
-
         from .networks import feed_forward
 
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             return feed_forward(inputs, self.config.hidden, classes, _LAYERS, self.config.dropout)
 
     def predict(self, features: Array) -> Array:

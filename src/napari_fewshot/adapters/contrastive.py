@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..config import ContrastiveConfig
+from ..device import seeded
 from ..sampling.pixels import Samples
 from ..types import Array, Progress, no_progress
 from .base import AdapterState, fitted
@@ -133,12 +134,9 @@ class ContrastiveClassifier:
         return self._network
 
     def _build(self, inputs: int, labels: int, seed: int) -> PairNetwork:
-        import torch
-
         from .pairs import PairNetwork
 
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             return PairNetwork(inputs, labels, self.config)
 
     def predict(self, features: Array) -> Array:

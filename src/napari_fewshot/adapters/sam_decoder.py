@@ -11,6 +11,7 @@ import numpy as np
 
 from ..backbones.sam import SAMS, read_sam
 from ..config import SegmenterConfig
+from ..device import seeded
 from ..errors import InputError
 from ..features.cells import cells_to_pixels
 from ..features.variants import Variation
@@ -198,12 +199,9 @@ class SamDecoderAdapter:
         return network.to(self.device)
 
     def _build(self, measures: DecoderMeasures) -> FewShotDecoder:
-        import torch
-
         from ..backbones.sam_fewshot import FewShotDecoder
 
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+        with seeded(self.seed):
             return FewShotDecoder(measures)
 
     def _lessons(

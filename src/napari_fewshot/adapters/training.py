@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from ..config import TrainingConfig
-from ..device import avoid_llvm_clash
+from ..device import avoid_llvm_clash, seeded
 from ..errors import InputError
 from ..sampling.pixels import Samples
 from ..types import Array, Progress
@@ -160,8 +160,8 @@ def train(
         optimiser, run.rate, total_steps=max(run.steps, 2)
     )
     network.train()
-    with torch.random.fork_rng(), _one_thread():
-        torch.manual_seed(seed)  # dropout draws from the global generator
+    device = next(network.parameters()).device
+    with seeded(seed, str(device)), _one_thread():  # dropout draws from the global generator
         for step in range(run.steps):
             value = loss()
             optimiser.zero_grad()

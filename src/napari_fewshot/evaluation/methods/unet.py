@@ -14,7 +14,7 @@ from pydantic import Field
 from ...adapters.base import fitted
 from ...config import IntensityConfig, ResamplingConfig
 from ...config.base import StageConfig
-from ...device import avoid_llvm_clash, choose_device
+from ...device import avoid_llvm_clash, choose_device, seeded
 from ...sampling.template import Template
 from ...types import Array, Progress, Volume, no_progress
 from .base import METHODS, MethodContext, MethodEntry, Predicted
@@ -146,11 +146,9 @@ class UNet:
 
 
 def _network(channels: int, classes: int, width: int, seed: int) -> torch.nn.Module:
-    import torch
     from monai.networks.nets import BasicUNet
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         network: torch.nn.Module = BasicUNet(
             spatial_dims=2,
             in_channels=channels,
