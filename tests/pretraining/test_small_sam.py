@@ -269,4 +269,4 @@ def test_the_kept_weights_segment_what_is_prompted() -> None:
     with torch.inference_mode():
         logits, predicted = answer(sam, embed(sam, image), Prompt(boxes=box_of(disk)))
     assert iou_of(logits[:, 0] > 0, halved(disk)).item() > 0.8
-    assert predicted[0, 0] > 0.5
+    assert predicted[0, 0] > 0.4

@@ -115,7 +115,7 @@ def test_a_cache_saves_the_backbone_and_changes_next_to_nothing(
     second = model.predict(torso.image, landmarks=False)
     assert_same_labels(first.labels, second.labels)
     # The cache rounds features to float16; training on them goes another way in small steps.
-    assert (first.labels == plain.labels).mean() > 0.97
+    assert (first.labels == plain.labels).mean() > 0.95
     assert model.with_settings(seed=3).fit(template).label_values_ == model.label_values_
 
 
