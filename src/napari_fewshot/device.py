@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .errors import InputError
 
-__all__ = ["avoid_llvm_clash", "choose_device", "seeded"]
+__all__ = ["avoid_llvm_clash", "choose_device", "is_out_of_memory", "seeded"]
 
 _MAPS = Path("/proc/self/maps")
 
@@ -64,6 +64,14 @@ def choose_device(name: str = "auto") -> str:
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise InputError("device", "be present", name, "Use cpu or auto.")
     return str(device)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """CUDA and MPS say "out of memory"; the CPU allocator "can't allocate" or "not enough"."""
+    phrases = ("out of memory", "not enough memory", "can't allocate memory")
+    text = str(error).lower()
+    said = isinstance(error, RuntimeError) and any(phrase in text for phrase in phrases)
+    return said or isinstance(error, MemoryError)
 
 
 @contextmanager

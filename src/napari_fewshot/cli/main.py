@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from .. import __version__
-from ..errors import Cancelled, FewShotError
+from ..errors import Cancelled
 from . import (
     backbones,
     benchmark,
@@ -21,11 +20,10 @@ from . import (
     sam,
     train,
 )
-from .arguments import one_line
+from .failures import BAD_INPUT, in_one_line
 
 __all__ = ["build_parser", "main"]
 
-BAD_INPUT = 2
 INTERRUPTED = 130
 
 
@@ -67,26 +65,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 when all outputs are written; 2 for bad input, told in one line; 130 when interrupted.
+        0 when all outputs are written; 2 for bad input, told in one line; 1 after a fault of this
+        program; 130 when interrupted.
     """
     options = build_parser().parse_args(arguments)
-    # Before torch is loaded: threads that wait should sleep, not spin. On a busy machine the
-    # spinning made a prediction two to three times slower.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         result: int = options.run(options)
     except Cancelled:
         return _interrupted()
     except KeyboardInterrupt:
         return _interrupted()
-    except FewShotError as error:
-        return _failed(one_line(error))
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         sys.stderr.close()
         return 1
-    except OSError as error:  # a full disk, a folder without permission
-        place = f": {error.filename}" if error.filename else ""
-        return _failed(f"{error.strerror or error}{place}")
+    except Exception as error:
+        message = in_one_line(error)
+        if message is None:
+            raise
+        print(f"napari-fewshot: {message}", file=sys.stderr)
+        return BAD_INPUT
     return result
 
 
@@ -97,8 +94,3 @@ def _interrupted() -> int:
         file=sys.stderr,
     )
     return INTERRUPTED
-
-
-def _failed(message: str) -> int:
-    print(f"napari-fewshot: {message}", file=sys.stderr)
-    return BAD_INPUT

@@ -8,7 +8,6 @@ Images of equal stem keep their folders.
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,10 +21,10 @@ from .arguments import (
     existing_file,
     existing_image,
     limit_store,
-    one_line,
     open_store,
     parse_settings,
 )
+from .failures import Failures
 from .progress import ProgressBars
 from .refining import check_refine, check_sam_weights, loading_sam
 
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 
 NAME = "predict"
 HELP = "label images with a model"
-BAD_INPUT = 2
 
 __all__ = ["HELP", "NAME", "add_arguments", "run"]
 
@@ -104,21 +102,13 @@ def run(options: argparse.Namespace) -> int:
     check_sam_weights(options, model.config.propagation.refinement.method)
     with loading_sam():
         refiner = load_refiner(model, options.refine, options.sam_weights)
-    failed = 0
+    failures = Failures()
     for job in jobs:
-        try:
+        with failures.of(job.image):
             _predict(model, refiner, job, outputs, options)
-        except InputError as error:
-            failed += 1
-            print(f"napari-fewshot: {_about(job.image, one_line(error))}", file=sys.stderr)
-        else:
             print(job.labels)
     limit_store(model, options)
-    return BAD_INPUT if failed else 0
-
-
-def _about(image: Path, message: str) -> str:
-    return message if str(image) in message else f"{image}: {message}"
+    return failures.status
 
 
 def _jobs(options: argparse.Namespace) -> tuple[list[_Job], Outputs]:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from .arguments import one_line
+from .failures import Failures
 from .progress import ProgressBars
 from .prompting import (
     Job,
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 NAME = "sam"
 HELP = "compare with SAM, MedSAM and PerSAM"
-BAD_INPUT = 2
 
 __all__ = ["HELP", "NAME", "add_arguments", "run"]
 
@@ -77,23 +76,17 @@ def run(options: argparse.Namespace) -> int:
         "persam": _persam,
     }
     shared, jobs = prepare(options)
-    failed = 0
+    failures = Failures()
     for job in jobs:
-        try:
+        with failures.of(job.image):
             image = shared.read(job.image)
             with shared.outputs.writing(), ProgressBars(job.image.name) as bars:
                 warning = work[options.mode](shared, job, image, bars)
-        except InputError as error:
-            failed += 1
-            message = one_line(error)
-            about = message if str(job.image) in message else f"{job.image}: {message}"
-            print(f"napari-fewshot: {about}", file=sys.stderr)
-        else:
             if warning:
                 print(f"napari-fewshot: warning: {job.image}: {warning}", file=sys.stderr)
             print(job.output)
     shared.limit_store()
-    return BAD_INPUT if failed else 0
+    return failures.status
 
 
 def _automatic(shared: Shared, job: Job, image: Volume, bars: ProgressBars) -> str:

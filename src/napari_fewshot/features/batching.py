@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Literal
 
 from ..backbones.base import Backbone
+from ..device import is_out_of_memory
 from ..errors import FewShotError
 
 if TYPE_CHECKING:
@@ -127,11 +128,9 @@ class BatchEncoder:
             batch = torch.stack(part).to(self.device)
             with torch.inference_mode(), self._autocast():
                 features = self.backbone.encode(batch).float().cpu()
-        except RuntimeError as error:
-            if not _is_out_of_memory(error):
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
                 raise
-        except MemoryError:
-            pass
         else:
             self._check(features, batch)
             return features
@@ -155,13 +154,3 @@ class BatchEncoder:
                 f"{tuple(features.shape)} for inputs of shape {tuple(batch.shape)} at stride "
                 f"{stride}. This is a fault of the backbone."
             )
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    """CUDA and MPS say "out of memory"; the CPU allocator "can't allocate" or "not enough"."""
-    import torch
-
-    text = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError) or any(
-        phrase in text for phrase in ("out of memory", "not enough memory", "can't allocate memory")
-    )
