@@ -204,6 +204,24 @@ def test_position_chosen_by_held_out_score(run, patients, tmp_path):
     assert "held-out Dice without position: 0." in said.out
 
 
+def test_the_score_of_the_chosen_position_is_computed_once(run, patients, tmp_path, monkeypatch):
+    scores = []
+
+    def score(self, *arguments, **options):
+        scores.append(held_out_score(self, *arguments, **options))
+        return scores[-1]
+
+    held_out_score = FewShotSegmenter.held_out_score
+    monkeypatch.setattr(FewShotSegmenter, "held_out_score", score)
+    one = patients[0]
+    files = ("--image", one.image, "--labels", one.painted, "--no-store", "-o", tmp_path / "m")
+    said = run("train", *files, "--position", "auto", "--adapter", "cosine")
+    assert said.code == 0
+    assert len(scores) == 2
+    best = max(score.mean for score in scores)
+    assert ["mean", f"{best:.3f}"] in [line.split() for line in said.out.splitlines()]
+
+
 def test_one_slice_has_no_held_out_score(run, tmp_path):
     rng = np.random.default_rng(0)
     Image.fromarray(rng.integers(0, 255, (30, 40, 3), dtype=np.uint8)).save(tmp_path / "a.png")

@@ -136,24 +136,27 @@ def run(options: argparse.Namespace) -> int:
     templates = read_templates(files, options)
     start = time.perf_counter()
     with ProgressBars() as bars:
-        model = _fit(model, templates, options.position == "auto", bars)
+        model, scores = _fit(model, templates, options.position == "auto", bars)
     seconds = time.perf_counter() - start
     with outputs.writing():
         model.save(options.output)
     _report(model, templates, seconds, options.output)
     if not options.no_score:
-        with ProgressBars() as bars:
-            score = model.held_out_score(progress=bars)
-        _report_score(model, score)
+        use = model.config.position.use
+        if not scores:
+            with ProgressBars() as bars:
+                scores = {use: model.held_out_score(progress=bars)}
+        _report_score(model, scores[use])
     limit_store(model, options)
     return 0
 
 
 def _fit(
     model: FewShotSegmenter, templates: list[Template], choose_position: bool, bars: ProgressBars
-) -> FewShotSegmenter:
+) -> tuple[FewShotSegmenter, dict[bool, HeldOutScore | None]]:
+    """A fitted model, and where position was chosen, the scores with it and without."""
     if not choose_position:
-        return model.fit(templates, progress=bars)
+        return model.fit(templates, progress=bars), {}
     from ..segmenter import fit_with_best_position
 
     best, scores = fit_with_best_position(model, templates, bars)
@@ -161,7 +164,7 @@ def _fit(
     for use, score in scores.items():
         mean = "none: one template slice" if score is None else f"{score.mean:.3f}"
         print(f"held-out Dice {'with' if use else 'without'} position: {mean}")
-    return best
+    return best, scores
 
 
 def settings_of(options: argparse.Namespace) -> dict[str, Any]:
