@@ -84,6 +84,10 @@ def test_options_are_shared_out(files, words, expected):
         ("--image a c --labels b", "--labels must be given for every image"),
         ("--image a --labels b d", "--labels must be given once for each image"),
         ("--labels b d c --image a", "--labels must stand behind the --image it belongs to"),
+        (
+            "--known-labels 1 --image a c --labels b d --known-labels 2 --known-labels 3",
+            "--known-labels must stand behind the --image it belongs to",
+        ),
         ("--image none --labels b", "--image must be an existing file"),
         ("--image a --labels none", "--labels must be an existing file"),
         ("--image a --points none", "--points must be an existing file"),

@@ -71,14 +71,14 @@ def group_templates(given: Sequence[tuple[str, str]]) -> list[TemplateFiles]:
     if not groups:
         raise InputError("--image", "be given at least once", "none")
     for kind in KINDS:
+        option = f"--{kind.replace('_', '-')}"
         values = [value for name, value in given if name == kind]
         if len(values) == len(groups):
             owners = list(range(len(groups)))
         elif kind not in FILES and len(values) == 1:
             owners, values = list(range(len(groups))), values * len(groups)
         else:
-            owners = _owners(given, kind)
-        option = f"--{kind.replace('_', '-')}"
+            owners = _owners(given, kind, option)
         for owner, value in zip(owners, values, strict=True):
             if getattr(groups[owner], kind) is not None:
                 raise InputError(option, "be given once for each image", value)
@@ -92,14 +92,14 @@ def group_templates(given: Sequence[tuple[str, str]]) -> list[TemplateFiles]:
     return groups
 
 
-def _owners(given: Sequence[tuple[str, str]], kind: str) -> list[int]:
+def _owners(given: Sequence[tuple[str, str]], kind: str, option: str) -> list[int]:
     owners, current = [], -1
     for name, value in given:
         if name == "image":
             current += 1
         elif name == kind:
             if current < 0:
-                raise InputError(f"--{kind}", "stand behind the --image it belongs to", value)
+                raise InputError(option, "stand behind the --image it belongs to", value)
             owners.append(current)
     return owners
 

@@ -11,11 +11,11 @@ from ..config import LandmarkConfig
 from ..errors import InputError
 from ..types import Array, Landmark
 
-__all__ = ["find_landmarks"]
+__all__ = ["SMOOTHING", "find_landmarks"]
 
 # Width of the smoothing, in units of the finest spacing: enough that a single hot voxel loses
 # most of its height, while a disk of three pixels' radius keeps nearly all of it.
-_SMOOTHING = 0.75
+SMOOTHING = 0.75
 # A second peak in one region counts when the saddle between is lower than it by this share.
 _PROMINENCE = 0.15
 # A point is the centre of what is above this share of its peak.
@@ -125,7 +125,7 @@ def _regions(probability: Array, low: float, spacing: Array) -> list[tuple[Array
     part = np.nan_to_num(probability[box].astype(np.float32), nan=0.0, posinf=1.0)
     if probability.dtype == np.uint8:
         part /= 255
-    smooth = ndimage.gaussian_filter(part, _SMOOTHING * spacing.min() / spacing, mode="nearest")
+    smooth = ndimage.gaussian_filter(part, SMOOTHING * spacing.min() / spacing, mode="nearest")
     numbered, count = ndimage.label(smooth >= floor, np.ones((3,) * part.ndim))
     if count == 0:
         return []

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..types import Array
+from .landmarks import SMOOTHING
 
 __all__ = ["find_peaks"]
 
-_SMOOTHING = 0.75  # in units of the finest spacing
 _WIDEST = 15  # voxels; wider windows cost time and change nothing where peaks are few
 
 
@@ -56,7 +56,7 @@ def find_peaks(
         margin = side // 2 + 1
         box.append(slice(max(int(places[0]) - margin, 0), int(places[-1]) + 1 + margin))
     part = probability[tuple(box)].astype(np.float32) / 255
-    smooth = ndimage.gaussian_filter(part, _SMOOTHING * sizes.min() / sizes, mode="nearest")
+    smooth = ndimage.gaussian_filter(part, SMOOTHING * sizes.min() / sizes, mode="nearest")
     tops = (smooth >= ndimage.maximum_filter(smooth, window, mode="nearest")) & (smooth >= least)
     numbered, number = ndimage.label(tops, np.ones((3,) * tops.ndim))
     if number == 0:

@@ -22,7 +22,6 @@ __all__ = [
 
 _CELLS = 4
 _ENOUGH = 64
-_ENOUGH = 64
 
 
 @dataclass(frozen=True, eq=False)
