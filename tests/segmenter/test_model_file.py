@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 
@@ -195,6 +196,18 @@ def test_other_weights(saved, tmp_path, discs):
             model.predict(image)
     model.fit(Template(image, labels))  # training again is a way on
     assert model.predict(image).labels.any()
+
+
+@pytest.mark.parametrize("version", ["0.24.0", "0.26.0"])
+def test_models_of_hand_made_features_outlive_their_library(quick, discs, tmp_path, version):
+    """Version 0.1.0 noted the release of scikit-image beside what is computed."""
+    image, labels = discs()
+    model = quick(adapter="cosine", backbone="multiscale").fit(Template(image, labels))
+    former = hashlib.sha256(f"multiscale-1 skimage {version} 1.0 16.0".encode()).hexdigest()
+    assert former != model.weights_hash
+    write_model(tmp_path / "old.fewshot", replace(model._saved, weights_hash=former))
+    loaded = FewShotSegmenter.load(tmp_path / "old.fewshot", device="cpu")
+    np.testing.assert_array_equal(loaded.predict(image).labels, model.predict(image).labels)
 
 
 def test_a_failed_save_keeps_the_old_file(fitted, tmp_path, monkeypatch):
