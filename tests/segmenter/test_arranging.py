@@ -51,7 +51,7 @@ def learned(templates):
         label_values=labels,
         names={k: f"p{k}" for k in labels},
         point_labels=frozenset(labels),
-        arrangements=arrangements_of(templates),
+        arrangements=arrangements_of(templates, range(len(templates))),
     )
 
 
@@ -102,7 +102,8 @@ def test_arrangements_are_of_images_and_of_single_points():
             Template(image, points=points[:5], axis=2),
             Template(image, points=points[5:], axis=2),
             Template(other, points=twice, axis=0),
-        ]
+        ],
+        "aab",
     )
     assert sorted(first) == list(range(1, 14))
     # Canonical order is (superior, anterior, right) in mm.
@@ -114,7 +115,7 @@ def test_arrangements_are_of_images_and_of_single_points():
 def test_a_model_file_keeps_arrangements(quick, tmp_path, torso):
     where = np.random.default_rng(2).uniform(4, np.array(torso.image.shape) - 5, (7, 3)).round()
     model = quick().fit(Template(torso.image, points=marks(where), axis=0))
-    expected = arrangements_of([Template(torso.image, points=marks(where), axis=0)])
+    expected = arrangements_of([Template(torso.image, points=marks(where), axis=0)], [0])
     assert len(expected[0]) == 7
     model.save(tmp_path / "model.fewshot")
     assert read_model(tmp_path / "model.fewshot").arrangements == expected

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from napari_fewshot import InputError, Landmark, SegmenterConfig, Template, Volume
+from napari_fewshot.segmenter.held_out import choose_folds
 from napari_fewshot.segmenter.training_set import TrainingSet
 
 CONFIG = SegmenterConfig()
@@ -39,6 +40,33 @@ def test_a_number_stands_for_one_thing():
     assert TrainingSet.of([same], CONFIG).label_values == (1, 2)
     with pytest.raises(InputError, match="label 1 as tip and as bone"):
         TrainingSet.of([Template(image(), paint({1: "bone"}), points=[tip])], CONFIG)
+
+
+def test_one_image_in_two_templates_is_held_out_by_slices():
+    """Slices beside those that were learned would score as another volume."""
+    data = image().data
+    first, second = (np.zeros((4, 20, 20), np.uint8) for _ in range(2))
+    first[1, 4:12, 4:12] = second[2, 4:12, 4:12] = 1
+    tip, rim = Landmark("tip", 2, (0, 5, 5)), Landmark("rim", 3, (3, 9, 9))
+    for again in (data[:], data.copy()):
+        found = TrainingSet.of(
+            [
+                Template(data, first, axis=0, points=[tip]),
+                Template(again, second, axis=0, points=[rim]),
+            ],
+            CONFIG,
+        )
+        assert choose_folds(found.examples)[1] == "neighbouring slices"
+        assert len(found.stacks) == 1
+        assert [sorted(one) for one in found.arrangements] == [[2, 3]]
+
+
+def test_geometry_is_that_of_each_template():
+    """The same voxels with two affines: one image, seen in two ways."""
+    oriented = Volume(image().data, (2.0, 1.0, 1.0), np.eye(4)[[2, 1, 0, 3]])
+    found = TrainingSet.of([Template(v, paint().data, axis=0) for v in (image(), oriented)], CONFIG)
+    assert [stack.spacing for stack in found.stacks] == [(1.0, 1.0, 1.0), (2.0, 1.0, 1.0)]
+    assert {example.volume for example in found.examples} == {0}
 
 
 def test_it_says_which_slices_are_known():

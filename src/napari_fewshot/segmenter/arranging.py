@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,17 +27,22 @@ _PEAKS_APART = 0.1
 """Distance of two peaks of a landmark, as a share of the arrangement's radius."""
 
 
-def arrangements_of(templates: Sequence[Template]) -> tuple[dict[int, tuple[float, ...]], ...]:
-    """Places of the landmarks of each image, in canonical mm; labels with several are left out."""
-    found: dict[int, list[tuple[int, Array]]] = defaultdict(list)
-    for template in templates:
+def arrangements_of(
+    templates: Sequence[Template], images: Sequence[Hashable]
+) -> tuple[dict[int, tuple[float, ...]], ...]:
+    """Places of the landmarks of each image, in canonical mm; labels with several are left out.
+
+    ``images`` says of each template which image it is of.
+    """
+    found: dict[Hashable, list[tuple[int, Array]]] = defaultdict(list)
+    for template, image in zip(templates, images, strict=True):
         volume = template.volume
         frame = Frame.of(volume.affine, volume.ndim)
         sizes = np.array(frame.canonical_spacing(volume.spacing))
         for point in template.points:
             place = np.array([point.position[-volume.ndim :]])
             moved = frame.points_to_canonical(place, volume.shape)[0] * sizes
-            found[id(volume.data)].append((point.label, moved))
+            found[image].append((point.label, moved))
     arrangements = []
     for points in found.values():
         counts = Counter(label for label, _ in points)

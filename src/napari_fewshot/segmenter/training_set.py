@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from ..config import SegmenterConfig
 from ..errors import InputError
 from ..features.extract import FeatureExtractor
 from ..features.planes import SliceStack, to_stack
+from ..sampling.images import number_images
 from ..sampling.known import KnownSlice, known_slices, labels_of
 from ..sampling.template import Template, check_names
 from ..types import FeatureMap, Progress, Volume, no_progress
@@ -66,8 +67,13 @@ class TrainingSet:
                 [type(t).__name__ for t in templates],
             )
         check_names(templates)
-        stacks, numbers = _stacks(templates, config)
-        volumes = _volume_numbers(stacks)
+        images = number_images([template.volume for template in templates])
+        placed = [
+            (image, *_geometry(template.volume))
+            for image, template in zip(images, templates, strict=True)
+        ]
+        stacks, numbers = _stacks(templates, placed, config)
+        volumes = dict(zip(numbers, images, strict=True))
         gathered = []
         for template, number in zip(templates, numbers, strict=True):
             slices = known_slices(template, stacks[number], config.sampling.point_radius)
@@ -99,7 +105,7 @@ class TrainingSet:
             label_values=tuple(label_values),
             names={value: names.get(value, str(value)) for value in label_values},
             point_labels=frozenset(set(label_values) - painted),
-            arrangements=arrangements_of(templates),
+            arrangements=arrangements_of(templates, placed),
         )
 
     @property
@@ -144,16 +150,21 @@ class TrainingSet:
                 progress(done, total, "template features")
 
 
+def _geometry(volume: Volume) -> tuple[Hashable, ...]:
+    """How voxels lie: the same voxels may be given with and without it."""
+    return volume.spacing, None if volume.affine is None else volume.affine.tobytes()
+
+
 def _stacks(
-    templates: Sequence[Template], config: SegmenterConfig
+    templates: Sequence[Template], placed: Sequence[Hashable], config: SegmenterConfig
 ) -> tuple[list[SliceStack], list[int]]:
-    """One stack for each volume and axis, and the number of the stack of each template."""
+    """One stack for each placed image and axis, and the number of the stack of each template."""
     stacks: list[SliceStack] = []
     numbers = []
-    found: dict[tuple[int, int], int] = {}
-    for template in templates:
+    found: dict[tuple[Hashable, int], int] = {}
+    for template, image in zip(templates, placed, strict=True):
         axis = template.working_axis()
-        key = (id(template.volume.data), axis)
+        key = (image, axis)
         if key not in found:
             found[key] = len(stacks)
             stacks.append(SliceStack(template.volume, axis, config.intensity, config.resampling))
@@ -182,11 +193,6 @@ def _check_nothing_lost(
             f"labels {sorted(lost)} lost, at slices of {stack.shape} pixels",
             "Use a finer spacing, or leave these labels out.",
         )
-
-
-def _volume_numbers(stacks: Sequence[SliceStack]) -> list[int]:
-    seen: dict[int, int] = {}
-    return [seen.setdefault(id(stack.volume.data), len(seen)) for stack in stacks]
 
 
 def _known_labels(template: Template, label_values: Sequence[int]) -> frozenset[int]:
