@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_fewshot import Volume, get_refiner, refine_labels
-from napari_fewshot.refine import LabelRefiner
+from napari_fewshot.refine import LabelRefiner, random_walker
 from napari_fewshot.refine.random_walker import random_walk
 
 
@@ -93,6 +93,15 @@ def test_settings_count(scene):
         assert (refined(**change) != default).any(), change
     # Nobody moves where all hold to what they are and looks do not count.
     np.testing.assert_array_equal(refined(looks=0, hold=1e4), scene.labels)
+
+
+def test_slices_without_a_solution_stay_as_they_were(scene, monkeypatch, caplog):
+    monkeypatch.setattr(random_walker, "_STEPS", 1)
+    given = scene.labels, scene.confidence
+    found = refine_labels(scene.image, *given, method="random-walker")
+    np.testing.assert_array_equal(found, given)
+    (record,) = caplog.records
+    assert "found no solution for slice 1: it stays as it was" in record.message
 
 
 def test_slices_of_one_label_and_odd_images(scene):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import numpy as np
@@ -15,6 +16,8 @@ from .odds import label_box, label_odds
 from .settings import RefinerSettings
 
 __all__ = ["RandomWalker", "make_walker", "random_walk"]
+
+_LOGGER = logging.getLogger(__name__)
 
 _SCALES = (0.0, 1.0, 2.0)
 _SURE = 30.0
@@ -44,9 +47,13 @@ class RandomWalker:
     def __init__(self, stack: SliceStack, config: WalkerConfig) -> None:
         self._stack = stack
         self._config = config
+        self._has_warned = False
 
     def refine(self, index: int, region: Region) -> Region:
-        """Refine slice ``index``; of labels that it has not, none is made."""
+        """Refine slice ``index``; of labels that it has not, none is made.
+
+        A slice whose walk is not solved stays as it is, with one warning for all of them.
+        """
         config = self._config
         labels, confidence = region.labels.copy(), region.confidence.copy()
         box = label_box(labels, 4 * int(np.ceil(config.reach)))
@@ -64,12 +71,24 @@ class RandomWalker:
                 odds, looks, unsure, config.looks, config.reach, contrast
             )
         found = random_walk(looks, odds, np.where(unsure, config.hold, _SURE), config.beta)
+        if found is None:
+            self._warn(index)
+            return Region(labels, confidence)
         labels[box][unsure] = values[found.argmax(axis=0)[unsure]]
         confidence[box][unsure] = found.max(axis=0)[unsure]
         return Region(labels, confidence)
 
+    def _warn(self, index: int) -> None:
+        if not self._has_warned:
+            _LOGGER.warning(
+                "The random walker found no solution for slice %d: it stays as it was predicted, "
+                "as do others of which the same is true. A lower refinement.walker.beta helps.",
+                index,
+            )
+        self._has_warned = True
 
-def random_walk(image: Array, prior: Array, hold: Array, beta: float) -> Array:
+
+def random_walk(image: Array, prior: Array, hold: Array, beta: float) -> Array | None:
     """Probability that a walker from each pixel ends at each label.
 
     The walker steps to neighbouring pixels, rarely across edges of the image, and at every pixel
@@ -89,8 +108,8 @@ def random_walk(image: Array, prior: Array, hold: Array, beta: float) -> Array:
 
     Returns
     -------
-    float32 array, shape (L, H, W)
-        They sum to 1 at every pixel.
+    float32 array, shape (L, H, W), or None
+        They sum to 1 at every pixel. None where the solver did not converge.
     """
     from scipy.sparse import coo_array, diags_array
     from scipy.sparse.linalg import cg
@@ -118,9 +137,11 @@ def random_walk(image: Array, prior: Array, hold: Array, beta: float) -> Array:
     rest = np.ones(count)
     for number, one in enumerate(prior[1:], start=1):
         target = one.ravel().astype(np.float64)
-        solved, _ = cg(
+        solved, unsolved = cg(
             system, hold.ravel() * target, x0=target, rtol=_TOLERANCE, maxiter=_STEPS, M=scale
         )
+        if unsolved or not np.isfinite(solved).all():
+            return None
         result[number] = np.clip(solved, 0, 1)
         rest -= result[number]
     result[0] = np.clip(rest, 0, 1)
