@@ -103,7 +103,7 @@ def test_arrangements_are_of_images_and_of_single_points():
             Template(image, points=points[5:], axis=2),
             Template(other, points=twice, axis=0),
         ],
-        "aab",
+        [0, 0, 1],
     )
     assert sorted(first) == list(range(1, 14))
     # Canonical order is (superior, anterior, right) in mm.

@@ -57,14 +57,14 @@ def test_one_image_in_two_templates_is_held_out_by_slices():
             CONFIG,
         )
         assert choose_folds(found.examples)[1] == "neighbouring slices"
-        assert len(found.stacks) == 1
         assert [sorted(one) for one in found.arrangements] == [[2, 3]]
 
 
 def test_geometry_is_that_of_each_template():
     """The same voxels with two affines: one image, seen in two ways."""
-    oriented = Volume(image().data, (2.0, 1.0, 1.0), np.eye(4)[[2, 1, 0, 3]])
-    found = TrainingSet.of([Template(v, paint().data, axis=0) for v in (image(), oriented)], CONFIG)
+    plain = image()
+    oriented = Volume(plain.data, (2.0, 1.0, 1.0), np.eye(4)[[2, 1, 0, 3]])
+    found = TrainingSet.of([Template(v, paint().data, axis=0) for v in (plain, oriented)], CONFIG)
     assert [stack.spacing for stack in found.stacks] == [(1.0, 1.0, 1.0), (2.0, 1.0, 1.0)]
     assert {example.volume for example in found.examples} == {0}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,13 +28,13 @@ _PEAKS_APART = 0.1
 
 
 def arrangements_of(
-    templates: Sequence[Template], images: Sequence[Hashable]
+    templates: Sequence[Template], images: Sequence[int]
 ) -> tuple[dict[int, tuple[float, ...]], ...]:
     """Places of the landmarks of each image, in canonical mm; labels with several are left out.
 
-    ``images`` says of each template which image it is of.
+    ``images`` numbers the image of each template.
     """
-    found: dict[Hashable, list[tuple[int, Array]]] = defaultdict(list)
+    found: dict[int, list[tuple[int, Array]]] = defaultdict(list)
     for template, image in zip(templates, images, strict=True):
         volume = template.volume
         frame = Frame.of(volume.affine, volume.ndim)

@@ -68,11 +68,7 @@ class TrainingSet:
             )
         check_names(templates)
         images = number_images([template.volume for template in templates])
-        placed = [
-            (image, *_geometry(template.volume))
-            for image, template in zip(images, templates, strict=True)
-        ]
-        stacks, numbers = _stacks(templates, placed, config)
+        stacks, numbers = _stacks(templates, config)
         volumes = dict(zip(numbers, images, strict=True))
         gathered = []
         for template, number in zip(templates, numbers, strict=True):
@@ -105,7 +101,7 @@ class TrainingSet:
             label_values=tuple(label_values),
             names={value: names.get(value, str(value)) for value in label_values},
             point_labels=frozenset(set(label_values) - painted),
-            arrangements=arrangements_of(templates, placed),
+            arrangements=arrangements_of(templates, images),
         )
 
     @property
@@ -156,15 +152,15 @@ def _geometry(volume: Volume) -> tuple[Hashable, ...]:
 
 
 def _stacks(
-    templates: Sequence[Template], placed: Sequence[Hashable], config: SegmenterConfig
+    templates: Sequence[Template], config: SegmenterConfig
 ) -> tuple[list[SliceStack], list[int]]:
-    """One stack for each placed image and axis, and the number of the stack of each template."""
+    """One stack for each volume and axis, and the number of the stack of each template."""
     stacks: list[SliceStack] = []
     numbers = []
-    found: dict[tuple[Hashable, int], int] = {}
-    for template, image in zip(templates, placed, strict=True):
+    found: dict[tuple[Hashable, ...], int] = {}
+    for template in templates:
         axis = template.working_axis()
-        key = (image, axis)
+        key = (id(template.volume.data), *_geometry(template.volume), axis)
         if key not in found:
             found[key] = len(stacks)
             stacks.append(SliceStack(template.volume, axis, config.intensity, config.resampling))
