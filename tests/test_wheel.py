@@ -6,11 +6,13 @@ downloaded; that they are what the metadata ask for is tested apart.
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
 import zipfile
 from importlib.metadata import PathDistribution, distribution, packages_distributions
@@ -19,6 +21,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 
 def run(*command: str | Path, cwd: Path) -> str:
@@ -90,6 +93,30 @@ def test_libraries_here_are_those_that_the_metadata_ask_for(requirements):
         installed = distribution(requirement.name).version
         assert requirement.specifier.contains(installed, prereleases=True), requirement
         assert any(find_spec(name) for name in modules[requirement.name.lower()]), requirement
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Names of the modules of others that a file imports, wherever in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            names.add(node.module.partition(".")[0])
+    return names - sys.stdlib_module_names - {"napari_fewshot"}
+
+
+def test_every_library_that_is_imported_is_declared(repository):
+    project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    users = [line for name in extras.keys() - {"dev", "docs", "test"} for line in extras[name]]
+    lines = [*project["dependencies"], *users]
+    declared = {canonicalize_name(Requirement(line).name) for line in lines}
+    brought = packages_distributions()
+    for path in (repository / "src").rglob("*.py"):
+        for module in imported_modules(path):
+            names = {canonicalize_name(name) for name in brought.get(module, [module])}
+            assert names & declared, f"{module} in {path}"
 
 
 def test_no_binding_of_qt_is_required(requirements):
