@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -492,3 +494,16 @@ def test_estimates_come_before_the_work(session):
     before = session.estimate("propagate", "image").seconds
     session.extract("image").wait(MINUTE)
     assert session.estimate("propagate", "image").seconds < before
+
+
+def test_a_prediction_is_estimated_as_the_last_one_took(predicted, monkeypatch):
+    from napari_fewshot._napari.session import propagating
+
+    hours = iter([0.0, 3600.0])
+    clock = SimpleNamespace(perf_counter=lambda: next(hours))
+    monkeypatch.setattr(propagating, "time", clock)
+    assert predicted.estimate("propagate", "image").seconds < 60
+    predicted.propagate("image").wait(MINUTE)  # its features are there
+    templates = 3
+    expected = 3600 * (20 + templates) / 20
+    assert predicted.estimate("propagate", "image").seconds == pytest.approx(expected)

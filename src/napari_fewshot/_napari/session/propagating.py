@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -59,8 +60,16 @@ class Propagating:
         self.supersede(image)
         name = f"Propagating to {image.name}"
 
+        state = self._state
+        there = (id(image), model.config.backbone) in state.extracted
+
         def work(job: Job) -> Prediction:
-            return run.predict(job, model, first)
+            start = time.perf_counter()
+            found = run.predict(job, model, first)
+            if there and wanted.slices is None:
+                seconds = time.perf_counter() - start
+                state.rates.measured_prediction(seconds, found.labels.size)
+            return found
 
         return self.start(Job(name, "propagate", work, **self.callbacks(run)), run)
 
@@ -70,14 +79,15 @@ class Propagating:
         landmarks = before.landmarks and wanted.landmarks
         wanted = replace(wanted, confidence=before.confidence, landmarks=landmarks)
         run, first = self.run_of(image, wanted, Run), self.first_of(image)
-        templates = self._learning.prepare_update()
+        fresh, templates = self._learning.segmenter(), self._learning.templates()
+        present: list[FewShotSegmenter | None] = []
         run.renumbered = self._learning.renumbered
         if alone:
             run.wanted = Wanted(wanted.into, wanted.policy, wanted.confidence, False, ())
         self.supersede(image, alone=alone)
 
         def work(job: Job) -> Prediction | None:
-            model = self._learning.updated(templates, job)
+            model = self._learning.updated(templates, present[0], fresh, job)
             job.send(model)
             if not alone:
                 return run.predict(job, model, first)
@@ -95,8 +105,12 @@ class Propagating:
                 take(part)
 
         name = "Updating the slice in view" if alone else "Updating"
-        job = Job(name, "update", work, **{**callbacks, "on_piece": piece})
-        return self.start(job, run)
+
+        def begin() -> None:  # a job before this one may have trained it
+            present.append(self._state.model)
+
+        callbacks |= {"on_start": begin, "on_piece": piece}
+        return self.start(Job(name, "update", work, **callbacks), run)
 
     def forget(self, image: Any) -> None:
         """An image was removed; another may get its number."""
@@ -139,7 +153,7 @@ class Propagating:
         if target is None or wanted.policy == "new":
             state.retire_result(image)
             target = ResultLayers(state.viewer, image, level)
-            if before is not None:
+            if before is not None and before.labels is None:  # what is left of one that went
                 target.confidence, target.landmarks = before.confidence, before.landmarks
             state.results[id(image)] = target
         if any(entry.labels is target.landmarks for entry in state.entries):
