@@ -193,7 +193,10 @@ def test_labels_that_were_not_looked_for_are_ignored(tmp_path: Path) -> None:
 
 
 def test_whole_volumes_are_held_out(tmp_path: Path) -> None:
-    templates = [Template(*scene(), axis=0) for _ in range(4)]
+    image, labels = scene()
+    templates = [  # of four images: one that is given four times is one
+        Template(image.with_data(image.data + k), labels, axis=0) for k in range(4)
+    ]
     learned = SliceSet.of(templates, WHOLE, ResamplingConfig())
     raw = RawDataset.write(tmp_path, learned, "2d", WHOLE, 0.25)
     assert raw.held_out
