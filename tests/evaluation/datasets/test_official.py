@@ -25,7 +25,8 @@ def totalsegmentator(root: Path, nifti) -> Path:
         "\ufeffimage_id;age;study_type;split\n"
         "s0000;60;ct abdomen-pelvis;train\n"
         "s0002;61;ct thorax;val\n"
-        "s0010;62;ct thorax-abdomen-pelvis;test\n"
+        "s0010;62;ct thorax-abdomen-pelvis;test\n",
+        encoding="utf-8",
     )
     return root
 
