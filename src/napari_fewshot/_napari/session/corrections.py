@@ -112,28 +112,31 @@ class Corrections:
     def _place(self, image: Any, index: int | None) -> tuple[Any, Key]:
         """Layer that a mark belongs to, and its slice.
 
-        The active layer, else a template with strokes over a prediction of the slice, else the
-        result, else the template.
+        The active layer, unless it is empty there and the slice is predicted; else a template with
+        strokes over a prediction of the slice, else the result, else the template.
         """
-        key, layers = self._key(image, index), self._layers(image)
+        key, axis = self._key(image, index), self._state.slicing_of(image).axis
         active = self._state.viewer.layers.selection.active
         drawn = self._drawn[0]() if self._drawn and self._drawn[1] == id(active) else None
+        result = self._state.result_of(image)
+        made = None if result is None else result.provenance
+        predicted = made is not None and made.made(key) == "predicted"
 
-        def rank(layer: Any) -> tuple[bool, bool, bool]:
-            found = provenance_of(layer)
-            own = () if found is None else _own(found, key)
-            part = found is not None and own in found.partial and bool(found.strokes(own).any())
-            return part and layer is drawn, layer is active, part
+        def rank(place: tuple[Any, Provenance]) -> tuple[bool, bool, bool]:
+            layer, found = place
+            own = _own(found, key)
+            part = own in found.partial and bool(found.strokes(own).any())
+            chosen = layer is active and (part or not predicted or found.status(own) != "empty")
+            return part and layer is drawn, chosen, part
 
-        axis = self._state.slicing_of(image).axis
-        layers.reverse()
-        for layer in sorted(layers, key=rank, reverse=True):
-            found = provenance_of(layer)
-            if found is not None and found.slicing.axis == axis:
-                return layer, _own(found, key)
-        raise InputError(
-            "image", "have a template or a prediction", image.name, "Add a template first."
-        )
+        places = [(layer, provenance_of(layer)) for layer in reversed(self._layers(image))]
+        ours = [(layer, p) for layer, p in places if p is not None and p.slicing.axis == axis]
+        if not ours:
+            raise InputError(
+                "image", "have a template or a prediction", image.name, "Add a template first."
+            )
+        layer, found = max(ours, key=rank)  # the first of equals
+        return layer, _own(found, key)
 
     def _key(self, image: Any, index: int | None) -> Key:
         viewer, slicing = self._state.viewer, self._state.slicing_of(image)

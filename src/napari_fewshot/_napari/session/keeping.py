@@ -217,7 +217,7 @@ class Keeping:
         self._save_if_any()
 
     def _save_if_any(self) -> None:
-        if self._provenances():
+        if self._folder is not None and self._provenances():  # it may be off by now
             self.save(None)  # else what was kept of layers that are gone would be lost
 
     def _provenances(self) -> list[Provenance]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from ...config import STORE_LIMIT_GB
 from ...device import avoid_llvm_clash
 from ...features.store import FeatureStore
 from ...sampling import Template
@@ -17,7 +18,12 @@ from .slicing import Key
 from .state import State
 from .templates import snapshot
 
-__all__ = ["Learning"]
+__all__ = ["Learning", "limit_store"]
+
+
+def limit_store() -> None:
+    """On the worker, after features were stored: keep the store below the limit of all runs."""
+    FeatureStore().prune(int(STORE_LIMIT_GB * 1e9))
 
 
 class Learning:
@@ -72,7 +78,9 @@ class Learning:
 
         def work(job: Job) -> int:
             avoid_llvm_clash()
-            return extract_features(model, templates, volume, axis, job.progress)
+            slices = extract_features(model, templates, volume, axis, job.progress)
+            limit_store()
+            return slices
 
         def done(slices: int) -> None:
             seconds = model.extractor.seconds_per_slice
@@ -104,7 +112,9 @@ class Learning:
                         seconds = time.perf_counter() - start[0]
                         state.rates.measured_training(model.config.adapter, seconds, total)
 
-            return model.fit(templates, progress)
+            fitted = model.fit(templates, progress)
+            limit_store()
+            return fitted
 
         def done(model: FewShotSegmenter) -> None:
             self.show(model, renumbered)
@@ -112,21 +122,21 @@ class Learning:
         job = Job("Training", "train", work, on_done=done, on_end=self.score_if_wanted)
         return state.runner.start(job)
 
-    def updated(self, templates: Sequence[Template], job: Job) -> FewShotSegmenter:
-        """On the worker: learn on where the settings allow it, else anew."""
+    def updated(
+        self,
+        templates: Sequence[Template],
+        before: FewShotSegmenter | None,
+        fresh: FewShotSegmenter,
+        job: Job,
+    ) -> FewShotSegmenter:
+        """On the worker: learn on from ``before`` where the settings allow it, else anew."""
         avoid_llvm_clash()
-        before, fresh = self._state.model, self._fresh
         if before is not None:
             before = before.with_propagation(fresh.config.propagation)
             own, wanted = ((m.config, m.weights, m.device) for m in (before, fresh))
             if own == wanted:
                 return before.updated(templates, job.progress)
         return fresh.fit(templates, job.progress)
-
-    def prepare_update(self) -> list[Template]:
-        """On the GUI thread, before :meth:`updated`."""
-        self._fresh = self.segmenter()
-        return self.templates()
 
     def show(
         self, model: FewShotSegmenter, renumbered: dict[int, int], *, trained: bool = True

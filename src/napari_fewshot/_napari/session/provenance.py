@@ -55,6 +55,8 @@ class Provenance:
     predicted, copied, accepted, reviewed : set of Key
         Slices that propagation wrote; copies of template slices; predictions that a person
         took for right; slices that a person said to be complete.
+    copied_from : dict of Key to UUID
+        Identity of the template layer that a slice was copied from last, in this session.
     partial : set of Key
         Slices that were empty here, and predicted in another layer, when a person painted on them.
     """
@@ -64,6 +66,7 @@ class Provenance:
         self.is_result = is_result
         self.predicted: set[Key] = set()
         self.copied: set[Key] = set()
+        self.copied_from: dict[Key, Any] = {}
         self.accepted: set[Key] = set()
         self.reviewed: set[Key] = set()
         self.partial: set[Key] = set()

@@ -17,6 +17,7 @@ from ...features.store import FeatureStore
 from ...refine import LabelRefiner, RefinedSlice, Refiner, get_refiner
 from ...types import Array
 from .jobs import Job
+from .learning import limit_store
 from .runs import Run, Wanted, order_from
 from .slicing import Key
 from .undo import UndoStep
@@ -153,7 +154,9 @@ class Refining:
         def work(job: Job) -> int:
             avoid_llvm_clash()
             refiner.load()
-            return run.refine(job, refiner, settings.config.intensity)
+            refined = run.refine(job, refiner, settings.config.intensity)
+            limit_store()
+            return refined
 
         def begin() -> None:
             run.begin(self._propagating.first_of(image))

@@ -221,13 +221,14 @@ class ResultLayers:
         step.note_confidence(key, self.confidence)
         self.confidence.data[provenance.slicing.index(key)] = values
 
-    def copy_template(self, key: Key, plane: Array, step: UndoStep) -> None:
-        """Copy a template slice, unless this layer knows better."""
+    def copy_template(self, key: Key, plane: Array, step: UndoStep, source: Any) -> None:
+        """Copy a slice of a template layer (``source``), unless this layer knows better."""
         provenance = self.provenance
         if provenance is None or provenance.is_known(key) or provenance.being_drawn(key).any():
             return
         before = np.array(provenance.slicing.plane(self.labels.data, key))
         after = np.where(provenance.strokes(key), before, plane).astype(before.dtype)
+        provenance.copied_from[key] = source.unique_id
         if key in provenance.copied and (before == after).all():
             return
         self.labels.data[provenance.slicing.index(key)] = after

@@ -16,6 +16,7 @@ from ...segmenter.suggestion import SliceScore
 from ...types import Array, Volume
 from ..layers import label_features
 from .jobs import Job
+from .learning import limit_store
 from .provenance import provenance_of
 from .results import Policy, ResultLayers
 from .slicing import Key, Slicing
@@ -114,6 +115,7 @@ class Run:
             job.send(predictor.preview(first))
         for piece in predictor.run(order, job.progress):
             job.send(piece)
+        limit_store()
         return predictor.finish()
 
     def predict_one(self, job: Job, model: FewShotSegmenter, first: int | None) -> None:
@@ -215,6 +217,7 @@ class Run:
             same = entry.level == target.level and entry.slicing.axis == self.slicing.axis
             if source is None or not same:
                 continue
+            self._predict_erased(entry)
             for lead in [lead for place, lead in entry.places() if place == self.lead]:
                 if entry.labels is target.labels:
                     for key in entry.scribbled(lead):
@@ -222,4 +225,15 @@ class Run:
                 elif entry.kind == "dense":
                     for key in source.known(lead):
                         plane = np.asarray(source.slicing.plane(source.data, key))
-                        target.copy_template((*self.lead, key[-1]), plane, step)
+                        target.copy_template((*self.lead, key[-1]), plane, step, entry.labels)
+
+    def _predict_erased(self, entry: TemplateEntry) -> None:
+        """Copies of slices that a person has erased in the template since are predicted again."""
+        source, made = provenance_of(entry.labels), self.target.provenance
+        if source is None or made is None or self._step is None:
+            return
+        for key in [key for key in made.copied if key[:-1] == self.lead]:
+            own, mine = entry.key_of(key), made.copied_from.get(key) == entry.labels.unique_id
+            if mine and own is not None and not source.is_known(own):
+                self._step.note_made(key, "copied", "predicted")
+                made.mark_predicted(key)

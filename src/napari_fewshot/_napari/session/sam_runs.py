@@ -17,6 +17,7 @@ from ...types import Array
 from ..drawn_boxes import boxes_in
 from ..to_core import image_volume, shape_of
 from .jobs import Job
+from .learning import limit_store
 from .results import geometry_of
 from .runs import order_from
 from .view import lead_in_view, slice_in_view
@@ -139,6 +140,7 @@ def _start(
             shown = in_file if volume.ndim == 2 else np.moveaxis(in_file, slicing.axis, 0)[index]
             job.send((index, shown.copy()))
             count += new
+        limit_store()
         return count
 
     def piece(part: tuple[int, Array]) -> None:
