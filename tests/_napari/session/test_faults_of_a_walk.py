@@ -29,12 +29,16 @@ def test_autosave_that_is_switched_off_saves_no_more_when_layers_go(predicted, v
 def test_the_store_of_features_stays_below_its_limit(session, monkeypatch):
     monkeypatch.setattr("napari_fewshot._napari.session.learning.STORE_LIMIT_GB", 0)
     store = FeatureStore()
+    old = store.root / "features-v1" / "network" / ("0" * 40)  # features of a run before
     for start in (
         session.extract,
         lambda: session.train(score=False),
         lambda: session.propagate("image"),
         lambda: session.update("image"),
     ):
+        old.mkdir(parents=True)
+        (old / "data").write_bytes(b"1234")
+        assert store.size() > 0
         start().wait(MINUTE)
         assert store.size() == 0
 
