@@ -19,8 +19,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from napari_fewshot.evaluation.report.results import Coverage
-from napari_fewshot.evaluation.report.summary import (
+from napari_fewshot.bench.report.results import Coverage
+from napari_fewshot.bench.report.summary import (
     LABEL_METRICS,
     LANDMARK_METRICS,
     Metric,

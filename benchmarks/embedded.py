@@ -25,7 +25,7 @@ def extract(side: int, slices: int, threads: int) -> None:
     from napari_fewshot.backbones import get_backbone
     from napari_fewshot.config import ExtractionConfig, IntensityConfig, ResamplingConfig
     from napari_fewshot.features.extract import FeatureExtractor
-    from napari_fewshot.features.planes import SliceStack
+    from napari_fewshot.slices.stack import SliceStack
 
     torch.set_num_threads(threads)
     data = np.random.default_rng(0).integers(0, 255, (slices, side, side), dtype=np.uint8)

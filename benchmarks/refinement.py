@@ -23,7 +23,7 @@ from accuracy_tasks import Task, tasks
 
 from napari_fewshot import FewShotSegmenter, evaluate_labels, get_refiner
 from napari_fewshot.cli.arguments import parse_settings
-from napari_fewshot.refine import LabelRefiner, Refiner
+from napari_fewshot.predict.refine import LabelRefiner, Refiner
 
 TASKS = (
     *(f"{name}-{count}" for name in ("ct_torso", "mr_abdomen") for count in (3, 5)),

@@ -20,13 +20,13 @@ from pathlib import Path
 from accuracy_tasks import Case, Task, within
 
 from napari_fewshot import FeatureCache, FewShotSegmenter, Template, get_refiner
-from napari_fewshot.evaluation.refinement_strategies import (
+from napari_fewshot.bench.refinement_strategies import (
     StrategyComparison,
     compare_refinements,
     named_strategies,
 )
 from napari_fewshot.phantoms import make_phantom, painted_labels, template_slices
-from napari_fewshot.refine import WALKER
+from napari_fewshot.predict.refine import WALKER
 
 SMOOTHINGS = (1.0, 4.0)
 

@@ -89,7 +89,7 @@ from accuracy_tasks import Case, evenly, tasks
 
 from napari_fewshot import FewShotSegmenter, Template, evaluate_labels
 from napari_fewshot.features.cache import FeatureCache
-from napari_fewshot.segmenter.suggestion import SliceScore, suggest_slice
+from napari_fewshot.predict.suggestion import SliceScore, suggest_slice
 
 Painted = tuple[int, ...]
 

@@ -13,8 +13,8 @@ from scipy.ndimage import gaussian_filter
 from skimage.filters import threshold_otsu
 
 from napari_fewshot.config import IntensityConfig
-from napari_fewshot.features.planes import SliceStack
 from napari_fewshot.phantoms import make_phantom
+from napari_fewshot.slices.stack import SliceStack
 
 from ..anatomy import draw_anatomy
 from ..appearance import draw_look, normalise, render

@@ -21,14 +21,15 @@ if TYPE_CHECKING:
         UnreadableFileError,
         WeightsError,
     )
-    from .evaluation.instance_matching import match_instances
-    from .evaluation.landmark_metrics import evaluate_landmarks
-    from .evaluation.metrics import evaluate_labels
     from .features.cache import FeatureCache
     from .features.store import FeatureStore
     from .io import read_labels, read_points, read_volume, write_image, write_labels, write_points
+    from .metrics.instances import match_instances
+    from .metrics.landmarks import evaluate_landmarks
+    from .metrics.overlap import evaluate_labels
     from .phantoms import make_phantom
-    from .prompting import (
+    from .predict.refine import get_refiner, refine_labels
+    from .sam import (
         PersonalSam,
         PromptBox,
         SamLabels,
@@ -38,9 +39,8 @@ if TYPE_CHECKING:
         sam_boxes,
         sam_points,
     )
-    from .refine import get_refiner, refine_labels
-    from .sampling import Template
     from .segmenter import FewShotSegmenter, HeldOutScore, Prediction
+    from .templates import Template
     from .types import FeatureMap, Landmark, Volume
 
 __version__ = "0.1.0"
@@ -62,9 +62,9 @@ _HOMES = {
         "UnreadableFileError",
         "WeightsError",
     ),
-    "evaluation.instance_matching": ("match_instances",),
-    "evaluation.landmark_metrics": ("evaluate_landmarks",),
-    "evaluation.metrics": ("evaluate_labels",),
+    "metrics.instances": ("match_instances",),
+    "metrics.landmarks": ("evaluate_landmarks",),
+    "metrics.overlap": ("evaluate_labels",),
     "features.cache": ("FeatureCache",),
     "features.store": ("FeatureStore",),
     "io": (
@@ -76,7 +76,7 @@ _HOMES = {
         "write_points",
     ),
     "phantoms": ("make_phantom",),
-    "prompting": (
+    "sam": (
         "PersonalSam",
         "PromptBox",
         "SamLabels",
@@ -86,8 +86,8 @@ _HOMES = {
         "sam_boxes",
         "sam_points",
     ),
-    "refine": ("get_refiner", "refine_labels"),
-    "sampling": ("Template",),
+    "predict.refine": ("get_refiner", "refine_labels"),
+    "templates": ("Template",),
     "segmenter": ("FewShotSegmenter", "HeldOutScore", "Prediction"),
     "types": ("FeatureMap", "Landmark", "Volume"),
     "_napari.session": ("viewer_session",),

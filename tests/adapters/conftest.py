@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from napari_fewshot.sampling import Samples
+from napari_fewshot.templates import Samples
 
 Toy = Callable[..., Samples]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_fewshot.adapters import Place
+from napari_fewshot.slices.position import SlicePosition
 
 VOLUME = (4, 6, 10)  # canonical (S, A, R)
 
@@ -16,7 +16,7 @@ def test_columns_are_canonical_for_every_axis(axis):
     expected = (2 * (grid + 0.5) / VOLUME - 1).astype(np.float32)
     stacked = np.moveaxis(expected, axis, 0)
     for index in range(VOLUME[axis]):
-        place = Place(index, stacked.shape[:3], axis)
+        place = SlicePosition(index, stacked.shape[:3], axis)
         pixels = np.arange(stacked.shape[1] * stacked.shape[2])
         columns = place.columns(pixels)
         assert columns.dtype == np.float32
@@ -24,6 +24,6 @@ def test_columns_are_canonical_for_every_axis(axis):
 
 
 def test_flat_images_have_no_depth():
-    columns = Place(0, (1, 6, 10), 0, flat=True).columns(np.array([0, 59]))
+    columns = SlicePosition(0, (1, 6, 10), 0, flat=True).columns(np.array([0, 59]))
     assert columns[:, 0].tolist() == [0, 0]
     np.testing.assert_allclose(columns[1, 1:], [1 - 1 / 6, 0.9], atol=1e-6)

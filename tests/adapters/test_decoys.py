@@ -9,7 +9,7 @@ from napari_fewshot.adapters.classification import ClassificationClassifier
 from napari_fewshot.adapters.contrastive import ContrastiveClassifier
 from napari_fewshot.adapters.decoys import with_decoys
 from napari_fewshot.config import ClassificationConfig, ContrastiveConfig, SegmenterConfig
-from napari_fewshot.sampling.pixels import Samples
+from napari_fewshot.templates.pixels import Samples
 
 
 def corners(rng: np.random.Generator, count: int = 400) -> Samples:

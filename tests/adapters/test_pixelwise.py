@@ -7,12 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_fewshot.adapters import ADAPTERS, Example, PixelAdapter, Place, build_adapter
+from napari_fewshot.adapters import ADAPTERS, PixelAdapter, build_adapter
 from napari_fewshot.adapters.cosine import CosineClassifier
 from napari_fewshot.adapters.pixelwise import collect_samples
 from napari_fewshot.config import CosineConfig, PositionConfig, SamplingConfig, SegmenterConfig
 from napari_fewshot.errors import InputError, NotFittedError, UnknownNameError
-from napari_fewshot.features.resampling import resize_plane
+from napari_fewshot.slices.grid import resize_plane
+from napari_fewshot.slices.position import SlicePosition
+from napari_fewshot.templates.known import KnownSlice
 from napari_fewshot.types import FeatureMap
 
 PIXELWISE = [name for name in ADAPTERS if name != "sam-decoder"]
@@ -33,7 +35,7 @@ def labels(offset=0):
 
 def example(index=2, known=(5, 9), offset=0, plane=None):
     plane = labels(offset) if plane is None else plane
-    return Example(plane, frozenset(known), Place(index, STACK, 0), 0)
+    return KnownSlice(plane, SlicePosition(index, STACK, 0), frozenset(known), 0)
 
 
 def dense_map(plane, seed=0):
@@ -70,7 +72,7 @@ def test_samples_are_the_pixels_they_say():
         value = examples[number].labels[row, column]
         assert (0, *samples.label_values)[found] == value
         np.testing.assert_array_equal(features[:4], maps[number].data[:, row, column])
-        position = examples[number].place.columns(np.array([row * SHAPE[1] + column]))
+        position = examples[number].position.columns(np.array([row * SHAPE[1] + column]))
         np.testing.assert_array_equal(features[4:], position[0])
     assert samples.features.shape[1] == 7
     assert collect(examples, position=False).features.shape[1] == 4
@@ -105,7 +107,7 @@ def test_labels_painted_in_separate_templates_do_not_fight():
     )
     wanted = labels()
     adapter = build_adapter(config).fit(examples, [fmap, fmap], [5, 9])
-    probability = adapter.predict(fmap, examples[0].place)
+    probability = adapter.predict(fmap, examples[0].position)
     found = np.array([0, 5, 9])[probability.argmax(0)]
     assert (found[wanted == 5] == 5).mean() > 0.95
     assert (found[wanted == 9] == 9).mean() > 0.95
@@ -113,7 +115,7 @@ def test_labels_painted_in_separate_templates_do_not_fight():
 
     denied = [replace(e, known_labels=frozenset({5, 9})) for e in examples]
     adapter = build_adapter(config).fit(denied, [fmap, fmap], [5, 9])
-    probability = adapter.predict(fmap, examples[0].place)
+    probability = adapter.predict(fmap, examples[0].position)
     assert probability[0][wanted > 0].mean() > 0.12  # told that it is both, it doubts
 
 
@@ -125,7 +127,7 @@ def test_every_adapter_learns_from_maps(name, label_values):
     examples = [example(2, label_values, plane=wanted)]
     adapter = build_adapter(config).fit(examples, [dense_map(labels())], label_values)
     fresh = dense_map(labels(), seed=9)
-    probability = adapter.predict(fresh, Place(4, STACK, 0))
+    probability = adapter.predict(fresh, SlicePosition(4, STACK, 0))
     assert probability.shape == (len(label_values) + 1, *SHAPE)
     assert probability.dtype == np.float32
     np.testing.assert_allclose(probability.sum(0), 1, atol=1e-5)
@@ -133,7 +135,7 @@ def test_every_adapter_learns_from_maps(name, label_values):
     assert (found == wanted).mean() > 0.95
 
     copy = build_adapter(config).restore(adapter.state())
-    again = copy.predict(fresh, Place(4, STACK, 0))
+    again = copy.predict(fresh, SlicePosition(4, STACK, 0))
     np.testing.assert_allclose(again, probability, atol=1e-5)
 
 
@@ -141,7 +143,7 @@ def test_every_adapter_learns_from_maps(name, label_values):
 def test_unfitted_adapters_say_so(name):
     adapter = build_adapter(SegmenterConfig(adapter=name))
     with pytest.raises(NotFittedError, match="The adapter is not fitted yet"):
-        adapter.predict(dense_map(labels()), Place(0, STACK, 0))
+        adapter.predict(dense_map(labels()), SlicePosition(0, STACK, 0))
     with pytest.raises(NotFittedError):
         adapter.state()
 
@@ -159,7 +161,8 @@ def test_slice_position_of_a_single_template_slice_does_not_count():
     assert (scale[5:] > 0).all()
     fresh = dense_map(labels(), 5)
     np.testing.assert_array_equal(
-        adapter.predict(fresh, Place(0, STACK, 0)), adapter.predict(fresh, Place(5, STACK, 0))
+        adapter.predict(fresh, SlicePosition(0, STACK, 0)),
+        adapter.predict(fresh, SlicePosition(5, STACK, 0)),
     )
     adapter.fit([example(1), example(4)], [dense_map(labels())] * 2, [5, 9])
     assert adapter.state().tensors["scale"][4] > 0
@@ -175,7 +178,7 @@ def test_position_alone_can_tell_two_places_apart():
             classification={"hidden": 32, "steps": 150, "balance": 1.0},
         )
         adapter = build_adapter(config).fit([example()], [blank], [5, 9])
-        found = np.array([0, 5, 9])[adapter.predict(blank, example().place).argmax(0)]
+        found = np.array([0, 5, 9])[adapter.predict(blank, example().position).argmax(0)]
         right[use] = (found == labels())[labels() > 0].mean()
     assert right[True] > 0.9
     assert right[False] < 0.6
@@ -194,13 +197,13 @@ def cosine_adapter(*, on_tokens, use_position=False):
 @pytest.mark.parametrize("use_position", [False, True])
 def test_probabilities_on_tokens_are_interpolated(use_position):
     adapter = cosine_adapter(on_tokens=True, use_position=use_position)
-    found = adapter.predict(token_map(), example().place)
+    found = adapter.predict(token_map(), example().position)
     # The same cells as pixels of a slice of 6 × 7: probabilities first, then interpolation.
     cells = token_map().data.reshape(4, -1).T.astype(np.float32)
     if use_position:
         rows, columns = np.indices((6, 7)).reshape(2, -1)
         near = np.round(rows * 4 + 1.5) * SHAPE[1] + np.round(columns * 4 + 1.5)
-        cells = np.concatenate([cells, example().place.columns(near.astype(int))], axis=1)
+        cells = np.concatenate([cells, example().position.columns(near.astype(int))], axis=1)
     state = adapter.state().tensors
     coarse = adapter.classifier.predict((cells - state["mean"]) * state["scale"])
     expected = resize_plane(coarse.T.reshape(3, 6, 7), SHAPE)
@@ -210,8 +213,8 @@ def test_probabilities_on_tokens_are_interpolated(use_position):
 
 def test_tokens_and_pixels_agree_at_the_centres_of_odd_cells():
     features = token_map((8, 4))  # cells of 3 × 7 pixels have a pixel at their centre
-    on_tokens = cosine_adapter(on_tokens=True).predict(features, example().place)
-    on_pixels = cosine_adapter(on_tokens=False).predict(features, example().place)
+    on_tokens = cosine_adapter(on_tokens=True).predict(features, example().position)
+    on_pixels = cosine_adapter(on_tokens=False).predict(features, example().position)
     np.testing.assert_allclose(on_tokens[:, 1::3, 3::7], on_pixels[:, 1::3, 3::7], atol=1e-4)
     assert np.abs(on_tokens - on_pixels).max() > 0.01  # elsewhere they are two computations
 
@@ -219,15 +222,15 @@ def test_tokens_and_pixels_agree_at_the_centres_of_odd_cells():
 def test_tokens_with_padding():
     features = FeatureMap(token_map().data, (21, 26), (24.0, 28.0))
     adapter = cosine_adapter(on_tokens=True)
-    whole = adapter.predict(token_map(), Place(0, STACK, 0))
-    cut = adapter.predict(features, Place(0, (6, 21, 26), 0))
+    whole = adapter.predict(token_map(), SlicePosition(0, STACK, 0))
+    cut = adapter.predict(features, SlicePosition(0, (6, 21, 26), 0))
     np.testing.assert_allclose(cut, whole[:, :21, :26], atol=1e-6)
 
 
 def test_tokens_do_not_matter_for_pixel_grids():
     fmap = dense_map(labels())
     found = [
-        cosine_adapter(on_tokens=flag).predict(fmap, example().place) for flag in (True, False)
+        cosine_adapter(on_tokens=flag).predict(fmap, example().position) for flag in (True, False)
     ]
     np.testing.assert_allclose(*found, atol=1e-5)
 
@@ -235,13 +238,13 @@ def test_tokens_do_not_matter_for_pixel_grids():
 def test_chunks_do_not_show(monkeypatch):
     fmap = FeatureMap(np.random.default_rng(0).normal(size=(4, 50, 60)), (50, 60), (50.0, 60.0))
     adapter = cosine_adapter(on_tokens=False)
-    whole = adapter.predict(fmap, Place(0, (6, 50, 60), 0))
+    whole = adapter.predict(fmap, SlicePosition(0, (6, 50, 60), 0))
     monkeypatch.setattr("napari_fewshot.adapters.pixelwise._CHUNK_BYTES", 1)
-    found = adapter.predict(fmap, Place(0, (6, 50, 60), 0))
+    found = adapter.predict(fmap, SlicePosition(0, (6, 50, 60), 0))
     np.testing.assert_allclose(found, whole, atol=1e-5)
 
 
 def test_other_number_of_features():
     fmap = FeatureMap(np.zeros((5, *SHAPE), np.float32), SHAPE, (24.0, 28.0))
     with pytest.raises(InputError, match="give 4 features for each pixel"):
-        cosine_adapter(on_tokens=False).predict(fmap, example().place)
+        cosine_adapter(on_tokens=False).predict(fmap, example().position)

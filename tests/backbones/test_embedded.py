@@ -17,7 +17,7 @@ from napari_fewshot.backbones.embedded_network import EmbeddedNet, NetworkConfig
 from napari_fewshot.config import ExtractionConfig, IntensityConfig, ResamplingConfig
 from napari_fewshot.errors import WeightsError
 from napari_fewshot.features.extract import FeatureExtractor
-from napari_fewshot.features.planes import SliceStack
+from napari_fewshot.slices.stack import SliceStack
 from napari_fewshot.types import Array
 
 RECORDED = Path(__file__).with_name("embedded_features.json")

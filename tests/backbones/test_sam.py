@@ -10,13 +10,13 @@ import torch
 from safetensors.torch import save_file
 
 from napari_fewshot.backbones import BACKBONES, get_backbone
-from napari_fewshot.backbones.sam import SAMS, read_sam
-from napari_fewshot.backbones.sam_network import SamMeasures, build_encoder, build_heads, part_of
 from napari_fewshot.config import ExtractionConfig, IntensityConfig
 from napari_fewshot.errors import InputError, WeightsError
 from napari_fewshot.features.extract import FeatureExtractor
-from napari_fewshot.features.planes import SliceStack
 from napari_fewshot.features.store import FeatureStore
+from napari_fewshot.sam.encoder import SAMS, read_sam
+from napari_fewshot.sam.network import SamArchitecture, build_encoder, build_heads, part_of
+from napari_fewshot.slices.stack import SliceStack
 from napari_fewshot.types import Volume
 
 
@@ -37,7 +37,7 @@ def grey(shape: tuple[int, ...], seed: int = 0) -> Volume:
 def test_measures_of_the_official_sizes_are_read_off_their_tensors(size):
     network = official(size)
     name = f"sam-{size.replace('_', '-')}"
-    measures = SamMeasures.of(network.state_dict(), name, Path("x.pth"))
+    measures = SamArchitecture.of(network.state_dict(), name, Path("x.pth"))
     assert measures.encoder == SAMS[name].encoder
     assert (measures.side, measures.patch, measures.window, measures.channels) == (
         1024,

@@ -7,7 +7,7 @@ import csv
 import numpy as np
 from PIL import Image
 
-from napari_fewshot.evaluation.refinement_strategies import FILES_WRITTEN
+from napari_fewshot.bench.refinement_strategies import FILES_WRITTEN
 from napari_fewshot.io import read_labels, write_labels
 
 from .conftest import files_below
@@ -71,7 +71,7 @@ def test_bad_input(run, patients, tmp_path):
 def test_all_strategies_of_a_sam_share_its_embeddings(
     run, patients, tmp_path, tiny_sam, monkeypatch
 ):
-    from napari_fewshot.backbones.sam import SamBackbone
+    from napari_fewshot.sam.encoder import SamBackbone
 
     one, encoded = patients[0], []
     encode = SamBackbone.encode

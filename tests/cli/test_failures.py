@@ -95,7 +95,7 @@ def test_memory_that_runs_out_is_one_line(run, patients, tmp_path, monkeypatch):
     def full(*arguments, **options):
         raise MemoryError("Unable to allocate 9 TiB")
 
-    monkeypatch.setattr("napari_fewshot.refine.refine_labels", full)
+    monkeypatch.setattr("napari_fewshot.predict.refine.refine_labels", full)
     one = patients[0]
     said = run(
         "refine", one.image, one.truth, "--method", "random-walker", "-o", tmp_path / "a.nii"
@@ -106,16 +106,16 @@ def test_memory_that_runs_out_is_one_line(run, patients, tmp_path, monkeypatch):
 
 
 def test_sam_goes_on_too(run, patients, tmp_path, tiny_sam, monkeypatch):
-    from napari_fewshot import prompting
+    from napari_fewshot import sam as sam_room
 
-    automatic = prompting.sam_automatic
+    automatic = sam_room.sam_automatic
 
     def fail(image, **options):
         if image.source.name == "joint1.nii.gz":
             raise MemoryError
         return automatic(image, **options)
 
-    monkeypatch.setattr(prompting, "sam_automatic", fail)
+    monkeypatch.setattr(sam_room, "sam_automatic", fail)
     said = run(
         *("sam", "automatic", patients[1].image, patients[0].image, "-o", tmp_path),
         *("--sam-weights", tiny_sam, "--axis", "sagittal", "--no-store"),

@@ -9,10 +9,11 @@ import pytest
 
 from napari_fewshot import Landmark, Template, Volume
 from napari_fewshot.config import IntensityConfig, LandmarkConfig
-from napari_fewshot.features.planes import SliceStack, landmark_from_stack
-from napari_fewshot.propagation.collect import LabelProbabilities
-from napari_fewshot.segmenter.arranging import arrangements_of, find_points
+from napari_fewshot.predict.arranging import find_points
+from napari_fewshot.predict.collect import LabelProbabilities
 from napari_fewshot.segmenter.model_file import read_model
+from napari_fewshot.slices.stack import SliceStack, landmark_from_stack
+from napari_fewshot.templates.training_set import arrangements_of
 
 SHAPE = (30, 36, 42)
 # File order (x, y, z) with y from the front to the back and z downwards; 2 mm slices.
@@ -93,7 +94,7 @@ def test_places_outside_of_the_image_are_left_out():
     assert lost not in found
 
 
-def test_arrangements_are_of_images_and_of_single_points():
+def testarrangements_of_are_of_images_and_of_single_points():
     image, other = volume(AFFINE), volume()
     points = marks(PLACES)
     twice = [*points[:3], Landmark("p1", 1, (1.0, 2.0, 3.0))]
@@ -112,7 +113,7 @@ def test_arrangements_are_of_images_and_of_single_points():
     assert sorted(second) == [2, 3]
 
 
-def test_a_model_file_keeps_arrangements(quick, tmp_path, torso):
+def test_a_model_file_keepsarrangements_of(quick, tmp_path, torso):
     where = np.random.default_rng(2).uniform(4, np.array(torso.image.shape) - 5, (7, 3)).round()
     model = quick().fit(Template(torso.image, points=marks(where), axis=0))
     expected = arrangements_of([Template(torso.image, points=marks(where), axis=0)], [0])

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from napari_fewshot import Cancelled, NotFittedError, Template, Volume
-from napari_fewshot.adapters import Example, Place
 from napari_fewshot.segmenter.held_out import HeldOutScore, choose_folds, held_out_score
+from napari_fewshot.slices.position import SlicePosition
+from napari_fewshot.templates.known import KnownSlice
 from napari_fewshot.types import FeatureMap
 
 STACK = (60, 6, 6)
@@ -17,7 +18,7 @@ STACK = (60, 6, 6)
 
 def example(index, volume=0, axis=0, labels=None, known=(1, 2)):
     plane = np.zeros(STACK[1:], np.int32) if labels is None else labels
-    return Example(plane, frozenset(known), Place(index, STACK, axis), volume)
+    return KnownSlice(plane, SlicePosition(index, STACK, axis), frozenset(known), volume)
 
 
 def test_one_slice_cannot_be_held_out():
@@ -71,7 +72,7 @@ class Echo:
 
     def fit(self, examples, maps, label_values, progress=lambda *_: None):
         seen = [int(m.data[1, 0, 0]) for m in maps]
-        assert seen == [e.place.index for e in examples]  # each with its own map
+        assert seen == [e.position.index for e in examples]  # each with its own map
         self.log.append(seen)
         progress(1, 1, "training")
         return self
@@ -94,7 +95,7 @@ def scored(examples, predictions, log=None, progress=lambda *_: None):
 
     def maps(numbers):
         for k in numbers:
-            number = np.full(STACK[1:], examples[k].place.index)
+            number = np.full(STACK[1:], examples[k].position.index)
             yield FeatureMap(np.stack([predictions[k], number]), STACK[1:], (6.0, 6.0))
 
     return held_out_score(lambda: Echo(log), examples, maps, [4, 9], progress)

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from napari_fewshot import FewShotSegmenter, Template
-from napari_fewshot.adapters import Needs
 from napari_fewshot.errors import InputError
 from napari_fewshot.features.store import FeatureStore
-from napari_fewshot.features.variants import Variation
-from napari_fewshot.segmenter.learning_set import LearningSet
+from napari_fewshot.templates.augmentation import Augmentation, FeatureRequirements
+from napari_fewshot.templates.learning_set import LearningSet
 
 QUICK = {"passes": 2, "variants": 2, "update_passes": 1}
 
@@ -68,7 +67,7 @@ def test_copies_are_encoded_once(segmenter, template, tmp_path):
 
 def test_copies_come_behind_the_slices_and_leave_with_them(model, template):
     training = model.training_set_
-    lessons = LearningSet(training, Needs(padding=True, variation=Variation(3)))
+    lessons = LearningSet(training, FeatureRequirements(padding=True, augmentation=Augmentation(3)))
     count = len(training.examples)
     assert lessons.examples[:count] == training.examples
     assert [e.origin for e in lessons.examples[count:]] == [
@@ -81,7 +80,7 @@ def test_copies_come_behind_the_slices_and_leave_with_them(model, template):
     for fmap, k in zip(maps, chosen, strict=True):
         # Encoded in other batches: two roundings to float16 apart at most.
         np.testing.assert_allclose(fmap.data, whole[k].data, rtol=2e-3, atol=1e-3)
-    assert LearningSet(training, Needs()).examples == training.examples
+    assert LearningSet(training, FeatureRequirements()).examples == training.examples
 
 
 def test_held_out_score(model):

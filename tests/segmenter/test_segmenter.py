@@ -249,7 +249,7 @@ def test_slices_known_by_a_landmark_do_not_deny_what_was_painted(quick, torso, t
     point = Landmark("tip", 30, (13.0, 20.0, 20.0))
     both = Template(torso.image, template.labels, points=[point])
     known = {
-        example.place.index: example.known_labels
+        example.position.index: example.known_labels
         for example in quick(adapter="cosine").fit(both).training_set_.examples
     }
     assert known[13] == {30}

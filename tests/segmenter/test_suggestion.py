@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_fewshot.segmenter.suggestion import (
+from napari_fewshot.predict.suggestion import (
     SliceScore,
     painting_values,
     slice_descriptor,

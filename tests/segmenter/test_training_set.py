@@ -7,7 +7,7 @@ import pytest
 
 from napari_fewshot import InputError, Landmark, SegmenterConfig, Template, Volume
 from napari_fewshot.segmenter.held_out import choose_folds
-from napari_fewshot.segmenter.training_set import TrainingSet
+from napari_fewshot.templates.training_set import TrainingSet
 
 CONFIG = SegmenterConfig()
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from ..prompting.given import PromptBox
+from ..sam.given import PromptBox
 from .to_core import placed_in, shape_of
 
 __all__ = ["boxes_in"]

@@ -2,92 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-import numpy as np
-
+from ..config import SegmenterConfig
 from ..errors import NotFittedError
-from ..features.pixels import slice_coordinates
-from ..features.variants import Variation
-from ..sampling.pixels import Samples
+from ..registry import Registry
+from ..slices.position import SlicePosition
+from ..templates.augmentation import FeatureRequirements
+from ..templates.known import KnownSlice
+from ..templates.pixels import Samples
 from ..types import Array, FeatureMap, Progress, no_progress
 
-__all__ = ["Adapter", "AdapterState", "Example", "Needs", "PixelClassifier", "Place", "fitted"]
+__all__ = [
+    "ADAPTERS",
+    "Adapter",
+    "AdapterEntry",
+    "AdapterState",
+    "PixelClassifier",
+    "fitted",
+]
 
 Fitted = TypeVar("Fitted")
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a slice lies in its volume: what position features are made of.
-
-    Parameters
-    ----------
-    index : int
-        Working slice.
-    stack_shape : tuple of int
-        (N, H, W) of the working stack.
-    axis : int
-        Canonical axis of the stack.
-    flat : bool
-        Whether the volume is a single 2D image.
-    """
-
-    index: int
-    stack_shape: tuple[int, int, int]
-    axis: int
-    flat: bool = False
-
-    def columns(self, flat_pixels: Array) -> Array:
-        """Normalised (s, a, r) coordinates of pixels, shape (n, 3), float32, in -1..1."""
-        rows, columns, depth = slice_coordinates(self.index, self.stack_shape, self.axis, self.flat)
-        row, column = np.divmod(flat_pixels, self.stack_shape[2])
-        in_plane = [rows[row], columns[column]]
-        in_plane.insert(self.axis, np.full(len(flat_pixels), depth, dtype=np.float32))
-        return np.stack(in_plane, axis=1).astype(np.float32)
-
-
-@dataclass(frozen=True, eq=False)
-class Example:
-    """One template slice, without its features.
-
-    Parameters
-    ----------
-    labels : array, shape (H, W), int32
-        Label values, 0 background, negative unknown.
-    known_labels : frozenset of int
-        Labels that were looked for.
-    place : Place
-    volume : int
-        Number of the volume it belongs to.
-    origin : Example, optional
-        The template slice of which this is an augmented copy; None for a template slice.
-    """
-
-    labels: Array
-    known_labels: frozenset[int]
-    place: Place
-    volume: int
-    origin: Example | None = None
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What an adapter asks of the feature maps that it is given.
-
-    Parameters
-    ----------
-    padding : bool
-        Keep the cells of padding; see
-        :meth:`~napari_fewshot.features.extract.FeatureExtractor.maps`.
-    variation : Variation, optional
-        Augmented copies of the template slices to fit to, behind the slices themselves.
-    """
-
-    padding: bool = False
-    variation: Variation | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +46,7 @@ class Adapter(Protocol):
     """Learns from templates' feature maps; gives class probabilities for a feature map."""
 
     @property
-    def needs(self) -> Needs:
+    def requirements(self) -> FeatureRequirements:
         """What its feature maps must be like."""
         ...
 
@@ -119,7 +57,7 @@ class Adapter(Protocol):
 
     def fit(
         self,
-        examples: Sequence[Example],
+        examples: Sequence[KnownSlice],
         maps: Iterable[FeatureMap],
         label_values: Sequence[int],
         progress: Progress = no_progress,
@@ -129,7 +67,7 @@ class Adapter(Protocol):
 
     def update(
         self,
-        examples: Sequence[Example],
+        examples: Sequence[KnownSlice],
         maps: Iterable[FeatureMap],
         label_values: Sequence[int],
         before: Sequence[int],
@@ -138,7 +76,7 @@ class Adapter(Protocol):
         """Learn on from what is fitted, quickly; ``before`` are the labels that it knows."""
         ...
 
-    def predict(self, features: FeatureMap, place: Place) -> Array:
+    def predict(self, features: FeatureMap, position: SlicePosition) -> Array:
         """Class probabilities, shape (L + 1, H, W), float32; class 0 is background."""
         ...
 
@@ -179,6 +117,32 @@ class PixelClassifier(Protocol):
     def restore(self, state: AdapterState) -> PixelClassifier:
         """Become the classifier that ``state`` was taken from."""
         ...
+
+
+@dataclass(frozen=True)
+class AdapterEntry:
+    """A registered adapter.
+
+    Parameters
+    ----------
+    build : callable
+        ``build(config, device, weights) -> Adapter``, not yet fitted; ``weights`` is a local
+        checkpoint of the backbone, for adapters that start from a part of it.
+    check : callable
+        ``check(config)`` raises what ``build`` would raise, without loading anything.
+    """
+
+    build: Callable[[SegmenterConfig, str, Path | None], Adapter]
+    check: Callable[[SegmenterConfig], None] = lambda config: None
+
+
+ADAPTERS: Registry[AdapterEntry] = Registry(
+    "adapter",
+    ".adapters.cosine",
+    ".adapters.classification",
+    ".adapters.contrastive",
+    ".sam.decoder",
+)
 
 
 def fitted(value: Fitted | None, what: str) -> Fitted:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..config import ClassificationConfig
+from ..config import ClassificationConfig, SegmenterConfig
 from ..device import seeded
-from ..sampling.pixels import Samples
+from ..templates.pixels import Samples
 from ..types import Array, Progress, no_progress
-from .base import AdapterState, fitted
+from .base import AdapterEntry, AdapterState, fitted
 from .decoys import with_decoys
+from .pixelwise import PixelAdapter
 from .training import (
     ClassBalancedDraw,
     TrainingRun,
@@ -123,3 +125,10 @@ class ClassificationClassifier:
         self._network = load_tensors(build, state.tensors, self.device)
         self._shape = (inputs, classes)
         return self
+
+
+def _build(config: SegmenterConfig, device: str, weights: Path | None) -> PixelAdapter:
+    return PixelAdapter.of(config, ClassificationClassifier(config.classification, device))
+
+
+ENTRIES = {"classification": AdapterEntry(_build)}

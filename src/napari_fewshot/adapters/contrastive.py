@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..config import ContrastiveConfig
+from ..config import ContrastiveConfig, SegmenterConfig
 from ..device import seeded
-from ..sampling.pixels import Samples
+from ..templates.pixels import Samples
 from ..types import Array, Progress, no_progress
-from .base import AdapterState, fitted
+from .base import AdapterEntry, AdapterState, fitted
 from .decoys import with_decoys
 from .pair_loss import PairTargets, near_pairs, pair_loss
+from .pixelwise import PixelAdapter
 from .training import (
     ClassBalancedDraw,
     TrainingRun,
@@ -168,3 +170,10 @@ class ContrastiveClassifier:
         self._network = load_tensors(build, tensors, self.device)
         self._set_references(vectors)
         return self
+
+
+def _build(config: SegmenterConfig, device: str, weights: Path | None) -> PixelAdapter:
+    return PixelAdapter.of(config, ContrastiveClassifier(config.contrastive, device))
+
+
+ENTRIES = {"contrastive": AdapterEntry(_build)}

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
-from ..config import CosineConfig
+from ..config import CosineConfig, SegmenterConfig
 from ..errors import InputError
-from ..sampling.pixels import Samples
+from ..templates.pixels import Samples
 from ..types import Array, Progress, no_progress
-from .base import AdapterState, fitted
+from .base import AdapterEntry, AdapterState, fitted
+from .pixelwise import PixelAdapter
 
 __all__ = ["CosineClassifier"]
 
@@ -83,3 +85,11 @@ def _unit(vectors: Array) -> Array:
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     result: Array = (vectors / np.where(length > 0, length, 1)).astype(np.float32)
     return result
+
+
+def _build(config: SegmenterConfig, device: str, weights: Path | None) -> PixelAdapter:
+    classifier = CosineClassifier(config.cosine)
+    return PixelAdapter.of(config, classifier, standardise=config.cosine.standardise)
+
+
+ENTRIES = {"cosine": AdapterEntry(_build)}

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..sampling.pixels import Samples
+from ..templates.pixels import Samples
 
 __all__ = ["with_decoys"]
 

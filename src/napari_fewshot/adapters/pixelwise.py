@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from ..config import PositionConfig, SamplingConfig
+from ..config import PositionConfig, SamplingConfig, SegmenterConfig
 from ..errors import InputError
 from ..features.pixels import gather_pixels
-from ..features.resampling import resize_plane
-from ..sampling.pixels import Samples, plan_pixels
+from ..slices.grid import resize_plane
+from ..slices.position import SlicePosition
+from ..templates.augmentation import FeatureRequirements
+from ..templates.known import KnownSlice
+from ..templates.pixels import Samples, plan_pixels
 from ..types import Array, FeatureMap, Progress, no_progress
-from .base import AdapterState, Example, Needs, PixelClassifier, Place, fitted
+from .base import AdapterState, PixelClassifier, fitted
 from .standardise import Standardiser
 
 __all__ = ["PixelAdapter", "collect_samples"]
@@ -39,7 +42,7 @@ class PixelAdapter:
     seed : int
     """
 
-    needs = Needs()
+    requirements = FeatureRequirements()
 
     def __init__(
         self,
@@ -60,6 +63,20 @@ class PixelAdapter:
         self._standardiser: Standardiser | None = None
         self._classes = 0
 
+    @classmethod
+    def of(
+        cls, config: SegmenterConfig, classifier: PixelClassifier, *, standardise: bool = True
+    ) -> PixelAdapter:
+        """Make the adapter of a classifier with the settings of a configuration."""
+        return cls(
+            classifier,
+            config.sampling,
+            config.position,
+            on_tokens=config.propagation.resolution == "tokens",
+            standardise=standardise,
+            seed=config.seed,
+        )
+
     @property
     def label_count(self) -> int:
         """Number of labels that were learned."""
@@ -67,7 +84,7 @@ class PixelAdapter:
 
     def fit(
         self,
-        examples: Sequence[Example],
+        examples: Sequence[KnownSlice],
         maps: Iterable[FeatureMap],
         label_values: Sequence[int],
         progress: Progress = no_progress,
@@ -77,7 +94,7 @@ class PixelAdapter:
 
     def update(
         self,
-        examples: Sequence[Example],
+        examples: Sequence[KnownSlice],
         maps: Iterable[FeatureMap],
         label_values: Sequence[int],
         before: Sequence[int],
@@ -92,7 +109,10 @@ class PixelAdapter:
         return self
 
     def _samples(
-        self, examples: Sequence[Example], maps: Iterable[FeatureMap], label_values: Sequence[int]
+        self,
+        examples: Sequence[KnownSlice],
+        maps: Iterable[FeatureMap],
+        label_values: Sequence[int],
     ) -> Samples:
         return collect_samples(
             examples,
@@ -116,35 +136,35 @@ class PixelAdapter:
         self._classes = samples.class_count
         return self
 
-    def predict(self, features: FeatureMap, place: Place) -> Array:
+    def predict(self, features: FeatureMap, position: SlicePosition) -> Array:
         """Class probabilities, shape (L + 1, H, W), float32; see :class:`~.base.Adapter`."""
         fitted(self._standardiser, "The adapter")
         if self.on_tokens and not features.is_dense:
-            return self._predict_tokens(features, place)
+            return self._predict_tokens(features, position)
         total = features.shape[0] * features.shape[1]
         result = np.empty((self._classes, total), dtype=np.float32)
         size = max(1024, _CHUNK_BYTES // (4 * features.channels))
         for start in range(0, total, size):
             flat = np.arange(start, min(total, start + size))
-            result[:, flat] = self._probabilities(gather_pixels(features, flat), place, flat).T
+            result[:, flat] = self._probabilities(gather_pixels(features, flat), position, flat).T
         return result.reshape(self._classes, *features.shape)
 
-    def _predict_tokens(self, features: FeatureMap, place: Place) -> Array:
+    def _predict_tokens(self, features: FeatureMap, position: SlicePosition) -> Array:
         height, width = features.data.shape[1:]
         rows = _centres(height, features.extent[0], features.shape[0])
         columns = _centres(width, features.extent[1], features.shape[1])
         flat = (rows[:, None] * features.shape[1] + columns[None]).reshape(-1)
         vectors = features.data.reshape(features.channels, -1).T.astype(np.float32)
-        coarse = self._probabilities(vectors, place, flat).T
+        coarse = self._probabilities(vectors, position, flat).T
         coarse = np.ascontiguousarray(coarse).reshape(self._classes, height, width)
         covered = (round(features.extent[0]), round(features.extent[1]))
         fine = resize_plane(coarse, covered)
         return np.ascontiguousarray(fine[:, : features.shape[0], : features.shape[1]])
 
-    def _probabilities(self, vectors: Array, place: Place, flat: Array) -> Array:
+    def _probabilities(self, vectors: Array, position: SlicePosition, flat: Array) -> Array:
         standardiser = fitted(self._standardiser, "The adapter")
         if self.position.use:
-            vectors = np.concatenate([vectors, place.columns(flat)], axis=1)
+            vectors = np.concatenate([vectors, position.columns(flat)], axis=1)
         if vectors.shape[1] != len(standardiser.mean):
             raise InputError(
                 "image",
@@ -188,7 +208,7 @@ def _centres(cells: int, extent: float, pixels: int) -> Array:
 
 
 def collect_samples(
-    examples: Sequence[Example],
+    examples: Sequence[KnownSlice],
     maps: Iterable[FeatureMap],
     label_values: Sequence[int],
     sampling: SamplingConfig,
@@ -207,7 +227,7 @@ def collect_samples(
         flat = chosen[number]
         vectors = gather_pixels(fmap, flat)
         if position:
-            vectors = np.concatenate([vectors, example.place.columns(flat)], axis=1)
+            vectors = np.concatenate([vectors, example.position.columns(flat)], axis=1)
         found = np.searchsorted(values, example.labels.reshape(-1)[flat])
         features.append(vectors)
         classes.append(found)

@@ -13,7 +13,7 @@ import numpy as np
 from ..config import TrainingConfig
 from ..device import avoid_llvm_clash, seeded
 from ..errors import InputError
-from ..sampling.pixels import Samples
+from ..templates.pixels import Samples
 from ..types import Array, Progress
 
 if TYPE_CHECKING:

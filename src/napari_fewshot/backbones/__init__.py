@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import InputError
-from . import dino, embedded, multiscale, sam
 from .base import BACKBONES, Backbone, BackboneEntry, BackboneSpec, Preprocessing
 
 __all__ = [
@@ -19,9 +18,6 @@ __all__ = [
     "list_backbones",
     "weights_available",
 ]
-
-for _entry in (embedded.ENTRY, multiscale.ENTRY, *dino.entries(), *sam.entries()):
-    BACKBONES.add(_entry.spec.name, _entry)
 
 
 def list_backbones() -> tuple[BackboneSpec, ...]:

@@ -148,4 +148,10 @@ class BackboneEntry:
     available: Callable[[], bool]
 
 
-BACKBONES: Registry[BackboneEntry] = Registry("backbone")
+BACKBONES: Registry[BackboneEntry] = Registry(
+    "backbone",
+    ".backbones.embedded",
+    ".backbones.multiscale",
+    ".backbones.dino",
+    ".sam.encoder",
+)

@@ -9,7 +9,7 @@ from .checkpoint import Architecture
 from .timm_network import timm_entry
 from .weights import WeightsSource
 
-__all__ = ["TIMM_NAMES", "entries"]
+__all__ = ["TIMM_NAMES"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -140,10 +140,7 @@ def _entry(variant: _Variant) -> BackboneEntry:
     return timm_entry(spec, variant.model, source, options, architecture)
 
 
-def entries() -> list[BackboneEntry]:
-    """Make the entries of all variants; neither torch nor timm is imported for it."""
-    return [_entry(variant) for variant in _variants()]
-
-
 TIMM_NAMES = {variant.name: variant.model for variant in _variants()}
 """Short name → name in timm."""
+
+ENTRIES = {variant.name: _entry(variant) for variant in _variants()}

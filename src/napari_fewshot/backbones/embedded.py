@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .embedded_network import EmbeddedNet
 
-__all__ = ["ENTRY", "FORMAT", "WEIGHTS", "EmbeddedBackbone", "read_network"]
+__all__ = ["FORMAT", "WEIGHTS", "EmbeddedBackbone", "read_network"]
 
 WEIGHTS = Path(__file__).with_name("embedded.safetensors")
 """The weights in the package; ``embedded.md`` beside them is their model card."""
@@ -147,4 +147,4 @@ def _metadata(path: Path) -> dict[str, str]:
     return found
 
 
-ENTRY = BackboneEntry(SPEC, _load, lambda: True)
+ENTRIES = {SPEC.name: BackboneEntry(SPEC, _load, lambda: True)}

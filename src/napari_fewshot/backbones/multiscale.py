@@ -12,7 +12,7 @@ from .base import BackboneEntry, BackboneSpec, Preprocessing
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["ENTRY", "MultiscaleBackbone"]
+__all__ = ["MultiscaleBackbone"]
 
 SIGMA_MIN = 1.0
 SIGMA_MAX = 16.0
@@ -83,4 +83,4 @@ def _load(weights: Path | None, blocks: int) -> MultiscaleBackbone:
     return MultiscaleBackbone()
 
 
-ENTRY = BackboneEntry(SPEC, _load, lambda: True)
+ENTRIES = {SPEC.name: BackboneEntry(SPEC, _load, lambda: True)}

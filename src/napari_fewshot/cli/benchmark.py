@@ -17,9 +17,9 @@ from ..errors import UnknownNameError
 from .arguments import add_overwrite_argument
 
 if TYPE_CHECKING:
-    from ..evaluation.benchmark.plan import Unit
-    from ..evaluation.benchmark.records import Record
-    from ..evaluation.benchmark.runner import Benchmark
+    from ..bench.plan import Unit
+    from ..bench.records import Record
+    from ..bench.runner import Benchmark
     from .progress import ProgressBars
 
 NAME = "benchmark"
@@ -58,11 +58,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run what is left, and write the report."""
-    from ..evaluation.benchmark import load_config, ready_config
-    from ..evaluation.benchmark.estimate import format_plan
-    from ..evaluation.benchmark.runner import open_benchmark
-    from ..evaluation.report import report_files, write_report
-    from ..evaluation.report.published import check_published
+    from ..bench import load_config, ready_config
+    from ..bench.estimate import format_plan
+    from ..bench.report import report_files, write_report
+    from ..bench.report.published import check_published
+    from ..bench.runner import open_benchmark
     from .progress import ProgressBars
 
     path = ready_config(options.config)
@@ -120,7 +120,7 @@ class _Lines:
         print(f"[{self.done}/{self.total}] {what}: {self._outcome(record)}", file=sys.stderr)
 
     def _outcome(self, record: Record) -> str:
-        from ..evaluation.report.tables import metrics_of
+        from ..bench.report.tables import metrics_of
 
         if record.error:
             return f"failed: {record.error}"

@@ -47,11 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the table, and write it and the plot."""
+    from ..bench.refinement_strategies import compare_refinements, named_strategies
     from ..config import RefinementConfig
-    from ..evaluation.refinement_strategies import compare_refinements, named_strategies
     from ..features.cache import FeatureCache
     from ..io import check_match, read_labels
-    from ..refine import WALKER, Refiner, get_refiner
+    from ..predict.refine import WALKER, Refiner, get_refiner
     from .evaluate import painted_slices
 
     outputs = _outputs(options)
@@ -111,7 +111,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _outputs(options: argparse.Namespace) -> Outputs:
-    from ..evaluation.refinement_strategies import FILES_WRITTEN
+    from ..bench.refinement_strategies import FILES_WRITTEN
 
     if options.output.exists() and not options.output.is_dir():
         raise InputError("--output", "be a folder", options.output)

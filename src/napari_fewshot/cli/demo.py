@@ -53,8 +53,8 @@ def run(options: argparse.Namespace) -> int:
         overwrite=options.overwrite,
     )
     from ..phantoms import make_phantom, painted_labels, template_slices
-    from ..sampling import Template
     from ..segmenter import FewShotSegmenter
+    from ..templates import Template
 
     start = time.perf_counter()
     model = FewShotSegmenter(seed=options.seed)
@@ -80,8 +80,8 @@ def run(options: argparse.Namespace) -> int:
 def _fit_landmarks(options: argparse.Namespace) -> FewShotSegmenter:
     """Learn the landmarks of other patients."""
     from ..phantoms import make_phantom
-    from ..sampling import Template
     from ..segmenter import FewShotSegmenter
+    from ..templates import Template
 
     model = FewShotSegmenter(seed=options.seed)
     with ProgressBars("learning landmarks") as bars:
@@ -99,10 +99,10 @@ def _show(
     painted: tuple[int, ...],
 ) -> None:
     """Score one patient, and write its labels, landmarks and contact sheet."""
-    from ..evaluation.figures import SheetRow, contact_sheet, even_slices
-    from ..evaluation.landmark_metrics import evaluate_landmarks
-    from ..evaluation.metrics import evaluate_labels
+    from ..bench.figures import SheetRow, contact_sheet, even_slices
     from ..io import write_image, write_labels, write_points
+    from ..metrics.landmarks import evaluate_landmarks
+    from ..metrics.overlap import evaluate_labels
 
     image, truth = phantom.image, phantom.labels
     scores = evaluate_labels(

@@ -18,7 +18,7 @@ from .arguments import (
 )
 
 if TYPE_CHECKING:
-    from ..evaluation.scores import LabelScores, LandmarkScores
+    from ..metrics.scores import LabelScores, LandmarkScores
     from ..types import Volume
 
 NAME = "evaluate"
@@ -80,8 +80,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _label_scores(options: argparse.Namespace) -> LabelScores:
-    from ..evaluation.metrics import evaluate_labels
     from ..io import check_match, read_labels
+    from ..metrics.overlap import evaluate_labels
     from .templates import parse_numbers
 
     if options.image is not None:
@@ -124,7 +124,7 @@ def painted_slices(painted: Volume, text: str) -> tuple[int, list[int]]:
     """Axis in file order, and the painted slices along it."""
     import numpy as np
 
-    from ..sampling.template import painted_axis
+    from ..templates.template import painted_axis
 
     if painted.ndim == 2:
         raise InputError("--exclude-slices-of", "be a label map of a volume", "a 2D image")
@@ -136,8 +136,8 @@ def painted_slices(painted: Volume, text: str) -> tuple[int, list[int]]:
 
 
 def _landmark_scores(options: argparse.Namespace) -> LandmarkScores:
-    from ..evaluation.landmark_metrics import evaluate_landmarks
-    from ..evaluation.point_files import read_point_pair
+    from ..bench.point_files import read_point_pair
+    from ..metrics.landmarks import evaluate_landmarks
 
     for option, value in (
         ("--exclude-slices-of", options.exclude_slices_of),

@@ -28,8 +28,8 @@ from .refining import loading_sam
 if TYPE_CHECKING:
     from ..config import IntensityConfig
     from ..io.ownership import Outputs
-    from ..prompting import PersonalSam, SamModel
-    from ..sampling import Template
+    from ..sam import PersonalSam, SamModel
+    from ..templates import Template
     from ..types import Volume
 
 __all__ = [
@@ -196,7 +196,7 @@ def prepare(options: argparse.Namespace) -> tuple[Shared, list[Job]]:
     """Check what can be seen before the work, read the references and load the SAM."""
     from ..config import IntensityConfig
     from ..device import choose_device
-    from ..prompting import PersonalSam, load_sam
+    from ..sam import PersonalSam, load_sam
 
     if options.axis is not None:
         check_axis(options.axis)
@@ -293,7 +293,7 @@ def _config(options: argparse.Namespace) -> Any:
 
 def _references(options: argparse.Namespace) -> list[Template]:
     from ..io import check_match, read_labels, read_volume
-    from ..sampling import Template
+    from ..templates import Template
 
     templates = []
     for image_path, label_path in options.reference:

@@ -90,10 +90,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _automatic(shared: Shared, job: Job, image: Volume, bars: ProgressBars) -> str:
-    from ..evaluation.instance_matching import match_instances
     from ..io import check_match, read_labels, write_labels
     from ..io.atomic import replacing
-    from ..prompting import sam_automatic
+    from ..metrics.instances import match_instances
+    from ..sam import sam_automatic
 
     truth = None
     if job.truth is not None:
@@ -137,7 +137,7 @@ def _automatic(shared: Shared, job: Job, image: Volume, bars: ProgressBars) -> s
 
 def _regions(shared: Shared, job: Job, image: Volume, bars: ProgressBars) -> str:
     from ..io import check_match, read_labels, write_image, write_labels
-    from ..prompting import sam_boxes, sam_points
+    from ..sam import sam_boxes, sam_points
 
     if job.regions is None:
         raise InputError("--labels", "be given, or --truth", "neither")

@@ -12,7 +12,7 @@ from ..errors import InputError
 from .arguments import check_axis, existing_file, existing_image
 
 if TYPE_CHECKING:
-    from ..sampling.template import Template
+    from ..templates.template import Template
 
 __all__ = ["InOrder", "TemplateFiles", "group_templates", "parse_numbers", "read_templates"]
 
@@ -113,7 +113,7 @@ def read_templates(files: Sequence[TemplateFiles], options: argparse.Namespace) 
         If a file cannot be read or does not fit; where there are several images, the message
         says which. If one label has two names, e.g. that of a structure and of a landmark.
     """
-    from ..sampling.template import check_names
+    from ..templates.template import check_names
 
     numbers: dict[str, int] = {}
     templates = []
@@ -141,7 +141,7 @@ def _read_template(
 ) -> Template:
     """Read the files of one template."""
     from ..io import check_match, read_labels, read_points, read_volume
-    from ..sampling.template import SCRIBBLE_BACKGROUND, Template
+    from ..templates.template import SCRIBBLE_BACKGROUND, Template
 
     image = read_volume(files.image, frame=options.frame)
     labels = None

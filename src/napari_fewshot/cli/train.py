@@ -32,8 +32,8 @@ from .progress import ProgressBars
 from .templates import InOrder, group_templates, read_templates
 
 if TYPE_CHECKING:
-    from ..sampling.template import Template
     from ..segmenter import FewShotSegmenter, HeldOutScore
+    from ..templates.template import Template
 
 NAME = "train"
 HELP = "learn from painted slices or landmarks"

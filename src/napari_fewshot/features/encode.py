@@ -12,12 +12,12 @@ import numpy as np
 from ..backbones.base import Backbone
 from ..config import ExtractionConfig
 from ..errors import FewShotError, InputError
+from ..slices.source import SliceSource
+from ..slices.tiles import stitch
 from ..types import Array
 from .batching import BatchEncoder, choose_precision
 from .layout import Layout, plan_layout
 from .prepare import input_groups, prepare
-from .source import SliceSource
-from .tiles import stitch
 
 if TYPE_CHECKING:
     import torch

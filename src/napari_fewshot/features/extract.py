@@ -9,13 +9,13 @@ from ..backbones.base import Backbone
 from ..config import ExtractionConfig
 from ..device import choose_device
 from ..errors import FewShotError, InputError
+from ..slices.source import SliceSource
 from ..types import Array, FeatureMap, Progress, no_progress
 from .batching import Precision
 from .cache import FeatureCache
 from .encode import SliceEncoder, context_slices
 from .entry import PackedMap, pack
 from .signature import entry_key, signature
-from .source import SliceSource
 from .store import ENTRY_OVERHEAD, FeatureStore
 
 __all__ = ["Estimate", "FeatureExtractor"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..backbones.base import BackboneSpec
 from ..config import ExtractionConfig
-from .tiles import tile_starts
+from ..slices.tiles import tile_starts
 
 __all__ = ["Layout", "plan_layout"]
 

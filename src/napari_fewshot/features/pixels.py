@@ -8,38 +8,7 @@ import numpy as np
 
 from ..types import Array, FeatureMap
 
-__all__ = ["gather_pixels", "pixel_chunks", "slice_coordinates"]
-
-
-def slice_coordinates(
-    index: int, stack_shape: tuple[int, int, int], axis: int, flat: bool = False
-) -> tuple[Array, Array, float]:
-    """Normalised coordinates of the rows, the columns and the slice itself.
-
-    Each runs from -1 at one face of the volume to 1 at the other; voxel centres lie inside.
-
-    Parameters
-    ----------
-    index : int
-        Slice of the stack.
-    stack_shape : tuple of int
-        (N, H, W) of the stack.
-    axis : int
-        Canonical axis of the stack; it decides which of the three is which.
-    flat : bool
-        Whether the volume is a single 2D image.
-
-    Returns
-    -------
-    rows : array, shape (H,)
-    columns : array, shape (W,)
-    depth : float
-    """
-    count, height, width = stack_shape
-    rows = 2 * (np.arange(height) + 0.5) / height - 1
-    columns = 2 * (np.arange(width) + 0.5) / width - 1
-    depth = 0.0 if flat else 2 * (index + 0.5) / count - 1
-    return rows.astype(np.float32), columns.astype(np.float32), float(depth)
+__all__ = ["gather_pixels", "pixel_chunks"]
 
 
 def gather_pixels(features: FeatureMap, flat: Array) -> Array:

@@ -1,10 +1,10 @@
 """The segmenter and what it gives."""
 
+from ..predict.prediction import FUSED, Prediction
 from .held_out import HeldOutScore
-from .prediction import FUSED, Prediction
+from .position import fit_with_best_position
 from .refining import load_refiner
 from .segmenter import FewShotSegmenter
-from .selection import fit_with_best_position
 
 __all__ = [
     "FUSED",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..features.planes import SliceStack
 from ..geometry import Frame, resolve_axis
-from ..sampling.template import Template
+from ..slices.stack import SliceStack
+from ..templates.template import Template
+from ..templates.training_set import TrainingSet
 from ..types import Progress, Volume, joint_progress, no_progress
 from .segmenter import FewShotSegmenter
-from .training_set import TrainingSet
 
 __all__ = ["extract_features"]
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..adapters import Adapter, Example
+from ..adapters import Adapter
+from ..templates.known import KnownSlice
 from ..types import Array, FeatureMap, Progress, no_progress
 
 __all__ = ["HeldOutScore", "choose_folds", "held_out_score"]
@@ -44,7 +45,7 @@ class HeldOutScore:
         return float(np.mean(values)) if values else float("nan")
 
 
-def choose_folds(examples: Sequence[Example]) -> tuple[list[list[int]], str]:
+def choose_folds(examples: Sequence[KnownSlice]) -> tuple[list[list[int]], str]:
     """Share examples out to at most five folds.
 
     Grouped by volume where there are several, else by blocks of neighbouring slices, since a
@@ -68,13 +69,13 @@ def choose_folds(examples: Sequence[Example]) -> tuple[list[list[int]], str]:
     return folds, grouped_by
 
 
-def _depth(example: Example) -> tuple[int, int]:
-    return example.place.axis, example.place.index
+def _depth(example: KnownSlice) -> tuple[int, int]:
+    return example.position.axis, example.position.index
 
 
 def held_out_score(
     build: Callable[[], Adapter],
-    examples: Sequence[Example],
+    examples: Sequence[KnownSlice],
     maps: Callable[[Sequence[int]], Iterable[FeatureMap]],
     label_values: Sequence[int],
     progress: Progress = no_progress,
@@ -85,7 +86,7 @@ def held_out_score(
     ----------
     build : callable
         Makes an adapter that is not yet fitted.
-    examples : sequence of Example
+    examples : sequence of KnownSlice
         All template slices.
     maps : callable
         Gives the feature maps of the examples with the given ascending numbers.
@@ -119,7 +120,7 @@ def held_out_score(
             adapter = build()
             adapter.fit([examples[k] for k in rest], maps(rest), label_values, training)
             for k, features in zip(fold, maps(fold), strict=True):
-                predicted = values[adapter.predict(features, examples[k].place).argmax(axis=0)]
+                predicted = values[adapter.predict(features, examples[k].position).argmax(axis=0)]
                 overlap += _counts(examples[k], predicted, values, learned)
             held_labels |= learned & _classes(examples, fold)
         progress(number + 1, len(folds), "held-out score")
@@ -132,12 +133,12 @@ def held_out_score(
     return HeldOutScore(dice, len(folds), grouped_by)
 
 
-def _classes(examples: Sequence[Example], numbers: Sequence[int]) -> set[int]:
+def _classes(examples: Sequence[KnownSlice], numbers: Sequence[int]) -> set[int]:
     """Label values that some examples have, 0 for background."""
     return {int(v) for k in numbers for v in np.unique(examples[k].labels) if v >= 0}
 
 
-def _counts(example: Example, predicted: Array, values: Array, learned: set[int]) -> Array:
+def _counts(example: KnownSlice, predicted: Array, values: Array, learned: set[int]) -> Array:
     """Pixels of each learned label in both, in the truth and in the prediction."""
     counts = np.zeros((3, len(values)), dtype=np.int64)
     for c, value in enumerate(values):

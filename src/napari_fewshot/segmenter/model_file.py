@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,11 @@ from ..backbones import Backbone
 from ..config import SegmenterConfig
 from ..errors import ModelFileError, WeightsError
 from ..io.atomic import replacing
+from ..predict.learned import LearnedModel
 from ..types import Array
-from .training_set import TrainingSet
 
 __all__ = [
     "FORMAT_VERSION",
-    "SavedModel",
     "check_weights",
     "read_model",
     "restored",
@@ -44,57 +42,7 @@ _UNFIT = (
 )
 
 
-@dataclass(frozen=True, eq=False)
-class SavedModel:
-    """What a model file holds.
-
-    Parameters
-    ----------
-    config : SegmenterConfig
-        Settings of all stages.
-    weights_hash : str
-        Digest of the backbone that the adapter was fitted to.
-    label_values : tuple of int
-    names : dict of int to str
-    point_labels : frozenset of int
-    axes : tuple of int
-        Canonical axes of the templates, the most frequent first.
-    channels : int
-        Channels of the templates' images.
-    adapter : AdapterState
-    arrangements : tuple of dict of int to tuple of float
-        Places, in canonical mm, of the landmarks of each image that has one of each.
-    """
-
-    config: SegmenterConfig
-    weights_hash: str
-    label_values: tuple[int, ...]
-    names: dict[int, str]
-    point_labels: frozenset[int]
-    axes: tuple[int, ...]
-    channels: int
-    adapter: AdapterState
-    arrangements: tuple[dict[int, tuple[float, ...]], ...] = ()
-
-    @classmethod
-    def of(
-        cls, config: SegmenterConfig, weights_hash: str, training: TrainingSet, adapter: Adapter
-    ) -> SavedModel:
-        """Take what a model file holds from what was learned."""
-        return cls(
-            config=config,
-            weights_hash=weights_hash,
-            label_values=training.label_values,
-            names=training.names,
-            point_labels=training.point_labels,
-            axes=training.axes,
-            channels=training.channels,
-            adapter=adapter.state(),
-            arrangements=training.arrangements,
-        )
-
-
-def write_model(path: str | os.PathLike[str], model: SavedModel) -> None:
+def write_model(path: str | os.PathLike[str], model: LearnedModel) -> None:
     """Write a model file; an existing one is replaced only when the new one is whole."""
     from safetensors.numpy import save_file
 
@@ -137,7 +85,7 @@ def _sort_metadata(path: Path) -> None:
     path.write_bytes(len(text).to_bytes(8, "little") + text + whole[end:])
 
 
-def read_model(path: str | os.PathLike[str]) -> SavedModel:
+def read_model(path: str | os.PathLike[str]) -> LearnedModel:
     """Read a model file.
 
     Raises
@@ -179,7 +127,7 @@ def read_model(path: str | os.PathLike[str]) -> SavedModel:
         ) from None
 
 
-def restored(model: SavedModel, device: str) -> Adapter:
+def restored(model: LearnedModel, device: str) -> Adapter:
     """Build the fitted adapter of a model.
 
     Raises
@@ -199,7 +147,7 @@ def restored(model: SavedModel, device: str) -> Adapter:
     return adapter
 
 
-def check_weights(model: SavedModel, backbone: Backbone) -> None:
+def check_weights(model: LearnedModel, backbone: Backbone) -> None:
     """Raise :class:`WeightsError` unless a backbone has the weights that the model learned with."""
     if model.weights_hash not in (backbone.weights_hash, *backbone.spec.former_hashes):
         raise WeightsError(
@@ -234,10 +182,10 @@ def _check_tensors(
             )
 
 
-def _parse(content: dict[str, Any], tensors: dict[str, Array]) -> SavedModel:
+def _parse(content: dict[str, Any], tensors: dict[str, Array]) -> LearnedModel:
     if not isinstance(content["config"], dict):
         raise TypeError("config is no section")
-    return SavedModel(
+    return LearnedModel(
         config=SegmenterConfig.of(content["config"], "config"),
         weights_hash=str(content["weights_hash"]),
         label_values=_label_values(content["label_values"]),

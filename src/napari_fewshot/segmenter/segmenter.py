@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from ..adapters import Adapter, Needs, build_adapter, check_adapter
+from ..adapters import Adapter, build_adapter, check_adapter
 from ..backbones import backbone_entry, get_backbone
 from ..config import PropagationConfig, SegmenterConfig
 from ..device import choose_device
@@ -19,17 +19,19 @@ from ..errors import NotFittedError
 from ..features.cache import FeatureCache
 from ..features.extract import FeatureExtractor
 from ..features.store import FeatureStore
-from ..refine import Refiner, check_method
-from ..sampling.template import Template
+from ..predict.learned import LearnedModel
+from ..predict.prediction import FUSED, Prediction
+from ..predict.predictor import Predictor
+from ..predict.refine import Refiner, check_method
+from ..predict.slicewise import SlicePredictor
+from ..templates.augmentation import FeatureRequirements
+from ..templates.learning_set import LearningSet
+from ..templates.template import Template
+from ..templates.training_set import TrainingSet
 from ..types import Progress, Volume, no_progress
 from .held_out import HeldOutScore, held_out_score
-from .learning_set import LearningSet
-from .model_file import SavedModel, check_weights, read_model, restored, write_model
-from .predicting import Predicting
-from .prediction import FUSED, Prediction
+from .model_file import check_weights, read_model, restored, write_model
 from .refining import load_refiner
-from .slicewise import SlicePredictor
-from .training_set import TrainingSet
 
 __all__ = ["FUSED", "FewShotSegmenter"]
 
@@ -104,7 +106,7 @@ class FewShotSegmenter:
         self.cache = cache
         self._extractor: FeatureExtractor | None = None
         self._adapter: Adapter | None = None
-        self._saved: SavedModel | None = None
+        self._saved: LearnedModel | None = None
         self._training: TrainingSet | None = None
 
     def with_settings(self, **changes: Any) -> FewShotSegmenter:
@@ -170,7 +172,7 @@ class FewShotSegmenter:
             check_weights(self._saved, self._extractor.backbone)
         return self._extractor
 
-    def _learned(self) -> SavedModel:
+    def _learned(self) -> LearnedModel:
         if self._saved is None:
             raise NotFittedError("The segmenter is not fitted yet; call fit or load a model.")
         return self._saved
@@ -201,7 +203,7 @@ class FewShotSegmenter:
         saved, self._saved = self._saved, None
         try:
             adapter = self._build_adapter()
-            self._learn(adapter.fit, training, adapter.needs, progress)
+            self._learn(adapter.fit, training, adapter.requirements, progress)
         except BaseException:
             self._saved = saved
             raise
@@ -235,12 +237,12 @@ class FewShotSegmenter:
         model = self.with_settings()
         if learned.channels != training.channels:
             adapter = self._build_adapter()
-            model._learn(adapter.fit, training, adapter.needs, progress)
+            model._learn(adapter.fit, training, adapter.requirements, progress)
         else:
             adapter = restored(learned, self.device)
             update = partial(adapter.update, before=learned.label_values)
-            needs = replace(adapter.needs, variation=None)  # copies would have to be encoded
-            model._learn(update, training, needs, progress)
+            requirements = replace(adapter.requirements, augmentation=None)
+            model._learn(update, training, requirements, progress)
         model._become(adapter, training)
         return model
 
@@ -255,16 +257,16 @@ class FewShotSegmenter:
         self,
         learn: Callable[..., Adapter],
         training: TrainingSet,
-        needs: Needs,
+        requirements: FeatureRequirements,
         progress: Progress,
     ) -> None:
-        lessons = LearningSet(training, needs)
+        lessons = LearningSet(training, requirements)
         maps = lessons.maps(self.extractor, progress=progress)
         learn(lessons.examples, maps, training.label_values, progress=progress)
 
     def _become(self, adapter: Adapter, training: TrainingSet) -> None:
         self._adapter, self._training = adapter, training
-        self._saved = SavedModel.of(self.config, self.weights_hash, training, adapter)
+        self._saved = LearnedModel.of(self.config, self.weights_hash, training, adapter)
 
     def held_out_score(self, progress: Progress = no_progress) -> HeldOutScore | None:
         """Estimate the Dice of each label by leaving template slices out in turn.
@@ -279,7 +281,7 @@ class FewShotSegmenter:
         """
         training = self.training_set_
         build = self._build_adapter
-        lessons = LearningSet(training, build().needs)
+        lessons = LearningSet(training, build().requirements)
         maps = partial(lessons.maps, self.extractor)
         return held_out_score(build, lessons.examples, maps, training.label_values, progress)
 
@@ -353,11 +355,11 @@ class FewShotSegmenter:
         """
         return self._predicting().slices(Volume.of(volume), axis, landmarks)
 
-    def _predicting(self) -> Predicting:
+    def _predicting(self) -> Predictor:
         learned = self._learned()
         if self._adapter is None:
             self._adapter = restored(learned, self.device)
-        return Predicting(learned, self._adapter, self.extractor)
+        return Predictor(learned, self._adapter, self.extractor)
 
     # ------------------------------------------------------------------ files
 

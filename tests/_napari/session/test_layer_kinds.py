@@ -845,7 +845,7 @@ def learn_and_label(
 def large(monkeypatch):
     """Volumes of any size count as large, so that grey values are sampled from (small) blocks."""
     for name, value in {"_READ_WHOLE": 0, "_BLOCKS": BLOCKS, "_BLOCK": BLOCK}.items():
-        monkeypatch.setattr(f"napari_fewshot.features.intensity.{name}", value)
+        monkeypatch.setattr(f"napari_fewshot.slices.intensity.{name}", value)
 
 
 @pytest.mark.usefixtures("large")

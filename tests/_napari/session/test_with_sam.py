@@ -198,7 +198,7 @@ def found_slowly(monkeypatch, session, tiny_sam):
                 progress(done, len(work.numbers), "automatic")
             yield number, np.full(work.stack.shape, 7), [None]
 
-    monkeypatch.setattr("napari_fewshot.prompting.automatic.everything_in", everything_in)
+    monkeypatch.setattr("napari_fewshot.sam.automatic.everything_in", everything_in)
     return gate
 
 

@@ -9,9 +9,9 @@ from typing import Any
 from ...config import STORE_LIMIT_GB
 from ...device import avoid_llvm_clash
 from ...features.store import FeatureStore
-from ...sampling import Template
 from ...segmenter import FewShotSegmenter, HeldOutScore
 from ...segmenter.extraction import extract_features
+from ...templates import Template
 from ..to_core import image_volume
 from .jobs import Job
 from .slicing import Key

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from ...errors import InputError
+from ...predict.slicewise import SlicePrediction
 from ...segmenter import FewShotSegmenter, Prediction
-from ...segmenter.slicewise import SlicePrediction
 from ..to_core import image_volume
 from .jobs import Job
 from .learning import Learning

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...backbones.sam import SAMS
 from ...config import IntensityConfig
 from ...device import avoid_llvm_clash
 from ...errors import InputError
 from ...features.store import FeatureStore
-from ...refine import LabelRefiner, RefinedSlice, Refiner, get_refiner
+from ...predict.refine import LabelRefiner, RefinedSlice, Refiner, get_refiner
+from ...sam.encoder import SAMS
 from ...types import Array
 from .jobs import Job
 from .learning import limit_store

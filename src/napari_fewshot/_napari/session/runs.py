@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from ...device import avoid_llvm_clash
+from ...predict.slicewise import SlicePrediction
+from ...predict.suggestion import SliceScore
 from ...segmenter import FewShotSegmenter, Prediction
-from ...segmenter.slicewise import SlicePrediction
-from ...segmenter.suggestion import SliceScore
 from ...types import Array, Volume
 from ..layers import label_features
 from .jobs import Job

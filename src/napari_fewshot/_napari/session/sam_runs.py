@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...backbones.sam import SAMS
 from ...config import AutomaticConfig, RegionConfig
 from ...device import avoid_llvm_clash
 from ...errors import InputError, UnknownNameError
-from ...features.planes import from_stack
 from ...features.store import FeatureStore
+from ...sam.encoder import SAMS
+from ...slices.stack import from_stack
 from ...types import Array
 from ..drawn_boxes import boxes_in
 from ..to_core import image_volume, shape_of
@@ -23,7 +23,7 @@ from .runs import order_from
 from .view import lead_in_view, slice_in_view
 
 if TYPE_CHECKING:
-    from ...prompting.loaded import SamModel, VolumeSlices
+    from ...sam.loaded import SamModel, VolumeSlices
     from .state import State
 
     Find = Callable[[VolumeSlices, SamModel, Job], Iterator[tuple[int, Array, int]]]
@@ -38,7 +38,7 @@ def segment_everything(
     """Start automatic mode; its labels layer is made when the first slice has come."""
 
     def find(work: VolumeSlices, model: SamModel, job: Job) -> Iterator[tuple[int, Array, int]]:
-        from ...prompting.automatic import everything_in
+        from ...sam.automatic import everything_in
 
         for number, plane, instances in everything_in(work, model, config, job.progress):
             yield number, plane, len(instances)
@@ -90,7 +90,7 @@ def segment_boxes(
         )
 
     def find(work: VolumeSlices, model: SamModel, job: Job) -> Iterator[tuple[int, Array, int]]:
-        from ...prompting.boxes import in_boxes
+        from ...sam.boxes import in_boxes
 
         for number, plane in in_boxes(work, boxes, model, config, job.progress):
             yield number, plane, len(np.unique(plane[plane > 0]))
@@ -120,8 +120,8 @@ def _start(
 
     def run(job: Job) -> int:
         avoid_llvm_clash()
-        from ...prompting import load_sam
-        from ...prompting.loaded import open_volume
+        from ...sam import load_sam
+        from ...sam.loaded import open_volume
 
         model = load_sam(
             sam,

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from ...adapters import ADAPTERS
 from ...backbones import backbone_entry
-from ...backbones.sam import SAMS
 from ...config import CACHE_LIMIT_MB, SegmenterConfig, StageConfig
 from ...device import choose_device
 from ...errors import InputError, UnknownNameError
+from ...sam.encoder import SAMS
 
 __all__ = ["SessionSettings"]
 

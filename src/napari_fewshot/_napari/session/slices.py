@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...segmenter.suggestion import painting_values, suggest_slice
+from ...predict.suggestion import painting_values, suggest_slice
 from .provenance import Provenance, Status
 from .slicing import Key
 from .state import State

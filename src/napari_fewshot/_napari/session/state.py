@@ -10,8 +10,8 @@ from psygnal import Signal, SignalGroup
 
 from ...errors import FewShotError
 from ...features.cache import FeatureCache
+from ...predict.suggestion import SliceScore
 from ...segmenter import FewShotSegmenter, HeldOutScore
-from ...segmenter.suggestion import SliceScore
 from ...types import Array
 from ..to_core import level_like, shape_of
 from .activity import Activity

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from ...errors import InputError
-from ...sampling import Template
-from ...sampling.template import painted_axis
+from ...templates import Template
+from ...templates.template import painted_axis
 from ...types import Array, Landmark, Volume
 from ..landmarks import check_order, named
 from ..to_core import array_of, check_axes, image_volume, landmarks_in, level_like, shape_of

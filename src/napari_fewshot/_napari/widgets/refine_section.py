@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSignalBlocker
 
-from ...backbones.sam import SAMS
 from ...config import PromptConfig
-from ...refine import AUTO, REFINERS
+from ...predict.refine import AUTO, REFINERS
+from ...sam.encoder import SAMS
 from .parts.action_button import ActionButton
 from .parts.backbone_choice import WEIGHTS_FILES
 from .parts.forms import ElidingComboBox, Form, Section, row

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QDoubleSpinBox, QSpinBox
 
-from ...backbones.sam import SAMS
 from ...config import BOX_SAM, DEFAULT_SAM, AutomaticConfig
+from ...sam.encoder import SAMS
 from .dock import SessionDock, is_plain_image
 from .parts.action_button import ActionButton
 from .parts.backbone_choice import WEIGHTS_FILES

@@ -1,0 +1,295 @@
+"""The fits of one method, in one process."""
+
+from __future__ import annotations
+
+import shutil
+import time
+import traceback
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import Cancelled, FewShotError
+from ..features.cache import FeatureCache
+from ..features.store import FeatureStore
+from ..io import write_labels
+from ..io.ownership import Outputs
+from ..types import Progress, no_progress
+from .areas import AreaStore, CaseAreas
+from .cases import Selection
+from .config import BenchmarkConfig
+from .fingerprints import Fingerprints
+from .machine import describe_machine, peak_device_memory_mb, peak_memory_mb
+from .methods import METHODS, Method, MethodContext, Oracle, Predicted
+from .methods.base import WORK_FILES, WORK_FOLDERS
+from .pictures import draw_worst
+from .plan import Fit, Unit
+from .prepare import PreparedCase, intensity_of, prepare_case
+from .records import Record, Records, slug
+from .scoring import score_case
+from .templates import Painted, paint_across, paint_within
+
+__all__ = ["Finished", "MethodRun", "method_context", "prediction_files"]
+
+Finished = Callable[[Unit, Record], None]
+
+_KEPT_BYTES = 10**9
+
+
+def method_context(config: BenchmarkConfig, fit: Fit, folder: Path) -> MethodContext:
+    """What a method is given for a fit, but for stores of features."""
+    return MethodContext(
+        seed=fit.seed,
+        device=config.device,
+        work=folder / "work" / fit.key,
+        intensity=intensity_of(config.image),
+        landmarks=config.landmarks is not None,
+    )
+
+
+def prediction_files(folder: Path, unit: Unit) -> tuple[Path, Path]:
+    """Label map of a unit, where it is kept: of a volume, and of a 2D image."""
+    place = folder / "predictions" / slug(unit.method) / str(unit.shot)
+    stem = f"{unit.case}_seed{unit.seed}"
+    return place / f"{stem}.nii.gz", place / f"{stem}.tif"
+
+
+def _clear(work: Path) -> None:
+    """Remove what methods have kept for after an interruption, and nothing else."""
+    for name in WORK_FILES:
+        (work / name).unlink(missing_ok=True)
+    for name in WORK_FOLDERS:
+        shutil.rmtree(work / name, ignore_errors=True)
+    with suppress(OSError):  # something else is in it
+        work.rmdir()
+
+
+class MethodRun:
+    """Runs fits of one method and keeps a record of each unit.
+
+    Parameters
+    ----------
+    config : BenchmarkConfig
+    selection : Selection
+    folder : Path
+        Of the benchmark.
+    fingerprints : Fingerprints
+        By which what is known of a case is found again.
+    outputs : Outputs
+        What files are written with.
+    own_process : bool
+        Whether nothing else runs in this process, so that its memory is that of the method.
+    """
+
+    def __init__(
+        self,
+        config: BenchmarkConfig,
+        selection: Selection,
+        folder: Path,
+        fingerprints: Fingerprints,
+        outputs: Outputs,
+        *,
+        own_process: bool = False,
+    ) -> None:
+        self.config, self.selection, self.folder = config, selection, folder
+        self._outputs = outputs
+        self.records = Records(folder)
+        self.own_process = own_process
+        keep = config.features
+        self._store = FeatureStore(folder / "features") if keep == "disk" else None
+        self._cache = None if keep == "none" else FeatureCache()
+        self._prepared: OrderedDict[str, PreparedCase] = OrderedDict()
+        self._areas: dict[str, CaseAreas] = {}
+        self._kept_areas = AreaStore(folder, config, fingerprints)
+        self._numbers: dict[str, int] = {}
+        self._seen: set[str] = set()
+        self._machine: dict[str, object] = {}
+
+    def run(self, fit: Fit, finished: Finished, progress: Progress = no_progress) -> None:
+        """Run what is left of a fit; what fails is recorded and not raised."""
+        pending = [unit for unit in fit.units if not self.records.done(unit)]
+        if not pending:
+            return
+        self._machine = self._machine or describe_machine(self.config.device)
+        try:
+            self._run(fit, pending, finished, progress)
+        except Cancelled:
+            raise
+        except Exception as error:  # whatever a method raises, the others go on
+            for unit in pending:
+                if not self.records.done(unit):
+                    self._fail(unit, error, finished)
+            return
+        if all(self.records.done(unit) for unit in fit.units):
+            _clear(self.folder / "work" / fit.key)
+
+    def _run(
+        self, fit: Fit, pending: Sequence[Unit], finished: Finished, progress: Progress
+    ) -> None:
+        parts = self._painted(fit, pending[0].case, progress)
+        if len(parts) > 1:
+            self._run_folds(fit, pending[0], parts, finished, progress)
+            return
+        painted = parts.pop()
+        method, seconds = self._fitted(fit, painted, progress)
+        painted = replace(painted, templates=())  # what is not kept by the method is let go
+        for unit in pending:
+            try:
+                found, took = self._predicted(method, unit.case, progress)
+                record = Record(fit_seconds=seconds, predict_seconds=took)
+                self._keep(unit, found, painted, record, finished)
+            except Cancelled:
+                raise
+            except Exception as error:
+                self._fail(unit, error, finished)
+
+    def _painted(self, fit: Fit, name: str, progress: Progress) -> list[Painted]:
+        config = self.config
+        if config.templates.scope == "within":
+            return paint_within(self.prepared(name), fit.shot, config, fit.seed)
+        if METHODS.get(fit.method.method).oracle and config.labels.listed:
+            # It learns nothing. Where labels are not listed, the templates say which are scored.
+            return [Painted((), {})]
+        pool = [case.name for case in self.selection.pool]
+        found = paint_across(pool, self.areas, self.prepared, fit.shot, config, fit.seed, progress)
+        return [found]
+
+    def _run_folds(
+        self,
+        fit: Fit,
+        unit: Unit,
+        parts: Sequence[Painted],
+        finished: Finished,
+        progress: Progress,
+    ) -> None:
+        """Every slice from the model that did not see it."""
+        case = self.prepared(unit.case)
+        labels = np.zeros(case.image.shape, np.int32)
+        planes = np.moveaxis(labels, case.axis, 0)
+        fitting = predicting = 0.0
+        for part in parts:
+            method, seconds = self._fitted(fit, part, progress)
+            found, took = self._predicted(method, unit.case, progress)
+            if found.labels is None or part.predicted is None:
+                continue
+            wanted = list(part.predicted)
+            planes[wanted] = np.moveaxis(found.labels, case.axis, 0)[wanted]
+            fitting, predicting = fitting + seconds, predicting + took / len(parts)
+        record = Record(fit_seconds=fitting, predict_seconds=predicting)
+        taught = {value: name for part in parts for value, name in part.taught.items()}
+        self._keep(unit, Predicted(labels), Painted((), {}, taught), record, finished)
+
+    def _fitted(self, fit: Fit, painted: Painted, progress: Progress) -> tuple[Method, float]:
+        context = method_context(self.config, fit, self.folder)
+        context = replace(context, store=self._store, cache=self._cache)
+        context.work.mkdir(parents=True, exist_ok=True)
+        start = time.perf_counter()
+        method = METHODS.get(fit.method.method).make(fit.method.settings, context)
+        method.fit(painted.templates, progress)
+        return method, time.perf_counter() - start
+
+    def _predicted(self, method: Method, name: str, progress: Progress) -> tuple[Predicted, float]:
+        case = self.prepared(name)
+        axis = None if case.image.ndim == 2 else case.axis
+        if isinstance(method, Oracle):
+            method.show(case.truth)
+        start = time.perf_counter()
+        found = method.predict(case.image, axis, progress)
+        return found, time.perf_counter() - start
+
+    def _keep(
+        self, unit: Unit, found: Predicted, painted: Painted, record: Record, finished: Finished
+    ) -> None:
+        """Score a prediction and write its record, the picture before it."""
+        config, case = self.config, self.prepared(unit.case)
+        own = painted.slices.get(unit.case, ())
+        radius = None if config.landmarks is None else config.metrics.radius_px
+        rows = score_case(
+            found,
+            case,
+            own,
+            taught=painted.taught,
+            min_voxels=config.labels.min_voxels,
+            radius_px=radius,
+        )
+        picture = self.records.path(unit).with_suffix(".png")
+        worst = None
+        with self._outputs.writing():
+            if config.output.pictures and unit.seed == self._first_seed(unit.method):
+                worst = draw_worst(found, case, own, picture)
+            if config.output.predictions and found.labels is not None:
+                target = prediction_files(self.folder, unit)[case.image.ndim == 2]
+                write_labels(target, found.labels, replace(case.image, header=None))
+        record = replace(
+            record,
+            rows=rows,
+            first=unit.case not in self._seen,
+            slices=case.slices,
+            memory_mb=peak_memory_mb() if self.own_process else None,
+            device_memory_mb=peak_device_memory_mb() if self.own_process else None,
+            painted={name: list(known) for name, known in painted.slices.items()},
+            machine=self._machine,
+            picture=picture.name if worst else "",
+            worst=worst or "",
+        )
+        self._seen.add(unit.case)
+        with self._outputs.writing():
+            self.records.write(unit, record)
+        finished(unit, record)
+
+    def _fail(self, unit: Unit, error: Exception, finished: Finished) -> None:
+        words = (
+            str(error) if isinstance(error, FewShotError) else f"{type(error).__name__}: {error}"
+        )
+        trace = "".join(traceback.format_exception(error))
+        record = Record(error=" ".join(words.split()), trace=trace, machine=self._machine)
+        with self._outputs.writing():
+            self.records.write(unit, record)
+        finished(unit, record)
+
+    def _first_seed(self, name: str) -> int:
+        method = next(one for one in self.config.methods if one.name == name)
+        return self.config.seeds_of(method)[0]
+
+    def prepared(self, name: str) -> PreparedCase:
+        """Return a case; those used last stay in memory, up to a gigabyte."""
+        found = self._prepared.pop(name, None)
+        if found is None:
+            found = prepare_case(self.selection.case(name), self.config)
+            if found.truth is None:
+                points = tuple(
+                    replace(point, label=self._number(point.name)) for point in found.landmarks
+                )
+                found = replace(found, landmarks=points)
+        self._prepared[name] = found
+        while len(self._prepared) > 1 and self._bytes() > _KEPT_BYTES:
+            self._prepared.popitem(last=False)
+        return found
+
+    def areas(self, name: str) -> CaseAreas:
+        """Return where the labels of a case are; it is read only if no run has seen it before."""
+        if name not in self._areas:
+            case = self.selection.case(name)
+            found = self._kept_areas.read(case)
+            if found is None:
+                found = CaseAreas.of(self.prepared(name))
+                with self._outputs.writing():
+                    self._kept_areas.write(case, found)
+            elif not found.mapped:
+                numbers = {label: self._number(point) for label, point in found.names.items()}
+                lines = {numbers[label]: line for label, line in found.areas.items()}
+                found = replace(found, areas=lines, names={})
+            self._areas[name] = found
+        return self._areas[name]
+
+    def _number(self, name: str) -> int:
+        """One number for each name of a landmark in all cases, whatever their files say."""
+        return self._numbers.setdefault(name, len(self._numbers) + 1)
+
+    def _bytes(self) -> int:
+        arrays = [v for case in self._prepared.values() for v in (case.image, case.truth)]
+        return sum(volume.data.nbytes for volume in arrays if volume is not None)

@@ -1,0 +1,151 @@
+"""Our segmenter as a method: its settings are those of every stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...config import SegmenterConfig
+from ...config.base import StageConfig
+from ...errors import UnknownNameError
+from ...templates.template import Template
+from ...types import Progress, Volume, no_progress
+from .base import MethodContext, MethodEntry, Predicted
+
+if TYPE_CHECKING:
+    from ...predict.refine import Refiner
+    from ...segmenter import FewShotSegmenter, Prediction
+
+__all__ = ["FewShotMethod"]
+
+
+class _Extras(StageConfig):
+    """Settings beside those of the segmenter.
+
+    Parameters
+    ----------
+    weights : str, optional
+        Checkpoint of the backbone.
+    sam_weights : str, optional
+        Checkpoint of the SAM that refines.
+    binary : bool
+        One model for each label against the rest; the most confident one has a pixel.
+    fused : bool
+        Predict along the axes that templates are painted along, two at least, and average.
+    """
+
+    weights: str | None = None
+    sam_weights: str | None = None
+    binary: bool = False
+    fused: bool = False
+
+
+class FewShotMethod:
+    """The few-shot segmenter.
+
+    Parameters
+    ----------
+    settings : mapping
+        Sections of :class:`~napari_fewshot.config.SegmenterConfig`, and ``weights``,
+        ``sam_weights``, ``binary``, ``fused``.
+    context : MethodContext
+    """
+
+    def __init__(self, settings: Mapping[str, Any], context: MethodContext) -> None:
+        extras = {name: value for name, value in settings.items() if name in _Extras.model_fields}
+        _check_names(settings)
+        self.extras = _Extras.of(extras, "settings")
+        self.context = context
+        given = {name: value for name, value in settings.items() if name not in extras}
+        if context.intensity is not None:
+            given = {"intensity": context.intensity, **given}
+        self._given = {"seed": context.seed, **given}
+        self._models: dict[int | None, FewShotSegmenter] = {None: self._unfitted()}
+        self._refiner: Refiner | None = None
+
+    def fit(self, templates: Sequence[Template], progress: Progress = no_progress) -> None:
+        """Learn all labels together, or each against the rest."""
+        from ...segmenter.refining import load_refiner
+
+        model = self._models[None]
+        self._refiner = load_refiner(model, None, self.extras.sam_weights)
+        if not self.extras.binary:
+            model.fit(list(templates), progress)
+            return
+        self._models = {}
+        for value in sorted({v for t in templates for v in t.painted_values()}):
+            parts = [_one_label(template, value) for template in templates]
+            here = [part for part in parts if part is not None]
+            self._models[value] = model.with_settings().fit(here, progress)
+
+    def predict(
+        self, volume: Volume, axis: int | str | None, progress: Progress = no_progress
+    ) -> Predicted:
+        """Label a volume."""
+        found = [self._predict(model, volume, axis, progress) for model in self._models.values()]
+        if len(found) == 1:
+            return Predicted(found[0].labels, found[0].landmarks)
+        labels, best = np.zeros(volume.shape, np.int32), np.zeros(volume.shape, np.float32)
+        for one in found:
+            wins = (one.labels > 0) & (one.confidence > best)
+            labels[wins], best[wins] = one.labels[wins], one.confidence[wins]
+        return Predicted(labels, tuple(mark for one in found for mark in one.landmarks))
+
+    def _predict(
+        self, model: FewShotSegmenter, volume: Volume, axis: int | str | None, progress: Progress
+    ) -> Prediction:
+        return model.predict(
+            volume,
+            axis="fused" if self.extras.fused and volume.ndim == 3 else axis,
+            landmarks=self.context.landmarks,
+            refine=self._refiner,
+            progress=progress,
+        )
+
+    def _unfitted(self) -> FewShotSegmenter:
+        from ...segmenter import FewShotSegmenter
+
+        return FewShotSegmenter(
+            weights=self.extras.weights,
+            device=self.context.device,
+            store=self.context.store,
+            cache=self.context.cache,
+            **self._given,
+        )
+
+
+def _check_names(settings: Mapping[str, Any]) -> None:
+    """Refuse an unknown setting with all that there are: they are those of two configurations."""
+    known = {*SegmenterConfig.model_fields, *_Extras.model_fields}
+    for name in settings:
+        if name not in known:
+            raise UnknownNameError("settings", name, known)
+
+
+def _one_label(template: Template, value: int) -> Template | None:
+    """One label of a template against the rest; None where nothing is known of it."""
+    if value in template.painted_values():
+        return template.only(value)
+    if template.labels is None:
+        return None
+    labels = Volume.of(template.labels)
+    slices = template.painted_slices() if template.slices in (None, "painted") else template.slices
+    return replace(
+        template,
+        labels=labels.with_data(np.zeros_like(labels.data), names={}),
+        slices=slices,
+        known_labels=(value,),
+        axis=None if template.volume.ndim == 2 else template.file_axis(),
+        points=(),
+        names={},
+    )
+
+
+ENTRIES = {
+    "fewshot": MethodEntry(
+        "fewshot", "our segmenter, with settings of any of its stages", FewShotMethod
+    )
+}

@@ -1,0 +1,189 @@
+"""SAM as a method: by itself, prompted by the truth, and PerSAM."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from ...config import DEFAULT_SAM, AutomaticConfig, IntensityConfig, PerSamConfig, RegionConfig
+from ...config.base import StageConfig
+from ...errors import InputError, NotFittedError, UnknownNameError
+from ...templates.template import Template
+from ...types import Array, Progress, Volume, no_progress
+from .base import MethodContext, MethodEntry, Predicted
+
+if TYPE_CHECKING:
+    from ...sam import PersonalSam, SamModel
+
+__all__ = ["OracleSam", "PerSamMethod"]
+
+Mode = Literal["boxes", "points", "automatic"]
+
+
+class SamConfig(StageConfig):
+    """Which SAM, beside the settings of its mode.
+
+    Parameters
+    ----------
+    sam : str
+        ``sam-vit-b``, ``sam-vit-l``, ``sam-vit-h`` or ``medsam``.
+    weights : str, optional
+        Local checkpoint.
+    intensity : IntensityConfig
+    """
+
+    sam: str = DEFAULT_SAM
+    weights: str | None = None
+    intensity: IntensityConfig = IntensityConfig()
+
+
+class _SamMethod:
+    """A SAM with the settings of a mode.
+
+    Parameters
+    ----------
+    settings : mapping
+        Of :class:`SamConfig` and of the mode.
+    context : MethodContext
+    mode : type
+        Configuration of the mode.
+    """
+
+    def __init__(
+        self, settings: Mapping[str, Any], context: MethodContext, mode: type[StageConfig]
+    ) -> None:
+        known = {*SamConfig.model_fields, *mode.model_fields}
+        for name in settings:
+            if name not in known:
+                raise UnknownNameError("settings", name, known)
+        own = {name: value for name, value in settings.items() if name in SamConfig.model_fields}
+        if context.intensity is not None:
+            own = {"intensity": context.intensity, **own}
+        self.sam = SamConfig.of(own, "settings")
+        rest = {name: value for name, value in settings.items() if name not in own}
+        self.config = mode.of(rest, "settings")
+        self.context = context
+        self._loaded: SamModel | None = None
+
+    def _load(self) -> SamModel:
+        from ...sam import load_sam
+
+        if self._loaded is None:
+            context = self.context
+            self._loaded = load_sam(
+                self.sam.sam,
+                weights=self.sam.weights,
+                device=context.device,
+                store=context.store,
+                cache=context.cache,
+            )
+        return self._loaded
+
+
+class OracleSam(_SamMethod):
+    """SAM for somebody who knows where everything is: boxes or points of the truth.
+
+    In automatic mode each instance gets the true label in which more than half of it lies.
+
+    Parameters
+    ----------
+    settings : mapping
+        ``sam``, ``weights``, ``intensity``, and those of the mode.
+    context : MethodContext
+    mode : {"boxes", "points", "automatic"}
+    """
+
+    def __init__(self, settings: Mapping[str, Any], context: MethodContext, mode: Mode) -> None:
+        super().__init__(
+            settings, context, AutomaticConfig if mode == "automatic" else RegionConfig
+        )
+        self.mode = mode
+        self._truth: Volume | None = None
+
+    def fit(self, templates: Sequence[Template], progress: Progress = no_progress) -> None:
+        """Load the SAM; nothing is learned."""
+        self._load()
+
+    def show(self, truth: Volume | None) -> None:
+        """Take the truth of the case that is predicted next."""
+        self._truth = truth
+
+    def predict(
+        self, volume: Volume, axis: int | str | None, progress: Progress = no_progress
+    ) -> Predicted:
+        """Label a volume, having seen its truth."""
+        truth = self._truth
+        if truth is None:
+            raise InputError("method", "be shown label maps", "no labels", "Compare it on labels.")
+        options = {
+            "sam": self._load(),
+            "config": self.config,
+            "axis": axis,
+            "intensity": self.sam.intensity,
+            "progress": progress,
+        }
+        return Predicted(self._labels(volume, truth, options))
+
+    def _labels(self, volume: Volume, truth: Volume, options: dict[str, Any]) -> Array:
+        from ...metrics.instances import match_instances
+        from ...sam import sam_automatic, sam_boxes, sam_points
+
+        if self.mode == "automatic":
+            return match_instances(sam_automatic(volume, **options).labels, truth.data)
+        run = sam_boxes if self.mode == "boxes" else sam_points
+        return run(volume, truth, **options).labels
+
+
+class PerSamMethod(_SamMethod):
+    """PerSAM and PerSAM-F (``fine_tune``).
+
+    Parameters
+    ----------
+    settings : mapping
+        ``sam``, ``weights``, ``intensity``, and those of
+        :class:`~napari_fewshot.config.PerSamConfig`.
+    context : MethodContext
+    """
+
+    def __init__(self, settings: Mapping[str, Any], context: MethodContext) -> None:
+        super().__init__(settings, context, PerSamConfig)
+        self._learned: PersonalSam | None = None
+
+    def fit(self, templates: Sequence[Template], progress: Progress = no_progress) -> None:
+        """Take the targets from the templates."""
+        from ...sam import PersonalSam
+
+        config = PerSamConfig.of(self.config.model_dump(), "settings")
+        self._learned = PersonalSam.learn(
+            list(templates),
+            sam=self._load(),
+            config=config,
+            intensity=self.sam.intensity,
+            progress=progress,
+        )
+
+    def predict(
+        self, volume: Volume, axis: int | str | None, progress: Progress = no_progress
+    ) -> Predicted:
+        """Label a volume."""
+        if self._learned is None:
+            raise NotFittedError("PerSAM has seen no template yet.")
+        return Predicted(self._learned.segment(volume, axis=axis, progress=progress).labels)
+
+
+def _oracle(mode: Mode, summary: str) -> MethodEntry:
+    def make(settings: Mapping[str, Any], context: MethodContext) -> OracleSam:
+        return OracleSam(settings, context, mode)
+
+    return MethodEntry(f"sam-{mode}", summary, make, oracle=True)
+
+
+ENTRIES = {
+    entry.name: entry
+    for entry in (
+        _oracle("boxes", "SAM, prompted with boxes round the truth"),
+        _oracle("points", "SAM, prompted with a point inside each part of the truth"),
+        _oracle("automatic", "SAM, segment everything; instances are matched with the truth"),
+        MethodEntry("persam", "PerSAM, or PerSAM-F with fine_tune", PerSamMethod),
+    )
+}

@@ -1,0 +1,173 @@
+"""Cases as all methods see them: read, resampled, clipped, with the labels that count."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+
+from ..config import IntensityConfig
+from ..errors import InputError, UnknownNameError
+from ..geometry import Frame, resolve_axis
+from ..io.match import check_match
+from ..io.values import as_labels, fitting_dtype
+from ..slices.intensity import IntensityScaler
+from ..types import Array, Landmark, Volume
+from .config import BenchmarkConfig
+from .datasets import Case
+from .resample import resample_points, resample_volume, resampled_shape
+from .sections import ImageConfig, LabelsConfig
+
+__all__ = ["PreparedCase", "intensity_of", "prepare_case"]
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedCase:
+    """A case in memory.
+
+    Parameters
+    ----------
+    name : str
+    image : Volume
+    truth : Volume, optional
+        Labels that count, with their names; others are 0.
+    landmarks : tuple of Landmark
+    axis : int
+        Working axis in file order; 0 for 2D images.
+    listed : tuple of int
+        Labels that the configuration lists, whether or not the case has them.
+    """
+
+    name: str
+    image: Volume
+    truth: Volume | None
+    landmarks: tuple[Landmark, ...] = field(default_factory=tuple)
+    axis: int = 0
+    listed: tuple[int, ...] = ()
+
+    @property
+    def slices(self) -> int:
+        """Number of slices along the working axis."""
+        return 1 if self.image.ndim == 2 else self.image.shape[self.axis]
+
+    @property
+    def planes(self) -> Array:
+        """True labels as a stack of slices, shape (N, H, W)."""
+        if self.truth is None:
+            raise InputError("dataset", "have labels", f"case {self.name} has none")
+        data = self.truth.data
+        return data[None] if data.ndim == 2 else np.moveaxis(data, self.axis, 0)
+
+    @cached_property
+    def areas(self) -> dict[int, Array]:
+        """Pixels of each label on each slice; of landmarks, their number."""
+        if self.truth is None:
+            counts: dict[int, Array] = {}
+            for point in self.landmarks:
+                line = counts.setdefault(point.label, np.zeros(self.slices, np.int64))
+                line[self.slice_of(point)] += 1
+            return counts
+        found: dict[int, Array] = {}
+        for index, plane in enumerate(self.planes):
+            if plane.any():
+                for value, pixels in zip(*np.unique(plane, return_counts=True), strict=True):
+                    line = found.setdefault(int(value), np.zeros(self.slices, np.int64))
+                    line[index] = pixels
+        return {value: found[value] for value in sorted(found) if value}
+
+    def slice_of(self, point: Landmark) -> int:
+        """Slice that a landmark lies on."""
+        if self.image.ndim == 2:
+            return 0
+        return int(np.clip(np.floor(point.position[self.axis] + 0.5), 0, self.slices - 1))
+
+
+def prepare_case(case: Case, config: BenchmarkConfig) -> PreparedCase:
+    """Read a case and bring it to the form in which it is compared.
+
+    Raises
+    ------
+    InputError
+        If its files cannot be read or do not fit together, or a label does not exist.
+    """
+    image = case.image()
+    if config.image.grey and image.has_channels:
+        image = image.with_data(image.data.mean(axis=-1, dtype=np.float32))
+    axis = _file_axis(config.dataset.axis, image)
+    wants_labels = config.landmarks is None or config.landmarks.templates == "labels"
+    truth = case.truth() if case.truth is not None and wants_labels else None
+    listed: tuple[int, ...] = ()
+    if truth is not None:
+        check_match(image, truth)
+        truth, listed = _labels(truth, config.labels)
+    points = tuple(case.landmarks()) if case.landmarks and config.landmarks else ()
+    if config.landmarks is not None and config.landmarks.use is not None:
+        points = tuple(point for point in points if point.name in config.landmarks.use)
+    if config.image.spacing is not None:
+        shape = resampled_shape(image, axis, config.image.spacing, config.image.resample)
+        points = resample_points(points, image.shape, shape)
+        image = resample_volume(image, shape)
+        truth = None if truth is None else resample_volume(truth, shape, labels=True)
+    return PreparedCase(case.name, _clipped(image, config.image), truth, points, axis, listed)
+
+
+def intensity_of(image: ImageConfig) -> IntensityConfig | None:
+    """Grey values to 0..1 as the data set asks for; None: as each method does it by itself."""
+    if image.window is not None:
+        return IntensityConfig(mode="window", low=image.window[0], high=image.window[1])
+    if image.percentiles is not None:
+        # They are clipped already: what is left is the whole range.
+        return IntensityConfig(mode="percentile", low=0, high=100)
+    return None
+
+
+def _file_axis(axis: int | str, image: Volume) -> int:
+    if image.ndim == 2:
+        return 0
+    frame = Frame.of(image.affine, image.ndim)
+    if axis == "auto":
+        return frame.file_axis(0) if frame.oriented else 0
+    try:
+        return frame.file_axis(resolve_axis(axis, frame, image.ndim))
+    except InputError as error:
+        raise InputError("dataset.axis", error.constraint, error.given, error.remedy) from None
+
+
+def _clipped(image: Volume, config: ImageConfig) -> Volume:
+    if config.window is not None:
+        low, high = config.window
+    elif config.percentiles is not None:
+        bottom, top = config.percentiles
+        wanted = IntensityConfig(mode="percentile", low=bottom, high=top)
+        scaler = IntensityScaler.of(image.data, False, wanted)
+        low, high = scaler.low[0], scaler.high[0]
+    else:
+        return image
+    data = np.nan_to_num(image.data.astype(np.float32), nan=low, posinf=high, neginf=low)
+    return replace(image, data=np.clip(data, low, high))
+
+
+def _labels(truth: Volume, config: LabelsConfig) -> tuple[Volume, tuple[int, ...]]:
+    """Keep the labels that count, and their names; also those that are listed."""
+    names = {**truth.names, **config.names}
+    # Many cases may be in memory: labels take no more than they need.
+    data = as_labels(truth.data, "labels")
+    data = data.astype(fitting_dtype(data), copy=False)
+    listed = set(config.names)
+    if config.use is not None:
+        listed = {one if isinstance(one, int) else _number(one, names) for one in config.use}
+        data = np.where(np.isin(data, sorted(listed)), data, 0).astype(data.dtype, copy=False)
+        names = {value: name for value, name in names.items() if value in listed}
+    if config.merge is not None:
+        data, names, listed = (data > 0).astype(np.uint8), {1: config.merge}, {1}
+    return truth.with_data(data, names=names), tuple(sorted(listed - {0}))
+
+
+def _number(name: str, names: dict[int, str]) -> int:
+    numbers = {known: value for value, known in names.items()}
+    if name in numbers:
+        return numbers[name]
+    if numbers:
+        raise UnknownNameError("labels.use", name, numbers)
+    raise InputError("labels.use", "be numbers, since the labels have no names", name)

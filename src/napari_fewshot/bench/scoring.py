@@ -1,0 +1,160 @@
+"""Rows of scores of one predicted case."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..metrics.contingency import present_labels
+from ..metrics.landmarks import evaluate_landmarks
+from ..metrics.overlap import evaluate_labels
+from ..types import Array, Landmark
+from .methods import Predicted
+from .prepare import PreparedCase
+
+__all__ = ["LABEL_COLUMNS", "LANDMARK_COLUMNS", "landmarks_of_labels", "score_case"]
+
+LABEL_COLUMNS = (
+    "dice", "iou", "precision", "recall", "assd_mm", "truth_voxels", "pred_voxels",
+    "empty_slices", "empty_slices_kept", "false_pixels", "false_mm3",
+    "rand_index", "adjusted_rand_index",
+)  # fmt: skip
+LANDMARK_COLUMNS = ("found", "localised", "error_px", "error_mm")
+
+Row = dict[str, Any]
+
+
+def score_case(
+    found: Predicted,
+    case: PreparedCase,
+    painted: Sequence[int],
+    *,
+    taught: Mapping[int, str] = MappingProxyType({}),
+    min_voxels: int = 1,
+    radius_px: float | None = None,
+) -> list[Row]:
+    """Score a case: a row for each label, or for each landmark where a radius is given.
+
+    Parameters
+    ----------
+    found : Predicted
+        On the grid of the case.
+    case : PreparedCase
+        With its truth.
+    painted : sequence of int
+        Slices along the working axis that were templates, and do not count.
+    taught : mapping of int to str
+        Labels that were learned. They have a row in every case, as those that the configuration
+        lists, so that what a method leaves out where it is absent counts as what it puts there.
+    min_voxels : int
+        Labels that are smaller than this in the whole case are not scored.
+    radius_px : float, optional
+        Distance within which a landmark is localised.
+
+    Raises
+    ------
+    InputError
+        If nothing was predicted that could be scored.
+    """
+    if radius_px is not None:
+        return _score_landmarks(found, case, radius_px)
+    if found.labels is None:
+        raise InputError("method", "predict labels", "landmarks only")
+    return _score_labels(found.labels, case, painted, taught, min_voxels)
+
+
+def landmarks_of_labels(labels: Array, names: dict[int, str]) -> tuple[Landmark, ...]:
+    """Middle of the largest component of each label, for methods that know no landmarks."""
+    from scipy.ndimage import center_of_mass
+    from scipy.ndimage import label as components
+
+    found = []
+    for value, name in names.items():
+        parts, _ = components(labels == value)
+        sizes = np.bincount(parts.ravel())[1:]
+        if sizes.size:
+            middle = center_of_mass(parts == 1 + int(sizes.argmax()))
+            z, y, x = (0.0,) * (3 - len(middle)) + tuple(float(v) for v in middle)
+            found.append(Landmark(name, value, (z, y, x), 1.0))
+    return tuple(found)
+
+
+def _score_labels(
+    pred: Array,
+    case: PreparedCase,
+    painted: Sequence[int],
+    taught: Mapping[int, str],
+    min_voxels: int,
+) -> list[Row]:
+    truth = case.truth
+    if truth is None:
+        raise InputError("dataset", "have labels", f"case {case.name} has none")
+    exclude = (case.axis, list(painted)) if painted else None
+    whole = {value: int(line.sum()) for value, line in case.areas.items()}
+    predicted = {int(value) for value in present_labels(pred)}
+    scores = evaluate_labels(
+        pred,
+        truth.data,
+        truth.spacing,
+        labels={*whole, *case.listed, *taught, *predicted},
+        names={**taught, **truth.names},
+        exclude=exclude,
+        axis=case.axis,
+    )
+    voxel = math.prod(truth.spacing)
+    rows = []
+    for one in scores.labels:
+        # A label that the case lacks is scored: wherever it was predicted, it is false.
+        if 0 < whole.get(one.label, 0) < min_voxels:
+            continue
+        rows.append(
+            {
+                "label": one.label,
+                "name": one.name or str(one.label),
+                "dice": _plain(one.dice),
+                "iou": _plain(one.iou),
+                "precision": _plain(one.precision),
+                "recall": _plain(one.recall),
+                "assd_mm": _plain(one.assd_mm),
+                "truth_voxels": one.truth_voxels,
+                "pred_voxels": one.pred_voxels,
+                "empty_slices": one.empty_slices,
+                "empty_slices_kept": one.empty_slices_kept,
+                "false_pixels": one.false_voxels,
+                "false_mm3": round(one.false_voxels * voxel, 6),
+                # Of the whole label map: the same for all labels of a case.
+                "rand_index": _plain(scores.rand_index),
+                "adjusted_rand_index": _plain(scores.adjusted_rand_index),
+            }
+        )
+    return rows
+
+
+def _score_landmarks(found: Predicted, case: PreparedCase, radius_px: float) -> list[Row]:
+    points: Iterable[Landmark] = found.landmarks
+    if not found.landmarks and found.labels is not None:
+        names = {point.label: point.name for point in case.landmarks}
+        points = landmarks_of_labels(found.labels, names)
+    scores = evaluate_landmarks(
+        points, case.landmarks, case.image.spacing, axis=case.axis, radius_px=radius_px
+    )
+    return [
+        {
+            "label": one.label,
+            "name": one.name,
+            "found": one.found,
+            "localised": one.hit,
+            "error_px": _plain(one.error_px),
+            "error_mm": _plain(one.error_mm),
+        }
+        for one in scores.landmarks
+    ]
+
+
+def _plain(value: float) -> float | None:
+    return round(value, 6) if math.isfinite(value) else None

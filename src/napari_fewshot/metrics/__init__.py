@@ -1,0 +1,1 @@
+"""Scores of labels, instances and landmarks: arrays in, frozen records out."""

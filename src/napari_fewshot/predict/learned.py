@@ -1,0 +1,61 @@
+"""What was learned from templates: all that a prediction needs beside the backbone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..adapters import Adapter, AdapterState
+from ..config import SegmenterConfig
+from ..templates.training_set import TrainingSet
+
+__all__ = ["LearnedModel"]
+
+
+@dataclass(frozen=True, eq=False)
+class LearnedModel:
+    """What was learned, as a model file holds it.
+
+    Parameters
+    ----------
+    config : SegmenterConfig
+        Settings of all stages.
+    weights_hash : str
+        Digest of the backbone that the adapter was fitted to.
+    label_values : tuple of int
+    names : dict of int to str
+    point_labels : frozenset of int
+    axes : tuple of int
+        Canonical axes of the templates, the most frequent first.
+    channels : int
+        Channels of the templates' images.
+    adapter : AdapterState
+    arrangements : tuple of dict of int to tuple of float
+        Places, in canonical mm, of the landmarks of each image that has one of each.
+    """
+
+    config: SegmenterConfig
+    weights_hash: str
+    label_values: tuple[int, ...]
+    names: dict[int, str]
+    point_labels: frozenset[int]
+    axes: tuple[int, ...]
+    channels: int
+    adapter: AdapterState
+    arrangements: tuple[dict[int, tuple[float, ...]], ...] = ()
+
+    @classmethod
+    def of(
+        cls, config: SegmenterConfig, weights_hash: str, training: TrainingSet, adapter: Adapter
+    ) -> LearnedModel:
+        """Take what a model file holds from what was learned."""
+        return cls(
+            config=config,
+            weights_hash=weights_hash,
+            label_values=training.label_values,
+            names=training.names,
+            point_labels=training.point_labels,
+            axes=training.axes,
+            channels=training.channels,
+            adapter=adapter.state(),
+            arrangements=training.arrangements,
+        )

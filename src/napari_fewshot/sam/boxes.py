@@ -1,0 +1,216 @@
+"""SAM and MedSAM prompted with boxes or points, label by label, regrouped to one label map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeGuard
+
+import numpy as np
+import numpy.typing as npt
+
+from ..config import DEFAULT_SAM, IntensityConfig, RegionConfig
+from ..errors import InputError
+from ..slices.stack import to_stack
+from ..types import Array, Progress, Volume, no_progress
+from .canvas import LabelCanvas
+from .given import PromptBox, Prompted, box_prompts, boxes_by_slice, joined, point_prompts
+from .loaded import SamLabels, SamModel, VolumeSlices, load_sam, open_volume
+
+__all__ = ["in_boxes", "sam_boxes", "sam_points"]
+
+_AT_ONCE = 16
+
+
+def sam_boxes(
+    volume: Volume | npt.ArrayLike,
+    regions: Volume | npt.ArrayLike | Sequence[PromptBox],
+    *,
+    sam: str | SamModel = DEFAULT_SAM,
+    config: RegionConfig | dict[str, Any] | None = None,
+    axis: int | str | None = None,
+    intensity: IntensityConfig | dict[str, Any] | None = None,
+    slices: Sequence[int] | None = None,
+    progress: Progress = no_progress,
+) -> SamLabels:
+    """Segment what is in boxes (Ma et al. 2024, MedSAM; Kirillov et al. 2023).
+
+    Slices without a box are not looked at. A pixel that the masks of several boxes cover goes to
+    the one of the highest score, see :class:`~napari_fewshot.sam.canvas.LabelCanvas`.
+
+    Parameters
+    ----------
+    volume : Volume or array, shape (Z, Y, X) or (Y, X), channels last if RGB
+        The image.
+    regions : Volume or int array of the shape of the image, or sequence of PromptBox
+        A label map to draw boxes round: the truth (an oracle), or where labels were localised.
+        Or boxes.
+    sam : str or SamModel
+        A name (``"medsam"`` was trained for this), or what :func:`~napari_fewshot.load_sam` gave.
+    config : RegionConfig or dict, optional
+        A box for each component or for each label; margin.
+    axis : int or str, optional
+        Axis of the slices, as for :func:`~napari_fewshot.sam_automatic`.
+    intensity : IntensityConfig or dict, optional
+        How grey values become 0..1.
+    slices : sequence of int, optional
+        Slices along the axis in file order; None: all.
+    progress : callable
+        Called after every slice; it may raise ``Cancelled``.
+
+    Raises
+    ------
+    InputError
+        If shapes differ, a box does not lie in the image, or a setting does not exist.
+    WeightsError
+        If the weights cannot be had.
+    """
+    settings = RegionConfig.of(config, "config")
+    image = Volume.of(volume)
+    work = open_volume(image, axis, intensity, slices)
+    if _are_boxes(regions):
+        prompts = boxes_by_slice(regions, work.stack, settings)
+        return _prompted(work, prompts, {}, sam, settings.several or False, progress)
+    return _from_regions(work, regions, box_prompts, sam, settings, progress)
+
+
+def in_boxes(
+    work: VolumeSlices,
+    boxes: Sequence[PromptBox],
+    model: SamModel,
+    settings: RegionConfig,
+    progress: Progress = no_progress,
+) -> Iterator[tuple[int, Array]]:
+    """Segment what is in boxes, slice by slice; :func:`sam_boxes` puts it together.
+
+    Parameters
+    ----------
+    work : VolumeSlices
+        The slices, in the order in which they are wanted; those without a box are passed over.
+    boxes : sequence of PromptBox
+        In file order of the volume.
+    model : SamModel
+        What is asked.
+    settings : RegionConfig
+        Margin, one mask or three.
+    progress : callable
+        Called after every slice; it may raise ``Cancelled``.
+
+    Yields
+    ------
+    number : int
+        Slice of the stack of ``work``.
+    labels : int32 array, shape (H, W)
+
+    Raises
+    ------
+    InputError
+        If a box does not lie in the image, or in two slices.
+    """
+    prompts = boxes_by_slice(boxes, work.stack, settings)
+    for number, canvas in _canvases(work, prompts, model, settings.several or False, progress):
+        yield number, canvas.labels
+
+
+def sam_points(
+    volume: Volume | npt.ArrayLike,
+    regions: Volume | npt.ArrayLike,
+    *,
+    sam: str | SamModel = DEFAULT_SAM,
+    config: RegionConfig | dict[str, Any] | None = None,
+    axis: int | str | None = None,
+    intensity: IntensityConfig | dict[str, Any] | None = None,
+    slices: Sequence[int] | None = None,
+    progress: Progress = no_progress,
+) -> SamLabels:
+    """Segment what lies at points: one for each component, where it is deepest.
+
+    With the truth as ``regions`` this is how SAM is commonly compared with others: a click on
+    each structure by somebody who knows where it is.
+
+    Parameters
+    ----------
+    volume : Volume or array, shape (Z, Y, X) or (Y, X), channels last if RGB
+        The image.
+    regions : Volume or int array of the shape of the image
+        A label map: the truth, or where labels were localised.
+    sam, config, axis, intensity, slices, progress
+        As for :func:`sam_boxes`; a SAM that was trained with boxes alone is refused.
+
+    Raises
+    ------
+    InputError, WeightsError
+        As for :func:`sam_boxes`.
+    """
+    settings = RegionConfig.of(config, "config")
+    work = open_volume(Volume.of(volume), axis, intensity, slices)
+    model = load_sam(sam)
+    model.require_points()
+    return _from_regions(work, regions, point_prompts, model, settings, progress)
+
+
+def _from_regions(
+    work: VolumeSlices,
+    regions: Any,
+    make: Callable[[Array, RegionConfig], Iterator[Prompted]],
+    sam: str | SamModel,
+    settings: RegionConfig,
+    progress: Progress,
+) -> SamLabels:
+    given = regions if isinstance(regions, Volume) else Volume.of(regions, channels=False)
+    if given.data.dtype.kind not in "iub":
+        raise InputError("regions", "be integers", f"dtype {given.data.dtype}")
+    image = work.stack.volume
+    if given.shape != image.shape:
+        raise InputError("regions", f"have the shape {image.shape} of the image", given.shape)
+    planes = to_stack(given.data, work.stack.frame, work.stack.axis)
+    prompts = {n: list(make(planes[n], settings)) for n in work.numbers if planes[n].any()}
+    several = make is point_prompts if settings.several is None else settings.several
+    return _prompted(work, prompts, dict(given.names), sam, several, progress)
+
+
+def _prompted(
+    work: VolumeSlices,
+    prompts: dict[int, list[Prompted]],
+    names: dict[int, str],
+    sam: str | SamModel,
+    several: bool,
+    progress: Progress,
+) -> SamLabels:
+    labels, confidence = work.empty(np.int32), work.empty(np.float32, 1)
+    for number, canvas in _canvases(work, prompts, sam, several, progress):
+        labels[number], confidence[number] = canvas.labels, canvas.confidence
+    return SamLabels(work.in_file_order(labels), work.in_file_order(confidence), names)
+
+
+def _canvases(
+    work: VolumeSlices,
+    prompts: dict[int, list[Prompted]],
+    sam: str | SamModel,
+    several: bool,
+    progress: Progress,
+) -> Iterator[tuple[int, LabelCanvas]]:
+    """Slices of the stack that have prompts, with what these give."""
+    wanted = [number for number in work.numbers if prompts.get(number)]
+    if not wanted:
+        return
+    model = load_sam(sam)
+    embeddings = model.embeddings(work.stack)
+    for done, number in enumerate(wanted, start=1):
+        canvas = LabelCanvas(work.stack.shape)
+        for start in range(0, len(prompts[number]), _AT_ONCE):
+            part = prompts[number][start : start + _AT_ONCE]
+            together = joined([prompt for _, prompt in part])
+            masks = model.predictor.predict(
+                embeddings[number], work.stack.shape, together, several=several
+            )
+            iou = model.predictor.trusted(masks.iou)
+            for row, (label, _) in enumerate(part):
+                best = int(iou[row].argmax())
+                canvas.put(label, masks.logits[row, best], float(iou[row, best]))
+        yield number, canvas
+        progress(done, len(wanted), "prompting")
+
+
+def _are_boxes(regions: Any) -> TypeGuard[Sequence[PromptBox]]:
+    listed = isinstance(regions, Sequence)
+    return listed and (not regions or all(isinstance(one, PromptBox) for one in regions))

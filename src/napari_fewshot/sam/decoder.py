@@ -1,0 +1,257 @@
+"""The few-shot mask decoder of SAM: prompted by the templates, trained on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..adapters.base import AdapterEntry, AdapterState, fitted
+from ..adapters.training import load_tensors
+from ..config import SegmenterConfig
+from ..device import seeded
+from ..errors import InputError
+from ..slices.cells import cells_to_pixels
+from ..slices.position import SlicePosition
+from ..templates.augmentation import Augmentation, FeatureRequirements
+from ..templates.known import KnownSlice
+from ..types import Array, FeatureMap, Progress, joint_progress, no_progress
+from .decoder_training import DecoderTraining, Lesson, batches, choose_held_out
+from .encoder import SAMS, read_sam
+from .target_embeddings import TargetEmbeddings
+
+if TYPE_CHECKING:
+    from .fewshot import DecoderMeasures, FewShotDecoder
+
+__all__ = ["SamDecoderAdapter", "check_sam"]
+
+_PREFIX = "decoder."
+
+
+def check_sam(config: SegmenterConfig) -> None:
+    """Raise :class:`InputError` unless the backbone is the image encoder of a SAM."""
+    if config.backbone not in SAMS:
+        raise InputError(
+            "backbone",
+            f"be one of {', '.join(SAMS)} with adapter sam-decoder",
+            config.backbone,
+            "Choose one of these, or another adapter.",
+        )
+
+
+class SamDecoderAdapter:
+    """SAM's mask decoder with the templates as prompts, fine-tuned on them.
+
+    After "SAM Fewshot Finetuning for Anatomical Segmentation in Medical Images" (Xie et al.
+    2024, arXiv:2407.04651). Target embeddings, the mean embedding inside each label on each
+    template slice, take the place of points and boxes. For each label the decoder gives a
+    foreground and a background logit; only the decoder is trained.
+
+    With L labels, the logit of a label is its foreground logit less its background logit, that
+    of background is 0, and the class probabilities are the softmax over these L + 1. For one
+    label that is the softmax over its two channels; for several, two labels that both claim a
+    pixel share it in proportion to their odds.
+
+    Feature maps must keep the cells of padding. Features of images of other than one or three
+    channels, which are encoded channel by channel, are averaged. Position, sampling and the
+    resolution of the propagation have no effect: the decoder sees whole maps, with SAM's own
+    positional encoding.
+
+    Parameters
+    ----------
+    config : SegmenterConfig
+        Its ``sam_decoder``, ``backbone`` and ``seed``.
+    device : str
+        Torch device.
+    weights : Path, optional
+        Local checkpoint of the backbone; only :meth:`fit` reads it.
+    """
+
+    def __init__(
+        self, config: SegmenterConfig, device: str = "cpu", weights: Path | None = None
+    ) -> None:
+        check_sam(config)
+        self.config = config.sam_decoder
+        self.backbone = config.backbone
+        self.seed = config.seed
+        self.device = device
+        self.weights = weights
+        self._network: FewShotDecoder | None = None
+        self._embeddings: TargetEmbeddings | None = None
+
+    @property
+    def requirements(self) -> FeatureRequirements:
+        """Whole maps, and copies of the template slices."""
+        count = self.config.variants
+        augmentation = Augmentation(count, self.config.flips, self.seed) if count else None
+        return FeatureRequirements(padding=True, augmentation=augmentation)
+
+    @property
+    def label_count(self) -> int:
+        """Number of labels that were learned."""
+        return int(fitted(self._embeddings, "The adapter").present.shape[1])
+
+    def fit(
+        self,
+        examples: Sequence[KnownSlice],
+        maps: Iterable[FeatureMap],
+        label_values: Sequence[int],
+        progress: Progress = no_progress,
+    ) -> SamDecoderAdapter:
+        """Train from SAM's weights; see :class:`~.base.Adapter`."""
+        network = self._from_sam()
+        lessons, embeddings = self._lessons(network.measures, examples, maps, label_values)
+        templates = [example for example in examples if example.origin is None]
+        held_out = choose_held_out(templates) if self.config.best_pass else []
+        passes = self.config.passes_over(len(templates))
+        again = bool(held_out) and self.config.refit
+        steps = passes * len(lessons)
+        counters = joint_progress([steps, steps] if again else [steps], progress)
+        training = DecoderTraining(network, embeddings, label_values, self.config, self.seed)
+        passes = training.run(lessons, held_out, passes, _scaled(counters[0], steps))
+        if again:
+            network = self._from_sam()
+            training = DecoderTraining(network, embeddings, label_values, self.config, self.seed)
+            training.run(lessons, [], passes, _scaled(counters[1], steps))
+        self._network, self._embeddings = network, embeddings
+        return self
+
+    def update(
+        self,
+        examples: Sequence[KnownSlice],
+        maps: Iterable[FeatureMap],
+        label_values: Sequence[int],
+        before: Sequence[int],
+        progress: Progress = no_progress,
+    ) -> SamDecoderAdapter:
+        """Take the target embeddings anew and train on for a few passes.
+
+        The weights know nothing of single labels, so labels may come and go.
+        """
+        network = fitted(self._network, "The adapter")
+        lessons, embeddings = self._lessons(network.measures, examples, maps, label_values)
+        training = DecoderTraining(network, embeddings, label_values, self.config, self.seed)
+        training.run(lessons, [], self.config.update_passes, progress)
+        self._embeddings = embeddings
+        return self
+
+    def predict(self, features: FeatureMap, position: SlicePosition) -> Array:
+        """Class probabilities, shape (L + 1, H, W), float32; see :class:`~.base.Adapter`."""
+        network = fitted(self._network, "The adapter")
+        embeddings = fitted(self._embeddings, "The adapter")
+        import torch
+
+        embedding = _embedding(features, network.measures)
+        count = embeddings.present.shape[1]
+        prompts = {label: embeddings.of_label(label) for label in range(count)}
+        logits = torch.full((count + 1, *features.shape), -torch.inf, device=self.device)
+        logits[0] = 0.0
+        with torch.inference_mode():
+            image = torch.from_numpy(embedding.data.astype(np.float32)).to(self.device)
+            to_pixels = partial(cells_to_pixels, shape=features.shape, extent=features.extent)
+            for labels, vectors in batches(prompts, network.measures.grid**2):
+                found = network(image, torch.from_numpy(vectors).to(self.device))
+                margins = found[:, :1] - found[:, 1:]
+                logits[[label + 1 for label in labels]] = to_pixels(margins)[:, 0]
+            probabilities: Array = logits.softmax(0).cpu().numpy()
+        return probabilities
+
+    def state(self) -> AdapterState:
+        """Decoder, target embeddings and measures; see :class:`~.base.Adapter`."""
+        network = fitted(self._network, "The adapter")
+        embeddings = fitted(self._embeddings, "The adapter")
+        state = network.state_dict()
+        tensors = {
+            f"{_PREFIX}{name}": tensor.cpu().numpy().copy() for name, tensor in state.items()
+        }
+        tensors |= {"targets": embeddings.vectors, "present": embeddings.present}
+        return AdapterState(tensors, {"measures": list(network.measures)})
+
+    def restore(self, state: AdapterState) -> SamDecoderAdapter:
+        """Become the adapter that ``state`` was taken from; the checkpoint is not needed."""
+        from .fewshot import DecoderMeasures
+
+        measures = DecoderMeasures(*(int(n) for n in state.values["measures"]))
+        tensors = {
+            name.removeprefix(_PREFIX): array
+            for name, array in state.tensors.items()
+            if name.startswith(_PREFIX)
+        }
+        vectors, present = state.tensors["targets"], state.tensors["present"].astype(bool)
+        if measures.depth > len(tensors) or vectors.shape != (*present.shape, measures.channels):
+            raise ValueError(f"measures {tuple(measures)} for targets of shape {vectors.shape}")
+        self._network = load_tensors(partial(self._build, measures), tensors, self.device)
+        self._embeddings = TargetEmbeddings(vectors, present)
+        return self
+
+    def _from_sam(self) -> FewShotDecoder:
+        from .fewshot import DecoderMeasures
+
+        checkpoint = read_sam(self.backbone, self.weights)
+        of = checkpoint.measures
+        network = self._build(
+            DecoderMeasures(of.channels, of.grid, of.decoder_depth, of.decoder_mlp)
+        )
+        network.start_from(checkpoint)
+        if self.config.start == "sam":
+            network.start_as_masks(checkpoint)
+        return network.to(self.device)
+
+    def _build(self, measures: DecoderMeasures) -> FewShotDecoder:
+        from .fewshot import FewShotDecoder
+
+        with seeded(self.seed):
+            return FewShotDecoder(measures)
+
+    def _lessons(
+        self,
+        measures: DecoderMeasures,
+        examples: Sequence[KnownSlice],
+        maps: Iterable[FeatureMap],
+        label_values: Sequence[int],
+    ) -> tuple[list[Lesson], TargetEmbeddings]:
+        """All images to learn from, and the target embeddings of those that are no copies."""
+        embeddings = [_embedding(features, measures) for features in maps]
+        of_all = TargetEmbeddings.of(examples, embeddings, label_values)
+        templates = [k for k, example in enumerate(examples) if example.origin is None]
+        numbers = {id(examples[k]): own for own, k in enumerate(templates)}
+        lessons = [
+            Lesson(
+                found.data,
+                found.extent,
+                example,
+                numbers[id(example.origin or example)],
+                of_all.vectors[k],
+                of_all.present[k],
+            )
+            for k, (example, found) in enumerate(zip(examples, embeddings, strict=True))
+        ]
+        targets = TargetEmbeddings(of_all.vectors[templates], of_all.present[templates])
+        return lessons, targets
+
+
+def _scaled(progress: Progress, steps: int) -> Progress:
+    """Progress of a part that may take fewer steps than it was given."""
+    return lambda done, total, what: progress(done * steps // total, steps, what)
+
+
+def _embedding(features: FeatureMap, measures: DecoderMeasures) -> FeatureMap:
+    """Check an embedding, and average those of single channels."""
+    groups, rest = divmod(features.channels, measures.channels)
+    if rest or not groups or features.data.shape[1:] != (measures.grid, measures.grid):
+        raise InputError(
+            "features",
+            f"be whole embeddings of SAM, ({measures.channels}, {measures.grid}, {measures.grid})",
+            f"shape {features.data.shape}",
+        )
+    if groups == 1:
+        return features
+    parts = features.data.reshape(groups, measures.channels, measures.grid, measures.grid)
+    mean = parts.astype(np.float32).mean(axis=0)
+    return FeatureMap(mean, features.shape, features.extent)
+
+
+ENTRIES = {"sam-decoder": AdapterEntry(SamDecoderAdapter, check_sam)}

@@ -1,0 +1,274 @@
+"""SAM's prompt encoder and mask decoder: prompts and the embedding of a slice in, masks out."""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..config import ExtractionConfig
+from ..device import choose_device
+from ..errors import InputError
+from ..features.layout import plan_layout
+from ..slices.cells import cells_to_pixels
+from ..types import Array
+from .encoder import SamCheckpoint, read_sam
+from .network import build_heads
+
+if TYPE_CHECKING:
+    import torch
+
+    from .guided import Guidance
+
+__all__ = ["Masks", "Prompts", "SamPredictor"]
+
+_AT_ONCE = 64
+"""Prompts that are decoded together; the official code takes as many."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prompts:
+    """Prompts for B masks of one slice.
+
+    Coordinates are pixels of the slice, (row, column), where a pixel has whole coordinates.
+
+    Parameters
+    ----------
+    points : array, shape (B, N, 2), optional
+    point_labels : array, shape (B, N), optional
+        1 in the structure, 0 outside, -1 for no point (where some have fewer).
+    boxes : array, shape (B, 4), optional
+        First row, first column, last row, last column.
+    masks : array, shape (B, 4g, 4g), float32, optional
+        Logits on the grid of low-resolution masks, see :attr:`Masks.low`.
+    """
+
+    points: Array | None = None
+    point_labels: Array | None = None
+    boxes: Array | None = None
+    masks: Array | None = None
+
+    def __len__(self) -> int:
+        """Return B."""
+        for part in (self.points, self.boxes, self.masks):
+            if part is not None:
+                return len(part)
+        return 0
+
+    def part(self, start: int, stop: int) -> Prompts:
+        """Return prompts ``start`` to ``stop``."""
+        parts = (self.points, self.point_labels, self.boxes, self.masks)
+        return Prompts(*(None if part is None else part[start:stop] for part in parts))
+
+
+@dataclass(frozen=True, eq=False)
+class Masks:
+    """What SAM makes of B prompts: M masks each.
+
+    Parameters
+    ----------
+    logits : array, shape (B, M, H, W), float32
+        Above 0 inside.
+    iou : array, shape (B, M), float32
+        Predicted IoU with the structure.
+    low : array, shape (B, M, 4g, 4g), float32
+        Logits before they are brought to the slice: mask prompts of a next pass.
+    """
+
+    logits: Array
+    iou: Array
+    low: Array
+
+
+class SamPredictor:
+    """The part of SAM after its image encoder (Kirillov et al. 2023, arXiv:2304.02643).
+
+    Parameters
+    ----------
+    checkpoint : SamCheckpoint
+    device : str
+        As for :func:`~napari_fewshot.device.choose_device`.
+
+    Attributes
+    ----------
+    spec : BackboneSpec
+        Of the image encoder that goes with it.
+    grid : int
+        Cells g along each side of an embedding.
+    channels : int
+        Channels C of an embedding.
+    one_mask : bool
+        Whether only the first mask was trained (MedSAM); it is then the only one returned.
+    """
+
+    def __init__(self, checkpoint: SamCheckpoint, device: str = "cpu") -> None:
+        self.device = choose_device(device)
+        self.spec = checkpoint.sam.spec
+        self.grid = checkpoint.measures.grid
+        self.channels = checkpoint.measures.channels
+        self.one_mask = checkpoint.sam.one_mask
+        self._side = checkpoint.measures.side
+        heads = build_heads(checkpoint.measures, checkpoint.state, self.spec.name, checkpoint.path)
+        self._prompts, self._decoder = (head.to(self.device) for head in heads)
+        self._position: torch.Tensor = self._prompts.get_dense_pe()
+
+    @classmethod
+    def load(cls, name: str, weights: Path | None = None, device: str = "cpu") -> SamPredictor:
+        """Read a checkpoint; see :func:`~napari_fewshot.sam.encoder.read_sam`."""
+        return cls(read_sam(name, weights), device)
+
+    def predict(
+        self,
+        embedding: torch.Tensor,
+        shape: tuple[int, int],
+        prompts: Prompts,
+        *,
+        several: bool = True,
+    ) -> Masks:
+        """Decode masks.
+
+        Parameters
+        ----------
+        embedding : tensor, shape (C, g, g), float32
+            Of the slice, padding included; on any device.
+        shape : tuple of int
+            (H, W) of the slice.
+        prompts : Prompts
+            Of one kind or several together.
+        several : bool
+            Three masks for each prompt (an ambiguous prompt), or one.
+
+        Raises
+        ------
+        InputError
+            If there is no prompt, or the embedding is of another SAM.
+        """
+        import torch
+
+        if tuple(embedding.shape) != (self.channels, self.grid, self.grid):
+            raise InputError(
+                "embedding",
+                f"have shape ({self.channels}, {self.grid}, {self.grid}) for {self.spec.name}",
+                f"shape {tuple(embedding.shape)}",
+            )
+        if not len(prompts):
+            raise InputError("prompts", "have points, boxes or masks", "none")
+        embedding = embedding.to(self.device)
+        found = []
+        with torch.inference_mode():
+            for start in range(0, len(prompts), _AT_ONCE):
+                part = prompts.part(start, start + _AT_ONCE)
+                found.append(self._decode(embedding, shape, part, several and not self.one_mask))
+        return Masks(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+
+    def trusted(self, iou: Array) -> Array:
+        """Predicted IoU as a score; 1 where the head that predicts it was not trained (MedSAM)."""
+        return np.ones_like(iou) if self.one_mask else iou
+
+    def _decode(
+        self, embedding: torch.Tensor, shape: tuple[int, int], prompts: Prompts, several: bool
+    ) -> tuple[Array, Array, Array]:
+        low, iou = self.decode(embedding, shape, prompts, several=several)
+        logits = self.to_slice(low, shape)
+        return logits.cpu().numpy(), iou.cpu().numpy(), low.cpu().numpy()
+
+    def decode(
+        self,
+        embedding: torch.Tensor,
+        shape: tuple[int, int],
+        prompts: Prompts,
+        *,
+        several: bool = True,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Decode masks of few prompts, as :meth:`predict`, and leave them small.
+
+        Returns
+        -------
+        low : tensor, shape (B, M, 4g, 4g)
+            Logits; :meth:`to_slice` brings them to the slice.
+        iou : tensor, shape (B, M)
+        """
+        import torch
+
+        with torch.inference_mode():
+            sparse, dense = self.encode_prompts(shape, prompts)
+            low, iou = self._decoder(
+                image_embeddings=embedding.to(self.device)[None],
+                image_pe=self._position,
+                sparse_prompt_embeddings=sparse,
+                dense_prompt_embeddings=dense,
+                multimask_output=several and not self.one_mask,
+            )
+        return low, iou
+
+    def guided(self, guidance: Guidance) -> SamPredictor:
+        """Return this predictor with guidance in its decoder; weights are shared.
+
+        All prompts that it is given at once are guided by the rows of ``guidance``, so there must
+        be as many; none more than are decoded together.
+        """
+        from .guided import guide_decoder
+
+        other = copy(self)
+        other._decoder = guide_decoder(self._decoder, guidance)
+        return other
+
+    def encode_prompts(
+        self, shape: tuple[int, int], prompts: Prompts
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embed prompts: sparse, shape (B, T, C), and dense, shape (B, C, g, g)."""
+        import torch
+
+        def tensor(values: Any) -> torch.Tensor:
+            return torch.as_tensor(np.asarray(values), dtype=torch.float32, device=self.device)
+
+        scale = self._scale(shape)
+        points = boxes = masks = None
+        if prompts.points is not None and prompts.point_labels is not None:
+            at = tensor(np.asarray(prompts.points) * scale).flip(-1)  # SAM counts (x, y)
+            points = (at, tensor(prompts.point_labels))
+        if prompts.boxes is not None:
+            corners = np.asarray(prompts.boxes, dtype=np.float64).reshape(-1, 2, 2) * scale
+            boxes = tensor(corners).flip(-1).reshape(-1, 4)
+        if prompts.masks is not None:
+            masks = tensor(prompts.masks)[:, None]
+        sparse, dense = self._prompts(points=points, boxes=boxes, masks=masks)
+        return sparse, dense
+
+    def to_slice(self, low: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+        """Bring low-resolution logits, shape (B, M, h, w), to the pixels of a slice."""
+        return cells_to_pixels(low, shape, self.extent(shape))
+
+    def to_low(self, mask: Array, value: float = 8.0) -> Array:
+        """Make a mask prompt, shape (4g, 4g), of a boolean mask, shape (H, W), of a slice.
+
+        Logits are ``±value`` and lie between at the edge; padding is outside.
+        """
+        import torch
+        from torch.nn.functional import interpolate
+
+        side = 4 * self.grid
+        covered = [max(1, round(side * n / self._side)) for n in self._resized(mask.shape)]
+        inside = torch.from_numpy(np.asarray(mask, dtype=np.float32))[None, None]
+        small = interpolate(inside, covered, mode="bilinear", antialias=True)[0, 0]
+        low = np.full((side, side), -value, dtype=np.float32)
+        low[: covered[0], : covered[1]] = (2 * small.numpy() - 1) * value
+        return low
+
+    def extent(self, shape: tuple[int, int]) -> tuple[float, float]:
+        """Height and width, in pixels of a slice, that its embedding covers with the padding."""
+        height, width = (
+            n * self._side / size for n, size in zip(shape, self._resized(shape), strict=True)
+        )
+        return height, width
+
+    def _resized(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        return plan_layout((shape[0], shape[1]), self.spec, ExtractionConfig()).resized
+
+    def _scale(self, shape: tuple[int, int]) -> Array:
+        """Input pixels for each pixel of the slice along both axes."""
+        scale: Array = np.array(self._resized(shape)) / np.array(shape)
+        return scale

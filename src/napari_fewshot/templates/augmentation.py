@@ -1,0 +1,189 @@
+"""Augmented copies of template slices, which are encoded and kept like any slice."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from ..slices.grid import resize_plane
+from ..slices.source import SliceSource
+from ..types import Array
+
+__all__ = ["Augmentation", "AugmentedSlices", "FeatureRequirements"]
+
+_SCALE, _SHIFT, _STRETCH, _NOISE = 0.2, 0.1, 0.1, 0.03
+_LEAST_CROP = 0.7
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How many copies of each slice, and of which kind.
+
+    Parameters
+    ----------
+    count : int
+        Copies of each slice.
+    flips : bool
+        Whether rows and columns may be mirrored.
+    seed : int
+    """
+
+    count: int
+    flips: bool = False
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class FeatureRequirements:
+    """What an adapter asks of the feature maps that it is given.
+
+    Parameters
+    ----------
+    padding : bool
+        Keep the cells of padding; see
+        :meth:`~napari_fewshot.features.extract.FeatureExtractor.maps`.
+    augmentation : Augmentation, optional
+        Augmented copies of the template slices to fit to, behind the slices themselves.
+    """
+
+    padding: bool = False
+    augmentation: Augmentation | None = None
+
+
+class AugmentedSlices:
+    """Augmented copies of some slices of a source, as a source themselves.
+
+    Intensity is scaled and shifted, contrast stretched, Gaussian noise added; slices are
+    mirrored (if wanted), cropped and resized to their size. What becomes of a slice depends on
+    its content, the number of the copy and the seed alone, so that the features of copies are
+    found again in the store whatever other slices there are.
+
+    Parameters
+    ----------
+    source : SliceSource
+    indices : sequence of int
+        Slices of the source; copy ``n`` of slice ``indices[k]`` is number ``k * count + n``.
+    augmentation : Augmentation
+    """
+
+    def __init__(
+        self, source: SliceSource, indices: Sequence[int], augmentation: Augmentation
+    ) -> None:
+        self._source = source
+        self._indices = list(indices)
+        self._variation = augmentation
+        self.slice = lru_cache(maxsize=1)(self._slice)  # its digest is asked for as well
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W) of every slice in pixels."""
+        return self._source.shape
+
+    @property
+    def channels(self) -> int:
+        """Channels of every slice."""
+        return self._source.channels
+
+    def __len__(self) -> int:
+        return len(self._indices) * self._variation.count
+
+    def digest(self, index: int, /) -> str:
+        """Hexadecimal digest of the content of a copy."""
+        plane = np.ascontiguousarray(self.slice(index))
+        text = f"{plane.shape} {plane.dtype.str}".encode()
+        return hashlib.sha256(text + plane.tobytes()).hexdigest()
+
+    def labels(self, labels: Array, index: int) -> Array:
+        """Bring the labels of a slice, shape (H, W), to copy ``index`` of it."""
+        return self._recipe(index).place(labels, nearest=True)
+
+    def _slice(self, index: int, /) -> Array:
+        number = self._indices[index // self._variation.count]
+        return self._recipe(index).shade(self._source.slice(number))
+
+    def _recipe(self, index: int) -> _Recipe:
+        number, copy = divmod(index, self._variation.count)
+        text = f"{self._source.digest(self._indices[number])} {copy} {self._variation.seed}"
+        digest = hashlib.sha256(text.encode()).digest()
+        rng = np.random.default_rng(int.from_bytes(digest[:16], "little"))
+        return _Recipe.draw(rng, self._variation.flips)
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """What is done to one slice.
+
+    Parameters
+    ----------
+    scale, shift : float
+        Of the intensity.
+    low, high : float
+        Values that become 0 and 1 first.
+    noise : float
+        Standard deviation.
+    flipped : tuple of bool
+        Rows, columns.
+    side, corner : tuple of float
+        Of the crop, in shares of the slice and of what is left beside the crop.
+    seed : int
+        Of the noise.
+    """
+
+    scale: float
+    shift: float
+    low: float
+    high: float
+    noise: float
+    flipped: tuple[bool, bool]
+    side: tuple[float, float]
+    corner: tuple[float, float]
+    seed: int
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, flips: bool) -> _Recipe:
+        """Draw a recipe; about a third of the copies keep their crop, contrast or noise."""
+        scale, shift = 1 + rng.uniform(-_SCALE, _SCALE), rng.uniform(-_SHIFT, _SHIFT)
+        low, high = rng.uniform(0, _STRETCH), 1 - rng.uniform(0, _STRETCH)
+        noise = rng.uniform(0, _NOISE)
+        stretched, noisy, cropped = rng.random(3) < 2 / 3
+        mirrored = rng.random(2) < 0.5
+        side, corner = rng.uniform(_LEAST_CROP, 1, 2), rng.random(2)
+        return cls(
+            scale=float(scale),
+            shift=float(shift),
+            low=float(low) if stretched else 0.0,
+            high=float(high) if stretched else 1.0,
+            noise=float(noise) if noisy else 0.0,
+            flipped=(flips and bool(mirrored[0]), flips and bool(mirrored[1])),
+            side=(float(side[0]), float(side[1])) if cropped else (1.0, 1.0),
+            corner=(float(corner[0]), float(corner[1])),
+            seed=int(rng.integers(2**63)),
+        )
+
+    def shade(self, plane: Array) -> Array:
+        """Make the copy of a slice, shape (C, H, W), float32 in 0..1."""
+        stretched = (self.place(plane) - self.low) / (self.high - self.low)
+        varied = stretched * self.scale + self.shift
+        noise = np.random.default_rng(self.seed).normal(0, self.noise, varied.shape)
+        return np.clip(varied + noise, 0, 1).astype(np.float32)
+
+    def place(self, plane: Array, *, nearest: bool = False) -> Array:
+        """Mirror, crop and resize the last two axes."""
+        shape = (plane.shape[-2], plane.shape[-1])
+        rows, columns = (
+            _crop(length, side, corner)
+            for length, side, corner in zip(shape, self.side, self.corner, strict=True)
+        )
+        steps = [-1 if flip else 1 for flip in self.flipped]
+        part = plane[..., rows, columns][..., :: steps[0], :: steps[1]]
+        return np.ascontiguousarray(resize_plane(part, shape, nearest=nearest))
+
+
+def _crop(length: int, side: float, corner: float) -> slice:
+    size = max(1, round(length * side))
+    start = int(corner * (length - size) + 0.5)
+    return slice(start, start + size)

@@ -1,0 +1,197 @@
+"""What a template knows of each of its slices, pixel by pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import InputError
+from ..slices.grid import resize_plane
+from ..slices.position import SlicePosition
+from ..slices.stack import SliceStack, to_stack
+from ..types import Array, Volume
+from .template import Template
+
+__all__ = ["UNKNOWN", "KnownSlice", "known_slices"]
+
+UNKNOWN = -1
+"""Marks pixels of which nothing is known in the labels of a :class:`KnownSlice`."""
+
+
+@dataclass(frozen=True, eq=False)
+class KnownSlice:
+    """One slice of a stack, with what is known of it: what all that learns is given.
+
+    Parameters
+    ----------
+    labels : array, shape (H, W), int32
+        Label values on the working grid, 0 for background, ``UNKNOWN`` where nothing is known.
+    position : SlicePosition
+        Where it lies in its stack.
+    known_labels : frozenset of int
+        Labels that were looked for; others are unknown here, not background.
+    volume : int
+        Number of the image it belongs to, of all images that are learned from.
+    original : int
+        Slice of the stack before resampling (canonical order along the axis).
+    points_only : bool
+        Whether it is known through landmarks alone: nobody painted it or listed it, so only
+        the labels of landmarks were looked for.
+    origin : KnownSlice, optional
+        The slice of which this is an augmented copy; None for a slice of a template.
+    """
+
+    labels: Array
+    position: SlicePosition
+    known_labels: frozenset[int] = frozenset()
+    volume: int = 0
+    original: int = 0
+    points_only: bool = False
+    origin: KnownSlice | None = None
+
+    @property
+    def index(self) -> int:
+        """Working slice of the stack."""
+        return self.position.index
+
+
+def known_slices(template: Template, stack: SliceStack, point_radius: float) -> list[KnownSlice]:
+    """List the known slices of a template, in the order of the stack.
+
+    Parameters
+    ----------
+    template : Template
+        What a person knows.
+    stack : SliceStack
+        Slices of the template's image along its working axis.
+    point_radius : float
+        Radius, in pixels of the working slices, of the disk round each landmark. What lies
+        within two radii of a landmark, also on neighbouring slices, and is not on its disk
+        stays unknown: the edge of a landmark is a convention, not an observation.
+
+    Raises
+    ------
+    InputError
+        If a listed slice does not exist, or no slice is known.
+    """
+    labels = _stacked_labels(template, stack)
+    points = _points_by_slice(template, stack)
+    distance = stack.slice_distance * stack.grid.working[0] / stack.grid.shape[0]
+    painted = [] if labels is None else [k for k, plane in enumerate(labels) if plane.any()]
+    count = stack.grid.shape[0]
+    listed: set[int] = set()
+    if template.slices is None or isinstance(template.slices, str):
+        if template.slices not in (None, "painted", "all"):
+            raise InputError("slices", "be a list, 'painted' or 'all'", template.slices)
+        listed = set(range(count)) if template.slices == "all" else set()
+        wanted = sorted(listed or {*painted, *points})
+    else:
+        listed = {_canonical_slice(template, stack, k) for k in template.slices}
+        wanted = sorted({*listed, *points})
+    if not wanted:
+        raise InputError(
+            "labels",
+            "have at least one painted slice",
+            "no paint",
+            "Paint a slice, or list reviewed slices with slices=[...].",
+        )
+    found = []
+    for original in wanted:
+        explicit = not isinstance(template.slices, str)
+        empty = explicit and original in listed and original not in {*painted, *points}
+        plane = _plane(template, None if labels is None or empty else labels[original], stack)
+        if template.kind == "scribble" and labels is None and not empty:
+            plane[:] = UNKNOWN
+        for owner, marks in points.items():
+            away = abs(owner - original) * distance
+            for row, column, value in marks:
+                if away <= 2 * point_radius:
+                    _hide_ball(plane, (row, column), 2 * point_radius, away)
+                if owner == original:
+                    _draw_disk(plane, (row, column), point_radius, value)
+        if (plane != UNKNOWN).any():
+            points_only = original in points and original not in {*listed, *painted}
+            working = stack.grid.to_working(original)
+            found.append(
+                KnownSlice(
+                    plane, stack.position(working), original=original, points_only=points_only
+                )
+            )
+    return found
+
+
+def _stacked_labels(template: Template, stack: SliceStack) -> Array | None:
+    if template.labels is None:
+        return None
+    return to_stack(Volume.of(template.labels).data, stack.frame, stack.axis)
+
+
+def _canonical_slice(template: Template, stack: SliceStack, index: int) -> int:
+    count = stack.grid.shape[0]
+    if int(index) != index or not 0 <= index < count:
+        raise InputError("slices", f"be whole numbers in 0..{count - 1}", index)
+    if template.volume.ndim == 2:
+        return int(index)
+    return count - 1 - int(index) if stack.frame.flips[stack.axis] else int(index)
+
+
+def _points_by_slice(
+    template: Template, stack: SliceStack
+) -> dict[int, list[tuple[float, float, int]]]:
+    """Landmarks as (row, column, label) in working pixels, by original slice."""
+    grouped: dict[int, list[tuple[float, float, int]]] = {}
+    grid = stack.grid
+    for point in template.points:
+        place = list(point.position)
+        if template.volume.ndim == 3:
+            moved = stack.frame.points_to_canonical(np.array([place]), template.volume.shape)
+            place = moved[0].tolist()
+            depth = place.pop(stack.axis)
+        else:
+            depth = place.pop(0)
+        index = int(np.floor(depth + 0.5))
+        row, column = (
+            (p + 0.5) * new / old - 0.5
+            for p, old, new in zip(place, grid.shape[1:], grid.working[1:], strict=True)
+        )
+        inside = 0 <= index < grid.shape[0]
+        inside &= -0.5 <= row < grid.working[1] and -0.5 <= column < grid.working[2]
+        if not inside:
+            raise InputError(
+                "points",
+                f"lie inside the image of shape {template.volume.shape}",
+                f"{point.name} at {point.position}",
+            )
+        grouped.setdefault(index, []).append((row, column, point.label))
+    return grouped
+
+
+def _plane(template: Template, labels: Array | None, stack: SliceStack) -> Array:
+    """Labels of one slice on the working grid, with unknown pixels marked."""
+    if labels is None:
+        return np.zeros(stack.shape, dtype=np.int32)
+    plane = labels.astype(np.int32)
+    if template.kind == "scribble":
+        plane = np.where(plane == 0, UNKNOWN, plane)
+        plane = np.where(labels == template.background, 0, plane)
+    return resize_plane(plane, stack.shape, nearest=True).copy()
+
+
+def _draw_disk(plane: Array, centre: tuple[float, float], radius: float, value: int) -> None:
+    rows, columns = np.ogrid[: plane.shape[0], : plane.shape[1]]
+    distance = np.hypot(rows - centre[0], columns - centre[1])
+    plane[distance <= max(radius, 0.75)] = value
+
+
+def _hide_ball(plane: Array, centre: tuple[float, float], radius: float, away: float) -> None:
+    """Background within a radius of a landmark that lies ``away`` pixels off this slice."""
+    rows, columns = np.ogrid[: plane.shape[0], : plane.shape[1]]
+    distance = np.hypot(rows - centre[0], columns - centre[1])
+    plane[(distance**2 + away**2 <= radius**2) & (plane == 0)] = UNKNOWN
+
+
+def labels_of(slices: Sequence[KnownSlice]) -> set[int]:
+    """Label values above 0 that occur in known slices."""
+    return {int(v) for s in slices for v in np.unique(s.labels) if v > 0}

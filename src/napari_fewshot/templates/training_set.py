@@ -1,0 +1,222 @@
+"""Templates as examples: which slices of which stacks, with what is known of them."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..config import SegmenterConfig
+from ..errors import InputError
+from ..features.extract import FeatureExtractor
+from ..geometry import Frame
+from ..slices.stack import SliceStack, to_stack
+from ..types import Array, FeatureMap, Progress, Volume, no_progress
+from .images import number_images
+from .known import KnownSlice, known_slices, labels_of
+from .template import Template, check_names
+
+__all__ = ["TrainingSet", "arrangements_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSet:
+    """The known slices of some templates.
+
+    Parameters
+    ----------
+    stacks : tuple of SliceStack
+        One for each volume and axis.
+    sources : tuple of (int, int)
+        Stack and working slice of each example; examples of one stack stand together.
+    examples : tuple of KnownSlice
+    label_values : tuple of int
+        Labels that were painted, sorted.
+    names : dict of int to str
+    point_labels : frozenset of int
+        Labels that occur as landmarks only.
+    arrangements : tuple of dict of int to tuple of float
+        Of each image, the places of landmarks that it has one of, in canonical mm.
+    """
+
+    stacks: tuple[SliceStack, ...]
+    sources: tuple[tuple[int, int], ...]
+    examples: tuple[KnownSlice, ...]
+    label_values: tuple[int, ...]
+    names: dict[int, str]
+    point_labels: frozenset[int]
+    arrangements: tuple[dict[int, tuple[float, ...]], ...] = ()
+
+    @classmethod
+    def of(cls, templates: Sequence[Template], config: SegmenterConfig) -> TrainingSet:
+        """Collect the known slices of templates.
+
+        Raises
+        ------
+        InputError
+            If there is no template, no paint, or the images differ in channels.
+        """
+        if not templates:
+            raise InputError("templates", "have at least one template", "none")
+        if not all(isinstance(template, Template) for template in templates):
+            raise InputError(
+                "templates",
+                "be a Template or a list of them",
+                [type(t).__name__ for t in templates],
+            )
+        check_names(templates)
+        images = number_images([template.volume for template in templates])
+        stacks, numbers = _stacks(templates, config)
+        volumes = dict(zip(numbers, images, strict=True))
+        gathered = []
+        for template, number in zip(templates, numbers, strict=True):
+            slices = known_slices(template, stacks[number], config.sampling.point_radius)
+            gathered.append((template, number, slices))
+            _check_nothing_lost(template, stacks[number], slices)
+        label_values = sorted(set().union(*(labels_of(slices) for _, _, slices in gathered)))
+        if not label_values:
+            raise InputError(
+                "labels", "have at least one painted label", "reviewed slices without any paint"
+            )
+        sources, examples = [], []
+        for template, number, slices in sorted(gathered, key=lambda item: item[1]):
+            everywhere = _known_labels(template, label_values)
+            marked = frozenset(point.label for point in template.points)
+            for one in slices:
+                known = marked if one.points_only else everywhere
+                sources.append((number, one.index))
+                examples.append(replace(one, known_labels=known, volume=volumes[number]))
+        painted = set().union(*(_painted(template) for template in templates))
+        names = {value: name for t in templates for value, name in t.names.items()}
+        return cls(
+            stacks=tuple(stacks),
+            sources=tuple(sources),
+            examples=tuple(examples),
+            label_values=tuple(label_values),
+            names={value: names.get(value, str(value)) for value in label_values},
+            point_labels=frozenset(set(label_values) - painted),
+            arrangements=arrangements_of(templates, images),
+        )
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """Canonical axes of the templates, the most frequent first."""
+        axes = [self.stacks[number].axis for number, _ in self.sources]
+        return tuple(sorted(set(axes), key=lambda axis: (-axes.count(axis), axis)))
+
+    def describe(self) -> str:
+        """Say in a few words which slices are known, e.g. ``"5 known slices (axial)"``."""
+        planes = []
+        for axis in self.axes:
+            stack = next(stack for stack in self.stacks if stack.axis == axis)
+            planes.append("2D" if stack.volume.ndim == 2 else stack.frame.plane_name(axis))
+        return f"{len(self.examples)} known slices ({', '.join(planes)})"
+
+    @property
+    def channels(self) -> int:
+        """Number of channels of the images."""
+        return self.stacks[0].channels
+
+    def maps(
+        self,
+        extractor: FeatureExtractor,
+        chosen: Sequence[int] | None = None,
+        progress: Progress = no_progress,
+        *,
+        padding: bool = False,
+    ) -> Iterator[FeatureMap]:
+        """Feature maps of the examples (all, or the chosen ones in ascending order).
+
+        ``padding`` as for :meth:`~napari_fewshot.features.extract.FeatureExtractor.maps`.
+        """
+        wanted = range(len(self.sources)) if chosen is None else sorted(chosen)
+        total = len(wanted)
+        done = 0
+        for number, stack in enumerate(self.stacks):
+            indices = [self.sources[k][1] for k in wanted if self.sources[k][0] == number]
+            for _, features in extractor.maps(stack, indices, padding=padding):
+                yield features
+                done += 1
+                progress(done, total, "template features")
+
+
+def _geometry(volume: Volume) -> tuple[Hashable, ...]:
+    """How voxels lie: the same voxels may be given with and without it."""
+    return volume.spacing, None if volume.affine is None else volume.affine.tobytes()
+
+
+def _stacks(
+    templates: Sequence[Template], config: SegmenterConfig
+) -> tuple[list[SliceStack], list[int]]:
+    """One stack for each volume and axis, and the number of the stack of each template."""
+    stacks: list[SliceStack] = []
+    numbers = []
+    found: dict[tuple[Hashable, ...], int] = {}
+    for template in templates:
+        axis = template.working_axis()
+        key = (id(template.volume.data), *_geometry(template.volume), axis)
+        if key not in found:
+            found[key] = len(stacks)
+            stacks.append(SliceStack(template.volume, axis, config.intensity, config.resampling))
+        numbers.append(found[key])
+    channels = {stack.channels for stack in stacks}
+    if len(channels) > 1:
+        raise InputError(
+            "templates", "have images with one number of channels", f"{sorted(channels)}"
+        )
+    return stacks, numbers
+
+
+def _check_nothing_lost(
+    template: Template, stack: SliceStack, slices: Sequence[KnownSlice]
+) -> None:
+    """Raise where a painted label has no pixel left at the working spacing."""
+    if template.labels is None or not stack.grid.changes_plane:
+        return
+    whole = to_stack(Volume.of(template.labels).data, stack.frame, stack.axis)
+    before = {int(v) for one in slices for v in np.unique(whole[one.original])}
+    lost = before - labels_of(slices) - {0, template.background}
+    if lost:
+        raise InputError(
+            "resampling.spacing",
+            "leave a pixel of every painted label",
+            f"labels {sorted(lost)} lost, at slices of {stack.shape} pixels",
+            "Use a finer spacing, or leave these labels out.",
+        )
+
+
+def _known_labels(template: Template, label_values: Sequence[int]) -> frozenset[int]:
+    if template.known_labels is not None:
+        return frozenset(int(v) for v in template.known_labels)
+    own = set(template.painted_values()) | set(template.names)
+    return frozenset(own & set(label_values) or label_values)
+
+
+def _painted(template: Template) -> set[int]:
+    return set(template.painted_values()) - {point.label for point in template.points}
+
+
+def arrangements_of(
+    templates: Sequence[Template], images: Sequence[int]
+) -> tuple[dict[int, tuple[float, ...]], ...]:
+    """Places of the landmarks of each image, in canonical mm; labels with several are left out.
+
+    ``images`` numbers the image of each template.
+    """
+    found: dict[int, list[tuple[int, Array]]] = defaultdict(list)
+    for template, image in zip(templates, images, strict=True):
+        volume = template.volume
+        frame = Frame.of(volume.affine, volume.ndim)
+        sizes = np.array(frame.canonical_spacing(volume.spacing))
+        for point in template.points:
+            place = np.array([point.position[-volume.ndim :]])
+            moved = frame.points_to_canonical(place, volume.shape)[0] * sizes
+            found[image].append((point.label, moved))
+    arrangements = []
+    for points in found.values():
+        counts = Counter(label for label, _ in points)
+        single = {label: tuple(at.tolist()) for label, at in points if counts[label] == 1}
+        arrangements.append(dict(sorted(single.items())))
+    return tuple(arrangements)

@@ -1,0 +1,65 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from napari_fewshot.bench.fingerprints import Fingerprints
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    series = tmp_path / "series"
+    series.mkdir()
+    (series / "1.dcm").write_bytes(b"one")
+    (series / "2.dcm").write_bytes(b"two")
+    return tmp_path
+
+
+def test_content_and_names_count_and_times_do_not(data: Path) -> None:
+    paths = [data / "series", data / "series" / "1.dcm", data / "none"]
+    before = Fingerprints(data / "out").of(paths)
+    assert [name for name, _ in before] == ["series", "1.dcm", "none"]
+    assert before[2][1] is None
+    os.utime(data / "series" / "1.dcm", (1, 1))
+    assert Fingerprints(data / "out").of(paths) == before
+    (data / "series" / "2.dcm").rename(data / "series" / "3.dcm")
+    renamed = Fingerprints(data / "out").of(paths)
+    assert renamed[0] != before[0]
+    assert renamed[1] == before[1]
+    (data / "series" / "1.dcm").write_bytes(b"One")  # of the same size
+    assert Fingerprints(data / "out").of(paths)[1] != before[1]
+
+
+def test_what_is_remembered_is_not_read_again(data: Path, monkeypatch) -> None:
+    paths = [data / "series"]
+    first = Fingerprints(data / "out")
+    found = first.of(paths)
+    assert not (data / "out").exists()  # a dry run leaves nothing
+    first.save()
+    with monkeypatch.context() as patch:
+        patch.setattr("hashlib.file_digest", lambda *_: pytest.fail("read again"))
+        assert Fingerprints(data / "out").of(paths) == found
+    (data / "series" / "1.dcm").write_bytes(b"other")
+    assert Fingerprints(data / "out").of(paths) != found
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{", json.dumps({"x": []})])
+def test_a_damaged_memory_is_made_again(data: Path, text: str) -> None:
+    memory = data / "out" / "fingerprints.json"
+    memory.parent.mkdir()
+    memory.write_text(text, "utf-8")
+    again = Fingerprints(data / "out")
+    assert again.of([data / "series"]) == Fingerprints(data / "elsewhere").of([data / "series"])
+    again.save()
+    assert len(json.loads(memory.read_text("utf-8"))) >= 2
+
+
+def test_reading_is_counted_or_left_out(data: Path) -> None:
+    paths = [data / "series", data / "series" / "1.dcm", data / "series"]
+    ticks = []
+    Fingerprints(data / "out").read(paths, lambda *tick: ticks.append(tick[:2]))
+    assert ticks == [(1, 2), (2, 2)]
+    unread = Fingerprints(data / "out", unread=True)
+    unread.read(paths, lambda *tick: pytest.fail("read"))
+    assert unread.of(paths) == [["series", None], ["1.dcm", None], ["series", None]]

@@ -1,0 +1,125 @@
+"""Strategies of refinement, scored on given truth."""
+
+from __future__ import annotations
+
+import csv
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_fewshot import Cancelled, UnknownNameError, Volume, get_refiner
+from napari_fewshot.bench.refinement_strategies import compare_refinements, named_strategies
+from napari_fewshot.config import RefinementConfig
+
+
+@pytest.fixture
+def squares():
+    """Truth, and labels that are one row too high, which the stub sets right."""
+    truth = np.zeros((4, 20, 24), np.uint8)
+    truth[1:, 6:12, 4:10] = 2
+    truth[2:, 6:14, 14:20] = 9
+    image = Volume(np.where(truth > 0, 100, 10).astype(np.uint8), (2.0, 1.0, 1.0))
+    return image, np.roll(truth, -1, axis=1), image.with_data(truth, names={2: "left", 9: "right"})
+
+
+def test_scores_before_and_after(squares, stub_refiner):
+    image, labels, truth = squares
+    found = compare_refinements(image, labels, truth, {"down": get_refiner("stub")})
+    left, right = found.rows
+    assert (left.label, left.name, right.label, right.name) == (2, "left", 9, "right")
+    assert left.iou_before == pytest.approx(5 / 7)
+    assert right.iou_before == pytest.approx(7 / 9)
+    assert left.dice_before == pytest.approx(10 / 12)
+    assert (left.iou_after, right.iou_after, left.dice_after) == (1, 1, 1)
+    assert found.slices == {"down": 3}
+    assert found.mean("down", "iou_before") == pytest.approx((5 / 7 + 7 / 9) / 2)
+
+
+def test_one_network_is_in_memory_at_a_time(squares, stub_refiner):
+    image, labels, truth = squares
+    kept, other = get_refiner("stub").load(), get_refiner("stub")
+    compare_refinements(image, labels, truth, {"a": kept, "b": other})
+    assert kept.is_loaded  # by the caller
+    assert not other.is_loaded
+
+
+def test_excluded_slices_do_not_count(squares, stub_refiner):
+    image, labels, truth = squares
+    labels = labels.copy()
+    labels[1] = 0
+    refiners = {"down": get_refiner("stub")}
+    assert compare_refinements(image, labels, truth, refiners).rows[0].iou_after < 1
+    found = compare_refinements(image, labels, truth, refiners, exclude=(0, [1]))
+    assert found.rows[0].iou_after == 1
+
+
+def test_labels_that_neither_has_after_it_are_no_number(squares, stub_refiner):
+    image, labels, truth = squares
+    found = compare_refinements(
+        image, np.where(labels == 9, 0, labels), truth, {"down": get_refiner("stub")},
+        exclude=(0, [2, 3]),
+    )  # fmt: skip
+    assert math.isnan(found.rows[1].iou_after)
+    assert found.mean("down", "iou_after") == 1
+
+
+def test_table_file_and_plot(squares, stub_refiner, tmp_path):
+    image, labels, truth = squares
+    refiners = {"down": get_refiner("stub"), "walk": get_refiner("random-walker")}
+    found = compare_refinements(image, labels, truth, refiners)
+    lines = found.format_table().splitlines()
+    assert lines[2].startswith("| down | 0.746 | 1.000 | +0.254 |")
+    assert " 2 / 0 | 3 | " in lines[2]
+    paths = found.write(tmp_path / "out")
+    assert [path.name for path in paths] == ["table.md", "table.csv", "plot.png"]
+    with paths[1].open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 4
+    assert (rows[0]["strategy"], rows[0]["name"], rows[0]["iou_after"]) == (
+        "down",
+        "left",
+        "1.0000",
+    )
+    picture = np.asarray(Image.open(paths[2]).convert("RGB")).astype(int)
+    blue = (picture == (0, 114, 178)).all(axis=-1)
+    # The bar of the strategy that is right ends where the scale does: at 1.
+    assert np.flatnonzero(blue.any(axis=0))[[0, -1]].tolist() == [230, 830]
+
+
+def test_progress_counts_all_strategies_and_stops(squares, stub_refiner):
+    image, labels, truth = squares
+    refiners = {"a": get_refiner("stub"), "b": get_refiner("stub")}
+    seen = []
+
+    def watch(done, total, what):
+        seen.append((done, total))
+        if done == 6:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        compare_refinements(image, labels, truth, refiners, progress=watch)
+    assert seen == [(n, 8) for n in range(1, 7)]
+
+
+def test_names_of_strategies(stub_refiner):
+    base = RefinementConfig.of({"prompts": {"points": 3}}, "config")
+    found = named_strategies(["stub", "random-walker"], base)
+    assert list(found) == [
+        "stub:random", "stub:components", "stub:box", "stub:boxes", "stub:box-points",
+        "stub:mask", "random-walker",
+    ]  # fmt: skip
+    box = found["stub:box"]
+    assert (box.method, box.prompts.strategy, box.prompts.points) == ("stub", "box", 3)
+    assert list(named_strategies(["stub:mask"])) == ["stub:mask"]
+    assert list(named_strategies(["medsam"])) == ["medsam:box", "medsam:boxes"]
+    assert "stub:box" in named_strategies(["all"])
+    stub_refiner.available = False
+    assert "stub:box" not in named_strategies(["all"])
+
+
+@pytest.mark.parametrize("word", ["stb", "stub:bx", "random-walker:box", "stub:"])
+def test_unknown_strategies(stub_refiner, word):
+    with pytest.raises(UnknownNameError, match="strategies must be one of"):
+        named_strategies([word])

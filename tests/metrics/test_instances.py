@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_fewshot.errors import InputError
+from napari_fewshot.metrics.instances import match_instances
+
+
+def plainly(instances, truth, share=0.5):
+    result = np.zeros(instances.shape, np.int32)
+    for number in set(instances.ravel()) - {0}:
+        inside = instances == number
+        for value in set(truth.ravel()) - {0}:
+            if (truth[inside] == value).sum() > share * inside.sum():
+                result[inside] = value
+    return result
+
+
+@pytest.mark.parametrize("share", [0.5, 0.8])
+def test_instances_get_the_label_that_most_of_them_has(share):
+    rng = np.random.default_rng(0)
+    truth = np.repeat(np.repeat(rng.integers(0, 4, (3, 4, 5)), 4, axis=1), 4, axis=2)
+    instances = np.repeat(np.repeat(rng.integers(0, 100, (3, 8, 10)) * 7, 2, axis=1), 2, axis=2)
+    expected = plainly(instances, truth, share)
+    assert (expected > 0).any()
+    np.testing.assert_array_equal(match_instances(instances, truth, share), expected)
+
+
+def test_half_is_not_more_than_half():
+    truth = np.array([[1, 1, 0, 0], [1, 1, 1, 0]])
+    instances = np.array([[2, 2, 2, 2], [3, 3, 3, 3]])
+    np.testing.assert_array_equal(match_instances(instances, truth), [[0] * 4, [1] * 4])
+
+
+def test_arrays_that_do_not_fit_are_refused():
+    flat = np.zeros((2, 3), int)
+    with pytest.raises(InputError, match=r"have the shape \(2, 3\)"):
+        match_instances(np.zeros((3, 2), int), flat)
+    with pytest.raises(InputError, match="be integers"):
+        match_instances(flat, flat + 0.5)
+    with pytest.raises(InputError, match="be at least 0;"):
+        match_instances(flat - 1, flat)
+    with pytest.raises(InputError, match="share"):
+        match_instances(flat, flat, 0.4)

@@ -1,0 +1,127 @@
+"""Connected components, by hand and against a naive loop over labels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from napari_fewshot.config import CleanupConfig
+from napari_fewshot.errors import InputError
+from napari_fewshot.predict.cleanup import clean_labels
+
+
+def test_small_components_go_label_by_label() -> None:
+    labels = np.array(
+        [
+            [1, 1, 0, 2, 2],
+            [1, 0, 0, 0, 2],
+            [0, 2, 1, 0, 2],
+        ]
+    )
+    cleaned = clean_labels(labels, CleanupConfig(min_size=2))
+    np.testing.assert_array_equal(
+        cleaned,
+        [
+            [1, 1, 0, 2, 2],
+            [1, 0, 0, 0, 2],
+            [0, 0, 0, 0, 2],
+        ],
+    )
+
+
+def test_largest_only_and_ties() -> None:
+    labels = np.array([[3, 3, 0, 3, 0, 5, 0, 5]])
+    cleaned = clean_labels(labels, CleanupConfig(largest_only=True))
+    np.testing.assert_array_equal(cleaned, [[3, 3, 0, 0, 0, 5, 0, 0]])
+    both = clean_labels(labels, CleanupConfig(largest_only=True, min_size=2))
+    np.testing.assert_array_equal(both, [[3, 3, 0, 0, 0, 0, 0, 0]])
+
+
+def test_touching_labels_do_not_support_each_other() -> None:
+    labels = np.array([[1, 2, 1, 2]])
+    assert not clean_labels(labels, CleanupConfig(min_size=2)).any()
+
+
+def test_connectivity() -> None:
+    labels = np.eye(4, dtype=np.uint8)
+    assert not clean_labels(labels, CleanupConfig(min_size=2)).any()
+    for connectivity in (2, 3):
+        config = CleanupConfig(min_size=4, connectivity=connectivity)
+        np.testing.assert_array_equal(clean_labels(labels, config), labels)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_two_dimensions_work_slice_by_slice(axis: int) -> None:
+    # A column of one pixel a slice: large in the volume, small in each slice.
+    labels = np.zeros((6, 5, 5), np.int16)
+    labels[:, 2, 2] = 7
+    labels[3, 1:4, 1:4] = 7
+    labels = np.moveaxis(labels, 0, axis)
+
+    in_slices = clean_labels(labels, CleanupConfig(dimensions=2, min_size=5), axis)
+    in_volume = clean_labels(labels, CleanupConfig(dimensions=3, min_size=5), axis)
+
+    expected = np.zeros_like(labels)
+    np.moveaxis(expected, axis, 0)[3, 1:4, 1:4] = 7
+    np.testing.assert_array_equal(in_slices, expected)
+    np.testing.assert_array_equal(in_volume, labels)
+
+
+def test_off_returns_an_equal_copy() -> None:
+    labels = np.random.default_rng(0).integers(0, 3, (4, 5, 6))
+    cleaned = clean_labels(labels, CleanupConfig())
+    np.testing.assert_array_equal(cleaned, labels)
+    assert not np.shares_memory(cleaned, labels)
+
+
+def test_empty_stays_empty() -> None:
+    labels = np.zeros((3, 4, 5), np.int32)
+    for dimensions in (2, 3):
+        config = CleanupConfig(dimensions=dimensions, largest_only=True)
+        assert not clean_labels(labels, config).any()
+
+
+def _naive(labels: np.ndarray, config: CleanupConfig, axis: int) -> np.ndarray:
+    result = np.zeros_like(labels)
+    flat = config.dimensions == 2
+    parts = range(labels.shape[axis]) if flat else [None]
+    structure = ndimage.generate_binary_structure(2 if flat else 3, config.connectivity)
+    for value, part in ((v, p) for v in np.unique(labels)[1:] for p in parts):
+        where = tuple(part if n == axis and flat else slice(None) for n in range(3))
+        numbered, count = ndimage.label(labels[where] == value, structure)
+        sizes = [int((numbered == n + 1).sum()) for n in range(count)]
+        for number, size in enumerate(sizes, start=1):
+            is_largest = number == 1 + sizes.index(max(sizes))
+            if size >= config.min_size and (is_largest or not config.largest_only):
+                result[where][numbered == number] = value
+    return result
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_against_a_naive_loop(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    smooth = ndimage.gaussian_filter(rng.standard_normal((5, 9, 11, 10)), (0, 0.8, 0.8, 0.8))
+    values = np.array([0, 1, 2, 60_000, 2_000_000_000], np.int64)
+    labels = values[smooth.argmax(0)]
+    before = labels.copy()
+    config = CleanupConfig(
+        dimensions=2 + seed % 2,
+        min_size=int(rng.integers(0, 12)),
+        largest_only=seed >= 3,
+        connectivity=1 + seed % 2,
+    )
+    axis = seed % 3
+
+    cleaned = clean_labels(labels, config, axis)
+
+    np.testing.assert_array_equal(cleaned, _naive(labels, config, axis))
+    np.testing.assert_array_equal(labels, before)
+    assert cleaned.dtype == labels.dtype
+
+
+def test_bad_input() -> None:
+    with pytest.raises(InputError, match="labels must be an array of integers"):
+        clean_labels(np.zeros((3, 3)), CleanupConfig(min_size=2))
+    with pytest.raises(InputError, match=r"axis must be in 0\.\.1"):
+        clean_labels(np.zeros((3, 3), int), CleanupConfig(min_size=2), axis=2)

@@ -1,0 +1,160 @@
+"""Boxes and points for labels, and their masks regrouped to one label map."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_fewshot.config import RegionConfig
+from napari_fewshot.errors import Cancelled, InputError, UnknownNameError
+from napari_fewshot.geometry import Frame
+from napari_fewshot.sam import PromptBox, Prompts, load_sam, sam_boxes, sam_points
+from napari_fewshot.sam.canvas import LabelCanvas
+from napari_fewshot.sam.given import box_prompts, joined, point_prompts
+from napari_fewshot.types import Volume
+
+AFFINE = np.array([[0, 0, -1.0, 0], [0, -1, 0, 0], [2, 0, 0, 0], [0, 0, 0, 1]])
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """Three slices, the last without a label; label 3 has two parts."""
+    image = np.random.default_rng(0).random((3, 40, 56)).astype(np.float32)
+    labels = np.zeros(image.shape, np.int16)
+    labels[0, 5:20, 8:30] = 2
+    labels[0, 25:35, 5:15] = 3
+    labels[0, 26:30, 40:50] = 3
+    labels[1, 10:12, 10:12] = 3
+    return Volume(image, (2, 1, 1), AFFINE), labels
+
+
+def expit(values):
+    return 1 / (1 + np.exp(-values))
+
+
+def test_labels_are_regrouped_by_score_without_overlap():
+    rng = np.random.default_rng(1)
+    masks = [(int(label), rng.normal(size=(6, 7)), float(rng.random())) for label in (4, 2, 4, 9)]
+    canvas, turned = LabelCanvas((6, 7)), LabelCanvas((6, 7))
+    for label, logits, iou in masks:
+        canvas.put(label, logits, iou)
+    for label, logits, iou in reversed(masks):
+        turned.put(label, logits, iou)
+    np.testing.assert_array_equal(canvas.labels, turned.labels)
+    for at in np.ndindex(6, 7):
+        inside = [(expit(m[at]) * iou, label, expit(m[at])) for label, m, iou in masks if m[at] > 0]
+        highest = max(expit(m[at]) for _, m, _ in masks)
+        _, label, sure = max(inside) if inside else (0, 0, 1 - highest)
+        assert canvas.labels[at] == label
+        assert canvas.confidence[at] == pytest.approx(sure, abs=1e-6)
+
+
+def test_boxes_and_points_of_components_and_of_labels(scene):
+    plane = scene[1][0]
+    boxes = [(label, p.boxes[0].tolist()) for label, p in box_prompts(plane, RegionConfig())]
+    assert boxes == [(2, [5, 8, 19, 29]), (3, [25, 5, 34, 14]), (3, [26, 40, 29, 49])]
+    whole = RegionConfig(each="label")
+    boxes = [(label, p.boxes[0].tolist()) for label, p in box_prompts(plane, whole)]
+    assert boxes == [(2, [5, 8, 19, 29]), (3, [25, 5, 34, 49])]
+    large = RegionConfig(each="label", min_area=50)
+    boxes = [(label, p.boxes[0].tolist()) for label, p in box_prompts(plane, large)]
+    assert boxes == [(2, [5, 8, 19, 29]), (3, [25, 5, 34, 14])]
+    points = [(label, p.points.shape[1]) for label, p in point_prompts(plane, RegionConfig())]
+    assert points == [(2, 1), (3, 1), (3, 1)]
+    points = list(point_prompts(plane, whole))
+    assert [(label, p.points.shape[1]) for label, p in points] == [(2, 1), (3, 2)]
+    for label, prompt in points:
+        rows, columns = prompt.points[0].astype(int).T
+        assert (plane[rows, columns] == label).all()
+    together = joined([prompt for _, prompt in points])
+    assert together.points.shape == (2, 2, 2)
+    assert together.point_labels.tolist() == [[1, -1], [1, 1]]
+
+
+def test_masks_are_those_of_the_predictor_on_the_grid_of_the_file(sam, scene, assert_same_labels):
+    """One box by hand, in canonical slices, against the whole way through a turned file."""
+    volume, labels = scene
+    found = sam_boxes(volume, labels, sam=sam)
+    assert found.labels.shape == volume.shape
+    assert found.labels.dtype == np.int32
+    assert not found.labels[2].any()
+    assert (found.confidence[2] == 1).all()
+    assert set(np.unique(found.labels)) <= {0, 2, 3}
+    frame = Frame.of(AFFINE, 3)
+    from napari_fewshot.config import IntensityConfig
+    from napari_fewshot.slices.stack import SliceStack
+
+    embedding = sam.embeddings(SliceStack(volume, 0, IntensityConfig()))[1]
+    plane = frame.to_canonical(labels)[1]
+    rows, columns = np.nonzero(plane)
+    box = np.array([[rows.min(), columns.min(), rows.max(), columns.max()]], float)
+    logits = sam.predictor.predict(embedding, (40, 56), Prompts(boxes=box), several=False).logits
+    mask = frame.from_canonical(np.stack([logits[0, 0] > 0] * 3))[1]
+    assert_same_labels(found.labels[1] == 3, mask)
+
+
+def test_given_boxes_are_those_drawn_round_labels(sam, scene, assert_same_labels):
+    volume, labels = scene
+    drawn = [
+        PromptBox(2, (0, 19, 8), (0, 5, 29)),
+        PromptBox(3, (0, 25, 5), (0, 34, 14)),
+        PromptBox(3, (0, 26, 40), (0, 29, 49)),
+        PromptBox(3, (1, 10, 10), (1, 11, 11)),
+    ]
+    expected = sam_boxes(volume, labels, sam=sam)
+    found = sam_boxes(volume, drawn, sam=sam)
+    assert_same_labels(found.labels, expected.labels)
+    np.testing.assert_allclose(found.confidence, expected.confidence, atol=1e-4)
+    flat = Volume(volume.data[0], (1, 1))
+    one = sam_boxes(flat, [PromptBox(2, (5, 8), (19, 29))], sam=sam)
+    assert set(np.unique(one.labels)) <= {0, 2}
+    assert not sam_boxes(flat, [], sam=sam).labels.any()
+    with pytest.raises(InputError, match="both corners in one slice"):
+        sam_boxes(volume, [PromptBox(2, (0, 5, 8), (1, 19, 29))], sam=sam)
+    with pytest.raises(InputError, match="lie inside the image"):
+        sam_boxes(volume, [PromptBox(2, (0, 5, 8), (0, 50, 29))], sam=sam)
+    with pytest.raises(InputError, match="corners of 2 numbers"):
+        sam_boxes(flat, [PromptBox(2, (0, 5, 8), (0, 19, 29))], sam=sam)
+
+
+def test_medsam_takes_boxes_and_no_points(tiny_sam, scene):
+    medsam = load_sam("medsam", weights=tiny_sam)
+    found = sam_boxes(*scene, sam=medsam, config={"several": True, "margin": 0.1})
+    assert set(np.unique(found.labels)) <= {0, 2, 3}
+    with pytest.raises(InputError, match="trained with points; got medsam"):
+        sam_points(*scene, sam=medsam)
+
+
+@pytest.mark.parametrize("method", [sam_boxes, sam_points])
+def test_slices_axis_progress_and_cancel(sam, scene, method, assert_same_labels):
+    volume, labels = scene
+    seen = []
+    every = method(volume, labels, sam=sam, progress=lambda *told: seen.append(told))
+    assert seen == [(1, 2, "prompting"), (2, 2, "prompting")]
+    one = method(volume, labels, sam=sam, slices=[1])
+    assert_same_labels(one.labels[1], every.labels[1])
+    assert not one.labels[0].any()
+    other = method(volume, labels, sam=sam, axis=2, slices=[9])
+    assert set(np.flatnonzero(other.labels.any(axis=(0, 1)))) <= {9}
+
+    def stop(done, total, what):
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        method(volume, labels, sam=sam, progress=stop)
+
+
+def test_what_does_not_fit_is_refused(sam, scene):
+    volume, labels = scene
+    with pytest.raises(InputError, match=r"have the shape \(3, 40, 56\)"):
+        sam_boxes(volume, labels[:2], sam=sam)
+    with pytest.raises(InputError, match="be integers"):
+        sam_points(volume, labels / 2, sam=sam)
+    with pytest.raises(UnknownNameError, match="margn"):
+        sam_boxes(volume, labels, sam=sam, config={"margn": 1})
+
+
+def test_nothing_is_loaded_where_nothing_is_prompted(tmp_path):
+    volume = np.zeros((4, 8, 8))
+    found = sam_boxes(volume, np.zeros((4, 8, 8), int), sam="sam-vit-b")
+    assert not found.labels.any()
