@@ -44,13 +44,13 @@ def find_cases(config: BenchmarkConfig) -> list[Case]:
         If folders or files are missing, or the layout or one of its options does not exist.
     """
     dataset = config.dataset
-    layout = LAYOUTS.get("folder" if dataset.layout is None else dataset.layout)
+    layout = "folder" if dataset.layout is None else dataset.layout
     try:
-        cases = layout.find(dataset.root, **dataset.layout_options)
+        cases = LAYOUTS.get(layout)(dataset.root, **dataset.layout_options)
     except TypeError as error:
         if "argument" not in str(error):
             raise
-        raise InputError("dataset.options", f"fit the layout {layout.name}", str(error)) from None
+        raise InputError("dataset.options", f"fit the layout {layout}", str(error)) from None
     names = [case.name for case in cases]
     if len(set(names)) < len(names):
         raise InputError("dataset", "have cases of different names", sorted(names))

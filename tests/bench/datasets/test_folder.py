@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_fewshot.bench.datasets import LAYOUTS, find_folder
+from napari_fewshot.bench.datasets import LAYOUTS
+from napari_fewshot.bench.datasets.folder import find_folder
 from napari_fewshot.errors import InputError
 from napari_fewshot.io import check_match
 
@@ -119,7 +120,7 @@ def test_no_folder(tmp_path: Path) -> None:
     for name in LAYOUTS:
         options = {"images": "*.nii", "labels": "*.nii"} if name == "folder" else {}
         with pytest.raises(InputError, match="root must be .* where nothing is"):
-            LAYOUTS.get(name).find(tmp_path / "none", **options)
+            LAYOUTS.get(name)(tmp_path / "none", **options)
         (tmp_path / "empty").mkdir(exist_ok=True)
         with pytest.raises(InputError):
-            LAYOUTS.get(name).find(tmp_path / "empty", **options)
+            LAYOUTS.get(name)(tmp_path / "empty", **options)

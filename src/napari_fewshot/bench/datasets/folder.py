@@ -1,8 +1,4 @@
-"""Any cohort: images, and label maps or CSV files of points that go with them.
-
-The layout is nobody's: patterns say where files are. It serves knee CT and landmark cohorts that
-a group keeps for itself, and the small sets of our own evaluation.
-"""
+"""Any cohort: images, and label maps or CSV files of points that go with them, by patterns."""
 
 from __future__ import annotations
 
@@ -12,12 +8,13 @@ from functools import partial
 from pathlib import Path
 
 from ...errors import InputError
-from ...io import read_labels, read_points, read_volume
+from ...io import read_labels, read_points, read_volume, stem_of
 from ...types import Landmark
-from .case import LAYOUTS, Case, Layout
-from .patterns import existing_folder, match_files, shortened
+from .case import Case, existing_folder, natural, shortened
 
-__all__ = ["find_folder"]
+__all__ = ["ENTRIES", "find_folder"]
+
+_CASE = "{case}"
 
 
 def find_folder(
@@ -47,16 +44,11 @@ def find_folder(
         is the person or animal.
     numbers_per_group : int
         Above 1, that match is a number, and this many consecutive ones, from 1, belong together.
-
-    Raises
-    ------
-    InputError
-        If patterns match nothing, files of a case are missing, or ``group`` does not match.
     """
     existing_folder(root, "the folder of a data set")
-    found = match_files(root, _several(images), "images")
-    truths = _beside(found, root, _several(labels), "labels")
-    points = _beside(found, root, _several(landmarks), "landmarks")
+    found = _matched(root, images, "images")
+    truths = _beside(found, root, labels, "labels")
+    points = _beside(found, root, landmarks, "landmarks")
     if not truths and not points:
         raise InputError("labels", "be given, or landmarks", "neither")
     numbers: dict[str, int] = {}
@@ -77,28 +69,48 @@ def find_folder(
     return cases
 
 
-def _several(patterns: str | Sequence[str]) -> tuple[str, ...]:
-    return (patterns,) if isinstance(patterns, str) else tuple(patterns)
+def _matched(root: Path, patterns: str | Sequence[str], option: str) -> dict[str, Path]:
+    """Find files by the name of their case, in natural order.
+
+    Without ``{case}`` in the pattern, the name is that of the file without its ending.
+    """
+    patterns = (patterns,) if isinstance(patterns, str) else tuple(patterns)
+    found: dict[str, Path] = {}
+    for pattern in patterns:
+        if pattern.count(_CASE) > 1 or Path(pattern).is_absolute() or ".." in Path(pattern).parts:
+            raise InputError(option, f"be a path below the root, with at most one {_CASE}", pattern)
+        parts = [re.escape(part).replace(r"\*", "[^/]*") for part in pattern.split(_CASE)]
+        expression = re.compile("([^/]+?)".join(parts))
+        for path in sorted(root.glob(pattern.replace(_CASE, "*"))):
+            match = expression.fullmatch(path.relative_to(root).as_posix())
+            if match is None or path.name.startswith("."):
+                continue
+            name = match.group(1) if match.groups() else stem_of(path)
+            if found.setdefault(name, path) != path:
+                given = f"{found[name]} and {path}"
+                raise InputError(option, "match one file for each case", given)
+    if not found:
+        remedy = "Is it the folder of this data set?"
+        raise InputError(option, f"match files below {root}", ", ".join(patterns), remedy)
+    return dict(sorted(found.items(), key=lambda item: natural(item[0])))
 
 
 def _beside(
-    images: Mapping[str, Path], root: Path, patterns: tuple[str, ...], option: str
+    images: Mapping[str, Path], root: Path, patterns: str | Sequence[str], option: str
 ) -> dict[str, Path]:
-    """Files of all cases, by name."""
+    """Files of all cases, by name; none where there is no pattern."""
     if not patterns:
         return {}
-    found = match_files(root, patterns, option)
-    if not any("{case}" in pattern for pattern in patterns):
+    found = _matched(root, patterns, option)
+    if _CASE not in str(patterns):
         if len(found) != len(images):
-            raise InputError(
-                option, f"match a file for each of {len(images)} images", f"{len(found)} files"
-            )
+            wanted = f"match a file for each of {len(images)} images"
+            raise InputError(option, wanted, f"{len(found)} files")
         return dict(zip(images, found.values(), strict=True))
     missing = [name for name in images if name not in found]
     if missing:
-        raise InputError(
-            option, f"match a file for every image below {root}", f"none for {shortened(missing)}"
-        )
+        wanted = f"match a file for every image below {root}"
+        raise InputError(option, wanted, f"none for {shortened(missing)}")
     return found
 
 
@@ -122,11 +134,4 @@ def _read_landmarks(
     return read_points(path, read_volume(image), numbers=numbers, columns=columns)
 
 
-LAYOUTS.add(
-    "folder",
-    Layout(
-        "folder",
-        "images with label maps or points beside them, found by patterns",
-        find_folder,
-    ),
-)
+ENTRIES = {"folder": find_folder}
