@@ -23,7 +23,8 @@ from accuracy_tasks import Task, tasks
 
 from napari_fewshot import FewShotSegmenter, evaluate_labels, get_refiner
 from napari_fewshot.cli.arguments import parse_settings
-from napari_fewshot.predict.refine import LabelRefiner, Refiner
+from napari_fewshot.predict.refine import LabelRefiner
+from napari_fewshot.predict.refiners import Refiner
 
 TASKS = (
     *(f"{name}-{count}" for name in ("ct_torso", "mr_abdomen") for count in (3, 5)),

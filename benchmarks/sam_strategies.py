@@ -26,7 +26,7 @@ from napari_fewshot.bench.refinement_strategies import (
     named_strategies,
 )
 from napari_fewshot.phantoms import make_phantom, painted_labels, template_slices
-from napari_fewshot.predict.refine import WALKER
+from napari_fewshot.predict.refiners import WALKER
 
 SMOOTHINGS = (1.0, 4.0)
 

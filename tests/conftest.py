@@ -115,7 +115,7 @@ def stub_refiner() -> Iterator[Any]:
     """
     import numpy as np
 
-    from napari_fewshot.predict.refine import REFINERS, RefinerEntry, Region
+    from napari_fewshot.predict.refiners import REFINERS, RefinerEntry, Region
 
     seen = SimpleNamespace(made=[], stacks=[], slices=[], available=True)
 

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from .metrics.landmarks import evaluate_landmarks
     from .metrics.overlap import evaluate_labels
     from .phantoms import make_phantom
-    from .predict.refine import get_refiner, refine_labels
+    from .predict.refine import refine_labels
+    from .predict.refiners import get_refiner
     from .sam import (
         PersonalSam,
         PromptBox,
@@ -86,7 +87,8 @@ _HOMES = {
         "sam_boxes",
         "sam_points",
     ),
-    "predict.refine": ("get_refiner", "refine_labels"),
+    "predict.refine": ("refine_labels",),
+    "predict.refiners": ("get_refiner",),
     "templates": ("Template",),
     "segmenter": ("FewShotSegmenter", "HeldOutScore", "Prediction"),
     "types": ("FeatureMap", "Landmark", "Volume"),

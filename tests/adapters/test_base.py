@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_fewshot.slices.position import SlicePosition
+from napari_fewshot.slices.stack import SlicePosition
 
 VOLUME = (4, 6, 10)  # canonical (S, A, R)
 

@@ -13,7 +13,7 @@ from napari_fewshot.adapters.pixelwise import collect_samples
 from napari_fewshot.config import CosineConfig, PositionConfig, SamplingConfig, SegmenterConfig
 from napari_fewshot.errors import InputError, NotFittedError, UnknownNameError
 from napari_fewshot.slices.grid import resize_plane
-from napari_fewshot.slices.position import SlicePosition
+from napari_fewshot.slices.stack import SlicePosition
 from napari_fewshot.templates.known import KnownSlice
 from napari_fewshot.types import FeatureMap
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from napari_fewshot.features.pixels import gather_pixels, pixel_chunks
-from napari_fewshot.slices.position import slice_coordinates
+from napari_fewshot.slices.stack import slice_coordinates
 from napari_fewshot.types import FeatureMap
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_fewshot.predict.constellation import Candidates, place_together
+from napari_fewshot.predict.constellation import Candidates, fit_constellation
 
 
 def turn(axes, degrees):
@@ -42,7 +42,7 @@ def test_all_points_are_found_where_half_of_the_peaks_are_missing(axes):
     middle = template.mean(0)
     truth = 1.2 * (template - middle) @ turn(axes, 35).T + middle + 15
     found = peaks(truth, rng)
-    places, scores = place_together(found, [template])
+    places, scores = fit_constellation(found, [template])
     error = np.linalg.norm(places - truth, axis=1)
     strongest = [
         found.places[found.landmarks == k][found.scores[found.landmarks == k].argmax()]
@@ -51,7 +51,7 @@ def test_all_points_are_found_where_half_of_the_peaks_are_missing(axes):
     assert (np.linalg.norm(strongest - truth, axis=1) < 3).mean() < 0.3  # each by itself
     assert (error < 1.5).all()
     assert ((scores >= 0) & (scores <= 0.8)).all()
-    again = place_together(found, [template])
+    again = fit_constellation(found, [template])
     np.testing.assert_array_equal(again[0], places)
 
 
@@ -60,7 +60,7 @@ def test_points_that_one_template_lacks_come_from_another():
     whole = rng.uniform(10, 60, (20, 3))
     first, second = whole.copy(), whole @ turn(3, 20).T + 4
     first[:4], second[16:] = np.nan, np.nan
-    places, _ = place_together(peaks(whole, rng, missed=0.2), [first, second])
+    places, _ = fit_constellation(peaks(whole, rng, missed=0.2), [first, second])
     assert (np.linalg.norm(places - whole, axis=1) < 2).all()
 
 
@@ -68,9 +68,9 @@ def test_a_mirrored_arrangement_is_none():
     rng = np.random.default_rng(7)
     template = rng.uniform(20, 80, (20, 3))
     mirrored = template * np.array([1, 1, -1]) + np.array([0, 0, 100])
-    right = place_together(peaks(template, rng, wrong=0, missed=0), [template])
+    right = fit_constellation(peaks(template, rng, wrong=0, missed=0), [template])
     assert (np.linalg.norm(right[0] - template, axis=1) < 1).all()
-    wrong = place_together(peaks(mirrored, rng, wrong=0, missed=0), [template])
+    wrong = fit_constellation(peaks(mirrored, rng, wrong=0, missed=0), [template])
     assert wrong is None or (np.linalg.norm(wrong[0] - mirrored, axis=1) > 5).mean() > 0.5
 
 
@@ -78,18 +78,18 @@ def test_peaks_that_agree_on_nothing_are_left_alone():
     rng = np.random.default_rng(9)
     template = rng.uniform(40, 60, (20, 3))
     nothing = peaks(template, rng, wrong=2, missed=1, size=400.0)
-    assert place_together(nothing, [template]) is None
+    assert fit_constellation(nothing, [template]) is None
     few = template[:9]
-    assert place_together(peaks(few, rng, missed=0), [few]) is None
+    assert fit_constellation(peaks(few, rng, missed=0), [few]) is None
     empty = Candidates(np.zeros(0, int), np.zeros(0), np.zeros((0, 3)))
-    assert place_together(empty, [template]) is None
+    assert fit_constellation(empty, [template]) is None
 
 
 def test_places_give_way_to_peaks_nearby():
     rng = np.random.default_rng(11)
     template = rng.uniform(0, 100, (40, 2))
     bent = template + np.stack([np.zeros(40), 4 * np.sin(template[:, 0] / 20)], axis=1)
-    places, _ = place_together(peaks(bent, rng, wrong=0, missed=0), [template])
+    places, _ = fit_constellation(peaks(bent, rng, wrong=0, missed=0), [template])
     stiff = template + (bent - template).mean(0)
     assert (
         np.linalg.norm(places - bent, axis=1).mean()

@@ -10,7 +10,7 @@ from napari_fewshot.backbones import get_backbone
 from napari_fewshot.config import ExtractionConfig, IntensityConfig, ResamplingConfig
 from napari_fewshot.errors import Cancelled
 from napari_fewshot.features.extract import FeatureExtractor
-from napari_fewshot.predict.loop import slice_probabilities
+from napari_fewshot.predict.loop import AdapterPredictor, slice_probabilities
 from napari_fewshot.slices.stack import SliceStack
 from napari_fewshot.templates.augmentation import FeatureRequirements
 from napari_fewshot.types import FeatureMap, Volume
@@ -38,6 +38,10 @@ class GreyAdapter:
         return np.concatenate([1 - features.data, features.data])
 
 
+def grey(adapter=None):
+    return AdapterPredictor(adapter or GreyAdapter(), GreyExtractor())
+
+
 def stack_of(data, spacing=(1.0, 1.0, 1.0), axis=0, resampling=None):
     return SliceStack(
         Volume(data, spacing),
@@ -48,7 +52,7 @@ def stack_of(data, spacing=(1.0, 1.0, 1.0), axis=0, resampling=None):
 
 
 def predicted(stack, smoothing, progress=lambda *_: None):
-    planes = slice_probabilities(stack, GreyExtractor(), GreyAdapter(), smoothing, progress)
+    planes = slice_probabilities(stack, grey(), smoothing, progress)
     numbers, found = zip(*planes, strict=True)
     assert list(numbers) == list(range(stack.grid.shape[0]))
     return np.stack(found, axis=1)
@@ -126,7 +130,7 @@ def test_without_smoothing_nothing_changes():
 def test_every_slice_has_its_place(axis):
     adapter = GreyAdapter()
     stack = stack_of(noise(), axis=axis)
-    list(slice_probabilities(stack, GreyExtractor(), adapter, 1.0))
+    list(slice_probabilities(stack, grey(adapter), 1.0))
     assert [p.index for p in adapter.places] == list(range(noise().shape[axis]))
     assert all(p.axis == axis and p.stack_shape == stack.grid.working for p in adapter.places)
     assert not any(p.flat for p in adapter.places)
@@ -135,7 +139,7 @@ def test_every_slice_has_its_place(axis):
 def test_flat_images():
     adapter = GreyAdapter()
     stack = SliceStack(Volume.of(noise()[0]), 0, IntensityConfig())
-    ((index, plane),) = slice_probabilities(stack, GreyExtractor(), adapter, 1.0)
+    ((index, plane),) = slice_probabilities(stack, grey(adapter), 1.0)
     assert (index, plane.shape) == (0, (2, 16, 18))
     assert adapter.places[0].flat
 
@@ -193,7 +197,9 @@ def test_with_a_real_extractor():
         def predict(self, features, place):
             return super().predict(FeatureMap(features.data[:1], (20, 22), (20.0, 22.0)), place)
 
-    found = [plane for _, plane in slice_probabilities(stack, extractor, First(), 0.0)]
+    found = [
+        plane for _, plane in slice_probabilities(stack, AdapterPredictor(First(), extractor), 0.0)
+    ]
     np.testing.assert_allclose(np.stack(found)[:, 1], noise((3, 20, 22)), atol=1e-6)
 
 
@@ -202,7 +208,7 @@ def test_any_order_gives_what_all_slices_in_turn_give(mode):
     stack = stack_of(noise((9, 16, 18)), (1.5, 1.0, 1.0), 0, ResamplingConfig(mode=mode))
     whole = predicted(stack, 1.0)
     order = [5, 6, 7, 8, 4, 3, 2, 1, 0]
-    planes = list(slice_probabilities(stack, GreyExtractor(), GreyAdapter(), 1.0, order=order))
+    planes = list(slice_probabilities(stack, grey(), 1.0, order=order))
     assert [index for index, _ in planes] == order
     for index, plane in planes:
         np.testing.assert_allclose(plane, whole[:, index], atol=1e-6)
@@ -212,12 +218,12 @@ def test_neighbours_of_a_run_are_predicted_once():
     adapter = GreyAdapter()
     stack = stack_of(noise((30, 8, 8)))
     order = [*range(10, 30), *range(9, -1, -1)]
-    list(slice_probabilities(stack, GreyExtractor(), adapter, 1.0, order=order))
+    list(slice_probabilities(stack, grey(adapter), 1.0, order=order))
     assert len(adapter.places) <= 30 + 2 * 7  # once each, and the windows at the two starts
 
 
 def test_one_slice_needs_its_neighbours_only():
     adapter = GreyAdapter()
     stack = stack_of(noise((30, 8, 8)))
-    list(slice_probabilities(stack, GreyExtractor(), adapter, 1.0, order=[12]))
+    list(slice_probabilities(stack, grey(adapter), 1.0, order=[12]))
     assert [place.index for place in adapter.places] == list(range(9, 16))

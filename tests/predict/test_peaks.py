@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_fewshot.predict.peaks import find_peaks
+from napari_fewshot.predict.landmarks import find_peaks
 
-WANTED = {"count": 8, "least": 0.05, "distance": 4.0, "spacing": (1, 1, 1)}
+WANTED = {"count": 8, "min_score": 0.05, "distance": 4.0, "spacing": (1, 1, 1)}
 
 
 def blob(shape, *peaks):

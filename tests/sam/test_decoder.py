@@ -16,7 +16,7 @@ from napari_fewshot.sam.decoder import SamDecoderAdapter
 from napari_fewshot.sam.decoder_training import DecoderTraining
 from napari_fewshot.sam.encoder import read_sam
 from napari_fewshot.sam.fewshot import DecoderMeasures, FewShotDecoder
-from napari_fewshot.slices.position import SlicePosition
+from napari_fewshot.slices.stack import SlicePosition
 from napari_fewshot.templates.known import KnownSlice
 from napari_fewshot.types import FeatureMap
 

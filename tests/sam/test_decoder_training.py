@@ -16,7 +16,7 @@ from napari_fewshot.sam.decoder_training import (
     decoder_loss,
 )
 from napari_fewshot.sam.target_embeddings import TargetEmbeddings
-from napari_fewshot.slices.position import SlicePosition
+from napari_fewshot.slices.stack import SlicePosition
 from napari_fewshot.templates.known import KnownSlice
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_fewshot.sam.target_embeddings import TargetEmbeddings, targets_of
-from napari_fewshot.slices.position import SlicePosition
+from napari_fewshot.slices.stack import SlicePosition
 from napari_fewshot.templates.known import KnownSlice
 from napari_fewshot.types import FeatureMap
 

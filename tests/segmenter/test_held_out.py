@@ -9,7 +9,7 @@ import pytest
 
 from napari_fewshot import Cancelled, NotFittedError, Template, Volume
 from napari_fewshot.segmenter.held_out import HeldOutScore, choose_folds, held_out_score
-from napari_fewshot.slices.position import SlicePosition
+from napari_fewshot.slices.stack import SlicePosition
 from napari_fewshot.templates.known import KnownSlice
 from napari_fewshot.types import FeatureMap
 

@@ -11,9 +11,10 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from napari_fewshot import FewShotSegmenter, ModelFileError, Template, WeightsError
+from napari_fewshot import FewShotSegmenter, Landmark, ModelFileError, Template, WeightsError
 from napari_fewshot.config import PropagationConfig
 from napari_fewshot.segmenter.model_file import FORMAT_VERSION, read_model, write_model
+from napari_fewshot.templates.training_set import arrangements_of
 
 
 @pytest.fixture(scope="module")
@@ -222,3 +223,13 @@ def test_a_failed_save_keeps_the_old_file(fitted, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         fitted.save(path)
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("m.fewshot", b"old")]
+
+
+def test_a_model_file_keeps_the_places_of_landmarks(quick, tmp_path, torso):
+    where = np.random.default_rng(2).uniform(4, np.array(torso.image.shape) - 5, (7, 3)).round()
+    points = [Landmark(f"p{k}", k, tuple(place)) for k, place in enumerate(where, start=1)]
+    template = Template(torso.image, points=points, axis=0)
+    quick().fit(template).save(tmp_path / "model.fewshot")
+    expected = arrangements_of([template], [0])
+    assert len(expected[0]) == 7
+    assert read_model(tmp_path / "model.fewshot").arrangements == expected

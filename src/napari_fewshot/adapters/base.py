@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 from ..config import SegmenterConfig
 from ..errors import NotFittedError
 from ..registry import Registry
-from ..slices.position import SlicePosition
+from ..slices.stack import SlicePosition
 from ..templates.augmentation import FeatureRequirements
 from ..templates.known import KnownSlice
 from ..templates.pixels import Samples

@@ -12,7 +12,7 @@ from ..config import PositionConfig, SamplingConfig, SegmenterConfig
 from ..errors import InputError
 from ..features.pixels import gather_pixels
 from ..slices.grid import resize_plane
-from ..slices.position import SlicePosition
+from ..slices.stack import SlicePosition
 from ..templates.augmentation import FeatureRequirements
 from ..templates.known import KnownSlice
 from ..templates.pixels import Samples, plan_pixels

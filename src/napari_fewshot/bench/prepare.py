@@ -9,10 +9,10 @@ import numpy as np
 
 from ..config import IntensityConfig
 from ..errors import InputError, UnknownNameError
-from ..geometry import Frame, resolve_axis
 from ..io.match import check_match
 from ..io.values import as_labels, fitting_dtype
 from ..slices.intensity import IntensityScaler
+from ..slices.stack import file_axis
 from ..types import Array, Landmark, Volume
 from .config import BenchmarkConfig
 from .datasets import Case
@@ -123,13 +123,8 @@ def intensity_of(image: ImageConfig) -> IntensityConfig | None:
 
 
 def _file_axis(axis: int | str, image: Volume) -> int:
-    if image.ndim == 2:
-        return 0
-    frame = Frame.of(image.affine, image.ndim)
-    if axis == "auto":
-        return frame.file_axis(0) if frame.oriented else 0
     try:
-        return frame.file_axis(resolve_axis(axis, frame, image.ndim))
+        return file_axis(image, None if axis == "auto" else axis)
     except InputError as error:
         raise InputError("dataset.axis", error.constraint, error.given, error.remedy) from None
 

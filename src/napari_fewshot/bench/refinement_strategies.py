@@ -18,7 +18,8 @@ from ..errors import UnknownNameError
 from ..io.atomic import replacing
 from ..metrics.overlap import Exclusion, evaluate_labels
 from ..metrics.scores import LabelScore, Record
-from ..predict.refine import REFINERS, WALKER, LabelRefiner, Refiner, check_method
+from ..predict.refine import LabelRefiner
+from ..predict.refiners import REFINERS, WALKER, Refiner, check_method
 from ..sam.encoder import SAMS
 from ..types import Array, Progress, Volume, joint_progress, no_progress
 

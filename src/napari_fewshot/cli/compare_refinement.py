@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     from ..config import RefinementConfig
     from ..features.cache import FeatureCache
     from ..io import check_match, read_labels
-    from ..predict.refine import WALKER, Refiner, get_refiner
+    from ..predict.refiners import WALKER, Refiner, get_refiner
     from .evaluate import painted_slices
 
     outputs = _outputs(options)

@@ -110,14 +110,9 @@ def _label_scores(options: argparse.Namespace) -> LabelScores:
 
 def _file_axis(text: str, volume: Volume) -> int:
     """Axis of the slices in file order; axial where the file says how it lies."""
-    from ..geometry import Frame, resolve_axis
+    from ..slices.stack import file_axis
 
-    if volume.ndim == 2:
-        return 0
-    frame = Frame.of(volume.affine, volume.ndim)
-    if text == "auto":
-        return frame.file_axis(0) if frame.oriented else 0
-    return frame.file_axis(resolve_axis(text, frame, volume.ndim))
+    return file_axis(volume, None if text == "auto" else text)
 
 
 def painted_slices(painted: Volume, text: str) -> tuple[int, list[int]]:

@@ -30,7 +30,7 @@ from .refining import check_refine, check_sam_weights, loading_sam
 
 if TYPE_CHECKING:
     from ..io.ownership import Outputs
-    from ..predict.refine import Refiner
+    from ..predict.refiners import Refiner
     from ..segmenter import FewShotSegmenter
 
 NAME = "predict"

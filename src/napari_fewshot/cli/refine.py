@@ -39,7 +39,8 @@ def run(options: argparse.Namespace) -> int:
     """Refine one label map."""
     from ..io import write_image, write_labels
     from ..io.names import name_files
-    from ..predict.refine import check_method, get_refiner, refine_labels
+    from ..predict.refine import refine_labels
+    from ..predict.refiners import check_method, get_refiner
 
     check_method(options.method)
     written = [options.output, name_files(options.output)[0], options.output_confidence]

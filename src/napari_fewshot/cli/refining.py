@@ -41,7 +41,7 @@ METHOD = "propagation.refinement.method"
 
 def check_refine(options: argparse.Namespace, settings: dict[str, Any]) -> None:
     """Check ``--refine``, ``--set`` and ``--sam-weights`` before anything is loaded."""
-    from ..predict.refine import check_method
+    from ..predict.refiners import check_method
 
     if options.refine is not None:
         check_method(options.refine, "--refine")

@@ -52,7 +52,7 @@ class LandmarkConfig(StageConfig):
     arrangement : bool
         Landmarks that were learned as points, ten or more and one of each, are placed together,
         as they lie in the templates, up to rotation, size and a little give; see
-        :func:`~napari_fewshot.predict.constellation.place_together`. Their scores may be below
+        :func:`~napari_fewshot.predict.constellation.fit_constellation`. Their scores may be below
         ``min_score``.
     """
 

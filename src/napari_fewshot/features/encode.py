@@ -12,7 +12,7 @@ import numpy as np
 from ..backbones.base import Backbone
 from ..config import ExtractionConfig
 from ..errors import FewShotError, InputError
-from ..slices.source import SliceSource
+from ..slices.stack import SliceSource
 from ..slices.tiles import stitch
 from ..types import Array
 from .batching import BatchEncoder, choose_precision

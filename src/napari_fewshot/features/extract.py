@@ -9,7 +9,7 @@ from ..backbones.base import Backbone
 from ..config import ExtractionConfig
 from ..device import choose_device
 from ..errors import FewShotError, InputError
-from ..slices.source import SliceSource
+from ..slices.stack import SliceSource
 from ..types import Array, FeatureMap, Progress, no_progress
 from .batching import Precision
 from .cache import FeatureCache

@@ -7,20 +7,126 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..types import Array
+from ..config import LandmarkConfig
+from ..slices.stack import SliceStack
+from ..types import Array, Landmark
+from .landmarks import find_landmarks, find_peaks
+from .learned import LearnedLabels
 
-__all__ = ["LEAST_POINTS", "Candidates", "place_together"]
+__all__ = ["MIN_POINTS", "Candidates", "fit_constellation", "locate_landmarks"]
 
-LEAST_POINTS = 10
+MIN_POINTS = 10
 """With fewer points wrong peaks agree by chance on some arrangement."""
 _TRIES = 4000  # arrangements that are tried for each template
 _TOLERANCE = 0.1  # spread of points round their place, as a share of the arrangement's radius
 _SCALES = (0.6, 1.6)
 _ROUNDS = 10
-_GIVE_ROUNDS = 5
+_DEFORM_ROUNDS = 5
 _AT_ONCE = 500
-_LEAST_FOUND = 4
-_LEAST_SHARE = 0.15
+_PEAKS = 8  # of each landmark
+_MIN_SCORE = 0.02
+_PEAKS_APART = 0.1
+"""Distance of two peaks of a landmark, as a fraction of the constellation's radius."""
+
+_MIN_FOUND = 4
+_MIN_FRACTION = 0.15
+
+
+def locate_landmarks(
+    probabilities: Array,
+    learned: LearnedLabels,
+    config: LandmarkConfig,
+    stack: SliceStack,
+    wanted: Sequence[int],
+) -> list[Landmark]:
+    """Landmarks of the wanted labels: each by itself, or placed together where that is learned.
+
+    ``probabilities`` of the learned labels, uint8 (L, N, H, W), count in 255ths. Positions are
+    in the order of the stack, landmarks in the order of the labels.
+    """
+    together: dict[int, Landmark | None] = {}
+    if config.arrangement and config.per_label == 1:
+        together = _placed(probabilities, learned, stack)
+    found: list[Landmark] = []
+    for number, value in enumerate(learned.label_values):
+        if value not in wanted:
+            continue
+        if value in together:
+            point = together[value]
+            found += [] if point is None else [point]
+        else:
+            found += find_landmarks(
+                probabilities[number],
+                label=value,
+                name=learned.names.get(value, str(value)),
+                config=config,
+                spacing=stack.spacing,
+            )
+    return found
+
+
+def _placed(
+    probabilities: Array, learned: LearnedLabels, stack: SliceStack
+) -> dict[int, Landmark | None]:
+    """Landmarks by label, None for those whose place is outside of the image."""
+    labels = sorted(learned.point_labels & {v for one in learned.arrangements for v in one})
+    if len(labels) < MIN_POINTS:
+        return {}
+    axes = stack.volume.ndim
+    templates = [
+        np.array([one.get(value, (np.nan,) * axes) for value in labels])
+        for one in learned.arrangements
+        if all(len(place) == axes for place in one.values())
+    ]
+    templates = [t for t in templates if np.isfinite(t[:, 0]).sum() >= MIN_POINTS]
+    if not templates:
+        return {}
+    radius = max(float(np.sqrt(np.nanvar(template, axis=0).sum())) for template in templates)
+    found = {
+        value: find_peaks(
+            probabilities[learned.label_values.index(value)],
+            count=_PEAKS,
+            min_score=_MIN_SCORE,
+            distance=_PEAKS_APART * radius,
+            spacing=stack.spacing,
+        )
+        for value in labels
+    }
+    sizes = _in_canonical(np.array([stack.spacing]), stack)
+    candidates = Candidates(
+        np.repeat(np.arange(len(labels)), [len(found[value][1]) for value in labels]),
+        np.concatenate([found[value][1] for value in labels]),
+        _in_canonical(np.concatenate([found[value][0] for value in labels]), stack) * sizes,
+    )
+    placed = fit_constellation(candidates, templates)
+    if placed is None:
+        return {}
+    voxels = _in_stack(placed[0] / sizes, stack)
+    limits = np.array(stack.grid.shape) - 0.5
+    return {
+        value: Landmark(learned.names[value], value, _position(at), float(score))
+        if (at > -0.5).all() and (at < limits).all()
+        else None
+        for value, at, score in zip(labels, voxels, placed[1], strict=True)
+    }
+
+
+def _in_canonical(places: Array, stack: SliceStack) -> Array:
+    """From (slice, row, column) to the canonical order of axes; (row, column) in 2D."""
+    if stack.volume.ndim == 2:
+        return places[:, 1:]
+    return np.insert(places[:, 1:], stack.axis, places[:, 0], axis=1)
+
+
+def _in_stack(places: Array, stack: SliceStack) -> Array:
+    if stack.volume.ndim == 2:
+        return np.insert(places, 0, 0.0, axis=1)
+    rest = np.delete(places, stack.axis, axis=1)
+    return np.insert(rest, 0, places[:, stack.axis], axis=1)
+
+
+def _position(at: Array) -> tuple[float, float, float]:
+    return float(at[0]), float(at[1]), float(at[2])
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +148,7 @@ class Candidates:
 
 
 @dataclass(frozen=True, eq=False)
-class _Moved:
+class _Similarity:
     """A similarity: turned, scaled and shifted."""
 
     scale: float
@@ -54,7 +160,7 @@ class _Moved:
         return moved
 
 
-def place_together(
+def fit_constellation(
     candidates: Candidates, templates: Sequence[Array], seed: int = 0
 ) -> tuple[Array, Array] | None:
     """Place all landmarks as they lie in the templates, where most of the peaks agree.
@@ -81,7 +187,7 @@ def place_together(
         Score of the best peak near each place, less the farther it is; 0 without one.
         None where too few peaks agree.
     """
-    usable = [t for t in templates if np.isfinite(t[:, 0]).sum() >= LEAST_POINTS]
+    usable = [t for t in templates if np.isfinite(t[:, 0]).sum() >= MIN_POINTS]
     if not usable or len(candidates.scores) == 0:
         return None
     rng = np.random.default_rng(seed)
@@ -93,22 +199,22 @@ def place_together(
     _, template, moved, spread = found
     if moved is None:
         return None
-    moved = _settled(moved, template, candidates, weights, spread)
+    moved = _refit(moved, template, candidates, weights, spread)
     mean = _mean_arrangement(usable, moved(template))
-    moved = _settled(_still(mean.shape[1]), mean, candidates, weights, spread)
-    places = _given_way(moved(mean), candidates, weights, spread)
+    moved = _refit(_identity(mean.shape[1]), mean, candidates, weights, spread)
+    places = _deform(moved(mean), candidates, weights, spread)
     near = _nearness(places, candidates, spread)
     scores = np.zeros(len(places))
     np.maximum.at(scores, candidates.landmarks, near * candidates.scores)
     agreeing = len(np.unique(candidates.landmarks[near > np.exp(-2)]))  # within two spreads
-    if agreeing < max(_LEAST_FOUND, _LEAST_SHARE * np.isfinite(places[:, 0]).sum()):
+    if agreeing < max(_MIN_FOUND, _MIN_FRACTION * np.isfinite(places[:, 0]).sum()):
         return None
     return places, scores
 
 
 def _propose(
     candidates: Candidates, weights: Array, template: Array, rng: np.random.Generator
-) -> tuple[float, Array, _Moved | None, float]:
+) -> tuple[float, Array, _Similarity | None, float]:
     """Best agreement of a template, the template, its similarity, and the spread in mm."""
     known = np.isfinite(template[:, 0])
     radius = float(np.sqrt(np.square(template[known] - template[known].mean(0)).sum(1).mean()))
@@ -116,7 +222,7 @@ def _propose(
     rows = np.flatnonzero(known[candidates.landmarks])
     landmarks, places = candidates.landmarks[rows], candidates.places[rows]
     count = places.shape[1]  # two points fix a similarity in 2D, three in 3D
-    if len(np.unique(landmarks)) < LEAST_POINTS or radius == 0:
+    if len(np.unique(landmarks)) < MIN_POINTS or radius == 0:
         return 0.0, template, None, spread
     odds = weights[rows] / weights[rows].sum()
     drawn = rng.choice(len(rows), (4 * _TRIES, count), p=odds)
@@ -133,7 +239,7 @@ def _propose(
     chosen = np.flatnonzero(fair)[:_TRIES]
     order = np.argsort(landmarks, kind="stable")
     first = np.unique(landmarks[order], return_index=True)[1]
-    best: tuple[float, _Moved | None] = (0.0, None)
+    best: tuple[float, _Similarity | None] = (0.0, None)
     for start in range(0, len(chosen), _AT_ONCE):
         part = chosen[start : start + _AT_ONCE]
         points = template[landmarks[order]] @ turn[part].swapaxes(1, 2)
@@ -144,7 +250,7 @@ def _propose(
         top = int(total.argmax())
         if total[top] > best[0]:
             one = part[top]
-            best = float(total[top]), _Moved(float(scale[one]), turn[one], shift[one])
+            best = float(total[top]), _Similarity(float(scale[one]), turn[one], shift[one])
     return best[0], template, best[1], spread
 
 
@@ -167,14 +273,14 @@ def _weighted(before: Array, after: Array, weights: Array) -> tuple[Array, Array
     return scale, turn, shift
 
 
-def _fit(before: Array, after: Array, weights: Array) -> _Moved:
+def _fit(before: Array, after: Array, weights: Array) -> _Similarity:
     share = weights / weights.sum()
     scale, turn, shift = _weighted(before[None], after[None], share[None])
-    return _Moved(float(scale[0]), turn[0], shift[0])
+    return _Similarity(float(scale[0]), turn[0], shift[0])
 
 
-def _still(axes: int) -> _Moved:
-    return _Moved(1.0, np.eye(axes), np.zeros(axes))
+def _identity(axes: int) -> _Similarity:
+    return _Similarity(1.0, np.eye(axes), np.zeros(axes))
 
 
 def _nearness(places: Array, candidates: Candidates, spread: float) -> Array:
@@ -184,9 +290,9 @@ def _nearness(places: Array, candidates: Candidates, spread: float) -> Array:
     return near
 
 
-def _settled(
-    moved: _Moved, template: Array, candidates: Candidates, weights: Array, spread: float
-) -> _Moved:
+def _refit(
+    moved: _Similarity, template: Array, candidates: Candidates, weights: Array, spread: float
+) -> _Similarity:
     """Fit a similarity again and again to the peaks that lie near it."""
     known = np.isfinite(template[candidates.landmarks, 0])
     before = template[candidates.landmarks][known]
@@ -202,7 +308,7 @@ def _mean_arrangement(templates: Sequence[Array], target: Array) -> Array:
     moved = []
     for template in templates:
         shared = np.isfinite(template[:, 0]) & np.isfinite(target[:, 0])
-        if shared.sum() >= LEAST_POINTS:
+        if shared.sum() >= MIN_POINTS:
             fitted = _fit(template[shared], target[shared], np.ones(int(shared.sum())))
             moved.append(fitted(template))
     together = np.stack(moved or [target])
@@ -213,14 +319,14 @@ def _mean_arrangement(templates: Sequence[Array], target: Array) -> Array:
     return mean
 
 
-def _given_way(places: Array, candidates: Candidates, weights: Array, spread: float) -> Array:
+def _deform(places: Array, candidates: Candidates, weights: Array, spread: float) -> Array:
     """Shift places smoothly to the peaks that lie near them or near their neighbours."""
     own = places[candidates.landmarks]
     square = np.square(places[:, None] - own[None]).sum(2)
     kernel = np.nan_to_num(np.exp(-square / (2 * (2 * spread) ** 2)))
     offsets = np.nan_to_num(candidates.places - own)
     moved = places
-    for _ in range(_GIVE_ROUNDS):
+    for _ in range(_DEFORM_ROUNDS):
         share = kernel * (weights * _nearness(moved, candidates, spread))
         moved = places + share @ offsets / (share.sum(1, keepdims=True) + 1)
     return moved

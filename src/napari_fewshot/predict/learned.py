@@ -3,12 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from ..adapters import Adapter, AdapterState
 from ..config import SegmenterConfig
 from ..templates.training_set import TrainingSet
 
-__all__ = ["LearnedModel"]
+__all__ = ["LearnedLabels", "LearnedModel"]
+
+
+class LearnedLabels(Protocol):
+    """What the classes of a prediction stand for; class 0 is background."""
+
+    @property
+    def label_values(self) -> tuple[int, ...]:
+        """Label values of the classes, sorted."""
+        ...
+
+    @property
+    def names(self) -> dict[int, str]:
+        """Names of the label values."""
+        ...
+
+    @property
+    def point_labels(self) -> frozenset[int]:
+        """Labels that were learned from landmarks only."""
+        ...
+
+    @property
+    def arrangements(self) -> tuple[dict[int, tuple[float, ...]], ...]:
+        """Places, in canonical mm, of the landmarks of each image that has one of each."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)

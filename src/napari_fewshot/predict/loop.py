@@ -1,41 +1,122 @@
-"""Probabilities over the slices of a volume, smoothed, and brought back to its own grid."""
+"""The loop of every prediction: slices of a stack through a predictor, back on their own grid.
+
+Whatever labels slices — a pixel adapter on a backbone, the decoder of SAM, a network trained
+from scratch — gives class probabilities of working slices; order, neighbours, smoothing,
+resampling to the grid of the file and progress are here.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
 
+from ..adapters.base import Adapter
+from ..errors import InputError
 from ..features.extract import FeatureExtractor
 from ..slices.grid import resize_plane
-from ..slices.position import SlicePosition
 from ..slices.stack import SliceStack
-from ..templates.augmentation import FeatureRequirements
 from ..types import Array, FeatureMap, Progress, no_progress
+from .sink import scratch_array
 
-__all__ = ["Predicts", "slice_probabilities"]
+__all__ = [
+    "AdapterPredictor",
+    "Predictor",
+    "SliceNumbers",
+    "fused_probabilities",
+    "slice_probabilities",
+]
+
+_IN_MEMORY = 1024 * 2**20
 
 
-class Predicts(Protocol):
-    """The part of a fitted adapter that is needed here."""
+class Predictor(Protocol):
+    """Anything that gives class probabilities for the slices of a stack."""
 
-    @property
-    def requirements(self) -> FeatureRequirements:
-        """What its feature maps must be like."""
+    def planes(self, stack: SliceStack, indices: Sequence[int], /) -> Iterator[Array]:
+        """Class probabilities of working slices, each computed when it is asked for.
+
+        Arrays of shape (L + 1, H, W), float32, in the order of ``indices``; class 0 is
+        background.
+        """
         ...
 
-    def predict(self, features: FeatureMap, position: SlicePosition) -> Array:
-        """Class probabilities, shape (L + 1, H, W), float32; class 0 is background."""
-        ...
+
+class AdapterPredictor:
+    """A fitted adapter on the features of a backbone.
+
+    Parameters
+    ----------
+    adapter : Adapter
+    extractor : FeatureExtractor
+    watch : callable, optional
+        ``watch(index, features)`` is called with the features of each slice that is predicted.
+    """
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        extractor: FeatureExtractor,
+        watch: Callable[[int, FeatureMap], None] | None = None,
+    ) -> None:
+        self._adapter = adapter
+        self._extractor = extractor
+        self._watch = watch
+
+    def planes(self, stack: SliceStack, indices: Sequence[int], /) -> Iterator[Array]:
+        """Class probabilities of working slices; see :class:`Predictor`."""
+        padding = self._adapter.requirements.padding
+        for index, features in self._extractor.maps(stack, indices, padding=padding):
+            if self._watch is not None:
+                self._watch(index, features)
+            yield self._adapter.predict(features, stack.position(index))
+
+
+class SliceNumbers:
+    """Slices of a stack as the file counts them along their axis.
+
+    Parameters
+    ----------
+    stack : SliceStack
+    parameter : str
+        What the caller calls a slice that is asked for.
+
+    Attributes
+    ----------
+    axis : int
+        Axis of the slices in file order.
+    """
+
+    def __init__(self, stack: SliceStack, parameter: str) -> None:
+        self.axis, self._numbers = stack.file_slices()
+        self._parameter = parameter
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, index: int) -> int:
+        """Slice of the stack, before resampling, that the file calls ``index``."""
+        return self._numbers[index]
+
+    def checked(self, order: Sequence[int] | None) -> list[int]:
+        """Slices that are asked for, all of them if None; one that is not there is refused."""
+        wanted = list(range(len(self)) if order is None else order)
+        for index in wanted:
+            if not 0 <= index < len(self):
+                raise InputError(self._parameter, f"be within 0..{len(self) - 1}", index)
+        return [int(index) for index in wanted]
+
+    def plane(self, array: Array, index: int) -> Array:
+        """View a slice of an array in file order."""
+        return array if array.ndim == 2 else np.moveaxis(array, self.axis, 0)[index]
 
 
 def slice_probabilities(
     stack: SliceStack,
-    extractor: FeatureExtractor,
-    adapter: Predicts,
-    smoothing: float,
+    predictor: Predictor,
+    smoothing: float = 0.0,
     progress: Progress = no_progress,
     order: Sequence[int] | None = None,
     across: bool = True,
@@ -48,10 +129,8 @@ def slice_probabilities(
     ----------
     stack : SliceStack
         The slices.
-    extractor : FeatureExtractor
-        Gives their feature maps.
-    adapter : Predicts
-        A fitted adapter.
+    predictor : Predictor
+        Gives the probabilities of working slices.
     smoothing : float
         Standard deviation of a Gaussian over the probabilities, in pixels of the working
         slices; across slices the same distance in mm, but one slice at most, and none where
@@ -76,14 +155,19 @@ def slice_probabilities(
     mixing = _Mixing(stack, smoothing, across)
     wanted = range(stack.grid.shape[0]) if order is None else order
     parts = [mixing.parts(index) for index in wanted]
-    predicted = _predicted(stack, extractor, adapter, _in_turn(parts), progress)
-    held = _Held(parts)
+    missing = _missing_in_turn(parts)
+    predicted = predictor.planes(stack, missing)
+    cache = _PlaneCache(parts)
+    done = 0
     for index, weights in zip(wanted, parts, strict=True):
         for number in weights:
-            if not held.touch(number):
-                held.planes[number] = mixing.blurred(next(predicted))
-        planes = [(held.planes[number], weight) for number, weight in weights.items()]
-        held.drop()
+            if not cache.touch(number):
+                plane = next(predicted)
+                done += 1
+                progress(done, len(missing), "slices")
+                cache.planes[number] = mixing.blurred(plane)
+        planes = [(cache.planes[number], weight) for number, weight in weights.items()]
+        cache.drop()
         mixed = planes[0][0] if len(planes) == 1 else sum(w * p for p, w in planes)
         yield index, resize_plane(np.asarray(mixed), (stack.grid.shape[1], stack.grid.shape[2]))
 
@@ -95,18 +179,20 @@ class _Mixing:
         self.grid = stack.grid
         self.count = len(stack)
         self.smoothing = smoothing
-        self.sigma = _sigma_across(stack, smoothing) if across else 0.0
+        self.sigma = 0.0  # across slices, in slices
+        if across and stack.is_spacing_plausible:
+            self.sigma = min(1.0, smoothing / stack.slice_distance)
         self.reach = int(np.ceil(2.5 * self.sigma)) if self.sigma > 0.2 else 0
 
     def parts(self, index: int) -> dict[int, float]:
         """Interpolation across slices, and the Gaussian over their neighbours, as one."""
         targets = self.grid.targets(index) if self.grid.changes_slices else [(index, 1.0)]
         merged: dict[int, float] = {}
-        for centre, share in targets:
+        for centre, fraction in targets:
             near = range(max(0, centre - self.reach), min(self.count, centre + self.reach + 1))
             weights = [np.exp(-0.5 * ((k - centre) / max(self.sigma, 1e-6)) ** 2) for k in near]
             for k, weight in zip(near, weights, strict=True):
-                merged[k] = merged.get(k, 0.0) + share * float(weight / sum(weights))
+                merged[k] = merged.get(k, 0.0) + fraction * float(weight / sum(weights))
         return dict(sorted(merged.items()))
 
     def blurred(self, plane: Array) -> Array:
@@ -119,15 +205,15 @@ class _Mixing:
         return np.asarray(gaussian_filter(plane, sigma, mode="nearest", truncate=3.0))
 
 
-class _Held:
+class _PlaneCache:
     """Working slices that the next ones of the order may need again."""
 
     def __init__(self, parts: Sequence[dict[int, float]]) -> None:
         self.planes: OrderedDict[int, Array] = OrderedDict()
-        self._most = max((len(weights) for weights in parts), default=1)
+        self._max = max((len(weights) for weights in parts), default=1)
 
     def touch(self, number: int) -> bool:
-        """Whether a slice is held; if so it is the last to go."""
+        """Whether a slice is here; if so it is the last to go."""
         if number not in self.planes:
             return False
         self.planes.move_to_end(number)
@@ -135,36 +221,51 @@ class _Held:
 
     def drop(self) -> None:
         """Keep no more slices than one output needs."""
-        while len(self.planes) > self._most:
+        while len(self.planes) > self._max:
             self.planes.popitem(last=False)
 
 
-def _in_turn(parts: Sequence[dict[int, float]]) -> list[int]:
+def _missing_in_turn(parts: Sequence[dict[int, float]]) -> list[int]:
     """Working slices in the order in which they are missing, as known before the first."""
-    held, missing = _Held(parts), []
+    cache, missing = _PlaneCache(parts), []
     for weights in parts:
         for number in weights:
-            if not held.touch(number):
-                held.planes[number] = np.empty(0)
+            if not cache.touch(number):
+                cache.planes[number] = np.empty(0)
                 missing.append(number)
-        held.drop()
+        cache.drop()
     return missing
 
 
-def _predicted(
-    stack: SliceStack,
-    extractor: FeatureExtractor,
-    adapter: Predicts,
-    indices: Sequence[int],
-    progress: Progress,
-) -> Iterator[Array]:
-    maps = extractor.maps(stack, indices, padding=adapter.requirements.padding)
-    for done, (index, features) in enumerate(maps):
-        plane = adapter.predict(features, stack.position(index))
-        progress(done + 1, len(indices), "slices")
-        yield plane
+def fused_probabilities(
+    parts: Sequence[tuple[SliceStack, Iterator[tuple[int, Array]]]],
+) -> Iterator[tuple[int, Array]]:
+    """Average probabilities that were predicted along several axes of one volume.
 
+    Parameters
+    ----------
+    parts : sequence of (SliceStack, iterator of (index, probabilities))
+        Stacks of one volume along different canonical axes; probabilities have shape
+        (L + 1, H, W) in the order of their stack.
 
-def _sigma_across(stack: SliceStack, smoothing: float) -> float:
-    """Width across slices, in slices."""
-    return min(1.0, smoothing / stack.slice_distance) if stack.is_spacing_plausible else 0.0
+    Yields
+    ------
+    index, probabilities
+        In the order of the first stack. Sums are kept as float16, on disk when large.
+    """
+    first = parts[0][0]
+    total: Array | None = None
+    for stack, planes in parts:
+        for index, plane in planes:
+            if total is None:
+                shape = (len(plane), *first.grid.shape)
+                total = scratch_array(shape, np.float16, _IN_MEMORY)
+            # axes of `total` after the class axis: the first stack's slices, rows, columns
+            view = np.moveaxis(total, 1, 1 + first.axis)
+            where = np.moveaxis(view, 1 + stack.axis, 1)
+            where[:, index] += (plane / len(parts)).astype(np.float16)
+    if total is None:
+        return
+    for index in range(first.grid.shape[0]):
+        plane = total[:, index].astype(np.float32)
+        yield index, plane / np.maximum(plane.sum(axis=0), 1e-6)

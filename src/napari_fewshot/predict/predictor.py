@@ -1,41 +1,153 @@
-"""What predicts volumes: a model, its adapter and an extractor."""
+"""What predicts volumes: a learned model, slice by slice or as a whole."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ..adapters import Adapter
 from ..errors import InputError
 from ..features.extract import FeatureExtractor
-from ..geometry import Frame, resolve_axis
-from ..slices.stack import SliceStack
-from ..types import Progress, Volume, joint_progress
-from .assembly import Assembly
-from .fusion import fused_probabilities
+from ..geometry import Frame
+from ..slices.stack import SliceStack, working_axis
+from ..types import Array, FeatureMap, Progress, Volume, joint_progress, no_progress
 from .learned import LearnedModel
-from .loop import slice_probabilities
-from .prediction import FUSED, Prediction
-from .refine import LabelRefiner, Refiner
-from .slicewise import SlicePredictor
+from .loop import AdapterPredictor, SliceNumbers, fused_probabilities, slice_probabilities
+from .refine import LabelRefiner
+from .refiners import Refiner
+from .sink import FUSED, Prediction, PredictionSink
+from .suggestion import slice_descriptor, slice_uncertainty
 
-__all__ = ["Predictor"]
+__all__ = ["SlicePrediction", "SlicePredictor", "VolumePredictor"]
 
 _LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
-class Predictor:
-    """The stages of a prediction.
+class SlicePrediction:
+    """What was predicted for one slice, before components of the volume are cleaned.
 
     Parameters
     ----------
-    model : LearnedModel
-    adapter : Adapter
-        That of the model.
-    extractor : FeatureExtractor
+    index : int
+        Slice along :attr:`SlicePredictor.axis`.
+    labels : int array, shape (rows, columns) in file order
+    confidence : float32 array, shape (rows, columns)
+        Probability of the value that ``labels`` has there.
+    uncertainty : float
+        See :func:`~napari_fewshot.predict.suggestion.slice_uncertainty`.
+    descriptor : float32 array, shape (D,)
+        What the slice looks like: :func:`~napari_fewshot.predict.suggestion.slice_descriptor`.
     """
+
+    index: int
+    labels: Array
+    confidence: Array
+    uncertainty: float
+    descriptor: Array
+
+
+class SlicePredictor:
+    """Predicts slices of one volume in any order; all together equal ``predict``, unrefined.
+
+    Made by :meth:`FewShotSegmenter.slice_predictor`. Indices count slices along :attr:`axis` of
+    the volume's file order.
+
+    Parameters
+    ----------
+    stack : SliceStack
+    extractor : FeatureExtractor
+    adapter : Adapter
+        Fitted.
+    smoothing : float
+        As for :func:`~napari_fewshot.predict.loop.slice_probabilities`.
+    sink : PredictionSink
+        Takes the slices.
+    """
+
+    def __init__(
+        self,
+        stack: SliceStack,
+        extractor: FeatureExtractor,
+        adapter: Adapter,
+        smoothing: float,
+        sink: PredictionSink,
+    ) -> None:
+        self._stack = stack
+        self._predictor = AdapterPredictor(adapter, extractor, self._describe)
+        self._smoothing = smoothing
+        self._sink = sink
+        self._descriptors: dict[int, Array] = {}
+        self._numbers = SliceNumbers(stack, "index")
+        self.axis = self._numbers.axis
+
+    def __len__(self) -> int:
+        """Return the number of slices."""
+        return len(self._numbers)
+
+    @property
+    def slice_shape(self) -> tuple[int, ...]:
+        """(rows, columns) of a slice in file order."""
+        return self._numbers.plane(self._sink.labels, 0).shape
+
+    def preview(self, index: int) -> SlicePrediction:
+        """Predict one slice alone, at once: probabilities are not smoothed across slices."""
+        (found,) = self._run(self._numbers.checked([index]), no_progress, across=False)
+        return found
+
+    def run(
+        self, order: Sequence[int] | None = None, progress: Progress = no_progress
+    ) -> Iterator[SlicePrediction]:
+        """Predict slices, all of them or some.
+
+        Runs of neighbouring slices are quick: what smoothing across slices needs of the
+        neighbours is predicted once for each run.
+
+        Parameters
+        ----------
+        order : sequence of int, optional
+            Slices in the order in which they are wanted; None: all.
+        progress : callable
+            Called after every slice; it may raise ``Cancelled``.
+
+        Raises
+        ------
+        InputError
+            If an index is not in the volume; before anything is predicted.
+        """
+        return self._run(self._numbers.checked(order), progress)
+
+    def finish(self) -> Prediction:
+        """Clean components and find landmarks of what was predicted so far."""
+        return self._sink.finish()
+
+    def _run(
+        self, wanted: Sequence[int], progress: Progress, across: bool = True
+    ) -> Iterator[SlicePrediction]:
+        back = {self._numbers[index]: index for index in wanted}
+        planes = slice_probabilities(
+            self._stack, self._predictor, self._smoothing, progress, list(back), across
+        )
+        for number, plane in planes:
+            self._sink.put(number, plane)
+            index = back[number]
+            yield SlicePrediction(
+                index,
+                self._numbers.plane(self._sink.labels, index).copy(),
+                self._numbers.plane(self._sink.confidence, index).copy(),
+                slice_uncertainty(plane),
+                self._descriptors[self._stack.grid.to_working(number)],
+            )
+
+    def _describe(self, index: int, features: FeatureMap) -> None:
+        if index not in self._descriptors:
+            self._descriptors[index] = slice_descriptor(features.without_padding())
+
+
+@dataclass(frozen=True, eq=False)
+class VolumePredictor:
+    """A learned model, its adapter and an extractor: all that a prediction takes."""
 
     model: LearnedModel
     adapter: Adapter
@@ -50,28 +162,37 @@ class Predictor:
         progress: Progress,
     ) -> Prediction:
         """Label every slice along an axis, or along all painted ones, and refine the labels."""
-        fused = axis == FUSED and image.ndim == 3
-        along = self._canonical_axis(image, None if fused else axis)
-        if fused:
+        if axis == FUSED and image.ndim == 3:
+            along = self.model.axes[0]
             found = self._fused(image, landmarks, progress)
         else:
-            predictor = self._slices(image, along, landmarks)
-            for _ in predictor.run(progress=progress):
-                pass
-            found = predictor.finish()
+            along = self._canonical_axis(image, axis)
+            stack = self._stack(image, along)
+            sink = self._sink(stack, landmarks)
+            for index, plane in self._probabilities(stack, progress):
+                sink.put(index, plane)
+            found = sink.finish()
         if refiner is None:
             return found
-        return self._refined(found, image, along, refiner, progress)
+        work = LabelRefiner(
+            image,
+            found.labels,
+            found.confidence,
+            refiner,
+            axis=Frame.of(image.affine, image.ndim).file_axis(along),
+            intensity=self.model.config.intensity,
+            copy=False,  # they are ours
+        )
+        for _ in work.run(progress=progress):
+            pass
+        return replace(found, labels=work.labels, confidence=work.confidence)
 
     def slices(self, image: Volume, axis: int | str | None, landmarks: bool) -> SlicePredictor:
         """Prepare the prediction of single slices along one axis."""
-        return self._slices(image, self._canonical_axis(image, axis), landmarks)
-
-    def _slices(self, image: Volume, along: int, landmarks: bool) -> SlicePredictor:
-        stack = self._stack(image, along)
+        stack = self._stack(image, self._canonical_axis(image, axis))
         smoothing = self.model.config.propagation.smoothing
-        assembly = self._assembly(stack, landmarks)
-        return SlicePredictor(stack, self.extractor, self.adapter, smoothing, assembly)
+        sink = self._sink(stack, landmarks)
+        return SlicePredictor(stack, self.extractor, self.adapter, smoothing, sink)
 
     def _fused(self, image: Volume, landmarks: bool, progress: Progress) -> Prediction:
         """Mean of the probabilities along the axes that the templates were painted along."""
@@ -80,42 +201,25 @@ class Predictor:
             raise InputError(
                 "axis",
                 "be fused only for a model whose templates are painted along two axes or three",
-                f"{FUSED}, with templates painted along {self._named(image, axes)} alone",
+                f"{FUSED}, with templates painted along {_named(image, axes)} alone",
                 "Leave it out, or give a template for each plane: the same image, painted there.",
             )
         stacks = [self._stack(image, axis) for axis in axes]
         counters = joint_progress([len(stack) for stack in stacks], progress)
-        smoothing = self.model.config.propagation.smoothing
-        planes = [
-            (stack, slice_probabilities(stack, self.extractor, self.adapter, smoothing, counter))
-            for stack, counter in zip(stacks, counters, strict=True)
-        ]
-        assembly = self._assembly(stacks[0], landmarks)
+        sink = self._sink(stacks[0], landmarks)
+        planes = [(s, self._probabilities(s, c)) for s, c in zip(stacks, counters, strict=True)]
         for index, plane in fused_probabilities(planes):
-            assembly.put(index, plane)
-        return assembly.finish()
+            sink.put(index, plane)
+        return sink.finish()
 
-    def _refined(
-        self, found: Prediction, image: Volume, axis: int, refiner: Refiner, progress: Progress
-    ) -> Prediction:
-        """Make the labels of a prediction more exact; landmarks stay as they are."""
-        axis = Frame.of(image.affine, image.ndim).file_axis(axis)
-        intensity = self.model.config.intensity
-        work = LabelRefiner(
-            image,
-            found.labels,
-            found.confidence,
-            refiner,
-            axis=axis,
-            intensity=intensity,
-            copy=False,  # they are ours
-        )
-        for _ in work.run(progress=progress):
-            pass
-        return replace(found, labels=work.labels, confidence=work.confidence)
+    def _probabilities(self, stack: SliceStack, progress: Progress) -> Iterator[tuple[int, Array]]:
+        predictor = AdapterPredictor(self.adapter, self.extractor)
+        smoothing = self.model.config.propagation.smoothing
+        return slice_probabilities(stack, predictor, smoothing, progress)
 
-    def _assembly(self, stack: SliceStack, landmarks: bool) -> Assembly:
-        return Assembly(stack, self.model, self.model.config.propagation, landmarks)
+    def _sink(self, stack: SliceStack, landmarks: bool) -> PredictionSink:
+        settings = self.model.config.propagation
+        return PredictionSink(stack, self.model, settings, None if landmarks else ())
 
     def _stack(self, image: Volume, axis: int) -> SliceStack:
         config = self.model.config
@@ -137,21 +241,17 @@ class Predictor:
         return stack
 
     def _canonical_axis(self, image: Volume, axis: int | str | None) -> int:
-        if image.ndim == 2:
-            return 0
-        if axis is None:
-            return self.model.axes[0]
-        along = resolve_axis(axis, Frame.of(image.affine, image.ndim), image.ndim)
-        if along not in self.model.axes:
+        along = working_axis(image, axis, self.model.axes[0])
+        if image.ndim == 3 and along not in self.model.axes:
             _LOGGER.warning(
                 "%s: slices along %s are of a plane that no template was painted in (%s were).",
                 image.source or "volume",
-                self._named(image, [along]),
-                self._named(image, self.model.axes),
+                _named(image, [along]),
+                _named(image, self.model.axes),
             )
         return along
 
-    @staticmethod
-    def _named(image: Volume, axes: Sequence[int]) -> str:
-        frame = Frame.of(image.affine, image.ndim)
-        return " and ".join(frame.plane_name(axis) for axis in axes)
+
+def _named(image: Volume, axes: Sequence[int]) -> str:
+    frame = Frame.of(image.affine, image.ndim)
+    return " and ".join(frame.plane_name(axis) for axis in axes)

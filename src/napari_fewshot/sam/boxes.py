@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from ..config import DEFAULT_SAM, IntensityConfig, RegionConfig
 from ..errors import InputError
-from ..slices.stack import to_stack
 from ..types import Array, Progress, Volume, no_progress
 from .canvas import LabelCanvas
 from .given import PromptBox, Prompted, box_prompts, boxes_by_slice, joined, point_prompts
@@ -162,7 +161,7 @@ def _from_regions(
     image = work.stack.volume
     if given.shape != image.shape:
         raise InputError("regions", f"have the shape {image.shape} of the image", given.shape)
-    planes = to_stack(given.data, work.stack.frame, work.stack.axis)
+    planes = work.stack.from_file(given.data)
     prompts = {n: list(make(planes[n], settings)) for n in work.numbers if planes[n].any()}
     several = make is point_prompts if settings.several is None else settings.several
     return _prompted(work, prompts, dict(given.names), sam, several, progress)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..slices.source import SliceSource
+from ..slices.stack import SliceSource
 from ..types import Array
 
 __all__ = ["Crop", "crop_boxes", "cut", "near_crop_edge", "point_grid"]

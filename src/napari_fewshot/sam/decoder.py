@@ -15,7 +15,7 @@ from ..config import SegmenterConfig
 from ..device import seeded
 from ..errors import InputError
 from ..slices.cells import cells_to_pixels
-from ..slices.position import SlicePosition
+from ..slices.stack import SlicePosition
 from ..templates.augmentation import Augmentation, FeatureRequirements
 from ..templates.known import KnownSlice
 from ..types import Array, FeatureMap, Progress, joint_progress, no_progress

@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..features.cache import FeatureCache
 from ..features.extract import FeatureExtractor
 from ..features.store import FeatureStore
-from ..slices.source import SliceSource
+from ..slices.stack import SliceSource
 from ..types import Array
 from .encoder import SamBackbone, SamCheckpoint
 

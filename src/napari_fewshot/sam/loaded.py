@@ -17,9 +17,7 @@ from ..errors import InputError
 from ..features.cache import FeatureCache
 from ..features.extract import FeatureExtractor
 from ..features.store import FeatureStore
-from ..geometry import Frame, resolve_axis
-from ..slices.source import SliceSource
-from ..slices.stack import SliceStack, from_stack
+from ..slices.stack import SliceSource, SliceStack, working_axis
 from ..types import Array, Volume
 from .embeddings import SliceEmbeddings, embedding_extractor
 from .encoder import SamCheckpoint, read_sam
@@ -167,7 +165,7 @@ class VolumeSlices:
     def in_file_order(self, array: Array) -> Array:
         """Bring an array of the stack to the shape and order of the volume."""
         stack = self.stack
-        return np.ascontiguousarray(from_stack(array, stack.frame, stack.axis, stack.volume.ndim))
+        return np.ascontiguousarray(stack.to_file(array))
 
 
 def open_volume(
@@ -196,8 +194,5 @@ def open_volume(
         If the axis or a slice is none of the volume.
     """
     settings = IntensityConfig.of(intensity, "intensity")
-    canonical = 0
-    if axis is not None and volume.ndim == 3:
-        frame = Frame.of(volume.affine, volume.ndim)
-        canonical = resolve_axis(axis, frame, volume.ndim)
-    return VolumeSlices(SliceStack(volume, canonical, settings), slices)
+    stack = SliceStack(volume, working_axis(volume, axis), settings)
+    return VolumeSlices(stack, slices)

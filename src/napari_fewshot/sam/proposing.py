@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..config import AutomaticConfig
-from ..slices.source import SliceSource
+from ..slices.stack import SliceSource
 from ..types import Array, Progress, no_progress
 from .crops import Crop, crop_boxes, cut, near_crop_edge, point_grid
 from .loaded import SamModel

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..config import PromptConfig
-from ..predict.refine.base import RefinerEntry, Region, SliceRefiner
-from ..predict.refine.settings import RefinerSettings
+from ..predict.refiners import RefinerEntry, RefinerSettings, Region, SliceRefiner
 from ..slices.stack import SliceStack
 from ..types import Array
 from . import SamPredictor, SliceEmbeddings, load_sam

@@ -1,6 +1,6 @@
 """The segmenter and what it gives."""
 
-from ..predict.prediction import FUSED, Prediction
+from ..predict.sink import FUSED, Prediction
 from .held_out import HeldOutScore
 from .position import fit_with_best_position
 from .refining import load_refiner

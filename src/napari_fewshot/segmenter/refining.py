@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from ..predict.refine import Refiner, get_refiner
+from ..predict.refiners import Refiner, get_refiner
 
 if TYPE_CHECKING:
     from .segmenter import FewShotSegmenter

@@ -20,10 +20,9 @@ from ..features.cache import FeatureCache
 from ..features.extract import FeatureExtractor
 from ..features.store import FeatureStore
 from ..predict.learned import LearnedModel
-from ..predict.prediction import FUSED, Prediction
-from ..predict.predictor import Predictor
-from ..predict.refine import Refiner, check_method
-from ..predict.slicewise import SlicePredictor
+from ..predict.predictor import SlicePredictor, VolumePredictor
+from ..predict.refiners import Refiner, check_method
+from ..predict.sink import FUSED, Prediction
 from ..templates.augmentation import FeatureRequirements
 from ..templates.learning_set import LearningSet
 from ..templates.template import Template
@@ -355,11 +354,11 @@ class FewShotSegmenter:
         """
         return self._predicting().slices(Volume.of(volume), axis, landmarks)
 
-    def _predicting(self) -> Predictor:
+    def _predicting(self) -> VolumePredictor:
         learned = self._learned()
         if self._adapter is None:
             self._adapter = restored(learned, self.device)
-        return Predictor(learned, self._adapter, self.extractor)
+        return VolumePredictor(learned, self._adapter, self.extractor)
 
     # ------------------------------------------------------------------ files
 

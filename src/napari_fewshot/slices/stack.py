@@ -1,23 +1,71 @@
-"""Slices of a volume along an axis of the patient."""
+"""Slices of a volume along an axis of the patient, and what leads back to the file."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
 from ..config import IntensityConfig, ResamplingConfig
-from ..geometry import Frame
+from ..geometry import Frame, resolve_axis
 from ..types import Array, Landmark, Volume
 from .grid import Grid, resize_plane
 from .intensity import IntensityScaler
-from .position import SlicePosition
 
-__all__ = ["SliceStack", "from_stack", "landmark_from_stack", "stack_spacing", "to_stack"]
+__all__ = [
+    "SlicePosition",
+    "SliceSource",
+    "SliceStack",
+    "digest_plane",
+    "file_axis",
+    "from_stack",
+    "slice_coordinates",
+    "to_stack",
+    "working_axis",
+]
 
-_LEAST_DISTANCE = 0.25
+_MIN_DISTANCE = 0.25
 """Sections thinner than this, in sides of a pixel, are not cut: such a spacing is a wrong tag."""
+
+
+def working_axis(volume: Volume, axis: int | str | None, default: int = 0) -> int:
+    """Find the canonical axis along which a caller wants the slices of a volume.
+
+    Parameters
+    ----------
+    volume : Volume
+        The image.
+    axis : int or str, optional
+        A number counts in file order, ``"axial"``, ``"coronal"`` and ``"sagittal"`` are meant in
+        the patient; see :func:`~napari_fewshot.geometry.resolve_axis`.
+    default : int
+        Canonical axis where ``axis`` is None.
+
+    Returns
+    -------
+    int
+        0 for a 2D image, whatever was asked for.
+
+    Raises
+    ------
+    InputError
+        If the axis is none of the volume's.
+    """
+    if volume.ndim == 2:
+        return 0
+    if axis is None:
+        return default
+    return resolve_axis(axis, Frame.of(volume.affine, volume.ndim), volume.ndim)
+
+
+def file_axis(volume: Volume, axis: int | str | None) -> int:
+    """Axis of the slices in file order, as :func:`working_axis`.
+
+    None: axial where the file says how it lies, else the first.
+    """
+    return Frame.of(volume.affine, volume.ndim).file_axis(working_axis(volume, axis))
 
 
 def to_stack(array: Array, frame: Frame, axis: int, *, channels: bool = False) -> Array:
@@ -38,6 +86,95 @@ def from_stack(stack: Array, frame: Frame, axis: int, ndim: int) -> Array:
         image: Array = stack[0]
         return image
     return frame.from_canonical(np.moveaxis(stack, 0, axis))
+
+
+class SliceSource(Protocol):
+    """A stack of normalised slices of one shape, in canonical in-plane orientation."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W) of every slice in pixels."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """Channels C of every slice: 1 for grey."""
+        ...
+
+    def __len__(self) -> int:
+        """Return the number of slices."""
+        ...
+
+    def slice(self, index: int, /) -> Array:
+        """Return a slice: float32, shape (C, H, W), finite, in 0..1."""
+        ...
+
+    def digest(self, index: int, /) -> str:
+        """Hexadecimal digest of the content, shape and dtype of ``slice(index)``."""
+        ...
+
+
+@dataclass(frozen=True)
+class SlicePosition:
+    """Where a slice lies in its volume: what position features are made of.
+
+    Parameters
+    ----------
+    index : int
+        Working slice.
+    stack_shape : tuple of int
+        (N, H, W) of the working stack.
+    axis : int
+        Canonical axis of the stack.
+    flat : bool
+        Whether the volume is a single 2D image.
+    """
+
+    index: int
+    stack_shape: tuple[int, int, int]
+    axis: int
+    flat: bool = False
+
+    def columns(self, flat_pixels: Array) -> Array:
+        """Normalised (s, a, r) coordinates of pixels, shape (n, 3), float32, in -1..1."""
+        rows, columns, across = slice_coordinates(
+            self.index, self.stack_shape, self.axis, self.flat
+        )
+        row, column = np.divmod(flat_pixels, self.stack_shape[2])
+        in_plane = [rows[row], columns[column]]
+        in_plane.insert(self.axis, np.full(len(flat_pixels), across, dtype=np.float32))
+        return np.stack(in_plane, axis=1).astype(np.float32)
+
+
+def slice_coordinates(
+    index: int, stack_shape: tuple[int, int, int], axis: int, flat: bool = False
+) -> tuple[Array, Array, float]:
+    """Normalised coordinates of the rows, the columns and the slice itself.
+
+    Each runs from -1 at one face of the volume to 1 at the other; voxel centres lie inside.
+
+    Parameters
+    ----------
+    index : int
+        Slice of the stack.
+    stack_shape : tuple of int
+        (N, H, W) of the stack.
+    axis : int
+        Canonical axis of the stack; it decides which of the three is which.
+    flat : bool
+        Whether the volume is a single 2D image.
+
+    Returns
+    -------
+    rows : array, shape (H,)
+    columns : array, shape (W,)
+    depth : float
+    """
+    count, height, width = stack_shape
+    rows = 2 * (np.arange(height) + 0.5) / height - 1
+    columns = 2 * (np.arange(width) + 0.5) / width - 1
+    depth = 0.0 if flat else 2 * (index + 0.5) / count - 1
+    return rows.astype(np.float32), columns.astype(np.float32), float(depth)
 
 
 class SliceStack:
@@ -75,7 +212,7 @@ class SliceStack:
         whole = to_stack(volume.data, self.frame, 0, channels=volume.has_channels)
         self._scaler = IntensityScaler.of(whole, volume.has_channels, intensity)
         shape = self._slices.shape
-        self.spacing = stack_spacing(volume, self.frame, axis)
+        self.spacing = _spacing(volume, self.frame, axis)
         self.grid = Grid.of(
             (shape[0], shape[1], shape[2]), self.spacing, resampling or ResamplingConfig()
         )
@@ -99,7 +236,7 @@ class SliceStack:
 
         Microscopes' files often have one spacing in another unit than the others.
         """
-        return self.volume.ndim == 2 or self.spacing[0] >= _LEAST_DISTANCE * min(self.spacing[1:])
+        return self.volume.ndim == 2 or self.spacing[0] >= _MIN_DISTANCE * min(self.spacing[1:])
 
     @property
     def slice_distance(self) -> float:
@@ -145,26 +282,38 @@ class SliceStack:
 
     def digest(self, index: int) -> str:
         """Return a hexadecimal digest of the content of a working slice."""
-        plane = np.ascontiguousarray(self.slice(index))
-        text = f"{plane.shape} {plane.dtype.str}".encode()
-        return hashlib.sha256(text + plane.tobytes()).hexdigest()
+        return digest_plane(self.slice(index))
+
+    def from_file(self, array: Array) -> Array:
+        """View an array on the volume's grid, in file order, as (N, H, W) slices of the stack."""
+        return to_stack(array, self.frame, self.axis)
+
+    def to_file(self, stacked: Array) -> Array:
+        """Undo :meth:`from_file`."""
+        return from_stack(stacked, self.frame, self.axis, self.volume.ndim)
+
+    def landmark_to_file(self, point: Landmark) -> Landmark:
+        """Bring a landmark from the order of the stack, (slice, row, column), to file order."""
+        if self.volume.ndim == 2:
+            return point
+        number, row, column = point.position
+        place = [row, column]
+        place.insert(self.axis, number)
+        moved = self.frame.points_from_canonical(np.array([place]), self.volume.shape)[0]
+        return replace(point, position=(float(moved[0]), float(moved[1]), float(moved[2])))
 
 
-def stack_spacing(volume: Volume, frame: Frame, axis: int) -> tuple[float, float, float]:
-    """Spacing in mm (across slices, rows, columns) of the stack along a canonical axis."""
+def digest_plane(plane: Array) -> str:
+    """Hexadecimal digest of the content, shape and dtype of a slice."""
+    plane = np.ascontiguousarray(plane)
+    text = f"{plane.shape} {plane.dtype.str}".encode()
+    return hashlib.sha256(text + plane.tobytes()).hexdigest()
+
+
+def _spacing(volume: Volume, frame: Frame, axis: int) -> tuple[float, float, float]:
+    """Spacing in mm, across slices, of rows and of columns."""
     if volume.ndim == 2:
         return (1.0, volume.spacing[0], volume.spacing[1])
     spacing = list(frame.canonical_spacing(volume.spacing))
     first = spacing.pop(axis)
     return (first, spacing[0], spacing[1])
-
-
-def landmark_from_stack(point: Landmark, stack: SliceStack) -> Landmark:
-    """Bring a landmark from the order of a stack, (slice, row, column), to that of the file."""
-    if stack.volume.ndim == 2:
-        return point
-    depth, row, column = point.position
-    place = [row, column]
-    place.insert(stack.axis, depth)
-    moved = stack.frame.points_from_canonical(np.array([place]), stack.volume.shape)[0]
-    return replace(point, position=(float(moved[0]), float(moved[1]), float(moved[2])))

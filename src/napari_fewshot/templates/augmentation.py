@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from ..slices.grid import resize_plane
-from ..slices.source import SliceSource
+from ..slices.stack import SliceSource, digest_plane
 from ..types import Array
 
 __all__ = ["Augmentation", "AugmentedSlices", "FeatureRequirements"]
@@ -93,9 +93,7 @@ class AugmentedSlices:
 
     def digest(self, index: int, /) -> str:
         """Hexadecimal digest of the content of a copy."""
-        plane = np.ascontiguousarray(self.slice(index))
-        text = f"{plane.shape} {plane.dtype.str}".encode()
-        return hashlib.sha256(text + plane.tobytes()).hexdigest()
+        return digest_plane(self.slice(index))
 
     def labels(self, labels: Array, index: int) -> Array:
         """Bring the labels of a slice, shape (H, W), to copy ``index`` of it."""

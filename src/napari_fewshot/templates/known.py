@@ -9,8 +9,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..slices.grid import resize_plane
-from ..slices.position import SlicePosition
-from ..slices.stack import SliceStack, to_stack
+from ..slices.stack import SlicePosition, SliceStack
 from ..types import Array, Volume
 from .template import Template
 
@@ -125,7 +124,7 @@ def known_slices(template: Template, stack: SliceStack, point_radius: float) -> 
 def _stacked_labels(template: Template, stack: SliceStack) -> Array | None:
     if template.labels is None:
         return None
-    return to_stack(Volume.of(template.labels).data, stack.frame, stack.axis)
+    return stack.from_file(Volume.of(template.labels).data)
 
 
 def _canonical_slice(template: Template, stack: SliceStack, index: int) -> int:

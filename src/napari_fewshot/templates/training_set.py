@@ -12,7 +12,7 @@ from ..config import SegmenterConfig
 from ..errors import InputError
 from ..features.extract import FeatureExtractor
 from ..geometry import Frame
-from ..slices.stack import SliceStack, to_stack
+from ..slices.stack import SliceStack
 from ..types import Array, FeatureMap, Progress, Volume, no_progress
 from .images import number_images
 from .known import KnownSlice, known_slices, labels_of
@@ -175,7 +175,7 @@ def _check_nothing_lost(
     """Raise where a painted label has no pixel left at the working spacing."""
     if template.labels is None or not stack.grid.changes_plane:
         return
-    whole = to_stack(Volume.of(template.labels).data, stack.frame, stack.axis)
+    whole = stack.from_file(Volume.of(template.labels).data)
     before = {int(v) for one in slices for v in np.unique(whole[one.original])}
     lost = before - labels_of(slices) - {0, template.background}
     if lost:

@@ -148,7 +148,7 @@ def test_the_result_can_be_removed_while_it_is_refined(predicted, viewer):
 
 
 def test_the_result_can_be_removed_while_the_weights_are_loaded(predicted, viewer, monkeypatch):
-    from napari_fewshot.predict.refine import Refiner
+    from napari_fewshot.predict.refiners import Refiner
 
     loading, gate, failures = threading.Event(), threading.Event(), []
 

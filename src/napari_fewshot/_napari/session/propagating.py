@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from ...errors import InputError
-from ...predict.slicewise import SlicePrediction
+from ...predict.predictor import SlicePrediction
 from ...segmenter import FewShotSegmenter, Prediction
 from ..to_core import image_volume
 from .jobs import Job

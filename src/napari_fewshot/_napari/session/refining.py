@@ -13,7 +13,8 @@ from ...config import IntensityConfig
 from ...device import avoid_llvm_clash
 from ...errors import InputError
 from ...features.store import FeatureStore
-from ...predict.refine import LabelRefiner, RefinedSlice, Refiner, get_refiner
+from ...predict.refine import LabelRefiner, RefinedSlice
+from ...predict.refiners import Refiner, get_refiner
 from ...sam.encoder import SAMS
 from ...types import Array
 from .jobs import Job

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ...errors import InputError
-from ...predict.collect import smallest_label_dtype
+from ...predict.sink import smallest_label_dtype
 from ...types import Array, Landmark, Volume
 from ..layers import no_features
 from ..to_core import shape_of

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...device import avoid_llvm_clash
-from ...predict.slicewise import SlicePrediction
+from ...predict.predictor import SlicePrediction
 from ...predict.suggestion import SliceScore
 from ...segmenter import FewShotSegmenter, Prediction
 from ...types import Array, Volume

@@ -12,7 +12,6 @@ from ...device import avoid_llvm_clash
 from ...errors import InputError, UnknownNameError
 from ...features.store import FeatureStore
 from ...sam.encoder import SAMS
-from ...slices.stack import from_stack
 from ...types import Array
 from ..drawn_boxes import boxes_in
 from ..to_core import image_volume, shape_of
@@ -133,7 +132,7 @@ def _start(
         work = open_volume(volume, axis, settings.config.intensity, order)
         labels = work.empty(np.int32)
         stack, count = work.stack, 0
-        in_file = from_stack(labels, stack.frame, stack.axis, volume.ndim)
+        in_file = stack.to_file(labels)
         for number, plane, new in find(work, model, job):
             labels[number] = plane
             index = work.file_slice(number)

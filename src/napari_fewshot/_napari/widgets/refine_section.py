@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QSignalBlocker
 
 from ...config import PromptConfig
-from ...predict.refine import AUTO, REFINERS
+from ...predict.refiners import AUTO, REFINERS
 from ...sam.encoder import SAMS
 from .parts.action_button import ActionButton
 from .parts.backbone_choice import WEIGHTS_FILES

@@ -16,7 +16,7 @@ from ...types import Progress, Volume, no_progress
 from .base import MethodContext, MethodEntry, Predicted
 
 if TYPE_CHECKING:
-    from ...predict.refine import Refiner
+    from ...predict.refiners import Refiner
     from ...segmenter import FewShotSegmenter, Prediction
 
 __all__ = ["FewShotMethod"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -96,8 +95,12 @@ class ForestMethod:
             raise NotFittedError("The forest is not fitted yet.")
         config = self.config
         stack = volume_stack(volume, axis, learned, config.intensity, config.resampling)
-        classify = partial(self._classify, classes=len(learned.values) + 1)
-        return label_volume(stack, learned, classify, progress)
+        count = len(learned.values) + 1
+
+        def plane(index: int) -> Array:
+            return self._classify(stack.slice(index), count)
+
+        return label_volume(stack, learned, plane, progress)
 
     def _classify(self, image: Array, classes: int) -> Array:
         features = self._features(image)

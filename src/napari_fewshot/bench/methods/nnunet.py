@@ -23,7 +23,7 @@ from ...types import Array, Progress, Volume, no_progress
 from .base import MethodContext, MethodEntry, Predicted
 from .nnunet_process import DATASET, NnUNetFolders
 from .nnunet_raw import ENDING, RawDataset, read_classes, write_slices, write_volume
-from .slice_set import SliceSet, gather_planes, volume_stack
+from .slice_set import SliceSet, label_volume, volume_stack
 
 __all__ = ["NnUNet", "NnUNetConfig"]
 
@@ -148,7 +148,7 @@ class NnUNet:
             one_hot: Array = np.arange(count)[:, None, None] == classes[index]
             return one_hot.astype(np.float32)
 
-        return gather_planes(stack, learned, plane, landmarks=self.context.landmarks)
+        return label_volume(stack, learned, plane, landmarks=self.context.landmarks)
 
     def _all_settings(self, done: Mapping[str, Any]) -> dict[str, Any]:
         """What the driver and the trainer read."""

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
 import numpy as np
 
-from ...config import IntensityConfig, LandmarkConfig, ResamplingConfig, SegmenterConfig
+from ...config import (
+    CleanupConfig,
+    IntensityConfig,
+    LandmarkConfig,
+    PropagationConfig,
+    ResamplingConfig,
+    SegmenterConfig,
+)
 from ...errors import InputError
-from ...geometry import Frame, resolve_axis
-from ...predict.collect import LabelCollector, LabelProbabilities
-from ...slices.grid import resize_plane
-from ...slices.stack import SliceStack, from_stack, landmark_from_stack
+from ...predict.loop import slice_probabilities
+from ...predict.sink import PredictionSink
+from ...slices.stack import SliceStack, working_axis
 from ...templates.known import UNKNOWN
 from ...templates.template import Template
 from ...templates.training_set import TrainingSet
-from ...types import Array, Landmark, Progress, Volume, no_progress
+from ...types import Array, Progress, Volume, no_progress
 from .base import Predicted
 
-__all__ = ["SliceSet", "gather_planes", "label_volume", "require", "volume_stack"]
+__all__ = ["SliceSet", "label_volume", "require", "volume_stack"]
+
+_SETTINGS = PropagationConfig(cleanup=CleanupConfig(), landmarks=LandmarkConfig(arrangement=False))
+"""Networks are compared as they are: nothing is cleaned, no landmark placed by the others."""
 
 FOREGROUND = 1
 """Value of the one label that stands for all when classes are merged."""
@@ -69,6 +78,21 @@ class SliceSet:
     def volumes(self) -> tuple[int, ...]:
         """Number of the volume that each slice belongs to."""
         return tuple(example.volume for example in self.training.examples)
+
+    @property
+    def label_values(self) -> tuple[int, ...]:
+        """Label values of the classes."""
+        return self.values
+
+    @property
+    def point_labels(self) -> frozenset[int]:
+        """Labels that are landmarks."""
+        return self.points
+
+    @property
+    def arrangements(self) -> tuple[dict[int, tuple[float, ...]], ...]:
+        """None: landmarks are not placed together."""
+        return ()
 
     @property
     def points(self) -> frozenset[int]:
@@ -138,9 +162,8 @@ def volume_stack(
     InputError
         If the volume has other channels than the templates.
     """
-    frame = Frame.of(volume.affine, volume.ndim)
-    along = learned.axis if axis is None else resolve_axis(axis, frame, volume.ndim)
-    stack = SliceStack(volume, 0 if volume.ndim == 2 else along, intensity, resampling)
+    along = working_axis(volume, axis, learned.axis)
+    stack = SliceStack(volume, along, intensity, resampling)
     if stack.channels != learned.training.channels:
         raise InputError(
             "volume",
@@ -153,7 +176,7 @@ def volume_stack(
 def label_volume(
     stack: SliceStack,
     learned: SliceSet,
-    classify: Callable[[Array], Array],
+    plane_of: Callable[[int], Array],
     progress: Progress = no_progress,
     *,
     landmarks: bool = False,
@@ -166,70 +189,30 @@ def label_volume(
         The volume.
     learned : SliceSet
         What the classes stand for.
-    classify : callable
-        Image (C, H, W) to class probabilities (L + 1, H, W), float32.
+    plane_of : callable
+        Number of a working slice to class probabilities (L + 1, H, W), float32.
     progress : callable
         Called after every slice that was classified.
-    landmarks : bool
-        As for :func:`gather_planes`.
-    """
-    done = 0
-
-    def plane(index: int) -> Array:
-        nonlocal done
-        found = classify(stack.slice(index))
-        done += 1
-        progress(done, len(stack), "slices")
-        return found
-
-    return gather_planes(stack, learned, plane, landmarks=landmarks)
-
-
-def gather_planes(
-    stack: SliceStack,
-    learned: SliceSet,
-    plane_of: Callable[[int], Array],
-    *,
-    landmarks: bool = False,
-) -> Predicted:
-    """Bring classified slices to the grid of the file.
-
-    Parameters
-    ----------
-    stack : SliceStack
-        The volume.
-    learned : SliceSet
-        What the classes stand for.
-    plane_of : callable
-        Number of a working slice to class probabilities (L + 1, H, W), float32; asked once for
-        each slice, in ascending order.
     landmarks : bool
         Whether to look for a landmark of every label, and for nothing else; otherwise for those
         of the labels that were given as points.
     """
-    shape = stack.grid.shape
-    points = sorted(learned.values if landmarks else learned.points)
-    kept = LabelProbabilities(shape, len(learned.values)) if points else None
-    collector = LabelCollector(shape, learned.values, kept)
-    ready: dict[int, Array] = {}
-    for index in range(shape[0]):
-        parts = stack.grid.targets(index) if stack.grid.changes_slices else [(index, 1.0)]
-        ready = {k: plane for k, plane in ready.items() if k >= parts[0][0]}
-        for working, _ in parts:
-            if working not in ready:
-                ready[working] = plane_of(working)
-        plane = sum(weight * ready[working] for working, weight in parts)
-        collector.put(index, resize_plane(np.asarray(plane, np.float32), shape[1:]))
-    found: tuple[Landmark, ...] = ()
-    if kept is not None:
-        best = kept.landmarks(
-            learned.values, learned.names, LandmarkConfig(), stack.spacing, points
-        )
-        found = tuple(landmark_from_stack(point, stack) for point in best)
-    if set(points) >= set(learned.values):
-        return Predicted(None, found)
-    labels = from_stack(collector.labels, stack.frame, stack.axis, stack.volume.ndim)
-    return Predicted(np.ascontiguousarray(labels), found)
+    points = learned.values if landmarks else tuple(learned.points)
+    sink = PredictionSink(stack, learned, _SETTINGS, points)
+    for index, plane in slice_probabilities(stack, _Planes(plane_of), progress=progress):
+        sink.put(index, plane)
+    found = sink.finish()
+    return Predicted(None if set(points) >= set(learned.values) else found.labels, found.landmarks)
+
+
+class _Planes:
+    """Classified slices as what the loop of predictions drives."""
+
+    def __init__(self, plane_of: Callable[[int], Array]) -> None:
+        self._plane_of = plane_of
+
+    def planes(self, stack: SliceStack, indices: Sequence[int], /) -> Iterator[Array]:
+        return map(self._plane_of, indices)
 
 
 def require(module: str, extra: str, method: str) -> None:

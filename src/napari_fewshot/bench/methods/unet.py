@@ -121,9 +121,11 @@ class UNet:
         """Label the slices of a volume, in overlapping windows where they are large."""
         learned = fitted(self._learned, "unet")
         stack = volume_stack(volume, axis, learned, self.config.intensity, self.config.resampling)
-        return label_volume(
-            stack, learned, self._classify, progress, landmarks=self.context.landmarks
-        )
+
+        def plane(index: int) -> Array:
+            return self._classify(stack.slice(index))
+
+        return label_volume(stack, learned, plane, progress, landmarks=self.context.landmarks)
 
     def _classify(self, image: Array) -> Array:
         import torch

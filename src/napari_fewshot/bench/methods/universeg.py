@@ -131,9 +131,11 @@ class UniverSeg:
         """Label the slices of a volume."""
         learned = fitted(self._learned, "universeg")
         stack = volume_stack(volume, axis, learned, self.config.intensity, self.config.resampling)
-        return label_volume(
-            stack, learned, self._classify, progress, landmarks=self.context.landmarks
-        )
+
+        def plane(index: int) -> Array:
+            return self._classify(stack.slice(index))
+
+        return label_volume(stack, learned, plane, progress, landmarks=self.context.landmarks)
 
     def _classify(self, image: Array) -> Array:
         """Probability of each label, and of background with odds of one half."""

@@ -9,10 +9,8 @@ import pytest
 
 from napari_fewshot import Landmark, Template, Volume
 from napari_fewshot.config import IntensityConfig, LandmarkConfig
-from napari_fewshot.predict.arranging import find_points
-from napari_fewshot.predict.collect import LabelProbabilities
-from napari_fewshot.segmenter.model_file import read_model
-from napari_fewshot.slices.stack import SliceStack, landmark_from_stack
+from napari_fewshot.predict.constellation import locate_landmarks
+from napari_fewshot.slices.stack import SliceStack
 from napari_fewshot.templates.training_set import arrangements_of
 
 SHAPE = (30, 36, 42)
@@ -33,7 +31,7 @@ def marks(places):
 
 def blobs(stack, shown):
     """Probabilities with blobs at places in file order, {label: [(place, height)]}."""
-    kept = LabelProbabilities(stack.grid.shape, len(PLACES))
+    kept = np.zeros((len(PLACES), *stack.grid.shape), np.uint8)
     grid = np.indices(stack.grid.shape)
     for label, several in shown.items():
         whole = np.zeros(stack.grid.shape)
@@ -42,7 +40,7 @@ def blobs(stack, shown):
             at = np.insert(np.delete(moved, stack.axis), 0, moved[stack.axis])
             square = sum((g - c) ** 2 for g, c in zip(grid, at, strict=True))
             whole = np.maximum(whole, height * np.exp(-square / 8))
-        kept.data[label - 1] = np.round(255 * whole)
+        kept[label - 1] = np.round(255 * whole)
     return kept
 
 
@@ -68,15 +66,17 @@ def test_weak_peaks_in_their_places_win_over_strong_ones_elsewhere(axis, affine)
     stack = SliceStack(image, axis, IntensityConfig())
     kept = blobs(stack, shown)
     found = {
-        p.label: landmark_from_stack(p, stack)
-        for p in find_points(kept, model, LandmarkConfig(), stack)
+        p.label: stack.landmark_to_file(p)
+        for p in locate_landmarks(kept, model, LandmarkConfig(), stack, model.label_values)
     }
     assert sorted(found) == list(range(1, 14))
     errors = [np.linalg.norm(np.array(found[k].position) - moved[k - 1]) for k in found]
     assert max(errors) < 1.5
     assert found[7].score < 0.1 < found[4].score < 0.3 < found[1].score
-    free = find_points(kept, model, LandmarkConfig(arrangement=False), stack)
-    alone = {p.label: landmark_from_stack(p, stack) for p in free}
+    free = locate_landmarks(
+        kept, model, LandmarkConfig(arrangement=False), stack, model.label_values
+    )
+    alone = {p.label: stack.landmark_to_file(p) for p in free}
     assert 7 not in alone
     assert np.linalg.norm(np.array(alone[4].position) - [27, 33, 2]) < 1
 
@@ -89,12 +89,17 @@ def test_places_outside_of_the_image_are_left_out():
     lost = 1 + int(PLACES[:, 2].argmin())
     shown[lost] = [(np.array([20.0, 20.0, 20.0]), 0.8)]  # looks like it, but cannot be
     stack = SliceStack(image, 0, IntensityConfig())
-    found = {p.label for p in find_points(blobs(stack, shown), model, LandmarkConfig(), stack)}
+    found = {
+        p.label
+        for p in locate_landmarks(
+            blobs(stack, shown), model, LandmarkConfig(), stack, model.label_values
+        )
+    }
     assert set(shown) - {lost} <= found
     assert lost not in found
 
 
-def testarrangements_of_are_of_images_and_of_single_points():
+def test_arrangements_are_of_images_and_of_single_points():
     image, other = volume(AFFINE), volume()
     points = marks(PLACES)
     twice = [*points[:3], Landmark("p1", 1, (1.0, 2.0, 3.0))]
@@ -111,12 +116,3 @@ def testarrangements_of_are_of_images_and_of_single_points():
     x, y, z = PLACES[0]
     assert first[1] == pytest.approx((2 * (SHAPE[2] - 1 - z), SHAPE[1] - 1 - y, x))
     assert sorted(second) == [2, 3]
-
-
-def test_a_model_file_keepsarrangements_of(quick, tmp_path, torso):
-    where = np.random.default_rng(2).uniform(4, np.array(torso.image.shape) - 5, (7, 3)).round()
-    model = quick().fit(Template(torso.image, points=marks(where), axis=0))
-    expected = arrangements_of([Template(torso.image, points=marks(where), axis=0)], [0])
-    assert len(expected[0]) == 7
-    model.save(tmp_path / "model.fewshot")
-    assert read_model(tmp_path / "model.fewshot").arrangements == expected

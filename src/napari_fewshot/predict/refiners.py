@@ -1,26 +1,114 @@
-"""Methods of refinement by name, made ready for the slices of any volume."""
+"""Methods of refinement: the contract, and each by name, made ready for any number of volumes.
+
+A localised region goes in and an exact one comes out, slice by slice.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from ...config import RefinementConfig
-from ...errors import InputError, UnknownNameError
-from ...features.cache import FeatureCache
-from ...features.store import FeatureStore
-from ...slices.stack import SliceStack
-from .base import REFINERS, SliceRefiner
-from .random_walker import WALKER
-from .settings import RefinerSettings
+from ..config import RefinementConfig
+from ..errors import InputError, UnknownNameError
+from ..features.cache import FeatureCache
+from ..features.store import FeatureStore
+from ..registry import Registry
+from ..slices.stack import SliceStack
+from ..types import Array
 
-__all__ = ["AUTO", "WALKER", "Refiner", "check_method", "get_refiner"]
+__all__ = [
+    "AUTO",
+    "REFINERS",
+    "WALKER",
+    "Refiner",
+    "RefinerEntry",
+    "RefinerSettings",
+    "Region",
+    "SliceRefiner",
+    "check_method",
+    "get_refiner",
+]
 
 AUTO = "auto"
 """SAM where its weights are on this machine, else the method that needs none."""
+
+WALKER = "random-walker"
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """What is known of one slice.
+
+    Parameters
+    ----------
+    labels : int array, shape (H, W)
+        Label values; 0 is background.
+    confidence : float32 array, shape (H, W)
+        Probability, in 0..1, of the value that ``labels`` has there.
+    """
+
+    labels: Array
+    confidence: Array
+
+
+class SliceRefiner(Protocol):
+    """Refines the slices of one stack; made for it by :class:`RefinerEntry`."""
+
+    def refine(self, index: int, region: Region) -> Region:
+        """Refine slice ``index`` of the stack. Never asked where the region is empty."""
+        ...
+
+
+@dataclass(frozen=True)
+class RefinerSettings:
+    """What the making of a refiner needs to know.
+
+    Parameters
+    ----------
+    config : RefinementConfig
+    weights : Path, optional
+        Checkpoint of SAM in place of the download.
+    device : str
+    seed : int
+        Of random prompts.
+    store, cache : optional
+        Where embeddings of slices are kept.
+    """
+
+    config: RefinementConfig
+    weights: Path | None = None
+    device: str = "cpu"
+    seed: int = 0
+    store: FeatureStore | None = None
+    cache: FeatureCache | None = None
+
+
+@dataclass(frozen=True)
+class RefinerEntry:
+    """A registered method of refinement.
+
+    Parameters
+    ----------
+    name : str
+    summary : str
+        One line for people who choose.
+    available : callable
+        ``available() -> bool``: whether it works now without a download.
+    make : callable
+        Loads networks once, and makes the refiners of any number of stacks.
+    """
+
+    name: str
+    summary: str
+    available: Callable[[], bool]
+    make: Callable[[RefinerSettings], Callable[[SliceStack], SliceRefiner]]
+
+
+REFINERS: Registry[RefinerEntry] = Registry("refinement", ".predict.random_walker", ".sam.refiner")
 
 
 class Refiner:
@@ -31,7 +119,7 @@ class Refiner:
     Parameters
     ----------
     name : str
-        Of :data:`~napari_fewshot.predict.refine.REFINERS`.
+        Of :data:`REFINERS`.
     settings : RefinerSettings
     """
 
@@ -69,19 +157,12 @@ class Refiner:
 
 
 def check_method(method: str, parameter: str = "method") -> str:
-    """Return the registered name that a method stands for.
-
-    Parameters
-    ----------
-    method : str
-        A registered name, or ``"auto"``.
-    parameter : str
-        What the caller named it.
+    """Return the registered name that a method stands for, or that ``"auto"`` chooses.
 
     Raises
     ------
     UnknownNameError
-        If there is none; the message lists near matches.
+        If there is none; the message lists near matches, and calls it ``parameter``.
     """
     if method == AUTO:
         others = (name for name in REFINERS if name != WALKER)

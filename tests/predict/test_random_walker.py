@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from napari_fewshot import Volume, get_refiner, refine_labels
-from napari_fewshot.predict.refine import LabelRefiner, random_walker
-from napari_fewshot.predict.refine.random_walker import random_walk
+from napari_fewshot.predict import random_walker
+from napari_fewshot.predict.random_walker import random_walk
+from napari_fewshot.predict.refine import LabelRefiner
 
 
 def reference_walk(image, prior, hold, beta):
@@ -96,7 +97,7 @@ def test_settings_count(scene):
 
 
 def test_slices_without_a_solution_stay_as_they_were(scene, monkeypatch, caplog):
-    monkeypatch.setattr(random_walker, "_STEPS", 1)
+    monkeypatch.setattr(random_walker, "_MAX_STEPS", 1)
     given = scene.labels, scene.confidence
     found = refine_labels(scene.image, *given, method="random-walker")
     np.testing.assert_array_equal(found, given)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_fewshot.predict.refine.looks import (
+from napari_fewshot.predict.random_walker import (
     grey_scales,
-    joined_with_looks,
-    likeness,
+    joined_with_appearance,
     noise_level,
+    similarity,
 )
 
 
@@ -17,7 +17,7 @@ def test_likeness_against_a_slow_sum():
     looks = rng.random((2, 9, 11)).astype(np.float32)
     odds = rng.dirichlet((1, 1, 1), (9, 11)).transpose(2, 0, 1).astype(np.float32)
     wanted = rng.random((9, 11)) < 0.3
-    mass, alike = likeness(looks, odds, wanted, 1.5, 0.2)
+    mass, alike = similarity(looks, odds, wanted, 1.5, 0.2)
     for number, (row, column) in enumerate(np.argwhere(wanted)):
         some, like = np.zeros(3), np.zeros(3)
         for y in range(9):
@@ -42,10 +42,10 @@ def test_an_unsure_pixel_takes_after_those_that_look_like_it():
     unsure = np.zeros((9, 9), bool)
     unsure[:, 4] = True
     odds[:, unsure] = np.array([0.45, 0.55])[:, None]
-    found = joined_with_looks(odds, image, unsure, 0.3, 3.0, 0.05)
+    found = joined_with_appearance(odds, image, unsure, 0.3, 3.0, 0.05)
     np.testing.assert_allclose(found.sum(axis=0), 1, atol=1e-5)
     assert (found[0] > 0.6).all()
-    same = joined_with_looks(odds, image, unsure, 0.0, 3.0, 0.05)
+    same = joined_with_appearance(odds, image, unsure, 0.0, 3.0, 0.05)
     np.testing.assert_allclose(same, odds[:, unsure], atol=1e-2)
 
 

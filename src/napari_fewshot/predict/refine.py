@@ -1,4 +1,4 @@
-"""Refinement of the labels of a whole volume, slice by slice, in any order."""
+"""Labels of a whole volume made more exact, slice by slice, in any order."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...config import IntensityConfig
-from ...errors import InputError
-from ...geometry import Frame, resolve_axis
-from ...slices.stack import SliceStack, to_stack
-from ...types import Array, Progress, Volume, no_progress
-from .base import Region
-from .choice import AUTO, Refiner, get_refiner
-from .depth import depth_confidence
+from ..config import IntensityConfig
+from ..errors import InputError
+from ..slices.stack import SliceStack, working_axis
+from ..types import Array, Progress, Volume, no_progress
+from .loop import SliceNumbers
+from .refiners import AUTO, Refiner, Region, get_refiner
 
-__all__ = ["LabelRefiner", "RefinedSlice", "refine_labels"]
+__all__ = ["LabelRefiner", "RefinedSlice", "distance_confidence", "refine_labels"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,10 +55,9 @@ class LabelRefiner:
         What is known of it, in file order; 0 is background.
     confidence : array of that shape, optional
         Probability, in 0..1, of the value that ``labels`` has there. None: pixels deep inside of
-        their region count as sure,
-        see :func:`~.depth.depth_confidence`.
+        their region count as sure, see :func:`distance_confidence`.
     refiner : Refiner
-        From :func:`~napari_fewshot.predict.refine.get_refiner`.
+        From :func:`~napari_fewshot.get_refiner`.
     axis : int or str, optional
         Axis of the slices: an integer in file order, ``"axial"``, ``"coronal"`` or
         ``"sagittal"`` in the patient. None: axial where the file says how it lies, else 0.
@@ -96,19 +93,25 @@ class LabelRefiner:
         intensity: IntensityConfig | dict[str, Any] | None = None,
         copy: bool = True,
     ) -> None:
-        self.labels = _checked_labels(labels, volume, copy)
+        self.labels = np.array(labels) if copy else np.asanyarray(labels)
+        if self.labels.dtype.kind not in "iu":
+            raise InputError("labels", "be integers", f"dtype {self.labels.dtype}")
         self._given = confidence is not None
-        self.confidence = _confidence(confidence, volume, copy)
-        frame = Frame.of(volume.affine, volume.ndim)
-        canonical = 0
-        if axis is not None and volume.ndim == 3:
-            canonical = resolve_axis(axis, frame, volume.ndim)
+        if confidence is None:
+            self.confidence = np.zeros(volume.shape, np.float32)
+        else:
+            given = np.asanyarray(confidence, dtype=np.float32)
+            self.confidence = given.copy() if copy else given
+        for name, array in (("labels", self.labels), ("confidence", self.confidence)):
+            if array.shape != volume.shape:
+                raise InputError(name, f"have the shape {volume.shape} of the image", array.shape)
         settings = IntensityConfig.of(intensity, "intensity")
-        self._stack = SliceStack(volume, canonical, settings)
+        self._stack = SliceStack(volume, working_axis(volume, axis), settings)
         self._refiner = refiner
-        self.axis, self._numbers = self._stack.file_slices()
-        self._labels = to_stack(self.labels, frame, canonical)
-        self._confidence = to_stack(self.confidence, frame, canonical)
+        self._numbers = SliceNumbers(self._stack, "slices")
+        self.axis = self._numbers.axis
+        self._labels = self._stack.from_file(self.labels)
+        self._confidence = self._stack.from_file(self.confidence)
 
     def __len__(self) -> int:
         """Return the number of slices."""
@@ -131,8 +134,7 @@ class LabelRefiner:
         InputError
             If an index is not in the volume; before anything is refined.
         """
-        wanted = range(len(self)) if order is None else [self._checked(index) for index in order]
-        return self._run(wanted, progress)
+        return self._run(self._numbers.checked(order), progress)
 
     def _run(self, wanted: Sequence[int], progress: Progress) -> Iterator[RefinedSlice]:
         refiner = None
@@ -150,8 +152,8 @@ class LabelRefiner:
                 self._confidence[number] = region.confidence
             part = RefinedSlice(
                 index,
-                self._slice(self.labels, index).copy(),
-                self._slice(self.confidence, index).copy(),
+                self._numbers.plane(self.labels, index).copy(),
+                self._numbers.plane(self.confidence, index).copy(),
                 filled,
             )
             progress(done, len(wanted), "refining")
@@ -160,17 +162,31 @@ class LabelRefiner:
     def _region(self, number: int) -> Region:
         labels = np.array(self._labels[number])
         if not self._given:
-            return Region(labels, depth_confidence(labels))
+            return Region(labels, distance_confidence(labels))
         confidence = np.nan_to_num(self._confidence[number], nan=0.0)
         return Region(labels, np.clip(confidence, 0, 1, dtype=np.float32))
 
-    def _slice(self, array: Array, index: int) -> Array:
-        return array if array.ndim == 2 else np.moveaxis(array, self.axis, 0)[index]
 
-    def _checked(self, index: int) -> int:
-        if not 0 <= index < len(self):
-            raise InputError("slices", f"be within 0..{len(self) - 1}", index)
-        return int(index)
+def distance_confidence(labels: Array, radius: float = 3.0) -> Array:
+    """Confidence of a slice of labels (H, W) that came without one, float32.
+
+    It is 0.5 at the border of a region (background is one too) and grows to 1 at ``radius``
+    pixels from it, or in the middle of regions that are thinner; a region that is nothing but
+    border is sure.
+    """
+    from scipy.ndimage import distance_transform_edt, maximum
+    from skimage.measure import label as find_components
+    from skimage.segmentation import find_boundaries
+
+    border = find_boundaries(labels, connectivity=1, mode="thick")
+    if not border.any():
+        return np.ones(labels.shape, np.float32)
+    distance = distance_transform_edt(~border)
+    numbers = np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
+    parts, count = find_components(numbers, background=-1, return_num=True, connectivity=1)
+    largest = np.asarray(maximum(distance, parts, np.arange(1, count + 1)))[parts - 1]
+    inside = np.minimum(1.0, distance / np.clip(largest, 1.0, radius))
+    return np.where(largest == 0, 1.0, 0.5 + 0.5 * inside).astype(np.float32)
 
 
 def refine_labels(
@@ -229,34 +245,15 @@ def refine_labels(
     --------
     >>> labels, confidence = refine_labels(image, labels, method="random-walker")
     """
-    image = Volume.of(volume)
     refiner = method if isinstance(method, Refiner) else get_refiner(method)
     work = LabelRefiner(
-        image, _data(labels), _data(confidence), refiner, axis=axis, intensity=intensity
+        Volume.of(volume),
+        labels.data if isinstance(labels, Volume) else labels,
+        confidence.data if isinstance(confidence, Volume) else confidence,
+        refiner,
+        axis=axis,
+        intensity=intensity,
     )
     for _ in work.run(slices, progress):
         pass
     return work.labels, work.confidence
-
-
-def _data(given: Any) -> Any:
-    return given.data if isinstance(given, Volume) else given
-
-
-def _checked_labels(labels: npt.ArrayLike, volume: Volume, copy: bool) -> Array:
-    array = np.array(labels) if copy else np.asanyarray(labels)
-    if array.dtype.kind not in "iu":
-        raise InputError("labels", "be integers", f"dtype {array.dtype}")
-    if array.shape != volume.shape:
-        raise InputError("labels", f"have the shape {volume.shape} of the image", array.shape)
-    return array
-
-
-def _confidence(confidence: npt.ArrayLike | None, volume: Volume, copy: bool) -> Array:
-    if confidence is None:
-        return np.zeros(volume.shape, np.float32)
-    given = np.asanyarray(confidence, dtype=np.float32)
-    array = given.copy() if copy else given
-    if array.shape != volume.shape:
-        raise InputError("confidence", f"have the shape {volume.shape} of the image", array.shape)
-    return array

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from napari_fewshot import InputError, UnknownNameError, get_refiner
-from napari_fewshot.predict.refine import REFINERS, check_method
+from napari_fewshot.predict.refiners import REFINERS, check_method
 
 
 def test_unknown_names_list_near_matches():

@@ -7,7 +7,7 @@ import torch
 from napari_fewshot import get_refiner, refine_labels
 from napari_fewshot.config import PromptConfig, RefinementConfig
 from napari_fewshot.features.store import FeatureStore
-from napari_fewshot.predict.refine import Region
+from napari_fewshot.predict.refiners import Region
 from napari_fewshot.sam import Masks, Prompts, SamPredictor
 from napari_fewshot.sam.refiner import SamRefiner
 from napari_fewshot.types import Volume

@@ -1,0 +1,125 @@
+"""Probabilities to labels, confidence and landmarks; arrays in memory or in a nameless file."""
+
+from __future__ import annotations
+
+import gc
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from napari_fewshot.config import IntensityConfig, PropagationConfig
+from napari_fewshot.predict import sink as module
+from napari_fewshot.predict.sink import PredictionSink, scratch_array, smallest_label_dtype
+from napari_fewshot.slices.stack import SliceStack
+from napari_fewshot.types import Volume
+
+SHAPE = (4, 10, 12)
+PLAIN = PropagationConfig(cleanup={"min_size": 1})
+
+
+def planes(labels=2):
+    rng = np.random.default_rng(0)
+    for k in range(SHAPE[0]):
+        raw = rng.random((labels + 1, *SHAPE[1:])).astype(np.float32)
+        yield k, raw / raw.sum(0)
+
+
+def sink_of(values, settings=PLAIN, names=None, shape=SHAPE, landmarks=()):
+    learned = SimpleNamespace(
+        label_values=values,
+        names=names or {v: str(v) for v in values},
+        point_labels=frozenset(),
+        arrangements=(),
+    )
+    stack = SliceStack(Volume.of(np.zeros(shape)), 0, IntensityConfig())
+    return PredictionSink(stack, learned, settings, landmarks)
+
+
+def filled(planes, *given, **options):
+    sink = sink_of(*given, **options)
+    for index, plane in planes:
+        sink.put(index, plane)
+    return sink
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [
+        ((), np.uint8),
+        ((255,), np.uint8),
+        ((256,), np.uint16),
+        ((1, 65535), np.uint16),
+        ((65536,), np.int32),
+        ((2**31 - 1,), np.int32),
+    ],
+)
+def test_smallest_dtype(values, dtype):
+    assert smallest_label_dtype(values) == dtype
+
+
+@pytest.mark.parametrize("limit", [10**9, 1])
+@pytest.mark.parametrize("values", [(3, 9), (7, 70000)])
+def test_every_pixel_takes_its_most_probable_class(values, limit, monkeypatch):
+    monkeypatch.setattr(module, "_IN_MEMORY", limit)
+    found = filled(planes(), values).finish()
+    assert found.labels.dtype == smallest_label_dtype(values)
+    assert found.confidence.dtype == np.float32
+    for k, plane in planes():
+        np.testing.assert_array_equal(found.labels[k], np.array([0, *values])[plane.argmax(0)])
+        np.testing.assert_array_equal(found.confidence[k], plane.max(0))
+
+
+def test_confidence_after_cleaning_is_that_of_background():
+    settings = PropagationConfig(cleanup={"min_size": 10, "connectivity": 1})
+    given = dict(planes())
+    sink = filled(given.items(), (3, 9), settings)
+    labels, confidence = sink.labels.copy(), sink.confidence.copy()
+    for _ in range(2):  # nothing is used up
+        found = sink.finish()
+        removed = (found.labels == 0) & (labels != 0)
+        assert removed.any()
+        assert (found.labels != 0).any()
+        background = np.stack([given[k][0] for k in range(SHAPE[0])])
+        expected = np.where(removed, background, confidence)
+        np.testing.assert_array_equal(found.confidence, expected)
+    np.testing.assert_array_equal(sink.labels, labels)
+    np.testing.assert_array_equal(sink.confidence, confidence)
+
+
+def test_ties_are_background():
+    even = np.full((3, 2, 2), 1 / 3, np.float32)
+    assert not filled([(0, even)], (1, 2), shape=(1, 2, 2)).labels.any()
+
+
+@pytest.mark.parametrize("limit", [10**9, 1])
+def test_landmarks_of_wanted_labels(limit, monkeypatch):
+    monkeypatch.setattr(module, "_IN_MEMORY", limit)
+    probability = np.zeros((4, *SHAPE), np.float32)
+    probability[1, 1, 3:6, 4:7] = 1.0
+    probability[2, 2, 6:9, 1:4] = 0.8
+    settings = PropagationConfig(landmarks={"min_score": 0.2})
+    given = [(k, probability[:, k]) for k in range(SHAPE[0])]
+    names = {3: "a", 9: "b", 11: "c"}
+    found = filled(given, (3, 9, 11), settings, names, landmarks=None).finish().landmarks
+    assert [(p.label, p.name) for p in found] == [(3, "a"), (9, "b")]
+    np.testing.assert_allclose(found[0].position, (1, 4, 5), atol=0.3)
+    np.testing.assert_allclose(found[1].position, (2, 7, 2), atol=0.3)
+    assert found[0].score > found[1].score
+    only = filled(given, (3, 9, 11), settings, names, landmarks=(9,)).finish().landmarks
+    assert [p.label for p in only] == [9]
+    assert filled(given, (3, 9, 11), settings, names).finish().landmarks == ()
+
+
+@pytest.mark.parametrize(("limit", "mapped"), [(2 * 60, False), (2 * 60 - 1, True)])
+def test_where_an_array_lives(limit, mapped, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    array = scratch_array((3, 4, 5), np.float16, limit)
+    assert isinstance(array, np.memmap) is mapped
+    assert array.dtype == np.float16
+    assert not array.any()
+    array[1] += 2.5
+    gc.collect()
+    assert float(array.sum()) == 20 * 2.5
+    del array
+    assert list(tmp_path.iterdir()) == []
