@@ -91,7 +91,7 @@ CASES: dict[str, list[str]] = {
         "refine image.nii.gz other.nii.gz -o refined.nii.gz",
         "refine image.nii.gz painted.nii.gz -o painted.nii.gz",
         "refine image.nii.gz painted.nii.gz --confidence other.nii.gz -o refined.nii.gz",
-        "refine image.nii.gz painted.nii.gz --set walker.hold=0 -o refined.nii.gz",
+        "refine image.nii.gz painted.nii.gz --set walker.prior_weight=0 -o refined.nii.gz",
         "compare-refinement image.nii.gz painted.nii.gz --truth painted.nii.gz "
         "--strategies sam-vit-b:bx -o out",
         "compare-refinement image.nii.gz painted.nii.gz --truth other.nii.gz "

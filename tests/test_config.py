@@ -10,11 +10,20 @@ from pydantic import ValidationError
 from napari_fewshot.config import (
     AutomaticConfig,
     CleanupConfig,
+    ContrastiveConfig,
     CosineConfig,
     IntensityConfig,
+    LandmarkConfig,
+    PerSamConfig,
     PropagationConfig,
+    RegionConfig,
+    SamDecoderConfig,
     SegmenterConfig,
+    StageConfig,
+    WalkerConfig,
+    field_info,
 )
+from napari_fewshot.config.base import FORMER_KEYS
 from napari_fewshot.errors import InputError, UnknownNameError
 
 
@@ -161,3 +170,68 @@ def test_areas_that_leave_nothing_are_refused_against_defaults_too(given, messag
 @pytest.mark.parametrize("given", [{"min_area": 0.5}, {"min_area": 0.6, "max_area": None}])
 def test_areas_that_leave_something(given):
     AutomaticConfig.of(given, "settings")
+
+
+def test_former_keys_are_read_wherever_settings_are_given():
+    former = {"passes": 7, "variants": 2, "update_passes": 3}
+    present = SamDecoderConfig(epochs=7, augmentations=2, update_epochs=3)
+    assert SamDecoderConfig(**former) == present
+    published = {"preset": "published", "contrastive": {"depth": 3}}
+    config = SegmenterConfig.of({**published, "sam_decoder": former}, "settings")
+    assert config.contrastive.n_layers == 3
+    assert config.sam_decoder == config.sam_decoder.model_copy(update=dict(former_as_now(former)))
+    changed = SegmenterConfig().changed({"propagation": {"refinement": {"walker": {"hold": 9}}}})
+    assert changed.propagation.refinement.walker == WalkerConfig(prior_weight=9)
+
+
+def former_as_now(given):
+    present = {old: new for new, old in FORMER_KEYS.items() if new in SamDecoderConfig.model_fields}
+    return {present[key]: value for key, value in given.items()}
+
+
+def test_what_is_written_has_the_present_keys():
+    text = json.dumps(SegmenterConfig().model_dump(mode="json"))
+    assert not [key for key in FORMER_KEYS.values() if f'"{key}"' in text]
+
+
+def test_a_setting_by_both_its_names_is_refused():
+    with pytest.raises(InputError, match="walker.hold must not stand beside prior_weight"):
+        WalkerConfig.of({"hold": 1, "prior_weight": 2}, "walker")
+    with pytest.raises(InputError, match=r"walker\.hold must be greater than 0; got 0"):
+        WalkerConfig.of({"hold": 0}, "walker")
+
+
+def test_what_is_known_of_a_setting():
+    info = field_info(LandmarkConfig, "min_distance")
+    assert (info.kind, info.default, info.unit, info.limits) == (float, 5.0, "mm", "above 0")
+    assert info.help == "Smallest distance of two points of one label."
+    choice = field_info(ContrastiveConfig, "head")
+    assert (choice.title, choice.choices, choice.kind) == (
+        "Comparison",
+        ("concat", "bilinear"),
+        str,
+    )
+    assert field_info(ContrastiveConfig, "learning_rate").step == 0.001
+    largest = field_info(AutomaticConfig, "max_area")
+    assert (largest.kind, largest.optional, largest.minimum_is_open) == (float, True, True)
+    assert field_info(SegmenterConfig, "cosine").kind is None
+
+
+def stages():
+    models = [SegmenterConfig, AutomaticConfig, PerSamConfig, RegionConfig]
+    for model in models:
+        below = [field.annotation for field in model.model_fields.values()]
+        models += [
+            part for part in below if isinstance(part, type) and issubclass(part, StageConfig)
+        ]
+    return models
+
+
+@pytest.mark.parametrize("model", stages())
+def test_every_setting_has_help(model):
+    infos = [field_info(model, name) for name in model.model_fields]
+    sections = {"intensity", "resampling", "extraction", "sampling", "position", "propagation"}
+    adapters = {"cosine", "classification", "contrastive", "sam_decoder"}
+    assert [info.name for info in infos if not info.help] == [
+        info.name for info in infos if info.name in sections | adapters
+    ]

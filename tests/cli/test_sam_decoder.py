@@ -14,7 +14,7 @@ def train(run, patients, tmp_path):
     def command(*options):
         one = patients[0]
         given = ("--image", one.image, "--labels", one.painted, "--adapter", "sam-decoder")
-        quick = ("--set", "sam_decoder.passes=2", "--set", "sam_decoder.variants=1")
+        quick = ("--set", "sam_decoder.epochs=2", "--set", "sam_decoder.augmentations=1")
         return run("train", *given, *quick, *options, "-o", tmp_path / "joint.fewshot")
 
     return command

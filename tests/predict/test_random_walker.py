@@ -90,10 +90,10 @@ def test_settings_count(scene):
         return refine_labels(scene.image, scene.labels, scene.confidence, method=refiner)[0]
 
     default = refined()
-    for change in ({"looks": 2}, {"hold": 0.05}, {"confidence": 0.5}):
+    for change in ({"appearance": 2}, {"prior_weight": 0.05}, {"confidence": 0.5}):
         assert (refined(**change) != default).any(), change
     # Nobody moves where all hold to what they are and looks do not count.
-    np.testing.assert_array_equal(refined(looks=0, hold=1e4), scene.labels)
+    np.testing.assert_array_equal(refined(appearance=0, prior_weight=1e4), scene.labels)
 
 
 def test_slices_without_a_solution_stay_as_they_were(scene, monkeypatch, caplog):

@@ -27,7 +27,7 @@ PLACE = SlicePosition(0, (9, *SHAPE), 0)
 
 
 def config(**settings):
-    quick = {"passes": 3, "variants": 0}
+    quick = {"epochs": 3, "augmentations": 0}
     return SegmenterConfig(
         backbone="sam-vit-b", adapter="sam-decoder", sam_decoder=quick | settings
     )
@@ -171,7 +171,7 @@ def test_probabilities_are_those_of_a_plain_computation(fit):
 
 def test_it_learns_what_the_embedding_shows(fit):
     examples = [example(k) for k in (0, 2, 4, 6)]
-    adapter = fit(examples, passes=60, learning_rate=1e-3)
+    adapter = fit(examples, epochs=60, learning_rate=1e-3)
     fresh = example(3)
     found = np.array([0, 3, 7])[adapter.predict(embedding(fresh, 11), PLACE).argmax(0)]
     for value in (3, 7):
@@ -191,16 +191,16 @@ def test_after_the_best_pass_is_known_all_slices_are_learned_from(fit, monkeypat
         return best
 
     monkeypatch.setattr(DecoderTraining, "run", run)
-    again = fit(examples, progress=lambda *r: seen.append(r), passes=4, best_pass=True)
+    again = fit(examples, progress=lambda *r: seen.append(r), epochs=4, best_epoch=True)
     (first, second), total = runs, 2 * 4 * len(examples)
     assert len(first[0]) == 1
     assert second == ([], first[2], first[2])
     assert seen[-1] == (total, total, "training")
     assert [done for done, *_ in seen] == sorted(done for done, *_ in seen)
-    plain = fit(examples, passes=first[2])
+    plain = fit(examples, epochs=first[2])
     for name, tensor in plain.state().tensors.items():
         np.testing.assert_array_equal(tensor, again.state().tensors[name])
-    kept = fit(examples, refit=False, passes=4, best_pass=True)
+    kept = fit(examples, refit=False, epochs=4, best_epoch=True)
     assert len(runs) == 4
     assert any(
         (tensor != again.state().tensors[name]).any()

@@ -200,8 +200,8 @@ def test_same_seed_same_order():
 
 
 @pytest.mark.parametrize(
-    ("templates", "passes"), [(1, 50), (5, 50), (10, 60), (20, 80), (35, 90), (50, 100), (90, 100)]
+    ("templates", "epochs"), [(1, 50), (5, 50), (10, 60), (20, 80), (35, 90), (50, 100), (90, 100)]
 )
-def test_passes_over_few_and_many(templates, passes):
-    assert SamDecoderConfig().passes_over(templates) == passes
-    assert SamDecoderConfig(passes=7).passes_over(templates) == 7
+def test_epochs_for_few_and_many(templates, epochs):
+    assert SamDecoderConfig().epochs_for(templates) == epochs
+    assert SamDecoderConfig(epochs=7).epochs_for(templates) == 7

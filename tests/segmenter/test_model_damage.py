@@ -82,11 +82,11 @@ def test_numbers_that_are_not_finite(files, tmp_path, number):
 @pytest.mark.parametrize(
     ("adapter", "content"),
     [
-        ("contrastive", {"config.contrastive.depth": 10**9}),
-        ("contrastive", {"config.contrastive.depth": 64}),
+        ("contrastive", {"config.contrastive.n_layers": 10**9}),
+        ("contrastive", {"config.contrastive.n_layers": 64}),
         ("contrastive", {"config.contrastive.hidden": 10**9}),
         ("contrastive", {"config.contrastive.hidden": 8192}),
-        ("contrastive", {"config.contrastive.width": 8192, "config.contrastive.depth": 64}),
+        ("contrastive", {"config.contrastive.width": 8192, "config.contrastive.n_layers": 64}),
         ("classification", {"config.classification.hidden": 10**9}),
         ("classification", {"config.classification.hidden": 8192}),
         ("classification", {"adapter.classifier.shape": [10**9, 10**9]}),

@@ -11,7 +11,7 @@ from napari_fewshot.features.store import FeatureStore
 from napari_fewshot.templates.augmentation import Augmentation, FeatureRequirements
 from napari_fewshot.templates.learning_set import LearningSet
 
-QUICK = {"passes": 2, "variants": 2, "update_passes": 1}
+QUICK = {"epochs": 2, "augmentations": 2, "update_epochs": 1}
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ def plan(config, labels=(1, 2), seed=0):
 
 
 def test_quotas():
-    config = SamplingConfig(pixels_per_label=100, background_factor=2, background_least=1)
+    config = SamplingConfig(pixels_per_label=100, background_factor=2, min_background=1)
     counts = chosen_counts(plan(config)[0])
     assert sum(counts[1]) == 100
     assert counts[1][1] >= 1  # three pixels of 503 would round to none
@@ -42,7 +42,7 @@ def test_quotas():
 
 
 def test_few_painted_pixels_still_get_enough_background():
-    config = SamplingConfig(pixels_per_label=100, background_factor=2, background_least=700)
+    config = SamplingConfig(pixels_per_label=100, background_factor=2, min_background=700)
     assert sum(chosen_counts(plan(config)[0])[0]) == 700
     published = SegmenterConfig(preset="published").sampling
     counts = chosen_counts(plan(published)[0])
@@ -63,7 +63,7 @@ def test_small_templates_are_taken_whole():
 
 
 def test_templates_without_paint_still_give_background():
-    config = SamplingConfig(background_least=50)
+    config = SamplingConfig(min_background=50)
     chosen, frequency = plan_pixels([np.zeros((30, 30), int)], [1], config, np.random.default_rng())
     assert len(chosen[0]) == 50
     assert frequency.tolist() == [1, 0]

@@ -70,7 +70,7 @@ class ClassificationClassifier:
         learned = fitted(self._network, "The classification adapter")
         network = self._start(samples.features.shape[1], samples.class_count, seed)
         carry_over(learned, network, before, samples.label_values, _OF_LABELS)
-        steps, rate = self.config.update_steps, self.config.update_rate
+        steps, rate = self.config.update_steps, self.config.update_learning_rate
         return self._learn(network, samples, seed, TrainingRun(steps, rate, progress))
 
     def _learn(

@@ -90,7 +90,7 @@ class PairNetwork(nn.Module):
         super().__init__()
         width = config.width
         self.bilinear = config.head == "bilinear"
-        self.branch = feed_forward(inputs, config.hidden, width, config.depth, config.dropout)
+        self.branch = feed_forward(inputs, config.hidden, width, config.n_layers, config.dropout)
         classes = labels if self.bilinear else labels + 1
         self.target = nn.Linear(width, classes)
         self.reference = nn.Linear(width, classes, bias=False)

@@ -90,8 +90,8 @@ class MethodConfig(StageConfig):
     name: str = Field(min_length=1)
     method: str
     settings: dict[str, Any] = Field(default_factory=dict)
-    shots: tuple[Shot, ...] | None = Field(default=None, min_length=1)
-    seeds: tuple[Seed, ...] | None = Field(default=None, min_length=1)
+    shots: tuple[Shot, ...] | None = Field(default=None, min_length=1, examples=[[1, 3, 5]])
+    seeds: tuple[Seed, ...] | None = Field(default=None, min_length=1, examples=[[0, 1, 2]])
 
 
 class BenchmarkConfig(StageConfig):
@@ -115,8 +115,8 @@ class BenchmarkConfig(StageConfig):
 
     title: str = ""
     notes: str = ""
-    shots: tuple[Shot, ...] = Field(default=(1, 3, 5), min_length=1)
-    seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1)
+    shots: tuple[Shot, ...] = Field(default=(1, 3, 5), min_length=1, examples=[[1, 3, 5]])
+    seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1, examples=[[0, 1, 2]])
     device: str = "auto"
     features: Literal["memory", "disk", "none"] = "memory"
     baseline: str | None = None

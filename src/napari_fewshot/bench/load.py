@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import tomllib
-import types
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
+from ..config.base import input_error
 from ..errors import InputError, UnknownNameError, UnreadableFileError
 from .config import BenchmarkConfig
 
 __all__ = ["load_config", "ready_config", "ready_configs"]
 
-_LISTS = {"seeds": [0, 1, 2], "shots": [1, 3, 5]}
-"""Examples for messages."""
 _READY = Path(__file__).parent / "configs"
 
 
@@ -51,7 +48,7 @@ def load_config(path: str | Path, data: str | Path | None = None) -> BenchmarkCo
     try:
         config = BenchmarkConfig.model_validate(given)
     except ValidationError as error:
-        raise _explained(error, path.name) from None
+        raise input_error(error, BenchmarkConfig, path.name, ": ") from None
     return _placed(config, path.absolute().parent, None if data is None else Path(data).absolute())
 
 
@@ -98,60 +95,3 @@ def _paths(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
             value = str(folder / value)
         result[key] = value
     return result
-
-
-def _explained(error: ValidationError, file: str) -> InputError:
-    """Word the first thing that is wrong, with the key where it stands."""
-    # A key that is misspelt is also missing: say the first of the two.
-    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-    # Of a union, every member is named in turn; the key is what is before them.
-    place = _keys(first["loc"])
-    name = ".".join(place)
-    if first["type"] == "extra_forbidden":
-        *section, key = place
-        known = _settings_of(first["loc"][:-1])
-        return UnknownNameError(".".join((file, *section)), key, known)
-    message = str(first["msg"])
-    if first["type"] == "missing":
-        return InputError(f"{file}: {name}", "be given", "nothing")
-    constraint = message.removeprefix("Value error, ").removeprefix("Input should ")
-    given = first["input"]
-    if first["type"] == "tuple_type":
-        constraint = f"be a list, such as {_LISTS.get(place[-1], [given])}"
-    if isinstance(given, dict):
-        given = f"the keys {', '.join(map(str, given))}"
-    return InputError(f"{file}: {name}" if name else file, constraint, given)
-
-
-def _keys(place: Sequence[int | str]) -> list[str]:
-    config: Any = BenchmarkConfig
-    keys: list[str] = []
-    for part in place:
-        if isinstance(part, int):
-            keys[-1] += f"[{part + 1}]"
-        elif isinstance(config, type) and issubclass(config, BaseModel):
-            keys.append(part)
-            field = config.model_fields.get(part)
-            config = None if field is None else _model_in(field.annotation)
-    return keys
-
-
-def _settings_of(place: Sequence[int | str]) -> list[str]:
-    """Names of the settings of a section."""
-    config: type[BaseModel] = BenchmarkConfig
-    for part in place:
-        if isinstance(part, str) and part in config.model_fields:
-            config = _model_in(config.model_fields[part].annotation) or config
-    return list(config.model_fields)
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """Find the section that an annotation is about, also as an optional one or one of several."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if get_origin(annotation) in (Union, types.UnionType, tuple):
-        for part in get_args(annotation):
-            found = _model_in(part)
-            if found is not None:
-                return found
-    return None

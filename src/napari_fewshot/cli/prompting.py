@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config.prompted import DEFAULT_SAM
+from ..config import DEFAULT_SAM
 from ..errors import InputError
 from .arguments import (
     add_overwrite_argument,

@@ -4,20 +4,28 @@ Each default lives here and nowhere else. Unknown keys are refused, and every co
 round-trips through JSON (``model_dump`` and ``model_validate`` of pydantic).
 """
 
-from .base import StageConfig
-from .images import ExtractionConfig, IntensityConfig, ResamplingConfig
+from .base import FieldInfo, StageConfig, field_info
 from .learning import (
     ClassificationConfig,
     ContrastiveConfig,
     CosineConfig,
+    ExtractionConfig,
+    IntensityConfig,
     PositionConfig,
+    ResamplingConfig,
+    SamDecoderConfig,
     SamplingConfig,
     TrainingConfig,
 )
-from .prompted import BOX_SAM, DEFAULT_SAM, AutomaticConfig, PerSamConfig, RegionConfig
-from .propagation import CleanupConfig, LandmarkConfig, PropagationConfig
-from .refinement import PromptConfig, RefinementConfig, WalkerConfig
-from .sam_decoder import SamDecoderConfig
+from .propagation import (
+    CleanupConfig,
+    LandmarkConfig,
+    PromptConfig,
+    PropagationConfig,
+    RefinementConfig,
+    WalkerConfig,
+)
+from .sam import BOX_SAM, DEFAULT_SAM, AutomaticConfig, PerSamConfig, RegionConfig
 from .segmenter import DEFAULT_ADAPTER, DEFAULT_BACKBONE, SegmenterConfig
 
 __all__ = [
@@ -33,6 +41,7 @@ __all__ = [
     "ContrastiveConfig",
     "CosineConfig",
     "ExtractionConfig",
+    "FieldInfo",
     "IntensityConfig",
     "LandmarkConfig",
     "PerSamConfig",
@@ -48,6 +57,7 @@ __all__ = [
     "StageConfig",
     "TrainingConfig",
     "WalkerConfig",
+    "field_info",
 ]
 
 CACHE_LIMIT_MB = 2000.0

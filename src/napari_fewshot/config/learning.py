@@ -1,10 +1,11 @@
-"""Settings of what is learned: pixels out of templates, position, adapters."""
+"""Settings from the image to a fitted adapter: grey values, grid, features, pixels, adapters."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+import numpy as np
+from pydantic import Field, model_validator
 
 from .base import StageConfig
 
@@ -12,148 +13,212 @@ __all__ = [
     "ClassificationConfig",
     "ContrastiveConfig",
     "CosineConfig",
+    "ExtractionConfig",
+    "IntensityConfig",
     "PositionConfig",
+    "ResamplingConfig",
+    "SamDecoderConfig",
     "SamplingConfig",
     "TrainingConfig",
 ]
 
 
-class SamplingConfig(StageConfig):
-    """Pixels taken out of templates.
+class IntensityConfig(StageConfig):
+    """Grey values to 0..1, once per volume.
 
-    Parameters
-    ----------
-    pixels_per_label : int
-        Most pixels of one label, over all template slices.
-    background_factor : float
-        Background pixels for each foreground pixel; 1 is the published balance for one label.
-    background_least : int
-        Background pixels at least, since few pixels of a landmark or a small structure need
-        more of what it is not.
-    point_radius : float
-        Radius in pixels of the disk that stands for a landmark.
+    The three channels of RGB share their percentiles; other channels each have their own.
     """
 
+    mode: Literal["percentile", "window"] = Field(default="percentile", title="Range")
+    """percentile: of the finite voxels of each volume. window: fixed grey values, as for CT (soft
+    tissue: -160 to 240 HU)."""
+    low: float = Field(default=0.5, title="Black")
+    """Percentile, or grey value, that becomes black."""
+    high: float = Field(default=99.5, title="White")
+    """Percentile, or grey value, that becomes white."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.low < self.high:
+            raise ValueError("have low < high")
+        if self.mode == "percentile" and not (0 <= self.low and self.high <= 100):
+            raise ValueError("have percentiles within 0..100")
+        return self
+
+
+class ResamplingConfig(StageConfig):
+    """Grid that features are taken from; results always return to the original grid."""
+
+    mode: Literal["off", "inplane", "isotropic"] = "off"
+    """inplane: rows and columns at the spacing. isotropic: the slices too."""
+    spacing: float = Field(default=1.0, gt=0, json_schema_extra={"unit": "mm"})
+    """Distance of neighbouring pixels."""
+
+
+class ExtractionConfig(StageConfig):
+    """Slices to feature maps."""
+
+    blocks: int = Field(default=1, ge=1, le=24)
+    """Last blocks of a transformer whose outputs are joined."""
+    min_tokens: int = Field(default=32, ge=4, le=256)
+    """A slice is enlarged until its shorter side has this many tokens (token grids only)."""
+    max_side: int = Field(default=784, ge=64, json_schema_extra={"unit": "pixels"})
+    """Largest side of an encoded tile of the input; larger slices are cut into tiles."""
+    overlap: float = Field(default=0.25, ge=0.0, lt=0.9)
+    """Fraction of a tile that overlaps with its neighbour; blended linearly."""
+    batch: int = Field(default=4, ge=1, json_schema_extra={"unit": "slices"})
+    """Slices encoded at once; halved on out-of-memory."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """auto: bfloat16 for transformers on CPUs that have it, float16 on CUDA, else float32."""
+
+
+class SamplingConfig(StageConfig):
+    """Pixels taken out of templates."""
+
     pixels_per_label: int = Field(default=4000, ge=10)
-    background_least: int = Field(default=4000, ge=1)
+    """Most pixels of one label, over all template slices."""
+    min_background: int = Field(default=4000, ge=1, json_schema_extra={"unit": "pixels"})
+    """Background pixels at least, since few pixels of a landmark or a small structure need more of
+    what it is not."""
     background_factor: float = Field(default=2.0, gt=0)
-    point_radius: float = Field(default=3.0, gt=0)
+    """Background pixels for each foreground pixel; 1 is the published balance for one label."""
+    point_radius: float = Field(default=3.0, gt=0, json_schema_extra={"unit": "pixels"})
+    """Radius of the disk that stands for a landmark."""
 
 
 class PositionConfig(StageConfig):
-    """Normalised position as additional features; it can hurt where pose varies.
-
-    Parameters
-    ----------
-    use : bool
-    weight : float
-        Spread of a position column beside that of an image feature, which is 1.
-    """
+    """Normalised position as additional features."""
 
     use: bool = True
+    """Whether position counts; it can hurt where pose varies."""
     weight: float = Field(default=1.0, gt=0)
+    """Spread of a position column beside that of an image feature, which is 1."""
 
 
 class CosineConfig(StageConfig):
-    """Cosine similarity to the mean template feature of a label.
+    """Cosine similarity to the mean template feature of a label."""
 
-    Parameters
-    ----------
-    threshold : float
-        A pixel whose similarity to every label is below this is background.
-    standardise : bool
-        Compare standardised features; False compares features as the backbone gives them.
-    """
-
-    threshold: float = Field(default=0.5, gt=-1, lt=1)
+    threshold: float = Field(default=0.5, gt=-1, lt=1, json_schema_extra={"step": 0.05})
+    """A pixel whose similarity to every label is below this is background."""
     standardise: bool = True
+    """Compare features of equal mean and spread, not as the backbone gives them."""
 
 
 class TrainingConfig(StageConfig):
-    """What the trained adapters share.
+    """What the trained adapters share."""
 
-    Parameters
-    ----------
-    balance : float
-        0 draws classes as frequently as they are in the templates, 1 all equally often.
-    decoys : float
-        Made-up background pixels for each sampled one, so that what is like nothing in the
-        templates stays background.
-    dropout : float
-    learning_rate : float
-        Highest rate of the one-cycle schedule.
-    weight_decay : float
-    update_steps : int
-        Steps of training after a correction, which go on from what was learned before.
-    update_rate : float
-        Highest rate of these.
-    """
-
-    balance: float = Field(default=0.4, ge=0, le=1)
-    decoys: float = Field(default=0.2, ge=0, le=10)
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    learning_rate: float = Field(default=1e-2, gt=0)
-    weight_decay: float = Field(default=0.1, ge=0)
-    update_steps: int = Field(default=120, ge=1)
-    update_rate: float = Field(default=3e-3, gt=0)
+    balance: float = Field(default=0.4, ge=0, le=1, json_schema_extra={"step": 0.1})
+    """0: classes count as frequently as they are painted; 1: all equally. Higher finds more of
+    small structures, and more that is none."""
+    decoys: float = Field(default=0.2, ge=0, le=10, json_schema_extra={"step": 0.1})
+    """Made-up background pixels for each sampled one, so that what is like nothing in the templates
+    stays background."""
+    dropout: float = Field(default=0.0, ge=0, lt=1, json_schema_extra={"step": 0.05})
+    """Fraction of features left out at random in training."""
+    learning_rate: float = Field(default=1e-2, gt=0, json_schema_extra={"step": 0.001})
+    """Highest learning rate of the one-cycle schedule."""
+    weight_decay: float = Field(default=0.1, ge=0, json_schema_extra={"step": 0.01})
+    """Pull of all weights to zero."""
+    update_steps: int = Field(default=120, ge=1, json_schema_extra={"step": 20})
+    """Steps of training after a correction, which go on from what was learned before: more learn it
+    better, and take longer."""
+    update_learning_rate: float = Field(
+        default=3e-3, gt=0, title="Update rate", json_schema_extra={"step": 0.001}
+    )
+    """Highest learning rate of the training after a correction."""
 
 
 class ClassificationConfig(TrainingConfig):
-    """Three-layer feed-forward network, cross-entropy.
+    """Three-layer feed-forward network, cross-entropy."""
 
-    Parameters
-    ----------
-    hidden : int
-        Width of the two hidden layers.
-    steps, batch : int
-        Steps of training, and pixels in each.
-    """
-
-    hidden: int = Field(default=128, ge=4, le=8192)
-    steps: int = Field(default=1500, ge=1)
-    batch: int = Field(default=1024, ge=2)
+    hidden: int = Field(
+        default=128, ge=4, le=8192, title="Hidden width", json_schema_extra={"step": 16}
+    )
+    """Width of the two hidden layers."""
+    steps: int = Field(default=1500, ge=1, json_schema_extra={"step": 100})
+    """Steps of training: more take longer, and help while there is much paint."""
+    batch: int = Field(default=1024, ge=2, title="Pixels per step", json_schema_extra={"step": 128})
+    """Pixels in each step of training."""
 
 
 class ContrastiveConfig(TrainingConfig):
-    """Siamese network over pairs of pixels with shared weights.
+    """Siamese network over pairs of pixels with shared weights."""
 
-    Parameters
-    ----------
-    head : {"concat", "bilinear"}
-        ``concat`` (published): a linear layer on the two joined outputs. ``bilinear``: with
-        the product of the two outputs through a learned matrix, which compares them.
-    hidden, depth, width : int
-        Width and number of the layers of the shared network, and width of its output.
-    steps, targets, pairs : int
-        Steps of training; target pixels in each; references of each label that every target
-        is paired with.
-    references : int
-        Reference pixels of each label that a prediction compares with.
-    pair_loss : float
-        Weight of the cross-entropy on the class of each pair.
-    pixel_loss : float
-        Weight of the cross-entropy of the averaged pairs of a pixel, beside that of the pairs.
-    negative_distance : float
-        Pairs of two labels count only if their pixels are at least so many pixels apart in
-        their slice (published: 0, anywhere, or 10).
-    background_pull : float
-        Weight with which a pixel that may be background, or a label nobody looked for, is
-        taken for background.
-    similarity_loss : float
-        Weight of a term that pulls the outputs of positive pairs together and pushes those of
-        negative pairs apart.
-    """
-
-    head: Literal["concat", "bilinear"] = "bilinear"
-    hidden: int = Field(default=128, ge=4, le=8192)
-    depth: int = Field(default=2, ge=1, le=64)
-    width: int = Field(default=64, ge=2, le=8192)
-    steps: int = Field(default=1000, ge=1)
-    targets: int = Field(default=512, ge=2)
+    head: Literal["concat", "bilinear"] = Field(default="bilinear", title="Comparison")
+    """concat (published): a linear layer on the two joined outputs. bilinear: with the product of
+    the two outputs through a learned matrix, which compares them; more exact."""
+    hidden: int = Field(
+        default=128, ge=4, le=8192, title="Hidden width", json_schema_extra={"step": 16}
+    )
+    """Width of the hidden layers."""
+    n_layers: int = Field(default=2, ge=1, le=64, title="Layers")
+    """Layers of the shared network."""
+    width: int = Field(
+        default=64, ge=2, le=8192, title="Output width", json_schema_extra={"step": 16}
+    )
+    """Width of the output of the shared network, by which pixels are compared."""
+    steps: int = Field(default=1000, ge=1, json_schema_extra={"step": 100})
+    """Steps of training: more take longer, and help while there is much paint."""
+    targets: int = Field(
+        default=512, ge=2, title="Pixels per step", json_schema_extra={"step": 128}
+    )
+    """Target pixels in each step of training."""
     pairs: int = Field(default=8, ge=1)
-    references: int = Field(default=32, ge=1)
+    """References of each label that every target is paired with in a step."""
+    references: int = Field(default=32, ge=1, json_schema_extra={"step": 8})
+    """Reference pixels of each label that a prediction compares every pixel with: more are steadier
+    and slower."""
     pair_loss: float = Field(default=0.5, gt=0)
+    """Weight of the cross-entropy on the class of each pair."""
     pixel_loss: float = Field(default=1.0, ge=0)
-    negative_distance: float = Field(default=0.0, ge=0)
+    """Weight of the cross-entropy of the averaged pairs of a pixel, beside that of the pairs."""
+    negative_distance: float = Field(
+        default=0.0, ge=0, title="Pair distance", json_schema_extra={"unit": "pixels"}
+    )
+    """Pairs of two labels count only if their pixels are at least this far apart in their slice
+    (published: 0, anywhere, or 10)."""
     background_pull: float = Field(default=0.01, ge=0, le=1)
+    """Weight with which a pixel that may be background, or a label nobody looked for, is taken for
+    background."""
     similarity_loss: float = Field(default=0.0, ge=0)
+    """Weight of a term that pulls the outputs of positive pairs together and pushes those of
+    negative pairs apart."""
+
+
+_TEMPLATES, _EPOCHS = (5, 20, 50), (50, 80, 100)
+
+
+class SamDecoderConfig(StageConfig):
+    """SAM's mask decoder, prompted by the embeddings of the templates."""
+
+    start: Literal["sam", "he"] = "sam"
+    """What the two output tokens start as. sam: as a mask of SAM and the opposite of another. he
+    (published): at random, which learns much more slowly."""
+    epochs: int = Field(default=0, ge=0, json_schema_extra={"step": 10})
+    """Most passes over the template slices and their copies; 0 (published): 50 for five slices or
+    fewer, 80 for 20, 100 for 50 or more, and between these in proportion."""
+    best_epoch: bool = False
+    """With three template slices or more, hold one out (a volume, with three volumes or more), and
+    keep the epoch that predicts it best (published). Else learn from all of them and keep the last
+    epoch: one slice says little of when to stop."""
+    refit: bool = True
+    """With a slice held out: learn anew from all of them, for as many epochs as were best
+    (published: no). One of a few slices is much to leave unused."""
+    patience: int = Field(default=15, ge=0, json_schema_extra={"unit": "epochs"})
+    """Epochs without a better one after which training ends; 0: never early."""
+    augmentations: int = Field(default=4, ge=0)
+    """Augmented copies of each template slice. Each is encoded once, which takes as long as
+    encoding a slice."""
+    flips: bool = Field(default=False, title="Mirrored copies")
+    """Whether copies may be mirrored: good where sides are alike."""
+    learning_rate: float = Field(default=1e-4, gt=0, json_schema_extra={"step": 0.0001})
+    """Learning rate of Adam."""
+    dice_loss: float = Field(default=1.0, ge=0, json_schema_extra={"step": 0.1})
+    """Weight of a Dice term beside the cross-entropy (published: 0). Without it small labels are
+    learned late: background is most of what the cross-entropy sees."""
+    update_epochs: int = Field(default=10, ge=1, json_schema_extra={"step": 5})
+    """Epochs after a correction, which go on from what was learned before."""
+
+    def epochs_for(self, templates: int) -> int:
+        """Most epochs for so many template slices."""
+        return self.epochs or round(float(np.interp(templates, _TEMPLATES, _EPOCHS)))

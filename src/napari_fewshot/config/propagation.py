@@ -1,4 +1,4 @@
-"""Settings of what follows a prediction: components, landmarks."""
+"""Settings from a fitted adapter to labels: smoothing, components, landmarks, refinement."""
 
 from __future__ import annotations
 
@@ -7,30 +7,28 @@ from typing import Literal
 from pydantic import Field
 
 from .base import StageConfig
-from .refinement import RefinementConfig
 
-__all__ = ["CleanupConfig", "LandmarkConfig", "PropagationConfig"]
+__all__ = [
+    "CleanupConfig",
+    "LandmarkConfig",
+    "PromptConfig",
+    "PropagationConfig",
+    "RefinementConfig",
+    "WalkerConfig",
+]
 
 
 class CleanupConfig(StageConfig):
-    """Connected components of each predicted label.
+    """Connected components of each predicted label."""
 
-    Parameters
-    ----------
-    dimensions : {2, 3}
-        Components within a slice (2) or in the volume (3).
-    min_size : int
-        Smallest component kept, in pixels or voxels; 0 keeps all.
-    largest_only : bool
-        Keep one component for each label (and slice, with 2 dimensions).
-    connectivity : int
-        Voxels touch across faces (1), edges too (2) or corners too (3, volumes only).
-    """
-
-    dimensions: Literal[2, 3] = 3
-    min_size: int = Field(default=0, ge=0)
+    dimensions: Literal[2, 3] = Field(default=3, title="Parts in")
+    """3: components of the volume; 2: components of each slice."""
+    min_size: int = Field(default=0, ge=0, title="Smallest", json_schema_extra={"step": 10})
+    """Connected parts with fewer pixels or voxels are removed; 0 keeps all."""
     largest_only: bool = False
+    """Keep one connected part of each label (and slice, with 2 dimensions)."""
     connectivity: int = Field(default=1, ge=1, le=3)
+    """Voxels touch across faces (1), edges too (2) or corners too (3, volumes only)."""
 
     @property
     def changes_labels(self) -> bool:
@@ -39,49 +37,87 @@ class CleanupConfig(StageConfig):
 
 
 class LandmarkConfig(StageConfig):
-    """Points per label.
-
-    Parameters
-    ----------
-    per_label : int
-        Most points for one label.
-    min_score : float
-        Lowest probability of a point.
-    min_distance : float
-        Smallest distance of two points of one label in mm.
-    arrangement : bool
-        Landmarks that were learned as points, ten or more and one of each, are placed together,
-        as they lie in the templates, up to rotation, size and a little give; see
-        :func:`~napari_fewshot.predict.constellation.fit_constellation`. Their scores may be below
-        ``min_score``.
-    """
+    """Points per label."""
 
     per_label: int = Field(default=1, ge=1)
+    """Most points for one label."""
     min_score: float = Field(default=0.3, ge=0, le=1)
-    min_distance: float = Field(default=5.0, gt=0)
+    """Lowest probability of a point."""
+    min_distance: float = Field(default=5.0, gt=0, json_schema_extra={"unit": "mm"})
+    """Smallest distance of two points of one label."""
     arrangement: bool = True
+    """Landmarks that were learned as points, ten or more and one of each, are placed together, as
+    they lie in the templates, up to rotation, size and a little give. Their scores may then be
+    below the lowest."""
+
+
+class WalkerConfig(StageConfig):
+    """Random walker with prior models (Grady 2005, 2006), which also compares appearance."""
+
+    confidence: float = Field(default=0.9, ge=0, le=1)
+    """Pixels of at least this confidence keep their label."""
+    appearance: float = Field(default=0.07, ge=0, le=10)
+    """How much it counts, beside the prediction, what pixels nearby look like; 0: not."""
+    sigma: float = Field(default=3.0, gt=0, le=20, json_schema_extra={"unit": "pixels"})
+    """How far away appearance is compared: standard deviation of a Gaussian."""
+    contrast: float = Field(default=0.03, gt=0)
+    """Grey values (0..1) that differ by this much look different; where there is noise, by as much
+    more."""
+    beta: float = Field(default=10.0, gt=0)
+    """How much a step across an edge of the image costs."""
+    prior_weight: float = Field(default=3.0, gt=0)
+    """How much pixels hold to their own label, against the pull of their neighbours."""
+
+
+class PromptConfig(StageConfig):
+    """Prompts that SAM gets for a region."""
+
+    strategy: Literal["random", "components", "box", "boxes", "box-points", "mask"] = Field(
+        default="random", title="Prompts"
+    )
+    """random: pixels of the region, drawn at random (published: ten of them). components: of each
+    component the pixel that lies deepest. box: a box round the region. boxes: one round each
+    component, each prompted alone. box-points: a box round the region and random pixels of it.
+    mask: the region itself, as SAM's low-resolution mask, with its deepest pixel. MedSAM, which was
+    trained with boxes alone, gets a box for any of them but boxes."""
+    points: int = Field(default=10, ge=1, le=1000)
+    """Pixels of the region that random and box-points draw."""
+    negatives: int = Field(default=0, ge=0, le=1000)
+    """Negative points, drawn from other labels and from confident background."""
+    margin: float = Field(default=0.05, ge=0, le=1)
+    """What boxes are widened by on each side, as a fraction of their sides."""
+    min_area: int = Field(default=4, ge=1, json_schema_extra={"unit": "pixels"})
+    """Smaller components get no prompt of their own; with boxes they stay as they are."""
+    agreement: float = Field(default=0.5, ge=0, le=1, json_schema_extra={"step": 0.05})
+    """A region keeps its shape where the best mask has a smaller IoU with it: SAM then meant
+    another structure. 0: the mask is taken whatever it is (published)."""
+
+
+class RefinementConfig(StageConfig):
+    """What follows localisation: prompts to SAM, or a method that needs no download."""
+
+    method: str | None = None
+    """random-walker, a SAM (sam-vit-b, sam-vit-l, sam-vit-h, medsam), or auto: SAM where its
+    weights are on this machine, else the random walker. None: no refinement."""
+    prompts: PromptConfig = PromptConfig()
+    """Prompts that SAM gets."""
+    walker: WalkerConfig = WalkerConfig()
+    """Of the random walker."""
 
 
 class PropagationConfig(StageConfig):
-    """Probabilities over the slices of a volume, then clean labels.
+    """Probabilities over the slices of a volume, then clean labels."""
 
-    Parameters
-    ----------
-    smoothing : float
-        Standard deviation, in pixels, of a Gaussian over the probabilities; 0: none. Across
-        slices it is as wide in mm, but one slice at most, and none where slices lie nearer to
-        each other than a quarter of a pixel.
-    resolution : {"pixels", "tokens"}
-        Where the adapter works: on features interpolated to pixels, or on the token grid,
-        whose probabilities are then interpolated.
-    cleanup : CleanupConfig
-    landmarks : LandmarkConfig
-    refinement : RefinementConfig
-        Of the labels, after their components are cleaned.
-    """
-
-    smoothing: float = Field(default=1.0, ge=0, le=20)
+    smoothing: float = Field(default=1.0, ge=0, le=20, json_schema_extra={"unit": "pixels"})
+    """Standard deviation of a Gaussian over the probabilities; 0: none. Across slices it is as wide
+    in mm, but one slice at most, and none where slices lie nearer to each other than a quarter of a
+    pixel."""
     resolution: Literal["pixels", "tokens"] = "pixels"
+    """Where the adapter works: on features interpolated to pixels, or on the token grid, whose
+    probabilities are then interpolated."""
     cleanup: CleanupConfig = CleanupConfig()
+    """Connected components of each label."""
     landmarks: LandmarkConfig = LandmarkConfig()
+    """Points of each label."""
     refinement: RefinementConfig = RefinementConfig()
+    """Of the labels, after their components are cleaned."""

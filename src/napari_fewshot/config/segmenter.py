@@ -7,17 +7,19 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, Field, model_validator
 
 from ..errors import UnknownNameError
-from .base import StageConfig
-from .images import ExtractionConfig, IntensityConfig, ResamplingConfig
+from .base import StageConfig, present_keys
 from .learning import (
     ClassificationConfig,
     ContrastiveConfig,
     CosineConfig,
+    ExtractionConfig,
+    IntensityConfig,
     PositionConfig,
+    ResamplingConfig,
+    SamDecoderConfig,
     SamplingConfig,
 )
 from .propagation import PropagationConfig
-from .sam_decoder import SamDecoderConfig
 
 __all__ = ["DEFAULT_ADAPTER", "DEFAULT_BACKBONE", "SegmenterConfig"]
 
@@ -26,25 +28,17 @@ DEFAULT_ADAPTER = "contrastive"
 
 
 class SegmenterConfig(StageConfig):
-    """All settings of a segmenter: what the model file keeps.
-
-    Parameters
-    ----------
-    backbone : str
-    adapter : str
-    preset : {"published"}, optional
-        Starts from the settings of the papers instead of our defaults; settings that are
-        given as well still count.
-    seed : int
-        Of all that is drawn at random: the same seed gives the same result on the same machine.
-    others
-        The settings of each stage.
-    """
+    """All settings of a segmenter: what the model file keeps."""
 
     backbone: str = DEFAULT_BACKBONE
+    """Where features come from."""
     adapter: str = DEFAULT_ADAPTER
+    """What learns from them: cosine, classification, contrastive or sam-decoder."""
     preset: Literal["published"] | None = None
+    """Start from the settings of the papers instead of our defaults; settings that are given as
+    well still count."""
     seed: int = Field(default=0, ge=0, lt=2**63)
+    """Of all that is drawn at random: the same seed gives the same result on the same machine."""
     intensity: IntensityConfig = IntensityConfig()
     resampling: ResamplingConfig = ResamplingConfig()
     extraction: ExtractionConfig = ExtractionConfig()
@@ -60,12 +54,12 @@ class SegmenterConfig(StageConfig):
     @classmethod
     def _start_from_preset(cls, given: Any) -> Any:
         if isinstance(given, dict) and given.get("preset") == "published":
-            return _merged(_PUBLISHED, given, exclude_unset=True)
+            return _merged(_PUBLISHED, present_keys(cls, given), exclude_unset=True)
         return given
 
     @property
-    def of_adapter(self) -> StageConfig:
-        """Settings of the adapter.
+    def adapter_config(self) -> StageConfig:
+        """Settings of the chosen adapter.
 
         Raises
         ------
@@ -83,11 +77,12 @@ class SegmenterConfig(StageConfig):
 
         A dict changes what it names; a configuration takes the place of its section.
         """
+        changes = present_keys(type(self), changes)
         return type(self).of(_merged(self.model_dump(), changes), "settings")
 
 
 _PUBLISHED: dict[str, Any] = {
-    "sampling": {"background_factor": 1.0, "background_least": 1},
+    "sampling": {"background_factor": 1.0, "min_background": 1},
     "position": {"use": False},
     "cosine": {"threshold": 0.5, "standardise": False},
     "classification": {"balance": 1.0, "decoys": 0.0},
@@ -100,11 +95,11 @@ _PUBLISHED: dict[str, Any] = {
     },
     "sam_decoder": {
         "start": "he",
-        "passes": 0,
-        "best_pass": True,
+        "epochs": 0,
+        "best_epoch": True,
         "refit": False,
         "patience": 0,
-        "variants": 20,
+        "augmentations": 20,
         "flips": True,
         "learning_rate": 1e-4,
         "dice_loss": 0.0,

@@ -47,7 +47,7 @@ class RandomWalker:
         """
         config = self._config
         labels, confidence = region.labels.copy(), region.confidence.copy()
-        box = label_box(labels, 4 * int(np.ceil(config.reach)))
+        box = label_box(labels, 4 * int(np.ceil(config.sigma)))
         values, numbers = np.unique(labels[box], return_inverse=True)
         numbers = numbers.reshape(labels[box].shape)
         uncertain = confidence[box] < config.confidence
@@ -56,12 +56,12 @@ class RandomWalker:
         probabilities = label_probabilities(numbers, confidence[box], len(values))
         image = self._stack.slice(index)
         appearance = grey_scales(image, _SCALES)[:, box[0], box[1]]
-        if config.looks:
+        if config.appearance:
             contrast = float(np.hypot(config.contrast, noise_level(image)))
             probabilities[:, uncertain] = joined_with_appearance(
-                probabilities, appearance, uncertain, config.looks, config.reach, contrast
+                probabilities, appearance, uncertain, config.appearance, config.sigma, contrast
             )
-        prior_weight = np.where(uncertain, config.hold, _KNOWN_WEIGHT)
+        prior_weight = np.where(uncertain, config.prior_weight, _KNOWN_WEIGHT)
         found = random_walk(appearance, probabilities, prior_weight, config.beta)
         if found is None:
             self._warn(index)

@@ -85,7 +85,7 @@ class SamDecoderAdapter:
     @property
     def requirements(self) -> FeatureRequirements:
         """Whole maps, and copies of the template slices."""
-        count = self.config.variants
+        count = self.config.augmentations
         augmentation = Augmentation(count, self.config.flips, self.seed) if count else None
         return FeatureRequirements(padding=True, augmentation=augmentation)
 
@@ -105,8 +105,8 @@ class SamDecoderAdapter:
         network = self._from_sam()
         lessons, embeddings = self._lessons(network.measures, examples, maps, label_values)
         templates = [example for example in examples if example.origin is None]
-        held_out = choose_held_out(templates) if self.config.best_pass else []
-        passes = self.config.passes_over(len(templates))
+        held_out = choose_held_out(templates) if self.config.best_epoch else []
+        passes = self.config.epochs_for(len(templates))
         again = bool(held_out) and self.config.refit
         steps = passes * len(lessons)
         counters = joint_progress([steps, steps] if again else [steps], progress)
@@ -134,7 +134,7 @@ class SamDecoderAdapter:
         network = fitted(self._network, "The adapter")
         lessons, embeddings = self._lessons(network.measures, examples, maps, label_values)
         training = DecoderTraining(network, embeddings, label_values, self.config, self.seed)
-        training.run(lessons, [], self.config.update_passes, progress)
+        training.run(lessons, [], self.config.update_epochs, progress)
         self._embeddings = embeddings
         return self
 

@@ -82,7 +82,7 @@ def plan_pixels(
     counts = counts.reshape(len(planes), len(values))
     quota = np.minimum(counts.sum(axis=0), config.pixels_per_label)
     foreground = int(quota[1:].sum())
-    background = max(config.background_least, round(config.background_factor * foreground))
+    background = max(config.min_background, round(config.background_factor * foreground))
     quota[0] = min(int(counts[:, 0].sum()), background)
     shares = [_spread(counts[:, c], int(quota[c])) for c in range(len(values))]
     chosen = []

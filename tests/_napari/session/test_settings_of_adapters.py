@@ -9,10 +9,10 @@ from napari_fewshot.config import SamDecoderConfig
 
 def test_settings_of_the_sam_decoder_find_their_section():
     settings = SessionSettings().changed({"backbone": "sam-vit-b"})
-    settings = settings.changed({"adapter": "sam-decoder", "of_adapter": {"passes": 7}})
-    assert settings.of_adapter == SamDecoderConfig(passes=7)
-    assert settings.config.sam_decoder.passes == 7
-    assert settings.changed({"of_adapter": {"variants": 1}}).of_adapter.passes == 7
+    settings = settings.changed({"adapter": "sam-decoder", "of_adapter": {"epochs": 7}})
+    assert settings.of_adapter == SamDecoderConfig(epochs=7)
+    assert settings.config.sam_decoder.epochs == 7
+    assert settings.changed({"of_adapter": {"augmentations": 1}}).of_adapter.epochs == 7
 
 
 def test_the_time_of_its_training_is_not_known_before_the_first():

@@ -6,7 +6,7 @@ from napari_fewshot.bench.methods.convergence import Convergence
 
 
 def test_it_ends_after_passes_without_gain() -> None:
-    rule = Convergence(patience=3, most=100, least_gain=0.01, smoothing=0.0)
+    rule = Convergence(patience=3, most=100, min_gain=0.01, smoothing=0.0)
     assert [rule.put(loss) for loss in (1.0, 0.5, 0.495, 0.5)] == [True, True, False, False]
     assert not rule.finished
     rule.put(0.6)
@@ -24,8 +24,8 @@ def test_it_ends_at_the_most() -> None:
 
 
 def test_one_noisy_pass_is_no_gain_once_smoothed() -> None:
-    sharp = Convergence(patience=9, most=99, least_gain=0.05, smoothing=0.0)
-    smooth = Convergence(patience=9, most=99, least_gain=0.05, smoothing=0.9)
+    sharp = Convergence(patience=9, most=99, min_gain=0.05, smoothing=0.0)
+    smooth = Convergence(patience=9, most=99, min_gain=0.05, smoothing=0.9)
     for loss in (1.0, 1.0, 1.0, 1.0):
         sharp.put(loss)
         smooth.put(loss)

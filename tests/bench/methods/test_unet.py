@@ -18,7 +18,7 @@ from napari_fewshot.types import Landmark, Volume
 torch = pytest.importorskip("torch")
 pytest.importorskip("monai", reason="monai (extra baselines) is not installed")
 
-QUICK = {"width": 4, "batch": 2, "steps": 4, "passes": 3}
+QUICK = {"width": 4, "batch": 2, "steps": 4, "epochs": 3}
 
 
 def disks(slices: int = 6, side: int = 32) -> tuple[Volume, np.ndarray]:
@@ -50,7 +50,7 @@ def unet(work: Path, **settings: object) -> UNet:
 
 def test_it_learns_two_labels_from_two_slices(tmp_path: Path) -> None:
     image, labels = disks()
-    method = unet(tmp_path, width=8, batch=2, steps=10, passes=12, learning_rate=5e-3)
+    method = unet(tmp_path, width=8, batch=2, steps=10, epochs=12, learning_rate=5e-3)
     method.fit([Template(image, painted(labels, 1, 4), axis=0)])
     found = method.predict(image, 0)
     assert found.labels is not None
@@ -65,7 +65,7 @@ def test_it_learns_two_labels_from_two_slices(tmp_path: Path) -> None:
 def test_it_learns_a_phantom(tmp_path: Path) -> None:
     phantom = make_phantom("joint", 0, (24, 64, 64))
     slices = template_slices(phantom, 4)
-    method = unet(tmp_path, width=8, steps=20, passes=15, learning_rate=4e-3)
+    method = unet(tmp_path, width=8, steps=20, epochs=15, learning_rate=4e-3)
     method.fit([Template(phantom.image, painted_labels(phantom, slices), axis=0)])
     found = method.predict(phantom.image, 0).labels
     assert found is not None
@@ -90,7 +90,7 @@ def test_results_lie_on_the_grid_of_the_file(tmp_path: Path) -> None:
 def test_unpainted_pixels_of_a_scribble_are_not_learned_as_background(tmp_path: Path) -> None:
     """With no background painted there is no reason to predict any."""
     image, labels = disks()
-    method = unet(tmp_path, width=4, batch=2, steps=8, passes=4, learning_rate=1e-2)
+    method = unet(tmp_path, width=4, batch=2, steps=8, epochs=4, learning_rate=1e-2)
     method.fit([Template(image, painted(labels, 2).astype(np.int16), kind="scribble", axis=0)])
     found = method.predict(image, 0).labels
     assert found is not None
@@ -187,8 +187,8 @@ def test_slices_larger_than_a_patch(tmp_path: Path) -> None:
 
 def test_settings_are_checked(tmp_path: Path) -> None:
     assert METHODS.get("unet").needs == ("monai",)
-    with pytest.raises(UnknownNameError, match="passes"):
-        unet(tmp_path, pases=3)
+    with pytest.raises(UnknownNameError, match="epochs"):
+        unet(tmp_path, epoch=3)
     with pytest.raises(InputError, match=r"settings\.width"):
         unet(tmp_path, width=1)
     with pytest.raises(NotFittedError):

@@ -72,13 +72,13 @@ class Rates:
 
     def training(self, config: SegmenterConfig, slices: int) -> float | None:
         """Seconds of a training on ``slices`` template slices; None where nothing is known."""
-        settings = config.of_adapter
+        settings = config.adapter_config
         if isinstance(settings, SamDecoderConfig):
             rate = self._steps.get(config.adapter)
             return (
                 None
                 if rate is None
-                else rate * settings.passes_over(slices) * slices * (1 + settings.variants)
+                else rate * settings.epochs_for(slices) * slices * (1 + settings.augmentations)
             )
         return self._steps.get(config.adapter, _STEP) * getattr(settings, "steps", 0)
 

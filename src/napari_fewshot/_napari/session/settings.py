@@ -69,7 +69,7 @@ class SessionSettings:
     @property
     def of_adapter(self) -> StageConfig:
         """Settings of the chosen adapter."""
-        return self.config.of_adapter
+        return self.config.adapter_config
 
     def sam_file(self, name: str) -> Path | None:
         """Local checkpoint of a SAM; None: fetched."""

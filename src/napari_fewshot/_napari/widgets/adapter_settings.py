@@ -50,7 +50,10 @@ _TRAINING = (
         20,
     ),
     Setting(
-        "update_rate", "Update rate", "Highest rate of the training after a correction.", 0.001
+        "update_learning_rate",
+        "Update rate",
+        "Highest rate of the training after a correction.",
+        0.001,
     ),
 )
 IMPORTANT = {
@@ -75,14 +78,14 @@ IMPORTANT = {
     ),
     "sam-decoder": (
         Setting(
-            "passes",
+            "epochs",
             "Passes",
             "Passes over the painted slices at most; 0: 50 for five slices, 80 for 20,\n"
             "100 for 50. More take longer, and help while there is much paint.",
             10,
         ),
         Setting(
-            "variants",
+            "augmentations",
             "Variants",
             "Augmented copies of each painted slice. Each is encoded once, which takes as long\n"
             "as encoding a slice.",
@@ -97,7 +100,7 @@ OTHERS = {
             "concat: as published; bilinear: compares the two pixels, more exact.",
         ),
         Setting("hidden", "Hidden width", "Width of the hidden layers.", 16),
-        Setting("depth", "Layers", "Layers of the shared network."),
+        Setting("n_layers", "Layers", "Layers of the shared network."),
         Setting("width", "Output width", "Width of what pixels are compared by.", 16),
         Setting("targets", "Pixels per step", "Pixels in each step of training.", 128),
         Setting("pairs", "Pairs", "References of each label in each step of training."),
@@ -126,7 +129,7 @@ OTHERS = {
             "flips", "Mirrored variants", "Variants may be mirrored: good where sides are alike."
         ),
         Setting(
-            "best_pass",
+            "best_epoch",
             "Best pass",
             "With three slices or more, hold one out and keep the pass that predicts it best.",
         ),
@@ -136,6 +139,6 @@ OTHERS = {
         Setting(
             "dice_loss", "Dice loss", "Weight of a Dice term: finds more of small labels.", 0.1
         ),
-        Setting("update_passes", "Update passes", "Passes of training after a correction.", 5),
+        Setting("update_epochs", "Update passes", "Passes of training after a correction.", 5),
     ),
 }

@@ -11,13 +11,13 @@ class Convergence:
     """Stops when the smoothed loss has not fallen for some passes.
 
     After each pass the loss is smoothed (an exponential mean without start-up bias). A pass
-    gains if the smoothed loss is below its best so far by ``least_gain``. Training has converged
+    gains if the smoothed loss is below its best so far by ``min_gain``. Training has converged
     after ``patience`` passes in a row without gain, and ends at ``most`` passes in any case.
 
     Parameters
     ----------
     patience, most : int
-    least_gain : float
+    min_gain : float
     smoothing : float
         Share of what was before in the smoothed loss, 0..1.
 
@@ -32,10 +32,10 @@ class Convergence:
     """
 
     def __init__(
-        self, patience: int, most: int, least_gain: float = 0.01, smoothing: float = 0.7
+        self, patience: int, most: int, min_gain: float = 0.01, smoothing: float = 0.7
     ) -> None:
         self.patience, self.most = patience, most
-        self.least_gain, self.smoothing = least_gain, smoothing
+        self.min_gain, self.smoothing = min_gain, smoothing
         self.losses: list[float] = []
         self.best = float("inf")
         self.waited = 0
@@ -54,7 +54,7 @@ class Convergence:
         self.losses.append(loss)
         self._sum = self.smoothing * self._sum + (1 - self.smoothing) * loss
         self._weight = self.smoothing * self._weight + (1 - self.smoothing)
-        gained = self._sum / self._weight < self.best - self.least_gain
+        gained = self._sum / self._weight < self.best - self.min_gain
         if gained:
             self.best, self.waited = self._sum / self._weight, 0
         else:

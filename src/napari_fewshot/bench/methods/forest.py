@@ -27,7 +27,7 @@ class ForestConfig(StageConfig):
     Parameters
     ----------
     trees : int
-    depth : int, optional
+    max_depth : int, optional
         Largest depth of a tree; None: until leaves are pure.
     pixels_per_class : int
         Most pixels of each label, and of background, over all template slices.
@@ -38,7 +38,7 @@ class ForestConfig(StageConfig):
     """
 
     trees: int = Field(default=100, ge=1)
-    depth: int | None = Field(default=None, ge=1)
+    max_depth: int | None = Field(default=None, ge=1)
     pixels_per_class: int = Field(default=4000, ge=1)
     sigma_min: float = Field(default=1.0, gt=0)
     sigma_max: float = Field(default=16.0, gt=0)
@@ -81,7 +81,7 @@ class ForestMethod:
                 targets.append(plane.ravel()[pixels])
             progress(number + 1, len(classes), "template features")
         forest = RandomForestClassifier(
-            config.trees, max_depth=config.depth, n_jobs=1, random_state=self.context.seed
+            config.trees, max_depth=config.max_depth, n_jobs=1, random_state=self.context.seed
         )
         self._forest = forest.fit(np.concatenate(features), np.concatenate(targets))
         self._learned = learned

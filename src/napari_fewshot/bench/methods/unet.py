@@ -40,8 +40,8 @@ class UNetConfig(StageConfig):
     patch : int
         Largest side of the patches that it learns from and labels.
     batch, steps : int
-        Patches in a step, and steps in a pass.
-    passes, patience, least_gain, smoothing
+        Patches in a step, and steps in an epoch.
+    epochs, patience, min_gain, smoothing
         The convergence rule, see :class:`~.convergence.Convergence`. The learning rate falls to
         a third whenever half of the patience has gone by.
     held_out : float
@@ -60,9 +60,9 @@ class UNetConfig(StageConfig):
     patch: int = Field(default=192, ge=32, le=2048)
     batch: int = Field(default=4, ge=1)
     steps: int = Field(default=25, ge=1)
-    passes: int = Field(default=120, ge=1)
+    epochs: int = Field(default=120, ge=1)
     patience: int = Field(default=12, ge=1)
-    least_gain: float = Field(default=0.01, ge=0)
+    min_gain: float = Field(default=0.01, ge=0)
     smoothing: float = Field(default=0.7, ge=0, lt=1)
     held_out: float = Field(default=0.1, ge=0, lt=1)
     learning_rate: float = Field(default=2e-3, gt=0)

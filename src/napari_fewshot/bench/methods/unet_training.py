@@ -99,8 +99,8 @@ class UNetTraining:
         rule = Convergence.after(
             self._watched,
             patience=config.patience,
-            most=config.passes,
-            least_gain=config.least_gain,
+            most=config.epochs,
+            min_gain=config.min_gain,
             smoothing=config.smoothing,
         )
         while not rule.finished:
@@ -125,7 +125,7 @@ class UNetTraining:
     def _falls(self) -> int:
         """How often the learning rate has fallen: at each half of the patience without gain."""
         config = self._config
-        rule = Convergence(config.patience, config.passes, config.least_gain, config.smoothing)
+        rule = Convergence(config.patience, config.epochs, config.min_gain, config.smoothing)
         half, falls = max(1, config.patience // 2), 0
         for loss in self._watched:
             rule.put(loss)
@@ -150,7 +150,7 @@ class UNetTraining:
             self._optimizer.step()
             total += float(loss.detach())
             done = number * config.steps + step + 1
-            progress(done, config.passes * config.steps, "training steps (at most)")
+            progress(done, config.epochs * config.steps, "training steps (at most)")
         return total / config.steps
 
     def _choice(self, rng: np.random.Generator) -> list[int]:

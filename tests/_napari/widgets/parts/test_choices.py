@@ -24,7 +24,7 @@ def test_every_adapter_is_offered_with_all_its_settings_and_words_on_it():
 
     assert {name for name, _ in ADAPTERS.items()} == set(MODELS) == set(ABOUT)
     for name, model in MODELS.items():
-        assert type(SegmenterConfig(adapter=name).of_adapter) is model
+        assert type(SegmenterConfig(adapter=name).adapter_config) is model
         shown = [setting.field for setting in (*IMPORTANT[name], *OTHERS[name])]
         assert len(shown) == len(set(shown))
         # Weights of losses are for experiments, and stay with scripts.
@@ -44,9 +44,9 @@ def test_an_adapter_shows_its_own_settings_and_tells_of_changes(adapters, qtbot)
     assert visible == ["cosine"]
 
     with qtbot.assertNotEmitted(adapters.changed):
-        adapters.show_choice("contrastive", ContrastiveConfig(steps=123, depth=3))
+        adapters.show_choice("contrastive", ContrastiveConfig(steps=123, n_layers=3))
     assert adapters.values()["steps"] == 123
-    assert ContrastiveConfig(**adapters.values()) == ContrastiveConfig(steps=123, depth=3)
+    assert ContrastiveConfig(**adapters.values()) == ContrastiveConfig(steps=123, n_layers=3)
     with qtbot.waitSignal(adapters.changed):
         adapters.forms["contrastive"][1].fields["head"].setCurrentIndex(0)
 
