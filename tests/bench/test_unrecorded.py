@@ -11,7 +11,7 @@ import pytest
 from napari_fewshot.bench.report import report_files, write_report
 from napari_fewshot.bench.runner import Benchmark, open_benchmark
 from napari_fewshot.errors import InputError
-from napari_fewshot.io.ownership import RECORD
+from napari_fewshot.io.outputs import RECORD
 
 from .conftest import ACROSS, WITHIN
 

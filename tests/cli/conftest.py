@@ -11,7 +11,7 @@ import pytest
 
 from napari_fewshot.cli import main
 from napari_fewshot.io import write_image, write_labels, write_points
-from napari_fewshot.io.ownership import RECORD
+from napari_fewshot.io.outputs import RECORD
 from napari_fewshot.phantoms import make_phantom, painted_labels
 
 PAINTED = (4, 8, 11)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from napari_fewshot.errors import InputError
-from napari_fewshot.io.atomic import replacing
+from napari_fewshot.io.outputs import replacing
 
 
 def test_old_file_stays_until_the_end(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_the_name_does_not_choose_another_reader(tmp_path: Path) -> None:
     """The content decides which of ITK's readers is asked, and no other one."""
     pytest.importorskip("SimpleITK")
     path = write(tmp_path / "a.png", f"{META}ElementDataFile = LOCAL\n")
-    assert check_itk_file(path) == "MetaImageIO"
+    assert check_itk_file(path) == ("MetaImageIO", False)
     assert read_volume(path).data.tobytes() == PIXELS
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_fewshot.io.names import read_names, write_names
+from napari_fewshot.io.volumes import read_names, write_names
 
 
 def test_own_file_comes_before_the_common_one(tmp_path: Path) -> None:

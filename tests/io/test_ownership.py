@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from napari_fewshot.errors import InputError
-from napari_fewshot.io.atomic import replacing
-from napari_fewshot.io.ownership import RECORD, Outputs, is_ours
+from napari_fewshot.io.outputs import RECORD, Outputs, is_ours, replacing
 
 
 def write(path: Path, text: str, outputs: Outputs | None = None) -> None:

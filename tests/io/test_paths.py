@@ -10,7 +10,7 @@ from PIL import Image
 
 from napari_fewshot.errors import InputError
 from napari_fewshot.io import output_path, output_paths, stem_of
-from napari_fewshot.io.paths import Kind
+from napari_fewshot.io.formats import Kind
 
 
 @pytest.mark.parametrize(

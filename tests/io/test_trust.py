@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from napari_fewshot.errors import UnreadableFileError
-from napari_fewshot.io.trust import GZIP, ZLIB_OR_GZIP, check_stream, file_beside
+from napari_fewshot.io.checks import GZIP, ZLIB_OR_GZIP, check_stream, file_beside
 
 DATA = bytes(range(256)) * 20
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_fewshot.errors import InputError
-from napari_fewshot.io.values import as_image, as_labels, fitting_dtype
+from napari_fewshot.io.checks import as_image, as_labels, fitting_dtype
 from napari_fewshot.types import Array
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..io import FORMATS, read_labels, read_volume, sniff_format
-from ..io.paths import stem_of
+from ..io.formats import stem_of
 from .layers import LayerData, labels_layer
 from .readers import Reader, each_file, image_layers, named_as_labels
 

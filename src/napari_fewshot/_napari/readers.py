@@ -18,10 +18,10 @@ import numpy as np
 
 from ..errors import InputError
 from ..io import FORMATS, read_points, read_volume, sniff_format
-from ..io.names import read_names
+from ..io.checks import as_labels
+from ..io.formats import stem_of
 from ..io.nifti import NiftiHeader, read_nifti_frames
-from ..io.paths import stem_of
-from ..io.values import as_labels
+from ..io.volumes import read_names
 from ..types import Volume
 from .grid import grids_in_viewer
 from .layers import LayerData, image_layer, labels_layer, landmarks_layer

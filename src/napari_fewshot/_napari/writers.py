@@ -10,9 +10,9 @@ import numpy as np
 
 from ..errors import InputError
 from ..io import write_labels, write_points
-from ..io.names import write_names
+from ..io.checks import as_image, as_labels, fitting_dtype
 from ..io.nifti import write_nifti
-from ..io.values import as_image, as_labels, fitting_dtype
+from ..io.volumes import write_names
 from ..types import Array
 from .grid import grid_of
 from .landmarks import columns_of, is_missing, marks_of, named

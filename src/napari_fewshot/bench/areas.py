@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..io.atomic import replacing
+from ..io.outputs import replacing
 from ..types import Array
 from .config import BenchmarkConfig
 from .datasets import Case

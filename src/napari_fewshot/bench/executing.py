@@ -17,7 +17,7 @@ from ..errors import Cancelled, FewShotError
 from ..features.cache import FeatureCache
 from ..features.store import FeatureStore
 from ..io import write_labels
-from ..io.ownership import Outputs
+from ..io.outputs import Outputs
 from ..types import Progress, no_progress
 from .areas import AreaStore, CaseAreas
 from .cases import Selection

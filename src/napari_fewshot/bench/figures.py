@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
-from ..io.atomic import replacing
+from ..io.outputs import replacing
 from ..types import Array, Landmark, Volume
 from .drawing import View, grey_range, label_colours, overlay
 

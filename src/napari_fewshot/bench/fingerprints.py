@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from ..io.atomic import replacing
+from ..io.outputs import replacing
 from ..types import Progress, no_progress
 
 __all__ = ["Fingerprints"]

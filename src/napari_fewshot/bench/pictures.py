@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..io.atomic import replacing
+from ..io.outputs import replacing
 from ..types import Array, Landmark, Volume
 from .drawing import View, grey_range, label_colours, overlay
 from .methods import Predicted

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ..io.atomic import replacing
+from ..io.outputs import replacing
 from .plan import Unit
 
 __all__ = ["Record", "Records", "slug"]

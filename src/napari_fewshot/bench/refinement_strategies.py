@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ..config import PromptConfig, RefinementConfig
 from ..errors import UnknownNameError
-from ..io.atomic import replacing
+from ..io.outputs import replacing
 from ..metrics.overlap import Exclusion, evaluate_labels
 from ..metrics.scores import LabelScore, Record
 from ..predict.refine import LabelRefiner

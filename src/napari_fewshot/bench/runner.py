@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..io.ownership import Outputs
+from ..io.outputs import Outputs
 from ..types import Progress, no_progress
 from .areas import AreaStore
 from .cases import Selection, select_cases
@@ -101,7 +101,7 @@ class Benchmark:
         Raises
         ------
         InputError
-            As :meth:`~napari_fewshot.io.ownership.Outputs.check`, and if the folder is a file.
+            As :meth:`~napari_fewshot.io.outputs.Outputs.check`, and if the folder is a file.
         """
         if self.folder.exists() and not self.folder.is_dir():
             raise InputError(self.outputs.parameter, "be a folder", self.folder)

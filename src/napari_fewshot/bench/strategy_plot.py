@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..io.atomic import replacing
+from ..io.outputs import replacing
 
 if TYPE_CHECKING:
     from .refinement_strategies import StrategyComparison

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..io.ownership import RECORD, digest_of, remember
+from ..io.outputs import RECORD, digest_of, remember
 from .executing import prediction_files
 from .plan import Unit
 

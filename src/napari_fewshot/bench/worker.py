@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..io.ownership import Outputs
+from ..io.outputs import Outputs
 from .cases import select_cases
 from .config import BenchmarkConfig
 from .executing import MethodRun
@@ -35,7 +35,7 @@ def work(job: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> None:
     ----------
     job : dict
         ``config`` and ``folder`` of the benchmark, ``fits``: keys of the fits to run, and
-        ``outputs``: the arguments of :class:`~napari_fewshot.io.ownership.Outputs`.
+        ``outputs``: the arguments of :class:`~napari_fewshot.io.outputs.Outputs`.
     emit : callable
         Takes events: ``{"fit": key}``, ``{"unit": key}`` and ``{"progress": [...]}``.
     """

@@ -13,7 +13,7 @@ from ..errors import InputError
 
 if TYPE_CHECKING:
     from ..features.store import FeatureStore
-    from ..io.ownership import Outputs
+    from ..io.outputs import Outputs
     from ..segmenter import FewShotSegmenter
 
 __all__ = [
@@ -170,7 +170,7 @@ def check_outputs(
 
     Returns what the outputs are to be written with.
     """
-    from ..io.ownership import Outputs
+    from ..io.outputs import Outputs
 
     files = Outputs(parameter, inputs, overwrite=overwrite)
     files.check(outputs)
@@ -179,7 +179,7 @@ def check_outputs(
 
 def with_names(*label_maps: Path | None) -> list[Path]:
     """Label maps with the files that their names are read from."""
-    from ..io.names import name_files
+    from ..io.volumes import name_files
 
     given = [path for path in label_maps if path is not None]
     return [*given, *(file for path in given for file in name_files(path))]

@@ -15,7 +15,7 @@ from .progress import ProgressBars
 from .refining import add_refining_arguments, loading_sam, read_inputs
 
 if TYPE_CHECKING:
-    from ..io.ownership import Outputs
+    from ..io.outputs import Outputs
 
 NAME = "compare-refinement"
 HELP = "compare strategies of refinement on given truth"

@@ -154,7 +154,7 @@ def _landmark_scores(options: argparse.Namespace) -> LandmarkScores:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    from ..io.atomic import replacing
+    from ..io.outputs import replacing
 
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

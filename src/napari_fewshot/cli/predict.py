@@ -29,7 +29,7 @@ from .progress import ProgressBars
 from .refining import check_refine, check_sam_weights, loading_sam
 
 if TYPE_CHECKING:
-    from ..io.ownership import Outputs
+    from ..io.outputs import Outputs
     from ..predict.refiners import Refiner
     from ..segmenter import FewShotSegmenter
 
@@ -114,7 +114,7 @@ def run(options: argparse.Namespace) -> int:
 def _jobs(options: argparse.Namespace) -> tuple[list[_Job], Outputs]:
     """Say what is written where; everything that can be seen before the work is checked."""
     from ..io import output_paths
-    from ..io.names import name_files
+    from ..io.volumes import name_files
 
     if options.axis is not None:
         check_axis(options.axis, "fused")

@@ -27,7 +27,7 @@ from .refining import loading_sam
 
 if TYPE_CHECKING:
     from ..config import IntensityConfig
-    from ..io.ownership import Outputs
+    from ..io.outputs import Outputs
     from ..sam import PersonalSam, SamModel
     from ..templates import Template
     from ..types import Volume
@@ -149,7 +149,7 @@ class Job:
     @property
     def outputs(self) -> list[Path]:
         """What is written."""
-        from ..io.names import name_files
+        from ..io.volumes import name_files
 
         # Instances have no names.
         named = self.matched if self.table is not None else self.output

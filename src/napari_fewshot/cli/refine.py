@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Refine one label map."""
     from ..io import write_image, write_labels
-    from ..io.names import name_files
+    from ..io.volumes import name_files
     from ..predict.refine import refine_labels
     from ..predict.refiners import check_method, get_refiner
 

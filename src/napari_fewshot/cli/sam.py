@@ -91,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _automatic(shared: Shared, job: Job, image: Volume, bars: ProgressBars) -> str:
     from ..io import check_match, read_labels, write_labels
-    from ..io.atomic import replacing
+    from ..io.outputs import replacing
     from ..metrics.instances import match_instances
     from ..sam import sam_automatic
 

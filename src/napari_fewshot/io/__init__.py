@@ -1,11 +1,9 @@
 """Files to volumes, labels and landmarks, and back with the same geometry."""
 
-from .dicom_header import holds_dicom
-from .formats import FORMATS, Format, sniff_format
-from .match import check_match
-from .paths import output_path, output_paths, stem_of
+from .dicom import holds_dicom
+from .formats import FORMATS, Format, output_path, output_paths, sniff_format, stem_of
 from .points import read_points, write_points
-from .volumes import read_labels, read_volume, write_image, write_labels
+from .volumes import check_match, read_labels, read_volume, write_image, write_labels
 
 __all__ = [
     "FORMATS",

@@ -14,24 +14,18 @@ if TYPE_CHECKING:
 __all__ = ["Calibration", "imagej_arguments", "ome_metadata", "read_calibration"]
 
 _MM = {
-    "pm": 1e-9,
-    "å": 1e-7,
-    "angstrom": 1e-7,
-    "nm": 1e-6,
-    "nanometer": 1e-6,
-    "um": 1e-3,
-    "micron": 1e-3,
-    "microns": 1e-3,
-    "micrometer": 1e-3,
-    "mm": 1.0,
-    "millimeter": 1.0,
-    "cm": 10.0,
-    "centimeter": 10.0,
-    "m": 1000.0,
-    "meter": 1000.0,
-    "in": 25.4,
-    "inch": 25.4,
-    "inches": 25.4,
+    name: size
+    for size, names in (
+        (1e-9, "pm"),
+        (1e-7, "å angstrom"),
+        (1e-6, "nm nanometer"),
+        (1e-3, "um micron microns micrometer"),
+        (1.0, "mm millimeter"),
+        (10.0, "cm centimeter"),
+        (1000.0, "m meter"),
+        (25.4, "in inch inches"),
+    )
+    for name in names.split()
 }
 _INCH, _CENTIMETRE = 2, 3
 _TAG_UNITS = {_INCH: "inch", _CENTIMETRE: "cm"}
@@ -43,15 +37,9 @@ Rational = tuple[int, int]
 class Calibration:
     """Voxel size as a file states it.
 
-    Parameters
-    ----------
-    sizes : tuple of float
-        (Z, Y, X) or (Y, X), each in its unit.
-    units : tuple of str
-        Unit of each size; an empty or unknown one is taken as mm.
-    resolution : pair of rationals, optional
-        XResolution and YResolution as stored (numerator, denominator), to be written back
-        without rounding.
+    ``sizes`` are (Z, Y, X) or (Y, X), each in its unit; an empty or unknown unit is taken as mm.
+    ``resolution`` is XResolution and YResolution as stored (numerator, denominator), to be
+    written back without rounding.
     """
 
     sizes: tuple[float, ...]

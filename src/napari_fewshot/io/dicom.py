@@ -2,65 +2,111 @@
 
 Pixels of each file are read on their own, with its own rescale slope and intercept. The geometry
 is made here, from position and orientation of every slice: they are sorted along their normal,
-and must be evenly spaced. A tilted gantry becomes a sheared affine, which is exact.
+and must be evenly spaced. A tilted gantry becomes a sheared affine, which is exact. The affine is
+None where files give no position (photographs, radiographs); then slices go by their number, and
+a single one is 2D. ``frame`` chooses a time point, echo or other repetition of a series that has
+several slices at each place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..errors import InputError, UnreadableFileError
 from ..types import Array, Volume
-from .dicom_header import SliceHeader, damaged, read_headers
-from .itk import require_simpleitk, to_array
-from .values import as_image
+from .checks import as_image, frame_index
+from .formats import Format
+from .itk import require_simpleitk
 
-__all__ = ["no_dicom", "read_dicom"]
+__all__ = ["ENTRIES", "holds_dicom"]
 
-# Share of the spacing by which a slice may lie off its place: headers round to a tenth of a mm.
+# Fraction of the spacing by which a slice may lie off its place: headers round to a tenth of a mm.
 _TOLERANCE = 0.1
 # Direction cosines of one series agree to this.
 _COSINE = 1e-3
+_AXIAL = "1\\0\\0\\0\\1\\0"
+# First tags of files without a preamble, as old programs write them.
+_STARTS = (b"\x08\x00\x00\x00", b"\x08\x00\x05\x00", b"\x08\x00\x08\x00", b"\x08\x00\x16\x00")
+# The tag of rows, with explicit and with implicit type.
+_ROWS = (b"\x28\x00\x10\x00US\x02\x00", b"\x28\x00\x10\x00\x02\x00\x00\x00")
 
 
-def read_dicom(path: Path, frame: int | None = None, exact: bool = False) -> Volume:
-    """Read the series of a folder, or the one that a file belongs to.
+@dataclass(frozen=True, eq=False)
+class _SliceHeader:
+    """Geometry (LPS mm) and order of one file, read before its pixels.
 
-    Values are those after slope and intercept. The affine is None where files give no position
-    (photographs, radiographs); then slices go by their number, and a single one is 2D.
-
-    Parameters
-    ----------
-    path : Path
-        Folder of the slices (those of its subfolders are not looked at), or one of its files:
-        then only files of the same series are read.
-    frame : int, optional
-        Time point, echo or other repetition of a series that has several slices at each place.
-    exact : bool
-        Keep ``float64``.
-
-    Raises
-    ------
-    InputError
-        If SimpleITK is not installed, a folder holds several series (the message lists them), or
-        the slices are no one stack: of several orientations or sizes, unevenly spaced, repeated
-        without ``frame``, or multi-frame files.
-    UnreadableFileError
-        If there is no DICOM image, or one is damaged.
+    ``size`` is of columns and rows; ``is_stack`` tells that SimpleITK reads a first axis of one.
+    ``position`` is the centre of the first pixel; ``orientation`` the direction cosines along a
+    row and along a column. ``repetition`` (time point, echo, acquisition, number) orders slices
+    of one place.
     """
+
+    path: Path
+    series: str
+    title: str
+    modality: str
+    size: tuple[int, int]
+    components: int
+    frames: int
+    is_stack: bool
+    position: Array | None
+    orientation: Array
+    pixel_spacing: tuple[float, float]
+    thickness: float
+    number: int
+    repetition: tuple[float, ...]
+
+    @property
+    def normal(self) -> Array:
+        """Direction across the slice."""
+        across = np.cross(self.orientation[:3], self.orientation[3:])
+        normal: Array = across / np.linalg.norm(across)
+        return normal
+
+    @property
+    def place(self) -> float:
+        """Distance of the slice from the origin along its normal."""
+        return 0.0 if self.position is None else float(self.position @ self.normal)
+
+
+def holds_dicom(folder: Path) -> bool:
+    """Whether a folder holds DICOM files itself (not in its subfolders)."""
+    return any(_is_dicom_file(path) for path in sorted(folder.iterdir()))
+
+
+def _is_dicom(head: bytes) -> bool:
+    """Whether a file begins as DICOM, with or without its preamble."""
+    return head[128:132] == b"DICM" or head.startswith(_STARTS)
+
+
+def _is_dicom_file(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    try:
+        with path.open("rb") as stream:
+            return _is_dicom(stream.read(132))
+    except OSError:
+        return False
+
+
+def _read(path: Path, frame: int | None, exact: bool) -> Volume:
+    """Read the series of a folder (its subfolders are not looked at), or that of one file."""
     sitk = require_simpleitk(path, "a DICOM file or series")
-    headers = _one_series(path, read_headers(sitk, path))
+    headers = _one_series(path, _read_headers(sitk, path))
     _check_alike(path, headers)
     headers = _in_order(path, headers, frame)
     arrays = []
     for header in headers:
         try:
-            pixels = to_array(sitk, sitk.ReadImage(str(header.path), imageIO="GDCMImageIO"))
+            image = sitk.ReadImage(str(header.path), imageIO="GDCMImageIO")
         except RuntimeError as error:
-            raise damaged(header.path) from error
+            raise _damaged(header.path) from error
+        pixels = sitk.GetArrayFromImage(image)
         arrays.append(pixels[0] if header.is_stack else pixels)
     data = np.stack(arrays)
     affine = _affine(path, headers)
@@ -79,20 +125,98 @@ def read_dicom(path: Path, frame: int | None = None, exact: bool = False) -> Vol
     )
 
 
-def no_dicom(path: Path, data: Array, like: Volume) -> None:
-    """Refuse to write: results of DICOM images are NIfTI files.
+def _read_headers(sitk: Any, path: Path) -> list[_SliceHeader]:
+    """Headers of all DICOM images of a folder, or of the folder of a file.
 
-    Raises
-    ------
-    InputError
-        Always; the message names the format to use.
+    Files that hold no image (reports, structures, directories) are left out.
     """
-    raise InputError(
-        str(path), "be .nii.gz: DICOM is read, not written", f"data of shape {data.shape}"
+    folder = path if path.is_dir() else path.parent
+    headers = [
+        _header(sitk, file)
+        for file in sorted(folder.iterdir())
+        if _is_dicom_file(file) or file == path
+    ]
+    return [header for header in headers if header is not None]
+
+
+def _header(sitk: Any, path: Path) -> _SliceHeader | None:
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.SetImageIO("GDCMImageIO")
+    reader.LoadPrivateTagsOff()
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        if not _claims_pixels(path):
+            return None
+        raise _damaged(path) from error
+    tags = {key: reader.GetMetaData(key).strip().strip("\0") for key in reader.GetMetaDataKeys()}
+
+    def numbers(key: str, count: int) -> Array | None:
+        return _numbers(tags.get(key), count)
+
+    def number(key: str) -> float | None:
+        found = numbers(key, 1)
+        return None if found is None else float(found[0])
+
+    size = reader.GetSize()
+    position, orientation = numbers("0020|0032", 3), numbers("0020|0037", 6)
+    if position is None or orientation is None:
+        position, orientation = None, _numbers(_AXIAL, 6)
+    spacing = numbers("0028|0030", 2)
+    if spacing is None:
+        spacing = numbers("0018|1164", 2)  # of the detector
+    thickness = number("0018|0088")
+    if thickness is None:
+        thickness = number("0018|0050")
+    own_number = int(number("0020|0013") or 0)
+    order = ("0020|0100", "0018|1060", "0018|0086", "0020|0012")
+    return _SliceHeader(
+        path=path,
+        series=tags.get("0020|000e", ""),
+        title=tags.get("0008|103e", ""),
+        modality=tags.get("0008|0060", "unknown"),
+        size=(int(size[0]), int(size[1])),
+        components=int(reader.GetNumberOfComponents()),
+        frames=int(size[2]) if len(size) > 2 else 1,
+        is_stack=len(size) > 2,
+        position=position,
+        orientation=np.zeros(6) if orientation is None else orientation,
+        pixel_spacing=(1.0, 1.0) if spacing is None else (float(spacing[0]), float(spacing[1])),
+        thickness=1.0 if thickness is None or thickness <= 0 else thickness,
+        number=own_number,
+        repetition=(*(number(key) or 0.0 for key in order), own_number),
     )
 
 
-def _one_series(path: Path, headers: list[SliceHeader]) -> list[SliceHeader]:
+def _numbers(text: str | None, count: int) -> Array | None:
+    """Numbers of a tag, where there are as many as wanted and all are finite."""
+    try:
+        values = np.array([float(part) for part in (text or "").split("\\")], np.float64)
+    except ValueError:
+        return None
+    return values if len(values) == count and np.isfinite(values).all() else None
+
+
+def _claims_pixels(path: Path) -> bool:
+    """Whether a file has a number of rows, as images have, and reports and structures have not."""
+    if path.name.upper() == "DICOMDIR":
+        return False
+    content = path.read_bytes()
+    return any(tag in content for tag in _ROWS)
+
+
+def _damaged(path: Path) -> UnreadableFileError:
+    """Make the error for an image that cannot be read; leaving it out would tear a gap."""
+    return UnreadableFileError(
+        str(path),
+        "be a whole DICOM file",
+        "one whose pixels cannot be read",
+        "It is truncated, damaged or of an unknown compression: copy it again, or move it away.",
+    )
+
+
+def _one_series(path: Path, headers: list[_SliceHeader]) -> list[_SliceHeader]:
     """Headers of the series of a file, or of the only one in a folder."""
     if not path.is_dir():
         own = [header.series for header in headers if header.path == path]
@@ -101,7 +225,7 @@ def _one_series(path: Path, headers: list[SliceHeader]) -> list[SliceHeader]:
                 str(path), "be a DICOM image", "a DICOM file without pixels that can be read"
             )
         return [header for header in headers if header.series == own[0]]
-    series: dict[str, list[SliceHeader]] = {}
+    series: dict[str, list[_SliceHeader]] = {}
     for header in headers:
         series.setdefault(header.series, []).append(header)
     if not series:
@@ -110,10 +234,9 @@ def _one_series(path: Path, headers: list[SliceHeader]) -> list[SliceHeader]:
         )
     if len(series) > 1:
         listed = "; ".join(
-            f"{first.title or 'no description'} ({first.modality}, {len(group)} files, "
-            f"e.g. {first.path.name})"
+            f"{group[0].title or 'no description'} ({group[0].modality}, {len(group)} files, "
+            f"e.g. {group[0].path.name})"
             for group in series.values()
-            for first in group[:1]
         )
         # Not as the value given: that would be cut short.
         raise InputError(
@@ -125,7 +248,7 @@ def _one_series(path: Path, headers: list[SliceHeader]) -> list[SliceHeader]:
     return headers
 
 
-def _check_alike(path: Path, headers: Sequence[SliceHeader]) -> None:
+def _check_alike(path: Path, headers: Sequence[_SliceHeader]) -> None:
     """All slices must be of one size, orientation and kind."""
     first = headers[0]
     for header in headers:
@@ -160,9 +283,9 @@ def _check_alike(path: Path, headers: Sequence[SliceHeader]) -> None:
             )
 
 
-def _in_order(path: Path, headers: list[SliceHeader], frame: int | None) -> list[SliceHeader]:
+def _in_order(path: Path, headers: list[_SliceHeader], frame: int | None) -> list[_SliceHeader]:
     """Sort slices along their normal, and take one of those that lie at the same place."""
-    places: list[list[SliceHeader]] = []
+    places: list[list[_SliceHeader]] = []
     if headers[0].position is None:
         ordered = sorted(headers, key=lambda header: (header.number, header.path.name))
         places = [[header] for header in ordered]
@@ -182,19 +305,11 @@ def _in_order(path: Path, headers: list[SliceHeader], frame: int | None) -> list
             "Slices are missing, or several stacks are mixed: export the series again.",
         )
     (count,) = counts
-    if count > 1 and frame is None:
-        raise InputError(
-            str(path),
-            "hold one volume",
-            f"{count} slices at each of {len(places)} places",
-            f"Choose one: frame=0..{count - 1} (on the command line --frame N).",
-        )
-    if frame is not None and not 0 <= frame < count:
-        raise InputError("frame", f"be within 0..{count - 1} for {path}", frame)
-    return [place[frame or 0] for place in places]
+    chosen = frame_index(path, frame, count, f"{count} slices at each of {len(places)} places")
+    return [place[chosen] for place in places]
 
 
-def _affine(path: Path, headers: Sequence[SliceHeader]) -> Array | None:
+def _affine(path: Path, headers: Sequence[_SliceHeader]) -> Array | None:
     """RAS affine of the array index (z, y, x), or None without positions."""
     first = headers[0]
     if first.position is None:
@@ -217,7 +332,7 @@ def _affine(path: Path, headers: Sequence[SliceHeader]) -> Array | None:
     return affine
 
 
-def _check_even(path: Path, headers: Sequence[SliceHeader], positions: Array, step: Array) -> None:
+def _check_even(path: Path, headers: Sequence[_SliceHeader], positions: Array, step: Array) -> None:
     expected = positions[0] + np.arange(len(positions))[:, None] * step
     off = np.linalg.norm(positions - expected, axis=1)
     if off.max() <= _TOLERANCE * np.linalg.norm(step) + 1e-3:
@@ -231,3 +346,19 @@ def _check_even(path: Path, headers: Sequence[SliceHeader], positions: Array, st
         f"{headers[widest].path.name} and {headers[widest + 1].path.name}",
         "Slices are missing (export the series again), or must be resampled first.",
     )
+
+
+# A series is a folder, or one of its files.
+ENTRIES = {
+    "dicom": Format(
+        "DICOM",
+        (".dcm", ".dicom"),
+        _is_dicom,
+        _read,
+        None,
+        labels_suffix=".nii.gz",
+        image_suffix=".nii.gz",
+        not_written=".nii.gz: DICOM is read, not written",
+        holds=holds_dicom,
+    )
+}

@@ -1,35 +1,43 @@
-"""The formats that are read and written; others join by registering here."""
+"""The formats that are read and written, which of them a file has, and how results are named."""
 
 from __future__ import annotations
 
+import os
 import zlib
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from ..errors import InputError, UnreadableFileError
 from ..registry import Registry
 from ..types import Array, Volume
-from .dicom import no_dicom, read_dicom
-from .dicom_header import holds_dicom, is_dicom
-from .itk import read_itk, write_metaimage, write_nrrd
-from .itk_header import is_metaimage, is_nrrd
-from .jpeg import is_jpeg, no_jpeg, read_jpeg
-from .nifti import is_nifti, read_nifti, write_nifti, write_nifti_labels
-from .png import is_png, read_png, write_png
-from .tiff import is_tiff, read_tiff, write_tiff
 
-__all__ = ["FORMATS", "Format", "format_by_name", "sniff_format"]
+__all__ = [
+    "FORMATS",
+    "Format",
+    "Kind",
+    "format_by_name",
+    "output_path",
+    "output_paths",
+    "sniff_format",
+    "stem_of",
+]
+
+Kind = Literal["labels", "image", "points"]
 
 _HEAD = 4096
 # No more is unpacked than the header of NIfTI-1: the check sum is for the reader to compare.
 _UNPACKED = 348
 _GZIP = b"\x1f\x8b"
 
+Writer = Callable[[Path, Array, Volume], None]
+
 
 @dataclass(frozen=True)
 class Format:
-    """A file format.
+    """A file format, which the module that reads and writes it lists in its ``ENTRIES``.
 
     Parameters
     ----------
@@ -40,74 +48,34 @@ class Format:
     matches : callable
         ``matches(head) -> bool`` on the first bytes of a file, after gzip.
     read : callable
-        ``read(path, frame, exact) -> Volume``.
-    write : callable
-        ``write(path, data, like)``; writes atomically.
+        ``read(path, frame, exact) -> Volume``: one time point where there are several; with
+        ``exact``, for labels, values are not rounded to ``float32``.
+    write : callable, optional
+        ``write(path, data, like)``; writes atomically. None where results are written otherwise.
     labels_suffix, image_suffix : str
         Ending of results: label maps, and ``float32`` images such as confidence.
     write_labels : callable, optional
         As ``write``, for label maps, where the format can say that they are.
+    not_written : str
+        What a file to write must be instead, where there is no ``write``.
+    holds : callable, optional
+        ``holds(folder) -> bool``, where a folder of files is an image.
     """
 
     title: str
     suffixes: tuple[str, ...]
     matches: Callable[[bytes], bool]
     read: Callable[[Path, int | None, bool], Volume]
-    write: Callable[[Path, Array, Volume], None]
+    write: Writer | None
     labels_suffix: str
     image_suffix: str
-    write_labels: Callable[[Path, Array, Volume], None] | None = None
+    write_labels: Writer | None = None
+    not_written: str = ""
+    holds: Callable[[Path], bool] | None = None
 
 
-FORMATS: Registry[Format] = Registry("format")
-FORMATS.add(
-    "nifti",
-    Format(
-        "NIfTI",
-        (".nii.gz", ".nii"),
-        is_nifti,
-        read_nifti,
-        write_nifti,
-        ".nii.gz",
-        ".nii.gz",
-        write_nifti_labels,
-    ),
-)
-FORMATS.add(
-    "tiff",
-    Format(
-        "TIFF",
-        (".ome.tiff", ".ome.tif", ".tiff", ".tif"),
-        is_tiff,
-        read_tiff,
-        write_tiff,
-        ".tif",
-        ".tif",
-    ),
-)
-# PNG has no floats, so confidence goes to TIFF.
-FORMATS.add("png", Format("PNG", (".png",), is_png, read_png, write_png, ".png", ".tif"))
-FORMATS.add("jpeg", Format("JPEG", (".jpeg", ".jpg"), is_jpeg, read_jpeg, no_jpeg, ".png", ".tif"))
-FORMATS.add(
-    "nrrd",
-    Format(
-        "NRRD",
-        (".seg.nrrd", ".nrrd", ".nhdr"),
-        is_nrrd,
-        read_itk,
-        write_nrrd,
-        ".nrrd",
-        ".nrrd",
-    ),
-)
-FORMATS.add(
-    "metaimage",
-    Format("MetaImage", (".mha", ".mhd"), is_metaimage, read_itk, write_metaimage, ".mha", ".mha"),
-)
-# A series is a folder, or one of its files.
-FORMATS.add(
-    "dicom",
-    Format("DICOM", (".dcm", ".dicom"), is_dicom, read_dicom, no_dicom, ".nii.gz", ".nii.gz"),
+FORMATS: Registry[Format] = Registry(
+    "format", ".io.nifti", ".io.tiff", ".io.png_jpeg", ".io.itk", ".io.dicom"
 )
 
 
@@ -121,13 +89,16 @@ def sniff_format(path: Path) -> Format:
     UnreadableFileError
         If no reader knows the bytes; the message shows them.
     """
-    if path.is_dir() and holds_dicom(path):
-        return FORMATS.get("dicom")
+    known = [candidate for _, candidate in FORMATS.items()]
+    if path.is_dir():
+        for candidate in known:
+            if candidate.holds is not None and candidate.holds(path):
+                return candidate
     raw, head = _head(path)
-    for _, candidate in FORMATS.items():
+    for candidate in known:
         if candidate.matches(head):
             return candidate
-    titles = ", ".join(candidate.title for _, candidate in FORMATS.items())
+    titles = ", ".join(candidate.title for candidate in known)
     given = "an empty file"
     if raw:
         given = f"a file that begins with the bytes {raw[:16].hex(' ')} ({raw[:16]!r})"
@@ -150,6 +121,104 @@ def format_by_name(path: Path) -> Format:
             return candidate
         known += candidate.suffixes
     raise InputError(str(path), f"end in one of {', '.join(known)}", path.name)
+
+
+def stem_of(path: Path) -> str:
+    """File name without its ending, of which ``.nii.gz`` and ``.ome.tif`` are whole ones.
+
+    Of a folder (a DICOM series) it is the whole name.
+    """
+    name = path.name
+    if path.is_dir():
+        return name
+    endings = (ending for _, known in FORMATS.items() for ending in known.suffixes)
+    for ending in endings:
+        if name.lower().endswith(ending) and len(name) > len(ending):
+            return name[: -len(ending)]
+    return path.stem
+
+
+def output_path(
+    input_path: str | Path,
+    out_dir: str | Path,
+    suffix: str = "_labels",
+    kind: Kind = "labels",
+) -> Path:
+    """Name the result for one input.
+
+    Parameters
+    ----------
+    input_path : str or Path
+        An image. Where it exists, its content decides on the format, else its ending.
+    out_dir : str or Path
+        Folder of the results.
+    suffix : str
+        Put behind the stem.
+    kind : {"labels", "image", "points"}
+        Label maps are ``.nii.gz``, ``.tif``, ``.png``, ``.nrrd`` or ``.mha`` as the input,
+        ``.nii.gz`` for DICOM and ``.png`` for JPEG; images (confidence) of PNG and JPEG inputs
+        are ``.tif``; points are ``.csv``.
+    """
+    path = Path(input_path)
+    if kind == "points":
+        ending = ".csv"
+    else:
+        found = sniff_format(path) if path.exists() else format_by_name(path)
+        ending = found.labels_suffix if kind == "labels" else found.image_suffix
+    return Path(out_dir) / f"{stem_of(path)}{suffix}{ending}"
+
+
+def output_paths(
+    inputs: Sequence[str | Path],
+    out_dir: str | Path,
+    suffix: str = "_labels",
+    kind: Kind = "labels",
+) -> list[Path]:
+    """Name the results for several inputs, so that none overwrites another or an input.
+
+    Inputs of equal stem keep their folders, relative to the one that they have in common;
+    upper and lower case count as equal, since some file systems take them so.
+
+    Raises
+    ------
+    InputError
+        If two inputs of one folder would have the same result, or a result would overwrite an
+        input.
+    """
+    sources = [Path(os.path.abspath(path)) for path in inputs]  # noqa: PTH100 - keeps links
+    results = [output_path(source, out_dir, suffix, kind) for source in sources]
+    groups: dict[str, list[Path]] = defaultdict(list)
+    for source, result in zip(sources, results, strict=True):
+        groups[result.name.casefold()].append(source)
+    for index, source in enumerate(sources):
+        name = results[index].name
+        group = groups[name.casefold()]
+        if len(group) > 1:
+            common = os.path.commonpath([other.parent for other in group])
+            results[index] = Path(out_dir) / source.parent.relative_to(common) / name
+    _check_distinct(sources, results)
+    return results
+
+
+def _check_distinct(sources: list[Path], results: list[Path]) -> None:
+    taken: dict[str, Path] = {}
+    originals = {str(source.resolve()) for source in sources}
+    for source, result in zip(sources, results, strict=True):
+        other = taken.setdefault(str(result).casefold(), source)
+        if other is not source:
+            raise InputError(
+                "inputs",
+                "have results of different names",
+                f"{other} and {source}, both giving {result.name}",
+                "Rename one, or use an output folder for each.",
+            )
+        if str(result.resolve()) in originals:
+            raise InputError(
+                "out_dir",
+                "not make a result overwrite an input",
+                str(result),
+                "Choose another output folder.",
+            )
 
 
 def _head(path: Path) -> tuple[bytes, bytes]:

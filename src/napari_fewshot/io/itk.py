@@ -1,12 +1,17 @@
 """NRRD (``.nrrd``, ``.seg.nrrd``, ``.nhdr``) and MetaImage (``.mha``, ``.mhd``), through SimpleITK.
 
 SimpleITK is an optional dependency (``pip install "napari-fewshot[formats]"``). It gives
-positions in LPS mm: the first two rows of its affine change their sign to be RAS.
+positions in LPS mm, whatever the file holds: the first two rows of its affine change their sign to
+be RAS. A file that does not say how it lies (NRRD without ``space``, MetaImage without a matrix)
+has no affine, and so have 2D images. Segments of 3D Slicer keep their names. Several components
+become channels. ``frame`` is the time point of a file of four axes. Detached data are one file
+beside the header, named by its plain name. Results are compressed, with the data attached.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
@@ -16,35 +21,22 @@ import numpy as np
 
 from ..errors import InputError
 from ..types import Array, Volume
-from .atomic import replacing
-from .itk_header import LARGEST_HEADER, check_itk_file, damaged, is_nrrd
-from .values import as_image
+from .checks import as_image, frame_index, same_affine
+from .formats import Format
+from .itk_header import check_itk_file, damaged, is_metaimage, is_nrrd
+from .outputs import replacing
 
-__all__ = [
-    "ItkHeader",
-    "read_itk",
-    "require_simpleitk",
-    "to_array",
-    "write_metaimage",
-    "write_nrrd",
-]
+__all__ = ["ENTRIES", "require_simpleitk"]
 
 _LPS = np.diag([-1.0, -1.0, 1.0])
-_META_DIRECTIONS = ("TransformMatrix", "Rotation", "Orientation")
 
 
 @dataclass(frozen=True, eq=False)
-class ItkHeader:
+class _ItkHeader:
     """What is kept of a file to write results on its grid.
 
-    Parameters
-    ----------
-    origin, spacing, direction : tuple of float
-        Geometry in SimpleITK's order (i, j, k) and frame (LPS), for spatial axes.
-    shape : tuple of int
-        Shape in array order, to notice a volume that was cut since.
-    affine : array, shape (4, 4), optional
-        Affine of the volume in array order, to notice one that was moved since.
+    Geometry of the spatial axes is in SimpleITK's order (i, j, k) and frame (LPS); ``shape`` and
+    ``affine``, in array order, show whether a volume was cut or moved since.
     """
 
     origin: tuple[float, ...]
@@ -55,13 +47,7 @@ class ItkHeader:
 
 
 def require_simpleitk(path: Path, what: str) -> Any:
-    """Return the module SimpleITK.
-
-    Raises
-    ------
-    InputError
-        If it is not installed; the message names the extra.
-    """
+    """Return the module SimpleITK; if it is not installed, the error names the extra."""
     try:
         return import_module("SimpleITK")
     except ImportError as error:
@@ -73,41 +59,17 @@ def require_simpleitk(path: Path, what: str) -> Any:
         ) from error
 
 
-def read_itk(path: Path, frame: int | None = None, exact: bool = False) -> Volume:
-    """Read an NRRD or MetaImage file.
-
-    Positions in LPS, RAS or scanner coordinates become RAS mm. A file that does not say how it
-    lies (NRRD without ``space``, MetaImage without a matrix) has no affine, and so have 2D
-    images. Segments of 3D Slicer keep their names. Several components become channels.
-
-    Parameters
-    ----------
-    path : Path
-        The file; detached data are one file beside it, named by its plain name.
-    frame : int, optional
-        Time point of a file of four axes, counted from 0.
-    exact : bool
-        Keep ``float64``, for labels that are stored as floats.
-
-    Raises
-    ------
-    UnreadableFileError
-        If the file, or the data that it names, are damaged, missing or elsewhere (see
-        :mod:`~.itk_header`).
-    InputError
-        If SimpleITK is not installed, or there are more than three axes and ``frame`` is not
-        given or out of range.
-    """
+def _read(path: Path, frame: int | None, exact: bool) -> Volume:
     sitk = require_simpleitk(path, "an NRRD or MetaImage file")
-    kind = check_itk_file(path)
+    kind, says_position = check_itk_file(path)
     try:
         image = sitk.ReadImage(str(path), imageIO=kind)
     except RuntimeError as error:
         raise damaged(path, _reason(error)) from error
     image = _one_frame(path, image, frame)
-    data = to_array(sitk, image)
-    affine = _affine(image) if image.GetDimension() == 3 and _says_position(path, image) else None
-    header = ItkHeader(
+    data = sitk.GetArrayFromImage(image)
+    affine = _affine(image) if image.GetDimension() == 3 and says_position else None
+    header = _ItkHeader(
         image.GetOrigin(),
         image.GetSpacing(),
         image.GetDirection(),
@@ -123,34 +85,6 @@ def read_itk(path: Path, frame: int | None = None, exact: bool = False) -> Volum
         source=path,
         header=header,
     )
-
-
-def to_array(sitk: Any, image: Any) -> Array:
-    """Values of a SimpleITK image in array order (k, j, i), without complex ones."""
-    data: Array = sitk.GetArrayFromImage(image)
-    return data
-
-
-def write_nrrd(path: Path, data: Array, like: Volume) -> None:
-    """Write ``data`` on the grid of ``like`` as compressed NRRD with the data attached.
-
-    Raises
-    ------
-    InputError
-        If SimpleITK is not installed, or the name ends in ``.nhdr``.
-    """
-    _write(path, data, like, ".nrrd")
-
-
-def write_metaimage(path: Path, data: Array, like: Volume) -> None:
-    """Write ``data`` on the grid of ``like`` as compressed MetaImage with the data attached.
-
-    Raises
-    ------
-    InputError
-        If SimpleITK is not installed, or the name ends in ``.mhd``.
-    """
-    _write(path, data, like, ".mha")
 
 
 def _write(path: Path, data: Array, like: Volume, ending: str) -> None:
@@ -177,7 +111,8 @@ def _write(path: Path, data: Array, like: Volume, ending: str) -> None:
 def _geometry(like: Volume) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
     """Origin, spacing and direction for SimpleITK."""
     kept = like.header
-    if isinstance(kept, ItkHeader) and kept.shape == like.shape and _unmoved(kept, like):
+    same = isinstance(kept, _ItkHeader) and kept.shape == like.shape
+    if same and same_affine(kept.affine, like.affine):
         return kept.origin, kept.spacing, kept.direction
     spacing = tuple(reversed(like.spacing))
     if like.affine is None or like.ndim == 2:
@@ -186,12 +121,6 @@ def _geometry(like: Volume) -> tuple[tuple[float, ...], tuple[float, ...], tuple
     lengths = np.linalg.norm(columns, axis=0)
     origin = _LPS @ np.asarray(like.affine, np.float64)[:3, 3]
     return tuple(origin.tolist()), tuple(lengths.tolist()), tuple((columns / lengths).ravel())
-
-
-def _unmoved(kept: ItkHeader, like: Volume) -> bool:
-    if kept.affine is None or like.affine is None:
-        return kept.affine is None and like.affine is None
-    return bool(np.array_equal(kept.affine, like.affine))
 
 
 def _affine(image: Any) -> Array:
@@ -204,33 +133,19 @@ def _affine(image: Any) -> Array:
     return affine
 
 
-def _says_position(path: Path, image: Any) -> bool:
-    """Whether the file itself says how its axes lie in the patient."""
-    with path.open("rb") as stream:
-        head = stream.read(LARGEST_HEADER)
-    if is_nrrd(head):
-        return image.HasMetaDataKey("NRRD_space") or b"\nspace:" in head.split(b"\n\n", 1)[0]
-    text = head.split(b"ElementDataFile", 1)[0].decode("latin-1")
-    keys = {line.partition("=")[0].strip() for line in text.splitlines()}
-    return not keys.isdisjoint(_META_DIRECTIONS)
-
-
 def _one_frame(path: Path, image: Any, frame: int | None) -> Any:
     """Take one time point of an image of four axes."""
     size = image.GetSize()
-    count = size[3] if len(size) == 4 else 1
-    if len(size) > 4 or (count > 1 and frame is None):
+    if len(size) > 4:
         raise InputError(
             str(path),
             "hold one volume",
             f"axes of {size} (i, j, k, ...)",
-            f"Choose one: frame=0..{count - 1} (on the command line --frame N)."
-            if len(size) == 4
-            else "Split it into files of at most four axes.",
+            "Split it into files of at most four axes.",
         )
-    if frame is not None and not 0 <= frame < count:
-        raise InputError("frame", f"be within 0..{count - 1} for {path}", frame)
-    return image[:, :, :, frame or 0] if len(size) == 4 else image
+    count = size[3] if len(size) == 4 else 1
+    index = frame_index(path, frame, count, f"axes of {size} (i, j, k, ...)")
+    return image[:, :, :, index] if len(size) == 4 else image
 
 
 def _segments(image: Any) -> dict[int, str]:
@@ -250,3 +165,25 @@ def _reason(error: Exception) -> str:
     """Last line of what SimpleITK says: the ones before tell of its own source files."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
+
+
+ENTRIES = {
+    "nrrd": Format(
+        "NRRD",
+        (".seg.nrrd", ".nrrd", ".nhdr"),
+        is_nrrd,
+        _read,
+        partial(_write, ending=".nrrd"),
+        labels_suffix=".nrrd",
+        image_suffix=".nrrd",
+    ),
+    "metaimage": Format(
+        "MetaImage",
+        (".mha", ".mhd"),
+        is_metaimage,
+        _read,
+        partial(_write, ending=".mha"),
+        labels_suffix=".mha",
+        image_suffix=".mha",
+    ),
+}

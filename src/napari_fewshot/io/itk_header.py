@@ -13,11 +13,10 @@ import os
 import re
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UnreadableFileError
-from .trust import GZIP, ZLIB_OR_GZIP, check_stream, file_beside
+from .checks import GZIP, ZLIB_OR_GZIP, check_stream, file_beside
 
 __all__ = ["LARGEST_HEADER", "check_itk_file", "damaged", "is_metaimage", "is_nrrd"]
 
@@ -49,35 +48,6 @@ _VECTORS = ("DimSize", "ElementSpacing", "ElementSize", "Offset", "Position", "O
 _MATRICES = ("TransformMatrix", "Rotation", "Orientation")
 
 
-@dataclass(frozen=True)
-class _Pixels:
-    """Where the pixels lie, and how many there are.
-
-    Parameters
-    ----------
-    file : Path
-    start : int
-        First byte.
-    stored : int
-        Bytes that they take at most.
-    count, size : int
-        Number of values, and bytes of each.
-    """
-
-    file: Path
-    start: int
-    stored: int
-    count: int
-    size: int
-
-    def check_plain(self, each: int) -> None:
-        """Raise ValueError unless there is room for all values at so many bytes each."""
-        if self.count * each > self.stored:
-            raise ValueError(
-                f"{max(0, self.stored)} bytes where the header tells of {self.count * each}"
-            )
-
-
 def is_nrrd(head: bytes) -> bool:
     """Whether a file begins as NRRD, with or without its data."""
     return head.startswith(b"NRRD000")
@@ -88,8 +58,10 @@ def is_metaimage(head: bytes) -> bool:
     return head.lstrip().startswith(_META_KEYS) and b"NDims" in head
 
 
-def check_itk_file(path: Path) -> str:
-    """Check header, data file, size and check sum; return the name of ITK's reader.
+def check_itk_file(path: Path) -> tuple[str, bool]:
+    """Check header, data file, size and check sum.
+
+    Returns the name of ITK's reader, and whether the file says how its axes lie in the patient.
 
     Raises
     ------
@@ -100,13 +72,13 @@ def check_itk_file(path: Path) -> str:
     try:
         with path.open("rb") as stream:
             head = stream.read(LARGEST_HEADER)
-        nrrd = is_nrrd(head)
-        _check_nrrd(path, head) if nrrd else _check_metaimage(path, head)
+        if is_nrrd(head):
+            return "NrrdImageIO", "space" in _check_nrrd(path, head)
+        return "MetaImageIO", not _check_metaimage(path, head).keys().isdisjoint(_MATRICES)
     except (OSError, ValueError, zlib.error) as error:
         if isinstance(error, UnreadableFileError):
             raise
         raise damaged(path, str(error)) from error
-    return "NrrdImageIO" if nrrd else "MetaImageIO"
 
 
 def damaged(path: Path, what: str) -> UnreadableFileError:
@@ -119,7 +91,7 @@ def damaged(path: Path, what: str) -> UnreadableFileError:
     )
 
 
-def _check_nrrd(path: Path, head: bytes) -> None:
+def _check_nrrd(path: Path, head: bytes) -> dict[str, str]:
     fields, end = _nrrd_fields(head)
     name = fields.get("datafile")
     file = path if name is None else _data_file(path, name)
@@ -132,14 +104,16 @@ def _check_nrrd(path: Path, head: bytes) -> None:
         raise ValueError(f"values of type {kind or 'unknown'}")
     lines, skip = int(fields.get("lineskip", 0)), int(fields.get("byteskip", 0))
     start = _after_lines(file, 0 if name else end, lines)
-    pixels = _Pixels(file, start, file.stat().st_size - start, math.prod(sizes), size)
+    stored = file.stat().st_size - start
     encoding = fields.get("encoding", "").lower()
     if encoding in ("gzip", "gz"):
-        length = pixels.count * size + max(0, skip)
-        check_stream(file, start, pixels.stored, length, kind=GZIP, longer=skip != 0)
+        length = math.prod(sizes) * size + max(0, skip)
+        check_stream(file, start, stored, length, kind=GZIP, longer=skip != 0)
     else:
         text = encoding in ("ascii", "text", "txt")
-        pixels.check_plain(2 if text else 2 * size if encoding == "hex" else size)
+        each = 2 if text else 2 * size if encoding == "hex" else size
+        _check_room(stored, math.prod(sizes) * each)
+    return fields
 
 
 def _nrrd_fields(head: bytes) -> tuple[dict[str, str], int]:
@@ -186,7 +160,12 @@ def _after_lines(file: Path, start: int, lines: int) -> int:
         return stream.tell()
 
 
-def _check_metaimage(path: Path, head: bytes) -> None:
+def _check_room(stored: int, needed: int) -> None:
+    if needed > stored:
+        raise ValueError(f"{max(0, stored)} bytes where the header tells of {needed}")
+
+
+def _check_metaimage(path: Path, head: bytes) -> dict[str, str]:
     fields, end = _meta_fields(head)
     axes = _whole(fields, "NDims")
     if not 1 <= axes <= _MOST_AXES:
@@ -204,6 +183,7 @@ def _check_metaimage(path: Path, head: bytes) -> None:
     if not local and file.name != name.removeprefix("./"):  # ITK takes what is there, unzipped
         packed = binary = True
     _check_meta_pixels(fields, file, end if local else 0, packed=packed and binary, text=not binary)
+    return fields
 
 
 def _check_meta_pixels(
@@ -224,9 +204,8 @@ def _check_meta_pixels(
     else:
         start = header if header > 0 else whole - count * size if header else start
         stored = stored if packed else whole - start
-    pixels = _Pixels(file, start, stored, count, size)
     if not packed:
-        pixels.check_plain(2 if text else size)
+        _check_room(stored, count * (2 if text else size))
         if start < 0:
             raise ValueError(f"{whole} bytes where the header tells of {count * size}")
     elif start + stored > whole:

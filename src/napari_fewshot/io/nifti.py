@@ -2,6 +2,12 @@
 
 Arrays are transposed from (i, j, k) to (k, j, i); nothing else moves. The header stays with the
 volume, so that results are written with the same affine, codes, units and shape, exactly.
+
+Slope and intercept are applied; integers without scaling keep their dtype, all else becomes
+``float32``. Spacing and affine are in mm whatever the units of the header (unknown units are
+taken as mm). The affine is that of the sform, else of the qform; a file with neither, or with a
+singular one, has none. Colours (RGB24, RGBA32) become a last axis of channels, without alpha.
+Trailing axes of one are dropped, and restored on writing. One more axis is that of time points.
 """
 
 from __future__ import annotations
@@ -10,25 +16,19 @@ import gzip
 import logging
 import zlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, UnreadableFileError
+from ..errors import InputError
 from ..types import Array, Volume
-from .atomic import replacing
-from .trust import DEFLATE_LIMIT
-from .values import as_image
+from .checks import DEFLATE_LIMIT, as_image, damaged, frame_index, same_affine
+from .formats import Format
+from .outputs import replacing
 
-__all__ = [
-    "NiftiHeader",
-    "is_nifti",
-    "read_nifti",
-    "read_nifti_frames",
-    "write_nifti",
-    "write_nifti_labels",
-]
+__all__ = ["ENTRIES", "NiftiHeader", "read_nifti_frames", "write_nifti"]
 
 _LOGGER = logging.getLogger(__name__)
 _MM_PER_UNIT = {"meter": 1000.0, "micron": 0.001}
@@ -47,14 +47,9 @@ Nifti1Image = Any
 class NiftiHeader:
     """What is kept of a file to write results on its grid.
 
-    Parameters
-    ----------
-    header : Nifti1Header
-        The header as it was read (of either version).
-    shape : tuple of int
-        Shape (i, j, k) on disk for results; trailing axes of one are kept.
-    affine : array, shape (4, 4), optional
-        Affine of the volume in array order and mm, to notice a volume that was changed since.
+    ``header`` is as it was read (of either version); ``shape`` is (i, j, k) on disk for results,
+    with trailing axes of one; ``affine``, in array order and mm, shows whether a volume was
+    changed since.
     """
 
     header: Nifti1Header
@@ -76,43 +71,8 @@ class NiftiHeader:
         return float(sizes[3]) * factor
 
 
-def is_nifti(head: bytes) -> bool:
-    """Whether the first bytes of a file (after decompression) are those of single-file NIfTI."""
-    if len(head) < 348:
-        return head[:4] in (b"\x5c\x01\0\0", b"\0\0\x01\x5c", b"\x1c\x02\0\0", b"\0\0\x02\x1c")
-    return head[344:348] == b"n+1\0" or head[4:8] == b"n+2\0"
-
-
-def read_nifti(path: Path, frame: int | None = None, exact: bool = False) -> Volume:
-    """Read a NIfTI image.
-
-    Slope and intercept are applied; integers without scaling keep their dtype, all else becomes
-    ``float32``. Spacing and affine are in mm whatever the units of the header (unknown units
-    are taken as mm). The affine is that of the sform, else of the qform; a file with neither,
-    or with a singular one, has none. Colours (RGB24, RGBA32) become a last axis of channels,
-    without alpha. Trailing axes of one are dropped, and restored on writing.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    frame : int, optional
-        Time point (or other index of the one additional axis), counted from 0.
-    exact : bool
-        Keep ``float64``, for labels that are stored as floats.
-
-    Raises
-    ------
-    UnreadableFileError
-        If the file is damaged or truncated.
-    InputError
-        If it has more than three axes and ``frame`` is not given or out of range.
-    """
-    return _read(path, exact, frame)[0]
-
-
 def read_nifti_frames(path: Path, exact: bool = False) -> list[Volume]:
-    """Read all frames of a NIfTI image, one volume each; a single volume is one frame.
+    """Read all time points of a NIfTI image, one volume each; a single volume is one.
 
     Raises
     ------
@@ -130,18 +90,8 @@ def write_nifti(path: Path, data: Array, like: Volume, intent: str = "none") -> 
     The header is that of the file that ``like`` was read from, with the dtype of ``data`` and
     neither scaling nor display range; without one, it is made from affine or spacing. Names
     ending in ``.gz`` are compressed without a time stamp, so that equal results are equal
-    bytes.
-
-    Parameters
-    ----------
-    path : Path
-        The file to write.
-    data : array, shape ``like.shape``, with a first axis of time points where there are several
-        Values; the three fields of a structured ``uint8`` dtype R, G, B are colours.
-    like : Volume
-        The volume whose geometry is written.
-    intent : str
-        What the values mean, in the words of nibabel.
+    bytes. ``data`` may have a first axis of time points; the three fields of a structured
+    ``uint8`` dtype R, G, B are colours. ``intent`` is what values mean, in nibabel's words.
     """
     kept = like.header
     array = data.T
@@ -158,9 +108,15 @@ def write_nifti(path: Path, data: Array, like: Volume, intent: str = "none") -> 
             image.to_stream(raw)
 
 
-def write_nifti_labels(path: Path, data: Array, like: Volume) -> None:
-    """Write a label map, and say in the header that it is one (:func:`write_nifti`)."""
-    write_nifti(path, data, like, _LABEL)
+def _is_nifti(head: bytes) -> bool:
+    """Whether the first bytes of a file (after decompression) are those of single-file NIfTI."""
+    if len(head) < 348:
+        return head[:4] in (b"\x5c\x01\0\0", b"\0\0\x01\x5c", b"\x1c\x02\0\0", b"\0\0\x02\x1c")
+    return head[344:348] == b"n+1\0" or head[4:8] == b"n+2\0"
+
+
+def _read_one(path: Path, frame: int | None, exact: bool) -> Volume:
+    return _read(path, exact, frame)[0]
 
 
 def _read(path: Path, exact: bool, frame: int | None, every: bool = False) -> list[Volume]:
@@ -170,47 +126,40 @@ def _read(path: Path, exact: bool, frame: int | None, every: bool = False) -> li
     from nibabel.wrapstruct import WrapStructError
 
     library = (ImageFileError, HeaderDataError, WrapStructError)
-    damage = (EOFError, OSError, ValueError, zlib.error, *library)
     try:
-        with _open(path) as stream:
-            image = _image_class(stream).from_stream(stream)
+        zipped = _is_zipped(path)
+        with gzip.open(path) if zipped else path.open("rb") as stream:
+            head: bytes = stream.read(8)
+            stream.seek(0)
+            image = _image_class(head[4:7] == b"n+2").from_stream(stream)
             shape = image.header.get_data_shape()
-            _check_size(path, image)
+            _check_size(path, image.header, zipped)
             count = int(np.prod(shape[3:]))
             chosen = _frame_index(path, shape, 0 if every else frame)
             frames = list(range(count)) if every and count > 1 else [chosen]
             arrays = [_load(image, index, exact) for index in frames]
-            _check_sum(stream)
+            while zipped and stream.read(1 << 20):  # to its end, where the check sum is compared
+                pass
     except InputError:
         raise
-    except damage as error:
-        raise _damaged(path, str(error)) from error
+    except (EOFError, OSError, ValueError, zlib.error, *library) as error:
+        raise damaged(path, "NIfTI", str(error)) from error
     return [_volume(path, image.header, shape, data, exact) for data in arrays]
 
 
-def _open(path: Path) -> IO[bytes]:
+def _is_zipped(path: Path) -> bool:
     with path.open("rb") as stream:
-        zipped = stream.read(2) == b"\x1f\x8b"
-    return cast("IO[bytes]", gzip.open(path, "rb")) if zipped else path.open("rb")
+        return stream.read(2) == b"\x1f\x8b"
 
 
-def _check_sum(stream: Any) -> None:
-    """Read a gzipped file to its end, where its check sum is compared."""
-    while isinstance(stream, gzip.GzipFile) and stream.read(1 << 20):
-        pass
-
-
-def _image_class(stream: IO[bytes]) -> Any:
+def _image_class(is_nifti2: bool) -> Any:
     import nibabel
 
-    head = stream.read(8)
-    stream.seek(0)
-    return nibabel.Nifti2Image if head[4:7] == b"n+2" else nibabel.Nifti1Image
+    return nibabel.Nifti2Image if is_nifti2 else nibabel.Nifti1Image
 
 
-def _check_size(path: Path, image: Nifti1Image) -> None:
+def _check_size(path: Path, header: Nifti1Header, zipped: bool) -> None:
     """Refuse a header that claims more data than the file can hold, before memory is taken."""
-    header = image.header
     shape = header.get_data_shape()
     if not 2 <= len(shape) <= 7 or 0 in shape:
         raise InputError(
@@ -218,24 +167,14 @@ def _check_size(path: Path, image: Nifti1Image) -> None:
         )
     claimed = int(np.prod(shape, dtype=object)) * header.get_data_dtype().itemsize
     stored = path.stat().st_size
-    with path.open("rb") as stream:
-        limit = stored * (DEFLATE_LIMIT if stream.read(2) == b"\x1f\x8b" else 1)
-    if claimed > limit:
-        raise _damaged(path, f"{stored} bytes where the header tells of {claimed}")
+    if claimed > stored * (DEFLATE_LIMIT if zipped else 1):
+        raise damaged(path, "NIfTI", f"{stored} bytes where the header tells of {claimed}")
 
 
 def _frame_index(path: Path, shape: tuple[int, ...], frame: int | None) -> int | None:
     """Check ``frame`` against the axes behind the third; None where there is but one frame."""
     count = int(np.prod(shape[3:]))
-    if count > 1 and frame is None:
-        raise InputError(
-            str(path),
-            "hold one volume",
-            f"shape {shape} with {count} frames",
-            f"Choose one: frame=0..{count - 1} (on the command line --frame N).",
-        )
-    if frame is not None and not 0 <= frame < count:
-        raise InputError("frame", f"be within 0..{count - 1} for {path}", frame)
+    chosen = frame_index(path, frame, count, f"shape {shape} with {count} frames")
     if count > 1 and sum(size > 1 for size in shape[3:]) > 1:
         raise InputError(
             str(path),
@@ -243,7 +182,7 @@ def _frame_index(path: Path, shape: tuple[int, ...], frame: int | None) -> int |
             f"shape {shape}",
             "Split it into files of at most four axes.",
         )
-    return frame if count > 1 else None
+    return chosen if count > 1 else None
 
 
 def _load(image: Nifti1Image, frame: int | None, exact: bool) -> Array:
@@ -302,9 +241,7 @@ def _still_valid(kept: NiftiHeader, like: Volume) -> bool:
     size = tuple(kept.shape[: like.ndim])[::-1]
     if size != like.shape or int(np.prod(kept.shape)) != int(np.prod(like.shape)):
         return False
-    if kept.affine is None or like.affine is None:
-        return kept.affine is None and like.affine is None
-    return bool(np.array_equal(kept.affine, like.affine))
+    return same_affine(kept.affine, like.affine)
 
 
 def _image_like(kept: NiftiHeader, array: Array, frames: bool) -> Nifti1Image:
@@ -317,18 +254,16 @@ def _image_like(kept: NiftiHeader, array: Array, frames: bool) -> Nifti1Image:
     header["cal_min"] = header["cal_max"] = 0
     header.extensions.clear()
     header["vox_offset"] = 0
-    image: Nifti1Image = _class_of(header)(array.reshape(shape, order="F"), None, header)
+    kind = _image_class(header["sizeof_hdr"] == 540)
+    image: Nifti1Image = kind(array.reshape(shape, order="F"), None, header)
     image.update_header()
     image.header["pixdim"] = pixdim
     return image
 
 
 def _image_from_geometry(array: Array, like: Volume) -> Nifti1Image:
-    import nibabel
-
-    kind: Any = nibabel.Nifti2Image if max(array.shape) > _NIFTI1_LARGEST else nibabel.Nifti1Image
     affine = None if like.affine is None else like.affine[:, [2, 1, 0, 3]]
-    image: Nifti1Image = kind(array, affine)
+    image: Nifti1Image = _image_class(max(array.shape) > _NIFTI1_LARGEST)(array, affine)
     if affine is None:
         image.header.set_zooms(like.spacing[::-1] + (1.0,) * (array.ndim - like.ndim))
     image.header.set_xyzt_units("mm")
@@ -336,16 +271,15 @@ def _image_from_geometry(array: Array, like: Volume) -> Nifti1Image:
     return image
 
 
-def _class_of(header: Nifti1Header) -> Any:
-    import nibabel
-
-    return nibabel.Nifti2Image if header["sizeof_hdr"] == 540 else nibabel.Nifti1Image
-
-
-def _damaged(path: Path, what: str) -> UnreadableFileError:
-    return UnreadableFileError(
-        str(path),
-        "be a whole NIfTI file",
-        what or "a damaged file",
-        "It is truncated or damaged: copy or download it again.",
+ENTRIES = {
+    "nifti": Format(
+        "NIfTI",
+        (".nii.gz", ".nii"),
+        _is_nifti,
+        _read_one,
+        write_nifti,
+        labels_suffix=".nii.gz",
+        image_suffix=".nii.gz",
+        write_labels=partial(write_nifti, intent=_LABEL),
     )
+}

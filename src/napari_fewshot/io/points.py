@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import InputError, UnreadableFileError
 from ..types import Landmark, Volume
-from .atomic import replacing
+from .outputs import replacing
 
 __all__ = ["read_points", "write_points"]
 

@@ -1,4 +1,12 @@
-"""TIFF stacks of ImageJ, OME and plain kind, through tifffile."""
+"""TIFF stacks of ImageJ, OME and plain kind, through tifffile.
+
+The first series is read, at full resolution where it is a pyramid. Axes are as the file names
+them: Z is depth, and so is a stack of pages without a name. Colour samples and channels become a
+last axis; alpha is dropped. Time points need ``frame``. Axes of one are dropped. There is no
+orientation; the spacing is that of the OME or ImageJ metadata or of the resolution tags (see
+:func:`~.calibration.read_calibration`), 1 where there is none. Values are those stored, also of
+palette images.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +28,15 @@ import numpy as np
 
 from ..errors import InputError, UnreadableFileError
 from ..types import Array, Volume
-from .atomic import replacing
 from .calibration import Calibration, imagej_arguments, ome_metadata, read_calibration
-from .trust import DEFLATE_LIMIT, file_beside
-from .values import as_image
+from .checks import DEFLATE_LIMIT, as_image, damaged, file_beside, frame_index
+from .formats import Format
+from .outputs import replacing
 
 if TYPE_CHECKING:
     from tifffile import TiffFile
 
-__all__ = ["TiffHeader", "check_named_files", "is_tiff", "read_tiff", "write_tiff"]
+__all__ = ["ENTRIES", "check_named_files"]
 
 _MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _IMAGEJ_DTYPES = (np.uint8, np.uint16, np.float32)
@@ -40,8 +48,7 @@ _DAMAGE = (
     ArithmeticError,
     AssertionError,
     EOFError,
-    IndexError,
-    KeyError,
+    LookupError,
     OSError,
     RuntimeError,
     TypeError,
@@ -52,43 +59,14 @@ _DAMAGE = (
 
 
 @dataclass(frozen=True)
-class TiffHeader:
+class _TiffHeader:
     """What is kept of a file to write results with the same voxel size and kind."""
 
     calibration: Calibration
     is_ome: bool
 
 
-def is_tiff(head: bytes) -> bool:
-    """Whether a file begins as TIFF or BigTIFF, of either byte order."""
-    return head[:4] in _MAGICS
-
-
-def read_tiff(path: Path, frame: int | None = None, exact: bool = False) -> Volume:
-    """Read the first series of a TIFF file, at full resolution where it is a pyramid.
-
-    Axes as the file names them: Z is depth, and so is a stack of pages without a name. Colour
-    samples and channels become a last axis; alpha is dropped. Time points need ``frame``.
-    Axes of one are dropped. There is no orientation; the spacing is that of the OME or ImageJ
-    metadata or of the resolution tags (see :func:`~.calibration.read_calibration`), 1 where
-    there is none. Values are those stored, also of palette images.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    frame : int, optional
-        Time point, counted from 0.
-    exact : bool
-        Keep ``float64``, for labels that are stored as floats.
-
-    Raises
-    ------
-    UnreadableFileError
-        If the file is damaged or truncated, or of a compression that needs another package.
-    InputError
-        If its axes are not those of one image, or ``frame`` is missing or out of range.
-    """
+def _read(path: Path, frame: int | None, exact: bool) -> Volume:
     import tifffile
 
     with _complaints() as complaints:
@@ -102,7 +80,7 @@ def read_tiff(path: Path, frame: int | None = None, exact: bool = False) -> Volu
                 data = level.asarray()[index].transpose(order)
                 data, has_channels = _drop_alpha(tif, data, axes, shape)
                 ndim = data.ndim - int(has_channels)
-                header = TiffHeader(read_calibration(tif, ndim), bool(tif.is_ome))
+                header = _TiffHeader(read_calibration(tif, ndim), bool(tif.is_ome))
         except InputError:
             raise
         except _DAMAGE as error:
@@ -119,13 +97,7 @@ def read_tiff(path: Path, frame: int | None = None, exact: bool = False) -> Volu
 
 
 def check_named_files(path: Path, tif: TiffFile) -> None:
-    """Check the names of other files of a set before tifffile opens them.
-
-    Raises
-    ------
-    UnreadableFileError
-        If one is not a plain file in the same folder.
-    """
+    """Check the names of other files of a set before tifffile opens them (:func:`file_beside`)."""
     import tifffile
 
     names = _names_in_ome(path, tif.ome_metadata) if tif.is_ome and tif.ome_metadata else set()
@@ -154,18 +126,18 @@ def _name(part: ElementTree.Element) -> str:
     return part.get("FileName", "")
 
 
-def write_tiff(path: Path, data: Array, like: Volume) -> None:
-    """Write ``data`` of shape ``like.shape`` with the voxel size of ``like``.
+def _write(path: Path, data: Array, like: Volume) -> None:
+    """Write with the unit and the resolution of the input.
 
-    ``uint8``, ``uint16`` and ``float32`` are written as ImageJ TIFF with the unit and the
-    resolution of the input, unless the input was OME-TIFF. ImageJ's own format has no larger
-    integers and no files above 4 GB: these are written as OME-TIFF, which keeps values and
-    spacing exactly and opens in ImageJ through Bio-Formats.
+    ``uint8``, ``uint16`` and ``float32`` are written as ImageJ TIFF, unless the input was
+    OME-TIFF. ImageJ's own format has no larger integers and no files above 4 GB: these are
+    written as OME-TIFF, which keeps values and spacing exactly and opens in ImageJ through
+    Bio-Formats.
     """
     import tifffile
 
     kept = like.header
-    same = isinstance(kept, TiffHeader) and kept.calibration.spacing == like.spacing
+    same = isinstance(kept, _TiffHeader) and kept.calibration.spacing == like.spacing
     calibration = kept.calibration if same else _calibration(like)
     axes = "ZYX"[3 - data.ndim :]
     data = np.ascontiguousarray(data)
@@ -207,20 +179,12 @@ def _plan(
         )
     if 0 in shape:
         raise InputError(str(path), "have no empty axis", f"shape {shape}")
-    count = sizes.get("T", 1)
-    if count > 1 and frame is None:
-        raise InputError(
-            str(path),
-            "hold one time point",
-            f"axes {axes} of shape {shape}",
-            f"Choose one: frame=0..{count - 1} (on the command line --frame N). "
-            "If the frames are slices, name the axis Z (ImageJ: Image > Properties).",
-        )
-    if frame is not None and not 0 <= frame < count:
-        raise InputError("frame", f"be within 0..{count - 1} for {path}", frame)
+    hint = "If the frames are slices, name the axis Z (ImageJ: Image > Properties)."
+    given = f"axes {axes} of shape {shape}"
+    time = frame_index(path, frame, sizes.get("T", 1), given, what="time point", hint=hint)
     wanted = [*stacks, "Y", "X", *channels]
     index = tuple(
-        slice(None) if letter in wanted else (frame or 0 if letter == "T" else 0) for letter in axes
+        slice(None) if letter in wanted else time if letter == "T" else 0 for letter in axes
     )
     left = [letter for letter in axes if letter in wanted]
     return tuple(left.index(letter) for letter in wanted), index
@@ -282,9 +246,17 @@ def _unreadable(path: Path, error: Exception) -> UnreadableFileError:
     if "imagecodecs" in text:
         remedy = "Install the package imagecodecs, or save the image without compression."
         return UnreadableFileError(str(path), "be of a compression that is read", text, remedy)
-    return UnreadableFileError(
-        str(path),
-        "be a whole TIFF file",
-        text,
-        "It is truncated or damaged: copy or download it again.",
+    return damaged(path, "TIFF", text)
+
+
+ENTRIES = {
+    "tiff": Format(
+        "TIFF",
+        (".ome.tiff", ".ome.tif", ".tiff", ".tif"),
+        lambda head: head[:4] in _MAGICS,
+        _read,
+        _write,
+        labels_suffix=".tif",
+        image_suffix=".tif",
     )
+}

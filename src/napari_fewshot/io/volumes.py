@@ -1,10 +1,15 @@
-"""Path to volume and back: the format is chosen by content on reading, by name on writing."""
+"""Path to volume and back, with the names of labels; whether labels lie on their image.
+
+The format is chosen by content on reading, by name on writing.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import permutations, product
 from pathlib import Path
 from types import MappingProxyType
 
@@ -12,13 +17,25 @@ import numpy as np
 
 from ..errors import InputError
 from ..types import Array, Volume
-from .formats import format_by_name, sniff_format
-from .names import read_names, write_names
-from .values import as_labels, fitting_dtype
+from .checks import as_labels, fitting_dtype
+from .formats import format_by_name, sniff_format, stem_of
+from .outputs import replacing
 
-__all__ = ["read_labels", "read_volume", "write_image", "write_labels"]
+__all__ = [
+    "check_match",
+    "name_files",
+    "read_labels",
+    "read_names",
+    "read_volume",
+    "write_image",
+    "write_labels",
+    "write_names",
+]
 
 _LOGGER = logging.getLogger(__name__)
+# Fraction of the smallest spacing by which a corner may be off. Programs that rewrite a header
+# leave errors of single precision; nobody paints to a hundredth of a voxel.
+_TOLERANCE = 0.01
 
 
 def read_volume(path: str | Path, *, frame: int | None = None) -> Volume:
@@ -27,8 +44,8 @@ def read_volume(path: str | Path, *, frame: int | None = None) -> Volume:
     The content decides on the format, whatever the name ends in. NaN and infinite values are
     kept (intensity normalisation ignores them), and constant or empty images are read like
     others. See :mod:`~napari_fewshot.io.nifti`, :mod:`~napari_fewshot.io.tiff`,
-    :mod:`~napari_fewshot.io.png`, :mod:`~napari_fewshot.io.jpeg`, :mod:`~napari_fewshot.io.itk`
-    and :mod:`~napari_fewshot.io.dicom` for what each format means by axes, spacing and channels.
+    :mod:`~napari_fewshot.io.png_jpeg`, :mod:`~napari_fewshot.io.itk` and
+    :mod:`~napari_fewshot.io.dicom` for what each format means by axes, spacing and channels.
 
     Parameters
     ----------
@@ -58,8 +75,8 @@ def read_labels(path: str | Path, *, frame: int | None = None) -> Volume:
 
     Whole numbers stored as floats and grey images stored as colours are accepted; palette
     images give their indices. Names come from ``<stem>_labels.json`` or ``labels.json`` in the
-    same folder, where there is one (see :func:`~.names.read_names`); else from the file, where it
-    has some (``.seg.nrrd``).
+    same folder, where there is one (see :func:`~.volumes.read_names`); else from the file, where
+    it has some (``.seg.nrrd``).
 
     Returns
     -------
@@ -70,7 +87,7 @@ def read_labels(path: str | Path, *, frame: int | None = None) -> Volume:
     ------
     InputError
         As :func:`read_volume`, and if the values are no labels: see
-        :func:`~.values.as_labels`.
+        :func:`~.checks.as_labels`.
     """
     path = Path(path)
     volume = _read(path, frame, exact=True)
@@ -107,11 +124,8 @@ def write_labels(
         cannot be written.
     """
     path = Path(path)
-    labels = _same_grid("labels", labels, like)
-    labels = as_labels(labels, "labels")
-    target = format_by_name(path)
-    write = target.write_labels or target.write
-    write(path, labels.astype(fitting_dtype(labels), copy=False), like)
+    labels = as_labels(_same_grid("labels", labels, like), "labels")
+    _write(path, labels.astype(fitting_dtype(labels), copy=False), like, are_labels=True)
     if names:
         write_names(path, names)
 
@@ -124,9 +138,77 @@ def write_image(path: str | Path, data: Array, like: Volume) -> None:
     InputError
         If the shape differs, the format has no floats, or the path cannot be written.
     """
-    path = Path(path)
-    data = _same_grid("data", data, like).astype(np.float32, copy=False)
-    format_by_name(path).write(path, data, like)
+    _write(Path(path), _same_grid("data", data, like).astype(np.float32, copy=False), like)
+
+
+def name_files(path: Path) -> tuple[Path, Path]:
+    """Files that :func:`read_names` looks for beside a label image, the first one first."""
+    stem = stem_of(path).removesuffix("_labels")
+    return path.with_name(f"{stem}_labels.json"), path.with_name("labels.json")
+
+
+def read_names(path: Path) -> Mapping[int, str]:
+    """Find the names of a label image: of values of at least 1, empty where nothing is found.
+
+    ``<stem>_labels.json`` is tried first (``<stem>.json`` where the stem itself ends in
+    ``_labels``), then ``labels.json`` in the same folder. Either holds an object such as
+    ``{"1": "spleen"}``. A file that does not is ignored with a warning.
+    """
+    for candidate in name_files(path):
+        if candidate.is_file():
+            names = _parse_names(candidate)
+            if names is not None:
+                return MappingProxyType(names)
+    return MappingProxyType({})
+
+
+def write_names(path: Path, names: Mapping[int, str]) -> None:
+    """Write names beside the label image ``path``, where :func:`read_names` looks first."""
+    text = json.dumps({str(value): name for value, name in sorted(names.items())}, indent=1)
+    with replacing(name_files(path)[0]) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def check_match(image: Volume, labels: Volume) -> None:
+    """Check that labels have the shape and the position of an image.
+
+    Positions are compared where both have an affine: the corners of the volume must agree
+    within a hundredth of the smallest spacing.
+
+    Parameters
+    ----------
+    image : Volume
+        The image, with or without channels.
+    labels : Volume
+        The labels that were read for it.
+
+    Raises
+    ------
+    InputError
+        If the shapes differ (the message says so where they would match with their axes in
+        another order), or the affines; then it tells the largest distance in mm.
+    """
+    what, of_image = (
+        otherwise if volume.source is None else str(volume.source)
+        for volume, otherwise in ((labels, "labels"), (image, "the image"))
+    )
+    if image.shape != labels.shape:
+        raise InputError(
+            what,
+            f"have the shape {image.shape} of {of_image}",
+            f"shape {labels.shape}",
+            _shape_hint(image.shape, labels.shape),
+        )
+    if image.affine is None or labels.affine is None:
+        return
+    distance = _largest_distance(image.affine, labels.affine, image.shape)
+    if not distance <= _TOLERANCE * min(image.spacing):
+        raise InputError(
+            what,
+            f"lie where {of_image} lies",
+            f"corners up to {distance:.4g} mm apart",
+            "Resample the labels onto the image, or give the image that they were painted on.",
+        )
 
 
 def _read(path: Path, frame: int | None, exact: bool) -> Volume:
@@ -136,8 +218,54 @@ def _read(path: Path, frame: int | None, exact: bool) -> Volume:
     return found.read(path, frame, exact)
 
 
+def _write(path: Path, data: Array, like: Volume, *, are_labels: bool = False) -> None:
+    target = format_by_name(path)
+    if target.write is None:
+        raise InputError(str(path), f"be {target.not_written}", f"data of shape {data.shape}")
+    write = target.write_labels if are_labels and target.write_labels else target.write
+    write(path, data, like)
+
+
 def _same_grid(parameter: str, data: Array, like: Volume) -> Array:
     data = np.asarray(data)
     if data.shape != like.shape:
         raise InputError(parameter, f"have shape {like.shape}", f"shape {data.shape}")
     return data
+
+
+def _parse_names(path: Path) -> dict[int, str] | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        names = {int(value): name for value, name in content.items()}
+    except (OSError, ValueError, AttributeError, RecursionError):
+        names = None
+    if names is None or not all(isinstance(name, str) for name in names.values()):
+        _LOGGER.warning(
+            '%s is ignored: names of labels must be an object such as {"1": "spleen"}', path
+        )
+        return None
+    return {value: name for value, name in names.items() if value > 0}
+
+
+def _largest_distance(first: Array, second: Array, shape: tuple[int, ...]) -> float:
+    """Largest distance in mm of the corners of a volume under two affines."""
+    full = (1,) * (3 - len(shape)) + shape
+    corners = np.array([(*corner, 1) for corner in product(*((0, n - 1) for n in full))])
+    # A single slice has no far corner to show a different direction; one voxel shows it.
+    corners = np.vstack([corners, [(1, 0, 0, 1), (0, 1, 0, 1), (0, 0, 1, 1)]])
+    offsets = corners @ (np.asarray(first) - np.asarray(second)).T
+    return float(np.linalg.norm(offsets[:, :3], axis=1).max())
+
+
+def _shape_hint(image: tuple[int, ...], labels: tuple[int, ...]) -> str:
+    if len(image) == len(labels):
+        for order in permutations(range(len(image))):
+            if tuple(labels[axis] for axis in order) == image:
+                return (
+                    f"They would match with the axes in the order {order}: "
+                    "the labels were saved transposed."
+                )
+    squeezed = tuple(size for size in labels if size > 1)
+    if squeezed == tuple(size for size in image if size > 1):
+        return "They differ only by an axis of one."
+    return "Give the image that the labels were painted on."

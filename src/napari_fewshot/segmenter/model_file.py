@@ -14,7 +14,7 @@ from ..adapters import Adapter, AdapterState, build_adapter
 from ..backbones import Backbone
 from ..config import SegmenterConfig
 from ..errors import ModelFileError, WeightsError
-from ..io.atomic import replacing
+from ..io.outputs import replacing
 from ..predict.learned import LearnedModel
 from ..types import Array
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..errors import InputError
 from ..geometry import Frame, resolve_axis
-from ..io.match import check_match
+from ..io.volumes import check_match
 from ..types import Array, Landmark, Volume
 
 __all__ = ["SCRIBBLE_BACKGROUND", "Template", "check_names", "painted_axis"]

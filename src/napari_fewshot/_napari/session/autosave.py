@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import FewShotError, InputError
-from ...io.atomic import replacing
+from ...io.outputs import replacing
 from .provenance import Provenance, provenance_of
 from .slicing import Key, Slicing
 

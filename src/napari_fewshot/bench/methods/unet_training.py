@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...io.atomic import replacing
+from ...io.outputs import replacing
 from ...types import Progress, no_progress
 from .base import MethodContext
 from .convergence import Convergence

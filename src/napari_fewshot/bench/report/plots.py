@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from ...io.atomic import replacing
+from ...io.outputs import replacing
 from ..config import Shot
 from .results import Results
 from .summary import Metric, case_means

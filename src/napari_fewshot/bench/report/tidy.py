@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ...io.atomic import replacing
+from ...io.outputs import replacing
 from ..plan import Unit
 from ..records import Record
 from ..scoring import LABEL_COLUMNS, LANDMARK_COLUMNS

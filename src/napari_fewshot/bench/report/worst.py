@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ...io.atomic import replacing
+from ...io.outputs import replacing
 from ..config import BenchmarkConfig, MethodConfig
 from ..drawing import label_colours
 from ..plan import Unit

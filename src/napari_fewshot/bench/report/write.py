@@ -6,8 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ...io.atomic import replacing
-from ...io.ownership import is_ours
+from ...io.outputs import is_ours, replacing
 from ..runner import Benchmark
 from .blocks import Block, Picture
 from .document import make_document

@@ -1,4 +1,4 @@
-"""Whose a file is: a run replaces what a run wrote, and nothing that a person made or changed.
+"""Writing: a file is whole or not there, and a run replaces nothing that a person made or changed.
 
 Beside results lies a record of the digests that runs wrote them with. It is only appended to, a
 line before each file takes its place: a run that is killed, or one beside it, spoils nothing. A
@@ -11,20 +11,19 @@ import hashlib
 import json
 import os
 import stat
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
 from ..errors import InputError
-from .dicom_header import is_dicom
+from .formats import FORMATS
 
-__all__ = ["RECORD", "Outputs", "digest_of", "is_ours", "put_in_place", "recorded", "remember"]
+__all__ = ["RECORD", "Outputs", "digest_of", "is_ours", "remember", "replacing"]
 
 RECORD = ".napari-fewshot.jsonl"
 """Name of the record in each folder of results."""
-
-Digests = Mapping[str, frozenset[str]]
 
 
 class Outputs:
@@ -113,25 +112,48 @@ class Outputs:
         if _spelling(path) in self._spellings or _identity(path) in self._identities:
             return True
         # A series is given as its folder, or as one of its files.
-        return path.is_file() and _identity(path.parent) in self._folders and _has_dicom(path)
+        return path.is_file() and _identity(path.parent) in self._folders and _is_dicom(path)
 
 
 _CURRENT: ContextVar[Outputs | None] = ContextVar("outputs", default=None)
 
 
-def put_in_place(temporary: Path, path: Path) -> None:
-    """Move a file that is whole to its place, as the current run allows it.
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path``; on success it takes the place of ``path``.
 
-    Outside of :meth:`Outputs.writing`, as when somebody saves from the viewer, it always is, and
-    is no longer ours.
+    Missing folders are made. On any error the temporary file is removed and ``path`` stays as
+    it was. Outside of :meth:`Outputs.writing`, as when somebody saves from the viewer, any file
+    may be replaced, and is no longer ours.
+
+    Raises
+    ------
+    InputError
+        If ``path`` is a folder, or its folder cannot be made or written; or if a run writes it
+        and must not replace what is there.
     """
-    current = _CURRENT.get()
-    if current is not None:
-        current.put(temporary, path)
-        return
-    if recorded(path.parent).get(path.name):
-        remember(path.parent, {path.name: None})
-    temporary.replace(path)
+    if path.is_dir():
+        raise InputError(str(path), "be a file to write", "a folder")
+    # A name of our own, since tempfile makes files that only their owner can read.
+    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.tmp"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch(exist_ok=False)
+    except OSError as error:
+        raise InputError(
+            str(path), "lie in a folder that can be written", error.strerror or str(error)
+        ) from None
+    try:
+        yield temporary
+        current = _CURRENT.get()
+        if current is not None:
+            current.put(temporary, path)
+            return
+        if _recorded(path.parent).get(path.name):
+            remember(path.parent, {path.name: None})
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def digest_of(path: Path) -> str:
@@ -143,23 +165,6 @@ def digest_of(path: Path) -> str:
 def is_ours(path: Path) -> bool:
     """Whether a file is as a run wrote it here."""
     return not _not_ours([path])
-
-
-def recorded(folder: Path) -> Digests:
-    """Digests that files of a folder were written with, by name; several after several runs."""
-    try:
-        lines = (folder / RECORD).read_text("utf-8", errors="replace").split("\n")
-    except OSError:
-        return {}
-    found: dict[str, frozenset[str]] = {}
-    for line in lines:
-        try:
-            entry = json.loads(line)
-            name, digest = entry["file"], entry["sha256"]
-            found[name] = frozenset() if digest is None else found.get(name, frozenset()) | {digest}
-        except (ValueError, TypeError, KeyError, RecursionError):
-            continue
-    return found
 
 
 def remember(folder: Path, digests: Mapping[str, str | None]) -> None:
@@ -182,11 +187,28 @@ def remember(folder: Path, digests: Mapping[str, str | None]) -> None:
         ) from None
 
 
+def _recorded(folder: Path) -> Mapping[str, frozenset[str]]:
+    """Digests that files of a folder were written with, by name; several after several runs."""
+    try:
+        lines = (folder / RECORD).read_text("utf-8", errors="replace").split("\n")
+    except OSError:
+        return {}
+    found: dict[str, frozenset[str]] = {}
+    for line in lines:
+        try:
+            entry = json.loads(line)
+            name, digest = entry["file"], entry["sha256"]
+            found[name] = frozenset() if digest is None else found.get(name, frozenset()) | {digest}
+        except (ValueError, TypeError, KeyError, RecursionError):
+            continue
+    return found
+
+
 def _not_ours(paths: Iterable[Path]) -> list[Path]:
     """Files that are not as a run wrote them."""
     # The record is read last: a run that replaces a file just now has added to it before.
     digests = {path: _digest_of_file(path) for path in paths}
-    records = {folder: recorded(folder) for folder in {path.parent for path in digests}}
+    records = {folder: _recorded(folder) for folder in {path.parent for path in digests}}
     return [
         path
         for path, digest in digests.items()
@@ -216,9 +238,9 @@ def _spelling(path: Path) -> str:
     return os.path.realpath(path).casefold()
 
 
-def _has_dicom(path: Path) -> bool:
+def _is_dicom(path: Path) -> bool:
     try:
         with path.open("rb") as stream:
-            return is_dicom(stream.read(4096))
+            return FORMATS.get("dicom").matches(stream.read(132))
     except OSError:
         return False

@@ -1,0 +1,254 @@
+"""What is checked before a file is believed: names, sizes, check sums, time points, values."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PureWindowsPath
+
+import numpy as np
+
+from ..errors import InputError, UnreadableFileError
+from ..types import Array
+
+__all__ = [
+    "DEFLATE_LIMIT",
+    "GZIP",
+    "ZLIB_OR_GZIP",
+    "as_image",
+    "as_labels",
+    "check_stream",
+    "damaged",
+    "file_beside",
+    "fitting_dtype",
+    "frame_index",
+    "same_affine",
+]
+
+# Deflate cannot shrink more than this, so a larger claim is false.
+DEFLATE_LIMIT = 1040
+# Kinds of stream, in the numbers of zlib: of GZIP, several members may follow each other.
+GZIP, ZLIB_OR_GZIP = 31, 47
+_PIECE = 1 << 20
+_LARGEST_LABEL = int(np.iinfo(np.int32).max)
+
+
+def damaged(path: Path, title: str, what: str) -> UnreadableFileError:
+    """Make the error for a file that is not whole; ``what`` tells how that is known."""
+    return UnreadableFileError(
+        str(path),
+        f"be a whole {title} file",
+        what or "a damaged file",
+        "It is truncated or damaged: copy or download it again.",
+    )
+
+
+def frame_index(
+    path: Path,
+    frame: int | None,
+    count: int,
+    given: str,
+    *,
+    what: str = "volume",
+    hint: str = "",
+) -> int:
+    """Time point to read of the ``count`` that a file holds; one need not be chosen of one.
+
+    Raises
+    ------
+    InputError
+        If there are several and none is chosen (``given`` says what there is), or it is not one
+        of them.
+    """
+    if count > 1 and frame is None:
+        choice = f"Choose one: frame=0..{count - 1} (on the command line --frame N)."
+        raise InputError(str(path), f"hold one {what}", given, f"{choice} {hint}".strip())
+    if frame is not None and not 0 <= frame < count:
+        raise InputError("frame", f"be within 0..{count - 1} for {path}", frame)
+    return frame or 0
+
+
+def file_beside(header: Path, name: str, endings: tuple[str, ...] = ("",)) -> Path:
+    """Find the data file that a header names: a plain file in the folder of the header.
+
+    ``endings`` are what the name may lack at its end; the first that is there counts.
+
+    Raises
+    ------
+    UnreadableFileError
+        If the name leads out of the folder (a folder in it, ``..``, a link), or there is no such
+        file.
+    """
+    plain = name.removeprefix("./")
+    if PureWindowsPath(plain).name != plain or plain in ("", ".", "..", "-") or "\0" in plain:
+        raise _elsewhere(header, name)
+    for ending in endings:
+        file = header.with_name(f"{plain}{ending}")
+        if file.is_symlink():
+            raise _elsewhere(header, f"{file.name}, which is a link")
+        if file.is_file():
+            return file
+    raise UnreadableFileError(
+        str(header),
+        "lie beside the data file that it names",
+        f"{name}, which is no file there",
+        "Its data file is missing: copy or download both again.",
+    )
+
+
+def check_stream(
+    file: Path, start: int, stored: int, length: int, *, kind: int = GZIP, longer: bool = False
+) -> None:
+    """Inflate a part of a file, keep nothing of it, and compare its check sum and length.
+
+    The stream begins at byte ``start``, takes at most ``stored`` bytes, and must give ``length``
+    bytes (or more, if ``longer``). Raises ValueError if it does not, zlib.error if it is damaged.
+    """
+    if length > stored * DEFLATE_LIMIT:
+        raise ValueError(f"{stored} bytes where the header tells of {length}")
+    found, inflater = 0, zlib.decompressobj(wbits=kind)
+    for piece in _pieces(file, start, stored):
+        while piece:
+            if inflater.eof:  # one member ended, and there is more
+                inflater = zlib.decompressobj(wbits=kind)
+            found += len(inflater.decompress(piece, _PIECE))
+            if found > length and not longer:
+                raise ValueError(f"more than the {length} bytes that the header tells of")
+            if inflater.eof and found >= length:
+                return  # what follows is read by nobody
+            piece = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
+    raise ValueError(f"{found} bytes after decompression where the header tells of {length}")
+
+
+def same_affine(first: Array | None, second: Array | None) -> bool:
+    """Whether a volume still lies where its file lay."""
+    if first is None or second is None:
+        return first is None and second is None
+    return bool(np.array_equal(first, second))
+
+
+def as_image(array: Array, source: str) -> Array:
+    """Bring image values to a dtype that the later stages take.
+
+    Integers keep their dtype (in native byte order), truth values become ``uint8``, floats
+    ``float32``. NaN and infinity stay: intensity normalisation ignores them. Constant images,
+    all zero or all NaN, are images like others.
+
+    Raises
+    ------
+    InputError
+        If the values are complex or no numbers.
+    """
+    kind = array.dtype.kind
+    if kind == "b":
+        return array.astype(np.uint8)
+    if kind in "iu":
+        return array.astype(array.dtype.newbyteorder("="), copy=False)
+    if kind == "f":
+        with np.errstate(over="ignore", invalid="ignore"):
+            return array.astype(np.float32, copy=False)
+    raise InputError(
+        source,
+        "hold real numbers",
+        f"values of type {array.dtype}",
+        "Save the magnitude (or another real part) as an image of its own.",
+    )
+
+
+def as_labels(array: Array, source: str, has_channels: bool = False) -> Array:
+    """Check label values and bring them to an integer dtype of at most 32 bits.
+
+    Whole numbers stored as floats are accepted, and so are colour channels (a last axis, if
+    ``has_channels``) that all hold the same values; the result has no channels. ``uint8``,
+    ``int8``, ``uint16``, ``int16`` and ``int32`` are kept, all others become ``int32``.
+
+    Raises
+    ------
+    InputError
+        If the values are colours, NaN or infinite, no whole numbers, negative, or above the
+        largest 32-bit integer; ``source`` names the file or argument.
+    """
+    if has_channels:
+        array = _single_channel(array, source)
+    kind = array.dtype.kind
+    if kind == "b":
+        return array.astype(np.uint8)
+    if kind == "f":
+        _check_whole(array, source)
+    elif kind not in "iu":
+        raise InputError(source, "hold whole numbers as labels", f"values of type {array.dtype}")
+    low, high = array.min(), array.max()
+    if low < 0:
+        raise InputError(
+            source,
+            "hold labels of at least 0",
+            f"values down to {int(low)}",
+            "Replace negative values: 0 is the background, labels count from 1.",
+        )
+    if high > _LARGEST_LABEL:
+        remedy = "Renumber the labels."
+        raise InputError(source, f"hold labels up to {_LARGEST_LABEL}", f"{int(high)}", remedy)
+    small = kind != "f" and np.can_cast(array.dtype, np.int32)
+    return array.astype(array.dtype.newbyteorder("=") if small else np.int32, copy=False)
+
+
+def fitting_dtype(labels: Array) -> np.dtype[np.integer]:
+    """Smallest of ``uint8``, ``uint16`` and ``int32`` that holds labels of :func:`as_labels`.
+
+    These three are read by every program for the formats written here.
+    """
+    high = int(labels.max(initial=0))
+    for dtype in (np.uint8, np.uint16):
+        if high <= np.iinfo(dtype).max:
+            return np.dtype(dtype)
+    return np.dtype(np.int32)
+
+
+def _pieces(file: Path, start: int, stored: int) -> Iterator[bytes]:
+    with file.open("rb") as stream:
+        stream.seek(start)
+        while piece := stream.read(min(_PIECE, stored)):
+            stored -= len(piece)
+            yield piece
+
+
+def _elsewhere(header: Path, name: str) -> UnreadableFileError:
+    return UnreadableFileError(
+        str(header),
+        "name its data files by plain names, in its own folder",
+        name,
+        f"Put the data beside {header.name}, and the plain name into it.",
+    )
+
+
+def _single_channel(array: Array, source: str) -> Array:
+    first = array[..., :1]
+    if not np.array_equal(array, np.broadcast_to(first, array.shape)):
+        raise InputError(
+            source,
+            "hold one whole number for each pixel",
+            f"a colour image of {array.shape[-1]} channels",
+            "Save the labels as a grey or palette image.",
+        )
+    single: Array = first[..., 0]
+    return single
+
+
+def _check_whole(array: Array, source: str) -> None:
+    finite = np.isfinite(array)
+    if not finite.all():
+        raise InputError(
+            source,
+            "hold finite labels",
+            f"{int((~finite).sum())} values that are NaN or infinite",
+            "Replace them by 0, the background.",
+        )
+    broken = array != np.rint(array)
+    if broken.any():
+        raise InputError(
+            source,
+            "hold whole numbers as labels",
+            f"values such as {float(array[broken][0]):g}",
+            "Is it an image or a probability map, or was it interpolated? "
+            "Resample labels with nearest neighbours.",
+        )
