@@ -9,8 +9,8 @@ import numpy as np
 
 from ..config import IntensityConfig
 from ..errors import InputError, UnknownNameError
-from ..io.volumes import check_match
 from ..io.checks import as_labels, fitting_dtype
+from ..io.volumes import check_match
 from ..slices.intensity import IntensityScaler
 from ..slices.stack import file_axis
 from ..types import Array, Landmark, Volume
