@@ -22,7 +22,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from napari_fewshot.backbones.embedded_network import EmbeddedNet
-from napari_fewshot.features.batching import cpu_has_bfloat16
+from napari_fewshot.features.encode import cpu_has_bfloat16
 
 from .checkpoint import load_checkpoint, save_checkpoint
 from .episodes import Batch, draw_batch

@@ -9,7 +9,7 @@ import torch
 from segment_anything.modeling import Sam
 from torch import Generator, Tensor
 
-from napari_fewshot.features.batching import cpu_has_bfloat16
+from napari_fewshot.features.encode import cpu_has_bfloat16
 
 from ..step import clipped_step, follow
 from .check import answer, embed, normalised

@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from napari_fewshot.adapters.pair_loss import PairTargets, near_pairs, pair_loss, similarity_term
-from napari_fewshot.adapters.pairs import PairNetwork
+from napari_fewshot.adapters.pairs import (
+    PairNetwork,
+    PairTargets,
+    near_pairs,
+    pair_loss,
+    similarity_term,
+)
 from napari_fewshot.config import ContrastiveConfig
 
 LABELS, COUNT, INPUTS = 3, 4, 5

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from napari_fewshot.errors import FewShotError
-from napari_fewshot.features import batching
-from napari_fewshot.features.batching import BatchEncoder, choose_precision
+from napari_fewshot.features import encode as batching
+from napari_fewshot.features.encode import BatchEncoder, choose_precision
 
 CPU_MESSAGE = "DefaultCPUAllocator: not enough memory: you tried to allocate 99 bytes."
 ERRORS = [
@@ -136,7 +136,7 @@ def test_precision(monkeypatch, wanted, device, tokens, cpu_has, chosen):
 def test_libraries_that_are_held_below_the_processor_have_no_bfloat16(limit):
     """They would emulate it: ten times slower than float32."""
     code = (
-        "from napari_fewshot.features.batching import choose_precision\n"
+        "from napari_fewshot.features.encode import choose_precision\n"
         "print(choose_precision('auto', 'cpu', tokens=True))"
     )
     found = subprocess.run(

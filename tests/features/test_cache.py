@@ -9,7 +9,7 @@ import pytest
 
 from napari_fewshot.errors import InputError
 from napari_fewshot.features.cache import FeatureCache
-from napari_fewshot.features.entry import pack
+from napari_fewshot.features.store import pack
 
 ENTRY = 2 * 4 * 5 * 5  # bytes
 

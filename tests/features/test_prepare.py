@@ -7,8 +7,7 @@ import torch
 from napari_fewshot.backbones.base import BackboneSpec, Preprocessing
 from napari_fewshot.config import ExtractionConfig
 from napari_fewshot.errors import InputError
-from napari_fewshot.features.layout import plan_layout
-from napari_fewshot.features.prepare import input_groups, prepare
+from napari_fewshot.features.layout import input_groups, plan_layout, prepare
 
 
 def run(image, stride=1, **prep):

@@ -13,8 +13,7 @@ import pytest
 import zarr
 
 from napari_fewshot.errors import FewShotError, InputError
-from napari_fewshot.features.entry import pack
-from napari_fewshot.features.store import FeatureStore, default_store_root
+from napari_fewshot.features.store import FeatureStore, default_store_root, pack
 
 SIGNATURE = json.dumps({"backbone": "timm:vit/tiny?"})
 KEYS = [f"{n:040x}" for n in range(6)]
@@ -250,7 +249,7 @@ WRITER = """
 import json, sys
 import numpy as np
 from pathlib import Path
-from napari_fewshot.features.entry import pack
+from napari_fewshot.features.store import pack
 from napari_fewshot.features.store import FeatureStore
 store = FeatureStore(Path(sys.argv[1]))
 signature = json.dumps({"backbone": "shared"})

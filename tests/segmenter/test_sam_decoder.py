@@ -9,7 +9,7 @@ from napari_fewshot import FewShotSegmenter, Template
 from napari_fewshot.errors import InputError
 from napari_fewshot.features.store import FeatureStore
 from napari_fewshot.templates.augmentation import Augmentation, FeatureRequirements
-from napari_fewshot.templates.learning_set import LearningSet
+from napari_fewshot.templates.training_set import LearningSet
 
 QUICK = {"epochs": 2, "augmentations": 2, "update_epochs": 1}
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_fewshot.slices.tiles import blend_weights, stitch, tile_starts
+from napari_fewshot.features.layout import blend_weights, stitch, tile_starts
 
 
 @pytest.mark.parametrize("length", [784, 798, 1400, 5600])

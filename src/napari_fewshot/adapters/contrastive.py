@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,20 +12,10 @@ import numpy as np
 from ..config import ContrastiveConfig, SegmenterConfig
 from ..device import seeded
 from ..templates.pixels import Samples
-from ..types import Array, Progress, no_progress
+from ..types import Array
 from .base import AdapterEntry, AdapterState, fitted
-from .decoys import with_decoys
-from .pair_loss import PairTargets, near_pairs, pair_loss
 from .pixelwise import PixelAdapter
-from .training import (
-    ClassBalancedDraw,
-    TrainingRun,
-    carry_over,
-    load_tensors,
-    network_tensors,
-    require_two_classes,
-    train,
-)
+from .training import ClassBalancedDraw, NetworkClassifier, load_tensors, network_tensors
 
 if TYPE_CHECKING:
     import torch
@@ -34,11 +24,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ContrastiveClassifier"]
 
-_OF_LABELS = ("target.", "reference.", "calibration")
 _NEVER = 100.0  # subtracted from the log odds
 
 
-class ContrastiveClassifier:
+class ContrastiveClassifier(NetworkClassifier["PairNetwork", ContrastiveConfig]):
     """Pairs every pixel with reference pixels of each label; both pass one shared network.
 
     "Data Adaptive Few-shot Multi Label Segmentation with Foundation Model", contrastive
@@ -53,47 +42,34 @@ class ContrastiveClassifier:
         Torch device.
     """
 
+    name = "contrastive"
+    of_labels = ("target.", "reference.", "calibration")
+
     def __init__(self, config: ContrastiveConfig, device: str = "cpu") -> None:
-        self.config = config
-        self.device = device
-        self._network: PairNetwork | None = None
+        super().__init__(config, device)
         self._vectors: Array | None = None
         self._references: References | None = None
 
-    def fit(
-        self, samples: Samples, seed: int, progress: Progress = no_progress
-    ) -> ContrastiveClassifier:
-        """Train on standardised samples, and choose the references."""
-        network = self._start(samples.features.shape[1], len(samples.label_values), seed)
-        steps, rate = self.config.steps, self.config.learning_rate
-        return self._learn(network, samples, seed, TrainingRun(steps, rate, progress))
+    def build(self, inputs: int, labels: int, seed: int) -> PairNetwork:
+        """Make the network, not yet trained."""
+        from .pairs import PairNetwork
 
-    def update(
-        self, samples: Samples, before: Sequence[int], seed: int, progress: Progress = no_progress
-    ) -> ContrastiveClassifier:
-        """Train the fitted network on, and choose references anew."""
-        learned = fitted(self._network, "The contrastive adapter")
-        network = self._start(samples.features.shape[1], len(samples.label_values), seed)
-        carry_over(learned, network, before, samples.label_values, _OF_LABELS)
-        steps, rate = self.config.update_steps, self.config.update_learning_rate
-        return self._learn(network, samples, seed, TrainingRun(steps, rate, progress))
+        with seeded(seed):
+            return PairNetwork(inputs, labels, self.config)
 
-    def _learn(
-        self, network: PairNetwork, samples: Samples, seed: int, run: TrainingRun
-    ) -> ContrastiveClassifier:
+    def loss(self, network: PairNetwork, samples: Samples, seed: int) -> Callable[[], torch.Tensor]:
+        """Loss of a batch of pairs; see :func:`.pairs.pair_loss`."""
         import torch
 
-        require_two_classes(samples)
-        samples = with_decoys(samples, self.config.decoys, seed)
+        from .pairs import PairTargets, near_pairs, pair_loss
+
         generator = torch.Generator().manual_seed(seed)
-        labels = len(samples.label_values)
         features = torch.from_numpy(samples.features).to(self.device)
         possible = torch.from_numpy(samples.possible).to(self.device)
         places = torch.from_numpy(samples.places).to(self.device)
         distance = self.config.negative_distance
         draw = ClassBalancedDraw(samples, self.config.balance, generator)
-        present = np.bincount(samples.classes, minlength=labels + 1)[1:] > 0
-        classes = torch.arange(1, labels + 1)[torch.from_numpy(present)]
+        classes = torch.from_numpy(np.flatnonzero(samples.are_present) + 1)
         wanted = classes[:, None].expand(-1, self.config.pairs)
 
         def loss() -> torch.Tensor:
@@ -103,14 +79,14 @@ class ContrastiveClassifier:
             targets = PairTargets(possible[chosen], (classes - 1).to(self.device), near)
             return pair_loss(network, features[chosen], features[paired], targets, self.config)
 
-        train(network, loss, self.config, run, seed)
-        with torch.no_grad():  # nothing was compared with a label without samples
-            network.calibration[~torch.from_numpy(present)] = -_NEVER
-        self._keep_references(samples, seed)
-        return self
+        return loss
 
-    def _keep_references(self, samples: Samples, seed: int) -> None:
+    def finish(self, network: PairNetwork, samples: Samples, seed: int) -> None:
         """Draw the reference pixels of each label; a label with few pixels repeats them."""
+        import torch
+
+        with torch.no_grad():  # nothing was compared with a label without samples
+            network.calibration[~torch.from_numpy(samples.are_present)] = -_NEVER
         rng = np.random.default_rng(seed)
         count = self.config.references
         vectors = np.zeros(
@@ -126,26 +102,15 @@ class ContrastiveClassifier:
     def _set_references(self, vectors: Array) -> None:
         import torch
 
-        network = fitted(self._network, "The contrastive adapter")
         self._vectors = vectors
         with torch.inference_mode():
-            self._references = network.references(torch.from_numpy(vectors).to(self.device))
-
-    def _start(self, inputs: int, labels: int, seed: int) -> PairNetwork:
-        self._network = self._build(inputs, labels, seed).to(self.device)
-        return self._network
-
-    def _build(self, inputs: int, labels: int, seed: int) -> PairNetwork:
-        from .pairs import PairNetwork
-
-        with seeded(seed):
-            return PairNetwork(inputs, labels, self.config)
+            self._references = self.network.references(torch.from_numpy(vectors).to(self.device))
 
     def predict(self, features: Array) -> Array:
         """Class probabilities, shape (n, L + 1), float32."""
         import torch
 
-        network = fitted(self._network, "The contrastive adapter")
+        network = self.network
         references = fitted(self._references, "The contrastive adapter")
         with torch.inference_mode():
             vectors = torch.from_numpy(np.ascontiguousarray(features)).to(self.device)
@@ -158,7 +123,7 @@ class ContrastiveClassifier:
 
     def state(self) -> AdapterState:
         """Weights of the network, and the standardised reference vectors (L, K, C)."""
-        network = fitted(self._network, "The contrastive adapter")
+        network = self.network
         vectors = fitted(self._vectors, "The contrastive adapter")
         return AdapterState({"references": vectors, **network_tensors(network)}, {})
 
@@ -166,7 +131,7 @@ class ContrastiveClassifier:
         """Become the classifier that ``state`` was taken from."""
         tensors = dict(state.tensors)
         vectors = tensors.pop("references")
-        build = partial(self._build, vectors.shape[2], vectors.shape[0], 0)
+        build = partial(self.build, vectors.shape[2], vectors.shape[0], 0)
         self._network = load_tensors(build, tensors, self.device)
         self._set_references(vectors)
         return self

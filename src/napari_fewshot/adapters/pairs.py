@@ -1,31 +1,4 @@
-"""Pairs of pixels without ever listing them: the network and its two heads.
-
-Let ``t`` be the shared network's output for a target pixel and ``r`` that for a reference of
-label ``l``. The head gives the pair a logit for each class.
-
-``concat`` (published)
-    A linear layer on the joined outputs and a softmax over background and all labels::
-
-        g_c = u_c . t + v_c . r + b_c          c = 0 .. L
-        p(l) = exp(g_l) / sum_c exp(g_c)
-
-    The exponentials factor into a part of the target and a part of the reference, so the
-    denominators of all pairs are one matrix product.
-
-``bilinear``
-    The label of the reference is known, so the pair is of that label or of class 0; and the
-    two outputs are compared::
-
-        g = u_l . t + v_l . r + b_l + t' W r
-        p(l) = 1 / (1 + exp(-g)),  p(0) = 1 - p(l)
-
-    ``W r`` is computed once for each reference, so all pairs are one matrix product.
-
-Each pixel and each reference passes the shared network once. Averaged over the references of a
-label, p(l) and p(0) give the pixel's odds of that label against background; a calibration
-offset for each label, learned with the pixel loss, carries what balanced pairs do not know: how
-frequent the label is.
-"""
+"""Pairs of pixels: the shared network, the two heads, and what they are trained on."""
 
 from __future__ import annotations
 
@@ -33,11 +6,20 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from ..config import ContrastiveConfig
-from .networks import feed_forward
+from .training import feed_forward, partial_cross_entropy
 
-__all__ = ["PairNetwork", "References", "log_denominators"]
+__all__ = [
+    "PairNetwork",
+    "PairTargets",
+    "References",
+    "log_denominators",
+    "near_pairs",
+    "pair_loss",
+    "similarity_term",
+]
 
 _LEAST = 1e-6
 _PAIRS_AT_ONCE = 4_000_000
@@ -47,14 +29,9 @@ _PAIRS_AT_ONCE = 4_000_000
 class References:
     """References of each label, ready to be compared with.
 
-    Parameters
-    ----------
-    offset : tensor, shape (L, K, L + 1) for ``concat``, (L, K) for ``bilinear``
-        What a reference adds to the logits of its pairs.
-    product : tensor, shape (L, K, d), optional
-        ``W r`` of the bilinear head.
-    labels : int tensor, shape (L,)
-        Zero-based number of the label of each row.
+    ``offset`` is what a reference adds to the logits of its pairs, (L, K, L + 1) for ``concat``,
+    (L, K) for ``bilinear``; ``product`` is ``W r`` of the bilinear head, (L, K, d); ``labels`` is
+    the zero-based number of the label of each row.
     """
 
     offset: torch.Tensor
@@ -75,16 +52,7 @@ class References:
 
 
 class PairNetwork(nn.Module):
-    """The shared network and the head.
-
-    Parameters
-    ----------
-    inputs : int
-        Features of a pixel.
-    labels : int
-        Number of labels L.
-    config : ContrastiveConfig
-    """
+    """The shared network, of ``inputs`` features of a pixel, and the head for L labels."""
 
     def __init__(self, inputs: int, labels: int, config: ContrastiveConfig) -> None:
         super().__init__()
@@ -117,12 +85,7 @@ class PairNetwork(nn.Module):
     def pair_logits(self, targets: torch.Tensor, references: References) -> torch.Tensor:
         """Log odds of "the label of the reference" against class 0, shape (n, L, K).
 
-        Parameters
-        ----------
-        targets : tensor, shape (n, d)
-            Outputs of :meth:`shared`.
-        references : References
-            Prepared references.
+        ``targets``, shape (n, d), are outputs of :meth:`shared`.
         """
         rows, count = references.offset.shape[:2]
         own = self.target(targets)
@@ -178,14 +141,8 @@ def log_denominators(own: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
     """Log of the sum over classes of exp(own + offset), of all pairs, shape (n, R, K).
 
     The exponentials factor, so this is one matrix product; the largest of each side is taken
-    out before and put back after.
-
-    Parameters
-    ----------
-    own : tensor, shape (n, classes)
-        What each target gives to the logits.
-    offset : tensor, shape (R, K, classes)
-        What each reference adds.
+    out before and put back after. ``own`` (n, classes) is what each target gives to the logits,
+    ``offset`` (R, K, classes) what each reference adds.
     """
     top, offset_top = own.amax(1).detach(), offset.amax(2).detach()
     left = (own - top[:, None]).exp()
@@ -194,3 +151,116 @@ def log_denominators(own: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
     logs = sums.clamp(min=1e-30).log().view(-1, *offset.shape[:2])
     result: torch.Tensor = logs + top[:, None, None] + offset_top
     return result
+
+
+@dataclass(frozen=True, eq=False)
+class PairTargets:
+    """What is known of the target pixels.
+
+    ``possible`` (n, L + 1) are the classes that each may have, one for a painted pixel; ``labels``
+    (R,) the zero-based labels that have references; ``near`` (n, R, K) the pairs whose pixels lie
+    too close together to count as negative.
+    """
+
+    possible: torch.Tensor
+    labels: torch.Tensor
+    near: torch.Tensor | None = None
+
+    @property
+    def positive(self) -> torch.Tensor:
+        """Whether target and reference row share their label, shape (n, R)."""
+        certain = self.possible.sum(1, keepdim=True) == 1
+        return self.possible[:, self.labels + 1] & certain
+
+    @property
+    def negative(self) -> torch.Tensor:
+        """Whether the target is known not to have the label of the row, shape (n, R)."""
+        return ~self.possible[:, self.labels + 1]
+
+
+def pair_loss(
+    network: PairNetwork,
+    targets: torch.Tensor,
+    references: torch.Tensor,
+    known: PairTargets,
+    config: ContrastiveConfig,
+) -> torch.Tensor:
+    """Cross-entropy on the class of every pair, and of the averaged pairs of every pixel.
+
+    ``targets`` (n, C) and ``references`` (R, K, C) are standardised features; K references of each
+    label in ``known.labels``. Positive and negative pairs of a label weigh the same. Pairs of which
+    nothing is known (the label was not looked for at the target) do not count. The pixel loss is
+    the cross-entropy of what a prediction would say, with these references.
+    """
+    outputs = network.shared(targets)
+    prepared = network.references(references, known.labels)
+    logits = network.pair_logits(outputs, prepared)
+    positive, negative = known.positive[..., None], known.negative[..., None]
+    if network.bilinear:
+        each = functional.binary_cross_entropy_with_logits(
+            logits, positive.expand_as(logits).float(), reduction="none"
+        )
+    else:
+        each = _softmax_cross_entropy(network, outputs, prepared, known)
+    far = negative if known.near is None else negative & ~known.near
+    loss = config.pair_loss * _balanced(each, positive, far)
+    if config.pixel_loss:
+        classes = torch.cat([torch.zeros_like(known.labels[:1]), known.labels + 1])
+        odds = network.class_logits(outputs, prepared, logits)
+        each_pixel = partial_cross_entropy(odds, known.possible[:, classes], config.background_pull)
+        loss = loss + config.pixel_loss * each_pixel
+    if config.similarity_loss:
+        reference_outputs = network.shared(references)
+        loss = loss + config.similarity_loss * similarity_term(
+            outputs, reference_outputs, positive, negative
+        )
+    return loss
+
+
+def _softmax_cross_entropy(
+    network: PairNetwork, outputs: torch.Tensor, prepared: References, known: PairTargets
+) -> torch.Tensor:
+    """Cross-entropy over background and all labels of every pair, shape (n, R, K)."""
+    own, offset = network.target(outputs), prepared.offset
+    wanted = torch.where(known.positive, known.labels + 1, torch.zeros_like(known.labels))
+    reference_logit = torch.where(known.positive[..., None], prepared.own_class(), offset[..., 0])
+    chosen = own.gather(1, wanted)[..., None] + reference_logit
+    result: torch.Tensor = log_denominators(own, offset) - chosen
+    return result
+
+
+def _balanced(each: torch.Tensor, positive: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:
+    """Mean over labels of half the mean of positive and half that of negative pairs."""
+    total = each.new_zeros(each.shape[1])
+    for members in (positive, negative):
+        weight = members.expand_as(each).float()
+        total = total + 0.5 * (each * weight).sum((0, 2)) / weight.sum((0, 2)).clamp(min=1)
+    return total.mean()
+
+
+def near_pairs(targets: torch.Tensor, references: torch.Tensor, distance: float) -> torch.Tensor:
+    """Pairs of one slice whose pixels are closer than a distance in pixels, shape (n, R, K).
+
+    Targets (n, 3) and references (R, K, 3) are example number, row and column.
+    """
+    flat = references.reshape(-1, 3)
+    same = targets[:, None, 0] == flat[None, :, 0]
+    near = same & (torch.cdist(targets[:, 1:], flat[:, 1:]) < distance)
+    return near.view(len(targets), *references.shape[:2])
+
+
+def similarity_term(
+    outputs: torch.Tensor, references: torch.Tensor, positive: torch.Tensor, negative: torch.Tensor
+) -> torch.Tensor:
+    """Pull the outputs of positive pairs together, push those of negative pairs apart.
+
+    One minus the cosine similarity of positive pairs plus the positive part of that of
+    negative pairs, each kind averaged. ``outputs`` (n, d) and ``references`` (R, K, d) are shared
+    outputs; ``positive`` and ``negative`` (n, R, 1) say the kind of the pairs.
+    """
+    left = functional.normalize(outputs, dim=1)
+    right = functional.normalize(references, dim=2)
+    cosine = torch.einsum("nd,rkd->nrk", left, right)
+    pull = ((1 - cosine) * positive).sum() / (positive.sum() * cosine.shape[2]).clamp(min=1)
+    push = (cosine.relu() * negative).sum() / (negative.sum() * cosine.shape[2]).clamp(min=1)
+    return pull + push

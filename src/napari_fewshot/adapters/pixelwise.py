@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ..config import PositionConfig, SamplingConfig, SegmenterConfig
 from ..errors import InputError
-from ..features.pixels import gather_pixels
 from ..slices.grid import resize_plane
 from ..slices.stack import SlicePosition
 from ..templates.augmentation import FeatureRequirements
@@ -18,9 +17,85 @@ from ..templates.known import KnownSlice
 from ..templates.pixels import Samples, plan_pixels
 from ..types import Array, FeatureMap, Progress, no_progress
 from .base import AdapterState, PixelClassifier, fitted
-from .standardise import Standardiser
 
-__all__ = ["PixelAdapter", "collect_samples"]
+__all__ = ["PixelAdapter", "Standardiser", "collect_samples", "gather_pixels", "pixel_chunks"]
+
+
+def gather_pixels(features: FeatureMap, flat: Array) -> Array:
+    """Features at chosen pixels of a slice, bilinear between cell centres; float32 (n, C).
+
+    ``flat`` (n,) are flat indices into the (H, W) slice.
+    """
+    height, width = features.data.shape[1:]
+    if features.is_dense:
+        import torch
+
+        whole = features.data.reshape(features.channels, -1)
+        run = len(flat) > 0 and flat[-1] - flat[0] + 1 == len(flat) and (np.diff(flat) == 1).all()
+        columns = whole[:, flat[0] : flat[-1] + 1] if run else whole[:, flat]
+        # torch transposes several times faster than numpy.
+        vectors = torch.from_numpy(columns).t().contiguous().to(torch.float32)
+        return np.asarray(vectors.numpy())
+    rows, columns = np.divmod(flat, features.shape[1])
+    y = np.clip((rows + 0.5) * height / features.extent[0] - 0.5, 0, height - 1)
+    x = np.clip((columns + 0.5) * width / features.extent[1] - 0.5, 0, width - 1)
+    top, left = np.floor(y).astype(int), np.floor(x).astype(int)
+    bottom, right = np.minimum(top + 1, height - 1), np.minimum(left + 1, width - 1)
+    dy, dx = (y - top).astype(np.float32), (x - left).astype(np.float32)
+    cells = features.data.astype(np.float32)
+    upper = cells[:, top, left] * (1 - dx) + cells[:, top, right] * dx
+    lower = cells[:, bottom, left] * (1 - dx) + cells[:, bottom, right] * dx
+    mixed = upper * (1 - dy) + lower * dy
+    return np.ascontiguousarray(mixed.T, dtype=np.float32)
+
+
+def pixel_chunks(features: FeatureMap, size: int) -> Iterator[tuple[int, int, Array]]:
+    """Walk over all pixels of a slice: ``(start, stop, vectors of shape (stop - start, C))``."""
+    total = features.shape[0] * features.shape[1]
+    for start in range(0, total, size):
+        stop = min(total, start + size)
+        yield start, stop, gather_pixels(features, np.arange(start, stop))
+
+
+_FLAT = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Standardiser:
+    """Subtracts a mean and multiplies by a scale, column by column.
+
+    Parameters
+    ----------
+    mean, scale : array, shape (C,), float32
+        Columns that did not vary in the templates have scale 0: nothing can be learned from
+        them, and a division by their spread would blow noise up.
+    """
+
+    mean: Array
+    scale: Array
+
+    @classmethod
+    def of(cls, features: Array, position: int = 0, position_weight: float = 1.0) -> Standardiser:
+        """Take the statistics of samples, shape (N, C), of which the last are position."""
+        mean = features.mean(axis=0, dtype=np.float64)
+        spread = features.std(axis=0, dtype=np.float64)
+        flat = spread <= _FLAT * np.maximum(1.0, np.abs(mean))
+        scale = np.where(flat, 0.0, 1.0 / np.where(flat, 1.0, spread))
+        if position:
+            scale[-position:] *= position_weight
+        return cls(mean.astype(np.float32), scale.astype(np.float32))
+
+    @classmethod
+    def identity(cls, columns: int) -> Standardiser:
+        """Leave vectors of so many columns as they are."""
+        return cls(np.zeros(columns, np.float32), np.ones(columns, np.float32))
+
+    def apply(self, features: Array) -> Array:
+        """Standardise vectors, shape (n, C), float32."""
+        result: Array = features - self.mean
+        result *= self.scale
+        return result
+
 
 _POSITION_COLUMNS = 3
 _CHUNK_BYTES = 2 * 2**20  # fits into the cache of a core, which is twice as fast
@@ -218,7 +293,7 @@ def collect_samples(
 ) -> Samples:
     """Choose pixels from the labels, then read their features map by map.
 
-    Only the chosen pixels stay in memory. ``maps`` come in the order of ``examples``.
+    Only the chosen pixels stay in memory. ``maps`` come in the order of ``known``.
     """
     chosen, frequency = plan_pixels([e.labels for e in examples], label_values, sampling, rng)
     values = np.array([0, *label_values])

@@ -1,38 +1,89 @@
-"""What the trained pixel classifiers share: batches, the optimiser, and saved weights."""
+"""What the adapters that are networks share: layers, decoys, and how they are trained."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 import numpy as np
 
-from ..config import TrainingConfig
+from ..config import ClassificationConfig, ContrastiveConfig, TrainingConfig
 from ..device import avoid_llvm_clash, seeded
 from ..errors import InputError
 from ..templates.pixels import Samples
-from ..types import Array, Progress
+from ..types import Array, Progress, no_progress
+from .base import fitted
 
 if TYPE_CHECKING:
     import torch
 
 __all__ = [
     "ClassBalancedDraw",
+    "NetworkClassifier",
     "TrainingRun",
     "carry_over",
+    "feed_forward",
     "load_tensors",
     "marginal_cross_entropy",
     "network_tensors",
     "partial_cross_entropy",
     "require_two_classes",
     "train",
+    "with_decoys",
 ]
+
 
 _REPORT_EVERY = 10
 Network = TypeVar("Network", bound="torch.nn.Module")
+Config = TypeVar("Config", ClassificationConfig, ContrastiveConfig)
+
+
+def feed_forward(
+    inputs: int, hidden: int, outputs: int, layers: int, dropout: float
+) -> torch.nn.Sequential:
+    """A feed-forward network of ``layers`` linear layers with ReLU between them."""
+    from torch import nn
+
+    modules: list[nn.Module] = []
+    width = inputs
+    for _ in range(layers - 1):
+        modules += [nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(dropout)]
+        width = hidden
+    return nn.Sequential(*modules, nn.Linear(width, outputs))
+
+
+def with_decoys(samples: Samples, factor: float, seed: int) -> Samples:
+    """Add background pixels whose features are drawn column by column from all samples.
+
+    A network that knows the templates only may call anything else by the name of a label: a
+    few painted slices rarely show all that other images contain. Drawing every feature from
+    another pixel keeps the range of each and breaks how they go together, as in the synthetic
+    class of Shi and Horvath (2006, "Unsupervised learning with random forest predictors").
+
+    There are ``factor`` of them for each sample, behind the samples: class 0, in no slice
+    (number -1).
+    """
+    count = round(factor * len(samples.features))
+    if count == 0:
+        return samples
+    rng = np.random.default_rng(seed)
+    size, columns = samples.features.shape
+    made = np.empty((count, columns), dtype=samples.features.dtype)
+    for column in range(columns):
+        made[:, column] = samples.features[rng.integers(0, size, count), column]
+    background = np.zeros((count, samples.class_count), dtype=bool)
+    background[:, 0] = True
+    return replace(
+        samples,
+        features=np.concatenate([samples.features, made]),
+        classes=np.concatenate([samples.classes, np.zeros(count, samples.classes.dtype)]),
+        possible=np.concatenate([samples.possible, background]),
+        places=np.concatenate([samples.places, np.full((count, 3), -1, samples.places.dtype)]),
+    )
 
 
 @dataclass
@@ -87,14 +138,8 @@ def marginal_cross_entropy(logits: torch.Tensor, possible: torch.Tensor) -> torc
     """Minus the log of the probability that the class is one of those possible.
 
     For a pixel whose class is known this is the cross-entropy; a background pixel of a
-    template in which some labels were not looked for may belong to any of those.
-
-    Parameters
-    ----------
-    logits : tensor, shape (n, K)
-        Unnormalised log probabilities.
-    possible : bool tensor, shape (n, K)
-        Classes that each pixel may have; one at least.
+    template in which some labels were not looked for may belong to any of those. Both tensors
+    have shape (n, K); each pixel may have one class at least.
     """
     import torch
 
@@ -109,15 +154,8 @@ def partial_cross_entropy(
     """Marginal cross-entropy, and a weak pull of undecided pixels to background.
 
     Where some labels were not looked for, the marginal loss is content with any of them; most
-    such pixels are background all the same.
-
-    Parameters
-    ----------
-    logits, possible : tensor, shape (n, K)
-        As for :func:`marginal_cross_entropy`; class 0 is background.
-    pull : float
-        Weight of the cross-entropy to class 0 of pixels with several possible classes, 0
-        among them.
+    such pixels are background all the same. ``pull`` is the weight of the cross-entropy to class 0
+    of pixels with several possible classes, 0 among them.
     """
     import torch
 
@@ -127,6 +165,70 @@ def partial_cross_entropy(
         background = torch.logsumexp(logits, 1) - logits[:, 0]
         loss = loss + pull * (background * undecided).mean()
     return loss
+
+
+class NetworkClassifier(ABC, Generic[Network, Config]):
+    """A pixel classifier that is a network; see :class:`~.base.PixelClassifier`.
+
+    Attributes
+    ----------
+    name : str
+        Of the adapter.
+    of_labels : tuple of str
+        Beginnings of the names of tensors that have a row for each label.
+    """
+
+    name: str
+    of_labels: tuple[str, ...]
+
+    def __init__(self, config: Config, device: str = "cpu") -> None:
+        self.config: Config = config
+        self.device = device
+        self._network: Network | None = None
+
+    @property
+    def network(self) -> Network:
+        """The fitted network."""
+        return fitted(self._network, f"The {self.name} adapter")
+
+    @abstractmethod
+    def build(self, inputs: int, labels: int, seed: int) -> Network:
+        """Make a network of ``inputs`` features, not yet trained."""
+
+    @abstractmethod
+    def loss(self, network: Network, samples: Samples, seed: int) -> Callable[[], torch.Tensor]:
+        """Make the loss of the next batch of samples, which are standardised."""
+
+    def finish(self, network: Network, samples: Samples, seed: int) -> None:
+        """Do what is left to do when the network is trained."""
+
+    def fit(self, samples: Samples, seed: int, progress: Progress = no_progress) -> Self:
+        """Train on standardised samples."""
+        network = self._start(samples, seed)
+        run = TrainingRun(self.config.steps, self.config.learning_rate, progress)
+        return self._learn(network, samples, seed, run)
+
+    def update(
+        self, samples: Samples, before: Sequence[int], seed: int, progress: Progress = no_progress
+    ) -> Self:
+        """Train the fitted network on; ``before`` are the labels that it knows."""
+        learned = self.network
+        network = self._start(samples, seed)
+        carry_over(learned, network, before, samples.label_values, self.of_labels)
+        run = TrainingRun(self.config.update_steps, self.config.update_learning_rate, progress)
+        return self._learn(network, samples, seed, run)
+
+    def _start(self, samples: Samples, seed: int) -> Network:
+        network = self.build(samples.features.shape[1], len(samples.label_values), seed)
+        self._network = network.to(self.device)
+        return self._network
+
+    def _learn(self, network: Network, samples: Samples, seed: int, run: TrainingRun) -> Self:
+        require_two_classes(samples)
+        samples = with_decoys(samples, self.config.decoys, seed)
+        train(network, self.loss(network, samples, seed), self.config, run, seed)
+        self.finish(network, samples, seed)
+        return self
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from threading import Lock
 
 from ..config import CACHE_LIMIT_MB
 from ..errors import InputError
-from .entry import PackedMap
+from .store import PackedMap
 
 __all__ = ["FeatureCache"]
 

@@ -1,9 +1,11 @@
-"""Feature maps of slices: from the store where they are, else encoded and kept."""
+"""Features of slices: from memory, from the store, or from the backbone."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from ..backbones.base import Backbone
 from ..config import ExtractionConfig
@@ -11,14 +13,44 @@ from ..device import choose_device
 from ..errors import FewShotError, InputError
 from ..slices.stack import SliceSource
 from ..types import Array, FeatureMap, Progress, no_progress
-from .batching import Precision
 from .cache import FeatureCache
-from .encode import SliceEncoder, context_slices
-from .entry import PackedMap, pack
-from .signature import entry_key, signature
-from .store import ENTRY_OVERHEAD, FeatureStore
+from .encode import Precision, SliceEncoder, context_slices
+from .store import ENTRY_OVERHEAD, FeatureStore, PackedMap, pack
 
-__all__ = ["Estimate", "FeatureExtractor"]
+__all__ = ["RECIPE", "Estimate", "FeatureExtractor", "entry_key", "signature"]
+
+RECIPE = 1
+"""Raised whenever preparing, tiling or stitching changes the features of a slice."""
+
+
+def signature(backbone: Backbone, config: ExtractionConfig, precision: Precision) -> str:
+    """JSON of all that features depend on apart from the slices themselves.
+
+    Two extractions of equal signature give the same features for the same slice, but for
+    rounding: batches, threads and processor decide the last bits. The batch size is no part of
+    it; ``precision`` is the one in use, since ``auto`` depends on the machine.
+    """
+    spec = backbone.spec
+    return json.dumps(
+        {
+            "recipe": RECIPE,
+            "backbone": spec.name,
+            "weights": backbone.weights_hash,
+            "stride": spec.stride,
+            "context": spec.context,
+            "preprocessing": asdict(spec.preprocessing),
+            "settings": config.model_dump(exclude={"batch", "precision"}, mode="json"),
+            "precision": precision,
+        },
+        sort_keys=True,
+    )
+
+
+def entry_key(digests: Iterable[str]) -> str:
+    """Name of the entry of a slice: digest of the digests of it and of its context slices."""
+    text = " ".join(digests)
+    return hashlib.sha256(text.encode()).hexdigest()[:40]
+
 
 WHAT = "features"
 

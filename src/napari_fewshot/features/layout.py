@@ -1,15 +1,32 @@
-"""How a slice is laid out for a backbone: enlarged, padded, cut into tiles."""
+"""From a slice to inputs of a network, and back: enlarged, padded, cut into tiles, stitched."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ..backbones.base import BackboneSpec
+import numpy as np
+
+from ..backbones.base import BackboneSpec, Preprocessing
 from ..config import ExtractionConfig
-from ..slices.tiles import tile_starts
+from ..errors import InputError
+from ..types import Array
 
-__all__ = ["Layout", "plan_layout"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = [
+    "FLAT",
+    "Layout",
+    "blend_weights",
+    "input_groups",
+    "plan_layout",
+    "prepare",
+    "stitch",
+    "tile_starts",
+]
 
 UNTILED_PIXELS = 4096**2
 UNTILED_SIDE = 4096
@@ -119,3 +136,158 @@ def _enlarged(shape: tuple[int, int], least: int, limit: int) -> tuple[int, int]
 
 def _round_up(value: int, unit: int) -> int:
     return -(-value // unit) * unit
+
+
+def tile_starts(length: int, tile: int, overlap: float, unit: int) -> tuple[int, ...]:
+    """Origins of the tiles that cover a side.
+
+    Parameters
+    ----------
+    length : int
+        Side in pixels, a multiple of ``unit``.
+    tile : int
+        Side of a tile in pixels, a multiple of ``unit``.
+    overlap : float
+        Least share of a tile that it has in common with the next one.
+    unit : int
+        Origins are multiples of this (the cell size), so that the cells of neighbouring tiles
+        fall on one another and stitching interpolates nothing.
+
+    Returns
+    -------
+    tuple of int
+        Spread evenly; the first is 0 and the last ``length - tile``.
+    """
+    span = (length - tile) // unit
+    if span <= 0:
+        return (0,)
+    step = max(1, int(tile * (1 - overlap)) // unit)
+    count = -(-span // step) + 1
+    return tuple(round(i * span / (count - 1)) * unit for i in range(count))
+
+
+def blend_weights(cells: int) -> Array:
+    """Weight of each cell along one side of a tile: rises linearly from both ends.
+
+    Divided by their sum over the tiles, these weights fade one tile into the next linearly,
+    and are 1 where only one tile reaches. Shape (cells,), float32.
+    """
+    index = np.arange(cells, dtype=np.float32) + 0.5
+    weights: Array = np.minimum(index, cells - index)
+    return weights
+
+
+def stitch(tiles: Iterable[tuple[tuple[int, int], Array]], grid: tuple[int, int]) -> Array:
+    """Blend the feature grids of tiles into one.
+
+    Parameters
+    ----------
+    tiles : iterable of ((row, column), array)
+        Origin of each tile in cells, and its features, float32, shape (C, h, w).
+    grid : tuple of int
+        Cells (h, w) of the whole; cells of tiles beyond it are cut off.
+
+    Returns
+    -------
+    array, shape (C, h, w), float32
+    """
+    total: Array | None = None
+    weight = np.zeros(grid, np.float32)
+    for (row, column), data in tiles:
+        kept = data[:, : grid[0] - row, : grid[1] - column]
+        rows = slice(row, row + kept.shape[1])
+        columns = slice(column, column + kept.shape[2])
+        one = np.outer(blend_weights(data.shape[1]), blend_weights(data.shape[2]))
+        one = one[: kept.shape[1], : kept.shape[2]]
+        if total is None:
+            total = np.zeros((data.shape[0], *grid), np.float32)
+        total[:, rows, columns] += kept * one
+        weight[rows, columns] += one
+    if total is None or not weight.all():
+        raise ValueError("the tiles do not cover the grid")
+    total /= weight
+    return total
+
+
+FLAT = 1e-6
+"""A slice in 0..1 whose values differ by less is constant: the rest is rounding of float32."""
+
+
+def input_groups(channels: int, prep: Preprocessing) -> int:
+    """Count the inputs that a slice of ``channels`` channels makes; their features are joined."""
+    return 1 if prep.channels is None or channels in (1, prep.channels) else channels
+
+
+def prepare(image: Array, prep: Preprocessing, layout: Layout) -> torch.Tensor:
+    """Prepare one slice.
+
+    Parameters
+    ----------
+    image : array, shape (C, H, W), float32, 0..1
+        The slice.
+    prep : Preprocessing
+        What the backbone expects.
+    layout : Layout
+        From :func:`~napari_fewshot.features.layout.plan_layout`.
+
+    Returns
+    -------
+    tensor, shape (G, C', h, w), float32
+        G inputs (:func:`input_groups`) of the padded size of the layout, on the CPU.
+
+    Raises
+    ------
+    InputError
+        If the slice has another shape than the layout, or is not finite.
+    """
+    import torch
+
+    if image.ndim != 3 or image.shape[1:] != layout.shape:
+        raise InputError(
+            "slice", f"have shape (C, {layout.shape[0]}, {layout.shape[1]})", f"shape {image.shape}"
+        )
+    if not np.isfinite(image).all():
+        raise InputError("slice", "be finite", "NaN or infinity", "Normalise the volume first.")
+    x = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))
+    if prep.channels is None or len(x) == prep.channels:
+        x = x[None]
+    else:
+        x = x[:, None].expand(-1, prep.channels, -1, -1)
+    x = _resize(x, layout.resized, smooth=prep.resize in ("grid", "square"))
+    if prep.scale == "minmax":
+        low = x.amin(dim=(1, 2, 3), keepdim=True)
+        width = x.amax(dim=(1, 2, 3), keepdim=True) - low
+        x = (x - low) / torch.where(width < FLAT, 1.0, width)
+    mean = torch.tensor(prep.mean, dtype=torch.float32).view(1, -1, 1, 1)
+    std = torch.tensor(prep.std, dtype=torch.float32).view(1, -1, 1, 1)
+    x = (x - mean) / std
+    return _pad(x, layout.padded, zeros=prep.resize == "longest")
+
+
+def _resize(x: torch.Tensor, size: tuple[int, int], *, smooth: bool) -> torch.Tensor:
+    """Bicubic without overshoot (``smooth``) or bilinear, with antialiasing when shrinking."""
+    from torch.nn.functional import interpolate
+
+    if tuple(x.shape[-2:]) == size:
+        return x
+    low, high = x.amin(), x.amax()
+    mode = "bicubic" if smooth else "bilinear"
+    # Enlarging has nothing to antialias, but with it torch takes the cubic kernel of Pillow,
+    # which keeps linear ramps straight (a = -0.5); the other one (a = -0.75) does not.
+    return interpolate(x, size, mode=mode, align_corners=False, antialias=True).clamp(low, high)
+
+
+def _pad(x: torch.Tensor, size: tuple[int, int], *, zeros: bool) -> torch.Tensor:
+    """Pad at the lower and right edge: with zeros after normalisation (SAM), else mirrored.
+
+    numpy's ``symmetric`` also pads by more than the slice has, where torch's ``reflect`` fails.
+    """
+    import torch
+
+    below, right = size[0] - x.shape[-2], size[1] - x.shape[-1]
+    if not (below or right):
+        return x
+    if zeros:
+        return torch.nn.functional.pad(x, (0, right, 0, below))
+    widths = ((0, 0), (0, 0), (0, below), (0, right))
+    return torch.from_numpy(np.pad(x.numpy(), widths, mode="symmetric"))

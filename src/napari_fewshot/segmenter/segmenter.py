@@ -24,9 +24,8 @@ from ..predict.predictor import SlicePredictor, VolumePredictor
 from ..predict.refiners import Refiner, check_method
 from ..predict.sink import FUSED, Prediction
 from ..templates.augmentation import FeatureRequirements
-from ..templates.learning_set import LearningSet
 from ..templates.template import Template
-from ..templates.training_set import TrainingSet
+from ..templates.training_set import LearningSet, TrainingSet
 from ..types import Progress, Volume, no_progress
 from .held_out import HeldOutScore, held_out_score
 from .model_file import check_weights, read_model, restored, write_model

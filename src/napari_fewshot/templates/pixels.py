@@ -45,6 +45,12 @@ class Samples:
         """Number of classes, L + 1."""
         return len(self.label_values) + 1
 
+    @property
+    def are_present(self) -> Array:
+        """Whether there are samples of each label, shape (L,)."""
+        present: Array = np.bincount(self.classes, minlength=self.class_count)[1:] > 0
+        return present
+
 
 def plan_pixels(
     planes: Sequence[Array],

@@ -1,10 +1,11 @@
-"""Templates as examples: which slices of which stacks, with what is known of them."""
+"""Templates as what is learned from: known slices of stacks, their copies and feature maps."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -14,11 +15,53 @@ from ..features.extract import FeatureExtractor
 from ..geometry import Frame
 from ..slices.stack import SliceStack
 from ..types import Array, FeatureMap, Progress, Volume, no_progress
-from .images import number_images
+from .augmentation import AugmentedSlices, FeatureRequirements
 from .known import KnownSlice, known_slices, labels_of
 from .template import Template, check_names
 
-__all__ = ["TrainingSet", "arrangements_of"]
+__all__ = ["LearningSet", "TrainingSet", "arrangements_of", "number_images"]
+
+_READ = 16
+"""Slices that are compared of images that are read as they are indexed."""
+
+
+def number_images(volumes: Sequence[Volume]) -> list[int]:
+    """Number images from 0 in the order of their first appearance.
+
+    Images of equal voxels are one, whatever they were read from: a file has several (time
+    points), and one image is in several files. Their geometry may differ.
+    """
+    different: list[Volume] = []
+    numbers = []
+    for volume in volumes:
+        same = (k for k, known in enumerate(different) if _is_same(volume, known))
+        number = next(same, len(different))
+        if number == len(different):
+            different.append(volume)
+        numbers.append(number)
+    return numbers
+
+
+def _is_same(one: Volume, other: Volume) -> bool:
+    a: Any = one.data
+    b: Any = other.data
+    if a.shape != b.shape or one.has_channels != other.has_channels:
+        return False
+    where = _where(a)
+    if a is b or (where is not None and where == _where(b)):
+        return True
+    lazy = not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray))
+    some = np.linspace(0, len(a) - 1, min(_READ, len(a))).astype(int)
+    # The middle first: there, other images nearly always differ.
+    order = [len(a) // 2, *(some if lazy else range(len(a)))]
+    return all(np.array_equal(np.asarray(a[k]), np.asarray(b[k]), equal_nan=True) for k in order)
+
+
+def _where(array: Any) -> object:
+    """What arrays that read the same memory, or compute the same, have in common."""
+    if isinstance(array, np.ndarray):
+        return array.__array_interface__["data"], array.strides, array.dtype
+    return getattr(array, "name", None) if hasattr(array, "__dask_graph__") else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,3 +263,61 @@ def arrangements_of(
         single = {label: tuple(at.tolist()) for label, at in points if counts[label] == 1}
         arrangements.append(dict(sorted(single.items())))
     return tuple(arrangements)
+
+
+class LearningSet:
+    """The examples of a training set and their feature maps, as an adapter needs them.
+
+    Parameters
+    ----------
+    training : TrainingSet
+    requirements : FeatureRequirements
+        Of the adapter.
+
+    Attributes
+    ----------
+    examples : tuple of KnownSlice
+        Template slices, then all copies; each copy names its slice as its ``origin``.
+    """
+
+    def __init__(self, training: TrainingSet, requirements: FeatureRequirements) -> None:
+        self._training = training
+        self._padding = requirements.padding
+        self._copies: list[tuple[AugmentedSlices, int]] = []
+        copies: list[KnownSlice] = []
+        for number, stack in enumerate(training.stacks):
+            if requirements.augmentation is None:
+                break
+            own = [k for k, source in enumerate(training.sources) if source[0] == number]
+            varied = AugmentedSlices(
+                stack, [training.sources[k][1] for k in own], requirements.augmentation
+            )
+            for index in range(len(varied)):
+                origin = training.examples[own[index // requirements.augmentation.count]]
+                labels = varied.labels(origin.labels, index)
+                copies.append(replace(origin, labels=labels, origin=origin))
+                self._copies.append((varied, index))
+        self.examples = (*training.examples, *copies)
+
+    def maps(
+        self,
+        extractor: FeatureExtractor,
+        chosen: Sequence[int] | None = None,
+        progress: Progress = no_progress,
+    ) -> Iterator[FeatureMap]:
+        """Feature maps of the examples (all, or the chosen ones in ascending order)."""
+        wanted = range(len(self.examples)) if chosen is None else sorted(chosen)
+        count = len(self._training.examples)
+        slices = [k for k in wanted if k < count]
+        done = 0
+        for features in self._training.maps(extractor, slices, padding=self._padding):
+            yield features
+            done += 1
+            progress(done, len(wanted), "template features")
+        copies = [self._copies[k - count] for k in wanted if k >= count]
+        for source in dict.fromkeys(source for source, _ in copies):
+            indices = [index for other, index in copies if other is source]
+            for _, features in extractor.maps(source, indices, padding=self._padding):
+                yield features
+                done += 1
+                progress(done, len(wanted), "template features")

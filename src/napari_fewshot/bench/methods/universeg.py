@@ -21,7 +21,7 @@ from ...config import IntensityConfig, ResamplingConfig
 from ...config.base import StageConfig
 from ...device import choose_device
 from ...errors import InputError, WeightsError
-from ...features.prepare import FLAT
+from ...features.layout import FLAT
 from ...slices.grid import resize_plane
 from ...templates.template import Template
 from ...types import Array, Progress, Volume, no_progress
