@@ -24,8 +24,15 @@ from .cases import Selection
 from .config import BenchmarkConfig
 from .fingerprints import Fingerprints
 from .machine import describe_machine, peak_device_memory_mb, peak_memory_mb
-from .methods import METHODS, Method, MethodContext, Oracle, Predicted
-from .methods.base import WORK_FILES, WORK_FOLDERS
+from .methods import (
+    METHODS,
+    WORK_FILES,
+    WORK_FOLDERS,
+    Method,
+    MethodContext,
+    Oracle,
+    Predicted,
+)
 from .pictures import draw_worst
 from .plan import Fit, Unit
 from .prepare import PreparedCase, intensity_of, prepare_case

@@ -17,16 +17,17 @@ import numpy as np
 import pytest
 
 from napari_fewshot import Template
-from napari_fewshot.bench.methods.base import MethodContext
-from napari_fewshot.bench.methods.nnunet import NnUNet, make_nnunet
-from napari_fewshot.bench.methods.nnunet_raw import RawDataset
-from napari_fewshot.bench.methods.slice_set import SliceSet
-from napari_fewshot.config import IntensityConfig, ResamplingConfig
+from napari_fewshot.bench.methods import MethodContext
+from napari_fewshot.bench.methods.baseline import BaselineConfig, collect_slices
+from napari_fewshot.bench.methods.nnunet import NnUNet
+from napari_fewshot.bench.methods.nnunet_cases import write_dataset
+from napari_fewshot.config import IntensityConfig
 from napari_fewshot.errors import Cancelled, FewShotError, InputError, UnknownNameError
 from napari_fewshot.phantoms import make_phantom
 from napari_fewshot.types import Volume
 
 WHOLE = IntensityConfig(low=0, high=100)
+SETTINGS = BaselineConfig(intensity=WHOLE)
 
 STAND_IN = {
     "nnunetv2/__init__.py": "",
@@ -109,7 +110,7 @@ def stand_in(tmp_path: Path) -> str:
 
 
 def nnunet(work: Path, **settings: object) -> NnUNet:
-    return make_nnunet(settings, MethodContext(0, "cpu", work))
+    return NnUNet(settings, MethodContext(0, "cpu", work))
 
 
 def scene(slices: int = 5) -> tuple[Volume, np.ndarray]:
@@ -133,8 +134,8 @@ def test_2d_writes_each_known_slice_as_a_case(tmp_path: Path) -> None:
     kept = np.zeros_like(labels)
     kept[3] = labels[3]
     template = Template(image, kept, axis=0, slices=[0, 3], names={4: "Left Kidney (L)"})
-    learned = SliceSet.of([template], WHOLE, ResamplingConfig())
-    raw = RawDataset.write(tmp_path, learned, "2d", WHOLE, 0.1)
+    learned = collect_slices([template], SETTINGS)
+    split = write_dataset(tmp_path, learned, "2d", WHOLE, 0.1)
     assert json.loads((tmp_path / "dataset.json").read_text()) == {
         "channel_names": {"0": "noNorm"},
         "labels": {"background": 0, "left_kidney_l": 1},
@@ -143,7 +144,7 @@ def test_2d_writes_each_known_slice_as_a_case(tmp_path: Path) -> None:
         "overwrite_image_reader_writer": "NibabelIO",
     }
     names = ["slice_00000", "slice_00001"]
-    assert raw == RawDataset({"train": names, "val": names}, held_out=False)
+    assert split == {"train": names, "val": names}
     empty, spacing = read(tmp_path / "labelsTr" / "slice_00000.nii.gz")
     assert spacing == (999.0, 2.0, 1.5)
     assert empty.shape == (1, 12, 16)
@@ -163,8 +164,8 @@ def test_3d_writes_volumes_with_unknown_slices_ignored(tmp_path: Path) -> None:
     image, labels = scene()
     kept = np.zeros_like(labels)
     kept[2] = labels[2]
-    learned = SliceSet.of([Template(image, kept, axis=0)], WHOLE, ResamplingConfig())
-    RawDataset.write(tmp_path, learned, "3d_fullres", WHOLE, 0.1)
+    learned = collect_slices([Template(image, kept, axis=0)], SETTINGS)
+    write_dataset(tmp_path, learned, "3d_fullres", WHOLE, 0.1)
     content = json.loads((tmp_path / "dataset.json").read_text())
     assert content["labels"] == {"background": 0, "4": 1, "ignore": 2}
     found, spacing = read(tmp_path / "labelsTr" / "volume_0000.nii.gz")
@@ -183,10 +184,10 @@ def test_labels_that_were_not_looked_for_are_ignored(tmp_path: Path) -> None:
         Template(image, labels, axis=0, known_labels=[4, 7]),
         Template(scene()[0], other, axis=0, known_labels=[7]),
     ]
-    learned = SliceSet.of(templates, WHOLE, ResamplingConfig())
-    RawDataset.write(tmp_path, learned, "2d", WHOLE, 0.0)
+    learned = collect_slices(templates, SETTINGS)
+    write_dataset(tmp_path, learned, "2d", WHOLE, 0.0)
     first, last = (
-        read(f)[0] for f in sorted((tmp_path / "labelsTr").iterdir())[:: len(learned) - 1]
+        read(f)[0] for f in sorted((tmp_path / "labelsTr").iterdir())[:: len(learned.examples) - 1]
     )
     assert set(np.unique(first)) == {0, 1}
     assert set(np.unique(last)) == {2, 3}
@@ -197,11 +198,10 @@ def test_whole_volumes_are_held_out(tmp_path: Path) -> None:
     templates = [  # of four images: one that is given four times is one
         Template(image.with_data(image.data + k), labels, axis=0) for k in range(4)
     ]
-    learned = SliceSet.of(templates, WHOLE, ResamplingConfig())
-    raw = RawDataset.write(tmp_path, learned, "2d", WHOLE, 0.25)
-    assert raw.held_out
-    assert len(raw.split["train"]) == 12
-    assert raw.split["val"] == [f"slice_{k:05d}" for k in range(12, 16)]
+    learned = collect_slices(templates, SETTINGS)
+    split = write_dataset(tmp_path, learned, "2d", WHOLE, 0.25)
+    assert len(split["train"]) == 12
+    assert split["val"] == [f"slice_{k:05d}" for k in range(12, 16)]
 
 
 @pytest.mark.parametrize("configuration", ["2d", "3d_fullres"])

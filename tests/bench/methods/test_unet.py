@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from napari_fewshot import Template
-from napari_fewshot.bench.methods.base import METHODS, MethodContext
-from napari_fewshot.bench.methods.unet import UNet, make_unet
+from napari_fewshot.bench.methods import METHODS, MethodContext
+from napari_fewshot.bench.methods.unet import UNet
 from napari_fewshot.errors import Cancelled, InputError, NotFittedError, UnknownNameError
 from napari_fewshot.phantoms import make_phantom, painted_labels, template_slices
 from napari_fewshot.types import Landmark, Volume
@@ -45,7 +45,7 @@ def dice(found: np.ndarray, truth: np.ndarray, value: int) -> float:
 
 
 def unet(work: Path, **settings: object) -> UNet:
-    return make_unet(settings, MethodContext(0, "cpu", work))
+    return UNet(settings, MethodContext(0, "cpu", work))
 
 
 def test_it_learns_two_labels_from_two_slices(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_an_interrupted_training_goes_on(
     whole.fit([template])
 
     def stop(done: int, total: int, what: str) -> None:
-        if done == 6:  # in the middle of the second pass
+        if done == 6:  # in the middle of the second epoch
             raise Cancelled("enough")
 
     with pytest.raises(Cancelled):
@@ -191,6 +191,8 @@ def test_settings_are_checked(tmp_path: Path) -> None:
         unet(tmp_path, epoch=3)
     with pytest.raises(InputError, match=r"settings\.width"):
         unet(tmp_path, width=1)
+    former = unet(tmp_path, passes=3, least_gain=0.5).config
+    assert (former.epochs, former.min_gain) == (3, 0.5)
     with pytest.raises(NotFittedError):
         unet(tmp_path).predict(disks()[0], 0)
 
@@ -198,7 +200,7 @@ def test_settings_are_checked(tmp_path: Path) -> None:
 def test_a_missing_module_is_named_with_its_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import napari_fewshot.bench.methods.slice_set as module
+    import napari_fewshot.bench.methods.baseline as module
 
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     image, labels = disks()

@@ -10,8 +10,8 @@ import torch
 from torch.nn import functional
 
 from napari_fewshot import Template
-from napari_fewshot.bench.methods.base import MethodContext
-from napari_fewshot.bench.methods.universeg import SOURCE, UniverSeg, make_universeg, square
+from napari_fewshot.bench.methods import MethodContext
+from napari_fewshot.bench.methods.universeg import SOURCE, UniverSeg, square
 from napari_fewshot.bench.methods.universeg_network import (
     CrossConvolution,
     UniverSegNetwork,
@@ -117,7 +117,7 @@ def universeg(work: Path, **settings: object) -> UniverSeg:
     if "weights" not in settings:
         torch.save(official(), work / SOURCE.official_file)
         settings["weights"] = str(work)
-    return make_universeg(settings, MethodContext(0, "cpu", work))
+    return UniverSeg(settings, MethodContext(0, "cpu", work))
 
 
 def scene() -> tuple[Volume, np.ndarray]:
@@ -161,10 +161,10 @@ def test_a_label_wins_where_it_is_the_best_and_above_one_half(tmp_path: Path) ->
     wanted = np.argmax(logits, axis=0)[decided]
     assert len(wanted) > 10_000
     assert np.bincount(wanted).min() > 1000
-    found = method._classify(image.data[1:2] / top)
+    found = method.classify(image.data[1:2] / top)
     assert found.shape == (3, 20, 30)
     np.testing.assert_allclose(found.sum(axis=0), 1, atol=1e-5)
-    at_128 = method._classify(np.asarray(slices[1])[None])
+    at_128 = method.classify(np.asarray(slices[1])[None])
     np.testing.assert_array_equal(at_128.argmax(axis=0)[decided], wanted)
 
 
@@ -216,7 +216,7 @@ def test_landmarks_as_templates(tmp_path: Path) -> None:
     image = np.random.default_rng(0).random((3, 32, 40)).astype(np.float32)
     points = [Landmark("one", 1, (1.0, 8.0, 9.0)), Landmark("two", 2, (1.0, 20.0, 30.0))]
     context = MethodContext(seed=0, device="cpu", work=tmp_path, landmarks=True)
-    method = make_universeg({"weights": str(tmp_path / "net.pt")}, context)
+    method = UniverSeg({"weights": str(tmp_path / "net.pt")}, context)
     method.fit([Template(image, points=points)])
     found = method.predict(Volume(image, (1.0, 1.0, 1.0)), None)
     assert {point.name for point in found.landmarks} <= {"one", "two"}

@@ -10,10 +10,9 @@ import numpy as np
 
 from ...config import SegmenterConfig
 from ...config.base import StageConfig
-from ...errors import UnknownNameError
 from ...templates.template import Template
 from ...types import Progress, Volume, no_progress
-from .base import MethodContext, MethodEntry, Predicted
+from . import MethodContext, MethodEntry, Predicted, split_settings
 
 if TYPE_CHECKING:
     from ...predict.refiners import Refiner
@@ -46,23 +45,15 @@ class _Extras(StageConfig):
 class FewShotMethod:
     """The few-shot segmenter.
 
-    Parameters
-    ----------
-    settings : mapping
-        Sections of :class:`~napari_fewshot.config.SegmenterConfig`, and ``weights``,
-        ``sam_weights``, ``binary``, ``fused``.
-    context : MethodContext
+    ``settings`` are sections of :class:`~napari_fewshot.config.SegmenterConfig`, and
+    ``weights``, ``sam_weights``, ``binary``, ``fused``.
     """
 
     def __init__(self, settings: Mapping[str, Any], context: MethodContext) -> None:
-        extras = {name: value for name, value in settings.items() if name in _Extras.model_fields}
-        _check_names(settings)
+        extras, stages = split_settings(settings, _Extras, SegmenterConfig)
         self.extras = _Extras.of(extras, "settings")
         self.context = context
-        given = {name: value for name, value in settings.items() if name not in extras}
-        if context.intensity is not None:
-            given = {"intensity": context.intensity, **given}
-        self._given = {"seed": context.seed, **given}
+        self._given = {"seed": context.seed, **context.with_intensity(stages)}
         self._models: dict[int | None, FewShotSegmenter] = {None: self._unfitted()}
         self._refiner: Refiner | None = None
 
@@ -115,14 +106,6 @@ class FewShotMethod:
             cache=self.context.cache,
             **self._given,
         )
-
-
-def _check_names(settings: Mapping[str, Any]) -> None:
-    """Refuse an unknown setting with all that there are: they are those of two configurations."""
-    known = {*SegmenterConfig.model_fields, *_Extras.model_fields}
-    for name in settings:
-        if name not in known:
-            raise UnknownNameError("settings", name, known)
 
 
 def _one_label(template: Template, value: int) -> Template | None:

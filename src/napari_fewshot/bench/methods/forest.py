@@ -8,20 +8,18 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from ...config import IntensityConfig, ResamplingConfig
-from ...config.base import StageConfig
-from ...errors import NotFittedError
+from ...adapters.base import fitted
 from ...templates.template import Template
-from ...types import Array, Progress, Volume, no_progress
-from .base import MethodContext, MethodEntry, Predicted
-from .slice_set import SliceSet, label_volume, volume_stack
+from ...types import Array, Progress, no_progress
+from . import MethodContext, MethodEntry
+from .baseline import Baseline, BaselineConfig, class_plane, collect_slices, slice_image
 
 __all__ = ["ForestConfig", "ForestMethod"]
 
 _AT_ONCE = 100_000
 
 
-class ForestConfig(StageConfig):
+class ForestConfig(BaselineConfig):
     """Settings of the random forest.
 
     Parameters
@@ -33,8 +31,6 @@ class ForestConfig(StageConfig):
         Most pixels of each label, and of background, over all template slices.
     sigma_min, sigma_max : float
         Scales of the features in pixels, doubled from one to the next.
-    intensity, resampling
-        As for the segmenter.
     """
 
     trees: int = Field(default=100, ge=1)
@@ -42,67 +38,41 @@ class ForestConfig(StageConfig):
     pixels_per_class: int = Field(default=4000, ge=1)
     sigma_min: float = Field(default=1.0, gt=0)
     sigma_max: float = Field(default=16.0, gt=0)
-    intensity: IntensityConfig = IntensityConfig()
-    resampling: ResamplingConfig = ResamplingConfig()
 
 
-class ForestMethod:
-    """Intensity, edges and texture of each pixel at several scales, and a random forest on them.
+class ForestMethod(Baseline[ForestConfig]):
+    """Intensity, edges and texture of each pixel at several scales, and a random forest on them."""
 
-    Parameters
-    ----------
-    settings : mapping
-        Of :class:`ForestConfig`.
-    context : MethodContext
-    """
+    name = "forest"
 
     def __init__(self, settings: Mapping[str, Any], context: MethodContext) -> None:
-        given = dict(settings)
-        if context.intensity is not None:
-            given = {"intensity": context.intensity, **given}
-        self.config = ForestConfig.of(given, "settings")
-        self.context = context
-        self._learned: SliceSet | None = None
+        super().__init__(ForestConfig.of(context.with_intensity(settings), "settings"), context)
+        self._forest: Any = None
 
     def fit(self, templates: Sequence[Template], progress: Progress = no_progress) -> None:
         """Sample pixels of the known slices and grow the trees."""
         from sklearn.ensemble import RandomForestClassifier
 
         config = self.config
-        learned = SliceSet.of(templates, config.intensity, config.resampling)
-        rng = np.random.default_rng(self.context.seed)
-        classes = [learned.classes(number) for number in range(len(learned))]
-        chosen = _sample(classes, config.pixels_per_class, rng)
+        training = collect_slices(templates, config)
+        planes = [class_plane(known, training.label_values) for known in training.examples]
+        chosen = _sample(planes, config.pixels_per_class, self.context.seed)
         features, targets = [], []
-        for number, plane in enumerate(classes):
+        for number, plane in enumerate(planes):
             pixels = np.flatnonzero(chosen[number])
             if pixels.size:
-                features.append(self._features(learned.image(number))[pixels])
+                features.append(self._features(slice_image(training, number))[pixels])
                 targets.append(plane.ravel()[pixels])
-            progress(number + 1, len(classes), "template features")
+            progress(number + 1, len(planes), "template features")
         forest = RandomForestClassifier(
             config.trees, max_depth=config.max_depth, n_jobs=1, random_state=self.context.seed
         )
         self._forest = forest.fit(np.concatenate(features), np.concatenate(targets))
-        self._learned = learned
+        self.training = training
 
-    def predict(
-        self, volume: Volume, axis: int | str | None, progress: Progress = no_progress
-    ) -> Predicted:
-        """Label a volume slice by slice."""
-        learned = self._learned
-        if learned is None:
-            raise NotFittedError("The forest is not fitted yet.")
-        config = self.config
-        stack = volume_stack(volume, axis, learned, config.intensity, config.resampling)
-        count = len(learned.values) + 1
-
-        def plane(index: int) -> Array:
-            return self._classify(stack.slice(index), count)
-
-        return label_volume(stack, learned, plane, progress)
-
-    def _classify(self, image: Array, classes: int) -> Array:
+    def classify(self, image: Array) -> Array:
+        """Class probabilities of a slice."""
+        classes = len(fitted(self.training, self.name).label_values) + 1
         features = self._features(image)
         result = np.zeros((classes, len(features)), np.float32)
         # In parts: the forest gives its probabilities in float64, for each tree.
@@ -125,14 +95,15 @@ class ForestMethod:
         return result
 
 
-def _sample(classes: Sequence[Array], most: int, rng: np.random.Generator) -> list[Array]:
+def _sample(classes: Sequence[Array], limit: int, seed: int) -> list[Array]:
     """Mark at most so many pixels of each class over all slices, drawn at random."""
+    rng = np.random.default_rng(seed)
     flat = np.concatenate([plane.ravel() for plane in classes])
     marks = np.zeros(flat.size, bool)
     for value in np.unique(flat[flat >= 0]):
         pixels = np.flatnonzero(flat == value)
-        if pixels.size > most:
-            pixels = rng.choice(pixels, most, replace=False)
+        if pixels.size > limit:
+            pixels = rng.choice(pixels, limit, replace=False)
         marks[pixels] = True
     return np.split(marks, np.cumsum([plane.size for plane in classes])[:-1])
 

@@ -1,7 +1,8 @@
 """Plan, train and predict with nnU-Net, in the interpreter that has nnunetv2.
 
-A script of its own: ``driver.py plan|train|predict SETTINGS.json``. It may run where there is
-nothing of this package, and finds its folders in nnU-Net's environment variables.
+A script of its own: ``fewshot_trainer.py plan|train|predict SETTINGS.json``. It runs where there
+may be nothing of this package, and is copied to where nnU-Net looks for trainers, since it holds
+one; it finds its folders in nnU-Net's environment variables, and its settings beside itself.
 """
 
 import json
@@ -11,9 +12,59 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import torch
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+__all__ = ["FewShotTrainer"]
+
 DATASET = 1
-TRAINER = "FewShotTrainer"
 PLANS = "nnUNetPlans"
+
+
+class _Converged(Exception):  # noqa: N818 - ends the loop of nnU-Net's own training
+    """No gain for as many epochs as the patience says."""
+
+
+class FewShotTrainer(nnUNetTrainer):  # type: ignore[misc] # of a library without types
+    """Stops after some epochs without a better smoothed Dice of the validation patches.
+
+    The names and number of its arguments are those of nnU-Net's own trainers.
+    """
+
+    def __init__(  # type: ignore[no-untyped-def]
+        self,
+        plans,
+        configuration,
+        fold,
+        dataset_json,
+        device=torch.device("cuda"),  # noqa: B008
+    ) -> None:
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        settings = json.loads(Path(__file__).with_name("settings.json").read_text("utf-8"))
+        self.num_epochs = settings["epochs"]
+        self.num_iterations_per_epoch = settings["iterations"]
+        self.num_val_iterations_per_epoch = settings["validation_iterations"]
+        self.save_every = 1 if self.num_epochs <= 20 else 5
+        self._patience = settings["patience"]
+        self._waited = 0
+
+    def on_epoch_end(self) -> None:
+        """Count the epochs without gain."""
+        before = self._best_ema
+        super().on_epoch_end()
+        # In the first epochs no label may be found at all, which is no sign of having converged.
+        begun = self._best_ema is not None and self._best_ema > 0
+        self._waited = self._waited + 1 if begun and self._best_ema == before else 0
+        if self._waited >= self._patience:
+            self.print_to_log_file(f"No gain in the last {self._patience} epochs: converged.")
+            raise _Converged
+
+    def run_training(self) -> None:
+        """Train as nnU-Net does, to the end or until it has converged."""
+        try:
+            super().run_training()
+        except _Converged:
+            self.on_train_end()
 
 
 def plan(settings: dict[str, Any]) -> None:
@@ -39,7 +90,6 @@ def plan(settings: dict[str, Any]) -> None:
 def train(settings: dict[str, Any]) -> None:
     """Train, or go on from the last checkpoint."""
     import numpy as np
-    import torch
     from nnunetv2.run.run_training import get_trainer_from_args, maybe_load_checkpoint
 
     random.seed(settings["seed"])
@@ -50,7 +100,7 @@ def train(settings: dict[str, Any]) -> None:
         settings["dataset"],
         settings["configuration"],
         settings["fold"],
-        TRAINER,
+        FewShotTrainer.__name__,
         PLANS,
         resume,
         torch.device(settings["device"]),
@@ -61,7 +111,6 @@ def train(settings: dict[str, Any]) -> None:
 
 def predict(settings: dict[str, Any]) -> None:
     """Predict every case of a folder."""
-    import torch
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
     predictor = nnUNetPredictor(
@@ -78,7 +127,7 @@ def predict(settings: dict[str, Any]) -> None:
 
 
 def _fold(settings: dict[str, Any]) -> Path:
-    run = f"{TRAINER}__{PLANS}__{settings['configuration']}"
+    run = f"{FewShotTrainer.__name__}__{PLANS}__{settings['configuration']}"
     results = Path(os.environ["nnUNet_results"], settings["dataset"], run)  # noqa: SIM112
     return results / f"fold_{settings['fold']}"
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ...config import DEFAULT_SAM, AutomaticConfig, IntensityConfig, PerSamConfig, RegionConfig
 from ...config.base import StageConfig
-from ...errors import InputError, NotFittedError, UnknownNameError
+from ...errors import InputError, NotFittedError
 from ...templates.template import Template
-from ...types import Array, Progress, Volume, no_progress
-from .base import MethodContext, MethodEntry, Predicted
+from ...types import Progress, Volume, no_progress
+from . import MethodContext, MethodEntry, Predicted, split_settings
 
 if TYPE_CHECKING:
     from ...sam import PersonalSam, SamModel
@@ -38,29 +38,13 @@ class SamConfig(StageConfig):
 
 
 class _SamMethod:
-    """A SAM with the settings of a mode.
-
-    Parameters
-    ----------
-    settings : mapping
-        Of :class:`SamConfig` and of the mode.
-    context : MethodContext
-    mode : type
-        Configuration of the mode.
-    """
+    """A SAM, with the settings of one of its modes."""
 
     def __init__(
         self, settings: Mapping[str, Any], context: MethodContext, mode: type[StageConfig]
     ) -> None:
-        known = {*SamConfig.model_fields, *mode.model_fields}
-        for name in settings:
-            if name not in known:
-                raise UnknownNameError("settings", name, known)
-        own = {name: value for name, value in settings.items() if name in SamConfig.model_fields}
-        if context.intensity is not None:
-            own = {"intensity": context.intensity, **own}
-        self.sam = SamConfig.of(own, "settings")
-        rest = {name: value for name, value in settings.items() if name not in own}
+        own, rest = split_settings(settings, SamConfig, mode)
+        self.sam = SamConfig.of(context.with_intensity(own), "settings")
         self.config = mode.of(rest, "settings")
         self.context = context
         self._loaded: SamModel | None = None
@@ -84,13 +68,6 @@ class OracleSam(_SamMethod):
     """SAM for somebody who knows where everything is: boxes or points of the truth.
 
     In automatic mode each instance gets the true label in which more than half of it lies.
-
-    Parameters
-    ----------
-    settings : mapping
-        ``sam``, ``weights``, ``intensity``, and those of the mode.
-    context : MethodContext
-    mode : {"boxes", "points", "automatic"}
     """
 
     def __init__(self, settings: Mapping[str, Any], context: MethodContext, mode: Mode) -> None:
@@ -112,38 +89,28 @@ class OracleSam(_SamMethod):
         self, volume: Volume, axis: int | str | None, progress: Progress = no_progress
     ) -> Predicted:
         """Label a volume, having seen its truth."""
+        from ...metrics.instances import match_instances
+        from ...sam import sam_automatic, sam_boxes, sam_points
+
         truth = self._truth
         if truth is None:
             raise InputError("method", "be shown label maps", "no labels", "Compare it on labels.")
-        options = {
+        options: dict[str, Any] = {
             "sam": self._load(),
             "config": self.config,
             "axis": axis,
             "intensity": self.sam.intensity,
             "progress": progress,
         }
-        return Predicted(self._labels(volume, truth, options))
-
-    def _labels(self, volume: Volume, truth: Volume, options: dict[str, Any]) -> Array:
-        from ...metrics.instances import match_instances
-        from ...sam import sam_automatic, sam_boxes, sam_points
-
         if self.mode == "automatic":
-            return match_instances(sam_automatic(volume, **options).labels, truth.data)
+            found = sam_automatic(volume, **options)
+            return Predicted(match_instances(found.labels, truth.data))
         run = sam_boxes if self.mode == "boxes" else sam_points
-        return run(volume, truth, **options).labels
+        return Predicted(run(volume, truth, **options).labels)
 
 
 class PerSamMethod(_SamMethod):
-    """PerSAM and PerSAM-F (``fine_tune``).
-
-    Parameters
-    ----------
-    settings : mapping
-        ``sam``, ``weights``, ``intensity``, and those of
-        :class:`~napari_fewshot.config.PerSamConfig`.
-    context : MethodContext
-    """
+    """PerSAM and PerSAM-F (``fine_tune``)."""
 
     def __init__(self, settings: Mapping[str, Any], context: MethodContext) -> None:
         super().__init__(settings, context, PerSamConfig)

@@ -5,30 +5,50 @@ With templates that are labelled on all slices it is the upper reference.
 
 from __future__ import annotations
 
+import pickle
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import Field
 
 from ...adapters.base import fitted
-from ...config import IntensityConfig, ResamplingConfig
-from ...config.base import StageConfig
 from ...device import avoid_llvm_clash, choose_device, seeded
+from ...io.outputs import replacing
 from ...templates.template import Template
-from ...types import Array, Progress, Volume, no_progress
-from .base import MethodContext, MethodEntry, Predicted
-from .patches import AugmentationConfig, PatchSampler
-from .slice_set import SliceSet, label_volume, require, volume_stack
-from .unet_training import TrainingState, UNetTraining
+from ...templates.training_set import TrainingSet
+from ...types import Array, Progress, no_progress
+from . import MethodContext, MethodEntry
+from .baseline import (
+    Baseline,
+    BaselineConfig,
+    class_plane,
+    collect_slices,
+    held_out_volumes,
+    labels_looked_for,
+    require,
+    slice_image,
+    training_digest,
+)
+from .from_scratch import NOTHING, AugmentationConfig, Convergence, PatchSampler, partial_loss
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["UNet", "UNetConfig"]
+__all__ = ["TrainingState", "UNet", "UNetConfig", "UNetTraining"]
+
+_HELD_OUT_PATCHES = 64
+_RATE_FACTOR = 1 / 3
+_MAX_GRADIENT = 12.0
+
+_Batch = tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]
+"""Images (B, C, H, W), classes (B, H, W), and which labels were looked for (B, L)."""
 
 
-class UNetConfig(StageConfig):
+class UNetConfig(BaselineConfig):
     """Settings of the U-Net.
 
     Parameters
@@ -42,17 +62,15 @@ class UNetConfig(StageConfig):
     batch, steps : int
         Patches in a step, and steps in an epoch.
     epochs, patience, min_gain, smoothing
-        The convergence rule, see :class:`~.convergence.Convergence`. The learning rate falls to
-        a third whenever half of the patience has gone by.
+        The rule of :class:`~.from_scratch.Convergence`. The learning rate falls to a third
+        whenever half of the patience has gone by.
     held_out : float
-        Share of the volumes whose loss the rule looks at, and whose best network is kept. With
-        less than one whole volume the rule looks at the loss on the augmented patches that the
-        network learns from.
+        Fraction of the volumes whose loss the rule looks at, and whose best network is kept.
+        With less than one whole volume the rule looks at the loss on the augmented patches that
+        the network learns from.
     learning_rate, weight_decay : float
         Of AdamW.
     augmentation : AugmentationConfig
-    intensity : IntensityConfig
-    resampling : ResamplingConfig
     """
 
     merge: bool = False
@@ -68,29 +86,20 @@ class UNetConfig(StageConfig):
     learning_rate: float = Field(default=2e-3, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)
     augmentation: AugmentationConfig = AugmentationConfig()
-    intensity: IntensityConfig = IntensityConfig()
-    resampling: ResamplingConfig = ResamplingConfig()
 
 
-class UNet:
+class UNet(Baseline[UNetConfig]):
     """The U-Net as a method of the benchmark.
 
-    Parameters
-    ----------
-    config : UNetConfig
-    context : MethodContext
-        ``work`` holds ``unet.pt``, with which an interrupted training goes on.
-
-    Attributes
-    ----------
-    state : TrainingState or None
-        How training went; None before it.
+    ``unet.pt`` in the folder for work is that with which an interrupted training goes on;
+    ``state`` says how training went.
     """
 
-    def __init__(self, config: UNetConfig, context: MethodContext) -> None:
-        self.config, self.context = config, context
+    name = "unet"
+
+    def __init__(self, settings: Mapping[str, Any], context: MethodContext) -> None:
+        super().__init__(UNetConfig.of(context.with_intensity(settings), "settings"), context)
         self.state: TrainingState | None = None
-        self._learned: SliceSet | None = None
         self._network: torch.nn.Module | None = None
         self._size = (0, 0)
 
@@ -99,39 +108,21 @@ class UNet:
         require("monai", "baselines", "unet")
         avoid_llvm_clash()
         config = self.config
-        learned = SliceSet.of(
-            templates,
-            config.intensity,
-            config.resampling,
-            merge=config.merge,
-        )
-        device = choose_device(self.context.device)
-        shapes = [(e.labels.shape[0], e.labels.shape[1]) for e in learned.training.examples]
-        self._size = PatchSampler.fitting(shapes, config.patch)
-        network = _network(
-            learned.training.channels, len(learned.values) + 1, config.width, self.context.seed
-        ).to(device)
-        training = UNetTraining(learned, network, self._size, config, self.context)
-        self.state = training.run(progress)
-        self._learned, self._network = learned, network.eval()
+        training = collect_slices(templates, config, merge=config.merge)
+        shapes = np.array([known.labels.shape for known in training.examples])
+        self._size = PatchSampler.fitting(shapes.max(axis=0), config.patch)
+        network = _network(training, config.width, self.context.seed)
+        network = network.to(choose_device(self.context.device))
+        run = UNetTraining(training, network, self._size, config, self.context)
+        self.state = run.run(progress)
+        self.training, self._network = training, network.eval()
 
-    def predict(
-        self, volume: Volume, axis: int | str | None, progress: Progress = no_progress
-    ) -> Predicted:
-        """Label the slices of a volume, in overlapping windows where they are large."""
-        learned = fitted(self._learned, "unet")
-        stack = volume_stack(volume, axis, learned, self.config.intensity, self.config.resampling)
-
-        def plane(index: int) -> Array:
-            return self._classify(stack.slice(index))
-
-        return label_volume(stack, learned, plane, progress, landmarks=self.context.landmarks)
-
-    def _classify(self, image: Array) -> Array:
+    def classify(self, image: Array) -> Array:
+        """Class probabilities of a slice, in overlapping windows where it is large."""
         import torch
         from monai.inferers import sliding_window_inference
 
-        network = fitted(self._network, "unet")
+        network = fitted(self._network, self.name)
         device = next(network.parameters()).device
         # Patches saw zeros round slices that are smaller than they; so do windows.
         with torch.inference_mode():
@@ -147,30 +138,211 @@ class UNet:
         return probabilities
 
 
-def _network(channels: int, classes: int, width: int, seed: int) -> torch.nn.Module:
+def _network(training: TrainingSet, width: int, seed: int) -> torch.nn.Module:
     from monai.networks.nets import BasicUNet
 
     with seeded(seed):
         network: torch.nn.Module = BasicUNet(
             spatial_dims=2,
-            in_channels=channels,
-            out_channels=classes,
+            in_channels=training.channels,
+            out_channels=len(training.label_values) + 1,
             features=(width, width, 2 * width, 4 * width, 8 * width, width),
         )
     return network
 
 
-def make_unet(settings: Mapping[str, Any], context: MethodContext) -> UNet:
-    """Build the method from its settings."""
-    given = {} if context.intensity is None else {"intensity": context.intensity}
-    return UNet(UNetConfig.of({**given, **settings}, "settings"), context)
+@dataclass
+class TrainingState:
+    """How a training went.
+
+    Parameters
+    ----------
+    losses, watched : list of float
+        Of each epoch: mean loss of the patches, and the loss that the rule looks at.
+    reason : str
+        Why it ended.
+    seconds : float
+        Of all its parts, if it was interrupted.
+    resumed : bool
+    """
+
+    losses: list[float] = field(default_factory=list)
+    watched: list[float] = field(default_factory=list)
+    reason: str = ""
+    seconds: float = 0.0
+    resumed: bool = False
+
+
+class UNetTraining:
+    """One training, which can be interrupted and goes on after the last whole epoch.
+
+    ``network`` is on its device, and left with the weights that are used; patches have the
+    ``size`` (rows, columns).
+    """
+
+    def __init__(
+        self,
+        training: TrainingSet,
+        network: torch.nn.Module,
+        size: tuple[int, int],
+        config: UNetConfig,
+        context: MethodContext,
+    ) -> None:
+        import torch
+
+        self.state = TrainingState()
+        self._training, self._network, self._config = training, network, config
+        self._device = next(network.parameters()).device
+        self._sampler = PatchSampler(size, config.augmentation)
+        self._learned, self._held_out = held_out_volumes(training, config.held_out)
+        self._seed = context.seed
+        self._file = context.work / "unet.pt"
+        self._optimizer = torch.optim.AdamW(
+            network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self._best: dict[str, torch.Tensor] | None = None
+        self._validation = self._validation_batches()
+
+    def run(self, progress: Progress = no_progress) -> TrainingState:
+        """Train until the rule says so; progress counts steps and may raise ``Cancelled``."""
+        config = self._config
+        key = training_digest(
+            self._training, f"{config.model_dump_json()} {self._seed} {self._sampler.size}"
+        )
+        self._restore(key)
+        state = self.state
+        rule = Convergence(config.patience, config.epochs, config.min_gain, config.smoothing)
+        for loss in state.watched:
+            rule.put(loss)
+        while not rule.finished:
+            began = time.monotonic()
+            for group in self._optimizer.param_groups:
+                group["lr"] = config.learning_rate * _RATE_FACTOR**rule.plateaus
+            loss = self._epoch(progress)
+            watched = self._validation_loss() if self._held_out else loss
+            state.losses.append(loss)
+            state.watched.append(watched)
+            if rule.put(watched) and self._held_out:
+                self._best = {n: t.clone() for n, t in self._network.state_dict().items()}
+            state.seconds += time.monotonic() - began
+            self._save(key)
+        if self._best is not None:
+            self._network.load_state_dict(self._best)
+        state.reason = rule.reason
+        return state
+
+    def _epoch(self, progress: Progress) -> float:
+        """Steps of one epoch; their patches depend on the seed and the number of the epoch."""
+        import torch
+
+        config, number = self._config, len(self.state.losses)
+        rng = np.random.default_rng([self._seed, number])
+        self._network.train()
+        total, count = 0.0, len(self._learned)
+        for step in range(config.steps):
+            # Each slice once, where there are enough.
+            drawn = rng.choice(count, size=config.batch, replace=count < config.batch)
+            batch = self._batch([self._learned[k] for k in drawn], self._sampler, rng)
+            loss = self._loss(batch)
+            self._optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self._network.parameters(), _MAX_GRADIENT)
+            self._optimizer.step()
+            total += float(loss.detach())
+            done = number * config.steps + step + 1
+            progress(done, config.epochs * config.steps, "training steps (at most)")
+        return total / config.steps
+
+    def _loss(self, batch: _Batch) -> torch.Tensor:
+        images, classes, looked_for = batch
+        return partial_loss(self._network(images), classes, looked_for)
+
+    def _batch(
+        self, numbers: Sequence[int], sampler: PatchSampler, rng: np.random.Generator
+    ) -> _Batch:
+        """A patch of each of these slices, on the device."""
+        import torch
+
+        values = self._training.label_values
+        known = [self._training.examples[k] for k in numbers]
+        drawn = [
+            sampler.draw(slice_image(self._training, k), class_plane(one, values), rng)
+            for k, one in zip(numbers, known, strict=True)
+        ]
+        looked_for = torch.from_numpy(np.stack([labels_looked_for(one, values) for one in known]))
+        images, classes = (torch.stack(part) for part in zip(*drawn, strict=True))
+        return images.to(self._device), classes.to(self._device), looked_for.to(self._device)
+
+    def _validation_batches(self) -> list[_Batch]:
+        """Fixed patches of the held-out slices, evenly spaced, as they are."""
+        rng = np.random.default_rng([self._seed, 2**32])
+        sampler = PatchSampler(self._sampler.size, NOTHING)
+        count = min(len(self._held_out), _HELD_OUT_PATCHES)
+        spaced = np.linspace(0, len(self._held_out) - 1, count).round().astype(int)
+        chosen = [self._held_out[k] for k in spaced]
+        size = self._config.batch
+        return [
+            self._batch(chosen[at : at + size], sampler, rng) for at in range(0, len(chosen), size)
+        ]
+
+    def _validation_loss(self) -> float:
+        import torch
+
+        self._network.eval()
+        sizes = [len(batch[0]) for batch in self._validation]
+        with torch.inference_mode():
+            losses = [float(self._loss(batch)) for batch in self._validation]
+        return float(np.average(losses, weights=sizes))
+
+    def _save(self, key: str) -> None:
+        import torch
+
+        content = {
+            "key": key,
+            "network": self._network.state_dict(),
+            "best": self._best,
+            "optimizer": self._optimizer.state_dict(),
+            "losses": self.state.losses,
+            "watched": self.state.watched,
+            "seconds": self.state.seconds,
+        }
+        with replacing(self._file) as path:
+            torch.save(content, path)
+
+    def _restore(self, key: str) -> None:
+        """Take up an interrupted training of the same slices and settings, if there is one."""
+        content = _read(self._file)
+        if content.get("key") != key:
+            return
+        self._network.load_state_dict(content["network"])
+        self._optimizer.load_state_dict(content["optimizer"])
+        self._best = content["best"]
+        self.state = TrainingState(
+            list(content["losses"]),
+            list(content["watched"]),
+            seconds=float(content["seconds"]),
+            resumed=True,
+        )
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """Content of a checkpoint; nothing where there is none that can be read."""
+    import torch
+
+    if not file.is_file():
+        return {}
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, ValueError, KeyError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 ENTRIES = {
     "unet": MethodEntry(
         name="unet",
         summary="2D U-Net from scratch (MONAI), trained on the templates",
-        make=make_unet,
+        make=UNet,
         needs=("monai",),
         about={
             "paper": "Ronneberger et al. 2015, U-Net: Convolutional Networks for Biomedical "

@@ -17,16 +17,14 @@ from ...backbones.weights import (
     resolve_weights,
     weights_folder,
 )
-from ...config import IntensityConfig, ResamplingConfig
-from ...config.base import StageConfig
 from ...device import choose_device
 from ...errors import InputError, WeightsError
 from ...features.layout import FLAT
 from ...slices.grid import resize_plane
 from ...templates.template import Template
-from ...types import Array, Progress, Volume, no_progress
-from .base import MethodContext, MethodEntry, Predicted
-from .slice_set import SliceSet, label_volume, volume_stack
+from ...types import Array, Progress, no_progress
+from . import MethodContext, MethodEntry
+from .baseline import Baseline, BaselineConfig, class_plane, collect_slices, slice_image
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +44,11 @@ SOURCE = WeightsSource(
 _RELEASE = "https://github.com/JJGO/UniverSeg/releases/tag/weights"
 
 
-class UniverSegConfig(StageConfig):
+_Support = tuple["torch.Tensor", "torch.Tensor"]
+"""Images and masks, both (S, 128, 128)."""
+
+
+class UniverSegConfig(BaselineConfig):
     """Settings of UniverSeg.
 
     Parameters
@@ -58,90 +60,60 @@ class UniverSegConfig(StageConfig):
     ensemble : int
         Support sets drawn at random where there are more slices; their probabilities are
         averaged.
-    intensity : IntensityConfig
-        Before each slice is scaled to 0..1 by its least and largest value.
-    resampling : ResamplingConfig
-        Before each slice is brought to 128 × 128.
     """
 
     weights: str | None = None
     support: int = Field(default=64, ge=1)
     ensemble: int = Field(default=1, ge=1)
-    intensity: IntensityConfig = IntensityConfig()
-    resampling: ResamplingConfig = ResamplingConfig()
 
 
-class UniverSeg:
+class UniverSeg(Baseline[UniverSegConfig]):
     """UniverSeg as a method of the benchmark; labels run one by one.
 
     Of a label, the support set holds template slices on which it occurs. The network knows no
     unknown pixels: those of scribbles count as background.
-
-    Parameters
-    ----------
-    config : UniverSegConfig
-    context : MethodContext
     """
 
-    def __init__(self, config: UniverSegConfig, context: MethodContext) -> None:
-        self.config, self.context = config, context
-        self._learned: SliceSet | None = None
+    name = "universeg"
+
+    def __init__(self, settings: Mapping[str, Any], context: MethodContext) -> None:
+        super().__init__(UniverSegConfig.of(context.with_intensity(settings), "settings"), context)
         self._network: UniverSegNetwork | None = None
-        self._supports: list[list[tuple[torch.Tensor, torch.Tensor]]] = []
+        self._supports: list[list[_Support]] = []
 
     def fit(self, templates: Sequence[Template], progress: Progress = no_progress) -> None:
         """Load the network and collect the support sets of each label."""
-        import torch
-
         from .universeg_network import load_universeg
 
-        config = self.config
-        network = load_universeg(_weights(config.weights))
-        learned = SliceSet.of(templates, config.intensity, config.resampling)
-        device = choose_device(self.context.device)
+        network = load_universeg(_weights(self.config.weights))
+        training = collect_slices(templates, self.config)
+        count = len(training.examples)
         images = []
-        for number in range(len(learned)):
-            images.append(torch.from_numpy(square(learned.image(number))))
-            progress(number + 1, len(learned), "template slices")
+        for number in range(count):
+            images.append(square(slice_image(training, number)))
+            progress(number + 1, count, "template slices")
+        planes = [class_plane(known, training.label_values) for known in training.examples]
+        device = choose_device(self.context.device)
         rng = np.random.default_rng(self.context.seed)
         self._supports = []
-        for number, value in enumerate(learned.values):
-            found = []
-            for k, image in enumerate(images):
-                mask = resize_plane(learned.classes(k) == number + 1, (SIDE, SIDE), nearest=True)
-                if mask.any():
-                    found.append((image, torch.from_numpy(mask.astype(np.float32))))
+        for number, value in enumerate(training.label_values, start=1):
+            masks = [resize_plane(plane == number, (SIDE, SIDE), nearest=True) for plane in planes]
+            found = [k for k, mask in enumerate(masks) if mask.any()]
             if not found:
                 raise InputError(
                     "templates",
                     f"leave a pixel of every label at {SIDE} × {SIDE} pixels",
                     f"none of label {value}",
                 )
-            sets = []
-            for chosen in _draws(found, config.support, config.ensemble, rng):
-                support = (torch.stack([pair[part] for pair in chosen]) for part in (0, 1))
-                some, masks = (stacked.to(device) for stacked in support)
-                sets.append((some, masks))
-            self._supports.append(sets)
-        self._network, self._learned = network.to(device), learned
+            draws = _draws(found, self.config, rng)
+            self._supports.append([_support(images, masks, draw, device) for draw in draws])
+        self._network, self.training = network.to(device), training
 
-    def predict(
-        self, volume: Volume, axis: int | str | None, progress: Progress = no_progress
-    ) -> Predicted:
-        """Label the slices of a volume."""
-        learned = fitted(self._learned, "universeg")
-        stack = volume_stack(volume, axis, learned, self.config.intensity, self.config.resampling)
-
-        def plane(index: int) -> Array:
-            return self._classify(stack.slice(index))
-
-        return label_volume(stack, learned, plane, progress, landmarks=self.context.landmarks)
-
-    def _classify(self, image: Array) -> Array:
-        """Probability of each label, and of background with odds of one half."""
+    def classify(self, image: Array) -> Array:
+        """Probability of each label, and of background with a probability of one half."""
         import torch
 
-        network = fitted(self._network, "universeg")
+        network = fitted(self._network, self.name)
         target = torch.from_numpy(square(image)).to(next(network.parameters()).device)
         logits = [torch.zeros_like(target)]
         with torch.inference_mode():
@@ -164,15 +136,22 @@ def square(image: Array) -> Array:
     return scaled.astype(np.float32)
 
 
-def _draws(
-    found: list[tuple[torch.Tensor, torch.Tensor]], most: int, sets: int, rng: np.random.Generator
-) -> list[list[tuple[torch.Tensor, torch.Tensor]]]:
-    """Support sets of a label: all slices, or so many draws of the most that fit."""
-    if len(found) <= most:
-        return [found]
-    return [
-        [found[k] for k in sorted(rng.choice(len(found), most, replace=False))] for _ in range(sets)
-    ]
+def _draws(slices: list[int], config: UniverSegConfig, rng: np.random.Generator) -> list[list[int]]:
+    """Slices of each support set: all of them, or draws of as many as fit."""
+    if len(slices) <= config.support:
+        return [slices]
+    drawn = (rng.choice(slices, config.support, replace=False) for _ in range(config.ensemble))
+    return [sorted(int(k) for k in one) for one in drawn]
+
+
+def _support(
+    images: Sequence[Array], masks: Sequence[Array], chosen: Sequence[int], device: str
+) -> _Support:
+    import torch
+
+    pixels = torch.from_numpy(np.stack([images[k] for k in chosen]))
+    painted = torch.from_numpy(np.stack([masks[k] for k in chosen]).astype(np.float32))
+    return pixels.to(device), painted.to(device)
 
 
 def _weights(given: str | None) -> Path:
@@ -190,17 +169,11 @@ def _weights(given: str | None) -> Path:
     return found
 
 
-def make_universeg(settings: Mapping[str, Any], context: MethodContext) -> UniverSeg:
-    """Build the method from its settings."""
-    given = {} if context.intensity is None else {"intensity": context.intensity}
-    return UniverSeg(UniverSegConfig.of({**given, **settings}, "settings"), context)
-
-
 ENTRIES = {
     "universeg": MethodEntry(
         name="universeg",
         summary="UniverSeg: a support set of template slices in place of training",
-        make=make_universeg,
+        make=UniverSeg,
         about={
             "paper": "Butoi et al. 2023, UniverSeg: Universal Medical Image Segmentation",
             "licence": f"weights: {SOURCE.licence}",

@@ -1,4 +1,4 @@
-"""Augmented patches of slices: one affine resampling, then changes of grey values."""
+"""What a training from scratch needs: augmented patches, a loss, a rule that ends it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
+from ...adapters.training import marginal_cross_entropy
 from ...config.base import StageConfig
 from ...types import Array
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["AugmentationConfig", "PatchSampler"]
+__all__ = ["NOTHING", "AugmentationConfig", "Convergence", "PatchSampler", "partial_loss"]
 
-_LEAST = 32
+_MIN_SIDE = 32
 _MULTIPLE = 16  # four halvings
 
 
@@ -59,45 +60,24 @@ NOTHING = AugmentationConfig(
 
 @dataclass(frozen=True)
 class PatchSampler:
-    """Draws patches of one size from slices of any size.
-
-    Parameters
-    ----------
-    size : tuple of int
-        Rows and columns of a patch.
-    config : AugmentationConfig
-    """
+    """Draws patches of one size (rows, columns) from slices of any size."""
 
     size: tuple[int, int]
     config: AugmentationConfig
 
     @staticmethod
-    def fitting(shapes: list[tuple[int, int]], most: int) -> tuple[int, int]:
-        """Size of patches: that of the largest slice, at most ``most``, in multiples of 16."""
-        sides = [max(shape[axis] for shape in shapes) for axis in range(2)]
-        rows, columns = (
-            max(_LEAST, -(-min(side, most) // _MULTIPLE) * _MULTIPLE) for side in sides
-        )
-        return rows, columns
+    def fitting(largest: Array, limit: int) -> tuple[int, int]:
+        """Size of patches: that of the largest slice, at most ``limit``, in multiples of 16."""
+        sides = -(-np.minimum(largest, limit) // _MULTIPLE) * _MULTIPLE
+        rows, columns = np.maximum(sides, _MIN_SIDE)
+        return int(rows), int(columns)
 
     def draw(
         self, image: Array, classes: Array, rng: np.random.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draw one patch.
+        """Draw a patch of an image (C, H, W), float32 in 0..1, and of its classes (H, W), int64.
 
-        Parameters
-        ----------
-        image : array, shape (C, H, W), float32 in 0..1
-            The slice.
-        classes : array, shape (H, W), int64
-            -1 where unknown; so is what lies outside of the slice.
-        rng : numpy.random.Generator
-            Drawn from in the same order for the same settings.
-
-        Returns
-        -------
-        image : tensor, shape (C, rows, columns), float32
-        classes : tensor, shape (rows, columns), int64
+        Classes are -1 where unknown; so is what lies outside of the slice.
         """
         import torch
         from torch.nn.functional import grid_sample
@@ -156,3 +136,95 @@ class PatchSampler:
         noise = rng.standard_normal(changed.shape, dtype=np.float32) * spread
         grey: torch.Tensor = changed + torch.from_numpy(noise.astype(np.float32))
         return grey
+
+
+def partial_loss(
+    logits: torch.Tensor, classes: torch.Tensor, looked_for: torch.Tensor
+) -> torch.Tensor:
+    """Mean cross-entropy of known pixels, plus 1 - the mean soft Dice of labels in the batch.
+
+    Parameters
+    ----------
+    logits : tensor, shape (B, L + 1, H, W)
+        Of background and each label.
+    classes : tensor, shape (B, H, W), int64
+        0 background, -1 unknown: left out of both terms.
+    looked_for : tensor, shape (B, L), bool
+        Labels that a slice was searched for. Where one was not, a background pixel may be that
+        label as well: the cross-entropy takes both for right, and the Dice of that label leaves
+        the slice out.
+    """
+    import torch
+
+    known = classes >= 0
+    if not known.any():
+        return logits.sum() * 0
+    target = torch.nn.functional.one_hot(classes.clamp(min=0), logits.shape[1]).movedim(-1, 1)
+    searched = looked_for[:, :, None, None]
+    possible = target.bool()
+    possible[:, 1:] |= ~searched & (classes == 0)[:, None]
+    entropy = marginal_cross_entropy(logits.movedim(1, -1)[known], possible.movedim(1, -1)[known])
+    counted = (known[:, None] & searched).to(logits.dtype)
+    probability = logits.softmax(dim=1)[:, 1:] * counted
+    truth = target[:, 1:] * counted
+    over = (0, 2, 3)
+    overlap = (probability * truth).sum(over)
+    size = probability.sum(over) + truth.sum(over)
+    present = truth.sum(over) > 0
+    if not present.any():
+        return entropy
+    dice = (2 * overlap[present] + 1) / (size[present] + 1)
+    return entropy + 1 - dice.mean()
+
+
+class Convergence:
+    """A stated rule that ends a training when the smoothed loss has not fallen for some epochs.
+
+    After each epoch the loss is smoothed (an exponential mean without start-up bias). An epoch
+    gains if the smoothed loss is below its best so far by ``min_gain``. Training has converged
+    after ``patience`` epochs in a row without gain, and ends at ``max_epochs`` in any case.
+    ``smoothing``, 0..1, is the weight of what was before.
+
+    Attributes
+    ----------
+    best : float
+        Lowest smoothed loss that counted as a gain.
+    waited : int
+        Epochs since then.
+    plateaus : int
+        How often half of the patience has gone by without gain.
+    """
+
+    def __init__(
+        self, patience: int, max_epochs: int, min_gain: float = 0.01, smoothing: float = 0.7
+    ) -> None:
+        self.patience, self.max_epochs = patience, max_epochs
+        self.min_gain, self.smoothing = min_gain, smoothing
+        self.epochs = self.waited = self.plateaus = 0
+        self.best = float("inf")
+        self._sum = self._weight = 0.0
+
+    def put(self, loss: float) -> bool:
+        """Take the loss of an epoch; return whether it gained."""
+        self.epochs += 1
+        self._sum = self.smoothing * self._sum + (1 - self.smoothing) * loss
+        self._weight = self.smoothing * self._weight + (1 - self.smoothing)
+        smoothed = self._sum / self._weight
+        if smoothed < self.best - self.min_gain:
+            self.best, self.waited = smoothed, 0
+            return True
+        self.waited += 1
+        self.plateaus += self.waited % max(1, self.patience // 2) == 0
+        return False
+
+    @property
+    def finished(self) -> bool:
+        """Whether training ends here."""
+        return self.waited >= self.patience or self.epochs >= self.max_epochs
+
+    @property
+    def reason(self) -> str:
+        """Why training ended, in words."""
+        if self.waited >= self.patience:
+            return f"converged: no gain in the last {self.patience} of {self.epochs} epochs"
+        return f"stopped at the maximum of {self.epochs} epochs"

@@ -1,0 +1,239 @@
+"""What baselines share: known slices as classes, and volumes labelled slice by slice."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from ...adapters.base import fitted
+from ...config import (
+    CleanupConfig,
+    IntensityConfig,
+    LandmarkConfig,
+    PropagationConfig,
+    ResamplingConfig,
+    SegmenterConfig,
+)
+from ...config.base import StageConfig
+from ...errors import InputError
+from ...predict.loop import Predictor, slice_probabilities
+from ...predict.sink import PredictionSink
+from ...slices.stack import SliceStack, working_axis
+from ...templates.known import UNKNOWN, KnownSlice
+from ...templates.template import Template
+from ...templates.training_set import TrainingSet
+from ...types import Array, Progress, Volume, no_progress
+from . import MethodContext, Predicted
+
+__all__ = [
+    "Baseline",
+    "BaselineConfig",
+    "class_plane",
+    "collect_slices",
+    "held_out_volumes",
+    "labels_looked_for",
+    "open_stack",
+    "predict_stack",
+    "require",
+    "slice_image",
+    "training_digest",
+]
+
+_SETTINGS = PropagationConfig(cleanup=CleanupConfig(), landmarks=LandmarkConfig(arrangement=False))
+"""Baselines are compared as they are: nothing is cleaned, no landmark placed by the others."""
+
+
+class BaselineConfig(StageConfig):
+    """Settings that every baseline has.
+
+    Parameters
+    ----------
+    intensity : IntensityConfig
+    resampling : ResamplingConfig
+        As for the segmenter.
+    """
+
+    intensity: IntensityConfig = IntensityConfig()
+    resampling: ResamplingConfig = ResamplingConfig()
+
+
+Config = TypeVar("Config", bound=BaselineConfig)
+
+
+class Baseline(ABC, Generic[Config]):
+    """A method that learns from known slices and classifies one slice at a time.
+
+    Parameters
+    ----------
+    config : BaselineConfig
+    context : MethodContext
+    """
+
+    name = ""
+
+    def __init__(self, config: Config, context: MethodContext) -> None:
+        self.config, self.context = config, context
+        self.training: TrainingSet | None = None
+
+    @abstractmethod
+    def fit(self, templates: Sequence[Template], progress: Progress = no_progress) -> None:
+        """Learn from the known slices of templates, and keep them as ``training``."""
+
+    @abstractmethod
+    def classify(self, image: Array) -> Array:
+        """Class probabilities (L + 1, H, W), float32, of an image (C, H, W) in 0..1."""
+
+    def predict(
+        self, volume: Volume, axis: int | str | None, progress: Progress = no_progress
+    ) -> Predicted:
+        """Label a volume slice by slice."""
+        training = fitted(self.training, self.name)
+        stack = open_stack(volume, axis, training, self.config)
+        return predict_stack(stack, training, self, progress, landmarks=self.context.landmarks)
+
+    def planes(self, stack: SliceStack, indices: Sequence[int], /) -> Iterator[Array]:
+        """Class probabilities of working slices, for the loop of predictions."""
+        return (self.classify(stack.slice(index)) for index in indices)
+
+
+def collect_slices(
+    templates: Sequence[Template], config: BaselineConfig, *, merge: bool = False
+) -> TrainingSet:
+    """Known slices of templates; ``merge`` makes one label, 1, of all.
+
+    Labels take as few bytes as hold them: all slices of many volumes stay while it trains.
+    """
+    settings = SegmenterConfig(intensity=config.intensity, resampling=config.resampling)
+    training = TrainingSet.of(templates, settings)
+    if merge:
+        training = _merged(training)
+    top = max(training.label_values)
+    # Signed, since unknown pixels are below 0.
+    dtype = next(kind for kind in (np.int8, np.int16, np.int32) if top <= np.iinfo(kind).max)
+    slices = (replace(one, labels=one.labels.astype(dtype)) for one in training.examples)
+    return replace(training, examples=tuple(slices))
+
+
+def _merged(training: TrainingSet) -> TrainingSet:
+    """All labels as one, which was looked for where all of them were."""
+    everything = frozenset(training.label_values)
+    slices = (
+        replace(
+            one,
+            labels=np.minimum(one.labels, 1),
+            known_labels=frozenset({1} if one.known_labels >= everything else ()),
+        )
+        for one in training.examples
+    )
+    return replace(
+        training,
+        examples=tuple(slices),
+        label_values=(1,),
+        names={1: "foreground"},
+        point_labels=frozenset(),
+    )
+
+
+def slice_image(training: TrainingSet, number: int) -> Array:
+    """Pixels of a known slice, shape (C, H, W), float32 in 0..1."""
+    stack, index = training.sources[number]
+    return training.stacks[stack].slice(index)
+
+
+def class_plane(known: KnownSlice, label_values: Sequence[int]) -> Array:
+    """Class of each pixel, shape (H, W), int64; 0 is background, -1 is not known."""
+    classes = np.searchsorted(label_values, known.labels) + 1
+    return np.where(known.labels > 0, classes, np.where(known.labels == 0, 0, UNKNOWN))
+
+
+def labels_looked_for(known: KnownSlice, label_values: Sequence[int]) -> Array:
+    """Of each label, whether the slice was searched for it, shape (L,), bool."""
+    return np.array([value in known.known_labels for value in label_values])
+
+
+def held_out_volumes(training: TrainingSet, fraction: float) -> tuple[list[int], list[int]]:
+    """Numbers of the slices to learn from, and of those of whole volumes that are held out.
+
+    ``fraction`` of the volumes, the last ones, are held out; none where that is less than one.
+    """
+    volumes = sorted({one.volume for one in training.examples})
+    kept = set(volumes[len(volumes) - int(fraction * len(volumes) + 1e-9) :])
+    numbers = range(len(training.examples))
+    held_out = [k for k in numbers if training.examples[k].volume in kept]
+    return [k for k in numbers if k not in held_out], held_out
+
+
+def training_digest(training: TrainingSet, settings: str) -> str:
+    """Digest of everything that a training depends on."""
+    digest = hashlib.sha256(f"{settings} {training.label_values}".encode())
+    for known, (stack, index) in zip(training.examples, training.sources, strict=True):
+        digest.update(training.stacks[stack].digest(index).encode())
+        digest.update(class_plane(known, training.label_values).tobytes())
+        digest.update(labels_looked_for(known, training.label_values).tobytes())
+    return digest.hexdigest()
+
+
+def open_stack(
+    volume: Volume, axis: int | str | None, training: TrainingSet, config: BaselineConfig
+) -> SliceStack:
+    """Slices of a volume along ``axis``; None: as the templates were painted.
+
+    Raises
+    ------
+    InputError
+        If the volume has other channels than the templates.
+    """
+    along = working_axis(volume, axis, training.axes[0])
+    stack = SliceStack(volume, along, config.intensity, config.resampling)
+    if stack.channels != training.channels:
+        raise InputError(
+            "volume",
+            f"have {training.channels} channels, as the templates",
+            f"{stack.channels} channels",
+        )
+    return stack
+
+
+def predict_stack(
+    stack: SliceStack,
+    training: TrainingSet,
+    predictor: Predictor,
+    progress: Progress = no_progress,
+    *,
+    landmarks: bool = False,
+) -> Predicted:
+    """Label a volume, on its own grid and in file order.
+
+    ``landmarks``: look for a landmark of every label, and for nothing else; otherwise for those
+    of the labels that were given as points.
+    """
+    points = set(training.label_values if landmarks else training.point_labels)
+    sink = PredictionSink(stack, training, _SETTINGS, points)
+    for index, plane in slice_probabilities(stack, predictor, progress=progress):
+        sink.put(index, plane)
+    found = sink.finish()
+    labels = None if points >= set(training.label_values) else found.labels
+    return Predicted(labels, found.landmarks)
+
+
+def require(module: str, extra: str, method: str) -> None:
+    """Check that an optional module is installed.
+
+    Raises
+    ------
+    InputError
+        If it is not; the message names the extra that brings it.
+    """
+    if find_spec(module) is None:
+        raise InputError(
+            "method",
+            f"have its modules installed: {method} needs {module}",
+            f"no module {module}",
+            f"Install it with pip install 'napari-fewshot[{extra}]'.",
+        )
