@@ -7,12 +7,11 @@ import pytest
 
 from napari_fewshot import Template, UnknownNameError, Volume, get_refiner, refine_labels
 from napari_fewshot.features.cache import FeatureCache
-from napari_fewshot.segmenter import load_refiner
 
 
 def test_a_prediction_is_not_refined_by_default(fitted, torso, predicted):
     assert fitted.config.propagation.refinement.method is None
-    assert load_refiner(fitted) is None
+    assert fitted.load_refiner() is None
     np.testing.assert_array_equal(fitted.predict(torso.image).labels, predicted.labels)
 
 
@@ -65,7 +64,7 @@ def test_settings_and_caches_reach_the_method(quick, tmp_path, stub_refiner):
     model = quick(
         seed=4, cache=cache, store=tmp_path / "store", propagation={"refinement": refinement}
     )
-    load_refiner(model, sam_weights=tmp_path / "sam.pth")
+    model.load_refiner(sam_weights=tmp_path / "sam.pth")
     (settings,) = stub_refiner.made
     assert settings.config.prompts.strategy == "box"
     assert (settings.seed, settings.device) == (4, "cpu")

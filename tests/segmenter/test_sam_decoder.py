@@ -8,8 +8,7 @@ import pytest
 from napari_fewshot import FewShotSegmenter, Template
 from napari_fewshot.errors import InputError
 from napari_fewshot.features.store import FeatureStore
-from napari_fewshot.templates.augmentation import Augmentation, FeatureRequirements
-from napari_fewshot.templates.training_set import LearningSet
+from napari_fewshot.templates.augmentation import Augmentation
 
 QUICK = {"epochs": 2, "augmentations": 2, "update_epochs": 1}
 
@@ -67,20 +66,21 @@ def test_copies_are_encoded_once(segmenter, template, tmp_path):
 
 def test_copies_come_behind_the_slices_and_leave_with_them(model, template):
     training = model.training_set_
-    lessons = LearningSet(training, FeatureRequirements(padding=True, augmentation=Augmentation(3)))
+    augmented = training.augmented(Augmentation(3))
     count = len(training.examples)
-    assert lessons.examples[:count] == training.examples
-    assert [e.origin for e in lessons.examples[count:]] == [
+    assert augmented.examples[:count] == training.examples
+    assert [e.origin for e in augmented.examples[count:]] == [
         e for e in training.examples for _ in range(3)
     ]
     chosen = [1, count + 3, count + 4]
-    maps = list(lessons.maps(model.extractor, chosen))
-    whole = list(lessons.maps(model.extractor))
+    maps = list(augmented.maps(model.extractor, chosen, padding=True))
+    whole = list(augmented.maps(model.extractor, padding=True))
     assert all(fmap.data.shape[1:] == (8, 8) for fmap in whole)
     for fmap, k in zip(maps, chosen, strict=True):
         # Encoded in other batches: two roundings to float16 apart at most.
         np.testing.assert_allclose(fmap.data, whole[k].data, rtol=2e-3, atol=1e-3)
-    assert LearningSet(training, FeatureRequirements()).examples == training.examples
+    assert augmented.axes == training.axes
+    assert training.augmented(None) is training
 
 
 def test_held_out_score(model):

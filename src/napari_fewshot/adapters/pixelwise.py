@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +18,12 @@ from ..templates.pixels import Samples, plan_pixels
 from ..types import Array, FeatureMap, Progress, no_progress
 from .base import AdapterState, PixelClassifier, fitted
 
-__all__ = ["PixelAdapter", "Standardiser", "collect_samples", "gather_pixels", "pixel_chunks"]
+__all__ = ["PixelAdapter", "Standardiser", "collect_samples", "gather_pixels"]
+
+
+_POSITION_COLUMNS = 3
+_CHUNK_BYTES = 2 * 2**20  # fits into the cache of a core, which is twice as fast
+_FLAT = 1e-6
 
 
 def gather_pixels(features: FeatureMap, flat: Array) -> Array:
@@ -47,17 +52,6 @@ def gather_pixels(features: FeatureMap, flat: Array) -> Array:
     lower = cells[:, bottom, left] * (1 - dx) + cells[:, bottom, right] * dx
     mixed = upper * (1 - dy) + lower * dy
     return np.ascontiguousarray(mixed.T, dtype=np.float32)
-
-
-def pixel_chunks(features: FeatureMap, size: int) -> Iterator[tuple[int, int, Array]]:
-    """Walk over all pixels of a slice: ``(start, stop, vectors of shape (stop - start, C))``."""
-    total = features.shape[0] * features.shape[1]
-    for start in range(0, total, size):
-        stop = min(total, start + size)
-        yield start, stop, gather_pixels(features, np.arange(start, stop))
-
-
-_FLAT = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,10 +89,6 @@ class Standardiser:
         result: Array = features - self.mean
         result *= self.scale
         return result
-
-
-_POSITION_COLUMNS = 3
-_CHUNK_BYTES = 2 * 2**20  # fits into the cache of a core, which is twice as fast
 
 
 class PixelAdapter:

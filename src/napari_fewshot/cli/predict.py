@@ -85,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Label one image after the other; a bad one does not keep the others from being done."""
-    from ..segmenter import FewShotSegmenter, load_refiner
+    from ..segmenter import FewShotSegmenter
 
     settings = parse_settings(options.set)
     if set(settings) - {"propagation"}:
@@ -101,7 +101,7 @@ def run(options: argparse.Namespace) -> int:
     )
     check_sam_weights(options, model.config.propagation.refinement.method)
     with loading_sam():
-        refiner = load_refiner(model, options.refine, options.sam_weights)
+        refiner = model.load_refiner(options.refine, options.sam_weights)
     failures = Failures()
     for job in jobs:
         with failures.of(job.image):

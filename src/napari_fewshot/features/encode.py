@@ -38,15 +38,7 @@ def choose_precision(
 ) -> Precision:
     """Resolve ``auto``: half precision for token backbones where the device is faster with it.
 
-    Parameters
-    ----------
-    wanted : {"auto", "float32", "bfloat16", "float16"}
-        Setting of the user.
-    device : str
-        A torch device.
-    tokens : bool
-        Whether the backbone gives a token grid (transformers) rather than a pixel grid, whose
-        hand-made features need float32.
+    ``tokens`` is False for backbones that give a pixel grid, whose hand-made features need float32.
     """
     if wanted != "auto":
         return wanted
@@ -81,16 +73,9 @@ def cpu_has_bfloat16() -> bool:
 
 
 class BatchEncoder:
-    """Encode inputs in batches that halve when memory runs out, and stay halved.
+    """Encodes inputs in batches that halve when memory runs out, and stay halved.
 
-    Parameters
-    ----------
-    backbone : Backbone
-        Already on ``device``.
-    device : str
-    precision : {"float32", "bfloat16", "float16"}
-    size : int
-        Largest batch to start with.
+    The backbone is already on ``device``; ``size`` is the largest batch to start with.
     """
 
     def __init__(self, backbone: Backbone, device: str, precision: Precision, size: int) -> None:

@@ -139,24 +139,11 @@ def _round_up(value: int, unit: int) -> int:
 
 
 def tile_starts(length: int, tile: int, overlap: float, unit: int) -> tuple[int, ...]:
-    """Origins of the tiles that cover a side.
+    """Origins of the tiles that cover a side of ``length`` pixels, spread evenly from 0 to the end.
 
-    Parameters
-    ----------
-    length : int
-        Side in pixels, a multiple of ``unit``.
-    tile : int
-        Side of a tile in pixels, a multiple of ``unit``.
-    overlap : float
-        Least share of a tile that it has in common with the next one.
-    unit : int
-        Origins are multiples of this (the cell size), so that the cells of neighbouring tiles
-        fall on one another and stitching interpolates nothing.
-
-    Returns
-    -------
-    tuple of int
-        Spread evenly; the first is 0 and the last ``length - tile``.
+    Neighbours have at least the fraction ``overlap`` of a tile in common. All lengths and origins
+    are multiples of ``unit`` (the cell size), so that the cells of neighbouring tiles fall on one
+    another and stitching interpolates nothing.
     """
     span = (length - tile) // unit
     if span <= 0:
@@ -178,18 +165,9 @@ def blend_weights(cells: int) -> Array:
 
 
 def stitch(tiles: Iterable[tuple[tuple[int, int], Array]], grid: tuple[int, int]) -> Array:
-    """Blend the feature grids of tiles into one.
+    """Blend the feature grids of tiles, float32 (C, h, w), into one of so many cells.
 
-    Parameters
-    ----------
-    tiles : iterable of ((row, column), array)
-        Origin of each tile in cells, and its features, float32, shape (C, h, w).
-    grid : tuple of int
-        Cells (h, w) of the whole; cells of tiles beyond it are cut off.
-
-    Returns
-    -------
-    array, shape (C, h, w), float32
+    With each tile comes its origin in cells; cells beyond the grid are cut off.
     """
     total: Array | None = None
     weight = np.zeros(grid, np.float32)

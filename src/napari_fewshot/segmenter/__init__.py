@@ -3,7 +3,6 @@
 from ..predict.sink import FUSED, Prediction
 from .held_out import HeldOutScore
 from .position import fit_with_best_position
-from .refining import load_refiner
 from .segmenter import FewShotSegmenter
 
 __all__ = [
@@ -12,5 +11,4 @@ __all__ = [
     "HeldOutScore",
     "Prediction",
     "fit_with_best_position",
-    "load_refiner",
 ]

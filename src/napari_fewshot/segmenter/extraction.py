@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..geometry import Frame, resolve_axis
-from ..slices.stack import SliceStack
+from ..slices.stack import SliceStack, working_axis
 from ..templates.template import Template
 from ..templates.training_set import TrainingSet
 from ..types import Progress, Volume, joint_progress, no_progress
@@ -51,15 +50,11 @@ def extract_features(
     """
     training = TrainingSet.of(templates, model.config)
     extractor = model.extractor
-    rest = range(0)
-    stack = training.stacks[0]
+    stack, rest = training.stacks[0], range(0)
     if volume is not None:
-        ndim = volume.ndim
-        number = training.axes[0]
-        if axis is not None and ndim == 3:
-            number = resolve_axis(axis, Frame.of(volume.affine, ndim), ndim)
         config = model.config
-        stack = SliceStack(volume, number if ndim == 3 else 0, config.intensity, config.resampling)
+        along = working_axis(volume, axis, training.axes[0])
+        stack = SliceStack(volume, along, config.intensity, config.resampling)
         rest = range(len(stack))
     known = len(training.examples)
     first, then = joint_progress([known, len(rest)], progress)

@@ -21,15 +21,14 @@ from ..features.extract import FeatureExtractor
 from ..features.store import FeatureStore
 from ..predict.learned import LearnedModel
 from ..predict.predictor import SlicePredictor, VolumePredictor
-from ..predict.refiners import Refiner, check_method
+from ..predict.refiners import Refiner, check_method, get_refiner
 from ..predict.sink import FUSED, Prediction
 from ..templates.augmentation import FeatureRequirements
 from ..templates.template import Template
-from ..templates.training_set import LearningSet, TrainingSet
+from ..templates.training_set import TrainingSet
 from ..types import Progress, Volume, no_progress
 from .held_out import HeldOutScore, held_out_score
 from .model_file import check_weights, read_model, restored, write_model
-from .refining import load_refiner
 
 __all__ = ["FUSED", "FewShotSegmenter"]
 
@@ -128,8 +127,6 @@ class FewShotSegmenter:
         model._training = self._training
         return model
 
-    # ------------------------------------------------------------------ what was learned
-
     @property
     def label_values_(self) -> tuple[int, ...]:
         """Label values that were learned, sorted."""
@@ -174,8 +171,6 @@ class FewShotSegmenter:
         if self._saved is None:
             raise NotFittedError("The segmenter is not fitted yet; call fit or load a model.")
         return self._saved
-
-    # ------------------------------------------------------------------ learning
 
     def fit(
         self, templates: Template | Sequence[Template], progress: Progress = no_progress
@@ -258,9 +253,9 @@ class FewShotSegmenter:
         requirements: FeatureRequirements,
         progress: Progress,
     ) -> None:
-        lessons = LearningSet(training, requirements)
-        maps = lessons.maps(self.extractor, progress=progress)
-        learn(lessons.examples, maps, training.label_values, progress=progress)
+        known = training.augmented(requirements.augmentation)
+        maps = known.maps(self.extractor, progress=progress, padding=requirements.padding)
+        learn(known.examples, maps, known.label_values, progress=progress)
 
     def _become(self, adapter: Adapter, training: TrainingSet) -> None:
         self._adapter, self._training = adapter, training
@@ -270,20 +265,13 @@ class FewShotSegmenter:
         """Estimate the Dice of each label by leaving template slices out in turn.
 
         It trains up to five adapters; call it when the result has been shown. None with fewer
-        than two template slices.
-
-        Raises
-        ------
-        NotFittedError
-            If this segmenter was not fitted itself (a loaded model has no templates).
+        than two template slices. A loaded model has no templates: :class:`NotFittedError`.
         """
-        training = self.training_set_
         build = self._build_adapter
-        lessons = LearningSet(training, build().requirements)
-        maps = partial(lessons.maps, self.extractor)
-        return held_out_score(build, lessons.examples, maps, training.label_values, progress)
-
-    # ------------------------------------------------------------------ prediction
+        requirements = build().requirements
+        known = self.training_set_.augmented(requirements.augmentation)
+        maps = partial(known.maps, self.extractor, padding=requirements.padding)
+        return held_out_score(build, known.examples, maps, known.label_values, progress)
 
     def predict(
         self,
@@ -326,7 +314,7 @@ class FewShotSegmenter:
         InputError
             If the volume has other channels than the templates, or one plane alone is fused.
         """
-        refiner = load_refiner(self, refine)  # what cannot be had is seen before the work
+        refiner = self.load_refiner(refine)  # what cannot be had is seen before the work
         image = Volume.of(volume)
         return self._predicting().predict(image, axis, landmarks, refiner, progress)
 
@@ -339,19 +327,36 @@ class FewShotSegmenter:
     ) -> SlicePredictor:
         """Prepare the prediction of single slices of a volume, in any order, without refinement.
 
-        Parameters
-        ----------
-        volume, landmarks
-            As for :meth:`predict`.
-        axis : int or str, optional
-            As for :meth:`predict`, but not ``"fused"``.
-
-        Raises
-        ------
-        NotFittedError, InputError
-            As :meth:`predict`.
+        Parameters are those of :meth:`predict`, but ``axis`` may not be ``"fused"``; it raises the
+        same.
         """
         return self._predicting().slices(Volume.of(volume), axis, landmarks)
+
+    def load_refiner(
+        self,
+        refine: str | Refiner | None = None,
+        sam_weights: str | os.PathLike[str] | None = None,
+    ) -> Refiner | None:
+        """Load what refines predictions, with the settings and on the device of this segmenter.
+
+        ``refine`` as for :meth:`predict`; None where neither it nor the configuration names a
+        method. ``sam_weights`` is a checkpoint of SAM in place of the download.
+        """
+        if isinstance(refine, Refiner):
+            return refine.load()
+        config = self.config.propagation.refinement
+        method = refine or config.method
+        if method is None:
+            return None
+        return get_refiner(
+            method,
+            config=config,
+            sam_weights=sam_weights,
+            device=self.device,
+            seed=self.config.seed,
+            store=self.store,
+            cache=self.cache,
+        ).load()
 
     def _predicting(self) -> VolumePredictor:
         learned = self._learned()
@@ -359,17 +364,10 @@ class FewShotSegmenter:
             self._adapter = restored(learned, self.device)
         return VolumePredictor(learned, self._adapter, self.extractor)
 
-    # ------------------------------------------------------------------ files
-
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model file (safetensors; conventionally ``*.fewshot``), whole or not at all.
 
-        Raises
-        ------
-        NotFittedError
-            Before :meth:`fit`.
-        InputError
-            If the folder cannot be written.
+        :class:`NotFittedError` before :meth:`fit`; :class:`InputError` if it cannot be written.
         """
         write_model(path, self._learned())
 

@@ -16,21 +16,12 @@ from ..types import Array
 __all__ = ["Augmentation", "AugmentedSlices", "FeatureRequirements"]
 
 _SCALE, _SHIFT, _STRETCH, _NOISE = 0.2, 0.1, 0.1, 0.03
-_LEAST_CROP = 0.7
+_MIN_CROP = 0.7
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How many copies of each slice, and of which kind.
-
-    Parameters
-    ----------
-    count : int
-        Copies of each slice.
-    flips : bool
-        Whether rows and columns may be mirrored.
-    seed : int
-    """
+    """How many copies of each slice, and whether rows and columns may be mirrored."""
 
     count: int
     flips: bool = False
@@ -75,7 +66,7 @@ class AugmentedSlices:
     ) -> None:
         self._source = source
         self._indices = list(indices)
-        self._variation = augmentation
+        self._augmentation = augmentation
         self.slice = lru_cache(maxsize=1)(self._slice)  # its digest is asked for as well
 
     @property
@@ -89,7 +80,7 @@ class AugmentedSlices:
         return self._source.channels
 
     def __len__(self) -> int:
-        return len(self._indices) * self._variation.count
+        return len(self._indices) * self._augmentation.count
 
     def digest(self, index: int, /) -> str:
         """Hexadecimal digest of the content of a copy."""
@@ -97,38 +88,27 @@ class AugmentedSlices:
 
     def labels(self, labels: Array, index: int) -> Array:
         """Bring the labels of a slice, shape (H, W), to copy ``index`` of it."""
-        return self._recipe(index).place(labels, nearest=True)
+        return self._drawn(index).place(labels, nearest=True)
 
     def _slice(self, index: int, /) -> Array:
-        number = self._indices[index // self._variation.count]
-        return self._recipe(index).shade(self._source.slice(number))
+        number = self._indices[index // self._augmentation.count]
+        return self._drawn(index).shade(self._source.slice(number))
 
-    def _recipe(self, index: int) -> _Recipe:
-        number, copy = divmod(index, self._variation.count)
-        text = f"{self._source.digest(self._indices[number])} {copy} {self._variation.seed}"
+    def _drawn(self, index: int) -> _Draw:
+        number, copy = divmod(index, self._augmentation.count)
+        text = f"{self._source.digest(self._indices[number])} {copy} {self._augmentation.seed}"
         digest = hashlib.sha256(text.encode()).digest()
         rng = np.random.default_rng(int.from_bytes(digest[:16], "little"))
-        return _Recipe.draw(rng, self._variation.flips)
+        return _Draw.draw(rng, self._augmentation.flips)
 
 
 @dataclass(frozen=True)
-class _Recipe:
+class _Draw:
     """What is done to one slice.
 
-    Parameters
-    ----------
-    scale, shift : float
-        Of the intensity.
-    low, high : float
-        Values that become 0 and 1 first.
-    noise : float
-        Standard deviation.
-    flipped : tuple of bool
-        Rows, columns.
-    side, corner : tuple of float
-        Of the crop, in shares of the slice and of what is left beside the crop.
-    seed : int
-        Of the noise.
+    Intensity is scaled and shifted after ``low`` and ``high`` have become 0 and 1; ``noise`` is a
+    standard deviation and ``seed`` its own; ``flipped`` are rows and columns; ``side`` and
+    ``corner`` of the crop are fractions of the slice and of what is left beside the crop.
     """
 
     scale: float
@@ -142,14 +122,14 @@ class _Recipe:
     seed: int
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, flips: bool) -> _Recipe:
-        """Draw a recipe; about a third of the copies keep their crop, contrast or noise."""
+    def draw(cls, rng: np.random.Generator, flips: bool) -> _Draw:
+        """Draw what is done; about a third of the copies keep their crop, contrast or noise."""
         scale, shift = 1 + rng.uniform(-_SCALE, _SCALE), rng.uniform(-_SHIFT, _SHIFT)
         low, high = rng.uniform(0, _STRETCH), 1 - rng.uniform(0, _STRETCH)
         noise = rng.uniform(0, _NOISE)
         stretched, noisy, cropped = rng.random(3) < 2 / 3
         mirrored = rng.random(2) < 0.5
-        side, corner = rng.uniform(_LEAST_CROP, 1, 2), rng.random(2)
+        side, corner = rng.uniform(_MIN_CROP, 1, 2), rng.random(2)
         return cls(
             scale=float(scale),
             shift=float(shift),

@@ -13,13 +13,13 @@ from ..config import SegmenterConfig
 from ..errors import InputError
 from ..features.extract import FeatureExtractor
 from ..geometry import Frame
-from ..slices.stack import SliceStack
+from ..slices.stack import SliceSource, SliceStack
 from ..types import Array, FeatureMap, Progress, Volume, no_progress
-from .augmentation import AugmentedSlices, FeatureRequirements
+from .augmentation import Augmentation, AugmentedSlices
 from .known import KnownSlice, known_slices, labels_of
 from .template import Template, check_names
 
-__all__ = ["LearningSet", "TrainingSet", "arrangements_of", "number_images"]
+__all__ = ["TrainingSet", "arrangements_of", "number_images"]
 
 _READ = 16
 """Slices that are compared of images that are read as they are indexed."""
@@ -73,7 +73,8 @@ class TrainingSet:
     stacks : tuple of SliceStack
         One for each volume and axis.
     sources : tuple of (int, int)
-        Stack and working slice of each example; examples of one stack stand together.
+        Stack and working slice of each example; examples of one stack stand together. Numbers
+        behind those of the stacks are of copies.
     examples : tuple of KnownSlice
     label_values : tuple of int
         Labels that were painted, sorted.
@@ -82,6 +83,8 @@ class TrainingSet:
         Labels that occur as landmarks only.
     arrangements : tuple of dict of int to tuple of float
         Of each image, the places of landmarks that it has one of, in canonical mm.
+    copies : tuple of AugmentedSlices
+        One for each stack, where it is augmented.
     """
 
     stacks: tuple[SliceStack, ...]
@@ -91,6 +94,7 @@ class TrainingSet:
     names: dict[int, str]
     point_labels: frozenset[int]
     arrangements: tuple[dict[int, tuple[float, ...]], ...] = ()
+    copies: tuple[AugmentedSlices, ...] = ()
 
     @classmethod
     def of(cls, templates: Sequence[Template], config: SegmenterConfig) -> TrainingSet:
@@ -146,7 +150,7 @@ class TrainingSet:
     @property
     def axes(self) -> tuple[int, ...]:
         """Canonical axes of the templates, the most frequent first."""
-        axes = [self.stacks[number].axis for number, _ in self.sources]
+        axes = [example.position.axis for example in self.examples]
         return tuple(sorted(set(axes), key=lambda axis: (-axes.count(axis), axis)))
 
     def describe(self) -> str:
@@ -162,6 +166,22 @@ class TrainingSet:
         """Number of channels of the images."""
         return self.stacks[0].channels
 
+    def augmented(self, augmentation: Augmentation | None) -> TrainingSet:
+        """Add augmented copies of all slices, behind them; each names its slice as its origin."""
+        if augmentation is None:
+            return self
+        sources, examples, copies = list(self.sources), list(self.examples), []
+        for number, stack in enumerate(self.stacks):
+            own = [k for k, source in enumerate(self.sources) if source[0] == number]
+            varied = AugmentedSlices(stack, [self.sources[k][1] for k in own], augmentation)
+            for index in range(len(varied)):
+                origin = self.examples[own[index // augmentation.count]]
+                labels = varied.labels(origin.labels, index)
+                examples.append(replace(origin, labels=labels, origin=origin))
+                sources.append((len(self.stacks) + number, index))
+            copies.append(varied)
+        return replace(self, sources=tuple(sources), examples=tuple(examples), copies=tuple(copies))
+
     def maps(
         self,
         extractor: FeatureExtractor,
@@ -175,14 +195,14 @@ class TrainingSet:
         ``padding`` as for :meth:`~napari_fewshot.features.extract.FeatureExtractor.maps`.
         """
         wanted = range(len(self.sources)) if chosen is None else sorted(chosen)
-        total = len(wanted)
         done = 0
-        for number, stack in enumerate(self.stacks):
+        everything: list[SliceSource] = [*self.stacks, *self.copies]
+        for number, source in enumerate(everything):
             indices = [self.sources[k][1] for k in wanted if self.sources[k][0] == number]
-            for _, features in extractor.maps(stack, indices, padding=padding):
+            for _, features in extractor.maps(source, indices, padding=padding):
                 yield features
                 done += 1
-                progress(done, total, "template features")
+                progress(done, len(wanted), "template features")
 
 
 def _geometry(volume: Volume) -> tuple[Hashable, ...]:
@@ -263,61 +283,3 @@ def arrangements_of(
         single = {label: tuple(at.tolist()) for label, at in points if counts[label] == 1}
         arrangements.append(dict(sorted(single.items())))
     return tuple(arrangements)
-
-
-class LearningSet:
-    """The examples of a training set and their feature maps, as an adapter needs them.
-
-    Parameters
-    ----------
-    training : TrainingSet
-    requirements : FeatureRequirements
-        Of the adapter.
-
-    Attributes
-    ----------
-    examples : tuple of KnownSlice
-        Template slices, then all copies; each copy names its slice as its ``origin``.
-    """
-
-    def __init__(self, training: TrainingSet, requirements: FeatureRequirements) -> None:
-        self._training = training
-        self._padding = requirements.padding
-        self._copies: list[tuple[AugmentedSlices, int]] = []
-        copies: list[KnownSlice] = []
-        for number, stack in enumerate(training.stacks):
-            if requirements.augmentation is None:
-                break
-            own = [k for k, source in enumerate(training.sources) if source[0] == number]
-            varied = AugmentedSlices(
-                stack, [training.sources[k][1] for k in own], requirements.augmentation
-            )
-            for index in range(len(varied)):
-                origin = training.examples[own[index // requirements.augmentation.count]]
-                labels = varied.labels(origin.labels, index)
-                copies.append(replace(origin, labels=labels, origin=origin))
-                self._copies.append((varied, index))
-        self.examples = (*training.examples, *copies)
-
-    def maps(
-        self,
-        extractor: FeatureExtractor,
-        chosen: Sequence[int] | None = None,
-        progress: Progress = no_progress,
-    ) -> Iterator[FeatureMap]:
-        """Feature maps of the examples (all, or the chosen ones in ascending order)."""
-        wanted = range(len(self.examples)) if chosen is None else sorted(chosen)
-        count = len(self._training.examples)
-        slices = [k for k in wanted if k < count]
-        done = 0
-        for features in self._training.maps(extractor, slices, padding=self._padding):
-            yield features
-            done += 1
-            progress(done, len(wanted), "template features")
-        copies = [self._copies[k - count] for k in wanted if k >= count]
-        for source in dict.fromkeys(source for source, _ in copies):
-            indices = [index for other, index in copies if other is source]
-            for _, features in extractor.maps(source, indices, padding=self._padding):
-                yield features
-                done += 1
-                progress(done, len(wanted), "template features")

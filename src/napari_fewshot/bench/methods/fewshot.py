@@ -59,10 +59,8 @@ class FewShotMethod:
 
     def fit(self, templates: Sequence[Template], progress: Progress = no_progress) -> None:
         """Learn all labels together, or each against the rest."""
-        from ...segmenter.refining import load_refiner
-
         model = self._models[None]
-        self._refiner = load_refiner(model, None, self.extras.sam_weights)
+        self._refiner = model.load_refiner(None, self.extras.sam_weights)
         if not self.extras.binary:
             model.fit(list(templates), progress)
             return

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_fewshot.adapters.pixelwise import gather_pixels, pixel_chunks
+from napari_fewshot.adapters.pixelwise import gather_pixels
 from napari_fewshot.slices.stack import slice_coordinates
 from napari_fewshot.types import FeatureMap
 
@@ -45,14 +45,6 @@ def test_dense_maps_are_read_as_they_are():
     found = gather_pixels(FeatureMap(data, (6, 7), (6.0, 7.0)), flat)
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, data.reshape(4, -1)[:, flat].T)
-
-
-def test_chunks_walk_over_all_pixels_once():
-    features = FeatureMap(tokens(), (10, 11), (10.0, 11.0))
-    chunks = list(pixel_chunks(features, 32))
-    assert [(start, stop) for start, stop, _ in chunks] == [(0, 32), (32, 64), (64, 96), (96, 110)]
-    whole = gather_pixels(features, np.arange(110))
-    np.testing.assert_array_equal(np.concatenate([v for _, _, v in chunks]), whole)
 
 
 def test_no_pixels_give_no_vectors():
