@@ -25,21 +25,9 @@ def build_adapter(
 ) -> Adapter:
     """Build the adapter that a configuration names, not yet fitted.
 
-    Parameters
-    ----------
-    config : SegmenterConfig
-        Settings of all stages.
-    device : str
-        Torch device.
-    weights : Path, optional
-        Local checkpoint of the backbone, for adapters that start from a part of it.
-
-    Raises
-    ------
-    UnknownNameError
-        If there is no adapter of that name.
-    InputError
-        If the adapter does not work with the backbone.
+    ``weights`` is a local checkpoint of the backbone, for adapters that start from a part of it.
+    :class:`UnknownNameError` if there is no adapter of that name, :class:`InputError` if it does
+    not work with the backbone.
     """
     check_adapter(config)
     return ADAPTERS.get(config.adapter).build(config, device, weights)

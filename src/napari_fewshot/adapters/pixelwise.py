@@ -56,13 +56,10 @@ def gather_pixels(features: FeatureMap, flat: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Standardiser:
-    """Subtracts a mean and multiplies by a scale, column by column.
+    """Subtracts a mean and multiplies by a scale (C,), column by column.
 
-    Parameters
-    ----------
-    mean, scale : array, shape (C,), float32
-        Columns that did not vary in the templates have scale 0: nothing can be learned from
-        them, and a division by their spread would blow noise up.
+    Columns that did not vary in the templates have scale 0: nothing can be learned from them, and a
+    division by their spread would blow noise up.
     """
 
     mean: Array

@@ -87,21 +87,10 @@ class BatchEncoder:
     def encode(self, inputs: list[torch.Tensor]) -> torch.Tensor:
         """Encode the first inputs of a list, as many as fit.
 
-        Parameters
-        ----------
-        inputs : list of tensor, each of shape (S, C, H, W), float32
-            All of one shape.
-
-        Returns
-        -------
-        tensor, shape (n, F, h, w), float32, on the CPU
-            Features of the first ``n`` inputs, 1 ≤ n ≤ ``size``.
-
-        Raises
-        ------
-        FewShotError
-            If memory does not suffice for a single input, or the features have another shape
-            than the backbone's stride gives.
+        Inputs are of one shape (S, C, H, W), float32. Returns the features (n, F, h, w), float32,
+        on the CPU, of the first ``n`` of them, 1 ≤ n ≤ ``size``. :class:`FewShotError` if memory
+        does not suffice for a single input, or the features have another shape than the stride
+        gives.
         """
         while True:
             part = inputs[: self.size]
@@ -167,23 +156,10 @@ def context_slices(k: int, count: int, reach: int) -> list[int]:
 
 
 class SliceEncoder:
-    """Encode slices with a backbone; knows nothing of stores.
+    """Encodes slices with a backbone, already on ``device``; knows nothing of stores.
 
-    Parameters
-    ----------
-    backbone : Backbone
-        Already on ``device``.
-    config : ExtractionConfig
-    device : str
-
-    Attributes
-    ----------
-    precision : {"float32", "bfloat16", "float16"}
-        In use.
-    features : int or None
-        Features of one input: as the spec says, or as measured with the first batch.
-    seconds_per_slice : float or None
-        Measured so far.
+    ``precision`` is the one in use; ``features`` counts those of one input, as the spec says or as
+    measured with the first batch.
     """
 
     def __init__(self, backbone: Backbone, config: ExtractionConfig, device: str) -> None:
@@ -222,15 +198,9 @@ class SliceEncoder:
     ) -> Iterator[list[tuple[int, Array]]]:
         """Encode distinct slices.
 
-        Yields
-        ------
-        list of (int, array of shape (C, h, w), float32)
-            After every batch, the slices that it finished; empty in the midst of many tiles.
-
-        Raises
-        ------
-        FewShotError
-            If memory does not suffice for one input, or features are not finite.
+        Yields after every batch the slices that it finished, with features (C, h, w), float32; none
+        in the midst of many tiles. :class:`FewShotError` if memory does not suffice for one input,
+        or features are not finite.
         """
         layout, groups = self.layout(source), self.groups(source)
         read = _Reader(source, layout, self.backbone)

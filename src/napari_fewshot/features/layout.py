@@ -197,26 +197,11 @@ def input_groups(channels: int, prep: Preprocessing) -> int:
 
 
 def prepare(image: Array, prep: Preprocessing, layout: Layout) -> torch.Tensor:
-    """Prepare one slice.
+    """Prepare one slice, (C, H, W), float32 in 0..1, as the backbone expects it.
 
-    Parameters
-    ----------
-    image : array, shape (C, H, W), float32, 0..1
-        The slice.
-    prep : Preprocessing
-        What the backbone expects.
-    layout : Layout
-        From :func:`~napari_fewshot.features.layout.plan_layout`.
-
-    Returns
-    -------
-    tensor, shape (G, C', h, w), float32
-        G inputs (:func:`input_groups`) of the padded size of the layout, on the CPU.
-
-    Raises
-    ------
-    InputError
-        If the slice has another shape than the layout, or is not finite.
+    Returns G inputs (:func:`input_groups`), (G, C', h, w), float32, of the padded size of the
+    layout, on the CPU. :class:`InputError` if the slice has another shape than the layout, or is
+    not finite.
     """
     import torch
 

@@ -30,12 +30,7 @@ def clean_labels(labels: Array, config: CleanupConfig, axis: int = 0) -> Array:
     Returns
     -------
     array, shape and dtype of ``labels``
-        A new array.
-
-    Raises
-    ------
-    InputError
-        If ``labels`` are no integers, have not two or three axes, or ``axis`` is none of them.
+        A new array. :class:`InputError` if there are no integers, or no such axes.
     """
     if labels.ndim not in (2, 3) or labels.dtype.kind not in "iu":
         given = f"shape {labels.shape}, dtype {labels.dtype}"

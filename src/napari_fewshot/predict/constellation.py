@@ -133,13 +133,8 @@ def _position(at: Array) -> tuple[float, float, float]:
 class Candidates:
     """Peaks of several landmarks in one image.
 
-    Parameters
-    ----------
-    landmarks : int array, shape (N,)
-        Which landmark each is a peak of, as a row of the templates.
-    scores : array, shape (N,), above 0
-    places : array, shape (N, 2 or 3)
-        In mm.
+    ``landmarks`` (N,) are rows of the templates; ``scores`` (N,) are above 0; ``places``, (N, 2 or
+    3), are in mm.
     """
 
     landmarks: Array
@@ -166,26 +161,13 @@ def fit_constellation(
     """Place all landmarks as they lie in the templates, where most of the peaks agree.
 
     Random pairs (in 2D) or triples of peaks propose a similarity of a template (RANSAC, Fischler
-    and Bolles 1981; closed form of Umeyama 1991); the one that most peaks lie near, by the root
-    of their scores, is fitted to all of them, to the mean of the templates, and gives way a
-    little to peaks nearby. Mirrored arrangements are never proposed.
+    and Bolles 1981; closed form of Umeyama 1991); the one that most peaks lie near, by the root of
+    their scores, is fitted to all of them, to the mean of the templates, and gives way a little to
+    peaks nearby. Mirrored constellations are never proposed.
 
-    Parameters
-    ----------
-    candidates : Candidates
-        Several peaks of each landmark, right and wrong.
-    templates : sequence of array, shape (L, 2 or 3)
-        Places in mm; nan for landmarks that a template has not.
-    seed : int
-        Of the proposals.
-
-    Returns
-    -------
-    places : array, shape (L, 2 or 3)
-        In mm; nan for landmarks that no template in use has.
-    scores : array, shape (L,)
-        Score of the best peak near each place, less the farther it is; 0 without one.
-        None where too few peaks agree.
+    Templates are places in mm, (L, 2 or 3), nan for landmarks that they have not. Returns places of
+    that shape, nan for landmarks that no template in use has, and scores (L,): that of the best
+    peak near each place, less the farther it is, 0 without one. None where too few peaks agree.
     """
     usable = [t for t in templates if np.isfinite(t[:, 0]).sum() >= MIN_POINTS]
     if not usable or len(candidates.scores) == 0:

@@ -47,12 +47,7 @@ class Predictor(Protocol):
 class AdapterPredictor:
     """A fitted adapter on the features of a backbone.
 
-    Parameters
-    ----------
-    adapter : Adapter
-    extractor : FeatureExtractor
-    watch : callable, optional
-        ``watch(index, features)`` is called with the features of each slice that is predicted.
+    ``watch(index, features)`` is called with the features of each slice that is predicted.
     """
 
     def __init__(
@@ -75,18 +70,9 @@ class AdapterPredictor:
 
 
 class SliceNumbers:
-    """Slices of a stack as the file counts them along their axis.
+    """Slices of a stack as the file counts them along their axis, which is :attr:`axis` there.
 
-    Parameters
-    ----------
-    stack : SliceStack
-    parameter : str
-        What the caller calls a slice that is asked for.
-
-    Attributes
-    ----------
-    axis : int
-        Axis of the slices in file order.
+    ``parameter`` is what the caller calls a slice that is asked for.
     """
 
     def __init__(self, stack: SliceStack, parameter: str) -> None:
@@ -240,18 +226,10 @@ def _missing_in_turn(parts: Sequence[dict[int, float]]) -> list[int]:
 def fused_probabilities(
     parts: Sequence[tuple[SliceStack, Iterator[tuple[int, Array]]]],
 ) -> Iterator[tuple[int, Array]]:
-    """Average probabilities that were predicted along several axes of one volume.
+    """Average probabilities that were predicted along several canonical axes of one volume.
 
-    Parameters
-    ----------
-    parts : sequence of (SliceStack, iterator of (index, probabilities))
-        Stacks of one volume along different canonical axes; probabilities have shape
-        (L + 1, H, W) in the order of their stack.
-
-    Yields
-    ------
-    index, probabilities
-        In the order of the first stack. Sums are kept as float16, on disk when large.
+    Each stack comes with its slices, (index, (L + 1, H, W)). Yields slices of the first stack. Sums
+    are kept as float16, on disk when large.
     """
     first = parts[0][0]
     total: Array | None = None

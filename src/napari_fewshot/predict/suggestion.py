@@ -60,18 +60,10 @@ def slice_descriptor(features: FeatureMap) -> Array:
 
 
 def slice_uncertainty(probabilities: Array) -> float:
-    """Uncertainty of a predicted slice.
+    """Uncertainty, in 0..1, of a slice of class probabilities (L + 1, H, W).
 
-    Parameters
-    ----------
-    probabilities : array, shape (L + 1, H, W)
-        Class probabilities; class 0 is background.
-
-    Returns
-    -------
-    float
-        In 0..1: the mean over pixels of the probability of not being background, times that of
-        the best class being wrong. Plain background adds nothing.
+    The mean over pixels of the probability of not being background, times that of the best class
+    being wrong. Plain background adds nothing.
     """
     doubt = 1 - probabilities.max(axis=0)
     return float(np.mean((1 - probabilities[0]) * doubt, dtype=np.float64))
@@ -80,24 +72,12 @@ def slice_uncertainty(probabilities: Array) -> float:
 def painting_values(
     scores: Sequence[SliceScore], known: Sequence[int], known_descriptors: Sequence[Array] = ()
 ) -> dict[int, float]:
-    """How much it should help to paint each slice.
+    """How much it should help to paint each slice: by index, 1 for the best, 0 for known slices.
 
-    By how much nearer (in squared distance) all slices come to a known one, each weighted with
-    its uncertainty. Near are slices with like features and a like position in the stack.
-
-    Parameters
-    ----------
-    scores : sequence of SliceScore
-        Slices of one volume, in any order.
-    known : sequence of int
-        Slices of this volume that are painted or reviewed.
-    known_descriptors : sequence of array
-        Of other known slices: those that are not in ``scores``, and of other volumes.
-
-    Returns
-    -------
-    dict of int to float
-        Value in 0..1 of each slice of ``scores``; 1 for the best, 0 for known slices.
+    By how much nearer (in squared distance) all slices come to a known one, each weighted with its
+    uncertainty. Near are slices with like features and a like position in the stack.
+    ``known_descriptors`` are of other known slices: those that are not in ``scores``, and of other
+    volumes.
     """
     by_index = {one.index: one for one in scores}
     indices = sorted(by_index)

@@ -20,33 +20,15 @@ def extract_features(
     axis: int | str | None = None,
     progress: Progress = no_progress,
 ) -> int:
-    """Encode slices into the cache and the store of a segmenter.
+    """Encode slices into the cache and the store of a segmenter, which need not be fitted.
 
-    Parameters
-    ----------
-    model : FewShotSegmenter
-        Its backbone, settings, cache and store; it need not be fitted.
-    templates : sequence of Template
-        Their known slices are encoded first.
-    volume : Volume, optional
-        All of its slices are encoded, unless nothing could keep them: features that are not
-        stored and are larger than what is free in the cache.
-    axis : int or str, optional
-        Axis of the slices of ``volume``; None: that of the first template.
-    progress : callable
-        ``progress(done, total, what)``; it may raise ``Cancelled``. What is encoded is kept.
+    The known slices of the templates come first; then all slices of ``volume``, along ``axis``
+    (None: that of the first template), unless nothing could keep them: features that are not stored
+    and are larger than what is free in the cache. ``progress`` may raise ``Cancelled``: what is
+    encoded is kept.
 
-    Returns
-    -------
-    int
-        Slices whose features are there now.
-
-    Raises
-    ------
-    InputError
-        If the templates do not go together.
-    WeightsError
-        If the backbone's weights cannot be had.
+    Returns the number of slices whose features are there now. :class:`InputError` if the templates
+    do not go together, :class:`WeightsError` if the weights cannot be had.
     """
     training = TrainingSet.of(templates, model.config)
     extractor = model.extractor

@@ -82,22 +82,9 @@ def held_out_score(
 ) -> HeldOutScore | None:
     """Train on all folds but one, predict that one, and so on.
 
-    Parameters
-    ----------
-    build : callable
-        Makes an adapter that is not yet fitted.
-    examples : sequence of KnownSlice
-        All template slices.
-    maps : callable
-        Gives the feature maps of the examples with the given ascending numbers.
-    label_values : sequence of int
-        Labels that were painted.
-    progress : callable
-        Called after every fold, and while each is trained.
-
-    Returns
-    -------
-    HeldOutScore, or None with fewer than two template slices.
+    ``build`` makes an adapter that is not yet fitted; ``maps`` gives the feature maps of the
+    examples with the given ascending numbers; ``label_values`` were painted. None with fewer than
+    two template slices.
     """
     slices = [k for k, example in enumerate(examples) if example.origin is None]
     folds, grouped_by = choose_folds([examples[k] for k in slices])

@@ -20,24 +20,11 @@ def fit_with_best_position(
     """Fit with and without position, and keep what predicts held-out templates better.
 
     Position helps where patients lie alike and hurts where pose varies; templates of several
-    volumes tell which it is. With fewer than two template slices nothing can be held out, and
-    the setting stays as it is.
+    volumes tell which it is. With fewer than two template slices nothing can be held out, and the
+    setting stays as it is. ``model`` gives settings and device; it is not fitted itself.
 
-    Parameters
-    ----------
-    model : FewShotSegmenter
-        Its settings and device are used; it is not fitted itself.
-    templates : Template or sequence of Template
-        What a person knows.
-    progress : callable
-        ``progress(done, total, what)``; it may raise ``Cancelled``.
-
-    Returns
-    -------
-    FewShotSegmenter
-        Fitted to all templates.
-    dict of bool to HeldOutScore
-        Scores with (True) and without (False) position; None where nothing can be held out.
+    Returns the segmenter that is fitted to all templates, and the scores with (True) and without
+    (False) position; None where nothing can be held out.
     """
     fits: dict[bool, FewShotSegmenter] = {}
     scores: dict[bool, HeldOutScore | None] = {}

@@ -89,20 +89,9 @@ def _weights(index: int, here: int, there: int) -> list[tuple[int, float]]:
 
 
 def resize_plane(plane: Array, shape: tuple[int, int], *, nearest: bool = False) -> Array:
-    """Resize the last two axes.
+    """Resize the last two axes of (..., H, W) to another (H', W'); the dtype stays.
 
-    Parameters
-    ----------
-    plane : array, shape (..., H, W)
-        float for linear interpolation (antialiased when shrinking), any dtype with ``nearest``.
-    shape : tuple of int
-        (H', W').
-    nearest : bool
-        Take the nearest value, for labels.
-
-    Returns
-    -------
-    array, shape (..., H', W'), of the dtype given
+    Linear and antialiased when shrinking, of floats; or, for labels, the ``nearest`` value.
     """
     if tuple(plane.shape[-2:]) == tuple(shape):
         return plane

@@ -23,12 +23,9 @@ _BLOCK = (4, 64, 64)
 
 @dataclass(frozen=True)
 class IntensityScaler:
-    """A linear map of grey values to 0..1 for each channel, clipped.
+    """A linear map of grey values to 0..1, clipped; one for each channel, or one for all.
 
-    Parameters
-    ----------
-    low, high : tuple of float
-        Grey values that become 0 and 1; one for each channel, or one for all.
+    ``low`` and ``high`` become 0 and 1.
     """
 
     low: tuple[float, ...]
@@ -38,24 +35,13 @@ class IntensityScaler:
     def of(cls, data: Array, has_channels: bool, config: IntensityConfig) -> IntensityScaler:
         """Fit the map to the grey values of a volume.
 
-        Parameters
-        ----------
-        data : array, any shape, channels last if ``has_channels``
-            In canonical order, so that volumes of different storage orders share one sample.
-        has_channels : bool
-            Whether the last axis holds channels.
-        config : IntensityConfig
-            Percentiles or window.
-
-        Notes
-        -----
-        Percentiles are taken over the finite voxels (a regular sample of about two million
-        where there are more; of a volume that is not in memory and larger than 256 MB, blocks on
-        a regular grid). Three channels are colour and share one map, which keeps their
-        hue: with the embedded backbone the Dice on stained blood cells of other images was 0.74
-        so, and 0.70 with a map for each channel. Other numbers of channels are stains or
-        sequences of different brightness; each has a map of its own. A constant or empty
-        channel becomes 0.
+        ``data`` is in canonical order, so that volumes of different storage orders share one
+        sample. Percentiles are taken over the finite voxels (a regular sample of about two million
+        where there are more; of a volume that is not in memory and larger than 256 MB, blocks on a
+        regular grid). Three channels are colour and share one map, which keeps their hue: with the
+        embedded backbone the Dice on stained blood cells of other images was 0.74 so, and 0.70 with
+        a map for each channel. Other numbers of channels are stains or sequences of different
+        brightness; each has a map of its own. A constant or empty channel becomes 0.
         """
         if config.mode == "window":
             return cls((config.low,), (config.high,))
@@ -66,12 +52,9 @@ class IntensityScaler:
         return cls(tuple(b[0] for b in bounds), tuple(b[1] for b in bounds))
 
     def apply(self, data: Array) -> Array:
-        """Map values to float32 in 0..1.
+        """Map values (..., H, W), with channels last where there are any, to float32 in 0..1.
 
-        Parameters
-        ----------
-        data : array, shape (..., H, W) or (..., H, W, C)
-            With channels last where there are channels. NaN becomes 0; infinities are clipped.
+        NaN becomes 0; infinities are clipped.
         """
         low = np.asarray(self.low if len(self.low) > 1 else self.low[0], dtype=np.float64)
         high = np.asarray(self.high if len(self.high) > 1 else self.high[0], dtype=np.float64)

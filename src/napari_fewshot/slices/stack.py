@@ -31,27 +31,11 @@ _MIN_DISTANCE = 0.25
 
 
 def working_axis(volume: Volume, axis: int | str | None, default: int = 0) -> int:
-    """Find the canonical axis along which a caller wants the slices of a volume.
+    """Canonical axis along which a caller wants the slices of a volume; 0 for a 2D image.
 
-    Parameters
-    ----------
-    volume : Volume
-        The image.
-    axis : int or str, optional
-        A number counts in file order, ``"axial"``, ``"coronal"`` and ``"sagittal"`` are meant in
-        the patient; see :func:`~napari_fewshot.geometry.resolve_axis`.
-    default : int
-        Canonical axis where ``axis`` is None.
-
-    Returns
-    -------
-    int
-        0 for a 2D image, whatever was asked for.
-
-    Raises
-    ------
-    InputError
-        If the axis is none of the volume's.
+    A number counts in file order, ``"axial"``, ``"coronal"`` and ``"sagittal"`` are meant in the
+    patient; None is ``default``, which is canonical. :class:`InputError` if the axis is none of the
+    volume's.
     """
     if volume.ndim == 2:
         return 0
@@ -149,26 +133,10 @@ class SlicePosition:
 def slice_coordinates(
     index: int, stack_shape: tuple[int, int, int], axis: int, flat: bool = False
 ) -> tuple[Array, Array, float]:
-    """Normalised coordinates of the rows, the columns and the slice itself.
+    """Normalised coordinates of the rows (H,), the columns (W,) and the slice itself.
 
-    Each runs from -1 at one face of the volume to 1 at the other; voxel centres lie inside.
-
-    Parameters
-    ----------
-    index : int
-        Slice of the stack.
-    stack_shape : tuple of int
-        (N, H, W) of the stack.
-    axis : int
-        Canonical axis of the stack; it decides which of the three is which.
-    flat : bool
-        Whether the volume is a single 2D image.
-
-    Returns
-    -------
-    rows : array, shape (H,)
-    columns : array, shape (W,)
-    depth : float
+    Each runs from -1 at one face of the volume, (N, H, W), to 1 at the other; voxel centres lie
+    inside. ``axis`` is canonical. In a ``flat`` volume, a single 2D image, the slice is at 0.
     """
     count, height, width = stack_shape
     rows = 2 * (np.arange(height) + 0.5) / height - 1

@@ -60,28 +60,13 @@ def plan_pixels(
 ) -> tuple[list[Array], Array]:
     """Choose the pixels to learn from, before any feature is computed.
 
-    At most ``config.pixels_per_label`` pixels of each label, spread over the slices in
-    proportion to its area there, but at least one from each slice that has it; background up
-    to ``config.background_factor`` times the chosen foreground, or ``pixels_per_label`` where
-    that is more.
+    At most ``config.pixels_per_label`` pixels of each label, spread over the slices in proportion
+    to its area there, but at least one from each slice that has it; background up to
+    ``config.background_factor`` times the chosen foreground, or ``pixels_per_label`` where that is
+    more. ``planes`` (H, W) are label values, negative where unknown.
 
-    Parameters
-    ----------
-    planes : sequence of int arrays, shape (H, W)
-        Label values, negative where unknown.
-    label_values : sequence of int
-        Values that count; others are left out.
-    config : SamplingConfig
-        Numbers of pixels.
-    rng : numpy Generator
-        Source of the choice.
-
-    Returns
-    -------
-    chosen : list of int arrays
-        Flat pixel indices for each plane, ascending.
-    frequency : array, shape (L + 1,), float64
-        Share of background and of each label among all known pixels.
+    Returns the flat pixel indices for each plane, ascending, and the share (L + 1,) of background
+    and of each label among all known pixels.
     """
     values = [0, *label_values]
     counts = np.array([[int((p == v).sum()) for v in values] for p in planes], dtype=np.int64)

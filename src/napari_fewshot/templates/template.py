@@ -151,11 +151,7 @@ class Template:
         """Return the template for some of its labels; the others become background.
 
         This is how one label is learned against the rest. Slices that are known stay known.
-
-        Raises
-        ------
-        InputError
-            If a value is not painted here.
+        :class:`InputError` if a value is not painted here.
         """
         painted = self.painted_values()
         for value in values:
@@ -288,11 +284,8 @@ def _are_nearly_all(indices: Array) -> bool:
 def check_names(templates: Sequence[Template]) -> None:
     """Refuse a label that means two things, which would be learned as one.
 
-    Raises
-    ------
-    InputError
-        If a label has two names (case does not count), or is painted without a name and stands
-        for a landmark as well.
+    :class:`InputError` if a label has two names (case does not count), or is painted without a name
+    and stands for a landmark as well.
     """
     found: dict[int, str] = {}
     painted: set[int] = set()

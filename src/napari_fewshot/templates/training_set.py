@@ -100,10 +100,7 @@ class TrainingSet:
     def of(cls, templates: Sequence[Template], config: SegmenterConfig) -> TrainingSet:
         """Collect the known slices of templates.
 
-        Raises
-        ------
-        InputError
-            If there is no template, no paint, or the images differ in channels.
+        :class:`InputError` if there is no template, no paint, or the images differ in channels.
         """
         if not templates:
             raise InputError("templates", "have at least one template", "none")
