@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from napari.layers import Layer, Points
 
-from napari_fewshot._napari.landmarks import check_order, marks_of, named
+from napari_fewshot._napari.annotations import check_order, marks_of, named
 from napari_fewshot._napari.layers import landmarks_layer
 from napari_fewshot._napari.writers import write_points_layer
 from napari_fewshot.errors import InputError

@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from napari_fewshot._napari.medical_reader import medical_reader
+from napari_fewshot._napari.readers import medical_reader
 from napari_fewshot._napari.writers import write_labels_layer
 from napari_fewshot.errors import UnreadableFileError
 from napari_fewshot.io import read_volume, write_image, write_labels

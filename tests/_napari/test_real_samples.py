@@ -17,10 +17,17 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_fewshot._napari import fetching, sample_data
-from napari_fewshot._napari.real_samples import MITOSIS, REAL_SAMPLES, RealSample, read_sample
+from napari_fewshot._napari import sample_data
+from napari_fewshot._napari.sample_data import (
+    KIDNEY,
+    MITOSIS,
+    RealSample,
+    fetch_sample,
+    read_sample,
+)
 from napari_fewshot.errors import DownloadError, UnreadableFileError
 
+SAMPLES = (MITOSIS, KIDNEY)
 CELLS = np.random.default_rng(0).integers(0, 255, (40, 50), dtype=np.uint8)
 STACK = np.random.default_rng(1).integers(0, 999, (3, 16, 20, 2), dtype=np.uint16)
 
@@ -62,7 +69,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(fetching, "samples_folder", lambda: tmp_path / "samples")
+    monkeypatch.setattr(sample_data, "samples_folder", lambda: tmp_path / "samples")
     return tmp_path / "samples"
 
 
@@ -75,7 +82,7 @@ def sample_of(server: Server, data: np.ndarray, tmp_path: Path, **changes: objec
 
 
 def test_list_is_complete():
-    for sample in REAL_SAMPLES:
+    for sample in SAMPLES:
         assert re.fullmatch("[0-9a-f]{64}", sample.sha256)
         assert sample.url.startswith("https://")
         assert sample.licence
@@ -83,38 +90,38 @@ def test_list_is_complete():
         spatial = len(sample.shape) - (len(sample.channels) > 1)
         assert len(sample.spacing_mm) == spatial
         assert len(sample.channels) in (1, sample.shape[-1])
-    assert len({sample.key for sample in REAL_SAMPLES}) == len(REAL_SAMPLES)
+    assert len({sample.key for sample in SAMPLES}) == len(SAMPLES)
 
 
 def test_addresses_and_digests_are_those_that_scikit_image_publishes():
     registry = importlib.import_module("skimage.data._registry")
     digest_of = {url: registry.registry[name] for name, url in registry.registry_urls.items()}
-    for sample in REAL_SAMPLES:
+    for sample in SAMPLES:
         assert digest_of[sample.url] == sample.sha256
 
 
 def test_fetched_once_and_again_when_it_was_changed(server, folder, tmp_path, qapp):
     sample = sample_of(server, CELLS, tmp_path)
-    path = fetching.fetch_sample(sample)
+    path = fetch_sample(sample)
     assert path.read_bytes() == server.content
-    fetching.fetch_sample(sample)
+    fetch_sample(sample)
     assert len(server.asked) == 1
     path.write_bytes(b"changed")
-    assert fetching.fetch_sample(sample).read_bytes() == server.content
+    assert fetch_sample(sample).read_bytes() == server.content
     assert len(server.asked) == 2
 
 
 def test_other_content_is_refused_and_not_kept(server, folder, tmp_path, qapp):
     sample = replace(sample_of(server, CELLS, tmp_path), sha256="0" * 64)
     with pytest.raises(DownloadError, match="SHA-256"):
-        fetching.fetch_sample(sample)
+        fetch_sample(sample)
     assert list(folder.iterdir()) == []
 
 
 def test_without_a_network_the_error_names_the_address(folder, qapp):
     sample = replace(MITOSIS, url="http://127.0.0.1:1/cells.tif")
     with pytest.raises(DownloadError, match="127.0.0.1:1/cells.tif"):
-        fetching.fetch_sample(sample)
+        fetch_sample(sample)
 
 
 def test_gui_goes_on_while_the_file_comes(server, folder, tmp_path, qapp):
@@ -126,7 +133,7 @@ def test_gui_goes_on_while_the_file_comes(server, folder, tmp_path, qapp):
     timer = QTimer()
     timer.timeout.connect(lambda: ticks.append(1))
     timer.start(10)
-    fetching.fetch_sample(sample)
+    fetch_sample(sample)
     timer.stop()
     assert len(ticks) >= 3  # some 50 on an idle machine, none where it blocks
 

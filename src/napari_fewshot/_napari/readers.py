@@ -1,8 +1,8 @@
-"""Readers of npe2: NIfTI as image or labels, CSV of points.
+"""Readers of npe2: NIfTI, NRRD and MetaImage as image or labels, CSV of points.
 
-A NIfTI file is a **labels** layer when it says so (intent code ``LABEL``, which our writers set)
-or when its name does (a word such as *labels*, *seg* or *mask*) and its values can be labels;
-else it is an **image**. The menu commands override that, and so does
+A file is a **labels** layer when it says so (NIfTI by the intent code ``LABEL``, which our writers
+set, ``.seg.nrrd`` by its ending), or when its name does (a word such as *labels*, *seg* or *mask*)
+and its values can be labels; else it is an **image**. The menu commands override that, and so does
 ``viewer.open(..., layer_type=...)`` (of integers: napari only relabels what the reader gave).
 """
 
@@ -17,21 +17,16 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from ..io import FORMATS, read_points, read_volume, sniff_format
+from ..io import FORMATS, read_labels, read_points, read_volume, sniff_format, stem_of
 from ..io.checks import as_labels
-from ..io.formats import stem_of
 from ..io.nifti import NiftiHeader, read_nifti_frames
 from ..io.volumes import read_names
 from ..types import Volume
-from .grid import grids_in_viewer
-from .layers import LayerData, image_layer, labels_layer, landmarks_layer
-from .orientation import face_patient
+from .grid import empty_grid, grids_in_viewer
+from .layers import LayerData, face_patient, image_layer, labels_layer, landmarks_layer
 
 __all__ = [
-    "Reader",
-    "each_file",
-    "image_layers",
-    "named_as_labels",
+    "medical_reader",
     "nifti_reader",
     "points_reader",
     "read_image",
@@ -48,18 +43,18 @@ _WORDS = re.compile(
 
 def nifti_reader(path: str | list[str]) -> Reader | None:
     """Return the reader for NIfTI files, or None if the first one is of another format."""
-    paths = _paths(path)
-    try:
-        accepted = bool(paths) and sniff_format(paths[0]) is FORMATS.get("nifti")
-    except InputError:
-        return None
-    return each_file(_read_nifti) if accepted else None
+    return _each_file(_read_nifti) if _is_of(path, "nifti") else None
+
+
+def medical_reader(path: str | list[str]) -> Reader | None:
+    """Return the reader for NRRD and MetaImage, or None if the first file is of another format."""
+    return _each_file(_read_medical) if _is_of(path, "nrrd", "metaimage") else None
 
 
 def points_reader(path: str | list[str]) -> Reader | None:
     """Return the reader for CSV files of points, or None if the columns are others."""
     paths = _paths(path)
-    return each_file(read_point_file) if paths and _has_point_columns(paths[0]) else None
+    return _each_file(read_point_file) if paths and _has_point_columns(paths[0]) else None
 
 
 def read_image(path: str | Path) -> list[LayerData]:
@@ -69,7 +64,7 @@ def read_image(path: str | Path) -> list[LayerData]:
     are colours; other channels become a layer each.
     """
     path = Path(path)
-    return image_layers(read_nifti_frames(path), stem_of(path))
+    return _image_layers(read_nifti_frames(path), stem_of(path))
 
 
 def read_label_map(path: str | Path) -> list[LayerData]:
@@ -110,31 +105,35 @@ def read_point_file(path: str | Path) -> list[LayerData]:
     return [landmarks_layer(marks, like, path.stem)]
 
 
-def _read_nifti(path: str | Path) -> list[LayerData]:
-    path = Path(path)
+def _read_nifti(path: Path) -> list[LayerData]:
     frames = read_nifti_frames(path)
-    if _are_labels(path, frames[0]):
+    header = frames[0].header
+    says_labels = isinstance(header, NiftiHeader) and header.says_labels
+    if says_labels or _named_as_labels(path):
         try:
             return read_label_map(path)
         except InputError:
-            if isinstance(frames[0].header, NiftiHeader) and frames[0].header.says_labels:
+            if says_labels:
                 raise
-    return image_layers(frames, stem_of(path))
+    return _image_layers(frames, stem_of(path))
 
 
-def _are_labels(path: Path, volume: Volume) -> bool:
-    header = volume.header
-    if isinstance(header, NiftiHeader) and header.says_labels:
-        return True
-    return named_as_labels(path)
+def _read_medical(path: Path) -> list[LayerData]:
+    image = read_volume(path)
+    if path.name.lower().endswith(".seg.nrrd") or _named_as_labels(path):
+        try:
+            return [labels_layer(read_labels(path), stem_of(path))]
+        except InputError:
+            pass  # it has the name alone
+    return _image_layers([image], stem_of(path))
 
 
-def named_as_labels(path: Path) -> bool:
+def _named_as_labels(path: Path) -> bool:
     """Whether a word in the name of a file says that it holds labels."""
     return _WORDS.search(stem_of(path).lower()) is not None
 
 
-def image_layers(frames: list[Volume], name: str) -> list[LayerData]:
+def _image_layers(frames: list[Volume], name: str) -> list[LayerData]:
     """Image layers of the time points of a file; channels that are no colours get one each."""
     first = frames[0]
     if first.affine is not None and first.ndim == 3:
@@ -172,7 +171,7 @@ def _image_of_points(path: Path) -> Volume:
     named = [(name, grid) for name, grid in images if path.stem.startswith(name)]
     named.sort(key=lambda pair: -len(pair[0]))
     if named or len(images) == 1:
-        return (named or images)[0][1].like
+        return (named or images)[0][1]
     stem = re.sub(r"[._-]?(landmarks|points|fiducials)$", "", path.stem)
     for _, known in FORMATS.items():
         for ending in known.suffixes:
@@ -180,7 +179,7 @@ def _image_of_points(path: Path) -> Volume:
             if beside.is_file():
                 return read_volume(beside)
     ndim = 3 if "z" in _columns(path) else 2
-    return Volume(np.broadcast_to(np.uint8(0), (1 << 20,) * ndim), (1.0,) * ndim)
+    return Volume(empty_grid(ndim), (1.0,) * ndim)
 
 
 def _has_point_columns(path: Path) -> bool:
@@ -196,11 +195,19 @@ def _columns(path: Path) -> set[str]:
         return set()
 
 
+def _is_of(path: str | list[str], *formats: str) -> bool:
+    paths = _paths(path)
+    try:
+        return bool(paths) and sniff_format(paths[0]) in [FORMATS.get(name) for name in formats]
+    except InputError:
+        return False
+
+
 def _paths(path: str | Sequence[str]) -> list[Path]:
     return [Path(path)] if isinstance(path, str) else [Path(one) for one in path]
 
 
-def each_file(read: Callable[[Path], list[LayerData]]) -> Reader:
+def _each_file(read: Callable[[Path], list[LayerData]]) -> Reader:
     """Make a reader for one path or several of what reads one."""
 
     def reader(path: str | list[str]) -> list[LayerData]:

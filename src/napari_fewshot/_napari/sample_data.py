@@ -1,47 +1,172 @@
-"""Sample data: phantoms with painted slices and their truth, and real images fetched on demand."""
+"""Sample data: phantoms with painted slices and their truth, and real images fetched on demand.
+
+Addresses, digests and licences of the real ones are those that scikit-image states for its example
+data (``skimage.data``); nothing is offered here whose digest was not published with its address.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import threading
+from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
+
+from ..download import fetch_url, file_sha256
+from ..errors import Cancelled, UnreadableFileError
 from ..phantoms import make_phantom, painted_labels, template_slices
-from .layers import LayerData, image_layer, labels_layer, landmarks_layer
-from .orientation import face_patient
-from .real_samples import KIDNEY, MITOSIS, RealSample, read_sample
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from ..types import Volume
+from .layers import LayerData, face_patient, image_layer, labels_layer, landmarks_layer
 
 __all__ = ["joint_phantom", "kidney", "mitosis", "torso_phantom"]
 
-PAINTED = 3
-"""Painted slices of a sample."""
+_PAINTED_SLICES = 3
+_TICK_S = 0.02
+_ROOT = "https://gitlab.com/scikit-image/data/-/raw/2cdc5ce89b334d28f06a58c9f0ca21aa6992a5ba"
+
+
+@dataclass(frozen=True)
+class RealSample:
+    """A TIFF file that is fetched on demand, and kept under its ``key`` in the manifest.
+
+    ``shape`` is that of the file: spatial axes, and a last one of channels where ``channels``
+    names several. ``megabytes`` is about the size of the pixels, for the progress.
+    """
+
+    key: str
+    title: str
+    url: str
+    sha256: str
+    licence: str
+    credit: str
+    shape: tuple[int, ...]
+    spacing_mm: tuple[float, ...]
+    channels: tuple[str, ...] = ("",)
+    megabytes: float = 0.0
+
+
+MITOSIS = RealSample(
+    key="mitosis",
+    title="Human cells undergoing mitosis",
+    url=f"{_ROOT}/AS_09125_050116030001_D03f00d0.tif",
+    sha256="2751ba667c4067c5d30817cff004aa06f6f6287f1cdbb5b8c9c6a500308cb456",
+    licence="CC0",
+    credit="David Root; Moffat et al., Cell 124(6):1283-98, 2006.",
+    shape=(512, 512),
+    spacing_mm=(1.0, 1.0),  # not stated
+    megabytes=0.3,
+)
+
+KIDNEY = RealSample(
+    key="kidney",
+    title="Mouse kidney tissue, confocal fluorescence",
+    url=f"{_ROOT}/kidney-tissue-fluorescence.tif",
+    sha256="80c0799bc58b08cf6eaa53ecd202305eb42fd7bc73746cb6c5064dbeae7e8476",
+    licence="CC0",
+    credit="Genevieve Buckley, Monash Micro Imaging, 2018.",
+    shape=(16, 512, 512, 3),
+    spacing_mm=(0.00125, 0.00124, 0.00124),
+    channels=("450 nm", "515 nm", "605 nm"),
+    megabytes=25.0,
+)
 
 
 def torso_phantom() -> list[LayerData]:
     """Layers of the torso phantom: image, painted template, truth (hidden) and landmarks."""
-    return _layers("torso")
+    return _phantom_layers("torso")
 
 
 def joint_phantom() -> list[LayerData]:
     """Layers of the joint phantom: image, painted template, truth (hidden) and landmarks."""
-    return _layers("joint")
+    return _phantom_layers("joint")
 
 
 def mitosis() -> list[LayerData]:
     """Layer of a fluorescence image of human cells; fetched once, then kept."""
-    return _real(MITOSIS)
+    return _real_layers(MITOSIS)
 
 
 def kidney() -> list[LayerData]:
     """Layers of a confocal stack of mouse kidney, one for each channel; fetched once."""
-    return _real(KIDNEY)
+    return _real_layers(KIDNEY)
 
 
-def _layers(kind: str) -> list[LayerData]:
+def samples_folder() -> Path:
+    """Folder in the user's cache in which fetched samples are kept."""
+    import platformdirs
+
+    return platformdirs.user_cache_path("napari-fewshot") / "samples"
+
+
+def fetch_sample(sample: RealSample) -> Path:
+    """Return the file of a sample, fetching it when it is not here or is not what it was.
+
+    Called on the GUI thread, as napari calls for samples. The network has a thread of its own,
+    and the viewer goes on painting meanwhile; input waits, so that nothing is closed under the
+    sample that is on its way.
+
+    Raises
+    ------
+    DownloadError
+        If it cannot be fetched, or what came is not the file of the list.
+    """
+    path = samples_folder() / f"{sample.key}.tif"
+    if path.is_file() and file_sha256(path) == sample.sha256:
+        return path
+    state: dict[str, int | BaseException] = {"done": 0}
+    stop = threading.Event()
+
+    def told(done: int, total: int, what: str) -> None:
+        state["done"] = done
+        if stop.is_set():
+            raise Cancelled
+
+    def work() -> None:
+        try:
+            fetch_url(sample.url, path, sample.sha256, progress=told)
+        except BaseException as error:
+            state["error"] = error
+
+    thread = threading.Thread(target=work, name=f"fetch {sample.key}", daemon=True)
+    thread.start()
+    try:
+        _show_progress(thread, sample, state)
+    finally:
+        stop.set()
+    error = state.get("error")
+    if isinstance(error, BaseException):
+        raise error
+    return path
+
+
+def read_sample(sample: RealSample, path: Path) -> list[tuple[Volume, str]]:
+    """Read a fetched sample: a volume and a name for each channel.
+
+    Raises
+    ------
+    UnreadableFileError
+        If the file cannot be read, or its shape is not the one in the list.
+    """
+    import tifffile
+
+    try:
+        data = np.asarray(tifffile.imread(path))
+    except (ValueError, OSError, tifffile.TiffFileError) as error:
+        raise UnreadableFileError(str(path), "be a TIFF file that is read", str(error)) from error
+    if data.shape != sample.shape:
+        raise UnreadableFileError(str(path), f"have shape {sample.shape}", f"shape {data.shape}")
+    parts = [data] if len(sample.channels) == 1 else np.moveaxis(data, -1, 0)
+    names = [f"{sample.key} {channel}".strip() for channel in sample.channels]
+    return [
+        (Volume(np.ascontiguousarray(part), sample.spacing_mm, source=path), name)
+        for part, name in zip(parts, names, strict=True)
+    ]
+
+
+def _phantom_layers(kind: str) -> list[LayerData]:
     phantom = make_phantom(kind)
     face_patient()
-    template = painted_labels(phantom, template_slices(phantom, PAINTED))
+    template = painted_labels(phantom, template_slices(phantom, _PAINTED_SLICES))
     return [
         image_layer(phantom.image, kind),
         labels_layer(phantom.labels, f"{kind} truth", visible=False),
@@ -50,12 +175,10 @@ def _layers(kind: str) -> list[LayerData]:
     ]
 
 
-def _real(sample: RealSample) -> list[LayerData]:
+def _real_layers(sample: RealSample) -> list[LayerData]:
     from napari.utils.notifications import show_info
 
-    from .fetching import fetch_sample
-
-    path: Path = fetch_sample(sample)
+    path = fetch_sample(sample)
     show_info(f"{sample.title}. {sample.credit} Licence: {sample.licence}.")
     layers = []
     for volume, name in read_sample(sample, path):
@@ -66,3 +189,23 @@ def _real(sample: RealSample) -> list[LayerData]:
             options["blending"] = "additive"
         layers.append((data, options, kind))
     return layers
+
+
+def _show_progress(
+    thread: threading.Thread, sample: RealSample, state: dict[str, int | BaseException]
+) -> None:
+    """Show the progress until the thread ends; without a viewer, only wait."""
+    from napari.utils import progress
+    from qtpy.QtCore import QEventLoop
+    from qtpy.QtWidgets import QApplication
+
+    app = QApplication.instance()
+    total = int(sample.megabytes * 1e6)
+    with progress(total=total, desc=f"Fetching {sample.title}") as bar:
+        while thread.is_alive():
+            thread.join(_TICK_S)
+            done = state["done"]
+            if isinstance(done, int):
+                bar.update(min(done, total) - bar.n)
+            if app is not None:
+                app.processEvents(QEventLoop.ProcessEventsFlag.ExcludeUserInputEvents)

@@ -9,20 +9,17 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..geometry import Frame
 from ..io import write_labels, write_points
 from ..io.checks import as_image, as_labels, fitting_dtype
 from ..io.nifti import write_nifti
 from ..io.volumes import write_names
-from ..types import Array
+from ..types import Array, Volume
+from .annotations import marks_of, named
 from .grid import grid_of
-from .landmarks import columns_of, is_missing, marks_of, named
+from .layers import label_names
 
-__all__ = [
-    "label_names",
-    "write_image_layer",
-    "write_labels_layer",
-    "write_points_layer",
-]
+__all__ = ["write_image_layer", "write_labels_layer", "write_points_layer"]
 
 _RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
 
@@ -39,12 +36,9 @@ def write_image_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
         If the layer has more than four axes, or the file cannot be written.
     """
     rgb = bool(meta.get("rgb"))
-    array = _loaded(data, meta)
-    ndim = _spatial_axes(array, meta, channels=rgb)
-    grid = grid_of(meta, _spatial_shape(array, ndim, rgb), ndim)
-    array = grid.to_file(array, channels=rgb)
+    array, grid = _on_grid(data, meta, rgb)
     values = _colours(array) if rgb else _storable(as_image(array, _name(meta)))
-    write_nifti(Path(path), values, grid.like)
+    write_nifti(Path(path), values, grid)
     return [path]
 
 
@@ -57,15 +51,13 @@ def write_labels_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
         If the layer has more than four axes or values that are no labels, or the file cannot be
         written.
     """
-    array = _loaded(data, meta)
-    ndim = _spatial_axes(array, meta)
-    grid = grid_of(meta, _spatial_shape(array, ndim), ndim)
-    labels = as_labels(grid.to_file(array), _name(meta))
+    array, grid = _on_grid(data, meta)
+    labels = as_labels(array, _name(meta))
     names = label_names(meta.get("features"))
-    if labels.ndim == ndim:
-        write_labels(path, labels, grid.like, names)
+    if labels.ndim == grid.ndim:
+        write_labels(path, labels, grid, names)
     else:
-        write_nifti(Path(path), labels.astype(fitting_dtype(labels)), grid.like, "label")
+        write_nifti(Path(path), labels.astype(fitting_dtype(labels)), grid, "label")
         if names:
             write_names(Path(path), names)
     return [path]
@@ -94,41 +86,30 @@ def write_points_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     ndim = points.shape[1]
     grid = grid_of(meta, None, ndim)
     positions = np.zeros((len(points), 3))
-    positions[:, 3 - ndim :] = grid.points_to_file(points)
+    frame = Frame.of(grid.affine, ndim)
+    positions[:, 3 - ndim :] = frame.points_from_canonical(points, grid.shape)
     marks = marks_of(positions, meta.get("features"), _name(meta))
-    write_points(path, named([marks])[0], grid.like)
+    write_points(path, named([marks])[0], grid)
     return [path]
 
 
-def label_names(features: Any) -> dict[int, str]:
-    """Names of label values in the features of a labels layer; rows are values without index."""
-    columns = columns_of(features)
-    names = columns.get("name", [])
-    values = columns.get("index", list(range(len(names))))
-    pairs = zip(values, names, strict=True)
-    return {int(v): str(n) for v, n in pairs if int(v) > 0 and not is_missing(n)}
-
-
-def _loaded(data: Any, meta: Mapping[str, Any]) -> Array:
-    finest = data[0] if meta.get("multiscale") else data
-    return np.asarray(finest)
-
-
-def _spatial_axes(array: Array, meta: Mapping[str, Any], channels: bool = False) -> int:
-    axes = array.ndim - int(channels)
-    if axes not in (2, 3, 4):
+def _on_grid(data: Any, meta: Mapping[str, Any], rgb: bool = False) -> tuple[Array, Volume]:
+    """Values of a layer in file order, with a first axis of time points, and the grid."""
+    array = np.asarray(data[0] if meta.get("multiscale") else data)
+    shape = array.shape[:-1] if rgb else array.shape
+    if len(shape) not in (2, 3, 4):
         raise InputError(
             _name(meta),
             "have two or three axes of space, and at most one of time",
             f"shape {array.shape}",
             "Split the layer first (right click, Split Stack).",
         )
-    return min(axes, 3)
-
-
-def _spatial_shape(array: Array, ndim: int, channels: bool = False) -> tuple[int, ...]:
-    shape = array.shape[:-1] if channels else array.shape
-    return shape[-ndim:]
+    ndim = min(len(shape), 3)
+    grid = grid_of(meta, shape[-ndim:], ndim)
+    frame = Frame.of(grid.affine, ndim)
+    if len(shape) == ndim:
+        return frame.from_canonical(array, rgb), grid
+    return np.stack([frame.from_canonical(part, rgb) for part in array]), grid
 
 
 def _colours(array: Array) -> Array:

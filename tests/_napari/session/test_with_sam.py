@@ -82,7 +82,7 @@ def draw(viewer, *corners, **options):
 
 
 def test_boxes_are_those_that_the_viewer_shows(viewer):
-    from napari_fewshot._napari.drawn_boxes import boxes_in
+    from napari_fewshot._napari.annotations import boxes_in
 
     image = blobs(viewer)  # slices are 3 apart
     layer = draw(
@@ -103,7 +103,7 @@ def test_boxes_are_those_that_the_viewer_shows(viewer):
 
 
 def test_boxes_without_the_axis_of_slices_are_of_the_slice_in_view(viewer):
-    from napari_fewshot._napari.drawn_boxes import boxes_in
+    from napari_fewshot._napari.annotations import boxes_in
 
     image = blobs(viewer)
     layer = draw(viewer, rectangle(0, (4, 6), (10, 12))[:, 1:])

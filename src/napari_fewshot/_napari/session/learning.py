@@ -12,7 +12,7 @@ from ...features.store import FeatureStore
 from ...segmenter import FewShotSegmenter, HeldOutScore
 from ...segmenter.extraction import extract_features
 from ...templates import Template
-from ..to_core import image_volume
+from ..layers import image_volume
 from .jobs import Job
 from .slicing import Key
 from .state import State

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from ...errors import InputError
 from ...predict.predictor import SlicePrediction
 from ...segmenter import FewShotSegmenter, Prediction
-from ..to_core import image_volume
+from ..layers import image_volume
 from .jobs import Job
 from .learning import Learning
 from .provenance import provenance_of

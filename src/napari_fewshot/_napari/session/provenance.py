@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ...types import Array
-from ..to_core import array_of
+from ..layers import array_of
 from .slicing import Key, Slicing
 from .undo import Made, UndoStep
 

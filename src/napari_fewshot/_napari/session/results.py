@@ -10,8 +10,7 @@ import numpy as np
 from ...errors import InputError
 from ...predict.sink import smallest_label_dtype
 from ...types import Array, Landmark, Volume
-from ..layers import no_features
-from ..to_core import shape_of
+from ..layers import no_features, shape_of
 from .pending import Pending
 from .provenance import CONFIDENCE, KEY, Provenance, provenance_of
 from .slicing import Key, Slicing

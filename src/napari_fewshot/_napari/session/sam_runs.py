@@ -13,8 +13,8 @@ from ...errors import InputError, UnknownNameError
 from ...features.store import FeatureStore
 from ...sam.encoder import SAMS
 from ...types import Array
-from ..drawn_boxes import boxes_in
-from ..to_core import image_volume, shape_of
+from ..annotations import boxes_in
+from ..layers import image_volume, shape_of
 from .jobs import Job
 from .learning import limit_store
 from .results import geometry_of

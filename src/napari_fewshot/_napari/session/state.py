@@ -13,7 +13,7 @@ from ...features.cache import FeatureCache
 from ...predict.suggestion import SliceScore
 from ...segmenter import FewShotSegmenter, HeldOutScore
 from ...types import Array
-from ..to_core import level_like, shape_of
+from ..layers import level_like, shape_of
 from .activity import Activity
 from .estimates import Rates
 from .jobs import Job, JobRunner

@@ -13,9 +13,8 @@ from ...errors import InputError
 from ...templates import Template
 from ...templates.template import painted_axis
 from ...types import Array, Landmark, Volume
-from ..landmarks import check_order, named
-from ..to_core import array_of, check_axes, image_volume, landmarks_in, level_like, shape_of
-from ..writers import label_names
+from ..annotations import check_order, landmarks_in, named
+from ..layers import array_of, check_axes, image_volume, label_names, level_like, shape_of
 from .provenance import Provenance, provenance_of
 from .slicing import Key, Slicing
 

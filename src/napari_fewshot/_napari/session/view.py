@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...types import Array
-from ..to_core import shape_of
+from ..layers import shape_of
 from .slicing import Key, Slicing
 
 __all__ = ["axis_names", "go_to", "lead_in_view", "slice_in_view", "sliced_axis"]
