@@ -94,7 +94,7 @@ def main() -> None:
     import napari
 
     from napari_fewshot import viewer_session
-    from napari_fewshot._napari.widgets.warm_up import warm_up
+    from napari_fewshot._napari.widgets.dock import warm_up
 
     image, truth, painted = patient(options.slices, options.side)
     viewer = napari.Viewer()

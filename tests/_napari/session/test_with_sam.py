@@ -58,7 +58,7 @@ def test_the_dock_of_automatic_mode(session, viewer, tiny_sam, qtbot):
     dock.filters.fields["iou"].setValue(0)
     dock.filters.fields["stability"].setValue(0)
     dock.filters.fields["points_per_side"].setValue(2)
-    dock.most.setValue(1e6)
+    dock.max_area.setValue(1e6)
     session.go_to(1, "blobs")
     qtbot.waitUntil(dock.one.isEnabled)
     dock.one.click()

@@ -209,7 +209,7 @@ def test_grey_values_and_clean_up_are_set_in_the_docks(docks):
 def test_heavy_libraries_are_imported_once_in_the_background(docks):
     import sys
 
-    from napari_fewshot._napari.widgets.warm_up import warm_up
+    from napari_fewshot._napari.widgets.dock import warm_up
 
     assert warm_up() is warm_up()
     warm_up().join(60)

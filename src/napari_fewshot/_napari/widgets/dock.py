@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import importlib
+import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QDockWidget, QFrame, QMainWindow, QScrollArea, QWidget
+from qtpy.QtWidgets import QDockWidget, QFrame, QMainWindow, QScrollArea, QVBoxLayout, QWidget
 
+from ...backbones import get_backbone
+from ...config import DEFAULT_BACKBONE
+from ...device import avoid_llvm_clash
 from ...errors import FewShotError
 from ..session import is_result, viewer_session
-from .parts.connections import Connections
-from .parts.forms import column, note
-from .parts.progress_row import ProgressRow
-from .warm_up import warm_up
+from .parts.connections import listen
+from .parts.forms import GAP, ActionButton, Note
+from .parts.progress import ProgressRow, estimate
 
 if TYPE_CHECKING:
     from ..session import Job, Session
+    from ..session.jobs import Stage
 
-__all__ = ["SessionDock", "is_plain_image"]
+__all__ = ["SessionDock", "is_plain_image", "warm_up"]
 
 WIDTH, HEIGHT = 300, 420
 SOON_MS = 30
+P = ParamSpec("P")
 Result = TypeVar("Result")
 
 
@@ -34,13 +41,12 @@ def is_plain_image(layer: Any) -> bool:
 class SessionDock(QScrollArea):
     """Column of sections that shows a session and asks it to act.
 
-    Subclasses fill ``body`` and implement ``show_state``, which is called after every change of
-    the session or of the layers, for many changes in a row once.
-
-    Parameters
-    ----------
-    napari_viewer : Viewer
+    Subclasses name the ``stages`` whose jobs they show, fill the column by ``add`` and implement
+    ``show_state``, which is called after every change of the session or of the layers, for many
+    changes in a row once.
     """
+
+    stages: tuple[Stage, ...] = ()
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__()
@@ -48,28 +54,38 @@ class SessionDock(QScrollArea):
         self.viewer = napari_viewer
         self._placed = False
         self.session: Session = viewer_session(napari_viewer)
-        self.connections = Connections(self)
+        self.cost = Note()
         self.progress = ProgressRow()
-        self.status = note()
+        self.status = Note()
         # A propagation tells of every slice: show many changes at once.
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(SOON_MS)
-        self._soon.timeout.connect(self.show_state)
-        self._join_soon = QTimer(self)
-        self._join_soon.setSingleShot(True)
-        self._join_soon.timeout.connect(self._join)
+        self._soon = self._timer(SOON_MS, self.show_state)
+        self._join_soon = self._timer(0, self._join)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setMinimumSize(220, 120)
         page = QWidget()
-        self.body = column(page)
+        self._body = QVBoxLayout(page)
+        self._body.setContentsMargins(GAP, GAP, GAP, GAP)
+        self._body.setSpacing(GAP)
+        self._body.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.setWidget(page)
         events = self.session.events
         for emitter in (events.settings, events.templates, events.layers):
-            self.connections.add(emitter, self._on_change)
-        self.connections.add(events.job, self._on_job)
+            listen(self, emitter, self.show_soon)
+        listen(self, events.job, self._on_job)
+
+    def _timer(self, milliseconds: int, act: Callable[[], None]) -> QTimer:
+        timer = QTimer(self)
+        timer.setSingleShot(True)
+        timer.setInterval(milliseconds)
+        timer.timeout.connect(act)
+        return timer
+
+    def add(self, *widgets: QWidget) -> None:
+        """Put widgets below those that are there."""
+        for widget in widgets:
+            self._body.addWidget(widget)
 
     def sizeHint(self) -> QSize:  # noqa: N802
         """Narrow, and as high as its neighbours leave room for."""
@@ -83,12 +99,12 @@ class SessionDock(QScrollArea):
 
     def _join(self) -> None:
         """Below each other, three docks would leave no room for any of them."""
-        mine = self._dock_of(self)
+        mine = _dock_of(self)
         main = None if mine is None else mine.parentWidget()
         if not isinstance(main, QMainWindow) or mine is None or mine.isFloating():
             return
         for other in main.findChildren(SessionDock):
-            dock = self._dock_of(other)
+            dock = _dock_of(other)
             if dock is None or dock is mine or not other._placed or not _is_docked(dock):
                 continue
             if main.dockWidgetArea(dock) == main.dockWidgetArea(mine):
@@ -98,53 +114,90 @@ class SessionDock(QScrollArea):
                 break
         self._placed = True
 
-    @staticmethod
-    def _dock_of(widget: QWidget) -> QDockWidget | None:
-        parent = widget.parentWidget()
-        while parent is not None and not isinstance(parent, QDockWidget):
-            parent = parent.parentWidget()
-        return parent
-
     def show_state(self) -> None:
         """Show the session as it is now."""
         raise NotImplementedError
 
-    def shows_job(self, job: Job) -> bool:
-        """Whether this dock shows the progress of a job."""
-        raise NotImplementedError
+    def show_soon(self, *_: object) -> None:
+        """Show the session in a moment, after other changes."""
+        if not self._soon.isActive():
+            self._soon.start()
 
-    def attempt(self, act: Callable[[], Result]) -> Result | None:
+    def show_cost(self, button: ActionButton, stage: Stage | None, image: Any = None) -> None:
+        """Say what a button waits for, or how long its stage (None: unknown) should take."""
+        if button.reason:
+            self.cost.say(f"First: {button.reason}.")
+        elif stage is None:
+            self.cost.say("")
+        else:
+            cost = self.session.estimate(stage, image)
+            self.cost.say(estimate(cost.seconds, cost.megabytes))
+
+    def attempt(self, act: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result | None:
         """Do what a person asked for; what is wrong with it is said in the status line."""
         try:
-            result = act()
+            result = act(*args, **kwargs)
         except FewShotError as error:
             self.say(str(error))
             return None
         self.say("")
         return result
 
+    def configure(self, **changes: Any) -> None:
+        """Change settings of the session, as :meth:`attempt` does."""
+        self.attempt(self.session.configure, **changes)
+
     def say(self, text: str) -> None:
         """Show a line at the end of the dock; nothing hides it."""
-        self.status.setText(text)
-        self.status.setVisible(bool(text))
+        self.status.say(text)
         if text:
             self.ensureWidgetVisible(self.status)
 
-    def _on_change(self, *_: object) -> None:
-        if not self._soon.isActive():
-            self._soon.start()
-
     def _on_job(self, job: Job) -> None:
-        if self.shows_job(job) and job.state in ("waiting", "running"):
+        if job.stage in self.stages and job.state in ("waiting", "running"):
             self.progress.follow(job)
         self.progress.refresh()
-        if not self.progress.follows:  # the one before it may still run
-            for other in filter(self.shows_job, self.session.jobs):
-                self.progress.follow(other)
-                break
-        self._on_change()
+        mine = [other for other in self.session.jobs if other.stage in self.stages]
+        if mine and not self.progress.follows:  # the one before it may still run
+            self.progress.follow(mine[0])
+        self.show_soon()
+
+
+def _dock_of(widget: QWidget) -> QDockWidget | None:
+    parent = widget.parentWidget()
+    while parent is not None and not isinstance(parent, QDockWidget):
+        parent = parent.parentWidget()
+    return parent
 
 
 def _is_docked(dock: QDockWidget) -> bool:
     """Whether a dock is in the window and open; one behind another tab is open too."""
     return not dock.isFloating() and dock.toggleViewAction().isChecked()
+
+
+@lru_cache(maxsize=1)
+def warm_up() -> threading.Thread:
+    """Import in the background what the first job needs; once in a process.
+
+    An import holds the interpreter for a fifth of a second at a time: better when a dock opens
+    than in the middle of the first stroke.
+    """
+    thread = threading.Thread(target=_import, name="imports of napari-fewshot")
+    thread.start()
+    return thread
+
+
+def _import() -> None:
+    avoid_llvm_clash()
+    import torch
+
+    # The first step of an optimiser imports as much again as torch itself.
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimiser = torch.optim.AdamW([weight])
+    weight.sum().backward()
+    optimiser.step()
+    backbone = get_backbone(DEFAULT_BACKBONE, None, 1)
+    with torch.inference_mode():
+        backbone.encode(torch.zeros(1, 1, 3, 64, 64))
+    for name in ("scipy.ndimage", "skimage.segmentation"):
+        importlib.import_module(name)

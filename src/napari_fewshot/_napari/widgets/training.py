@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QCheckBox, QFileDialog
 
-from .adapter_settings import ABOUT, IMPORTANT, MODELS, OTHERS
 from .dock import SessionDock
-from .parts.action_button import ActionButton
-from .parts.adapter_choice import AdapterChoice
-from .parts.forms import Form, Section, note, row
-from .parts.score_table import ScoreTable
-from .parts.words import estimate
-
-if TYPE_CHECKING:
-    from ..session import Job
+from .parts.connections import listen
+from .parts.forms import ActionButton, Form, Section, row
+from .parts.scores import ScoreTable
+from .parts.settings_form import AdapterChoice
 
 __all__ = ["AdapterTraining"]
 
@@ -24,33 +19,25 @@ MODEL_FILES = "Models (*.fewshot);;All files (*)"
 
 
 class AdapterTraining(SessionDock):
-    """Second step: train the adapter on the templates, and score it on slices left out.
+    """Second step: train the adapter on the templates, and score it on slices left out."""
 
-    Parameters
-    ----------
-    napari_viewer : Viewer
-    """
+    stages = ("train", "score")
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer)
-        self.adapter = AdapterChoice(MODELS, ABOUT, IMPORTANT, OTHERS)
+        self.adapter = AdapterChoice()
         self.position = QCheckBox("Use position")
         self.score = QCheckBox("Score afterwards")
         self.score.setChecked(True)
         self.train = ActionButton(
             "Train", "Learn from the templates. Features that are missing are extracted first."
         )
-        self.cost = note()
         self.scores = ScoreTable()
         self.save = ActionButton("Save model…", "Write the model to a file, for other images.")
         self.load = ActionButton("Load model…", "Read a model from a file, in place of this one.")
         self._fill()
         self._connect()
         self.show_state()
-
-    def shows_job(self, job: Job) -> bool:
-        """Whether it is a training or its score."""
-        return job.stage in ("train", "score")
 
     def show_state(self) -> None:
         """Show the session as it is now."""
@@ -59,10 +46,7 @@ class AdapterTraining(SessionDock):
         self.position.setChecked(settings.position)
         self.train.block("" if session.templates else "add a template in Feature extraction")
         self.save.block("" if session.model is not None else "train a model first")
-        cost = session.estimate("train") if session.templates else None
-        text = estimate(cost.seconds, cost.megabytes) if cost is not None else ""
-        self.cost.setText(f"First: {self.train.reason}." if self.train.reason else text)
-        self.cost.setVisible(bool(self.cost.text()))
+        self.show_cost(self.train, "train")
         self._show_scores()
 
     def _fill(self) -> None:
@@ -77,43 +61,37 @@ class AdapterTraining(SessionDock):
         switches = Form()
         switches.add_wide(self.position)
         switches.add_wide(self.score)
-        results = Section("What to trust", "Held-out score of each label", unfolded=True)
-        results.addWidget(self.scores)
-        model = Section("Model file", "Save the model, or load one")
-        model.addWidget(row(self.save, self.load))
-        for widget in (
+        self.add(
             *(self.adapter, switches, self.train, self.cost, self.progress),
-            *(results, model, self.status),
-        ):
-            self.body.addWidget(widget)
+            Section("What to trust", "Held-out score of each label", self.scores, unfolded=True),
+            Section("Model file", "Save the model, or load one", row(self.save, self.load)),
+            self.status,
+        )
 
     def _connect(self) -> None:
         session = self.session
         self.adapter.changed.connect(self._on_adapter)
-        self.position.clicked.connect(
-            lambda on: self.attempt(lambda: session.configure(position=on))
-        )
+        self.position.clicked.connect(lambda on: self.configure(position=on))
         self.train.clicked.connect(
-            lambda: self.attempt(lambda: session.train(score=self.score.isChecked()))
+            lambda: self.attempt(session.train, score=self.score.isChecked())
         )
         self.save.clicked.connect(self._on_save)
         self.load.clicked.connect(self._on_load)
-        self.connections.add(session.events.trained, self._on_change)
-        self.connections.add(session.events.scored, self._on_change)
+        for emitter in (session.events.trained, session.events.scored):
+            listen(self, emitter, self.show_soon)
 
     def _on_adapter(self) -> None:
-        name, values = self.adapter.name, self.adapter.values()
-        self.attempt(lambda: self.session.configure(adapter=name, of_adapter=values))
+        self.configure(adapter=self.adapter.name, of_adapter=self.adapter.values())
 
     def _on_save(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self, "Save the model", "model.fewshot", MODEL_FILES)
         if path:
-            self.attempt(lambda: self.session.save_model(path))
+            self.attempt(self.session.save_model, path)
 
     def _on_load(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Load a model", "", MODEL_FILES)
         if path:
-            self.attempt(lambda: self.session.load_model(path))
+            self.attempt(self.session.load_model, path)
 
     def _show_scores(self) -> None:
         session = self.session

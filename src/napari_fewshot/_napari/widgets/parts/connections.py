@@ -1,55 +1,61 @@
-"""Connections to emitters that outlive a widget, dropped together with it."""
+"""Connections to the viewer that outlive a widget, dropped together with it."""
 
 from __future__ import annotations
 
 import contextlib
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from qtpy.QtCore import QObject
 
-__all__ = ["Connections"]
+__all__ = ["bind_keys", "listen"]
 
 
-class Connections:
-    """Connections of a widget to events of layers, the viewer and the session.
+def listen(owner: QObject, emitter: Any, slot: Callable[..., Any]) -> None:
+    """Connect a bound method to an emitter of psygnal or napari until Qt destroys its owner.
 
-    Python may keep a widget for a while after Qt has deleted it; an event that reached it then
-    would raise. So all connections are dropped when Qt destroys the owner.
-
-    Parameters
-    ----------
-    owner : QObject
+    Python may keep a widget for a while after that; an event that reached it would raise.
     """
-
-    def __init__(self, owner: QObject) -> None:
-        self._made: list[tuple[Any, Any]] = []
-        owner.destroyed.connect(partial(_drop, self._made))
-
-    def add(self, emitter: Any, slot: Callable[..., Any]) -> None:
-        """Connect ``slot``, a bound method, to an emitter of psygnal or napari."""
-        emitter.connect(slot)
-        self._made.append((emitter, weakref.WeakMethod(slot)))
-
-    def remove(self, emitter: Any) -> None:
-        """Drop the connections to one emitter."""
-        mine = [entry for entry in self._made if entry[0] is emitter]
-        for entry in mine:
-            self._made.remove(entry)
-        _drop(mine)
-
-    def clear(self) -> None:
-        """Drop all connections."""
-        _drop(self._made)
+    emitter.connect(slot)
+    owner.destroyed.connect(partial(_drop, emitter, weakref.WeakMethod(slot)))
 
 
-def _drop(made: list[tuple[Any, Any]], *_: object) -> None:
-    while made:
-        emitter, reference = made.pop()
-        slot = reference()
-        if slot is not None:
-            # An emitter may have dropped it by itself.
-            with contextlib.suppress(ValueError, KeyError):
-                emitter.disconnect(slot)
+def _drop(emitter: Any, reference: weakref.WeakMethod[Callable[..., Any]], *_: object) -> None:
+    slot = reference()
+    if slot is not None:
+        with contextlib.suppress(ValueError, KeyError):  # it may have dropped it by itself
+            emitter.disconnect(slot)
+
+
+def bind_keys(
+    viewer: Any, actions: Mapping[str, Callable[[], Any]], owner: QObject
+) -> tuple[str, ...]:
+    """Bind keys (``"K"``) of the viewer for as long as the owner lives, but none that is taken.
+
+    Taken by the viewer, by a plugin, or by the user in the preferences; nobody's key is
+    replaced. Keys of layers come before those of the viewer, so a key that some layer uses
+    does there what it always did. Returns the keys that were bound.
+    """
+    from napari.settings import get_settings
+
+    of_napari = (key for keys in get_settings().shortcuts.shortcuts.values() for key in keys)
+    taken = {str(key) for key in (*viewer.keymap, *viewer.class_keymap, *of_napari)}
+    bound = {key: _without_viewer(act) for key, act in actions.items() if key not in taken}
+    for key, act in bound.items():
+        viewer.bind_key(key, act)
+    owner.destroyed.connect(partial(_unbind, viewer, bound))
+    return tuple(bound)
+
+
+def _without_viewer(act: Callable[[], Any]) -> Callable[[Any], None]:
+    def on_key(viewer: Any) -> None:
+        act()
+
+    return on_key
+
+
+def _unbind(viewer: Any, bound: Mapping[str, Callable[[Any], None]], *_: object) -> None:
+    for key in [k for k, act in viewer.keymap.items() if bound.get(str(k)) is act]:
+        del viewer.keymap[key]

@@ -1,22 +1,30 @@
-"""Rows, folded sections and texts that all dock widgets share."""
+"""Rows, folding sections, notes, buttons and fields that all dock widgets are made of."""
 
 from __future__ import annotations
 
-from qtpy.QtCore import QEvent, QObject, Qt
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QEvent, QObject, QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QIcon, QPixmap
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
+    QBoxLayout,
     QComboBox,
+    QFileDialog,
     QFormLayout,
     QHBoxLayout,
     QLabel,
+    QLineEdit,
+    QPushButton,
     QSizePolicy,
-    QVBoxLayout,
+    QToolButton,
     QWidget,
 )
 from superqt import QCollapsible
 
-__all__ = ["ElidingComboBox", "Form", "Section", "column", "note", "row"]
+__all__ = ["ActionButton", "Choice", "Form", "Note", "PathField", "Section", "put", "row"]
 
 MARGIN = 4
 GAP = 6
@@ -31,6 +39,21 @@ QPushButton:hover { text-decoration: underline; }
 """
 
 
+def put(layout: QBoxLayout, *widgets: QWidget) -> None:
+    """Put widgets one after the other, without a border."""
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(MARGIN)
+    for widget in widgets:
+        layout.addWidget(widget)
+
+
+def row(*widgets: QWidget) -> QWidget:
+    """Widgets side by side."""
+    box = QWidget()
+    put(QHBoxLayout(box), *widgets)
+    return box
+
+
 class _StillWheel(QObject):
     """Keeps the wheel, which scrolls the dock, from changing values on its way."""
 
@@ -41,26 +64,11 @@ class _StillWheel(QObject):
         return bool(super().eventFilter(watched, event))
 
 
-def _still(widget: QWidget) -> None:
-    widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-    widget.installEventFilter(_StillWheel(widget))
-
-
-class ElidingComboBox(QComboBox):
-    """Combo box that shortens long texts instead of widening its dock."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setMinimumContentsLength(8)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-
-
 class Form(QWidget):
     """Rows of a name and a field, names on the left in one column."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._rows = QFormLayout(self)
         self._rows.setContentsMargins(0, 0, 0, 0)
         self._rows.setHorizontalSpacing(GAP)
@@ -73,7 +81,13 @@ class Form(QWidget):
         field.setToolTip(tip)
         field.setAccessibleName(name)
         if isinstance(field, QComboBox | QAbstractSpinBox):
-            _still(field)
+            field.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+            field.installEventFilter(_StillWheel(field))
+        if isinstance(field, QComboBox):  # shorten long texts instead of widening the dock
+            policy = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+            field.setSizeAdjustPolicy(policy)
+            field.setMinimumContentsLength(8)
+            field.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         label = QLabel(name)
         label.setToolTip(tip)
         label.setBuddy(field)
@@ -89,25 +103,13 @@ class Form(QWidget):
         self._rows.setRowVisible(field, visible)
 
 
-def _blank_icon() -> QIcon:
-    """Icon of one transparent pixel; superqt takes an empty one for none with PySide6."""
-    pixmap = QPixmap(1, 1)
-    pixmap.fill(Qt.GlobalColor.transparent)
-    return QIcon(pixmap)
-
-
 class Section(QCollapsible):
-    """Folding section. Opens at once, since animations of a full dock flicker.
+    """Folding section of widgets. Opens at once, since animations of a full dock flicker."""
 
-    Parameters
-    ----------
-    title : str
-    tip : str
-    unfolded : bool
-    """
-
-    def __init__(self, title: str, tip: str = "", *, unfolded: bool = False) -> None:
-        blank = _blank_icon()
+    def __init__(self, title: str, tip: str, *widgets: QWidget, unfolded: bool = False) -> None:
+        pixel = QPixmap(1, 1)
+        pixel.fill(Qt.GlobalColor.transparent)
+        blank = QIcon(pixel)  # superqt takes an empty icon for none with PySide6
         super().__init__(title, expandedIcon=blank, collapsedIcon=blank)
         self._title = title
         self.setDuration(0)
@@ -116,42 +118,140 @@ class Section(QCollapsible):
         self.toggled.connect(self._show_arrow)
         self._show_arrow(False)
         self.toggleButton().setToolTip(tip)
-        self.layout().setContentsMargins(0, 0, 0, 0)
-        self.layout().setSpacing(MARGIN)
+        put(self.layout())
         self.content().layout().setContentsMargins(MARGIN, 0, 0, MARGIN)
         self.content().layout().setSpacing(MARGIN)
+        self.add(*widgets)
         if unfolded:
             self.expand(animate=False)
+
+    def add(self, *widgets: QWidget) -> None:
+        """Put widgets below those that are there."""
+        for widget in widgets:
+            self.addWidget(widget)
 
     def _show_arrow(self, unfolded: bool) -> None:
         self.setText(f"{'▾' if unfolded else '▸'} {self._title}")
 
 
-def note(text: str = "") -> QLabel:
-    """Text below a field; wraps, and demands no width."""
-    label = QLabel(text)
-    label.setWordWrap(True)
-    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    label.setVisible(bool(text))
-    return label
+class Note(QLabel):
+    """Text below a field; wraps, demands no width, and takes no room while it is empty."""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__()
+        self.setWordWrap(True)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.setText(text)
+        if not text:
+            self.hide()
+
+    def say(self, text: str) -> None:
+        """Show a text, or nothing."""
+        self.setText(text)
+        self.setVisible(bool(text))
 
 
-def row(*widgets: QWidget) -> QWidget:
-    """Widgets side by side."""
-    box = QWidget()
-    layout = QHBoxLayout(box)
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.setSpacing(MARGIN)
-    for widget in widgets:
-        layout.addWidget(widget)
-    return box
+class ActionButton(QPushButton):
+    """Button that is enabled only when it can work; its tooltip tells why it cannot."""
+
+    def __init__(self, text: str, tip: str) -> None:
+        super().__init__(text)
+        self._tip, self.reason = tip, ""
+        self.setToolTip(tip)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setMinimumWidth(40)
+
+    def block(self, reason: str = "") -> None:
+        """Disable it for a reason, or enable it again with none."""
+        self.reason = reason
+        self.setEnabled(not reason)
+        self.setToolTip(f"{self._tip}\n\nNot now: {reason}" if reason else self._tip)
 
 
-def column(parent: QWidget) -> QVBoxLayout:
-    """Layout of a dock: sections one below the other, packed at the top."""
-    layout = QVBoxLayout(parent)
-    layout.setContentsMargins(GAP, GAP, GAP, GAP)
-    layout.setSpacing(GAP)
-    layout.setAlignment(Qt.AlignmentFlag.AlignTop)
-    return layout
+class Choice(QComboBox):
+    """Combo box of values, each with a text and a tooltip."""
+
+    def __init__(self, entries: Iterable[tuple[str, Any, str]] = ()) -> None:
+        super().__init__()
+        self.offer(entries)
+
+    @property
+    def value(self) -> Any:
+        """The chosen value."""
+        return self.currentData()
+
+    def offer(self, entries: Iterable[tuple[str, Any, str]], value: Any = None) -> None:
+        """Replace the entries (text, value, tooltip) without telling; the first one if unknown."""
+        with QSignalBlocker(self):
+            self.clear()
+            for text, data, tip in entries:
+                self.addItem(text, data)
+                self.setItemData(self.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+            self.setCurrentIndex(max(self.findData(value), 0))
+
+    def show_value(self, value: Any) -> None:
+        """Choose a value, also one that is not offered, without telling that it has changed."""
+        with QSignalBlocker(self):
+            if self.findData(value) < 0:
+                self.addItem(str(value), value)
+            self.choose(value)
+
+    def choose(self, value: Any) -> None:
+        """Choose a value, as a person would."""
+        self.setCurrentIndex(self.findData(value))
+
+
+class PathField(QWidget):
+    """Line for the path of a file or folder, with a button that opens a dialog.
+
+    ``empty`` is shown while there is no path; without ``filters`` it asks for a folder.
+    """
+
+    changed = Signal()
+
+    def __init__(self, empty: str, filters: str = "") -> None:
+        super().__init__()
+        self._filters, self._shown = filters, ""
+        self.line = QLineEdit()
+        self.line.setPlaceholderText(empty)
+        self.line.setClearButtonEnabled(True)
+        self.line.setMinimumWidth(40)
+        self.line.editingFinished.connect(self._on_edited)
+        self.line.textChanged.connect(self._on_text)
+        browse = QToolButton()
+        browse.setText("…")
+        browse.setToolTip("Choose in a dialog")
+        browse.clicked.connect(self._on_browse)
+        put(QHBoxLayout(self), self.line, browse)
+
+    @property
+    def path(self) -> Path | None:
+        """The path, None where the field is empty."""
+        text = self.line.text().strip()
+        return Path(text).expanduser() if text else None
+
+    def show_path(self, path: Path | None) -> None:
+        """Show a path without telling that it has changed."""
+        self._shown = "" if path is None else str(path)
+        self.line.setText(self._shown)
+
+    def _on_text(self, text: str) -> None:
+        if not text:  # the button that clears it ends no editing
+            self._on_edited()
+
+    def _on_edited(self) -> None:
+        text = self.line.text().strip()
+        if text != self._shown:
+            self._shown = text
+            self.changed.emit()
+
+    def _on_browse(self) -> None:
+        start = str(self.path or Path.home())
+        if self._filters:
+            chosen, _ = QFileDialog.getOpenFileName(self, "Choose a file", start, self._filters)
+        else:
+            chosen = QFileDialog.getExistingDirectory(self, "Choose a folder", start)
+        if chosen:
+            self.line.setText(chosen)
+            self._on_edited()

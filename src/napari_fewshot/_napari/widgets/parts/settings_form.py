@@ -1,127 +1,143 @@
-"""Form of settings, made from their pydantic model, so that limits and defaults live there."""
+"""Forms of settings, made from what their models declare: of a stage, and of the adapters."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, get_args, get_origin
+import textwrap
+from collections.abc import Iterable
+from typing import Any, cast
 
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
-from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QSpinBox, QWidget
+from magicgui.widgets import create_widget
+from magicgui.widgets.bases import RangedWidget, ValueWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QDoubleSpinBox, QVBoxLayout, QWidget
 
-from .forms import ElidingComboBox, Form
+from ....config import SegmenterConfig
+from ....config.base import FieldInfo, StageConfig, field_info
+from .forms import Choice, Form, Note, Section, put
 
-__all__ = ["Setting", "SettingsForm"]
+__all__ = ["AdapterChoice", "SettingsForm"]
 
-MOST = 1_000_000
+LARGEST = 1_000_000
+TIP_WIDTH = 90
 
-
-class Setting(NamedTuple):
-    """A field to show.
-
-    Parameters
-    ----------
-    field : str
-        Name in the model.
-    title, tip : str
-    step : float
-        Step of the arrows, for numbers.
-    """
-
-    field: str
-    title: str
-    tip: str
-    step: float = 1
+ADAPTERS = {
+    "contrastive": "Compares every pixel with painted ones. Best with few slices.",
+    "classification": "Small network that names each pixel. Fast with many painted slices.",
+    "cosine": "Likeness to the mean painted pixel. Instant, simple, least exact.",
+    "sam-decoder": "SAM's mask decoder, trained on the slices. Needs a SAM as backbone.",
+}
+MAIN = ("steps", "references", "threshold", "epochs", "augmentations")
+"""Settings of adapters that are not folded away."""
+HIDDEN = ("pair_loss", "pixel_loss", "background_pull", "similarity_loss")
+"""Weights of losses are for experiments, and stay with scripts."""
 
 
 class SettingsForm(Form):
-    """Rows for some fields of a model: numbers, switches, choices.
-
-    Parameters
-    ----------
-    model : type of BaseModel
-    settings : sequence of Setting
-    """
+    """Rows for some settings of a stage: numbers, switches, choices; at first the defaults."""
 
     changed = Signal()
 
-    def __init__(self, model: type[BaseModel], settings: Sequence[Setting]) -> None:
+    def __init__(self, model: type[StageConfig], names: Iterable[str]) -> None:
         super().__init__()
-        self._model = model
-        self.fields: dict[str, QWidget] = {}
-        for setting in settings:
-            info = model.model_fields[setting.field]
-            field = _field(info, setting.step)
-            _signal(field).connect(self._on_changed)
-            self.fields[setting.field] = field
-            self.add(setting.title, field, f"{setting.tip}\nDefault: {info.default}")
+        self._widgets: dict[str, ValueWidget[Any]] = {}
+        for name in names:
+            info = field_info(model, name)
+            widget = self._widgets[name] = _widget(info)
+            widget.changed.connect(self._on_changed)
+            help_text = textwrap.fill(info.help, TIP_WIDTH)
+            self.add(info.title, widget.native, f"{help_text}\nDefault: {info.default}")
         self.show_values(model())
 
-    def values(self) -> dict[str, Any]:
-        """All values shown, by name of their field."""
-        return {name: _get(field) for name, field in self.fields.items()}
+    @property
+    def fields(self) -> dict[str, QWidget]:
+        """Qt's widget of each setting."""
+        return {name: widget.native for name, widget in self._widgets.items()}
 
-    def show_values(self, values: BaseModel) -> None:
+    def values(self) -> dict[str, Any]:
+        """All values shown, by name of their setting."""
+        return {name: widget.value for name, widget in self._widgets.items()}
+
+    def show_values(self, values: StageConfig) -> None:
         """Show values without telling that they have changed."""
-        for name, field in self.fields.items():
-            with QSignalBlocker(field):
-                _set(field, getattr(values, name))
+        for name, widget in self._widgets.items():
+            value = getattr(values, name)
+            if isinstance(widget, RangedWidget):
+                value = min(max(value, widget.min), widget.max)
+            with widget.changed.blocked():
+                widget.value = value
 
     def _on_changed(self) -> None:
         self.changed.emit()
 
 
-def _field(info: FieldInfo, step: float) -> QWidget:
-    kind = info.annotation
-    if get_origin(kind) is Literal:
-        choice = ElidingComboBox()
-        for value in get_args(kind):
-            choice.addItem(str(value), value)
-        return choice
-    if kind is bool:
-        return QCheckBox()
-    least, most = _limits(info)
-    if kind is int:
-        whole = QSpinBox()
-        whole.setRange(int(least), int(most))
-        whole.setSingleStep(int(step))
-        whole.setKeyboardTracking(False)
-        return whole
-    number = QDoubleSpinBox()
-    number.setDecimals(4 if step < 0.01 else 3 if step < 0.1 else 2)
-    number.setRange(least, most)
-    number.setSingleStep(step)
-    number.setKeyboardTracking(False)
-    return number
+def _widget(info: FieldInfo) -> ValueWidget[Any]:
+    options: dict[str, Any] = {}
+    if info.choices:
+        options["choices"] = info.choices
+    elif info.kind in (int, float):
+        options["min"] = -LARGEST if info.minimum is None else info.minimum
+        options["max"] = LARGEST if info.maximum is None else info.maximum
+        options["step"] = info.step
+    widget = cast("ValueWidget[Any]", create_widget(annotation=info.kind, options=options))
+    if "step" in options:
+        widget.native.setKeyboardTracking(False)
+    if isinstance(widget.native, QDoubleSpinBox):
+        widget.native.setDecimals(4 if info.step < 0.01 else 3 if info.step < 0.1 else 2)
+    return widget
 
 
-def _limits(info: FieldInfo) -> tuple[float, float]:
-    least, most = -float(MOST), float(MOST)
-    for limit in info.metadata:
-        for name in ("ge", "gt"):
-            least = getattr(limit, name, least)
-        for name in ("le", "lt"):
-            most = getattr(limit, name, most)
-    return least, most
+class AdapterChoice(QWidget):
+    """Name of the adapter, a line about it, and its settings, of which most are folded away."""
 
+    changed = Signal()
 
-def _signal(field: QWidget) -> Any:
-    if isinstance(field, QCheckBox):
-        return field.toggled
-    return field.currentIndexChanged if isinstance(field, ElidingComboBox) else field.valueChanged
+    def __init__(self) -> None:
+        super().__init__()
+        self.names = Choice((name, name, "") for name in ADAPTERS)
+        self.about = Note()
+        top = Form()
+        top.add("Adapter", self.names, "What learns from the templates. The default is best.")
+        top.add_wide(self.about)
+        self.more = Section("More settings of the adapter", "Rarely worth changing.")
+        self.forms: dict[str, tuple[SettingsForm, SettingsForm]] = {}
+        for name in ADAPTERS:
+            model = type(SegmenterConfig(adapter=name).adapter_config)
+            names = [name for name in model.model_fields if name not in (*MAIN, *HIDDEN)]
+            names.sort(key=lambda name: name not in model.__annotations__)  # its own first
+            forms = (
+                SettingsForm(model, [name for name in MAIN if name in model.model_fields]),
+                SettingsForm(model, names),
+            )
+            for form in forms:
+                form.changed.connect(self.changed)
+            self.more.addWidget(forms[1])
+            self.forms[name] = forms
+        put(QVBoxLayout(self), top, *(shown for shown, _ in self.forms.values()), self.more)
+        self.names.currentIndexChanged.connect(self._on_name)
+        self._show_forms()
 
+    @property
+    def name(self) -> str:
+        """Name of the chosen adapter."""
+        return str(self.names.value)
 
-def _get(field: QWidget) -> Any:
-    if isinstance(field, QCheckBox):
-        return field.isChecked()
-    return field.currentData() if isinstance(field, ElidingComboBox) else field.value()
+    def values(self) -> dict[str, Any]:
+        """Settings of the chosen adapter."""
+        return {k: v for form in self.forms.get(self.name, ()) for k, v in form.values().items()}
 
+    def show_choice(self, name: str, settings: StageConfig) -> None:
+        """Show an adapter and its settings without telling that they have changed."""
+        self.names.show_value(name)
+        for form in self.forms.get(name, ()):
+            form.show_values(settings)
+        self._show_forms()
 
-def _set(field: QWidget, value: Any) -> None:
-    if isinstance(field, QCheckBox):
-        field.setChecked(value)
-    elif isinstance(field, ElidingComboBox):
-        field.setCurrentIndex(field.findData(value))
-    else:
-        field.setValue(value)
+    def _on_name(self) -> None:
+        self._show_forms()
+        self.changed.emit()
+
+    def _show_forms(self) -> None:
+        for name, forms in self.forms.items():
+            for form in forms:
+                form.setVisible(name == self.name)
+        self.about.say(ADAPTERS.get(self.name, ""))

@@ -1,38 +1,21 @@
-"""What a job does now: bar, rate, remaining time, and a button that cancels it."""
+"""What a job does now and how long it takes: bar, rate, remaining time, cancel; times in words."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QProgressBar, QSizePolicy, QVBoxLayout, QWidget
 
-from .action_button import ActionButton
-from .forms import MARGIN, note, row
-from .words import duration
+from .forms import ActionButton, Note, put, row
 
-__all__ = ["ProgressRow", "Running"]
+if TYPE_CHECKING:
+    from ...session import Job
+
+__all__ = ["ProgressRow", "duration", "estimate", "size"]
 
 REFRESH_MS = 200
 STEPS = 1000
-
-
-class Running(Protocol):
-    """What is shown of a job."""
-
-    name: str
-    fraction: float
-    rate: float | None
-    remaining: float | None
-    error: BaseException | None
-
-    @property
-    def state(self) -> str:
-        """``waiting``, ``running``, ``done``, ``failed`` or ``cancelled``."""
-        ...
-
-    def cancel(self) -> None:
-        """Ask it to stop within one batch."""
 
 
 class ProgressRow(QWidget):
@@ -42,7 +25,7 @@ class ProgressRow(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._job: Running | None = None
+        self._job: Job | None = None
         self.bar = QProgressBar()
         self.bar.setRange(0, STEPS)
         self.bar.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -50,13 +33,9 @@ class ProgressRow(QWidget):
         self.cancel = ActionButton("Cancel", "Stop within one batch; what is done is kept.")
         self.cancel.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         self.cancel.clicked.connect(self._on_cancel)
-        self.text = note()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(MARGIN)
+        self.text = Note()
         self._line = row(self.bar, self.cancel)
-        layout.addWidget(self._line)
-        layout.addWidget(self.text)
+        put(QVBoxLayout(self), self._line, self.text)
         self._timer = QTimer(self)
         self._timer.setInterval(REFRESH_MS)
         self._timer.timeout.connect(self.refresh)
@@ -67,7 +46,7 @@ class ProgressRow(QWidget):
         """Whether the job that is shown is not over."""
         return self._job is not None
 
-    def follow(self, job: Running) -> None:
+    def follow(self, job: Job) -> None:
         """Show a job from now on."""
         self._job = job
         self.setVisible(True)
@@ -82,8 +61,7 @@ class ProgressRow(QWidget):
         self._line.setVisible(busy)
         self.bar.setRange(0, STEPS if job.fraction > 0 else 0)  # 0 to 0: it moves to and fro
         self.bar.setValue(round(STEPS * min(max(job.fraction, 0.0), 1.0)))
-        self.text.setText(_sentence(job))
-        self.text.setVisible(True)
+        self.text.say(_sentence(job))
         if busy and not self._timer.isActive():
             self.cancel.block()
             self._timer.start()
@@ -99,18 +77,47 @@ class ProgressRow(QWidget):
             self.refresh()
 
 
-def _sentence(job: Running) -> str:
-    if job.state == "waiting":
-        return f"{job.name}: waiting for the job before it"
-    if job.state == "failed":
-        return f"{job.name} failed: {job.error}"
-    if job.state == "cancelled":
-        return f"{job.name}: cancelled"
-    if job.state == "done":
-        return f"{job.name}: done"
+def _sentence(job: Job) -> str:
+    ends = {
+        "waiting": f"{job.name}: waiting for the job before it",
+        "failed": f"{job.name} failed: {job.error}",
+        "cancelled": f"{job.name}: cancelled",
+        "done": f"{job.name}: done",
+    }
+    if job.state in ends:
+        return ends[job.state]
     parts = [job.name]
     if job.rate:
         parts.append(f"{job.rate:.3g} per second")
     if job.remaining is not None:
         parts.append(f"{duration(job.remaining)} left")
     return " · ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Time in one unit, or two: ``"3 s"``, ``"2 min"``, ``"1 h 20 min"``."""
+    if seconds < 1:
+        return "less than 1 s"
+    if seconds < 60:
+        return f"{round(seconds)} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"
+
+
+def size(megabytes: float) -> str:
+    """Size in MB, or in GB from 1000 MB on."""
+    if megabytes < 1:
+        return "less than 1 MB"
+    return f"{megabytes:.0f} MB" if megabytes < 1000 else f"{megabytes / 1000:.1f} GB"
+
+
+def estimate(seconds: float | None, megabytes: float | None) -> str:
+    """``"About 12 s, 40 MB."``; empty where nothing is known."""
+    parts = [] if seconds is None else [duration(seconds)]
+    parts += [] if megabytes is None else [size(megabytes)]
+    if not parts:
+        return ""
+    text = ", ".join(parts)
+    return f"{text[0].upper()}{text[1:]}." if text.startswith("less") else f"About {text}."

@@ -1,18 +1,30 @@
-"""Table of slices: what each is, and how much painting it would help."""
+"""Lists of what there is: slices with their status and score, and templates."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSortFilterProxyModel, Qt, Signal
 from qtpy.QtGui import QColor, QPainter, QPixmap
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QListWidget,
+    QListWidgetItem,
+    QSizePolicy,
+    QTableView,
+    QVBoxLayout,
+    QWidget,
+)
 
-from .forms import MARGIN, note
+from .forms import ActionButton, Note, put, row
 
-__all__ = ["STATUS_COLOURS", "SliceRow", "SliceTable"]
+if TYPE_CHECKING:
+    from ...session import SliceInfo
+
+__all__ = ["SliceTable", "TemplateList"]
 
 STATUS_COLOURS = {
     "painted": "#2e9e5b",
@@ -37,30 +49,10 @@ COLUMN_TIPS = (
 SORT_ROLE = Qt.ItemDataRole.UserRole
 
 
-class SliceRow(Protocol):
-    """What is shown of a slice."""
-
-    @property
-    def index(self) -> int:
-        """Number along the working axis."""
-        ...
-
-    @property
-    def status(self) -> str:
-        """One of ``STATUS_COLOURS``."""
-        ...
-
-    @property
-    def score(self) -> float | None:
-        """How much painting it should help, 0 to 1."""
-        ...
-
-
 class _Model(QAbstractTableModel):
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
-        self.slices: tuple[SliceRow, ...] = ()
-        self.current: int | None = None
+        self.slices: tuple[SliceInfo, ...] = ()
         self._icons = {status: _disc(colour) for status, colour in STATUS_COLOURS.items()}
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802
@@ -80,7 +72,7 @@ class _Model(QAbstractTableModel):
         entry, column = self.slices[index.row()], index.column()
         if role == Qt.ItemDataRole.DisplayRole:
             score = "" if entry.score is None else f"{entry.score:.2f}"
-            status = "strokes" if _has_strokes(entry) else entry.status
+            status = "strokes" if entry.strokes else entry.status
             return (str(entry.index), status, score)[column]
         if role == SORT_ROLE:
             score_or_least = -1.0 if entry.score is None else entry.score
@@ -88,23 +80,22 @@ class _Model(QAbstractTableModel):
         if role == Qt.ItemDataRole.DecorationRole and column == 1:
             return self._icons[entry.status]
         if role == Qt.ItemDataRole.ToolTipRole:
-            tip = STATUS_TIPS[entry.status] + STROKES_TIP * _has_strokes(entry)
+            tip = STATUS_TIPS[entry.status] + STROKES_TIP * entry.strokes
             return f"Slice {entry.index}: {tip}. Click to go there."
         if role == Qt.ItemDataRole.TextAlignmentRole and column != 1:
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         return None
 
-    def show(self, slices: Sequence[SliceRow]) -> None:
+    def show(self, slices: Sequence[SliceInfo]) -> None:
         """Replace the slices; the view keeps its place while their number stays."""
-        old, self_slices = self.slices, tuple(slices)
-        if len(old) != len(self_slices):
+        if len(self.slices) != len(slices):
             self.beginResetModel()
-            self.slices = self_slices
+            self.slices = tuple(slices)
             self.endResetModel()
             return
-        self.slices = self_slices
-        if self_slices:
-            last = self.index(len(self_slices) - 1, len(COLUMNS) - 1)
+        self.slices = tuple(slices)
+        if slices:
+            last = self.index(len(slices) - 1, len(COLUMNS) - 1)
             self.dataChanged.emit(self.index(0, 0), last)
 
 
@@ -139,43 +130,36 @@ class SliceTable(QWidget):
         self.view.setMaximumHeight(220)
         self.view.clicked.connect(self._on_clicked)
         self.view.activated.connect(self._on_clicked)
-        self.counts = note()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(MARGIN)
-        layout.addWidget(self.view)
-        layout.addWidget(self.counts)
+        self.counts = Note()
+        put(QVBoxLayout(self), self.view, self.counts)
 
-    def show_slices(self, slices: Sequence[SliceRow]) -> None:
+    def show_slices(self, slices: Sequence[SliceInfo]) -> None:
         """Show these slices in place of those before."""
         self.model.show(slices)
-        counts = Counter(entry.status for entry in slices)
+        counts: Counter[str] = Counter(entry.status for entry in slices)
         words = [
             f'<span style="color:{colour}">●</span> {counts[status]} {status}'
             for status, colour in STATUS_COLOURS.items()
             if counts[status]
         ]
-        self.counts.setText(" &nbsp;".join(words))
-        self.counts.setVisible(bool(words))
+        self.counts.say(" &nbsp;".join(words))
 
-    def show_current(self, index: int | None) -> None:
+    def slice_at(self, index: int | None) -> SliceInfo | None:
+        """What is shown of a slice."""
+        return next((entry for entry in self.model.slices if entry.index == index), None)
+
+    def show_current(self, current: SliceInfo | None) -> None:
         """Select the slice in view, and scroll to it."""
-        row = next((k for k, s in enumerate(self.model.slices) if s.index == index), None)
-        if row is None:
+        if current is None:
             self.view.clearSelection()
             return
-        place = self._sorted.mapFromSource(self.model.index(row, 0))
+        place = self._sorted.mapFromSource(self.model.index(self.model.slices.index(current), 0))
         self.view.selectRow(place.row())
         self.view.scrollTo(place)
 
     def _on_clicked(self, place: QModelIndex) -> None:
         source = self._sorted.mapToSource(place)
         self.picked.emit(self.model.slices[source.row()].index)
-
-
-def _has_strokes(row: SliceRow) -> bool:
-    """Whether a row tells of strokes on a slice that is known in part; it need not tell."""
-    return bool(getattr(row, "strokes", False))
 
 
 def _disc(colour: str) -> QPixmap:
@@ -188,3 +172,62 @@ def _disc(colour: str) -> QPixmap:
     painter.drawEllipse(1, 1, 8, 8)
     painter.end()
     return pixmap
+
+
+class TemplateList(QWidget):
+    """One line for each template; the buttons tell what a person wants."""
+
+    adding = Signal()
+    removing = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        self.list = QListWidget()
+        self.list.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.list.setFixedHeight(72)
+        self.list.setToolTip("Image and labels pairs that the model learns from.")
+        self.add = ActionButton(
+            "Add template",
+            "Learn from the chosen image and labels.\n"
+            "Several pairs, also of other volumes, can be added.",
+        )
+        self.remove = ActionButton("Remove", "Take the selected template out; its layers stay.")
+        self.empty = Note("No templates yet.")
+        put(QVBoxLayout(self), row(self.add, self.remove), self.empty, self.list)
+        self.add.clicked.connect(self.adding)
+        self.remove.clicked.connect(self._on_remove)
+        self.list.itemSelectionChanged.connect(self._on_selection)
+        self.show_templates([])
+
+    def show_templates(self, templates: Sequence[tuple[Any, str, str]]) -> None:
+        """Show templates as (template, line, tooltip); what was selected stays selected."""
+        before = self._selected()
+        self.list.clear()
+        for template, text, tip in templates:
+            item = QListWidgetItem(text)
+            item.setData(Qt.ItemDataRole.UserRole, template)
+            item.setToolTip(tip)
+            self.list.addItem(item)
+            if template is before:
+                self.list.setCurrentItem(item)
+        self.empty.setVisible(not templates)
+        self.list.setVisible(bool(templates))
+        self._on_selection()
+
+    def _selected(self) -> Any:
+        items = self.list.selectedItems()
+        return items[0].data(Qt.ItemDataRole.UserRole) if items else None
+
+    def _on_selection(self) -> None:
+        if not self.list.count():
+            self.remove.block("there are no templates")
+        else:
+            self.remove.block("" if self.list.selectedItems() else "select a template in the list")
+
+    def _on_remove(self) -> None:
+        template = self._selected()
+        if template is not None:
+            self.removing.emit(template)

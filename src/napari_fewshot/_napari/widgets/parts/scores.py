@@ -1,0 +1,185 @@
+"""Held-out score of each label, as a table of bars, and what it says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from qtpy.QtCore import QModelIndex, QRectF, Qt
+from qtpy.QtGui import QColor, QPainter, QPen
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QStyledItemDelegate,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from .forms import Note, put
+
+__all__ = ["LabelScore", "ScoreTable", "score_rows", "verdict"]
+
+Trust = Literal["good", "check", "weak", "unknown"]
+
+GOOD = 0.8
+"""Dice from which corrections are mostly small."""
+WEAK = 0.6
+"""Dice below which more paint helps more than corrections."""
+ADVICE: dict[Trust, str] = {
+    "good": "trust",
+    "check": "check",
+    "weak": "paint more",
+    "unknown": "paint again",
+}
+TRUST_COLOURS: dict[Trust, str] = {
+    "good": "#2e9e5b",
+    "check": "#e0a030",
+    "weak": "#d05050",
+    "unknown": "#808890",
+}
+COLUMNS = ("Label", "Held-out Dice", "What to do")
+MAX_ROWS_SHOWN = 9
+ROW_HEIGHT = 20
+SCORE_ROLE = Qt.ItemDataRole.UserRole
+
+
+@dataclass(frozen=True)
+class LabelScore:
+    """Held-out Dice of one label: 0 to 1, nan where the label could be held out nowhere."""
+
+    value: int
+    name: str
+    dice: float
+
+    @property
+    def trust(self) -> Trust:
+        """What the Dice is worth."""
+        if math.isnan(self.dice):
+            return "unknown"
+        if self.dice >= GOOD:
+            return "good"
+        return "check" if self.dice >= WEAK else "weak"
+
+    @property
+    def about(self) -> str:
+        """One sentence on it."""
+        if self.trust == "unknown":
+            return f"{self.name} is painted on one slice only: paint it on a second one to know."
+        return f"{self.name} (label {self.value}): Dice {self.dice:.3f} on held-out slices."
+
+
+def score_rows(dice: Mapping[int, float], names: Mapping[int, str]) -> list[LabelScore]:
+    """Scores of labels, those that need paint first."""
+    rows = [LabelScore(v, names.get(v) or f"label {v}", d) for v, d in dice.items()]
+    return sorted(rows, key=lambda r: (-1.0 if math.isnan(r.dice) else r.dice, r.value))
+
+
+def verdict(rows: list[LabelScore]) -> str:
+    """One or two sentences: what to trust, and which label needs paint most."""
+    trusted = [row.name for row in rows if row.trust == "good"]
+    if rows and len(trusted) == len(rows):
+        return "All labels look good on slices that were left out."
+    needy = [row.name for row in rows if row.trust in ("weak", "unknown")]
+    sentences = [f"Needs more paint: {_some(needy)}."] if needy else []
+    if trusted:
+        sentences.append(f"Can be trusted: {_some(trusted)}.")
+    return " ".join(sentences) or "Check all labels: none is sure yet."
+
+
+def _some(names: list[str], shown: int = 4) -> str:
+    more = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {more} more" if more > 0 else "")
+
+
+class _Bars(QStyledItemDelegate):
+    """Paints a Dice as a bar from 0 to 1, with its number and a mark at what is good."""
+
+    def paint(self, painter: QPainter, option: Any, index: QModelIndex) -> None:
+        dice, trust = index.data(SCORE_ROLE)
+        area = QRectF(option.rect).adjusted(3, 4, -34, -4)
+        text = option.palette.color(option.palette.ColorRole.Text)
+        painter.save()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(_faint(text, 40))
+        painter.drawRoundedRect(area, 2, 2)
+        if not math.isnan(dice):
+            bar = QRectF(area)
+            bar.setWidth(area.width() * min(max(dice, 0.0), 1.0))
+            painter.setBrush(QColor(TRUST_COLOURS[trust]))
+            painter.drawRoundedRect(bar, 2, 2)
+        x = area.left() + GOOD * area.width()
+        painter.setPen(QPen(_faint(text, 120), 1))
+        painter.drawLine(int(x), int(area.top()) - 2, int(x), int(area.bottom()) + 2)
+        painter.setPen(text)
+        number = QRectF(option.rect).adjusted(option.rect.width() - 32, 0, -3, 0)
+        right = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        painter.drawText(number, right, "?" if math.isnan(dice) else f"{dice:.2f}")
+        painter.restore()
+
+
+def _faint(colour: QColor, alpha: int) -> QColor:
+    faint = QColor(colour)
+    faint.setAlpha(alpha)
+    return faint
+
+
+class ScoreTable(QWidget):
+    """Held-out Dice per label: a table whose second column is a bar plot, and a verdict."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[LabelScore] = []
+        self.table = QTableWidget(0, len(COLUMNS))
+        self.table.setHorizontalHeaderLabels(COLUMNS)
+        self.table.setItemDelegateForColumn(1, _Bars(self.table))
+        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        self.table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.table.setShowGrid(False)
+        self.table.verticalHeader().hide()
+        self.table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
+        header = self.table.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        header.setMinimumSectionSize(50)
+        self.verdict = Note()
+        for part in (self.verdict, self.table):
+            part.setToolTip(
+                "Dice on template slices that took no part in the training. It tends to be\n"
+                "optimistic: slices that people paint are easy, and lie near each other."
+            )
+        put(QVBoxLayout(self), self.verdict, self.table)
+        self.clear("Not scored yet: train first.")
+
+    def clear(self, why: str) -> None:
+        """Show no score, and why there is none."""
+        self.show_scores({}, {})
+        self.verdict.say(why)
+
+    def show_scores(
+        self,
+        dice: Mapping[int, float],
+        names: Mapping[int, str],
+        colours: Mapping[int, QColor] | None = None,
+    ) -> None:
+        """Show the Dice of each label value, those that need paint first."""
+        self.rows = score_rows(dice, names)
+        self.table.setRowCount(len(self.rows))
+        for number, score in enumerate(self.rows):
+            name = QTableWidgetItem(score.name)
+            if colours and score.value in colours:
+                name.setData(Qt.ItemDataRole.DecorationRole, colours[score.value])
+            bar = QTableWidgetItem("" if score.trust == "unknown" else f"{score.dice:.2f}")
+            bar.setData(SCORE_ROLE, (score.dice, score.trust))
+            for place, item in enumerate((name, bar, QTableWidgetItem(ADVICE[score.trust]))):
+                item.setToolTip(score.about)
+                self.table.setItem(number, place, item)
+        shown = min(len(self.rows), MAX_ROWS_SHOWN)
+        header = self.table.horizontalHeader().sizeHint().height()
+        self.table.setFixedHeight(header + shown * ROW_HEIGHT + 6)
+        self.table.setVisible(bool(self.rows))
+        self.verdict.say(verdict(self.rows))

@@ -1,0 +1,58 @@
+"""What a held-out score says, and how it is shown."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.viewer
+
+NAN = float("nan")
+
+
+def test_labels_that_need_paint_come_first():
+    from napari_fewshot._napari.widgets.parts.scores import score_rows, verdict
+
+    rows = score_rows({1: 0.9, 2: NAN, 3: 0.3, 4: 0.7}, {1: "liver", 2: "spleen", 3: "aorta"})
+    assert [row.name for row in rows] == ["spleen", "aorta", "label 4", "liver"]
+    assert [row.trust for row in rows] == ["unknown", "weak", "check", "good"]
+    assert verdict(rows) == "Needs more paint: spleen, aorta. Can be trusted: liver."
+
+
+def test_verdict_of_all_good_all_middling_and_many():
+    from napari_fewshot._napari.widgets.parts.scores import score_rows, verdict
+
+    assert verdict(score_rows({1: 0.8, 2: 1.0}, {})).startswith("All labels look good")
+    assert verdict(score_rows({1: 0.7}, {})).startswith("Check all labels")
+    many = verdict(score_rows(dict.fromkeys(range(1, 8), 0.1), {}))
+    assert many.endswith("and 3 more.")
+
+
+def test_scores_are_shown_with_what_to_do(qtbot):
+    from qtpy.QtGui import QColor
+
+    from napari_fewshot._napari.widgets.parts.scores import TRUST_COLOURS, ScoreTable
+
+    view = ScoreTable()
+    qtbot.addWidget(view)
+    view.resize(300, 200)
+    view.show()
+    view.show_scores({1: 0.92, 2: 0.31, 3: NAN}, {1: "liver", 2: "aorta"}, {1: QColor("red")})
+    texts = [[view.table.item(r, c).text() for c in range(3)] for r in range(3)]
+    assert texts == [
+        ["label 3", "", "paint again"],
+        ["aorta", "0.31", "paint more"],
+        ["liver", "0.92", "trust"],
+    ]
+    picture = view.table.viewport().grab().toImage()
+
+    def bar_width(row: int, trust: str) -> int:
+        place = view.table.visualItemRect(view.table.item(row, 1))
+        y = place.center().y()
+        wanted = QColor(TRUST_COLOURS[trust]).rgb()
+        return sum(picture.pixel(x, y) == wanted for x in range(place.left(), place.right()))
+
+    assert bar_width(0, "unknown") == 0
+    assert 0 < bar_width(1, "weak") < bar_width(2, "good")
+    assert bar_width(1, "weak") / bar_width(2, "good") == pytest.approx(0.31 / 0.92, abs=0.06)
+    view.clear("Needs two template slices.")
+    assert view.table.rowCount() == 0
