@@ -35,7 +35,7 @@ def backbone_entry(name: str) -> BackboneEntry:
     InputError
         If a network of timm takes images of one size only.
     """
-    from .timm_any import PREFIX, any_timm_entry
+    from .timm_network import PREFIX, any_timm_entry
 
     if name.startswith(PREFIX) and name not in BACKBONES:
         return any_timm_entry(name)

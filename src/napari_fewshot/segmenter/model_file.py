@@ -6,13 +6,15 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ..adapters import Adapter, AdapterState, build_adapter
 from ..backbones import Backbone
 from ..config import SegmenterConfig
+from ..config.base import input_error
 from ..errors import ModelFileError, WeightsError
 from ..io.outputs import replacing
 from ..predict.learned import LearnedModel
@@ -28,8 +30,6 @@ __all__ = [
 
 FORMAT = "napari-fewshot"
 FORMAT_VERSION = 1
-_LARGEST_LABEL = 2**31 - 1
-_MOST_CHANNELS = 2**16
 # What JSON, numpy and torch raise on content that does not fit.
 _UNFIT = (
     ArithmeticError,
@@ -120,7 +120,7 @@ def read_model(path: str | os.PathLike[str]) -> LearnedModel:
         )
     _check_tensors(path, tensors, metadata.get("digest"))
     try:
-        return _parse(json.loads(metadata["content"]), tensors)
+        return _parse(metadata["content"], tensors)
     except _UNFIT as error:
         raise ModelFileError(
             f"model must have readable settings; got {path} ({_in_short(error)}). Train it again."
@@ -182,49 +182,43 @@ def _check_tensors(
             )
 
 
-def _parse(content: dict[str, Any], tensors: dict[str, Array]) -> LearnedModel:
-    if not isinstance(content["config"], dict):
-        raise TypeError("config is no section")
-    return LearnedModel(
-        config=SegmenterConfig.of(content["config"], "config"),
-        weights_hash=str(content["weights_hash"]),
-        label_values=_label_values(content["label_values"]),
-        names={int(value): str(name) for value, name in content["names"].items()},
-        point_labels=frozenset(_whole("point_labels", v) for v in content["point_labels"]),
-        axes=_axes(content["axes"]),
-        channels=_whole("channels", content["channels"], 1, _MOST_CHANNELS),
-        adapter=AdapterState(tensors, content["adapter"]),
-        arrangements=tuple(
-            {int(value): _place(place) for value, place in one.items()}
-            for one in content.get("arrangements", [])  # files before 0.1 have none
-        ),
-    )
+_Whole = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
+_Label = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
+_Axis = Annotated[int, Field(strict=True, ge=0, le=2)]
 
 
-def _label_values(given: list[Any]) -> tuple[int, ...]:
-    values = tuple(_whole("label_values", value, 1) for value in given)
-    if not values or list(values) != sorted(set(values)):
-        raise ValueError(f"label_values {given}")
-    return values
+class _Content(BaseModel):
+    """The JSON of a model file, but for its settings."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    config: dict[str, Any]
+    weights_hash: str
+    label_values: Annotated[tuple[_Label, ...], Field(min_length=1)]
+    names: dict[int, str]
+    point_labels: frozenset[_Whole]
+    axes: Annotated[tuple[_Axis, ...], Field(min_length=1)]
+    channels: Annotated[int, Field(strict=True, ge=1, le=2**16)]
+    adapter: dict[str, Any]
+    arrangements: tuple[dict[int, tuple[float, ...]], ...] = ()  # files before 0.1 have none
+
+    @field_validator("label_values")
+    @classmethod
+    def _check_order(cls, values: tuple[int, ...]) -> tuple[int, ...]:
+        if list(values) != sorted(set(values)):
+            raise ValueError("be sorted, each once")
+        return values
 
 
-def _axes(given: list[Any]) -> tuple[int, ...]:
-    if not given:
-        raise ValueError("no axes")
-    return tuple(_whole("axes", axis, 0, 2) for axis in given)
-
-
-def _place(given: list[Any]) -> tuple[float, ...]:
-    place = tuple(float(x) for x in given)
-    if not np.isfinite(place).all():
-        raise ValueError(f"a landmark at {place}")
-    return place
-
-
-def _whole(name: str, value: Any, least: int = 0, most: int = _LARGEST_LABEL) -> int:
-    if not isinstance(value, int) or not least <= value <= most:
-        raise ValueError(f"{name} {value!r}"[:80])
-    return value
+def _parse(content: str, tensors: dict[str, Array]) -> LearnedModel:
+    try:
+        found = _Content.model_validate_json(content)
+    except ValidationError as error:
+        raise input_error(error, _Content, "content") from None
+    fields = {name: getattr(found, name) for name in _Content.model_fields}
+    fields["config"] = SegmenterConfig.of(found.config, "config")
+    fields["adapter"] = AdapterState(tensors, found.adapter)
+    return LearnedModel(**fields)
 
 
 def _in_short(error: Exception) -> str:
