@@ -15,7 +15,7 @@ from .conftest import ACROSS, LANDMARKS, WITHIN
 
 def checked(config) -> list[str]:
     benchmark = open_benchmark(config, config.dataset.root / "none", dry_run=True)
-    return check_case(config, benchmark.selection)
+    return list(check_case(config, benchmark.selection).warnings)
 
 
 @pytest.mark.parametrize("text", [WITHIN, ACROSS, LANDMARKS])

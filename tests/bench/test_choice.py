@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_fewshot.bench.choice import Candidate, choose
+from napari_fewshot.bench.templates import Candidate, choose
 
 
 def slices(count: int) -> list[Candidate]:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import nibabel
-import numpy as np
 import pytest
 
 from napari_fewshot.bench import estimate as module
-from napari_fewshot.bench import sizes
+from napari_fewshot.bench import runner
+from napari_fewshot.bench.checking import CaseCheck
 from napari_fewshot.bench.estimate import estimate, format_plan
 from napari_fewshot.bench.runner import open_benchmark
-from napari_fewshot.bench.sizes import REFERENCE, CaseSize, header_of, size_of
-from napari_fewshot.io import read_volume, write_image, write_labels
-from napari_fewshot.types import Volume
 
 from .conftest import ACROSS, METHODS, WITHIN
 
@@ -51,45 +47,32 @@ def seconds(benchmark) -> dict[str, float]:
     return {row.method: row.seconds for row in estimate(benchmark)}
 
 
-@pytest.mark.parametrize("name", ["a.nii.gz", "a.nii", "a.tif", "a.nrrd", "a.mha"])
-def test_shape_and_spacing_of_headers(tmp_path, name):
-    if name.endswith(("nrrd", "mha")):
-        pytest.importorskip("SimpleITK")
-    data = np.zeros((5, 6, 7), np.float32)
-    write_image(tmp_path / name, data, Volume(data, (3.0, 2.0, 1.0)))
-    shape, spacing = header_of(tmp_path / name)
-    assert shape == (5, 6, 7)
-    if not name.endswith("tif"):
-        assert spacing == pytest.approx(read_volume(tmp_path / name).spacing)
+def larger_cases(benchmark, slices: int, pixels: int):
+    """Say that the first case is larger than it is; nothing is read."""
+    benchmark.__dict__["first_case"] = CaseCheck((), slices, pixels)
 
 
-def test_pictures_and_what_tells_no_shape(tmp_path):
-    plane = np.zeros((6, 7), np.uint8)
-    write_labels(tmp_path / "a.png", plane, Volume(plane, (1.0, 1.0)))
-    assert header_of(tmp_path / "a.png") == ((6, 7), (1.0, 1.0))
-    (tmp_path / "b.nii").write_bytes(b"nothing")
-    (tmp_path / "c.nrrd").write_bytes(b"NRRD0004\nkind: none\n")
-    for name in ("b.nii", "c.nrrd", "none.tif"):
-        assert header_of(tmp_path / name) is None
-
-
-def test_no_pixel_is_read(config_of, tmp_path, monkeypatch):
+def test_the_first_case_is_read_once_and_stands_for_all(config_of, tmp_path, monkeypatch):
+    count = []
+    checked = runner.check_case
+    monkeypatch.setattr(runner, "check_case", lambda *given: count.append(given) or checked(*given))
     benchmark = opened(config_of, tmp_path)
-    monkeypatch.setattr(
-        nibabel.arrayproxy.ArrayProxy, "__array__", lambda *_, **__: pytest.fail("read")
-    )
-    assert size_of(benchmark.selection.pool, benchmark.config) == CaseSize(10, 20 * 24)
-    finer = config_of(ACROSS.replace("[templates]", "[image]\nspacing = 0.5\n[templates]"))
-    assert size_of(benchmark.selection.pool, finer) == CaseSize(10, 40 * 48)
-    monkeypatch.setattr(sizes, "header_of", lambda path: None)
-    assert size_of(benchmark.selection.pool, benchmark.config) == REFERENCE
+    benchmark.check()
+    before = seconds(benchmark)
+    assert len(count) == 1
+    assert (benchmark.first_case.slices, benchmark.first_case.pixels) == (10, 20 * 24)
+    larger_cases(benchmark, 100, 200 * 200)
+    reference = seconds(benchmark)
+    assert reference["random forest"] > before["random forest"]
+    larger_cases(benchmark, 0, 0)  # it could not be read
+    assert seconds(benchmark) == reference
 
 
 def test_time_goes_with_the_data_the_backbone_and_the_device(config_of, tmp_path, monkeypatch):
     benchmark = opened(config_of, tmp_path, methods=METHODS + NETWORKS)
     before = seconds(benchmark)
     assert before["large"] > 5 * before["small"] > before["classification"]
-    monkeypatch.setattr(module, "size_of", lambda *_: REFERENCE)
+    larger_cases(benchmark, 100, 200 * 200)
     larger = seconds(benchmark)
     assert all(larger[name] > before[name] for name in ("random forest", "large", "U-Net"))
     monkeypatch.setattr(module, "choose_device", lambda name: "cuda")

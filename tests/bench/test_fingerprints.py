@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_fewshot.bench.fingerprints import Fingerprints
+from napari_fewshot.bench.plan import Fingerprints
 
 
 @pytest.fixture

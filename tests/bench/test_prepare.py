@@ -1,9 +1,13 @@
 import numpy as np
 import pytest
 
-from napari_fewshot.bench.cases import select_cases
-from napari_fewshot.bench.prepare import intensity_of, prepare_case
-from napari_fewshot.bench.resample import resample_points, resample_volume
+from napari_fewshot.bench.plan import select_cases
+from napari_fewshot.bench.prepare import (
+    intensity_of,
+    prepare_case,
+    resample_points,
+    resample_volume,
+)
 from napari_fewshot.errors import InputError
 from napari_fewshot.types import Landmark, Volume
 

@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_fewshot.bench import load_config
-from napari_fewshot.bench.cases import select_cases
+from napari_fewshot.bench import load_config, ready_config, ready_configs
 from napari_fewshot.bench.datasets import LAYOUTS
-from napari_fewshot.bench.load import ready_config, ready_configs
 from napari_fewshot.bench.methods import METHODS, MethodContext
+from napari_fewshot.bench.plan import select_cases
 from napari_fewshot.bench.report.published import check_published
 from napari_fewshot.errors import InputError, WeightsError
 from napari_fewshot.io import check_match

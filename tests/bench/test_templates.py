@@ -7,15 +7,17 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from napari_fewshot.bench import executing, prepare
-from napari_fewshot.bench.areas import AreaStore, CaseAreas
-from napari_fewshot.bench.cases import select_cases
-from napari_fewshot.bench.choice import candidates
-from napari_fewshot.bench.fingerprints import Fingerprints
+from napari_fewshot.bench import execute, prepare
 from napari_fewshot.bench.methods import METHODS, MethodEntry, Predicted
+from napari_fewshot.bench.plan import Fingerprints, select_cases
 from napari_fewshot.bench.prepare import prepare_case
 from napari_fewshot.bench.runner import open_benchmark
-from napari_fewshot.bench.templates import paint_across, paint_within
+from napari_fewshot.bench.templates import (
+    AreaStore,
+    CaseAreas,
+    paint_across,
+    paint_within,
+)
 from napari_fewshot.errors import InputError
 
 from .conftest import ACROSS, LANDMARKS, WITHIN
@@ -66,7 +68,7 @@ def read(monkeypatch) -> Counter:
         count[case.name] += 1
         return prepare.prepare_case(case, config)
 
-    monkeypatch.setattr(executing, "prepare_case", counting)
+    monkeypatch.setattr(execute, "prepare_case", counting)
     return count
 
 
@@ -81,7 +83,7 @@ def run(config, folder):
 def test_as_many_labelled_slices_as_shots_are_no_shots(config_of):
     config = config_of(WITHIN)
     case = prepare_case(select_cases(config).scored[0], config)
-    labelled = len(candidates(CaseAreas.of(case)))
+    labelled = len(CaseAreas.of(case).candidates())
     for shot in range(1, labelled):
         (painted,) = paint_within(case, shot, config, 0)
         assert len(painted.slices["a1"]) == shot
@@ -94,7 +96,7 @@ def test_more_slices_than_the_pool_has(config_of):
     config = config_of(SLICES)
     found = {case.name: prepare_case(case, config) for case in select_cases(config).pool}
     areas = {name: CaseAreas.of(case) for name, case in found.items()}
-    total = sum(len(candidates(one)) for one in areas.values())
+    total = sum(len(one.candidates()) for one in areas.values())
     pool = list(found)
     painted = paint_across(pool, areas.get, found.get, total, config, 0)
     assert sum(map(len, painted.slices.values())) == total
@@ -106,7 +108,7 @@ def test_more_slices_than_the_pool_has(config_of):
 def test_cases_that_are_not_painted_are_read_once_for_all_runs(
     config_of, tmp_path, read, monkeypatch
 ):
-    monkeypatch.setattr(executing, "_KEPT_BYTES", 0)
+    monkeypatch.setattr(execute, "_KEPT_BYTES", 0)
     config = config_of(SLICES, ONE_TREE)
     first = run(config, tmp_path)
     (painted,) = {tuple(record.painted) for _, record in first}

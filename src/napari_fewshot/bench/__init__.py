@@ -1,6 +1,5 @@
 """Methods compared on a folder of labelled images: configuration, runs, report."""
 
-from .config import BenchmarkConfig
-from .load import load_config, ready_config
+from .config import BenchmarkConfig, load_config, ready_config, ready_configs
 
-__all__ = ["BenchmarkConfig", "load_config", "ready_config"]
+__all__ = ["BenchmarkConfig", "load_config", "ready_config", "ready_configs"]

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from difflib import SequenceMatcher
 from importlib.util import find_spec
 from itertools import zip_longest
 from pathlib import Path
 
 from ..device import choose_device
 from ..errors import FewShotError, InputError, UnknownNameError
-from .areas import CaseAreas
-from .cases import Selection
-from .choice import candidates
 from .config import BenchmarkConfig, MethodConfig
-from .executing import method_context
+from .execute import method_context
 from .methods import METHODS
-from .plan import Fit
+from .plan import Fit, Selection
 from .prepare import PreparedCase, prepare_case
+from .templates import CaseAreas, too_many_shots
 
-__all__ = ["check_case", "check_methods", "check_shots", "missing_modules"]
+__all__ = ["CaseCheck", "check_case", "check_methods", "check_shots", "missing_modules"]
 
-_LEAST_WORD = 4
-"""Letters of a word that can be misspelt; shorter ones are sides and numbers."""
+_LEAST_WORD, _ALIKE = 4, 0.75
+"""Letters of a word that can be misspelt (shorter ones are sides and numbers), and how alike."""
+
+
+@dataclass(frozen=True)
+class CaseCheck:
+    """What looks wrong in a case, and its size on the grid that methods see; 0 if it is unknown."""
+
+    warnings: tuple[str, ...]
+    slices: int = 0
+    pixels: int = 0
 
 
 def missing_modules(method: MethodConfig) -> list[str]:
@@ -71,21 +81,13 @@ def check_shots(config: BenchmarkConfig, selection: Selection) -> None:
         for shot in config.shots_of(method):
             if shot != "all" and shot > most:
                 own = f"methods[{number}] ({method.name}): " if method.shots else ""
-                raise InputError(
-                    f"{own}shots",
-                    f"be at most the {most} cases of the pool",
-                    shot,
-                    "Raise dataset.train, or take fewer shots.",
-                )
+                raise too_many_shots(shot, most, own)
 
 
-def check_case(config: BenchmarkConfig, selection: Selection) -> list[str]:
+def check_case(config: BenchmarkConfig, selection: Selection) -> CaseCheck:
     """Hold names, axis and shots against the first case that is scored.
 
-    Returns
-    -------
-    list of str
-        What looks wrong there. Other cases may have other labels, so it need not be.
+    Other cases may have other labels, so that what looks wrong there need not be.
 
     Raises
     ------
@@ -100,12 +102,15 @@ def check_case(config: BenchmarkConfig, selection: Selection) -> list[str]:
     except InputError as error:
         if error.parameter == "labels.use" and _surely_wrong(error, config):
             raise
-        return [f"case {case.name}: {error}"]
+        return CaseCheck((f"case {case.name}: {error}",))
     except Exception as error:  # a file that cannot be read fails as its case, whatever is raised
-        return [f"case {case.name}: {' '.join(str(error).split())}"]
+        return CaseCheck((f"case {case.name}: {' '.join(str(error).split())}",))
     if landmarks is not None and landmarks.use is not None:
-        return _missing_landmarks(landmarks.use, found)
-    return [*_missing_labels(config, found), *_large_shots(config, found)]
+        warnings = _missing_landmarks(landmarks.use, found)
+    else:
+        warnings = [*_missing_labels(config, found), *_large_shots(config, found)]
+    voxels = math.prod(found.image.shape)
+    return CaseCheck(tuple(warnings), found.slices, voxels // found.slices)
 
 
 def _surely_wrong(error: InputError, config: BenchmarkConfig) -> bool:
@@ -131,7 +136,7 @@ def _missing_labels(config: BenchmarkConfig, case: PreparedCase) -> list[str]:
 def _large_shots(config: BenchmarkConfig, case: PreparedCase) -> list[str]:
     if config.templates.scope != "within" or case.image.ndim == 2:
         return []
-    labelled = len(candidates(CaseAreas.of(case)))
+    labelled = len(CaseAreas.of(case).candidates())
     shots = {shot for method in config.methods for shot in config.shots_of(method)}
     large = sorted(shot for shot in shots if shot != "all" and shot >= labelled)
     if not large or not labelled:
@@ -168,15 +173,5 @@ def _near(name: str, other: str) -> bool:
     if len(differ) != 1:
         return False
     one, two = differ[0]
-    most = 1 if max(len(one), len(two)) < 2 * _LEAST_WORD - 2 else 2
-    return min(len(one), len(two)) >= _LEAST_WORD and _edits(one, two) <= most
-
-
-def _edits(one: str, two: str) -> int:
-    """Letters to add, leave out or change (Levenshtein)."""
-    line = list(range(len(two) + 1))
-    for row, letter in enumerate(one, start=1):
-        above, line = line, [row]
-        for column, other in enumerate(two, start=1):
-            line.append(min(above[column] + 1, line[-1] + 1, above[column - 1] + (letter != other)))
-    return line[-1]
+    long = min(len(one), len(two)) >= _LEAST_WORD
+    return long and SequenceMatcher(None, one, two).ratio() >= _ALIKE

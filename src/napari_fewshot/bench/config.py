@@ -1,122 +1,236 @@
-"""What a benchmark is: the sections of its TOML file.
-
-::
-
-    title = "Hippocampus, across patients"
-    shots = [1, 3, 5]            # slices, or cases with choice = "cases"; "all": whatever there is
-    seeds = [0, 1, 2]
-    baseline = "random forest"   # errors are shown as a ratio to those of this method
-
-    [dataset]
-    root = "hippocampus_mr"      # relative to this file, or to --data
-    images = "images/{case}.nii.gz"
-    labels = "labels/{case}.nii.gz"
-    # or, in place of images and labels: layout = "msd", options = { task = "Task04_Hippocampus" }
-    train = 10                   # the first ten cases are the pool that templates come from
-    axis = "coronal"
-
-    [image]
-    percentiles = [0.5, 99.5]    # or window = [-160, 240]
-    spacing = 1.0                # resampled to mm
-    resample = "isotropic"       # or "inplane"
-
-    [templates]
-    scope = "across"             # templates of other cases; "within": slices of the case itself
-    choice = "cases"             # whole cases; or slices: even, first, random, representative
-
-    [labels]
-    names = { 1 = "anterior", 2 = "posterior" }
-
-    [published]
-    dataset = "MSD hippocampus"
-    structures = { anterior = "anterior" }   # our name = published name
-
-    [[methods]]
-    name = "random forest"
-    method = "forest"
-
-    [[methods]]
-    name = "contrastive"
-    method = "fewshot"
-    settings = { adapter = "contrastive", propagation = { smoothing = 1.0 } }
-    seeds = [0]                  # in place of those above; shots too
-
-With a section ``[landmarks]`` (which may be empty), landmarks are compared in place of labels.
-"""
+"""What a benchmark is: the sections of its TOML file, as docs/benchmark.md describes them."""
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
-from ..config.base import StageConfig
-from .sections import (
-    DatasetConfig,
-    ImageConfig,
-    LabelsConfig,
-    LandmarksConfig,
-    MetricsConfig,
-    OutputConfig,
-    PublishedConfig,
-    TemplatesConfig,
-)
+from ..config.base import StageConfig, input_error
+from ..errors import InputError, UnknownNameError, UnreadableFileError
 
-__all__ = ["BenchmarkConfig", "MethodConfig", "Shot"]
+__all__ = [
+    "BenchmarkConfig",
+    "DatasetConfig",
+    "ImageConfig",
+    "LabelsConfig",
+    "LandmarksConfig",
+    "MethodConfig",
+    "MetricsConfig",
+    "OutputConfig",
+    "PublishedConfig",
+    "Shot",
+    "TemplatesConfig",
+    "load_config",
+    "ready_config",
+    "ready_configs",
+]
 
 Shot = Annotated[int, Field(ge=1)] | Literal["all"]
 """How many slices or cases are templates; ``"all"`` is the upper reference."""
+Shots = Annotated[tuple[Shot, ...], Field(min_length=1)]
+Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+Patterns = Annotated[
+    tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
+]
 
-Seed = Annotated[int, Field(ge=0)]
+_READY = Path(__file__).parent / "configs"
 
 
-class MethodConfig(StageConfig):
-    """One row of the tables.
+class DatasetConfig(StageConfig):
+    """Where the images are, and which of them are templates.
 
     Parameters
     ----------
-    name : str
-        As the report calls it; unique.
-    method : str
-        As it is registered.
-    settings : dict
-        For the method. Paths (``weights`` and ``*_weights``) are relative to the file.
-    shots : list, optional
-        In place of those of all methods.
-    seeds : list of int, optional
-        In place of those of all methods.
+    layout : str, optional
+        Name of a folder layout; or else ``images`` with ``labels`` or ``landmarks``, which are
+        short for those options of the layout ``folder``.
+    root : Path
+        Folder of the data set.
+    options : dict
+        For the layout.
+    images, labels, landmarks : str or list of str
+        Paths below ``root``, with ``*`` and one ``{case}`` in each, by which they are matched;
+        without ``{case}`` they are matched in order. Landmarks are CSV.
+    train : "split", int or list of str, optional
+        The pool of cases that templates come from: those of the data set's own split, the first
+        so many, or these. None: the split. Of no meaning within a volume.
+    test : "split", "rest", int or list of str
+        The cases that are scored: those of the split, all outside the pool, the first so many of
+        these, or these. Cases that share a person with the pool are left out.
+    axis : int or {"auto", "axial", "coronal", "sagittal"}
+        Working axis; ``auto``: axial where the file says how it lies, else 0.
+    name_of_case : str, optional
+        Only cases whose names match this pattern, such as ``"t1*"``.
+    """
+
+    layout: str | None = None
+    root: Path = Path()
+    options: dict[str, Any] = Field(default_factory=dict)
+    images: Patterns = ()
+    labels: Patterns = ()
+    landmarks: Patterns = ()
+    train: Literal["split"] | int | tuple[str, ...] | None = None
+    test: Literal["split", "rest"] | int | tuple[str, ...] = "rest"
+    axis: int | Literal["auto", "axial", "coronal", "sagittal"] = "auto"
+    name_of_case: str | None = None
+
+    @field_validator("axis")
+    @classmethod
+    def _an_axis(cls, value: int | str) -> int | str:
+        if isinstance(value, int) and not 0 <= value <= 2:
+            raise ValueError("be 0, 1 or 2 (in the order of the file), or a name such as axial")
+        return value
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.layout is None) == (not self.images):
+            raise ValueError("have either layout or images")
+        if self.images and not (self.labels or self.landmarks):
+            raise ValueError("have labels or landmarks beside images")
+        if self.layout is not None and (self.labels or self.landmarks):
+            raise ValueError("have labels and landmarks beside images only, not beside layout")
+        if self.images and self.options:
+            raise ValueError("have options beside layout only")
+        for name, value in (("train", self.train), ("test", self.test)):
+            if isinstance(value, int) and value < 1:
+                raise ValueError(f"have {name} of at least 1")
+        return self
+
+
+class ImageConfig(StageConfig):
+    """What is done to images before any method sees them; scores are on the resampled grid.
+
+    Grey values are clipped to a ``window``, or to ``percentiles`` of each image; ``spacing`` is the
+    pixel size in mm to resample to, rows and columns only (``inplane``) or the slices too; with
+    ``grey`` colour is averaged.
+    """
+
+    window: tuple[float, float] | None = None
+    percentiles: tuple[float, float] | None = None
+    spacing: float | None = Field(default=None, gt=0)
+    resample: Literal["inplane", "isotropic"] = "inplane"
+    grey: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.window is not None and self.percentiles is not None:
+            raise ValueError("have either window or percentiles")
+        if self.window is not None and not self.window[0] < self.window[1]:
+            raise ValueError("have a window of low < high")
+        if self.percentiles is not None:
+            low, high = self.percentiles
+            if not 0 <= low < high <= 100:
+                raise ValueError("have percentiles of low < high within 0..100")
+        return self
+
+
+class TemplatesConfig(StageConfig):
+    """What is painted.
+
+    Parameters
+    ----------
+    scope : {"within", "across"}
+        ``within``: slices of each scored case are its templates, and are left out of its score.
+        ``across``: templates are of other cases. The shot ``all`` takes the whole pool; within a
+        volume, every slice is then predicted by a model that learned from the slices of four of
+        five interleaved folds.
+    choice : {"even", "first", "random", "representative", "cases"}
+        Which labelled slices: at equal distances, the first ones, drawn by the seed, or those in
+        the middle of as many groups of slices that are alike in place and in the areas of labels;
+        or whole cases, where shots count cases.
+    draw : {"first", "random"}
+        Which cases of the pool, with ``cases``: the first ones, or drawn by the seed.
+    empty_slices : bool
+        Whether slices of whole cases that have no label are known to be empty, or unknown.
+    """
+
+    scope: Literal["within", "across"] = "within"
+    choice: Literal["even", "first", "random", "representative", "cases"] = "even"
+    draw: Literal["first", "random"] = "first"
+    empty_slices: bool = True
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.scope == "within" and self.choice == "cases":
+            raise ValueError('have scope "across" with choice "cases"')
+        return self
+
+
+class LabelsConfig(StageConfig):
+    """Which labels count; others are background.
+
+    ``names`` go over those that files have; ``use`` lists values or names (None: all that occur);
+    with ``merge`` all become one label of that name. A label of fewer than ``min_voxels`` in a
+    case, painted slices included, is not scored there.
+    """
+
+    names: dict[int, str] = Field(default_factory=dict)
+    use: tuple[int | str, ...] | None = None
+    merge: str | None = None
+    min_voxels: int = Field(default=1, ge=1)
+
+    @property
+    def listed(self) -> bool:
+        """Whether it is said here which labels there are, and not by the files alone."""
+        return bool(self.names or self.use or self.merge)
+
+
+class LandmarksConfig(StageConfig):
+    """That landmarks are compared, which of them, and whether points or labels are shown."""
+
+    use: tuple[str, ...] | None = None
+    templates: Literal["points", "labels"] = "points"
+
+
+class MetricsConfig(StageConfig):
+    """A landmark that is nearer than this to the truth is localised."""
+
+    radius_px: float = Field(default=10.0, gt=0)
+
+
+class PublishedConfig(StageConfig):
+    """Published figures that stand beside ours: our names of structures to those of the table."""
+
+    dataset: str
+    structures: dict[str, str]
+
+
+class OutputConfig(StageConfig):
+    """How many worst slices the report shows of each method; whether label maps are written."""
+
+    pictures: int = Field(default=4, ge=0)
+    predictions: bool = False
+
+
+class MethodConfig(StageConfig):
+    """One row of the tables: its name there, and the registered method with its settings.
+
+    Paths in the settings (``weights`` and ``*_weights``) are relative to the file. Shots and seeds
+    go before those of all methods.
     """
 
     name: str = Field(min_length=1)
     method: str
     settings: dict[str, Any] = Field(default_factory=dict)
-    shots: tuple[Shot, ...] | None = Field(default=None, min_length=1, examples=[[1, 3, 5]])
-    seeds: tuple[Seed, ...] | None = Field(default=None, min_length=1, examples=[[0, 1, 2]])
+    shots: Shots | None = Field(default=None, examples=[[1, 3, 5]])
+    seeds: Seeds | None = Field(default=None, examples=[[0, 1, 2]])
 
 
 class BenchmarkConfig(StageConfig):
     """All of it.
 
-    Parameters
-    ----------
-    title, notes : str
-        For the report.
-    shots, seeds : list
-    device : str
-        As for :func:`~napari_fewshot.device.choose_device`.
-    features : {"memory", "disk", "none"}
-        Where features are kept from one run of a method to the next: in memory, on disk too (for
-        all methods), or not at all. Times of the report are of first runs.
-    baseline : str, optional
-        Name of the method whose errors others are set in relation to; None: the first.
-    others
-        The sections.
+    ``features`` says where they are kept from one run of a method to the next: in memory, on disk
+    too (for all methods), or not at all. Errors are set in relation to those of the method
+    ``baseline``; None: the first.
     """
 
     title: str = ""
     notes: str = ""
-    shots: tuple[Shot, ...] = Field(default=(1, 3, 5), min_length=1, examples=[[1, 3, 5]])
-    seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1, examples=[[0, 1, 2]])
+    shots: Shots = Field(default=(1, 3, 5), examples=[[1, 3, 5]])
+    seeds: Seeds = Field(default=(0,), examples=[[0, 1, 2]])
     device: str = "auto"
     features: Literal["memory", "disk", "none"] = "memory"
     baseline: str | None = None
@@ -159,3 +273,78 @@ class BenchmarkConfig(StageConfig):
     def reference(self) -> str:
         """Name of the baseline."""
         return self.baseline or self.methods[0].name
+
+
+def load_config(path: str | Path, data: str | Path | None = None) -> BenchmarkConfig:
+    """Read the configuration of a benchmark.
+
+    Parameters
+    ----------
+    path : str or Path
+        The TOML file, or the name of a configuration that comes with the package; relative
+        paths in a file are relative to its folder.
+    data : str or Path, optional
+        Folder that ``dataset.root`` is relative to, or, where the file has none, the root.
+
+    Raises
+    ------
+    InputError
+        If the file is not there, is no TOML, or has a key or value that makes no sense, or a name
+        is given without ``data``.
+    """
+    path = ready_config(path)
+    if not path.is_file():
+        constraint = "be an existing file, or the name of one that comes with the package"
+        raise InputError("CONFIG", constraint, path, f"Names are {', '.join(ready_configs())}.")
+    if data is None and path.parent == _READY:
+        remedy = "Give the folder of that data set."
+        raise InputError("--data", f"be given with {path.stem}", "nothing", remedy)
+    try:
+        given = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UnreadableFileError(str(path), "be a TOML file", str(error)) from None
+    try:
+        config = BenchmarkConfig.model_validate(given)
+    except ValidationError as error:
+        raise input_error(error, BenchmarkConfig, path.name, ": ") from None
+    folder = path.absolute().parent
+    root = (folder if data is None else Path(data).absolute()) / config.dataset.root
+    methods = tuple(
+        method.model_copy(update={"settings": _placed(method.settings, folder)})
+        for method in config.methods
+    )
+    dataset = config.dataset.model_copy(update={"root": root})
+    return config.model_copy(update={"dataset": dataset, "methods": methods})
+
+
+def ready_configs() -> dict[str, Path]:
+    """Files of the configurations that come with the package, by name."""
+    return {file.stem: file for file in sorted(_READY.glob("*.toml"))}
+
+
+def ready_config(name: str | Path) -> Path:
+    """Return the configuration of a name that comes with the package, or the path as it is."""
+    path = Path(name)
+    # A folder of that name may be the data itself.
+    if path.is_file() or path.suffix or path.name != str(name):
+        return path
+    ready = ready_configs()
+    if str(name) not in ready:
+        raise UnknownNameError("CONFIG", str(name), ready)
+    return ready[str(name)]
+
+
+def is_weights(key: str) -> bool:
+    """Whether a setting of a method names a file of weights."""
+    return key == "weights" or key.endswith("_weights")
+
+
+def _placed(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Settings with paths that are absolute."""
+    result = dict(settings)
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            result[key] = _placed(value, folder)
+        elif isinstance(value, str) and is_weights(key):
+            result[key] = str(folder / value)
+    return result

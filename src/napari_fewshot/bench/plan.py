@@ -1,38 +1,51 @@
-"""What is to be done: fits, and under each of them the cases that it predicts."""
+"""What is to be done: cases that are templates or scored, fits, and what each of them predicts."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from .cases import Selection
-from .config import BenchmarkConfig, MethodConfig, Shot
-from .datasets import Case
-from .fingerprints import Fingerprints
+from ..errors import InputError
+from ..io.outputs import digest_of, replacing
+from ..types import Progress, no_progress
+from .config import BenchmarkConfig, DatasetConfig, MethodConfig, Shot, is_weights
+from .datasets import LAYOUTS, Case
 
-__all__ = ["Fit", "Unit", "make_plan", "weight_files"]
+__all__ = ["Fingerprints", "Fit", "Selection", "Unit", "make_plan", "select_cases", "weight_files"]
 
 _FORMAT = 4
 """Raised when scores are taken in another way, so that nothing old is mixed with them."""
 
 
 @dataclass(frozen=True)
+class Selection:
+    """The cases of a benchmark.
+
+    Templates come from the ``pool``, which is empty where they come from the scored case itself.
+    Cases that share a group with the pool are left out, and not scored.
+    """
+
+    pool: tuple[Case, ...]
+    scored: tuple[Case, ...]
+    left_out: tuple[str, ...] = ()
+
+    def case(self, name: str) -> Case:
+        """Return the case of a name."""
+        return next(case for case in (*self.scored, *self.pool) if case.name == name)
+
+
+@dataclass(frozen=True)
 class Unit:
     """The smallest piece of work that is kept: one case, predicted by one fit.
 
-    Parameters
-    ----------
-    method : str
-        Name of the row.
-    shot, seed, case
-        What it is of.
-    key : str
-        Digest of all that its result depends on.
+    ``key`` is a digest of all that its result depends on.
     """
 
     method: str
@@ -44,15 +57,7 @@ class Unit:
 
 @dataclass(frozen=True)
 class Fit:
-    """One training, and what is predicted with it.
-
-    Parameters
-    ----------
-    method : MethodConfig
-    shot, seed
-        How many templates, and what is drawn.
-    units : tuple of Unit
-    """
+    """One training, and what is predicted with it."""
 
     method: MethodConfig
     shot: Shot
@@ -65,30 +70,180 @@ class Fit:
         return hashlib.sha256("".join(unit.key for unit in self.units).encode()).hexdigest()[:16]
 
 
+class Fingerprints:
+    """SHA-256 of the files that results depend on, so that a copy of the data is the same data.
+
+    They are remembered in the folder of the benchmark, for files of the same path, size and time of
+    change: large sets are read once. ``unread``: read nothing, and know nothing but names, for a
+    plan that is compared with no results.
+    """
+
+    def __init__(self, folder: Path, *, unread: bool = False) -> None:
+        self._unread = unread
+        self._path = folder / "fingerprints.json"
+        self._known: dict[str, list[object]] = {}
+        self._seen: dict[Path, str | None] = {}
+        self._new = False
+        with suppress(OSError, ValueError, TypeError):  # none yet, or damaged: made again
+            self._known = dict(json.loads(self._path.read_text("utf-8")))
+
+    def of(self, paths: Iterable[Path]) -> list[list[str | None]]:
+        """Return name and digest of each file or folder of files; None for one that is missing."""
+        return [[path.name, self._digest(path)] for path in paths]
+
+    def read(self, paths: Iterable[Path], progress: Progress = no_progress) -> None:
+        """Take the digests of files or folders, and count them."""
+        if self._unread:
+            return
+        wanted = [path for path in dict.fromkeys(paths) if path not in self._seen]
+        for number, path in enumerate(wanted, start=1):
+            self._digest(path)
+            progress(number, len(wanted), "files looked through")
+
+    def save(self) -> None:
+        """Remember what was read."""
+        if self._new:
+            with replacing(self._path) as part:
+                part.write_text(json.dumps(self._known, indent=1) + "\n", "utf-8")
+            self._new = False
+
+    def _digest(self, path: Path) -> str | None:
+        if self._unread:
+            return None
+        if path not in self._seen:
+            self._seen[path] = self._of_folder(path) if path.is_dir() else self._of_file(path)
+        return self._seen[path]
+
+    def _of_folder(self, path: Path) -> str:
+        """Digest of all files below a folder, such as a DICOM series."""
+        inside = sorted(one for one in path.rglob("*") if one.is_file())
+        content = [[one.relative_to(path).as_posix(), self._of_file(one)] for one in inside]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+    def _of_file(self, path: Path) -> str | None:
+        if not path.exists():
+            return None
+        status = path.stat()
+        state = [status.st_size, status.st_mtime_ns]
+        if self._known.get(str(path), [])[:-1] != state:
+            self._known[str(path)] = [*state, digest_of(path)]
+            self._new = True
+        return str(self._known[str(path)][-1])
+
+
+def select_cases(config: BenchmarkConfig) -> Selection:
+    """Find the cases of the data set, and share them out.
+
+    Raises
+    ------
+    InputError
+        If folders or files are missing, the layout or one of its options does not exist, or a split
+        does not exist or leaves nothing.
+    """
+    cases, dataset = _found_cases(config), config.dataset
+    if config.templates.scope == "within":
+        return Selection((), tuple(_scored(cases, cases, dataset)))
+    pool = _pool(cases, dataset)
+    names, groups = {case.name for case in pool}, {case.group for case in pool} - {""}
+    rest = [case for case in cases if case.name not in names]
+    scored = _scored([case for case in rest if case.group not in groups], cases, dataset)
+    if not scored and dataset.test != ():
+        # The pool and its groups take all: what is wrong is not which of the rest are scored.
+        limit = f"leave cases to score of the {len(cases)} that there are"
+        remedy = "" if len(pool) == len(cases) else "The others share a group with the pool."
+        given = f"{len(pool)} cases" if dataset.train in (None, "split") else dataset.train
+        raise InputError("dataset.train", limit, given, remedy)
+    if not scored:
+        raise InputError("dataset.test", "name cases to score", "none")
+    left_out = tuple(case.name for case in rest if case.group in groups)
+    return Selection(tuple(pool), tuple(scored), left_out)
+
+
+def _found_cases(config: BenchmarkConfig) -> list[Case]:
+    """All cases of the data set that have what the benchmark compares."""
+    dataset = config.dataset
+    layout, options = dataset.layout, dataset.options
+    if layout is None:
+        patterns = ("images", "labels", "landmarks")
+        layout, options = "folder", {name: getattr(dataset, name) for name in patterns}
+    try:
+        cases = LAYOUTS.get(layout)(dataset.root, **options)
+    except TypeError as error:
+        if "argument" not in str(error):
+            raise
+        raise InputError("dataset.options", f"fit the layout {layout}", str(error)) from None
+    names = [case.name for case in cases]
+    if len(set(names)) < len(names):
+        raise InputError("dataset", "have cases of different names", sorted(names))
+    if dataset.name_of_case is not None:
+        cases = [case for case in cases if fnmatch(case.name, dataset.name_of_case)]
+    what = "labels" if config.landmarks is None else "landmarks"
+    truth = "truth" if config.landmarks is None else "landmarks"
+    cases = [case for case in cases if getattr(case, truth) is not None]
+    if not cases:
+        raise InputError("dataset", f"have cases with {what}", f"none in {dataset.root}")
+    return cases
+
+
+def _pool(cases: list[Case], dataset: DatasetConfig) -> list[Case]:
+    wanted = dataset.train
+    if isinstance(wanted, int):
+        return cases[:wanted]
+    if isinstance(wanted, tuple):
+        return _named(cases, wanted, "dataset.train")
+    pool = [case for case in cases if case.split == "train"]
+    if not pool:
+        limit = "be a number or a list of cases for a data set without a split of its own"
+        raise InputError("dataset.train", limit, wanted)
+    return pool
+
+
+def _scored(left: list[Case], cases: list[Case], dataset: DatasetConfig) -> list[Case]:
+    wanted = dataset.test
+    if isinstance(wanted, int):
+        return left[:wanted]
+    if isinstance(wanted, tuple):
+        named = _named(cases, wanted, "dataset.test")
+        taken = [case.name for case in named if case not in left]
+        if taken:
+            raise InputError("dataset.test", "name no case of the pool or its groups", taken[0])
+        return named
+    if wanted == "split":
+        found = [case for case in left if case.split == "test"]
+        if not found:
+            raise InputError("dataset.test", "be given for a data set without a split", wanted)
+        return found
+    return left
+
+
+def _named(cases: list[Case], names: tuple[str, ...], parameter: str) -> list[Case]:
+    known = {case.name: case for case in cases}
+    for name in names:
+        if name not in known:
+            raise InputError(parameter, f"name cases, such as {cases[0].name}", name)
+    return [known[name] for name in names]
+
+
 def make_plan(
     config: BenchmarkConfig, selection: Selection, fingerprints: Fingerprints
-) -> list[Fit]:
+) -> tuple[Fit, ...]:
     """List all fits, method by method."""
-    return [
-        fit for method in config.methods for fit in _fits(config, method, selection, fingerprints)
-    ]
-
-
-def _fits(
-    config: BenchmarkConfig, method: MethodConfig, selection: Selection, fingerprints: Fingerprints
-) -> Iterator[Fit]:
-    combined = [(s, k) for s in config.shots_of(method) for k in config.seeds_of(method)]
-    common = _common(config, method, selection, fingerprints)
-    if config.templates.scope == "across":
-        groups = [((shot, seed), selection.scored) for shot, seed in combined]
-    else:  # case by case, so that one case at a time is in memory
-        groups = [(one, (case,)) for case in selection.scored for one in combined]
-    for (shot, seed), cases in groups:
-        units = tuple(
-            Unit(method.name, shot, seed, case.name, _key(common, shot, seed, case, fingerprints))
-            for case in cases
-        )
-        yield Fit(method, shot, seed, units)
+    fits = []
+    for method in config.methods:
+        common = _common(config, method, selection, fingerprints)
+        pairs = [(s, k) for s in config.shots_of(method) for k in config.seeds_of(method)]
+        if config.templates.scope == "across":
+            groups = [(shot, seed, selection.scored) for shot, seed in pairs]
+        else:  # case by case, so that one case at a time is in memory
+            groups = [(shot, seed, (case,)) for case in selection.scored for shot, seed in pairs]
+        for shot, seed, cases in groups:
+            one = {**common, "shot": shot, "seed": seed}
+            units = (
+                Unit(method.name, shot, seed, case.name, _key(one, case, fingerprints))
+                for case in cases
+            )
+            fits.append(Fit(method, shot, seed, tuple(units)))
+    return tuple(fits)
 
 
 def _common(
@@ -114,16 +269,12 @@ def _common(
     }
 
 
-def _key(
-    common: dict[str, Any], shot: Shot, seed: int, case: Case, fingerprints: Fingerprints
-) -> str:
-    content = {
-        **common,
-        "shot": shot,
-        "seed": seed,
-        "case": case.name,
-        "files": fingerprints.of(case.files),
-    }
+def _key(common: dict[str, Any], case: Case, fingerprints: Fingerprints) -> str:
+    return key_of({**common, "case": case.name, "files": fingerprints.of(case.files)})
+
+
+def key_of(content: dict[str, Any]) -> str:
+    """Digest of what a result depends on; the order of its keys does not count."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
 
 
@@ -132,5 +283,5 @@ def weight_files(settings: Mapping[str, Any]) -> Iterator[Path]:
     for key, value in settings.items():
         if isinstance(value, dict):
             yield from weight_files(value)
-        elif isinstance(value, str) and (key == "weights" or key.endswith("_weights")):
+        elif isinstance(value, str) and is_weights(key):
             yield Path(value)

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
 from ..config import IntensityConfig
 from ..errors import InputError, UnknownNameError
+from ..io import check_match
 from ..io.checks import as_labels, fitting_dtype
-from ..io.volumes import check_match
+from ..slices.grid import resize_plane
 from ..slices.intensity import IntensityScaler
 from ..slices.stack import file_axis
 from ..types import Array, Landmark, Volume
-from .config import BenchmarkConfig
+from .config import BenchmarkConfig, ImageConfig, LabelsConfig
 from .datasets import Case
-from .resample import resample_points, resample_volume, resampled_shape
-from .sections import ImageConfig, LabelsConfig
 
-__all__ = ["PreparedCase", "intensity_of", "prepare_case"]
+__all__ = ["PreparedCase", "intensity_of", "prepare_case", "resample_points", "resample_volume"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +43,7 @@ class PreparedCase:
     name: str
     image: Volume
     truth: Volume | None
-    landmarks: tuple[Landmark, ...] = field(default_factory=tuple)
+    landmarks: tuple[Landmark, ...] = ()
     axis: int = 0
     listed: tuple[int, ...] = ()
 
@@ -62,13 +63,12 @@ class PreparedCase:
     @cached_property
     def areas(self) -> dict[int, Array]:
         """Pixels of each label on each slice; of landmarks, their number."""
-        if self.truth is None:
-            counts: dict[int, Array] = {}
-            for point in self.landmarks:
-                line = counts.setdefault(point.label, np.zeros(self.slices, np.int64))
-                line[self.slice_of(point)] += 1
-            return counts
         found: dict[int, Array] = {}
+        if self.truth is None:
+            for point in self.landmarks:
+                line = found.setdefault(point.label, np.zeros(self.slices, np.int64))
+                line[self.slice_of(point)] += 1
+            return found
         for index, plane in enumerate(self.planes):
             if plane.any():
                 for value, pixels in zip(*np.unique(plane, return_counts=True), strict=True):
@@ -105,7 +105,7 @@ def prepare_case(case: Case, config: BenchmarkConfig) -> PreparedCase:
     if config.landmarks is not None and config.landmarks.use is not None:
         points = tuple(point for point in points if point.name in config.landmarks.use)
     if config.image.spacing is not None:
-        shape = resampled_shape(image, axis, config.image.spacing, config.image.resample)
+        shape = _resampled_shape(image, axis, config.image.spacing, config.image.resample)
         points = resample_points(points, image.shape, shape)
         image = resample_volume(image, shape)
         truth = None if truth is None else resample_volume(truth, shape, labels=True)
@@ -166,3 +166,65 @@ def _number(name: str, names: dict[int, str]) -> int:
     if numbers:
         raise UnknownNameError("labels.use", name, numbers)
     raise InputError("labels.use", "be numbers, since the labels have no names", name)
+
+
+def _resampled_shape(
+    volume: Volume, axis: int, spacing: float, mode: Literal["inplane", "isotropic"]
+) -> tuple[int, ...]:
+    """Shape at a spacing in mm; ``inplane`` keeps the slices along the axis."""
+    sizes = zip(volume.shape, volume.spacing, strict=True)
+    shape = [max(1, round(n * size / spacing)) for n, size in sizes]
+    if volume.ndim == 3 and mode == "inplane":
+        shape[axis] = volume.shape[axis]
+    return tuple(shape)
+
+
+def resample_volume(volume: Volume, shape: Sequence[int], *, labels: bool = False) -> Volume:
+    """Bring a volume to another shape that covers the same region.
+
+    Images are interpolated linearly, averaged where they shrink; of labels the nearest is taken.
+    """
+    old = volume.shape
+    if tuple(shape) == old:
+        return volume
+    data = volume.data if labels else volume.data.astype(np.float32)
+    planes = np.moveaxis(data, -1, 0) if volume.has_channels else data
+    planes = resize_plane(planes, (shape[-2], shape[-1]), nearest=labels)
+    if volume.ndim == 3:
+        # Along the first axis: the others lie flat behind it.
+        moved = np.moveaxis(planes, -3, -2)
+        moved = resize_plane(moved, (shape[0], shape[2]), nearest=labels)
+        planes = np.moveaxis(moved, -2, -3)
+    if volume.has_channels:
+        planes = np.moveaxis(planes, 0, -1)
+    ratio = [n / m for n, m in zip(old, shape, strict=True)]
+    sizes = tuple(size * r for size, r in zip(volume.spacing, ratio, strict=True))
+    affine = None if volume.affine is None else _scaled(volume.affine, ratio)
+    return replace(
+        volume, data=np.ascontiguousarray(planes), spacing=sizes, affine=affine, header=None
+    )
+
+
+def resample_points(
+    points: Sequence[Landmark], old: Sequence[int], new: Sequence[int]
+) -> tuple[Landmark, ...]:
+    """Bring landmarks from a grid to another one of the same region; shapes in file order."""
+    before, after = ((1,) * (3 - len(shape)) + tuple(shape) for shape in (old, new))
+    moved = []
+    for point in points:
+        z, y, x = (
+            (p + 0.5) * m / n - 0.5 for p, n, m in zip(point.position, before, after, strict=True)
+        )
+        moved.append(replace(point, position=(z, y, x)))
+    return tuple(moved)
+
+
+def _scaled(affine: Array, ratio: Sequence[float]) -> Array:
+    """Affine of the new grid; ratio: new voxels in old ones."""
+    factors = np.ones(3)
+    factors[3 - len(ratio) :] = ratio
+    result = np.array(affine, dtype=np.float64)
+    result[:, :3] = affine[:, :3] * factors
+    # The middle of the first new voxel lies half a new voxel from the corner of the old one.
+    result[:, 3] = affine[:, 3] + affine[:, :3] @ (0.5 * factors - 0.5)
+    return result

@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import multiprocessing
+import os
 import signal
-import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
 from ..io.outputs import Outputs
 from ..types import Progress, no_progress
-from .areas import AreaStore
-from .cases import Selection, select_cases
-from .checking import check_case, check_methods, check_shots, missing_modules
+from .checking import CaseCheck, check_case, check_methods, check_shots, missing_modules
 from .config import BenchmarkConfig
-from .executing import Finished, MethodRun, prediction_files
-from .fingerprints import Fingerprints
-from .plan import Fit, Unit, make_plan, weight_files
-from .records import Record, Records, slug
-from .unrecorded import take_over
+from .execute import Finished, MethodRun
+from .plan import Fingerprints, Fit, Selection, Unit, make_plan, select_cases, weight_files
+from .records import Record, Records, prediction_files, slug, take_over
+from .templates import AreaStore
 
 __all__ = ["Benchmark", "open_benchmark"]
 
 _LOGGER = logging.getLogger(__name__)
-_WORKER = "napari_fewshot.bench.worker"
+_SELDOM = 0.2
+"""Seconds between two reports of progress from a process."""
+_KILLED, _INTERRUPTED = -9, 130
 
 
 def _ignored(unit: Unit, record: Record) -> None:
@@ -40,16 +42,7 @@ def _ignored(unit: Unit, record: Record) -> None:
 class Benchmark:
     """A configuration, its cases and its plan, in a folder.
 
-    Parameters
-    ----------
-    config : BenchmarkConfig
-    selection : Selection
-    folder : Path
-    plan : tuple of Fit
-    fingerprints : Fingerprints
-        Those that the plan was made with.
-    outputs : Outputs
-        What files are written with.
+    The plan was made with the ``fingerprints``, and files are written with ``outputs``.
     """
 
     config: BenchmarkConfig
@@ -77,15 +70,20 @@ class Benchmark:
         """Units that failed."""
         return [pair for pair in self.records.all(self.units) if pair[1].error]
 
+    @cached_property
+    def first_case(self) -> CaseCheck:
+        """The configuration, held against the first case that is scored."""
+        return check_case(self.config, self.selection)
+
     def check(self) -> None:
-        """Hold the configuration against one case, and warn of what looks wrong there.
+        """Warn of what looks wrong in the first case.
 
         Raises
         ------
         InputError
             For what is surely wrong.
         """
-        for words in check_case(self.config, self.selection):
+        for words in self.first_case.warnings:
             _LOGGER.warning("napari-fewshot: %s", words)
 
     def check_outputs(self, only: Sequence[str] | None = None, more: Iterable[Path] = ()) -> None:
@@ -166,61 +164,70 @@ class Benchmark:
             elif own_processes:
                 self._in_processes(pending, finished, progress)
             else:
-                run = MethodRun(
-                    self.config, self.selection, self.folder, self.fingerprints, self.outputs
-                )
+                run = self.method_run(own_process=False)
                 for fit in pending:
                     run.run(fit, finished, progress)
+
+    def method_run(self, *, own_process: bool) -> MethodRun:
+        """What runs the fits of a method."""
+        return MethodRun(
+            self.config,
+            self.selection,
+            self.folder,
+            self.fingerprints,
+            self.outputs,
+            own_process=own_process,
+        )
 
     def _in_processes(self, pending: Sequence[Fit], finished: Finished, progress: Progress) -> None:
         """Run fits in a process; where it dies, that fit has failed and a new one goes on."""
         left = list(pending)
         while left:
-            current, code, log = self._in_process(left, finished, progress)
+            broken, code, log = self._in_process(left, finished, progress)
             if code == 0:
                 return
-            if code == -signal.SIGINT or code == 130:
+            if code in (-signal.SIGINT, _INTERRUPTED):
                 raise KeyboardInterrupt
             reason = f"ended by signal {-code}" if code < 0 else f"exit status {code}"
-            if code == -signal.SIGKILL:
+            if code == _KILLED:
                 reason += " (as when memory runs out)"
-            broken = left[current]
             words = f"its process died: {reason}; see {log.relative_to(self.folder)}"
-            self._fail(broken.units, words, finished)
-            left = left[current + 1 :]
+            self._fail(left[broken].units, words, finished)
+            left = left[broken + 1 :]
 
     def _in_process(
         self, fits: Sequence[Fit], finished: Finished, progress: Progress
     ) -> tuple[int, int, Path]:
-        """Run fits; returns the one it was at, the exit status, and the log."""
-        units = {unit.key: unit for fit in fits for unit in fit.units}
-        order = {fit.key: number for number, fit in enumerate(fits)}
-        job = {
-            "config": self.config.model_dump(mode="json"),
-            "folder": str(self.folder),
-            "fits": list(order),
-            "outputs": [
-                self.outputs.parameter,
-                [str(path) for path in self.outputs.inputs],
-                self.outputs.overwrite,
-            ],
-        }
+        """Run fits; returns the number of the one it was at, the exit status, and the log.
+
+        The memory of the process is that of the method, and its crash is no one else's.
+        """
         log = _new_log(self.folder / "logs", slug(fits[0].method.name))
+        context = multiprocessing.get_context("spawn")
+        events, end = context.Pipe(duplex=False)
+        process = context.Process(target=_work, args=(self, fits, end, log))
         current = 0
-        with _worker(job, log) as process:
-            for event in _events(process):
-                if "progress" in event:
-                    done, total, what = event["progress"]
-                    progress(done, total, what)
-                elif "unit" in event:
-                    unit = units[event["unit"]]
-                    record = self.records.read(unit)
+        try:
+            process.start()
+            end.close()
+            for event in _received(events):
+                if isinstance(event, int):
+                    current = event
+                elif isinstance(event, Unit):
+                    record = self.records.read(event)
                     if record is not None:
-                        finished(unit, record)
+                        finished(event, record)
                 else:
-                    current = order[event["fit"]]
-            code = process.wait()
-        return current, code, log
+                    progress(*event)
+            process.join()
+        finally:
+            if process.is_alive():
+                process.kill()
+                process.join()
+            events.close()
+            if not log.stat().st_size:
+                log.unlink()
+        return current, process.exitcode or 0, log
 
     def _fail(self, units: Sequence[Unit], words: str, finished: Finished) -> None:
         for unit in units:
@@ -268,13 +275,49 @@ def open_benchmark(
     check_methods(config, folder)
     unread = dry_run and not any((folder / "units").glob("*.json"))
     fingerprints = Fingerprints(folder, unread=unread)
-    cases = (*selection.pool, *selection.scored)
-    files = [path for case in cases for path in case.files]
+    files = [path for case in (*selection.pool, *selection.scored) for path in case.files]
     fingerprints.read(files, progress)
-    plan = tuple(make_plan(config, selection, fingerprints))
+    plan = make_plan(config, selection, fingerprints)
     weights = [path for method in config.methods for path in weight_files(method.settings)]
     outputs = Outputs("--out", [*files, *weights, *inputs], overwrite=overwrite)
     return Benchmark(config, selection, folder, plan, fingerprints, outputs)
+
+
+def _work(benchmark: Benchmark, fits: Sequence[Fit], events: Connection, log: Path) -> None:
+    """Run fits in this process, which is their own: libraries print to the log."""
+    with log.open("ab") as stream:
+        for output in (1, 2):
+            os.dup2(stream.fileno(), output)
+
+    def emit(event: object) -> None:
+        try:
+            events.send(event)
+        except OSError:  # nobody listens any more: the benchmark was killed
+            os._exit(1)
+
+    last = 0.0
+
+    def progress(done: int, total: int, what: str) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if done >= total or now - last > _SELDOM:
+            last = now
+            emit((done, total, what))
+
+    run = benchmark.method_run(own_process=True)
+    try:
+        for number, fit in enumerate(fits):
+            emit(number)
+            run.run(fit, lambda unit, _: emit(unit), progress)
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+
+
+def _received(events: Connection) -> Iterator[Any]:
+    """What a process says, until it ends."""
+    with suppress(EOFError, OSError):
+        while True:
+            yield events.recv()
 
 
 def _new_log(folder: Path, stem: str) -> Path:
@@ -289,35 +332,3 @@ def _new_log(folder: Path, stem: str) -> Path:
             log = folder / f"{stem}-{number}.log"
         else:
             return log
-
-
-@contextmanager
-def _worker(job: dict[str, Any], log: Path) -> Iterator[subprocess.Popen[str]]:
-    with log.open("a", encoding="utf-8") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", _WORKER],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            encoding="utf-8",
-        )
-        try:
-            if process.stdin is not None:
-                with process.stdin as stdin:
-                    json.dump(job, stdin)
-            yield process
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
-            if not log.stat().st_size:
-                log.unlink()
-
-
-def _events(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
-    parse: Callable[[str], dict[str, Any]] = json.loads
-    if process.stdout is not None:
-        yield from map(parse, process.stdout)

@@ -19,10 +19,10 @@ from .prepare import PreparedCase
 
 __all__ = ["LABEL_COLUMNS", "LANDMARK_COLUMNS", "landmarks_of_labels", "score_case"]
 
+_RATIOS = ("dice", "iou", "precision", "recall", "assd_mm")
+_COUNTS = ("truth_voxels", "pred_voxels", "empty_slices", "empty_slices_kept")
 LABEL_COLUMNS = (
-    "dice", "iou", "precision", "recall", "assd_mm", "truth_voxels", "pred_voxels",
-    "empty_slices", "empty_slices_kept", "false_pixels", "false_mm3",
-    "rand_index", "adjusted_rand_index",
+    *_RATIOS, *_COUNTS, "false_pixels", "false_mm3", "rand_index", "adjusted_rand_index"
 )  # fmt: skip
 LANDMARK_COLUMNS = ("found", "localised", "error_px", "error_mm")
 
@@ -55,11 +55,6 @@ def score_case(
         Labels that are smaller than this in the whole case are not scored.
     radius_px : float, optional
         Distance within which a landmark is localised.
-
-    Raises
-    ------
-    InputError
-        If nothing was predicted that could be scored.
     """
     if radius_px is not None:
         return _score_landmarks(found, case, radius_px)
@@ -112,26 +107,17 @@ def _score_labels(
         # A label that the case lacks is scored: wherever it was predicted, it is false.
         if 0 < whole.get(one.label, 0) < min_voxels:
             continue
-        rows.append(
-            {
-                "label": one.label,
-                "name": one.name or str(one.label),
-                "dice": _plain(one.dice),
-                "iou": _plain(one.iou),
-                "precision": _plain(one.precision),
-                "recall": _plain(one.recall),
-                "assd_mm": _plain(one.assd_mm),
-                "truth_voxels": one.truth_voxels,
-                "pred_voxels": one.pred_voxels,
-                "empty_slices": one.empty_slices,
-                "empty_slices_kept": one.empty_slices_kept,
-                "false_pixels": one.false_voxels,
-                "false_mm3": round(one.false_voxels * voxel, 6),
-                # Of the whole label map: the same for all labels of a case.
-                "rand_index": _plain(scores.rand_index),
-                "adjusted_rand_index": _plain(scores.adjusted_rand_index),
-            }
-        )
+        row: Row = {"label": one.label, "name": one.name or str(one.label)}
+        row |= {name: _plain(getattr(one, name)) for name in _RATIOS}
+        row |= {name: getattr(one, name) for name in _COUNTS}
+        row |= {
+            "false_pixels": one.false_voxels,
+            "false_mm3": round(one.false_voxels * voxel, 6),
+            # Of the whole label map: the same for all labels of a case.
+            "rand_index": _plain(scores.rand_index),
+            "adjusted_rand_index": _plain(scores.adjusted_rand_index),
+        }
+        rows.append(row)
     return rows
 
 

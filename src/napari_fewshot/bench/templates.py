@@ -1,23 +1,138 @@
-"""Templates of a fit: what is painted, and what is then left out of the score."""
+"""Templates of a fit: which slices are painted, and what is then left out of the score.
+
+Where labels are in a case is kept beside the results, so that slices are chosen without reading
+images.
+"""
 
 from __future__ import annotations
 
+import json
+import warnings
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
 from ..errors import InputError
-from ..templates.template import Template
-from ..types import Progress, no_progress
-from .areas import CaseAreas
-from .choice import Candidate, candidates, choose
+from ..io.outputs import replacing
+from ..templates import Template
+from ..types import Array, Progress, no_progress
 from .config import BenchmarkConfig, Shot
+from .datasets import Case
+from .plan import Fingerprints, key_of
 from .prepare import PreparedCase
 
-__all__ = ["FOLDS", "Painted", "paint_across", "paint_within"]
+__all__ = ["FOLDS", "AreaStore", "CaseAreas", "Painted", "choose", "paint_across", "paint_within"]
 
 FOLDS = 5
+_ROUNDS = 50
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A slice that could be painted.
+
+    ``index`` is along the working axis, in file order; ``place`` is 0 at the first labelled slice
+    of its case and 1 at the last; ``areas`` are the pixels of each label.
+    """
+
+    case: str
+    index: int
+    place: float
+    areas: dict[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class CaseAreas:
+    """Pixels of each label on each slice of a case; of landmarks, their number.
+
+    Slices are along the working axis. ``mapped`` says whether areas are of a label map: then slices
+    without labels are known to be empty. ``names`` are those of landmarks.
+    """
+
+    case: str
+    slices: int
+    areas: dict[int, Array]
+    mapped: bool = True
+    names: dict[int, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, case: PreparedCase) -> CaseAreas:
+        """Areas of a case in memory."""
+        mapped = case.truth is not None
+        names = {} if mapped else {point.label: point.name for point in case.landmarks}
+        return cls(case.name, case.slices, case.areas, mapped, names)
+
+    def candidates(self) -> list[Candidate]:
+        """Slices that have a label that counts."""
+        if not self.areas:
+            return []
+        used = np.flatnonzero(np.sum(list(self.areas.values()), axis=0))
+        length = max(1, int(used[-1] - used[0])) if used.size else 1
+        return [
+            Candidate(
+                self.case,
+                int(k),
+                float((k - used[0]) / length),
+                {value: int(line[k]) for value, line in self.areas.items() if line[k]},
+            )
+            for k in used
+        ]
+
+    def labels_on(self, slices: Sequence[int]) -> list[int]:
+        """Labels that occur on some slices."""
+        return [value for value, line in self.areas.items() if line[list(slices)].any()]
+
+
+class AreaStore:
+    """Areas of cases in the folder of a benchmark, by the content of files and the settings."""
+
+    def __init__(self, folder: Path, config: BenchmarkConfig, fingerprints: Fingerprints) -> None:
+        self._folder, self._fingerprints = folder / "areas", fingerprints
+        self._common = {
+            "format": _FORMAT,
+            "axis": config.dataset.axis,
+            "options": config.dataset.model_dump(mode="json")["options"],
+            "spacing": [config.image.spacing, config.image.resample],
+            "labels": config.labels.model_dump(mode="json"),
+            "landmarks": config.landmarks and config.landmarks.model_dump(mode="json"),
+        }
+
+    def path(self, case: Case) -> Path:
+        """File of a case."""
+        content = {**self._common, "case": case.name, "files": self._fingerprints.of(case.files)}
+        return self._folder / f"{key_of(content)}.json"
+
+    def read(self, case: Case) -> CaseAreas | None:
+        """Return what is kept of a case; None where nothing is, or it is damaged."""
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
+            content = json.loads(self.path(case).read_text("utf-8"))
+            slices = int(content["slices"])
+            areas = {int(value): np.zeros(slices, np.int64) for value in content["areas"]}
+            for value, line in content["areas"].items():
+                for index, pixels in line.items():
+                    areas[int(value)][int(index)] = pixels
+            names = {int(value): str(name) for value, name in content["names"].items()}
+            return CaseAreas(case.name, slices, areas, bool(content["mapped"]), names)
+        return None
+
+    def write(self, case: Case, found: CaseAreas) -> None:
+        """Keep the areas of a case."""
+        content = {
+            "case": case.name,
+            "slices": found.slices,
+            "mapped": found.mapped,
+            "names": found.names,
+            "areas": {
+                value: {int(k): int(line[k]) for k in np.flatnonzero(line)}
+                for value, line in found.areas.items()
+            },
+        }
+        with replacing(self.path(case)) as part:
+            part.write_text(json.dumps(content) + "\n", "utf-8")
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +150,8 @@ class Painted:
         Slices of the case that this fit is for; None: all.
     """
 
-    templates: tuple[Template, ...]
-    slices: dict[str, tuple[int, ...]]
+    templates: tuple[Template, ...] = ()
+    slices: dict[str, tuple[int, ...]] = field(default_factory=dict)
     taught: dict[int, str] = field(default_factory=dict)
     predicted: tuple[int, ...] | None = None
 
@@ -54,19 +169,15 @@ def paint_within(
     if case.image.ndim == 2:
         raise InputError("templates.scope", 'be "across" for 2D images', f"case {case.name}")
     areas = CaseAreas.of(case)
+    labelled = areas.candidates()
+    parts: list[tuple[Sequence[int], tuple[int, ...] | None]] = []
     if shot == "all":
         folds = [tuple(range(k, case.slices, FOLDS)) for k in range(FOLDS)]
-        parts = []
-        for fold in folds:
-            known = tuple(k for k in range(case.slices) if k not in fold)
-            if fold and _seen(areas, known):
-                parts.append(_painted([case], {case.name: known}, _seen(areas, known), fold))
-        if parts:
-            return parts
-    labelled = candidates(areas)
-    if shot == "all" or not labelled:
-        raise InputError("labels", "occur in every case", f"none in {case.name}")
-    if shot >= len(labelled):
+        parts = [([k for k in range(case.slices) if k not in fold], fold) for fold in folds if fold]
+    elif shot < len(labelled):
+        chosen = choose(labelled, shot, config.templates.choice, seed)
+        parts = [([one.index for one in chosen], None)]
+    elif labelled:
         raise InputError(
             "shots",
             f"be fewer than the {len(labelled)} labelled slices of case {case.name}, so that one "
@@ -74,9 +185,13 @@ def paint_within(
             shot,
             "Take fewer shots, or leave the case out with dataset.test or dataset.name_of_case.",
         )
-    chosen = choose(labelled, shot, config.templates.choice, seed)
-    known = tuple(one.index for one in chosen)
-    return [_painted([case], {case.name: known}, _seen(areas, known))]
+    parts = [(known, fold) for known, fold in parts if areas.labels_on(known)]
+    if not parts:
+        raise InputError("labels", "occur in every case", f"none in {case.name}")
+    return [
+        _painted([case], {case.name: tuple(known)}, areas.labels_on(known), fold)
+        for known, fold in parts
+    ]
 
 
 def paint_across(
@@ -88,19 +203,9 @@ def paint_across(
     seed: int,
     progress: Progress = no_progress,
 ) -> Painted:
-    """Paint slices of other cases.
+    """Paint slices of other cases: those of the ``pool``, by name.
 
-    Parameters
-    ----------
-    pool : sequence of str
-        Names of the cases that templates come from.
-    areas, prepared : callable
-        Give the areas of the case of a name, and the case; only cases that are painted are asked
-        for as a whole.
-    shot, config, seed
-        How many, and how they are chosen.
-    progress : callable
-        Counts cases of the pool that were looked at.
+    Only cases that are painted are asked for as a whole; of others, the ``areas`` do.
 
     Raises
     ------
@@ -109,60 +214,102 @@ def paint_across(
         label that counts.
     """
     how = config.templates
+    slices: dict[str, tuple[int, ...]] = {}
     if how.choice == "cases" or shot == "all":
-        slices = _whole(_cases(pool, shot, how.draw, seed), areas, how.empty_slices)
+        for name in _drawn(pool, shot, how.draw, seed):
+            case = areas(name)
+            # Nobody looked at slices without landmarks: those are unknown in any case.
+            every = how.empty_slices and case.mapped
+            known = range(case.slices) if every else [one.index for one in case.candidates()]
+            if known:
+                slices[name] = tuple(known)
     else:
         found: list[Candidate] = []
         for number, name in enumerate(pool, start=1):
-            found += candidates(areas(name))
+            found += areas(name).candidates()
             progress(number, len(pool), "labels of the pool")
         if shot > len(found):
-            raise InputError(
-                "shots", f"be at most the {len(found)} labelled slices of the pool", shot
-            )
-        slices = _by_case(choose(found, shot, how.choice, seed))
-    values = {value for name, known in slices.items() for value in _seen(areas(name), known)}
+            most = f"be at most the {len(found)} labelled slices of the pool"
+            raise InputError("shots", most, shot)
+        for one in choose(found, shot, how.choice, seed):
+            slices[one.case] = (*slices.get(one.case, ()), one.index)
+    values = {value for name, known in slices.items() for value in areas(name).labels_on(known)}
     if not values:
         raise InputError("labels", "occur in the templates", f"none in {', '.join(slices) or pool}")
     # One at a time: of a case that was painted, its image stays, and not its truth.
     return _painted((prepared(name) for name in slices), slices, sorted(values))
 
 
-def _cases(pool: Sequence[str], shot: Shot, draw: str, seed: int) -> list[str]:
+def too_many_shots(shot: int, cases: int, method: str = "") -> InputError:
+    """What is said where the pool has fewer cases than are drawn from it."""
+    most = f"be at most the {cases} cases of the pool"
+    remedy = "Raise dataset.train, or take fewer shots."
+    return InputError(f"{method}shots", most, shot, remedy)
+
+
+def choose(slices: Sequence[Candidate], count: int, how: str, seed: int) -> list[Candidate]:
+    """Choose ``count`` slices, all where there are no more; the order of what is given is kept.
+
+    ``even``: at equal distances, neither the first nor the last where more than one is left out.
+    ``representative``: k-means over place and areas of labels; of each group the slice nearest to
+    its middle.
+    """
+    if count >= len(slices):
+        return list(slices)
+    if how == "first":
+        return list(slices[:count])
+    if how == "random":
+        drawn = np.random.default_rng(seed).choice(len(slices), count, replace=False)
+        return [slices[k] for k in sorted(drawn.tolist())]
+    if how == "representative":
+        return [slices[k] for k in _medoids(_described(slices), count)]
+    return [slices[k] for k in _even(len(slices), count)]
+
+
+def _even(total: int, count: int) -> list[int]:
+    places = sorted({int(p) for p in np.round(np.linspace(0, total - 1, count + 2)[1:-1])})
+    if len(places) == count:
+        return places
+    # All but one: these are less than a slice apart, and two of them round to the same.
+    return [(2 * k + 1) * total // (2 * count) for k in range(count)]
+
+
+def _described(slices: Sequence[Candidate]) -> Array:
+    """Place and root of the area of each label, the largest of which is 1."""
+    values = sorted({value for one in slices for value in one.areas})
+    areas = np.array([[one.areas.get(value, 0) for value in values] for one in slices], float)
+    sizes = np.sqrt(areas / areas.max(axis=0)) / np.sqrt(len(values))
+    return np.column_stack([[one.place for one in slices], sizes])
+
+
+def _medoids(points: Array, count: int) -> list[int]:
+    """Points nearest to the centres of k-means, started from points far from each other."""
+    from scipy.cluster.vq import kmeans2
+    from scipy.spatial.distance import cdist
+
+    chosen = [int(np.argmin(np.linalg.norm(points - points.mean(axis=0), axis=1)))]
+    while len(chosen) < count:
+        chosen.append(int(np.argmax(cdist(points, points[chosen]).min(axis=1))))
+    with warnings.catch_warnings():  # a group that becomes empty keeps its centre
+        warnings.simplefilter("ignore", UserWarning)
+        centres, _ = kmeans2(points, points[chosen], iter=_ROUNDS, minit="matrix")
+    found: list[int] = []
+    for line in cdist(centres, points):
+        order = np.argsort(line, kind="stable")
+        found.append(next(int(k) for k in order if int(k) not in found))
+    return sorted(found)
+
+
+def _drawn(pool: Sequence[str], shot: Shot, draw: str, seed: int) -> list[str]:
+    """Names of the cases that are templates as a whole."""
     if shot == "all":
         return list(pool)
     if shot > len(pool):
-        most = f"be at most the {len(pool)} cases of the pool"
-        raise InputError("shots", most, shot, "Raise dataset.train, or take fewer shots.")
+        raise too_many_shots(shot, len(pool))
     if draw == "first":
         return list(pool[:shot])
     drawn = np.random.default_rng(seed).choice(len(pool), shot, replace=False)
     return [pool[k] for k in sorted(drawn.tolist())]
-
-
-def _whole(
-    names: Iterable[str], areas: Callable[[str], CaseAreas], empty: bool
-) -> dict[str, tuple[int, ...]]:
-    slices = {}
-    for name in names:
-        case = areas(name)
-        # Nobody looked at slices without landmarks: those are unknown in any case.
-        every = empty and case.mapped
-        labelled = [one.index for one in candidates(case)]
-        slices[name] = tuple(range(case.slices)) if every else tuple(labelled)
-    return {name: known for name, known in slices.items() if known}
-
-
-def _by_case(chosen: Sequence[Candidate]) -> dict[str, tuple[int, ...]]:
-    slices: dict[str, tuple[int, ...]] = {}
-    for one in chosen:
-        slices[one.case] = (*slices.get(one.case, ()), one.index)
-    return slices
-
-
-def _seen(case: CaseAreas, known: Sequence[int]) -> list[int]:
-    """Labels that occur on the known slices."""
-    return [value for value, line in case.areas.items() if line[list(known)].any()]
 
 
 def _painted(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from napari_fewshot.bench import load_config
-from napari_fewshot.bench.cases import select_cases
+from napari_fewshot.bench.plan import select_cases
 from napari_fewshot.bench.prepare import PreparedCase, prepare_case
 from napari_fewshot.types import Array
 

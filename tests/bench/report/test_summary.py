@@ -2,12 +2,12 @@ import math
 
 import pytest
 
-from napari_fewshot.bench.choice import Candidate, choose
 from napari_fewshot.bench.report.blocks import Cell, Heading, Table, Text
 from napari_fewshot.bench.report.html import to_html
 from napari_fewshot.bench.report.markdown import to_markdown
 from napari_fewshot.bench.report.published import published_figures
 from napari_fewshot.bench.report.summary import LABEL_METRICS, summarise
+from napari_fewshot.bench.templates import Candidate, choose
 
 
 def row(case, seed, name, dice, empty=(0, 0, 0)):

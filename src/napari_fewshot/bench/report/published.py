@@ -11,9 +11,8 @@ from importlib.resources import files
 import numpy as np
 
 from ...errors import InputError, UnknownNameError
-from ..cases import select_cases
-from ..config import BenchmarkConfig
-from ..sections import PublishedConfig
+from ..config import BenchmarkConfig, PublishedConfig
+from ..plan import select_cases
 from .blocks import Block, Cell, Table, Text
 from .results import Results
 from .summary import Metric, summarise

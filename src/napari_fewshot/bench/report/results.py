@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ...errors import FewShotError
-from ..cases import Selection
 from ..config import BenchmarkConfig, Shot
 from ..datasets import Case
-from ..plan import Unit
+from ..plan import Selection, Unit
 from ..records import Record
 from ..runner import Benchmark
 from .tidy import Row, tidy_rows

@@ -1,4 +1,4 @@
-"""The fits of one method, in one process."""
+"""The fits of one method: templates are painted, cases predicted and scored, and records kept."""
 
 from __future__ import annotations
 
@@ -19,10 +19,7 @@ from ..features.store import FeatureStore
 from ..io import write_labels
 from ..io.outputs import Outputs
 from ..types import Progress, no_progress
-from .areas import AreaStore, CaseAreas
-from .cases import Selection
 from .config import BenchmarkConfig
-from .fingerprints import Fingerprints
 from .machine import describe_machine, peak_device_memory_mb, peak_memory_mb
 from .methods import (
     METHODS,
@@ -34,15 +31,16 @@ from .methods import (
     Predicted,
 )
 from .pictures import draw_worst
-from .plan import Fit, Unit
+from .plan import Fingerprints, Fit, Selection, Unit
 from .prepare import PreparedCase, intensity_of, prepare_case
-from .records import Record, Records, slug
+from .records import Record, Records, prediction_files
 from .scoring import score_case
-from .templates import Painted, paint_across, paint_within
+from .templates import AreaStore, CaseAreas, Painted, paint_across, paint_within
 
-__all__ = ["Finished", "MethodRun", "method_context", "prediction_files"]
+__all__ = ["Finished", "MethodRun", "method_context"]
 
 Finished = Callable[[Unit, Record], None]
+"""``finished(unit, record)`` after each unit."""
 
 _KEPT_BYTES = 10**9
 
@@ -56,23 +54,6 @@ def method_context(config: BenchmarkConfig, fit: Fit, folder: Path) -> MethodCon
         intensity=intensity_of(config.image),
         landmarks=config.landmarks is not None,
     )
-
-
-def prediction_files(folder: Path, unit: Unit) -> tuple[Path, Path]:
-    """Label map of a unit, where it is kept: of a volume, and of a 2D image."""
-    place = folder / "predictions" / slug(unit.method) / str(unit.shot)
-    stem = f"{unit.case}_seed{unit.seed}"
-    return place / f"{stem}.nii.gz", place / f"{stem}.tif"
-
-
-def _clear(work: Path) -> None:
-    """Remove what methods have kept for after an interruption, and nothing else."""
-    for name in WORK_FILES:
-        (work / name).unlink(missing_ok=True)
-    for name in WORK_FOLDERS:
-        shutil.rmtree(work / name, ignore_errors=True)
-    with suppress(OSError):  # something else is in it
-        work.rmdir()
 
 
 class MethodRun:
@@ -103,9 +84,9 @@ class MethodRun:
         own_process: bool = False,
     ) -> None:
         self.config, self.selection, self.folder = config, selection, folder
-        self._outputs = outputs
         self.records = Records(folder)
         self.own_process = own_process
+        self._outputs = outputs
         keep = config.features
         self._store = FeatureStore(folder / "features") if keep == "disk" else None
         self._cache = None if keep == "none" else FeatureCache()
@@ -160,7 +141,7 @@ class MethodRun:
             return paint_within(self.prepared(name), fit.shot, config, fit.seed)
         if METHODS.get(fit.method.method).oracle and config.labels.listed:
             # It learns nothing. Where labels are not listed, the templates say which are scored.
-            return [Painted((), {})]
+            return [Painted()]
         pool = [case.name for case in self.selection.pool]
         found = paint_across(pool, self.areas, self.prepared, fit.shot, config, fit.seed, progress)
         return [found]
@@ -188,7 +169,7 @@ class MethodRun:
             fitting, predicting = fitting + seconds, predicting + took / len(parts)
         record = Record(fit_seconds=fitting, predict_seconds=predicting)
         taught = {value: name for part in parts for value, name in part.taught.items()}
-        self._keep(unit, Predicted(labels), Painted((), {}, taught), record, finished)
+        self._keep(unit, Predicted(labels), Painted(taught=taught), record, finished)
 
     def _fitted(self, fit: Fit, painted: Painted, progress: Progress) -> tuple[Method, float]:
         context = method_context(self.config, fit, self.folder)
@@ -214,14 +195,13 @@ class MethodRun:
         """Score a prediction and write its record, the picture before it."""
         config, case = self.config, self.prepared(unit.case)
         own = painted.slices.get(unit.case, ())
-        radius = None if config.landmarks is None else config.metrics.radius_px
         rows = score_case(
             found,
             case,
             own,
             taught=painted.taught,
             min_voxels=config.labels.min_voxels,
-            radius_px=radius,
+            radius_px=None if config.landmarks is None else config.metrics.radius_px,
         )
         picture = self.records.path(unit).with_suffix(".png")
         worst = None
@@ -244,16 +224,16 @@ class MethodRun:
             worst=worst or "",
         )
         self._seen.add(unit.case)
-        with self._outputs.writing():
-            self.records.write(unit, record)
-        finished(unit, record)
+        self._write(unit, record, finished)
 
     def _fail(self, unit: Unit, error: Exception, finished: Finished) -> None:
-        words = (
-            str(error) if isinstance(error, FewShotError) else f"{type(error).__name__}: {error}"
-        )
+        named = isinstance(error, FewShotError)
+        words = str(error) if named else f"{type(error).__name__}: {error}"
         trace = "".join(traceback.format_exception(error))
         record = Record(error=" ".join(words.split()), trace=trace, machine=self._machine)
+        self._write(unit, record, finished)
+
+    def _write(self, unit: Unit, record: Record, finished: Finished) -> None:
         with self._outputs.writing():
             self.records.write(unit, record)
         finished(unit, record)
@@ -268,10 +248,8 @@ class MethodRun:
         if found is None:
             found = prepare_case(self.selection.case(name), self.config)
             if found.truth is None:
-                points = tuple(
-                    replace(point, label=self._number(point.name)) for point in found.landmarks
-                )
-                found = replace(found, landmarks=points)
+                points = [replace(one, label=self._number(one.name)) for one in found.landmarks]
+                found = replace(found, landmarks=tuple(points))
         self._prepared[name] = found
         while len(self._prepared) > 1 and self._bytes() > _KEPT_BYTES:
             self._prepared.popitem(last=False)
@@ -300,3 +278,13 @@ class MethodRun:
     def _bytes(self) -> int:
         arrays = [v for case in self._prepared.values() for v in (case.image, case.truth)]
         return sum(volume.data.nbytes for volume in arrays if volume is not None)
+
+
+def _clear(work: Path) -> None:
+    """Remove what methods have kept for after an interruption, and nothing else."""
+    for name in WORK_FILES:
+        (work / name).unlink(missing_ok=True)
+    for name in WORK_FOLDERS:
+        shutil.rmtree(work / name, ignore_errors=True)
+    with suppress(OSError):  # something else is in it
+        work.rmdir()
