@@ -105,7 +105,7 @@ class FeatureExtraction(SessionDock):
         self.image.chosen.connect(self.show_state)
         self.labels.chosen.connect(self.show_state)
         self.kind.activated.connect(self._on_kind)
-        self.axis.changed.connect(lambda: self.configure(axis=self.axis.value))
+        self.axis.activated.connect(lambda _: self.configure(axis=self.axis.value))
         self.device.activated.connect(lambda _: self.configure(device=self.device.value))
         self.backbone.changed.connect(self._on_backbone)
         self.intensity.changed.connect(self._on_intensity)

@@ -17,8 +17,6 @@ from .parts.tables import SliceTable
 from .refine_section import RefineSection
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ..session import SliceInfo
 
 __all__ = ["LabelPropagation"]
@@ -132,7 +130,7 @@ class LabelPropagation(SessionDock):
         )
         self.folder.changed.connect(self._on_folder)
         self.save_now.clicked.connect(lambda: self.attempt(session.save))
-        self.restore.clicked.connect(lambda: self.attempt(session.restore, self._saved_folder()))
+        self.restore.clicked.connect(lambda: self.attempt(session.restore))
         events = session.events
         active = self.viewer.layers.selection.events.active
         for emitter in (events.slices, events.trained, events.propagated, active):
@@ -171,9 +169,10 @@ class LabelPropagation(SessionDock):
         self.live.setChecked(session.live)
         self.live.setEnabled(not why_not)
         self.live.setToolTip(f"{LIVE_TIP}\n\nNot now: {why_not}" if why_not else LIVE_TIP)
-        self.folder.show_path(session.autosave_folder)
-        self.save_now.block("" if session.autosave_folder else "choose a folder")
-        saved = self._saved_folder() or session.latest_autosave(image)
+        folder = session.autosave_folder
+        self.folder.show_path(folder)
+        self.save_now.block("" if folder else "choose a folder")
+        saved = folder if folder and folder.is_dir() else session.latest_autosave(image)
         self.restore.block("" if saved else "nothing is saved yet for this image")
         self.table.show_slices(() if image is None else session.slices(image))
         self.next.block("" if self.table.model.slices else "open an image")
@@ -219,10 +218,6 @@ class LabelPropagation(SessionDock):
             f"Of slice {here.index} only the strokes are learned, the rest stays predicted. When "
             f"“{layer.name}” has all there is on it, press “This slice is reviewed”."
         )
-
-    def _saved_folder(self) -> Path | None:
-        folder = self.session.autosave_folder
-        return folder if folder is not None and folder.is_dir() else None
 
     # What a person does
 

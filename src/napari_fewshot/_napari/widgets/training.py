@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QCheckBox, QFileDialog
 
 from .dock import SessionDock
@@ -101,9 +100,5 @@ class AdapterTraining(SessionDock):
                 "No score: it needs two template slices." if trained else "Train first."
             )
             return
-        colours = {
-            value: QColor.fromRgbF(*colour)
-            for value, colour in session.label_colours().items()
-            if value in session.scores.dice
-        }
-        self.scores.show_scores(session.scores.dice, session.label_names(), colours)
+        names, colours = session.label_names(), session.label_colours()
+        self.scores.show_scores(session.scores.dice, names, colours)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 from qtpy.QtWidgets import QDoubleSpinBox, QSpinBox
 
@@ -13,9 +14,6 @@ from .parts.choices import WEIGHTS_FILES, LayerChoice
 from .parts.connections import listen
 from .parts.forms import ActionButton, Choice, Form, Note, PathField, Section, row
 from .parts.settings_form import SettingsForm
-
-if TYPE_CHECKING:
-    from ..session import Job
 
 __all__ = ["SegmentWithSam"]
 
@@ -99,27 +97,17 @@ class SegmentWithSam(SessionDock):
         self.show_state()
 
     def _start(self, *, current_slice_only: bool) -> None:
-        here = self.session.slice_in_view(self.image.layer)
+        image, sam = self.image.layer, self.sam.value
+        here = self.session.slice_in_view(image)
         slices = [here] if current_slice_only and here is not None else None
-        self.attempt(self._segment, slices)
-
-    def _segment(self, slices: list[int] | None) -> Job:
         if self.what.value == BOXES:
-            return self.session.segment_boxes(
-                self.boxes.layer,
-                self.image.layer,
-                sam=self.sam.value,
-                label=self.label.value() or None,
-                slices=slices,
+            act = partial(
+                self.session.segment_boxes, self.boxes.layer, label=self.label.value() or None
             )
-        return self.session.segment_everything(
-            self.image.layer,
-            sam=self.sam.value,
-            slices=slices,
-            min_area=self.min_area.value(),
-            max_area=self.max_area.value(),
-            **self.filters.values(),
-        )
+        else:
+            areas = {"min_area": self.min_area.value(), "max_area": self.max_area.value()}
+            act = partial(self.session.segment_everything, **areas, **self.filters.values())
+        self.attempt(act, image=image, sam=sam, slices=slices)
 
 
 def _area(value: float | None) -> QDoubleSpinBox:

@@ -30,13 +30,13 @@ def test_verdict_of_all_good_all_middling_and_many():
 def test_scores_are_shown_with_what_to_do(qtbot):
     from qtpy.QtGui import QColor
 
-    from napari_fewshot._napari.widgets.parts.scores import TRUST_COLOURS, ScoreTable
+    from napari_fewshot._napari.widgets.parts.scores import TRUST, ScoreTable
 
     view = ScoreTable()
     qtbot.addWidget(view)
     view.resize(300, 200)
     view.show()
-    view.show_scores({1: 0.92, 2: 0.31, 3: NAN}, {1: "liver", 2: "aorta"}, {1: QColor("red")})
+    view.show_scores({1: 0.92, 2: 0.31, 3: NAN}, {1: "liver", 2: "aorta"}, {1: (1, 0, 0, 1)})
     texts = [[view.table.item(r, c).text() for c in range(3)] for r in range(3)]
     assert texts == [
         ["label 3", "", "paint again"],
@@ -48,7 +48,7 @@ def test_scores_are_shown_with_what_to_do(qtbot):
     def bar_width(row: int, trust: str) -> int:
         place = view.table.visualItemRect(view.table.item(row, 1))
         y = place.center().y()
-        wanted = QColor(TRUST_COLOURS[trust]).rgb()
+        wanted = QColor(TRUST[trust][0]).rgb()
         return sum(picture.pixel(x, y) == wanted for x in range(place.left(), place.right()))
 
     assert bar_width(0, "unknown") == 0

@@ -101,12 +101,6 @@ class AxisChoice(Choice):
     Its value is the number of a spatial axis, None to follow the viewer.
     """
 
-    changed = Signal()
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.activated.connect(self.changed)
-
     def show_axes(self, names: Sequence[str], axis: int | None, sliced: int | None) -> None:
         """Offer spatial axes by their names, without telling that the choice has changed."""
         follow = f"as viewed ({names[sliced]})" if sliced is not None else "as viewed"
@@ -148,7 +142,9 @@ class BackboneChoice(Form):
             "safetensors of the hub or the official .pth.",
         )
         self._describe()
-        self._look()
+        from napari.qt.threading import create_worker
+
+        self._worker = create_worker(_find_available, _connect={"returned": self._on_found})
 
     @property
     def name(self) -> str:
@@ -176,11 +172,6 @@ class BackboneChoice(Form):
     def _is_fetched(self) -> bool:
         spec = self._specs.get(self.name)
         return spec is None or spec.source != "built in"
-
-    def _look(self) -> None:
-        from napari.qt.threading import create_worker
-
-        self._worker = create_worker(_find_available, _connect={"returned": self._on_found})
 
     def _on_found(self, available: dict[str, bool]) -> None:
         self._available = available

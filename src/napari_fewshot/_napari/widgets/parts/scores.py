@@ -11,7 +11,6 @@ from qtpy.QtCore import QModelIndex, QRectF, Qt
 from qtpy.QtGui import QColor, QPainter, QPen
 from qtpy.QtWidgets import (
     QAbstractItemView,
-    QHeaderView,
     QStyledItemDelegate,
     QTableWidget,
     QTableWidgetItem,
@@ -20,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from .forms import Note, put
+from .tables import ROW_HEIGHT, make_plain
 
 __all__ = ["LabelScore", "ScoreTable", "score_rows", "verdict"]
 
@@ -29,21 +29,15 @@ GOOD = 0.8
 """Dice from which corrections are mostly small."""
 WEAK = 0.6
 """Dice below which more paint helps more than corrections."""
-ADVICE: dict[Trust, str] = {
-    "good": "trust",
-    "check": "check",
-    "weak": "paint more",
-    "unknown": "paint again",
+TRUST: dict[Trust, tuple[str, str]] = {
+    "good": ("#2e9e5b", "trust"),
+    "check": ("#e0a030", "check"),
+    "weak": ("#d05050", "paint more"),
+    "unknown": ("#808890", "paint again"),
 }
-TRUST_COLOURS: dict[Trust, str] = {
-    "good": "#2e9e5b",
-    "check": "#e0a030",
-    "weak": "#d05050",
-    "unknown": "#808890",
-}
+"""Colour of the bar, and what to do about the label."""
 COLUMNS = ("Label", "Held-out Dice", "What to do")
 MAX_ROWS_SHOWN = 9
-ROW_HEIGHT = 20
 SCORE_ROLE = Qt.ItemDataRole.UserRole
 
 
@@ -110,7 +104,7 @@ class _Bars(QStyledItemDelegate):
         if not math.isnan(dice):
             bar = QRectF(area)
             bar.setWidth(area.width() * min(max(dice, 0.0), 1.0))
-            painter.setBrush(QColor(TRUST_COLOURS[trust]))
+            painter.setBrush(QColor(TRUST[trust][0]))
             painter.drawRoundedRect(bar, 2, 2)
         x = area.left() + GOOD * area.width()
         painter.setPen(QPen(_faint(text, 120), 1))
@@ -137,15 +131,9 @@ class ScoreTable(QWidget):
         self.table = QTableWidget(0, len(COLUMNS))
         self.table.setHorizontalHeaderLabels(COLUMNS)
         self.table.setItemDelegateForColumn(1, _Bars(self.table))
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        make_plain(self.table, min_width=50)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.table.setShowGrid(False)
-        self.table.verticalHeader().hide()
-        self.table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
-        header = self.table.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        header.setMinimumSectionSize(50)
         self.verdict = Note()
         for part in (self.verdict, self.table):
             part.setToolTip(
@@ -157,25 +145,27 @@ class ScoreTable(QWidget):
 
     def clear(self, why: str) -> None:
         """Show no score, and why there is none."""
-        self.show_scores({}, {})
+        self.show_scores({}, {}, {})
         self.verdict.say(why)
 
     def show_scores(
         self,
         dice: Mapping[int, float],
         names: Mapping[int, str],
-        colours: Mapping[int, QColor] | None = None,
+        colours: Mapping[int, tuple[float, ...]],
     ) -> None:
-        """Show the Dice of each label value, those that need paint first."""
+        """Show the Dice, name and colour (RGBA in 0..1) of labels, those that need paint first."""
         self.rows = score_rows(dice, names)
         self.table.setRowCount(len(self.rows))
         for number, score in enumerate(self.rows):
             name = QTableWidgetItem(score.name)
-            if colours and score.value in colours:
-                name.setData(Qt.ItemDataRole.DecorationRole, colours[score.value])
+            if score.value in colours:
+                colour = QColor.fromRgbF(*colours[score.value])
+                name.setData(Qt.ItemDataRole.DecorationRole, colour)
             bar = QTableWidgetItem("" if score.trust == "unknown" else f"{score.dice:.2f}")
             bar.setData(SCORE_ROLE, (score.dice, score.trust))
-            for place, item in enumerate((name, bar, QTableWidgetItem(ADVICE[score.trust]))):
+            advice = QTableWidgetItem(TRUST[score.trust][1])
+            for place, item in enumerate((name, bar, advice)):
                 item.setToolTip(score.about)
                 self.table.setItem(number, place, item)
         shown = min(len(self.rows), MAX_ROWS_SHOWN)

@@ -44,8 +44,8 @@ class SettingsForm(Form):
             info = field_info(model, name)
             widget = self._widgets[name] = _widget(info)
             widget.changed.connect(self._on_changed)
-            help_text = textwrap.fill(info.help, TIP_WIDTH)
-            self.add(info.title, widget.native, f"{help_text}\nDefault: {info.default}")
+            tip = f"{textwrap.fill(info.help, TIP_WIDTH)}\nDefault: {info.default} {info.unit}"
+            self.add(info.title, widget.native, tip.rstrip())
         self.show_values(model())
 
     @property

@@ -24,7 +24,7 @@ from .forms import ActionButton, Note, put, row
 if TYPE_CHECKING:
     from ...session import SliceInfo
 
-__all__ = ["SliceTable", "TemplateList"]
+__all__ = ["ROW_HEIGHT", "SliceTable", "TemplateList", "make_plain"]
 
 STATUS_COLOURS = {
     "painted": "#2e9e5b",
@@ -46,7 +46,19 @@ COLUMN_TIPS = (
     "Painted and reviewed slices are never written to by a prediction.",
     "How much painting this slice should help: unsure, and unlike the templates. 1 is most.",
 )
+ROW_HEIGHT = 20
 SORT_ROLE = Qt.ItemDataRole.UserRole
+
+
+def make_plain(table: QTableView, min_width: int) -> None:
+    """Make a table one to be read: columns that share its width, no grid, no editing."""
+    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    table.setShowGrid(False)
+    table.verticalHeader().hide()
+    table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
+    header = table.horizontalHeader()
+    header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+    header.setMinimumSectionSize(min_width)
 
 
 class _Model(QAbstractTableModel):
@@ -114,18 +126,12 @@ class SliceTable(QWidget):
         self._sorted.setSourceModel(self.model)
         self._sorted.setSortRole(SORT_ROLE)
         self.view = QTableView()
+        make_plain(self.view, min_width=40)
         self.view.setModel(self._sorted)
         self.view.setSortingEnabled(True)
         self.view.sortByColumn(0, Qt.SortOrder.AscendingOrder)
         self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.view.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.view.setShowGrid(False)
-        self.view.verticalHeader().hide()
-        self.view.verticalHeader().setDefaultSectionSize(20)
-        header = self.view.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        header.setMinimumSectionSize(40)
         self.view.setMinimumHeight(120)
         self.view.setMaximumHeight(220)
         self.view.clicked.connect(self._on_clicked)
