@@ -71,7 +71,7 @@ def test_bad_input(run, patients, tmp_path):
 def test_all_strategies_of_a_sam_share_its_embeddings(
     run, patients, tmp_path, tiny_sam, monkeypatch
 ):
-    from napari_fewshot.sam.encoder import SamBackbone
+    from napari_fewshot.sam.model import SamBackbone
 
     one, encoded = patients[0], []
     encode = SamBackbone.encode

@@ -20,11 +20,9 @@ def official(sam: SamModel) -> Any:
     """The official network around the same weights."""
     from segment_anything import modeling
 
-    from napari_fewshot.sam.network import build_encoder, build_heads
+    from napari_fewshot.sam.networks import build_encoder, build_heads
 
-    checkpoint = sam.checkpoint
-    parts = (checkpoint.measures, checkpoint.state, "sam-vit-b", checkpoint.path)
-    return modeling.Sam(build_encoder(*parts), *build_heads(*parts))
+    return modeling.Sam(build_encoder(sam.checkpoint), *build_heads(sam.checkpoint))
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,15 @@ import torch
 from napari_fewshot.config import AutomaticConfig, IntensityConfig
 from napari_fewshot.errors import Cancelled, InputError
 from napari_fewshot.sam import sam_automatic
-from napari_fewshot.sam.crops import crop_boxes, cut, point_grid
-from napari_fewshot.sam.instances import paint_instances
-from napari_fewshot.sam.proposals import clean_mask, distinct, pack_mask
-from napari_fewshot.sam.proposing import propose_masks
+from napari_fewshot.sam.automatic import paint_instances
+from napari_fewshot.sam.proposals import (
+    Proposal,
+    clean_mask,
+    crops_of,
+    cut,
+    distinct,
+    propose_masks,
+)
 from napari_fewshot.slices.stack import SliceStack
 from napari_fewshot.types import Volume
 
@@ -92,23 +97,14 @@ def overlap(one, other):
     return (one & other).sum() / max(1, (one | other).sum())
 
 
-@pytest.mark.parametrize("shape", [(72, 96), (131, 60), (7, 9)])
-def test_grid_and_crops_are_the_official_ones(shape):
-    from segment_anything.utils import amg
-
-    grid = amg.build_point_grid(5) * np.array(shape)[::-1]
-    np.testing.assert_allclose(point_grid(5, shape)[:, ::-1], grid)
-    boxes, layers = amg.generate_crop_boxes(shape, 2, 0.3)
-    ours = [
-        (layer, [left, top, right + 1, bottom + 1])
-        for layer, (top, left, bottom, right) in crop_boxes(shape, 2, 0.3)
-    ]
-    theirs = [
-        (layer, box)
-        for layer, box in zip(layers, boxes, strict=True)
-        if box[2] > box[0] and box[3] > box[1]  # tiny slices have crops of nothing
-    ]
-    assert sorted(ours) == sorted(theirs)
+def test_crops_cover_the_slice_and_none_is_empty():
+    whole, *crops = crops_of((72, 96), 1, 0.25)
+    assert whole == (0, (0, 0, 71, 95))
+    assert crops == [
+        (1, (0, 0, 44, 56)), (1, (0, 39, 44, 95)), (1, (27, 0, 71, 56)), (1, (27, 39, 71, 95)),
+    ]  # fmt: skip
+    tiny = crops_of((7, 9), 4, 0.3)
+    assert all(bottom >= top and right >= left for _, (top, left, bottom, right) in tiny)
 
 
 def test_a_crop_is_the_part_of_each_slice(sam):
@@ -125,7 +121,7 @@ def test_masks_are_packed_within_their_box():
     rng = np.random.default_rng(0)
     mask = np.zeros((40, 50), bool)
     mask[7:20, 11:30] = rng.random((13, 19)) > 0.5
-    one = pack_mask(mask, (3, 4), 0.5, 0.6, (3, 4, 42, 53))
+    one = Proposal.of(mask, (3, 4), 0.5, 0.6, (3, 4, 42, 53))
     assert one.area == mask.sum()
     np.testing.assert_array_equal(unpacked(one, (60, 60))[3:43, 4:54], mask)
     assert one.bits.nbytes <= 13 * 19 // 8 + 1
@@ -138,7 +134,7 @@ def test_duplicates_give_way_to_the_better_as_in_a_plain_loop():
         top, left = rng.integers(0, 30, 2)
         height, width = rng.integers(5, 20, 2)
         mask = np.ones((height, width), bool)
-        proposals.append(pack_mask(mask, (top, left), float(rng.random()), 1, (0, 0, 49, 49)))
+        proposals.append(Proposal.of(mask, (top, left), float(rng.random()), 1, (0, 0, 49, 49)))
     kept = []
     for one in sorted(proposals, key=lambda p: -p.iou):
         if all(box_iou(one.box, other.box) <= 0.4 for other in kept):
@@ -176,9 +172,9 @@ def test_cleaning_fills_enclosed_holes_and_removes_islands():
 
 def test_smaller_masks_lie_on_top_and_covered_ones_go():
     config = AutomaticConfig(min_area=3, max_area=None)
-    big = pack_mask(np.ones((10, 10), bool), (0, 0), 0.99, 1, (0, 0, 9, 9))
-    small = pack_mask(np.ones((4, 4), bool), (3, 3), 0.5, 1, (0, 0, 9, 9))
-    under = pack_mask(np.ones((4, 5), bool), (3, 3), 0.6, 1, (0, 0, 9, 9))
+    big = Proposal.of(np.ones((10, 10), bool), (0, 0), 0.99, 1, (0, 0, 9, 9))
+    small = Proposal.of(np.ones((4, 4), bool), (3, 3), 0.5, 1, (0, 0, 9, 9))
+    under = Proposal.of(np.ones((4, 5), bool), (3, 3), 0.6, 1, (0, 0, 9, 9))
     for order in ([big, small], [small, big]):
         labels, kept = paint_instances(order, (10, 10), config, first=7)
         assert labels[4, 4] == 8

@@ -12,10 +12,10 @@ import torch
 from napari_fewshot.adapters import build_adapter
 from napari_fewshot.config import SegmenterConfig
 from napari_fewshot.errors import Cancelled, InputError
+from napari_fewshot.sam.checkpoint import read_sam
 from napari_fewshot.sam.decoder import SamDecoderAdapter
 from napari_fewshot.sam.decoder_training import DecoderTraining
-from napari_fewshot.sam.encoder import read_sam
-from napari_fewshot.sam.fewshot import DecoderMeasures, FewShotDecoder
+from napari_fewshot.sam.networks import DecoderArchitecture, FewShotDecoder, build_heads
 from napari_fewshot.slices.stack import SlicePosition
 from napari_fewshot.templates.known import KnownSlice
 from napari_fewshot.types import FeatureMap
@@ -67,7 +67,7 @@ def fit(tiny_sam):
 @pytest.fixture
 def decoder(tiny_sam):
     torch.manual_seed(0)
-    made = FewShotDecoder(DecoderMeasures(CHANNELS, GRID, 2, 64))
+    made = FewShotDecoder(DecoderArchitecture(CHANNELS, GRID, 2, 64))
     made.start_from(read_sam("sam-vit-b", tiny_sam))
     return made.eval()
 
@@ -77,10 +77,8 @@ def decoder(tiny_sam):
 
 def test_it_is_sams_decoder_with_two_tokens(decoder, tiny_sam):
     """With SAM's own tokens and the IoU token among the prompts it is SAM."""
-    from napari_fewshot.sam.network import build_heads
-
     checkpoint = read_sam("sam-vit-b", tiny_sam)
-    prompts, sam = build_heads(checkpoint.measures, checkpoint.state, "sam", tiny_sam)
+    prompts, sam = build_heads(checkpoint)
     with torch.no_grad():
         decoder.decoder.mask_tokens.weight.copy_(sam.mask_tokens.weight[:2])
         image, vectors = torch.randn(CHANNELS, GRID, GRID), torch.randn(3, 2, CHANNELS)
@@ -100,7 +98,7 @@ def test_it_is_sams_decoder_with_two_tokens(decoder, tiny_sam):
 
 def test_weights_come_from_sam_where_shapes_agree(tiny_sam):
     torch.manual_seed(0)
-    made = FewShotDecoder(DecoderMeasures(CHANNELS, GRID, 2, 64))
+    made = FewShotDecoder(DecoderArchitecture(CHANNELS, GRID, 2, 64))
     tokens = made.decoder.mask_tokens.weight.detach().clone()
     assert made.start_from(read_sam("sam-vit-b", tiny_sam)) == ["mask_tokens.weight"]
     torch.testing.assert_close(made.decoder.mask_tokens.weight.detach(), tokens)
@@ -111,7 +109,7 @@ def test_weights_come_from_sam_where_shapes_agree(tiny_sam):
 
 
 def test_he_initialisation(decoder):
-    wide = FewShotDecoder(DecoderMeasures(256, 4, 1, 512))
+    wide = FewShotDecoder(DecoderArchitecture(256, 4, 1, 512))
     linear = wide.decoder.transformer.layers[0].mlp.lin1
     assert float(linear.weight.detach().std()) == pytest.approx(math.sqrt(2 / 256), rel=0.02)
     assert not linear.bias.detach().any()
@@ -185,8 +183,8 @@ def test_after_the_best_pass_is_known_all_slices_are_learned_from(fit, monkeypat
     seen, runs = [], []
     true_run = DecoderTraining.run
 
-    def run(self, lessons, held_out, passes, progress):
-        best = true_run(self, lessons, held_out, passes, progress)
+    def run(self, samples, held_out, passes, progress):
+        best = true_run(self, samples, held_out, passes, progress)
         runs.append((list(held_out), passes, best))
         return best
 

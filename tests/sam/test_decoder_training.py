@@ -8,16 +8,17 @@ import torch
 
 from napari_fewshot.config import SamDecoderConfig
 from napari_fewshot.errors import Cancelled
+from napari_fewshot.sam.cells import TargetEmbeddings
 from napari_fewshot.sam.decoder_training import (
     DecoderTraining,
-    Lesson,
+    TrainingSample,
     batches,
     choose_held_out,
     decoder_loss,
 )
-from napari_fewshot.sam.target_embeddings import TargetEmbeddings
 from napari_fewshot.slices.stack import SlicePosition
 from napari_fewshot.templates.known import KnownSlice
+from napari_fewshot.types import FeatureMap
 
 
 def example(index, *values, volume=0, origin=None):
@@ -74,7 +75,6 @@ class Net(torch.nn.Module):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(()))
         self.prompted: list[list[float]] = []
-        self.measures = None
 
     def forward(self, image, prompts):
         self.prompted.append(prompts[0, :, 0].tolist())
@@ -82,20 +82,21 @@ class Net(torch.nn.Module):
         return logits * torch.tensor([1.0, 0.0])[None, :, None, None]
 
 
-def lessons(examples, copies=0):
+def samples(examples, copies=0):
     made = []
     for own, one in enumerate(examples):
-        made.append(lesson(0, one, own, own))
+        made.append(sample(0, one, own, own))
         for number in range(copies):
             copy = example(own, *np.unique(one.labels[one.labels > 0]), origin=one)
-            made.append(lesson(1, copy, own, 100 * own + 11 + number))
+            made.append(sample(1, copy, own, 100 * own + 11 + number))
     return made
 
 
-def lesson(grey, one, own, vector):
+def sample(grey, one, own, vector):
     image = np.full((2, 2, 2), grey, np.float16)
     vectors = np.array([[vector]], np.float32)
-    return Lesson(image, (8.0, 8.0), one, own, vectors, np.array([True]))
+    features = FeatureMap(image, one.labels.shape, (8.0, 8.0))
+    return TrainingSample(one, features, own, vectors, np.array([True]))
 
 
 def training(network, count, **settings):
@@ -108,24 +109,24 @@ def test_the_held_out_slice_is_not_learned_from_and_prompts_for_nothing():
     network = Net()
     seen = []
     training(network, 3).run(
-        lessons([example(k, 3) for k in range(3)], copies=2), [1], 4, lambda *r: seen.append(r)
+        samples([example(k, 3) for k in range(3)], copies=2), [1], 4, lambda *r: seen.append(r)
     )
     assert seen == [(k, 24, "training") for k in range(1, 25)]  # two slices, two copies of each
     learned = [p for k, p in enumerate(network.prompted) if k % 7 != 6]
-    exams = network.prompted[6::7]
+    validated = network.prompted[6::7]
     assert {len(p) for p in learned} == {1}  # each by the other one
     assert {p[0] for p in learned} == {0.0, 11.0, 12.0, 2.0, 211.0, 212.0}
-    assert exams == [[0.0, 2.0]] * 4
+    assert validated == [[0.0, 2.0]] * 4
 
 
-def prompts_of(run, lesson):
+def prompts_of(run, sample):
     """Sets of vectors that are drawn to learn a slice from."""
-    drawn = (run._prompts(0, lesson, learn=True)[:, 0].tolist() for _ in range(300))
+    drawn = (run._prompts(0, sample, learn=True)[:, 0].tolist() for _ in range(300))
     return {frozenset(vectors) for vectors in drawn}
 
 
 def test_any_number_of_the_other_slices_prompts_in_any_copy():
-    learned = lessons([example(k, 3) for k in range(3)], copies=1)
+    learned = samples([example(k, 3) for k in range(3)], copies=1)
     run = training(Net(), 3)
     run.run(learned, [], 1, lambda *_: None)
     for one in learned:
@@ -136,7 +137,7 @@ def test_any_number_of_the_other_slices_prompts_in_any_copy():
 
 
 def test_the_number_of_prompts_does_not_tell_whether_the_label_is_there():
-    learned = lessons([example(k, 3) for k in range(3)])
+    learned = samples([example(k, 3) for k in range(3)])
     vectors = np.arange(3, dtype=np.float32)[:, None, None]
     targets = TargetEmbeddings(vectors, np.array([[True], [True], [False]]))
     run = DecoderTraining(Net(), targets, [3], SamDecoderConfig(), seed=0)
@@ -146,7 +147,7 @@ def test_the_number_of_prompts_does_not_tell_whether_the_label_is_there():
 
 
 def test_a_label_of_one_slice_is_prompted_by_another_copy_of_it():
-    learned = lessons([example(0, 3)], copies=2)
+    learned = samples([example(0, 3)], copies=2)
     run = training(Net(), 1)
     run.run(learned, [], 1, lambda *_: None)
     for one in learned:
@@ -156,7 +157,7 @@ def test_a_label_of_one_slice_is_prompted_by_another_copy_of_it():
 
 def test_without_copies_a_label_of_one_slice_has_but_itself():
     network = Net()
-    training(network, 1).run(lessons([example(0, 3)]), [], 3, lambda *_: None)
+    training(network, 1).run(samples([example(0, 3)]), [], 3, lambda *_: None)
     assert network.prompted == [[0.0]] * 3
 
 
@@ -167,14 +168,14 @@ def test_the_best_pass_is_kept():
         network = Net()
         examples = [example(0, *full), example(9, *full), example(20, *thin)]
         run = training(network, 3, learning_rate=0.1, patience=0)
-        best = run.run(lessons(examples)[: 3 if held_out else 2], held_out, 30, lambda *_: None)
+        best = run.run(samples(examples)[: 3 if held_out else 2], held_out, 30, lambda *_: None)
         assert best == (1 if held_out else 30)
         first = float(network.weight.detach()) < 0.5
         assert first is better
     network = Net()
     seen = []
     run = training(network, 3, learning_rate=0.1, patience=4)
-    run.run(lessons(examples), [2], 30, lambda *report: seen.append(report[0]))
+    run.run(samples(examples), [2], 30, lambda *report: seen.append(report[0]))
     assert seen == [*range(1, 11), 60]  # five passes of two slices, and then the end
 
 
@@ -185,7 +186,7 @@ def test_cancel_within_a_pass():
 
     network = Net()
     with pytest.raises(Cancelled):
-        training(network, 5).run(lessons([example(k, 3) for k in range(5)]), [], 50, stop)
+        training(network, 5).run(samples([example(k, 3) for k in range(5)]), [], 50, stop)
     assert len(network.prompted) == 2
 
 
@@ -193,7 +194,7 @@ def test_same_seed_same_order():
     found = []
     for _ in range(2):
         network = Net()
-        training(network, 4).run(lessons([example(k, 3) for k in range(4)]), [], 5, lambda *_: None)
+        training(network, 4).run(samples([example(k, 3) for k in range(4)]), [], 5, lambda *_: None)
         found.append(network.prompted)
     assert found[0] == found[1]
     assert found[0][:4] != found[0][4:8]

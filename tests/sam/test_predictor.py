@@ -8,8 +8,7 @@ from napari_fewshot.config import ExtractionConfig, IntensityConfig
 from napari_fewshot.errors import InputError
 from napari_fewshot.features.extract import FeatureExtractor
 from napari_fewshot.features.store import FeatureStore
-from napari_fewshot.sam import Prompts, SamPredictor, SliceEmbeddings, embedding_extractor
-from napari_fewshot.sam.encoder import read_sam
+from napari_fewshot.sam import Prompts, load_sam
 from napari_fewshot.slices.stack import SliceStack
 from napari_fewshot.types import Volume
 
@@ -17,25 +16,19 @@ SHAPE = (40, 56)
 
 
 @pytest.fixture(scope="module")
-def predictor(tiny_sam):
-    return SamPredictor.load("sam-vit-b", tiny_sam)
+def predictor(sam):
+    return sam.predictor
 
 
 @pytest.fixture(scope="module")
-def reference(tiny_sam, predictor):
+def reference(official):
     """The official predictor around the same weights."""
     from segment_anything import SamPredictor as Official
-    from segment_anything import modeling
 
-    from napari_fewshot.sam.network import build_encoder, build_heads
-
-    checkpoint = read_sam("sam-vit-b", tiny_sam)
-    parts = (checkpoint.measures, checkpoint.state, "sam-vit-b", tiny_sam)
-    network = modeling.Sam(build_encoder(*parts), *build_heads(*parts))
-    official = Official(network)
+    made = Official(official)
     image = np.random.default_rng(0).integers(0, 255, (*SHAPE, 3)).astype(np.uint8)
-    official.set_image(image)
-    return official
+    made.set_image(image)
+    return made
 
 
 def compare(reference, predictor, ours: Prompts, **theirs) -> None:
@@ -107,7 +100,7 @@ def test_many_prompts_are_as_each_alone(reference, predictor):
 
 
 def test_medsam_gives_its_one_mask(tiny_sam, reference):
-    medsam = SamPredictor.load("medsam", tiny_sam)
+    medsam = load_sam("medsam", weights=tiny_sam).predictor
     boxes = np.array([[4.0, 10.0, 30.0, 50.0]])
     assert medsam.predict(reference.features[0], SHAPE, Prompts(boxes=boxes)).iou.shape == (1, 1)
 
@@ -138,18 +131,18 @@ def test_embeddings_are_shared_with_a_segmenter_through_the_store(tiny_sam, tmp_
     stack = SliceStack(Volume(data, spacing=(1.0, 1.0, 1.0)), 0, IntensityConfig())
     first = FeatureExtractor(get_backbone("sam-vit-b", tiny_sam), ExtractionConfig(), store=store)
     fmap = first.map(stack, 1)
-    second = embedding_extractor(read_sam("sam-vit-b", tiny_sam), store=store)
-    assert second.has(stack, 1)
-    embedding = SliceEmbeddings(second, stack)[1]
-    assert second.seconds_per_slice is None
+    second = load_sam("sam-vit-b", weights=tiny_sam, store=store)
+    assert second.extractor.has(stack, 1)
+    embedding = second.embeddings(stack)[1]
+    assert second.extractor.seconds_per_slice is None
     assert embedding.shape == (32, 8, 8)
     np.testing.assert_array_equal(embedding[:, : fmap.data.shape[1]], fmap.data)
 
 
-def test_channels_other_than_colour_are_averaged(tiny_sam):
+def test_channels_other_than_colour_are_averaged(sam):
     data = np.random.default_rng(0).random((*SHAPE, 5), dtype=np.float32)
     many = SliceStack(Volume(data, spacing=(1.0, 1.0), has_channels=True), 0, IntensityConfig())
-    embeddings = SliceEmbeddings(embedding_extractor(read_sam("sam-vit-b", tiny_sam)), many)
+    embeddings = sam.embeddings(many)
     assert embeddings.source.channels == 1
     assert embeddings[0].shape == (32, 8, 8)
     np.testing.assert_allclose(embeddings.source.slice(0)[0], many.slice(0).mean(axis=0), rtol=1e-6)

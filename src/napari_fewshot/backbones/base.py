@@ -153,5 +153,5 @@ BACKBONES: Registry[BackboneEntry] = Registry(
     ".backbones.embedded",
     ".backbones.multiscale",
     ".backbones.dino",
-    ".sam.encoder",
+    ".sam.model",
 )

@@ -20,7 +20,7 @@ from ..metrics.overlap import Exclusion, evaluate_labels
 from ..metrics.scores import LabelScore, Record
 from ..predict.refine import LabelRefiner
 from ..predict.refiners import REFINERS, WALKER, Refiner, check_method
-from ..sam.encoder import SAMS
+from ..sam.checkpoint import SAMS
 from ..types import Array, Progress, Volume, joint_progress, no_progress
 
 __all__ = ["StrategyComparison", "StrategyRow", "compare_refinements", "named_strategies"]

@@ -1,13 +1,11 @@
-"""Prompting: what the Segment Anything Model makes of points, boxes and masks."""
+"""All of SAM: prompted, personalised, refining what was localised, trained on templates."""
 
-from .automatic import sam_automatic
-from .boxes import sam_boxes, sam_points
-from .embeddings import SliceEmbeddings, embedding_extractor
-from .given import PromptBox
-from .instances import Instance, Instances
-from .loaded import SamLabels, SamModel, load_sam
-from .personalised import PersonalSam, persam
+from .automatic import Instance, Instances, sam_automatic
+from .model import SamModel, load_sam
+from .personal import PersonalSam, persam
 from .predictor import Masks, Prompts, SamPredictor
+from .prompted import SamLabels, sam_boxes, sam_points
+from .prompts import PromptBox
 
 __all__ = [
     "Instance",
@@ -19,8 +17,6 @@ __all__ = [
     "SamLabels",
     "SamModel",
     "SamPredictor",
-    "SliceEmbeddings",
-    "embedding_extractor",
     "load_sam",
     "persam",
     "sam_automatic",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,52 @@ import numpy.typing as npt
 
 from ..config import DEFAULT_SAM, AutomaticConfig, IntensityConfig
 from ..types import Array, Progress, Volume, no_progress
-from .instances import Instance, Instances, paint_instances
-from .loaded import SamModel, VolumeSlices, load_sam, open_volume
-from .proposing import propose_masks
+from .model import SamModel, VolumeSlices, load_sam
+from .proposals import Proposal, propose_masks
 
-__all__ = ["everything_in", "sam_automatic"]
+__all__ = ["Instance", "Instances", "everything_in", "paint_instances", "sam_automatic"]
+
+
+@dataclass(frozen=True)
+class Instance:
+    """An instance of a label map.
+
+    Parameters
+    ----------
+    number : int
+        Its value in the label map.
+    index : int
+        Its slice along the axis in file order.
+    area : int
+        Pixels that it has in the label map.
+    iou : float
+        IoU with the true structure, as SAM predicts it.
+    stability : float
+        How little the mask changes with the cut-off, 0..1.
+    """
+
+    number: int
+    index: int
+    area: int
+    iou: float
+    stability: float
+
+
+@dataclass(frozen=True, eq=False)
+class Instances:
+    """What automatic mode found.
+
+    Parameters
+    ----------
+    labels : int32 array, shape of the volume in file order
+        0 where there is no instance. Numbers rise from slice to slice; what lies in two slices
+        has two numbers.
+    instances : tuple of Instance
+        Ordered by number.
+    """
+
+    labels: Array
+    instances: tuple[Instance, ...]
 
 
 def sam_automatic(
@@ -57,7 +99,7 @@ def sam_automatic(
     settings = AutomaticConfig.of(config, "config")
     image = Volume.of(volume)
     model = load_sam(sam)
-    work = open_volume(image, axis, intensity, slices)
+    work = VolumeSlices.of(image, axis, intensity, slices)
     labels = work.empty(np.int32)
     found: list[Instance] = []
     for number, plane, instances in everything_in(work, model, settings, progress):
@@ -69,27 +111,10 @@ def sam_automatic(
 def everything_in(
     work: VolumeSlices, model: SamModel, settings: AutomaticConfig, progress: Progress = no_progress
 ) -> Iterator[tuple[int, Array, list[Instance]]]:
-    """Find everything slice by slice; :func:`sam_automatic` puts it together.
+    """Find everything slice by slice, as :func:`sam_automatic` does.
 
-    Parameters
-    ----------
-    work : VolumeSlices
-        The slices, in the order in which they are wanted.
-    model : SamModel
-        What finds it.
-    settings : AutomaticConfig
-        Points, filters, sizes, crops.
-    progress : callable
-        Called after every batch of points; it may raise ``Cancelled``.
-
-    Yields
-    ------
-    number : int
-        Slice of the stack of ``work``.
-    labels : int array, shape (H, W)
-        Numbers of instances go on from slice to slice.
-    instances : list of Instance
-        Those of this slice.
+    Yields slices of the stack of ``work``, in its order, with their labels, int32, (H, W), whose
+    numbers go on from slice to slice, and their instances.
     """
     model.require_points()
     count = 0
@@ -109,3 +134,32 @@ def everything_in(
 def _shifted(progress: Progress, before: int, parts: int) -> Progress:
     """Progress of one of several equal parts."""
     return lambda done, total, what: progress(before * total + done, parts * total, what)
+
+
+def paint_instances(
+    proposals: Sequence[Proposal],
+    shape: tuple[int, int],
+    config: AutomaticConfig,
+    first: int = 1,
+) -> tuple[Array, list[tuple[Proposal, int]]]:
+    """Paint masks one over the other; numbers begin with ``first``.
+
+    The smaller mask has the pixels that two share, and of equal ones that of higher predicted
+    IoU; with ``on_top="better"`` the predicted IoU comes first. What is left of a mask under
+    others is dropped where it is below the smallest area.
+
+    Returns labels, int32, (H, W), and what has a number, in order, with its pixels.
+    """
+    smaller_on_top = config.on_top == "smaller"
+    below_first = sorted(
+        proposals, key=lambda p: (-p.area, p.iou) if smaller_on_top else (p.iou, -p.area)
+    )
+    places: Array = np.zeros(shape, np.int32)
+    for place, one in enumerate(below_first, start=1):
+        places[one.where][one.mask()] = place
+    areas = np.bincount(places.ravel(), minlength=len(below_first) + 1)[1:]
+    min_area, _ = config.areas(shape[0] * shape[1])
+    shown = np.flatnonzero(areas >= max(1, min_area))
+    numbers = np.zeros(len(below_first) + 1, np.int32)
+    numbers[shown + 1] = np.arange(first, first + len(shown))
+    return numbers[places], [(below_first[k], int(areas[k])) for k in shown]

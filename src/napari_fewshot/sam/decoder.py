@@ -14,17 +14,16 @@ from ..adapters.training import load_tensors
 from ..config import SegmenterConfig
 from ..device import seeded
 from ..errors import InputError
-from ..slices.cells import cells_to_pixels
 from ..slices.stack import SlicePosition
 from ..templates.augmentation import Augmentation, FeatureRequirements
 from ..templates.known import KnownSlice
 from ..types import Array, FeatureMap, Progress, joint_progress, no_progress
-from .decoder_training import DecoderTraining, Lesson, batches, choose_held_out
-from .encoder import SAMS, read_sam
-from .target_embeddings import TargetEmbeddings
+from .cells import TargetEmbeddings, cells_to_pixels
+from .checkpoint import SAMS, read_sam
+from .decoder_training import DecoderTraining, TrainingSample, batches, choose_held_out
 
 if TYPE_CHECKING:
-    from .fewshot import DecoderMeasures, FewShotDecoder
+    from .networks import DecoderArchitecture, FewShotDecoder
 
 __all__ = ["SamDecoderAdapter", "check_sam"]
 
@@ -103,19 +102,19 @@ class SamDecoderAdapter:
     ) -> SamDecoderAdapter:
         """Train from SAM's weights; see :class:`~.base.Adapter`."""
         network = self._from_sam()
-        lessons, embeddings = self._lessons(network.measures, examples, maps, label_values)
-        templates = [example for example in examples if example.origin is None]
+        samples, embeddings = _samples(examples, maps, label_values, network.architecture)
+        templates = [known for known in examples if known.origin is None]
         held_out = choose_held_out(templates) if self.config.best_epoch else []
-        passes = self.config.epochs_for(len(templates))
+        epochs = self.config.epochs_for(len(templates))
         again = bool(held_out) and self.config.refit
-        steps = passes * len(lessons)
+        steps = epochs * len(samples)
         counters = joint_progress([steps, steps] if again else [steps], progress)
         training = DecoderTraining(network, embeddings, label_values, self.config, self.seed)
-        passes = training.run(lessons, held_out, passes, _scaled(counters[0], steps))
+        epochs = training.run(samples, held_out, epochs, _scaled(counters[0], steps))
         if again:
             network = self._from_sam()
             training = DecoderTraining(network, embeddings, label_values, self.config, self.seed)
-            training.run(lessons, [], passes, _scaled(counters[1], steps))
+            training.run(samples, [], epochs, _scaled(counters[1], steps))
         self._network, self._embeddings = network, embeddings
         return self
 
@@ -127,14 +126,14 @@ class SamDecoderAdapter:
         before: Sequence[int],
         progress: Progress = no_progress,
     ) -> SamDecoderAdapter:
-        """Take the target embeddings anew and train on for a few passes.
+        """Take the target embeddings anew and train on for a few epochs.
 
         The weights know nothing of single labels, so labels may come and go.
         """
         network = fitted(self._network, "The adapter")
-        lessons, embeddings = self._lessons(network.measures, examples, maps, label_values)
+        samples, embeddings = _samples(examples, maps, label_values, network.architecture)
         training = DecoderTraining(network, embeddings, label_values, self.config, self.seed)
-        training.run(lessons, [], self.config.update_epochs, progress)
+        training.run(samples, [], self.config.update_epochs, progress)
         self._embeddings = embeddings
         return self
 
@@ -144,18 +143,17 @@ class SamDecoderAdapter:
         embeddings = fitted(self._embeddings, "The adapter")
         import torch
 
-        embedding = _embedding(features, network.measures)
-        count = embeddings.present.shape[1]
-        prompts = {label: embeddings.of_label(label) for label in range(count)}
-        logits = torch.full((count + 1, *features.shape), -torch.inf, device=self.device)
+        embedding = _embedding(features, network.architecture)
+        prompts = {label: embeddings.of_label(label) for label in range(self.label_count)}
+        logits = torch.full((len(prompts) + 1, *features.shape), -torch.inf, device=self.device)
         logits[0] = 0.0
         with torch.inference_mode():
             image = torch.from_numpy(embedding.data.astype(np.float32)).to(self.device)
-            to_pixels = partial(cells_to_pixels, shape=features.shape, extent=features.extent)
-            for labels, vectors in batches(prompts, network.measures.grid**2):
+            for labels, vectors in batches(prompts, network.architecture.grid**2):
                 found = network(image, torch.from_numpy(vectors).to(self.device))
                 margins = found[:, :1] - found[:, 1:]
-                logits[[label + 1 for label in labels]] = to_pixels(margins)[:, 0]
+                margins = cells_to_pixels(margins, features.shape, features.extent)
+                logits[[label + 1 for label in labels]] = margins[:, 0]
             probabilities: Array = logits.softmax(0).cpu().numpy()
         return probabilities
 
@@ -168,69 +166,63 @@ class SamDecoderAdapter:
             f"{_PREFIX}{name}": tensor.cpu().numpy().copy() for name, tensor in state.items()
         }
         tensors |= {"targets": embeddings.vectors, "present": embeddings.present}
-        return AdapterState(tensors, {"measures": list(network.measures)})
+        return AdapterState(tensors, {"measures": list(network.architecture)})
 
     def restore(self, state: AdapterState) -> SamDecoderAdapter:
         """Become the adapter that ``state`` was taken from; the checkpoint is not needed."""
-        from .fewshot import DecoderMeasures
+        from .networks import DecoderArchitecture
 
-        measures = DecoderMeasures(*(int(n) for n in state.values["measures"]))
+        of = DecoderArchitecture(*(int(n) for n in state.values["measures"]))
         tensors = {
             name.removeprefix(_PREFIX): array
             for name, array in state.tensors.items()
             if name.startswith(_PREFIX)
         }
         vectors, present = state.tensors["targets"], state.tensors["present"].astype(bool)
-        if measures.depth > len(tensors) or vectors.shape != (*present.shape, measures.channels):
-            raise ValueError(f"measures {tuple(measures)} for targets of shape {vectors.shape}")
-        self._network = load_tensors(partial(self._build, measures), tensors, self.device)
+        if of.n_layers > len(tensors) or vectors.shape != (*present.shape, of.channels):
+            raise ValueError(f"measures {tuple(of)} for targets of shape {vectors.shape}")
+        self._network = load_tensors(partial(self._build, of), tensors, self.device)
         self._embeddings = TargetEmbeddings(vectors, present)
         return self
 
     def _from_sam(self) -> FewShotDecoder:
-        from .fewshot import DecoderMeasures
+        from .networks import DecoderArchitecture
 
         checkpoint = read_sam(self.backbone, self.weights)
-        of = checkpoint.measures
+        of = checkpoint.architecture
         network = self._build(
-            DecoderMeasures(of.channels, of.grid, of.decoder_depth, of.decoder_mlp)
+            DecoderArchitecture(of.channels, of.grid, of.decoder_layers, of.decoder_mlp)
         )
         network.start_from(checkpoint)
         if self.config.start == "sam":
             network.start_as_masks(checkpoint)
         return network.to(self.device)
 
-    def _build(self, measures: DecoderMeasures) -> FewShotDecoder:
-        from .fewshot import FewShotDecoder
+    def _build(self, architecture: DecoderArchitecture) -> FewShotDecoder:
+        from .networks import FewShotDecoder
 
         with seeded(self.seed):
-            return FewShotDecoder(measures)
+            return FewShotDecoder(architecture)
 
-    def _lessons(
-        self,
-        measures: DecoderMeasures,
-        examples: Sequence[KnownSlice],
-        maps: Iterable[FeatureMap],
-        label_values: Sequence[int],
-    ) -> tuple[list[Lesson], TargetEmbeddings]:
-        """All images to learn from, and the target embeddings of those that are no copies."""
-        embeddings = [_embedding(features, measures) for features in maps]
-        of_all = TargetEmbeddings.of(examples, embeddings, label_values)
-        templates = [k for k, example in enumerate(examples) if example.origin is None]
-        numbers = {id(examples[k]): own for own, k in enumerate(templates)}
-        lessons = [
-            Lesson(
-                found.data,
-                found.extent,
-                example,
-                numbers[id(example.origin or example)],
-                of_all.vectors[k],
-                of_all.present[k],
-            )
-            for k, (example, found) in enumerate(zip(examples, embeddings, strict=True))
-        ]
-        targets = TargetEmbeddings(of_all.vectors[templates], of_all.present[templates])
-        return lessons, targets
+
+def _samples(
+    examples: Sequence[KnownSlice],
+    maps: Iterable[FeatureMap],
+    label_values: Sequence[int],
+    architecture: DecoderArchitecture,
+) -> tuple[list[TrainingSample], TargetEmbeddings]:
+    """All images to learn from, and the target embeddings of those that are no copies."""
+    embeddings = [_embedding(features, architecture) for features in maps]
+    of_all = TargetEmbeddings.of(examples, embeddings, label_values)
+    templates = [k for k, known in enumerate(examples) if known.origin is None]
+    numbers = {id(examples[k]): own for own, k in enumerate(templates)}
+    samples = [
+        TrainingSample(known, found, numbers[id(known.origin or known)], vectors, present)
+        for known, found, vectors, present in zip(
+            examples, embeddings, of_all.vectors, of_all.present, strict=True
+        )
+    ]
+    return samples, of_all.only(templates)
 
 
 def _scaled(progress: Progress, steps: int) -> Progress:
@@ -238,19 +230,19 @@ def _scaled(progress: Progress, steps: int) -> Progress:
     return lambda done, total, what: progress(done * steps // total, steps, what)
 
 
-def _embedding(features: FeatureMap, measures: DecoderMeasures) -> FeatureMap:
+def _embedding(features: FeatureMap, architecture: DecoderArchitecture) -> FeatureMap:
     """Check an embedding, and average those of single channels."""
-    groups, rest = divmod(features.channels, measures.channels)
-    if rest or not groups or features.data.shape[1:] != (measures.grid, measures.grid):
+    shape = (architecture.channels, architecture.grid, architecture.grid)
+    groups, rest = divmod(features.channels, architecture.channels)
+    if rest or not groups or features.data.shape[1:] != shape[1:]:
         raise InputError(
             "features",
-            f"be whole embeddings of SAM, ({measures.channels}, {measures.grid}, {measures.grid})",
+            f"be whole embeddings of SAM, ({', '.join(str(n) for n in shape)})",
             f"shape {features.data.shape}",
         )
     if groups == 1:
         return features
-    parts = features.data.reshape(groups, measures.channels, measures.grid, measures.grid)
-    mean = parts.astype(np.float32).mean(axis=0)
+    mean = features.data.reshape(groups, *shape).astype(np.float32).mean(axis=0)
     return FeatureMap(mean, features.shape, features.extent)
 
 

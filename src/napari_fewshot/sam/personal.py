@@ -1,23 +1,99 @@
-"""PerSAM on one slice: where the target is, and its mask, refined twice."""
+"""PerSAM and PerSAM-F: a template with a mask makes SAM find the same structure elsewhere."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import ceil
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
-from ..config import PerSamConfig
-from ..types import Array
+from ..config import DEFAULT_SAM, IntensityConfig, PerSamConfig
+from ..errors import InputError
+from ..slices.stack import SliceStack
+from ..templates import Template
+from ..templates.known import KnownSlice, known_slices, labels_of
+from ..templates.template import check_names
+from ..types import Array, FeatureMap, Progress, Volume, no_progress
+from .cells import TargetEmbeddings, guided_attention, similarity
+from .model import SamModel, VolumeSlices, load_sam
 from .predictor import Masks, Prompts, SamPredictor
-from .regions import box_of
-from .targets import similarity
+from .prompted import LabelCanvas, SamLabels, labels_of_volume
+from .prompts import box_of
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Found", "Target", "attention_of", "find_targets", "location_prior", "similar_pixels"]
+__all__ = ["PersonalSam", "Target", "find_targets", "fit_mask_weights", "learn_targets", "persam"]
+
+_AT_ONCE = 16
+_FOCAL_ALPHA, _FOCAL_GAMMA = 0.25, 2.0
+_REPORT_EVERY = 50
+
+
+def persam(
+    templates: Template | Sequence[Template],
+    volume: Volume | npt.ArrayLike,
+    *,
+    sam: str | SamModel = DEFAULT_SAM,
+    config: PerSamConfig | dict[str, Any] | None = None,
+    axis: int | str | None = None,
+    intensity: IntensityConfig | dict[str, Any] | None = None,
+    slices: Sequence[int] | None = None,
+    progress: Progress = no_progress,
+) -> SamLabels:
+    """Segment what a template shows (Zhang et al. 2023, arXiv:2305.03048).
+
+    For several volumes :meth:`PersonalSam.learn` learns once.
+
+    The mean embedding of a label on the template is its target. On each slice the most and the
+    least similar pixel become points, the similarity guides the decoder's attention, the target is
+    added to its tokens, and the mask is refined twice. PerSAM-F (``fine_tune``) prompts with the
+    most similar pixel, and mixes SAM's three masks by weights that it learns on the template.
+    Labels are segmented one by one; a pixel that several cover goes to the one of the highest
+    score: its probability there times the IoU that SAM predicts.
+
+    Parameters
+    ----------
+    templates : Template or sequence of Template
+        With labels. Published with one slice; of several the mean target is taken.
+    volume : Volume or array, shape (Z, Y, X) or (Y, X), channels last if RGB
+        The image to segment.
+    sam : str or SamModel
+        A name, or what :func:`~napari_fewshot.load_sam` gave.
+    config : PerSamConfig or dict, optional
+        Which of its parts are used; PerSAM-F.
+    axis : int or str, optional
+        Axis of the slices, as for :func:`~napari_fewshot.sam_automatic`. None: that of the first
+        template.
+    intensity : IntensityConfig or dict, optional
+        How grey values become 0..1, in templates and volume.
+    slices : sequence of int, optional
+        Slices along the axis in file order; None: all.
+    progress : callable
+        Called after every slice; it may raise ``Cancelled``.
+
+    Returns
+    -------
+    SamLabels
+
+    Raises
+    ------
+    InputError
+        If templates have no paint, or a setting does not exist or does not suit the SAM.
+    WeightsError
+        If the weights cannot be had.
+
+    Examples
+    --------
+    >>> found = persam(Template(image, labels, slices=[12]), image, sam="sam-vit-b")
+    """
+    learned = PersonalSam.learn(
+        templates, sam=sam, config=config, intensity=intensity, progress=progress
+    )
+    return learned.segment(volume, axis=axis, slices=slices, progress=progress)
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +104,7 @@ class Target:
     ----------
     label : int
     embedding : tensor, shape (C,)
+        Mean embedding of the label: over each slice that has it, then over slices.
     weights : float array, shape (3,), optional
         How SAM's three masks are mixed (PerSAM-F).
     """
@@ -38,45 +115,175 @@ class Target:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
-    """A mask of a target.
+class PersonalSam:
+    """A SAM that was shown a template, for any number of volumes; see :func:`persam`.
 
     Parameters
     ----------
-    logits : float32 array, shape (H, W)
-        Above 0 inside.
-    iou : float
-        Predicted.
+    targets : sequence of Target
+        What is looked for, by label.
+    sam : SamModel
+    config : PerSamConfig
+    intensity : IntensityConfig
+    templates : sequence of Template
+        What it was shown: says the axis of slices and the names of labels.
+
+    Examples
+    --------
+    >>> learned = PersonalSam.learn(Template(image, labels, slices=[12]), sam="sam-vit-b")
+    >>> found = [learned.segment(volume) for volume in volumes]
     """
 
-    logits: Array
-    iou: float
+    targets: Sequence[Target]
+    sam: SamModel
+    config: PerSamConfig
+    intensity: IntensityConfig
+    templates: Sequence[Template]
+
+    @classmethod
+    def learn(
+        cls,
+        templates: Template | Sequence[Template],
+        *,
+        sam: str | SamModel = DEFAULT_SAM,
+        config: PerSamConfig | dict[str, Any] | None = None,
+        intensity: IntensityConfig | dict[str, Any] | None = None,
+        progress: Progress = no_progress,
+    ) -> PersonalSam:
+        """Take the targets from templates; arguments and errors as for :func:`persam`."""
+        settings = PerSamConfig.of(config, "config")
+        scale = IntensityConfig.of(intensity, "intensity")
+        given = [templates] if isinstance(templates, Template) else list(templates)
+        check_names(given)
+        model = load_sam(sam)
+        model.require_points()
+        targets = learn_targets(given, model, settings, scale, progress)
+        return cls(targets, model, settings, scale, given)
+
+    def segment(
+        self,
+        volume: Volume | npt.ArrayLike,
+        *,
+        axis: int | str | None = None,
+        slices: Sequence[int] | None = None,
+        progress: Progress = no_progress,
+    ) -> SamLabels:
+        """Segment a volume; arguments and errors as for :func:`persam`."""
+        image = Volume.of(volume)
+        first = self.templates[0]
+        if axis is None and image.ndim == first.volume.ndim == 3:
+            work = VolumeSlices(SliceStack(image, first.working_axis(), self.intensity), slices)
+        else:
+            work = VolumeSlices.of(image, axis, self.intensity, slices)
+        names = {value: name for one in self.templates for value, name in one.names.items()}
+        return labels_of_volume(work, self._canvases(work, progress), names)
+
+    def _canvases(
+        self, work: VolumeSlices, progress: Progress
+    ) -> Iterator[tuple[int, LabelCanvas]]:
+        embeddings, shape = self.sam.embeddings(work.stack), work.stack.shape
+        limit = -np.inf if self.config.min_similarity is None else self.config.min_similarity
+        for done, number in enumerate(work.numbers, start=1):
+            canvas = LabelCanvas(shape)
+            for start in range(0, len(self.targets), _AT_ONCE):
+                part = list(self.targets[start : start + _AT_ONCE])
+                masks, highest = find_targets(
+                    part, embeddings[number], shape, self.sam.predictor, self.config
+                )
+                for k, target in enumerate(part):
+                    if highest[k] >= limit:
+                        canvas.put(target.label, masks.logits[k, 0], float(masks.iou[k, 0]))
+            yield number, canvas
+            progress(done, len(work.numbers), "persam")
+
+
+def learn_targets(
+    templates: Sequence[Template],
+    sam: SamModel,
+    config: PerSamConfig,
+    intensity: IntensityConfig | None = None,
+    progress: Progress = no_progress,
+) -> list[Target]:
+    """Learn the targets of all labels of templates, and with PerSAM-F how their masks are mixed.
+
+    Raises
+    ------
+    InputError
+        If a template has no painted slice, or is of scribbles and masks are to be mixed.
+    """
+    if config.fine_tune and any(one.kind == "scribble" for one in templates):
+        raise InputError("fine_tune", "be off for scribbles: it needs whole masks", True)
+    painted = list(_painted_slices(templates, sam, intensity or IntensityConfig(), progress))
+    slices, maps = [known for known, _ in painted], [features for _, features in painted]
+    values = sorted(labels_of(slices))
+    embeddings = TargetEmbeddings.of(slices, maps, values)
+    targets = []
+    for number, value in enumerate(values):
+        target = Target(value, _tensor(embeddings.of_label(number).mean(axis=0)))
+        if config.fine_tune:
+            logits, masks = _masks_on_templates(target, painted, sam.predictor)
+            weights, _ = fit_mask_weights(logits, masks, config, progress)
+            target = replace(target, weights=weights)
+        targets.append(target)
+    return targets
+
+
+def _painted_slices(
+    templates: Sequence[Template], sam: SamModel, intensity: IntensityConfig, progress: Progress
+) -> Iterator[tuple[KnownSlice, FeatureMap]]:
+    """Encode the painted slices of templates; points of templates are not used."""
+    if not templates:
+        raise InputError("templates", "be at least one", "none")
+    work = []
+    for template in templates:
+        if template.labels is None:
+            raise InputError("templates", "have labels", "points alone")
+        stack = SliceStack(template.volume, template.working_axis(), intensity)
+        slices = known_slices(replace(template, points=()), stack, 1.0)
+        painted = [known for known in slices if (known.labels > 0).any()]
+        if not painted:
+            raise InputError("templates", "have at least one painted slice", "no paint")
+        work += [(stack, known) for known in painted]
+    for done, (stack, known) in enumerate(work, start=1):
+        yield known, sam.embeddings(stack).map(known.index)
+        progress(done, len(work), "templates")
+
+
+def _masks_on_templates(
+    target: Target, painted: Sequence[tuple[KnownSlice, FeatureMap]], predictor: SamPredictor
+) -> tuple[list[Array], list[Array]]:
+    """SAM's three masks, (3, H, W), on each slice that has the target, and what they should be."""
+    logits, masks = [], []
+    for known, features in painted:
+        region = known.labels == target.label
+        if region.any():
+            embedding = _tensor(features.data)
+            _, maps = similar_pixels(target.embedding[None], embedding, features.shape, predictor)
+            points, kinds = location_prior(maps, negative=False)
+            found = predictor.predict(embedding, features.shape, Prompts(points, kinds))
+            logits.append(found.logits[0])
+            masks.append(region)
+    return logits, masks
+
+
+def _tensor(array: Array) -> torch.Tensor:
+    import torch
+
+    return torch.from_numpy(array.astype(np.float32))
 
 
 def similar_pixels(
     targets: torch.Tensor, embedding: torch.Tensor, shape: tuple[int, int], predictor: SamPredictor
 ) -> tuple[torch.Tensor, Array]:
-    """Similarity to targets, shape (L, C): of cells, (L, g, g), and of pixels, (L, H, W)."""
-    cells = similarity(targets, embedding.to(targets.device))
+    """Cosine similarity to targets, (L, C): of cells, (L, g, g), and of pixels, (L, H, W)."""
+    cells = similarity(targets.to(predictor.device), embedding.to(predictor.device))
     return cells, predictor.to_slice(cells[:, None], shape)[:, 0].cpu().numpy()
 
 
 def location_prior(maps: Array, negative: bool) -> tuple[Array, Array]:
-    """Most and least similar pixel of each map.
+    """Most, and with ``negative`` also least, similar pixel of each map, (L, H, W).
 
-    Parameters
-    ----------
-    maps : float array, shape (L, H, W)
-        Similarity.
-    negative : bool
-        Whether the least similar pixel is wanted too.
-
-    Returns
-    -------
-    points : array, shape (L, N, 2)
-        (row, column).
-    kinds : array, shape (L, N)
-        1 for the most, 0 for the least similar.
+    Returns points, (L, N, 2), as (row, column), and 1 for the most, 0 for the least, (L, N).
     """
     flat = maps.reshape(len(maps), -1)
     places = [flat.argmax(axis=1), flat.argmin(axis=1)][: 1 + negative]
@@ -84,125 +291,109 @@ def location_prior(maps: Array, negative: bool) -> tuple[Array, Array]:
     return points.astype(np.float64), np.tile([1, 0][: 1 + negative], (len(maps), 1))
 
 
-def attention_of(
-    cells: torch.Tensor, shape: tuple[int, int], predictor: SamPredictor
-) -> torch.Tensor:
-    """Guidance of attention, shape (L, g * g): standardised similarity through a sigmoid.
-
-    Mean and spread are those of the cells that see the slice; cells of padding count as the least
-    similar of them.
-    """
-    height, width = (
-        ceil(predictor.grid * n / covered - 1e-6)
-        for n, covered in zip(shape, predictor.extent(shape), strict=True)
-    )
-    seen = cells[:, :height, :width].flatten(1)
-    mean = seen.mean(1)[:, None, None]
-    spread = seen.std(1, correction=0).clamp(min=1e-6)[:, None, None]
-    guidance = seen.amin(1)[:, None, None].expand_as(cells).clone()
-    guidance[:, :height, :width] = cells[:, :height, :width]
-    return ((guidance - mean) / spread).sigmoid().flatten(1)
-
-
 def find_targets(
-    targets: list[Target],
+    targets: Sequence[Target],
     embedding: torch.Tensor,
     shape: tuple[int, int],
     predictor: SamPredictor,
     config: PerSamConfig,
-) -> list[Found | None]:
-    """Segment targets on one slice (Zhang et al. 2023, arXiv:2305.03048).
+) -> tuple[Masks, Array]:
+    """Segment few targets, which are decoded together, on one slice of (H, W).
 
-    Parameters
-    ----------
-    targets : list of Target
-        Few: they are decoded together.
-    embedding : tensor, shape (C, g, g)
-        Of the slice, padding included.
-    shape : tuple of int
-        (H, W) of the slice.
-    predictor : SamPredictor
-        Of the same SAM.
-    config : PerSamConfig
-        Which parts of the method are used.
-
-    Returns
-    -------
-    list of Found or None
-        None for targets that are not similar enough to anything in the slice.
+    Returns one mask for each, and the similarity of the pixel that is most like it, (L,).
     """
     import torch
 
+    from .networks import Guidance
+
+    predict = partial(predictor.predict, embedding, shape)
     with torch.inference_mode():
         wanted = torch.stack([one.embedding for one in targets]).to(predictor.device)
         cells, maps = similar_pixels(wanted, embedding, shape, predictor)
         points, kinds = location_prior(maps, config.negative and not config.fine_tune)
-        state = _first(targets, cells, embedding, shape, predictor, config, (points, kinds))
+        if config.fine_tune:
+            masks = _mixed(predict(Prompts(points, kinds)), targets)
+        else:
+            attention = guided_attention(cells, shape, predictor.extent(shape))
+            guidance = Guidance(
+                attention if config.attention else None, wanted if config.semantic else None
+            )
+            guided = predictor.guided(guidance)
+            masks = guided.predict(embedding, shape, Prompts(points, kinds), several=False)
         for step in range(config.refinements):
-            _refine(state, embedding, shape, predictor, (points, kinds), step or config.fine_tune)
-    least = -np.inf if config.min_similarity is None else config.min_similarity
-    return [
-        Found(state.logits[k], float(state.iou[k])) if maps[k].max() >= least else None
-        for k in range(len(targets))
-    ]
+            filled = np.flatnonzero((masks.logits > 0).any(axis=(1, 2, 3)))
+            boxed = step or config.fine_tune
+            boxes = [box_of(masks.logits[k, 0] > 0) for k in filled] if boxed else None
+            if len(filled):  # masks that are empty stay so
+                prompts = Prompts(
+                    points[filled],
+                    kinds[filled],
+                    None if boxes is None else np.stack(boxes),
+                    masks.low[filled, 0],
+                )
+                _take_best(masks, filled, predict(prompts))
+    return masks, maps.max(axis=(1, 2))
 
 
-@dataclass
-class _State:
-    """The best mask so far of each target: (L, H, W), (L,), (L, 4g, 4g)."""
+def _mixed(masks: Masks, targets: Sequence[Target]) -> Masks:
+    """One mask for each target by the weights that it learned."""
+    weights = np.stack([np.full(3, 1 / 3) if t.weights is None else t.weights for t in targets])
+    return Masks(
+        np.einsum("lm,lmhw->lhw", weights, masks.logits).astype(np.float32)[:, None],
+        (weights * masks.iou).sum(axis=1, keepdims=True),
+        np.einsum("lm,lmhw->lhw", weights, masks.low).astype(np.float32)[:, None],
+    )
 
-    logits: Array
-    iou: Array
-    low: Array
+
+def _take_best(masks: Masks, filled: Array, found: Masks) -> None:
+    """Replace masks by the one of several that SAM predicts to be best."""
+    rows, best = np.arange(len(filled)), found.iou.argmax(axis=1)
+    masks.logits[filled, 0] = found.logits[rows, best]
+    masks.iou[filled, 0] = found.iou[rows, best]
+    masks.low[filled, 0] = found.low[rows, best]
 
 
-def _first(
-    targets: list[Target],
-    cells: torch.Tensor,
-    embedding: torch.Tensor,
-    shape: tuple[int, int],
-    predictor: SamPredictor,
+def fit_mask_weights(
+    logits: Sequence[Array],
+    masks: Sequence[Array],
     config: PerSamConfig,
-    prior: tuple[Array, Array],
-) -> _State:
+    progress: Progress = no_progress,
+) -> tuple[Array, list[float]]:
+    """Learn how much of each of SAM's three masks to take (PerSAM-F).
+
+    SAM stays as it is, so its masks, (3, H, W), on each template slice are computed once and only
+    their mixture is learned, by Adam from a third each. ``masks``, bool, (H, W), are what they
+    should be. Returns the weights, float32, (3,): (1 - w1 - w2, w1, w2), and the loss of each step.
+    """
     import torch
 
-    from .guided import Guidance
+    pairs = [
+        (torch.from_numpy(np.ascontiguousarray(one)).flatten(1), torch.from_numpy(mask).flatten())
+        for one, mask in zip(logits, masks, strict=True)
+    ]
+    free = torch.full((2,), 1 / 3, requires_grad=True)
+    optimiser = torch.optim.Adam([free], lr=config.learning_rate)
+    losses = []
+    for step in range(1, config.steps + 1):
+        weights = torch.cat([1 - free.sum(dim=0, keepdim=True), free])
+        loss = torch.stack([mask_loss(weights @ one, mask.float()) for one, mask in pairs]).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+        if step % _REPORT_EVERY == 0 or step == config.steps:
+            progress(step, config.steps, "mask weights")
+    learned = free.detach()
+    return torch.cat([1 - learned.sum(dim=0, keepdim=True), learned]).numpy(), losses
 
-    prompts = Prompts(points=prior[0], point_labels=prior[1])
-    if config.fine_tune:
-        masks = predictor.predict(embedding, shape, prompts)
-        mix = np.stack([np.ones(1) if t.weights is None else t.weights for t in targets])
-        return _State(
-            np.einsum("lm,lmhw->lhw", mix, masks.logits).astype(np.float32),
-            (mix * masks.iou).sum(axis=1),
-            np.einsum("lm,lmhw->lhw", mix, masks.low).astype(np.float32),
-        )
-    wanted = torch.stack([one.embedding for one in targets]).to(predictor.device)
-    guidance = Guidance(
-        attention_of(cells, shape, predictor) if config.attention else None,
-        wanted if config.semantic else None,
-    )
-    masks = predictor.guided(guidance).predict(embedding, shape, prompts, several=False)
-    return _State(masks.logits[:, 0], masks.iou[:, 0], masks.low[:, 0])
 
+def mask_loss(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Dice loss and focal loss (Lin et al. 2017, arXiv:1708.02002) of a mask, shape (P,)."""
+    from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 
-def _refine(
-    state: _State,
-    embedding: torch.Tensor,
-    shape: tuple[int, int],
-    predictor: SamPredictor,
-    prior: tuple[Array, Array],
-    boxed: int,
-) -> None:
-    """Prompt again with the masks, and with their boxes; masks that are empty stay so."""
-    filled = np.flatnonzero((state.logits > 0).any(axis=(1, 2)))
-    if not len(filled):
-        return
-    boxes = np.stack([box_of(state.logits[k] > 0) for k in filled]) if boxed else None
-    prompts = Prompts(prior[0][filled], prior[1][filled], boxes, state.low[filled])
-    masks: Masks = predictor.predict(embedding, shape, prompts)
-    rows, best = np.arange(len(filled)), masks.iou.argmax(axis=1)
-    state.logits[filled] = masks.logits[rows, best]
-    state.iou[filled] = masks.iou[rows, best]
-    state.low[filled] = masks.low[rows, best]
+    found = logits.sigmoid()
+    dice = (2 * (found * mask).sum() + 1) / (found.sum() + mask.sum() + 1)
+    wrong = (found - mask).abs()
+    balance = 1 - _FOCAL_ALPHA + (2 * _FOCAL_ALPHA - 1) * mask
+    focal = (balance * wrong**_FOCAL_GAMMA * cross_entropy(logits, mask, reduction="none")).mean()
+    return 1 - dice + focal

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,15 +12,14 @@ from ..config import ExtractionConfig
 from ..device import choose_device
 from ..errors import InputError
 from ..features.layout import plan_layout
-from ..slices.cells import cells_to_pixels
 from ..types import Array
-from .encoder import SamCheckpoint, read_sam
-from .network import build_heads
+from .cells import cells_to_pixels
+from .checkpoint import SamCheckpoint
 
 if TYPE_CHECKING:
     import torch
 
-    from .guided import Guidance
+    from .networks import Guidance
 
 __all__ = ["Masks", "Prompts", "SamPredictor"]
 
@@ -53,10 +51,8 @@ class Prompts:
 
     def __len__(self) -> int:
         """Return B."""
-        for part in (self.points, self.boxes, self.masks):
-            if part is not None:
-                return len(part)
-        return 0
+        given = (part for part in (self.points, self.boxes, self.masks) if part is not None)
+        return len(next(given, ()))
 
     def part(self, start: int, stop: int) -> Prompts:
         """Return prompts ``start`` to ``stop``."""
@@ -105,20 +101,16 @@ class SamPredictor:
     """
 
     def __init__(self, checkpoint: SamCheckpoint, device: str = "cpu") -> None:
+        from .networks import build_heads
+
         self.device = choose_device(device)
         self.spec = checkpoint.sam.spec
-        self.grid = checkpoint.measures.grid
-        self.channels = checkpoint.measures.channels
+        self.grid = checkpoint.architecture.grid
+        self.channels = checkpoint.architecture.channels
         self.one_mask = checkpoint.sam.one_mask
-        self._side = checkpoint.measures.side
-        heads = build_heads(checkpoint.measures, checkpoint.state, self.spec.name, checkpoint.path)
-        self._prompts, self._decoder = (head.to(self.device) for head in heads)
+        self._side = checkpoint.architecture.side
+        self._prompts, self._decoder = (head.to(self.device) for head in build_heads(checkpoint))
         self._position: torch.Tensor = self._prompts.get_dense_pe()
-
-    @classmethod
-    def load(cls, name: str, weights: Path | None = None, device: str = "cpu") -> SamPredictor:
-        """Read a checkpoint; see :func:`~napari_fewshot.sam.encoder.read_sam`."""
-        return cls(read_sam(name, weights), device)
 
     def predict(
         self,
@@ -146,8 +138,6 @@ class SamPredictor:
         InputError
             If there is no prompt, or the embedding is of another SAM.
         """
-        import torch
-
         if tuple(embedding.shape) != (self.channels, self.grid, self.grid):
             raise InputError(
                 "embedding",
@@ -158,22 +148,12 @@ class SamPredictor:
             raise InputError("prompts", "have points, boxes or masks", "none")
         embedding = embedding.to(self.device)
         found = []
-        with torch.inference_mode():
-            for start in range(0, len(prompts), _AT_ONCE):
-                part = prompts.part(start, start + _AT_ONCE)
-                found.append(self._decode(embedding, shape, part, several and not self.one_mask))
+        for start in range(0, len(prompts), _AT_ONCE):
+            part = prompts.part(start, start + _AT_ONCE)
+            low, iou = self.decode(embedding, shape, part, several=several)
+            logits = self.to_slice(low, shape)
+            found.append([tensor.cpu().numpy() for tensor in (logits, iou, low)])
         return Masks(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
-
-    def trusted(self, iou: Array) -> Array:
-        """Predicted IoU as a score; 1 where the head that predicts it was not trained (MedSAM)."""
-        return np.ones_like(iou) if self.one_mask else iou
-
-    def _decode(
-        self, embedding: torch.Tensor, shape: tuple[int, int], prompts: Prompts, several: bool
-    ) -> tuple[Array, Array, Array]:
-        low, iou = self.decode(embedding, shape, prompts, several=several)
-        logits = self.to_slice(low, shape)
-        return logits.cpu().numpy(), iou.cpu().numpy(), low.cpu().numpy()
 
     def decode(
         self,
@@ -185,16 +165,13 @@ class SamPredictor:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Decode masks of few prompts, as :meth:`predict`, and leave them small.
 
-        Returns
-        -------
-        low : tensor, shape (B, M, 4g, 4g)
-            Logits; :meth:`to_slice` brings them to the slice.
-        iou : tensor, shape (B, M)
+        Returns logits, shape (B, M, 4g, 4g), which :meth:`to_slice` brings to the slice, and
+        predicted IoU, shape (B, M).
         """
         import torch
 
         with torch.inference_mode():
-            sparse, dense = self.encode_prompts(shape, prompts)
+            sparse, dense = self._encode(shape, prompts)
             low, iou = self._decoder(
                 image_embeddings=embedding.to(self.device)[None],
                 image_pe=self._position,
@@ -204,19 +181,23 @@ class SamPredictor:
             )
         return low, iou
 
+    def trusted(self, iou: Array) -> Array:
+        """Predicted IoU as a score; 1 where the head that predicts it was not trained (MedSAM)."""
+        return np.ones_like(iou) if self.one_mask else iou
+
     def guided(self, guidance: Guidance) -> SamPredictor:
         """Return this predictor with guidance in its decoder; weights are shared.
 
         All prompts that it is given at once are guided by the rows of ``guidance``, so there must
         be as many; none more than are decoded together.
         """
-        from .guided import guide_decoder
+        from .networks import guide_decoder
 
         other = copy(self)
         other._decoder = guide_decoder(self._decoder, guidance)
         return other
 
-    def encode_prompts(
+    def _encode(
         self, shape: tuple[int, int], prompts: Prompts
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Embed prompts: sparse, shape (B, T, C), and dense, shape (B, C, g, g)."""
@@ -225,7 +206,7 @@ class SamPredictor:
         def tensor(values: Any) -> torch.Tensor:
             return torch.as_tensor(np.asarray(values), dtype=torch.float32, device=self.device)
 
-        scale = self._scale(shape)
+        scale = np.array(self._resized(shape)) / np.array(shape)  # input pixels for each pixel
         points = boxes = masks = None
         if prompts.points is not None and prompts.point_labels is not None:
             at = tensor(np.asarray(prompts.points) * scale).flip(-1)  # SAM counts (x, y)
@@ -267,8 +248,3 @@ class SamPredictor:
 
     def _resized(self, shape: tuple[int, ...]) -> tuple[int, int]:
         return plan_layout((shape[0], shape[1]), self.spec, ExtractionConfig()).resized
-
-    def _scale(self, shape: tuple[int, int]) -> Array:
-        """Input pixels for each pixel of the slice along both axes."""
-        scale: Array = np.array(self._resized(shape)) / np.array(shape)
-        return scale

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,16 +10,16 @@ from ..config import PromptConfig
 from ..predict.refiners import RefinerEntry, RefinerSettings, Region, SliceRefiner
 from ..slices.stack import SliceStack
 from ..types import Array
-from . import SamPredictor, SliceEmbeddings, load_sam
-from .encoder import SAMS, Sam
-from .regions import region_prompts
+from .checkpoint import SAMS, Sam
+from .model import SliceEmbeddings, load_sam
+from .predictor import SamPredictor
+from .prompted import LabelCanvas
+from .prompts import region_prompts
 
 __all__ = ["SamRefiner"]
 
-_SURE = 0.9
+_CONFIDENT = 0.9
 """Confidence of background from which negative points are drawn."""
-
-_LEAST = 1e-6
 
 
 class SamRefiner:
@@ -34,14 +33,8 @@ class SamRefiner:
     the setting ``agreement`` with its region keeps the region, with its confidence as the
     strength of its claim. MedSAM predicts no IoU: there the agreement alone counts.
 
-    Parameters
-    ----------
-    predictor : SamPredictor
-    embeddings : SliceEmbeddings
-        Of the stack.
-    config : PromptConfig
-    seed : int
-        Random prompts depend on it, on the slice and on the label alone.
+    Random prompts depend on ``seed``, on the slice and on the label alone. ``embeddings`` are
+    those of the stack.
     """
 
     def __init__(
@@ -58,71 +51,24 @@ class SamRefiner:
         if not values:
             return region
         embedding = self._embeddings[index]
-        background = (region.labels == 0) & (region.confidence >= _SURE)
-        claims = []
+        background = (region.labels == 0) & (region.confidence >= _CONFIDENT)
+        canvas = LabelCanvas(region.labels.shape, region.labels.dtype)
         for value in values:
             inside = region.labels == value
             outside = background | ((region.labels != 0) & ~inside)
             rng = np.random.default_rng([self._seed, index, value % 2**32])
-            claims.append(self._claim(embedding, inside, outside, region.confidence, rng))
-        return _settled(region, values, claims)
-
-    def _claim(
-        self,
-        embedding: Any,
-        inside: Array,
-        outside: Array,
-        confidence: Array,
-        rng: np.random.Generator,
-    ) -> _Claim:
-        """What one label has of the slice."""
-        claim = _Claim.nothing(inside.shape)
-        for part, prompt in region_prompts(inside, outside, self._config, self._predictor, rng):
-            if prompt is None:
-                claim.keep(part, confidence)
-                continue
-            found = self._predictor.predict(embedding, inside.shape, prompt)
-            predicted = self._predictor.trusted(found.iou[0])
-            score, agreement, best = _best(part, found.logits[0], predicted)
-            if agreement < self._config.agreement:
-                claim.keep(part, confidence)
-            else:
-                claim.take(found.logits[0, best], score)
-        return claim
-
-
-@dataclass(frozen=True, eq=False)
-class _Claim:
-    """What one label has of a slice.
-
-    Parameters
-    ----------
-    probability : float array, shape (H, W)
-    strength : float array, shape (H, W)
-        Of the claim to a pixel; 0 where there is none.
-    """
-
-    probability: Array
-    strength: Array
-
-    @classmethod
-    def nothing(cls, shape: tuple[int, ...]) -> _Claim:
-        return cls(np.zeros(shape), np.zeros(shape))
-
-    def take(self, logits: Array, score: float) -> None:
-        """Have the mask of SAM."""
-        probability = 1 / (1 + np.exp(-np.clip(logits, -30, 30).astype(np.float64)))
-        strength = np.where(probability > 0.5, probability * max(score, _LEAST), 0)
-        self._add(probability, strength)
-
-    def keep(self, part: Array, confidence: Array) -> None:
-        """Have a part of the region as it is, however unsure: it agrees with itself."""
-        sure = np.where(part, np.maximum(confidence, _LEAST), 0)
-        self._add(sure, sure)
-
-    def _add(self, probability: Array, strength: Array) -> None:
-        np.maximum(self.probability, probability, out=self.probability)
-        np.maximum(self.strength, strength, out=self.strength)
+            shape = (inside.shape[0], inside.shape[1])
+            for part, prompt in region_prompts(inside, outside, self._config, self._predictor, rng):
+                agreement = -1.0
+                if prompt is not None:
+                    found = self._predictor.predict(embedding, shape, prompt)
+                    predicted = self._predictor.trusted(found.iou[0])
+                    score, agreement, best = _best(part, found.logits[0], predicted)
+                if prompt is None or agreement < self._config.agreement:
+                    canvas.keep(value, part, region.confidence)
+                else:
+                    canvas.put(value, found.logits[0, best], score)
+        return Region(canvas.labels, canvas.confidence)
 
 
 def _best(region: Array, logits: Array, predicted: Array) -> tuple[float, float, int]:
@@ -135,18 +81,6 @@ def _best(region: Array, logits: Array, predicted: Array) -> tuple[float, float,
     # A head that predicts no IoU above 0 leaves the agreement to decide.
     best = int((score if score.any() else agreement).argmax())
     return float(score[best]), float(agreement[best]), best
-
-
-def _settled(region: Region, values: list[int], claims: list[_Claim]) -> Region:
-    """Give each pixel to one label, or to none."""
-    probability = np.stack([claim.probability for claim in claims])
-    strength = np.stack([claim.strength for claim in claims])
-    best = strength.argmax(axis=0)
-    taken = strength.max(axis=0) > 0
-    labels = np.where(taken, np.array(values, dtype=region.labels.dtype)[best], 0)
-    chosen = np.take_along_axis(probability, best[None], axis=0)[0]
-    confidence = np.where(taken, chosen, 1 - probability.max(axis=0))
-    return Region(labels.astype(region.labels.dtype), confidence.astype(np.float32))
 
 
 def _entry(name: str, sam: Sam) -> RefinerEntry:

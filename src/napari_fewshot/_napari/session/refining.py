@@ -15,7 +15,7 @@ from ...errors import InputError
 from ...features.store import FeatureStore
 from ...predict.refine import LabelRefiner, RefinedSlice
 from ...predict.refiners import Refiner, get_refiner
-from ...sam.encoder import SAMS
+from ...sam.checkpoint import SAMS
 from ...types import Array
 from .jobs import Job
 from .learning import limit_store

@@ -11,7 +11,7 @@ from ...config import AutomaticConfig, RegionConfig
 from ...device import avoid_llvm_clash
 from ...errors import InputError, UnknownNameError
 from ...features.store import FeatureStore
-from ...sam.encoder import SAMS
+from ...sam.checkpoint import SAMS
 from ...types import Array
 from ..annotations import boxes_in
 from ..layers import image_volume, shape_of
@@ -22,7 +22,7 @@ from .runs import order_from
 from .view import lead_in_view, slice_in_view
 
 if TYPE_CHECKING:
-    from ...sam.loaded import SamModel, VolumeSlices
+    from ...sam.model import SamModel, VolumeSlices
     from .state import State
 
     Find = Callable[[VolumeSlices, SamModel, Job], Iterator[tuple[int, Array, int]]]
@@ -89,7 +89,7 @@ def segment_boxes(
         )
 
     def find(work: VolumeSlices, model: SamModel, job: Job) -> Iterator[tuple[int, Array, int]]:
-        from ...sam.boxes import in_boxes
+        from ...sam.prompted import in_boxes
 
         for number, plane in in_boxes(work, boxes, model, config, job.progress):
             yield number, plane, len(np.unique(plane[plane > 0]))
@@ -119,8 +119,7 @@ def _start(
 
     def run(job: Job) -> int:
         avoid_llvm_clash()
-        from ...sam import load_sam
-        from ...sam.loaded import open_volume
+        from ...sam.model import VolumeSlices, load_sam
 
         model = load_sam(
             sam,
@@ -129,7 +128,7 @@ def _start(
             store=FeatureStore(),
             cache=state.cache,
         )
-        work = open_volume(volume, axis, settings.config.intensity, order)
+        work = VolumeSlices.of(volume, axis, settings.config.intensity, order)
         labels = work.empty(np.int32)
         stack, count = work.stack, 0
         in_file = stack.to_file(labels)

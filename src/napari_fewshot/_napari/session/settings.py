@@ -12,7 +12,7 @@ from ...backbones import backbone_entry
 from ...config import CACHE_LIMIT_MB, SegmenterConfig, StageConfig
 from ...device import choose_device
 from ...errors import InputError, UnknownNameError
-from ...sam.encoder import SAMS
+from ...sam.checkpoint import SAMS
 
 __all__ = ["SessionSettings"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...config import PromptConfig
 from ...predict.refiners import AUTO, REFINERS
-from ...sam.encoder import SAMS
+from ...sam.checkpoint import SAMS
 from .parts.choices import WEIGHTS_FILES
 from .parts.forms import ActionButton, Choice, Form, PathField, Section, row
 from .parts.settings_form import SettingsForm

@@ -8,7 +8,7 @@ from typing import Any
 from qtpy.QtWidgets import QDoubleSpinBox, QSpinBox
 
 from ...config import BOX_SAM, DEFAULT_SAM, AutomaticConfig
-from ...sam.encoder import SAMS
+from ...sam.checkpoint import SAMS
 from .dock import SessionDock, is_plain_image
 from .parts.choices import WEIGHTS_FILES, LayerChoice
 from .parts.connections import listen

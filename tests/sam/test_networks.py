@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from napari_fewshot.sam.guided import Guidance, guide_decoder
+from napari_fewshot.sam.networks import Guidance, guide_decoder
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -11,13 +12,82 @@ import numpy.typing as npt
 from ..config import DEFAULT_SAM, IntensityConfig, RegionConfig
 from ..errors import InputError
 from ..types import Array, Progress, Volume, no_progress
-from .canvas import LabelCanvas
-from .given import PromptBox, Prompted, box_prompts, boxes_by_slice, joined, point_prompts
-from .loaded import SamLabels, SamModel, VolumeSlices, load_sam, open_volume
+from .model import SamModel, VolumeSlices, load_sam
+from .prompts import LabelPrompts, PromptBox, box_prompts, boxes_by_slice, joined, point_prompts
 
-__all__ = ["in_boxes", "sam_boxes", "sam_points"]
+__all__ = ["LabelCanvas", "SamLabels", "in_boxes", "labels_of_volume", "sam_boxes", "sam_points"]
 
 _AT_ONCE = 16
+_MIN_SCORE = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class SamLabels:
+    """What prompts to SAM gave for a volume.
+
+    Parameters
+    ----------
+    labels : int32 array, shape of the volume in file order
+        0 is background.
+    confidence : float32 array of that shape
+        Probability of the value that ``labels`` has there; 1 on slices without a prompt.
+    names : mapping of int to str
+        Of label values, where they are known.
+    """
+
+    labels: Array
+    confidence: Array
+    names: Mapping[int, str] = field(default_factory=dict)
+
+
+class LabelCanvas:
+    """Masks on one slice, (H, W), regrouped so that each pixel has one label.
+
+    A pixel that several masks cover goes to the one of the highest score: its probability there
+    times the score of the mask. The order of masks does not matter. ``labels`` is the result.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: npt.DTypeLike = np.int32) -> None:
+        self.labels: Array = np.zeros(shape, dtype)
+        self._score = np.zeros(shape, np.float32)
+        self._own = np.zeros(shape, np.float32)
+        self._highest = np.zeros(shape, np.float32)
+
+    def put(self, label: int, logits: Array, score: float = 1.0) -> None:
+        """Add a mask of logits, (H, W), above 0 inside; ``score`` is cut to 0..1."""
+        from scipy.special import expit
+
+        probability = expit(np.asarray(logits, dtype=np.float32))
+        bounded = max(_MIN_SCORE, min(float(score), 1.0))
+        self._add(label, logits > 0, probability, probability * bounded)
+
+    def keep(self, label: int, part: Array, confidence: Array) -> None:
+        """Add a part of a region as it is, however small its confidence."""
+        probability = np.where(part, np.maximum(confidence, _MIN_SCORE), 0)
+        self._add(label, part, probability, probability)
+
+    def _add(self, label: int, inside: Array, probability: Array, score: Array) -> None:
+        won = inside & (score > self._score)
+        self.labels[won] = label
+        self._score[won] = score[won]
+        self._own[won] = probability[won]
+        np.maximum(self._highest, probability, out=self._highest)
+
+    @property
+    def confidence(self) -> Array:
+        """Probability of the value that ``labels`` has there, float32, shape (H, W)."""
+        confidence: Array = np.where(self.labels != 0, self._own, 1 - self._highest)
+        return confidence
+
+
+def labels_of_volume(
+    work: VolumeSlices, canvases: Iterable[tuple[int, LabelCanvas]], names: Mapping[int, str]
+) -> SamLabels:
+    """Put slices of the stack together on the grid of the volume."""
+    labels, confidence = work.empty(np.int32), work.empty(np.float32, 1)
+    for number, canvas in canvases:
+        labels[number], confidence[number] = canvas.labels, canvas.confidence
+    return SamLabels(work.in_file_order(labels), work.in_file_order(confidence), names)
 
 
 def sam_boxes(
@@ -34,7 +104,7 @@ def sam_boxes(
     """Segment what is in boxes (Ma et al. 2024, MedSAM; Kirillov et al. 2023).
 
     Slices without a box are not looked at. A pixel that the masks of several boxes cover goes to
-    the one of the highest score, see :class:`~napari_fewshot.sam.canvas.LabelCanvas`.
+    the one of the highest score: its probability there times the IoU that SAM predicts.
 
     Parameters
     ----------
@@ -64,11 +134,11 @@ def sam_boxes(
         If the weights cannot be had.
     """
     settings = RegionConfig.of(config, "config")
-    image = Volume.of(volume)
-    work = open_volume(image, axis, intensity, slices)
+    work = VolumeSlices.of(Volume.of(volume), axis, intensity, slices)
     if _are_boxes(regions):
         prompts = boxes_by_slice(regions, work.stack, settings)
-        return _prompted(work, prompts, {}, sam, settings.several or False, progress)
+        canvases = _canvases(work, prompts, sam, settings.several or False, progress)
+        return labels_of_volume(work, canvases, {})
     return _from_regions(work, regions, box_prompts, sam, settings, progress)
 
 
@@ -79,31 +149,10 @@ def in_boxes(
     settings: RegionConfig,
     progress: Progress = no_progress,
 ) -> Iterator[tuple[int, Array]]:
-    """Segment what is in boxes, slice by slice; :func:`sam_boxes` puts it together.
+    """Segment what is in boxes slice by slice, as :func:`sam_boxes` does.
 
-    Parameters
-    ----------
-    work : VolumeSlices
-        The slices, in the order in which they are wanted; those without a box are passed over.
-    boxes : sequence of PromptBox
-        In file order of the volume.
-    model : SamModel
-        What is asked.
-    settings : RegionConfig
-        Margin, one mask or three.
-    progress : callable
-        Called after every slice; it may raise ``Cancelled``.
-
-    Yields
-    ------
-    number : int
-        Slice of the stack of ``work``.
-    labels : int32 array, shape (H, W)
-
-    Raises
-    ------
-    InputError
-        If a box does not lie in the image, or in two slices.
+    Yields slices of the stack of ``work``, in its order, and their labels, int32, shape (H, W);
+    those without a box are passed over.
     """
     prompts = boxes_by_slice(boxes, work.stack, settings)
     for number, canvas in _canvases(work, prompts, model, settings.several or False, progress):
@@ -141,7 +190,7 @@ def sam_points(
         As for :func:`sam_boxes`.
     """
     settings = RegionConfig.of(config, "config")
-    work = open_volume(Volume.of(volume), axis, intensity, slices)
+    work = VolumeSlices.of(Volume.of(volume), axis, intensity, slices)
     model = load_sam(sam)
     model.require_points()
     return _from_regions(work, regions, point_prompts, model, settings, progress)
@@ -150,7 +199,7 @@ def sam_points(
 def _from_regions(
     work: VolumeSlices,
     regions: Any,
-    make: Callable[[Array, RegionConfig], Iterator[Prompted]],
+    make: Callable[[Array, RegionConfig], Iterator[LabelPrompts]],
     sam: str | SamModel,
     settings: RegionConfig,
     progress: Progress,
@@ -164,26 +213,13 @@ def _from_regions(
     planes = work.stack.from_file(given.data)
     prompts = {n: list(make(planes[n], settings)) for n in work.numbers if planes[n].any()}
     several = make is point_prompts if settings.several is None else settings.several
-    return _prompted(work, prompts, dict(given.names), sam, several, progress)
-
-
-def _prompted(
-    work: VolumeSlices,
-    prompts: dict[int, list[Prompted]],
-    names: dict[int, str],
-    sam: str | SamModel,
-    several: bool,
-    progress: Progress,
-) -> SamLabels:
-    labels, confidence = work.empty(np.int32), work.empty(np.float32, 1)
-    for number, canvas in _canvases(work, prompts, sam, several, progress):
-        labels[number], confidence[number] = canvas.labels, canvas.confidence
-    return SamLabels(work.in_file_order(labels), work.in_file_order(confidence), names)
+    canvases = _canvases(work, prompts, sam, several, progress)
+    return labels_of_volume(work, canvases, dict(given.names))
 
 
 def _canvases(
     work: VolumeSlices,
-    prompts: dict[int, list[Prompted]],
+    prompts: dict[int, list[LabelPrompts]],
     sam: str | SamModel,
     several: bool,
     progress: Progress,
@@ -193,15 +229,13 @@ def _canvases(
     if not wanted:
         return
     model = load_sam(sam)
-    embeddings = model.embeddings(work.stack)
+    embeddings, shape = model.embeddings(work.stack), work.stack.shape
     for done, number in enumerate(wanted, start=1):
-        canvas = LabelCanvas(work.stack.shape)
+        canvas = LabelCanvas(shape)
         for start in range(0, len(prompts[number]), _AT_ONCE):
             part = prompts[number][start : start + _AT_ONCE]
             together = joined([prompt for _, prompt in part])
-            masks = model.predictor.predict(
-                embeddings[number], work.stack.shape, together, several=several
-            )
+            masks = model.predictor.predict(embeddings[number], shape, together, several=several)
             iou = model.predictor.trusted(masks.iou)
             for row, (label, _) in enumerate(part):
                 best = int(iou[row].argmax())

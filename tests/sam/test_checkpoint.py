@@ -14,8 +14,8 @@ from napari_fewshot.config import ExtractionConfig, IntensityConfig
 from napari_fewshot.errors import InputError, WeightsError
 from napari_fewshot.features.extract import FeatureExtractor
 from napari_fewshot.features.store import FeatureStore
-from napari_fewshot.sam.encoder import SAMS, read_sam
-from napari_fewshot.sam.network import SamArchitecture, build_encoder, build_heads, part_of
+from napari_fewshot.sam.checkpoint import SAMS, SamArchitecture, read_sam
+from napari_fewshot.sam.networks import build_encoder, build_heads
 from napari_fewshot.slices.stack import SliceStack
 from napari_fewshot.types import Volume
 
@@ -47,7 +47,7 @@ def test_measures_of_the_official_sizes_are_read_off_their_tensors(size):
     )
     blocks = network.image_encoder.blocks
     assert measures.heads == blocks[0].attn.num_heads
-    assert measures.whole == tuple(n for n, b in enumerate(blocks) if b.window_size == 0)
+    assert measures.global_layers == tuple(n for n, b in enumerate(blocks) if b.window_size == 0)
 
 
 def test_a_small_sam_gives_the_features_of_the_official_code(tiny_sam):
@@ -61,7 +61,7 @@ def test_a_small_sam_gives_the_features_of_the_official_code(tiny_sam):
         global_attn_indexes=(1,), window_size=3, out_chans=32,
         norm_layer=lambda width: torch.nn.LayerNorm(width, eps=1e-6),
     )  # fmt: skip
-    reference.load_state_dict(part_of(checkpoint.state, "image_encoder"))
+    reference.load_state_dict(checkpoint.part("image_encoder"))
     images = torch.randn(2, 1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         torch.testing.assert_close(backbone.encode(images), reference(images[:, 0]))
@@ -69,7 +69,7 @@ def test_a_small_sam_gives_the_features_of_the_official_code(tiny_sam):
 
 def test_heads_are_those_of_the_checkpoint(tiny_sam):
     checkpoint = read_sam("medsam", tiny_sam)
-    prompts, decoder = build_heads(checkpoint.measures, checkpoint.state, "medsam", tiny_sam)
+    prompts, decoder = build_heads(checkpoint)
     for part, network in (("prompt_encoder", prompts), ("mask_decoder", decoder)):
         for name, tensor in network.state_dict().items():
             assert torch.equal(tensor, checkpoint.state[f"{part}.{name}"])
@@ -156,7 +156,7 @@ def test_a_tensor_of_another_shape_is_refused(tiny_sam):
     state = dict(checkpoint.state)
     state["image_encoder.blocks.0.mlp.lin1.weight"] = torch.zeros(10, 48)
     with pytest.raises(WeightsError, match=r"1 of another shape \(blocks.0.mlp"):
-        build_encoder(checkpoint.measures, state, "sam-vit-b", tiny_sam)
+        build_encoder(replace(checkpoint, state=state))
 
 
 def test_unknown_sams_and_blocks_are_refused(tiny_sam):

@@ -9,8 +9,8 @@ from napari_fewshot.config import RegionConfig
 from napari_fewshot.errors import Cancelled, InputError, UnknownNameError
 from napari_fewshot.geometry import Frame
 from napari_fewshot.sam import PromptBox, Prompts, load_sam, sam_boxes, sam_points
-from napari_fewshot.sam.canvas import LabelCanvas
-from napari_fewshot.sam.given import box_prompts, joined, point_prompts
+from napari_fewshot.sam.prompted import LabelCanvas
+from napari_fewshot.sam.prompts import box_prompts, joined, point_prompts
 from napari_fewshot.types import Volume
 
 AFFINE = np.array([[0, 0, -1.0, 0], [0, -1, 0, 0], [2, 0, 0, 0], [0, 0, 0, 1]])

@@ -10,16 +10,17 @@ from napari_fewshot import Template
 from napari_fewshot.config import IntensityConfig, PerSamConfig
 from napari_fewshot.errors import Cancelled, InputError
 from napari_fewshot.sam import Prompts, load_sam, persam
-from napari_fewshot.sam.mask_weights import fit_mask_weights, mask_loss
+from napari_fewshot.sam.cells import guided_attention
+from napari_fewshot.sam.networks import Guidance
 from napari_fewshot.sam.personal import (
     Target,
-    attention_of,
     find_targets,
+    fit_mask_weights,
+    learn_targets,
     location_prior,
+    mask_loss,
     similar_pixels,
 )
-from napari_fewshot.sam.personalised import learn_targets
-from napari_fewshot.sam.targets import LabelledSlice, similarity, target_of
 from napari_fewshot.slices.stack import SliceStack
 from napari_fewshot.types import Volume
 
@@ -42,33 +43,6 @@ def embedding(sam, scene):
     return sam.embeddings(SliceStack(scene[0], 0, IntensityConfig()))[3]
 
 
-def test_the_target_is_the_mean_of_the_cells_by_how_much_they_are_covered(sam):
-    rng = np.random.default_rng(1)
-    shape, slices = (35, 56), []
-    for _ in range(2):
-        labels = (rng.random(shape) > 0.7).astype(int) * rng.integers(1, 3, shape)
-        slices.append(LabelledSlice(labels, torch.from_numpy(rng.normal(size=(32, 8, 8))).float()))
-    found = target_of(slices, 2, sam.predictor)
-    side = 56 / 8  # pixels of the slice for each cell; its 35 rows fill 5 of 8
-    means = []
-    for one in slices:
-        total, weight = np.zeros(32), 0.0
-        for row, column in zip(*np.nonzero(one.labels == 2), strict=True):
-            cell = one.embedding[:, int(row // side), int(column // side)].numpy()
-            total, weight = total + cell, weight + 1  # 7 pixels: whole ones lie in each cell
-        means.append(total / weight)
-    np.testing.assert_allclose(found.numpy(), np.mean(means, axis=0), rtol=1e-3, atol=1e-4)
-
-
-def test_similarity_is_the_cosine(embedding):
-    targets = torch.randn(2, 32, generator=torch.Generator().manual_seed(0))
-    found = similarity(targets, embedding).numpy()
-    for k, row, column in np.ndindex(2, 8, 8):
-        one, two = targets[k].numpy(), embedding[:, row, column].numpy()
-        cosine = one @ two / np.linalg.norm(one) / np.linalg.norm(two)
-        assert found[k, row, column] == pytest.approx(cosine, abs=1e-5)
-
-
 def test_prior_is_the_most_and_the_least_similar_pixel(sam, embedding):
     targets = torch.randn(2, 32, generator=torch.Generator().manual_seed(1))
     cells, maps = similar_pixels(targets, embedding, SHAPE, sam.predictor)
@@ -86,28 +60,16 @@ def test_prior_is_the_most_and_the_least_similar_pixel(sam, embedding):
     assert kinds.tolist() == [[1], [1]]
 
 
-def test_attention_is_the_standardised_similarity_and_low_in_padding(sam):
-    cells = torch.randn(1, 8, 8, generator=torch.Generator().manual_seed(2))
-    found = attention_of(cells, SHAPE, sam.predictor).numpy().reshape(8, 8)
-    seen = cells[0, :6].numpy()  # 40 of 56 rows
-    for row, column in np.ndindex(8, 8):
-        value = cells[0, row, column].item() if row < 6 else seen.min()
-        expected = 1 / (1 + np.exp(-(value - seen.mean()) / seen.std()))
-        assert found[row, column] == pytest.approx(expected, abs=1e-5)
-
-
 def test_two_steps_of_refinement_as_written_out(sam, embedding):
     """Point prompt with guidance, then mask and points, then mask, points and box."""
-    from napari_fewshot.sam.guided import Guidance
-
     predictor = sam.predictor
     targets = torch.randn(3, 32, generator=torch.Generator().manual_seed(3))
     given = [Target(k + 1, one) for k, one in enumerate(targets)]
-    found = find_targets(given, embedding, SHAPE, predictor, PerSamConfig())
+    found, _ = find_targets(given, embedding, SHAPE, predictor, PerSamConfig())
     for k, target in enumerate(targets):
         cells, maps = similar_pixels(target[None], embedding, SHAPE, predictor)
         points, kinds = location_prior(maps, negative=True)
-        guidance = Guidance(attention_of(cells, SHAPE, predictor), target[None])
+        guidance = Guidance(guided_attention(cells, SHAPE, predictor.extent(SHAPE)), target[None])
         masks = predictor.guided(guidance).predict(
             embedding, SHAPE, Prompts(points, kinds), several=False
         )
@@ -122,25 +84,28 @@ def test_two_steps_of_refinement_as_written_out(sam, embedding):
             )
             best = masks.iou[0].argmax()
             logits, low, iou = masks.logits[0, best], masks.low[0, best], masks.iou[0, best]
-        np.testing.assert_allclose(found[k].logits, logits, rtol=1e-3, atol=1e-4)
-        assert found[k].iou == pytest.approx(iou, abs=1e-4)
+        np.testing.assert_allclose(found.logits[k, 0], logits, rtol=1e-3, atol=1e-4)
+        assert found.iou[k, 0] == pytest.approx(iou, abs=1e-4)
 
 
 def test_without_its_parts_it_is_a_plain_point_prompt(sam, embedding):
     config = PerSamConfig(attention=False, semantic=False, negative=False, refinements=0)
     target = torch.randn(32, generator=torch.Generator().manual_seed(4))
-    (found,) = find_targets([Target(1, target)], embedding, SHAPE, sam.predictor, config)
+    found, _ = find_targets([Target(1, target)], embedding, SHAPE, sam.predictor, config)
     _, maps = similar_pixels(target[None], embedding, SHAPE, sam.predictor)
     points, kinds = location_prior(maps, negative=False)
     plain = sam.predictor.predict(embedding, SHAPE, Prompts(points, kinds), several=False)
-    np.testing.assert_allclose(found.logits, plain.logits[0, 0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found.logits[0, 0], plain.logits[0, 0], rtol=1e-4, atol=1e-5)
 
 
-def test_what_is_not_similar_gets_no_mask(sam, embedding):
+def test_what_is_not_similar_gets_no_mask(sam, scene, embedding):
     targets = [Target(1, embedding[:, 2, 2]), Target(2, -embedding.mean(dim=(1, 2)))]
-    config = PerSamConfig(min_similarity=0.9)
-    found = find_targets(targets, embedding, SHAPE, sam.predictor, config)
-    assert found[1] is None
+    _, highest = find_targets(targets, embedding, SHAPE, sam.predictor, PerSamConfig())
+    assert highest[0] >= 0.9 > highest[1]
+    config = {"min_similarity": 1.0}
+    found = persam(Template(*scene), scene[0], sam=sam, config=config, slices=[3])
+    assert not found.labels.any()
+    assert (found.confidence == 1).all()
 
 
 def test_the_loss_is_dice_and_focal():
@@ -180,12 +145,12 @@ def test_fine_tuned_masks_are_mixed(sam, scene, embedding):
     (two, seven) = learn_targets([Template(volume, labels)], sam, config)
     assert (two.label, seven.label) == (2, 7)
     assert two.weights.shape == (3,)
-    (found,) = find_targets([two], embedding, SHAPE, sam.predictor, config)
+    found, _ = find_targets([two], embedding, SHAPE, sam.predictor, config)
     _, maps = similar_pixels(two.embedding[None], embedding, SHAPE, sam.predictor)
     points, kinds = location_prior(maps, negative=False)
     masks = sam.predictor.predict(embedding, SHAPE, Prompts(points, kinds))
     mixed = sum(w * mask for w, mask in zip(two.weights, masks.logits[0], strict=True))
-    np.testing.assert_allclose(found.logits, mixed, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found.logits[0, 0], mixed, rtol=1e-4, atol=1e-5)
 
 
 def test_templates_and_volumes_of_other_storage_agree(sam, scene, assert_same_labels):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from napari_fewshot.config import PromptConfig
-from napari_fewshot.sam import SamPredictor
-from napari_fewshot.sam.regions import (
+from napari_fewshot.sam import load_sam
+from napari_fewshot.sam.prompts import (
     box_of,
     components_of,
     deepest_pixel,
@@ -17,7 +17,7 @@ SHAPE = (40, 56)
 
 @pytest.fixture(scope="module")
 def sam(tiny_sam):
-    return SamPredictor.load("sam-vit-b", tiny_sam)
+    return load_sam("sam-vit-b", weights=tiny_sam).predictor
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_the_region_itself_is_a_prompt(region, sam):
 
 
 def test_medsam_gets_boxes_alone(region, tiny_sam):
-    medsam = SamPredictor.load("medsam", tiny_sam)
+    medsam = load_sam("medsam", weights=tiny_sam).predictor
     for strategy in ("random", "components", "mask", "box-points", "box"):
         ((_, prompt),) = prompts(region, medsam, strategy=strategy, negatives=3)
         assert prompt.boxes is not None

@@ -1,0 +1,223 @@
+"""Between the pixels of a slice and the cells of its embedding, which may reach into padding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..templates.known import KnownSlice
+from ..types import Array, FeatureMap
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = [
+    "CellLabels",
+    "TargetEmbeddings",
+    "cells_to_pixels",
+    "coverage",
+    "guided_attention",
+    "similarity",
+]
+
+
+def coverage(mask: Array, cells: tuple[int, int], extent: tuple[float, float]) -> Array:
+    """Fraction of each cell that a mask covers, by area: nothing is too small to leave a trace.
+
+    Parameters
+    ----------
+    mask : array, shape (H, W)
+        Boolean, or weights of pixels.
+    cells : tuple of int
+        (h, w) of the grid.
+    extent : tuple of float
+        Pixels of the slice that the grid covers, as :class:`~napari_fewshot.types.FeatureMap`
+        tells them; what lies beyond the slice is covered by nothing.
+
+    Returns
+    -------
+    array, shape (h, w), float32
+        In 0..1 for a boolean mask.
+    """
+    rows, columns = (
+        _overlaps(pixels, count, length)
+        for pixels, count, length in zip(mask.shape, cells, extent, strict=True)
+    )
+    fractions: Array = rows @ mask.astype(np.float32) @ columns.T
+    return fractions
+
+
+def _overlaps(pixels: int, cells: int, extent: float) -> Array:
+    """Fraction of each cell that each pixel covers along one axis, shape (cells, pixels)."""
+    edges = np.arange(cells + 1) * extent / cells
+    start = np.maximum(edges[:-1, None], np.arange(pixels))
+    stop = np.minimum(edges[1:, None], np.arange(pixels) + 1)
+    fractions: Array = np.clip(stop - start, 0, None) * cells / extent
+    return fractions.astype(np.float32)
+
+
+def cells_to_pixels(
+    values: torch.Tensor, shape: tuple[int, int], extent: tuple[float, float]
+) -> torch.Tensor:
+    """Bring values of cells to the pixels of a slice, bilinear; cells of padding are left out.
+
+    In one step: the official code of SAM goes by way of the padded input of 1024², which costs a
+    hundred times the memory for small slices.
+
+    Parameters
+    ----------
+    values : tensor, shape (B, M, h, w)
+        One value for each cell.
+    shape : tuple of int
+        (H, W) of the slice.
+    extent : tuple of float
+        Pixels of the slice that the cells cover.
+
+    Returns
+    -------
+    tensor, shape (B, M, H, W)
+    """
+    import torch
+    from torch.nn.functional import grid_sample
+
+    axes = [
+        2 * (torch.arange(pixels, device=values.device) + 0.5) / length - 1
+        for pixels, length in zip(shape, extent, strict=True)
+    ]
+    rows, columns = torch.meshgrid(*axes, indexing="ij")
+    grid = torch.stack([columns, rows], dim=-1)[None].expand(len(values), -1, -1, -1)
+    return grid_sample(values, grid, align_corners=False, padding_mode="border")
+
+
+def similarity(targets: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
+    """Cosine similarity of the cells of a slice, (C, g, g), to targets, (L, C): (L, g, g)."""
+    import torch
+    from torch.nn.functional import normalize
+
+    return torch.einsum("lc,chw->lhw", normalize(targets, dim=1), normalize(embedding, dim=0))
+
+
+def guided_attention(
+    cells: torch.Tensor, shape: tuple[int, int], extent: tuple[float, float]
+) -> torch.Tensor:
+    """Guidance of attention, (L, g * g): standardised similarity, (L, g, g), through a sigmoid.
+
+    Mean and spread are those of the cells that see the slice; cells of padding count as the least
+    similar of them.
+    """
+    height, width = (
+        ceil(count * pixels / covered - 1e-6)
+        for count, pixels, covered in zip(cells.shape[1:], shape, extent, strict=True)
+    )
+    seen = cells[:, :height, :width].flatten(1)
+    mean = seen.mean(1)[:, None, None]
+    spread = seen.std(1, correction=0).clamp(min=1e-6)[:, None, None]
+    guidance = seen.amin(1)[:, None, None].expand_as(cells).clone()
+    guidance[:, :height, :width] = cells[:, :height, :width]
+    return ((guidance - mean) / spread).sigmoid().flatten(1)
+
+
+@dataclass(frozen=True, eq=False)
+class TargetEmbeddings:
+    """What labels look like to SAM's image encoder: one vector for each known slice and label.
+
+    Parameters
+    ----------
+    vectors : array, shape (N, L, C), float32
+        Mean embedding inside the label; 0 where the slice lacks it.
+    present : bool array, shape (N, L)
+        Whether the slice has the label.
+    """
+
+    vectors: Array
+    present: Array
+
+    @classmethod
+    def of(
+        cls,
+        slices: Sequence[KnownSlice],
+        maps: Sequence[FeatureMap],
+        label_values: Sequence[int],
+    ) -> TargetEmbeddings:
+        """Average the cells of each label, weighted by the fraction that the label covers.
+
+        Structures far smaller than a cell thus have a vector too.
+        """
+        channels = maps[0].channels if maps else 0
+        vectors = np.zeros((len(slices), len(label_values), channels), np.float32)
+        present = np.zeros(vectors.shape[:2], dtype=bool)
+        for n, (known, features) in enumerate(zip(slices, maps, strict=True)):
+            cells = (features.data.shape[1], features.data.shape[2])
+            for c, value in enumerate(label_values):
+                mask = known.labels == value
+                if mask.any():
+                    weights = coverage(mask, cells, features.extent).astype(np.float64)
+                    total = np.tensordot(features.data.astype(np.float64), weights, 2)
+                    vectors[n, c] = total / weights.sum()
+                    present[n, c] = True
+        return cls(vectors, present)
+
+    def of_label(self, label: int) -> Array:
+        """All vectors of the label of this number, shape (T, C)."""
+        vectors: Array = self.vectors[self.present[:, label], label]
+        return vectors
+
+    def only(self, slices: Sequence[int]) -> TargetEmbeddings:
+        """Return those of some of the slices."""
+        return TargetEmbeddings(self.vectors[list(slices)], self.present[list(slices)])
+
+    def without(self, slices: Sequence[int]) -> TargetEmbeddings:
+        """Return them as if some of the slices had no label."""
+        present = self.present.copy()
+        present[list(slices)] = False
+        return TargetEmbeddings(self.vectors, present)
+
+
+@dataclass(frozen=True, eq=False)
+class CellLabels:
+    """The labels of a known slice on a grid of cells, by area: what the decoder should find.
+
+    Parameters
+    ----------
+    numbers : tuple of int
+        Numbers of the labels of which something is known in this slice.
+    fractions : array, shape (len(numbers), h, w), float32
+        Fraction of each label in what is known of a cell.
+    known : array, shape (len(numbers), h, w), float32
+        Fraction of each cell of which is known whether it has the label.
+    """
+
+    numbers: tuple[int, ...]
+    fractions: Array
+    known: Array
+
+    @classmethod
+    def of(
+        cls,
+        known: KnownSlice,
+        label_values: Sequence[int],
+        cells: tuple[int, int],
+        extent: tuple[float, float],
+    ) -> CellLabels:
+        """Bring the labels of a slice to a grid of cells.
+
+        Padding and pixels of which nothing is known do not count. Of a label that nobody looked
+        for it is only known that it is not where other labels were painted.
+        """
+        everywhere = coverage(known.labels >= 0, cells, extent)
+        painted = coverage(known.labels > 0, cells, extent)
+        here = set(np.unique(known.labels).tolist())
+        fractions = np.zeros((len(label_values), *cells), np.float32)
+        weights = np.zeros_like(fractions)
+        for number, value in enumerate(label_values):
+            looked_for = value in known.known_labels or value in here
+            weights[number] = everywhere if looked_for else painted
+            if value in here:
+                covered = coverage(known.labels == value, cells, extent)
+                fractions[number] = np.clip(covered / np.maximum(weights[number], 1e-6), 0, 1)
+        numbers = np.flatnonzero(weights.any(axis=(1, 2)))
+        return cls(tuple(numbers.tolist()), fractions[numbers], weights[numbers])

@@ -1,0 +1,260 @@
+"""A SAM that is loaded, and the slices that it is asked about."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..backbones.base import BackboneEntry
+from ..config import DEFAULT_SAM, ExtractionConfig, IntensityConfig
+from ..device import choose_device
+from ..errors import InputError
+from ..features.cache import FeatureCache
+from ..features.extract import FeatureExtractor
+from ..features.store import FeatureStore
+from ..slices.stack import SliceSource, SliceStack, working_axis
+from ..types import Array, FeatureMap, Volume
+from .checkpoint import SAMS, SamCheckpoint, read_sam
+from .predictor import SamPredictor
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["SamBackbone", "SamModel", "SliceEmbeddings", "VolumeSlices", "load_sam"]
+
+_KEPT = 4
+"""Embeddings that stay in memory: 4 MB each."""
+
+
+class SamBackbone:
+    """The image encoder of a SAM behind the contract of :class:`~.base.Backbone`."""
+
+    def __init__(self, checkpoint: SamCheckpoint) -> None:
+        from .networks import build_encoder
+
+        self.spec = checkpoint.sam.spec
+        self.weights_hash = checkpoint.digest()
+        self._network: Any = build_encoder(checkpoint)
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """Encode the middle slices; see :class:`~.base.Backbone`."""
+        import torch
+
+        side = self.spec.preprocessing.size
+        if images.ndim != 5 or tuple(images.shape[-2:]) != (side, side):
+            raise InputError(
+                "images", f"have shape (B, S, 3, {side}, {side})", f"shape {tuple(images.shape)}"
+            )
+        with torch.inference_mode():
+            features: torch.Tensor = self._network(images[:, images.shape[1] // 2])
+            return features.float()
+
+    def to(self, device: str) -> SamBackbone:
+        """Move the weights to a torch device and return the backbone."""
+        self._network.to(device)
+        return self
+
+
+def _loader(name: str) -> Callable[[Path | None, int], SamBackbone]:
+    def load(weights: Path | None, blocks: int) -> SamBackbone:
+        if blocks != 1:
+            raise InputError("blocks", f"be 1 for {name}", blocks)
+        return SamBackbone(read_sam(name, weights))
+
+    return load
+
+
+ENTRIES = {
+    name: BackboneEntry(sam.spec, _loader(name), sam.available) for name, sam in SAMS.items()
+}
+
+
+class SliceEmbeddings:
+    """Embeddings of the slices of one source; the last few are kept in memory.
+
+    They are whole, with the cells of padding. Slices with other than 1 or 3 channels become grey,
+    the mean of the channels.
+    """
+
+    def __init__(self, extractor: FeatureExtractor, source: SliceSource) -> None:
+        self.extractor = extractor
+        self.source = source if source.channels in (1, 3) else _Grey(source)
+        self._kept: OrderedDict[int, torch.Tensor] = OrderedDict()
+
+    def map(self, index: int) -> FeatureMap:
+        """Feature map of slice ``index``, (C, g, g)."""
+        ((_, features),) = self.extractor.maps(self.source, [index], padding=True)
+        return features
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        """Embedding of slice ``index``: shape (C, g, g), float32, on the CPU."""
+        import torch
+
+        if index not in self._kept:
+            self._kept[index] = torch.from_numpy(self.map(index).data.astype(np.float32))
+            if len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        return self._kept[index]
+
+
+class _Grey:
+    """The mean of the channels of another source."""
+
+    channels = 1
+
+    def __init__(self, source: SliceSource) -> None:
+        self._source = source
+        self.shape = source.shape
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def slice(self, index: int) -> Array:
+        return np.asarray(self._source.slice(index).mean(axis=0, keepdims=True), dtype=np.float32)
+
+    def digest(self, index: int) -> str:
+        return hashlib.sha256(f"grey {self._source.digest(index)}".encode()).hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class SamModel:
+    """A SAM that is loaded; made by :func:`load_sam`.
+
+    Parameters
+    ----------
+    checkpoint : SamCheckpoint
+    device : str
+    store, cache : optional
+        Where embeddings of slices are kept. They are shared with a segmenter that has the same
+        SAM as its backbone: what one has encoded the other reads.
+    """
+
+    checkpoint: SamCheckpoint
+    device: str = "cpu"
+    store: FeatureStore | None = None
+    cache: FeatureCache | None = None
+
+    @cached_property
+    def predictor(self) -> SamPredictor:
+        """Prompt encoder and mask decoder."""
+        return SamPredictor(self.checkpoint, self.device)
+
+    @cached_property
+    def extractor(self) -> FeatureExtractor:
+        """Image encoder with its store."""
+        encoder = SamBackbone(self.checkpoint)
+        return FeatureExtractor(encoder, ExtractionConfig(), self.device, self.store, self.cache)
+
+    def require_points(self) -> None:
+        """Raise :class:`InputError` if it was trained with boxes alone, as MedSAM was."""
+        sam = self.checkpoint.sam
+        if sam.one_mask:
+            raise InputError(
+                "sam",
+                "have been trained with points",
+                sam.spec.name,
+                "Take another SAM, or boxes.",
+            )
+
+    def embeddings(self, source: SliceSource) -> SliceEmbeddings:
+        """Embeddings of the slices of a source."""
+        return SliceEmbeddings(self.extractor, source)
+
+
+def load_sam(
+    name: str | SamModel = DEFAULT_SAM,
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    device: str = "cpu",
+    store: FeatureStore | None = None,
+    cache: FeatureCache | None = None,
+) -> SamModel:
+    """Load a SAM once, for any number of images.
+
+    Parameters
+    ----------
+    name : str or SamModel
+        ``"sam-vit-b"``, ``"sam-vit-l"``, ``"sam-vit-h"`` or ``"medsam"``; one that is loaded is
+        returned as it is.
+    weights : path, optional
+        Local checkpoint in place of the download.
+    device : str
+        As for :func:`~napari_fewshot.device.choose_device`.
+    store, cache : optional
+        Where embeddings of slices are kept, on disk and in memory.
+
+    Raises
+    ------
+    InputError
+        If the name or the device does not exist.
+    WeightsError
+        If the weights are missing, damaged, or of another network.
+
+    Examples
+    --------
+    >>> sam = load_sam("sam-vit-b", weights="sam_vit_b_01ec64.pth", store=FeatureStore())
+    """
+    if isinstance(name, SamModel):
+        return name
+    device = choose_device(device)
+    return SamModel(
+        read_sam(name, None if weights is None else Path(weights)), device, store, cache
+    )
+
+
+class VolumeSlices:
+    """The slices of a volume that are worked on, and arrays on its grid.
+
+    ``slices`` count along the axis in file order; None: all. ``numbers`` are the same as ``stack``,
+    which is not resampled, counts them.
+    """
+
+    def __init__(self, stack: SliceStack, slices: Sequence[int] | None = None) -> None:
+        self.stack = stack
+        _, self._order = stack.file_slices()
+        for index in slices or ():
+            if not 0 <= index < len(self._order):
+                raise InputError("slices", f"be within 0..{len(self._order) - 1}", index)
+        wanted = range(len(self._order)) if slices is None else slices
+        self.numbers = [self._order[int(index)] for index in wanted]
+
+    @classmethod
+    def of(
+        cls,
+        volume: Volume,
+        axis: int | str | None = None,
+        intensity: IntensityConfig | dict[str, Any] | None = None,
+        slices: Sequence[int] | None = None,
+    ) -> VolumeSlices:
+        """Cut a volume into slices.
+
+        The axis is an integer in file order, or ``"axial"``, ``"coronal"``, ``"sagittal"`` in the
+        patient; None: axial where the file says how it lies, else 0.
+
+        Raises
+        ------
+        InputError
+            If the axis or a slice is none of the volume.
+        """
+        settings = IntensityConfig.of(intensity, "intensity")
+        return cls(SliceStack(volume, working_axis(volume, axis), settings), slices)
+
+    def file_slice(self, number: int) -> int:
+        """Slice along the axis in file order."""
+        return self._order.index(number)
+
+    def empty(self, dtype: Any, value: float = 0) -> Array:
+        """Make an array, shape (N, H, W), of the stack."""
+        return np.full(self.stack.grid.shape, value, dtype)
+
+    def in_file_order(self, array: Array) -> Array:
+        """Bring an array of the stack to the shape and order of the volume."""
+        return np.ascontiguousarray(self.stack.to_file(array))
