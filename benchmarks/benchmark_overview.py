@@ -19,16 +19,15 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from napari_fewshot.bench.report.results import Coverage
-from napari_fewshot.bench.report.summary import (
+import pandas as pd
+
+from napari_fewshot.bench.report.results import (
     LABEL_METRICS,
     LANDMARK_METRICS,
+    Coverage,
     Metric,
-    case_means,
     summarise,
 )
-
-Row = dict[str, Any]
 
 
 class Results:
@@ -37,20 +36,20 @@ class Results:
     def __init__(self, folder: Path) -> None:
         found = json.loads((folder / "results.json").read_text())
         self.name = folder.name
-        self.rows: list[Row] = found["rows"]
-        self.landmarks = bool(self.rows) and "localised" in self.rows[0]
+        self.rows = pd.DataFrame(found["rows"])
+        self.landmarks = "localised" in self.rows
         self.methods = [method["name"] for method in found["config"]["methods"]]
         # Results that were written before this was counted have none.
         self.coverage = {
             (one["method"], one["shot"]): Coverage(one["done"], one["planned"])
             for one in found.get("coverage", ())
         }
-        shots = {row["shot"] for row in self.rows}
+        shots = set() if self.rows.empty else set(self.rows["shot"])
         self.shots = sorted((s for s in shots if s != "all"), key=int) + ["all"] * ("all" in shots)
 
-    def part(self, method: str, shot: Any) -> list[Row]:
+    def part(self, method: str, shot: Any) -> pd.DataFrame:
         """Rows of a method at a number of templates."""
-        return [row for row in self.rows if row["method"] == method and row["shot"] == shot]
+        return self.rows[(self.rows["method"] == method) & (self.rows["shot"] == shot)]
 
     def lacking(self, method: str, shot: Any) -> str:
         """``11 of 12``, where a method lacks cases or seeds; else nothing."""
@@ -107,30 +106,28 @@ def _compared(results: Sequence[Results], first: str, second: str) -> list[str]:
         metric = LANDMARK_METRICS["localised"] if one.landmarks else LABEL_METRICS["dice"]
         for shot in one.shots:
             a, b = one.part(first, shot), one.part(second, shot)
-            if not a or not b:
+            if a.empty or b.empty:
                 continue
             if one.lacking(first, shot) or one.lacking(second, shot):
                 lines.append(f"| {one.name} | {shot} | not complete | – | – |")
                 continue
-            cases = _wins(case_means(a, metric), case_means(b, metric))
-            names = sorted({row["name"] for row in a})
-            parts = [
-                [summarise([r for r in rows if r["name"] == name], metric).mean for rows in (a, b)]
-                for name in names
-            ]
-            better = sum(x > y for x, y in parts)
-            worse = sum(x < y for x, y in parts)
+            better = _wins(a, b, metric, "case"), _wins(a, b, metric, "name")
+            worse = _wins(b, a, metric, "case"), _wins(b, a, metric, "name")
             change = summarise(a, metric).mean - summarise(b, metric).mean
             lines.append(
-                f"| {one.name} | {shot} | {change:+.3f} | {cases[0]} / {cases[1]} | "
-                f"{better} / {worse} |"
+                f"| {one.name} | {shot} | {change:+.3f} | {better[0]} / {worse[0]} | "
+                f"{better[1]} / {worse[1]} |"
             )
     return lines
 
 
-def _wins(a: dict[str, dict[int, float]], b: dict[str, dict[int, float]]) -> tuple[int, int]:
-    pairs = [(fmean(a[case].values()), fmean(b[case].values())) for case in a if case in b]
-    return sum(x > y for x, y in pairs), sum(x < y for x, y in pairs)
+def _wins(first: pd.DataFrame, second: pd.DataFrame, metric: Metric, of: str) -> int:
+    """Cases, or structures, that the first method has a higher score of."""
+    means = [
+        {value: summarise(part, metric).mean for value, part in scores.groupby(of)}
+        for scores in (first, second)
+    ]
+    return sum(means[0][value] > means[1][value] for value in means[0] if value in means[1])
 
 
 def main() -> None:

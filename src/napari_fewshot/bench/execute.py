@@ -207,7 +207,7 @@ class MethodRun:
         worst = None
         with self._outputs.writing():
             if config.output.pictures and unit.seed == self._first_seed(unit.method):
-                worst = draw_worst(found, case, own, picture)
+                worst = draw_worst(found, case, own, picture, painted.taught)
             if config.output.predictions and found.labels is not None:
                 target = prediction_files(self.folder, unit)[case.image.ndim == 2]
                 write_labels(target, found.labels, replace(case.image, header=None))

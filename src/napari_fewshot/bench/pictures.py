@@ -1,121 +1,212 @@
-"""The worst slice of a case: truth, prediction, and both outlines on the image."""
+"""Pictures of results: a contact sheet of a volume, and the worst slice of a case."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
 
 import numpy as np
 
+from ..errors import InputError
 from ..io.outputs import replacing
+from ..metrics.scores import LabelScores, LandmarkScores
 from ..types import Array, Landmark, Volume
-from .drawing import View, grey_range, label_colours, overlay
+from .drawing import View, font, grey_range, label_colours, mark, overlay, with_legend
 from .methods import Predicted
 from .prepare import PreparedCase
 from .scoring import landmarks_of_labels
 
-if TYPE_CHECKING:
-    from PIL import Image
+__all__ = ["SheetRow", "contact_sheet", "draw_worst", "even_slices", "worst_slice"]
 
-__all__ = ["draw_worst", "worst_slice"]
-
-_SIDE, _GAP, _COLOURS = 260, 4, 128
 _TRUTH, _PRED = (255, 255, 255), (255, 140, 0)
+_PAPER, _INK, _SOFT, _ACCENT = (18, 20, 24), (236, 238, 242), (150, 156, 166), (255, 196, 61)
+_SIDE, _GAP, _TOP = 236, 6, 46
+_WORST_SIDE, _COLOURS = 260, 256
+
+
+@dataclass(frozen=True, eq=False)
+class SheetRow:
+    """One row of overlays; landmarks of the first row are the truth, and drawn in all rows."""
+
+    title: str
+    labels: Array
+    landmarks: tuple[Landmark, ...] = ()
+
+
+def even_slices(labels: Array, n: int = 8) -> list[int]:
+    """At most ``n`` slices, evenly spaced over those that hold a label, or over all if none."""
+    used = np.flatnonzero(labels.any(axis=(1, 2)))
+    first, last = (int(used[0]), int(used[-1])) if used.size else (0, len(labels) - 1)
+    width = (last - first + 1) / n
+    return sorted({int(first + (part + 0.5) * width) for part in range(n)})
+
+
+def contact_sheet(
+    image: Volume,
+    rows: Sequence[SheetRow],
+    path: Path,
+    *,
+    slices: Sequence[int],
+    scores: LabelScores,
+    landmark_scores: LandmarkScores | None = None,
+    template_slices: Sequence[int] = (),
+) -> Path:
+    """Draw slices along axis 0 as columns, the image and each row of labels below one another.
+
+    The legend is made of the scores: names of labels with their Dice, and how far landmarks, in
+    the order of the true ones, are off. ``template_slices`` are marked as painted. The PNG
+    appears only when it is whole.
+
+    Raises
+    ------
+    InputError
+        If a row does not match the image, or a slice lies outside of it.
+    """
+    from PIL import Image, ImageDraw
+
+    _check(image, rows, slices)
+    view, limits = View.of(image, 0, slices, _SIDE), grey_range(image)
+    colours = label_colours([score.label for score in scores.labels])
+    truth = [(point, _TRUTH, str(n)) for n, point in enumerate(rows[0].landmarks, start=1)]
+    marks = [truth, *([*truth, *((p, _PRED, "") for p in row.landmarks)] for row in rows[1:])]
+    height, width = view.size
+    titles = ["image", *(row.title for row in rows)]
+    gutter = 16 + round(max(font().getlength(title) for title in titles))
+    shape = gutter + len(slices) * (width + _GAP), _TOP + len(titles) * (height + _GAP)
+    sheet = Image.new("RGB", shape, _PAPER)
+    pen = ImageDraw.Draw(sheet)
+    for line, title in enumerate(titles):
+        pen.text((8, _TOP + line * (height + _GAP) + height / 2), title, _INK, font(), "lm")
+    for column, position in enumerate(slices):
+        left = gutter + column * (width + _GAP)
+        painted = position in template_slices
+        text, colour = ("  painted", _ACCENT) if painted else ("", _SOFT)
+        pen.text((left + width / 2, 20), f"slice {position}{text}", colour, font(), "mm")
+        if painted:
+            pen.rectangle((left, _TOP - 10, left + width - 1, _TOP - 6), fill=_ACCENT)
+        grey = view.take(image.data, position)
+        sheet.paste(overlay(grey, None, limits, {}, view.size), (left, _TOP))
+        for line, row in enumerate(rows):
+            labels = view.take(row.labels, position)
+            panel = overlay(grey, labels, limits, colours, view.size)
+            for point, colour, name in marks[line]:
+                if position == min(slices, key=lambda n: abs(n - point.position[0])):
+                    mark(panel, view.locate(point.position), colour, name)
+            sheet.paste(panel, (left, _TOP + (line + 1) * (height + _GAP)))
+    legend = [
+        (f"{one.name} {_number(one.dice, 2) or 'none'}", colours[one.label])
+        for one in scores.labels
+    ]
+    sheet = with_legend(sheet, legend, _PAPER, _INK)
+    if landmark_scores is not None:
+        sheet = with_legend(sheet, _landmark_legend(landmark_scores), _PAPER, _INK)
+    with replacing(path) as part:
+        sheet.save(part, format="PNG")
+    return path
+
+
+def _landmark_legend(scores: LandmarkScores) -> list[tuple[str, None]]:
+    text = "Landmarks in the nearest slice shown (white: truth, orange: predicted), mm off:"
+    points = enumerate(scores.landmarks, start=1)
+    errors = [f"{n} {one.name} {_number(one.error_mm, 1) or 'missed'}" for n, one in points]
+    return [(line, None) for line in (text, *errors)]
+
+
+def _check(image: Volume, rows: Sequence[SheetRow], slices: Sequence[int]) -> None:
+    for row in rows:
+        if row.labels.shape != image.shape:
+            raise InputError(
+                f"labels of {row.title!r}", f"have shape {image.shape}", f"shape {row.labels.shape}"
+            )
+    if not slices or min(slices) < 0 or max(slices) >= image.shape[0]:
+        raise InputError("slices", f"be at least one of 0..{image.shape[0] - 1}", list(slices))
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}" if np.isfinite(value) else ""
 
 
 def worst_slice(pred: Array, truth: Array, painted: Sequence[int]) -> int | None:
-    """Slice with the most wrong pixels; None where all are right.
-
-    Parameters
-    ----------
-    pred, truth : array, shape (N, H, W)
-        Labels as stacks of slices.
-    painted : sequence of int
-        Slices that do not count.
-    """
+    """Slice of (N, H, W) with the most wrong pixels, but for painted ones; None if all is right."""
     wrong = (pred != truth).sum(axis=(1, 2))
     wrong[list(painted)] = 0
     return int(wrong.argmax()) if wrong.any() else None
 
 
 def draw_worst(
-    found: Predicted, case: PreparedCase, painted: Sequence[int], path: Path
+    found: Predicted,
+    case: PreparedCase,
+    painted: Sequence[int],
+    path: Path,
+    taught: Mapping[int, str] = MappingProxyType({}),
 ) -> str | None:
-    """Draw the worst slice as a PNG.
+    """Draw the worst slice: truth, prediction, both outlines, and a legend of the labels.
 
-    Returns
-    -------
-    str or None
-        What the picture shows; None where nothing is wrong.
+    ``taught`` are names of labels that the truth has none for. Returned is what the picture
+    shows; None where nothing is wrong. Of landmarks, it is the slice of the worst one.
     """
+    from PIL import Image
+    from skimage.segmentation import find_boundaries
+
     if case.landmarks:
         return _draw_landmark(found, case, path)
     if found.labels is None or case.truth is None:
         return None
-    pred = found.labels[None] if found.labels.ndim == 2 else found.labels
-    pred_planes = pred if case.image.ndim == 2 else np.moveaxis(pred, case.axis, 0)
-    index = worst_slice(pred_planes, case.planes, painted)
+    image, truth = _volume(case.image), case.truth.data.reshape(_volume(case.image).shape)
+    pred = found.labels.reshape(truth.shape)
+    planes = np.moveaxis(pred, case.axis, 0)
+    index = worst_slice(planes, case.planes, painted)
     if index is None:
         return None
-    image = _volume(case.image)
-    truth = case.truth.data if case.truth.data.ndim == 3 else case.truth.data[None]
-    view = View.of(image, case.axis, [index], _SIDE)
-    values = sorted({int(v) for v in np.unique(truth)} | {int(v) for v in np.unique(pred)} - {0})
-    colours = label_colours([value for value in values if value])
-    grey, limits = view.take(image.data, index), grey_range(image)
-    true, guess = view.take(truth, index), view.take(pred, index)
-    panels = [overlay(grey, one, limits, colours, view.size) for one in (true, guess)]
-    both = overlay(grey, None, limits, {}, view.size)
+    names = {**taught, **case.truth.names}
+    colours = label_colours(sorted({int(v) for v in (*np.unique(truth), *np.unique(pred))} - {0}))
+    view, limits = View.of(image, case.axis, [index], _WORST_SIDE), grey_range(image)
+    height, width = view.size
+    grey, true, guess = (view.take(data, index) for data in (image.data, truth, pred))
+    sheet = Image.new("RGB", (3 * width + 2 * _GAP, height), "white")
+    for column, labels in enumerate((true, guess)):
+        panel = overlay(grey, labels, limits, colours, view.size)
+        sheet.paste(panel, (column * (width + _GAP), 0))
+    both = np.array(overlay(grey, None, limits, {}, view.size))
     for labels, colour in ((true, _TRUTH), (guess, _PRED)):
-        both = _outlined(both, labels, colour)
-    _save([*panels, both], path)
-    wrong = int((pred_planes[index] != case.planes[index]).sum())
-    return f"slice {index}, {wrong} wrong pixels"
+        large = Image.fromarray(labels.astype(np.int32)).resize((width, height), 0)
+        both[find_boundaries(np.asarray(large), mode="inner")] = colour
+    sheet.paste(Image.fromarray(both), (2 * (width + _GAP), 0))
+    legend = [(names.get(label, str(label)), colour) for label, colour in colours.items()]
+    with replacing(path) as part:
+        sheet = with_legend(sheet, legend, "white", "black")
+        sheet.quantize(_COLOURS).save(part, format="PNG", optimize=True)
+    return f"slice {index}, {int((planes[index] != case.planes[index]).sum())} wrong pixels"
 
 
 def _draw_landmark(found: Predicted, case: PreparedCase, path: Path) -> str | None:
-    from PIL import ImageDraw
-
     points: Sequence[Landmark] = found.landmarks
     if not points and found.labels is not None:
         names = {point.label: point.name for point in case.landmarks}
         points = landmarks_of_labels(found.labels, names)
-    sizes = np.array((1.0,) * (3 - case.image.ndim) + case.image.spacing)
     guesses = {point.name: point for point in sorted(points, key=lambda p: p.score or 0.0)}
-    errors = {
-        mark.name: float(
-            np.linalg.norm(np.subtract(guesses[mark.name].position, mark.position) * sizes)
-        )
-        for mark in case.landmarks
-        if mark.name in guesses
-    }
-    if not errors:
+    pairs = [(true, guesses[true.name]) for true in case.landmarks if true.name in guesses]
+    if not pairs:
         return None
-    worst = max(errors, key=lambda name: errors[name])
-    index = case.slice_of(next(mark for mark in case.landmarks if mark.name == worst))
     image = _volume(case.image)
-    view = View.of(image, case.axis, [index], 2 * _SIDE)
+    errors = {
+        true.name: float(np.linalg.norm(np.subtract(guess.position, true.position) * image.spacing))
+        for true, guess in pairs
+    }
+    worst = max(errors, key=lambda name: errors[name])
+    index = case.slice_of(next(true for true in case.landmarks if true.name == worst))
+    view = View.of(image, case.axis, [index], 2 * _WORST_SIDE)
     picture = overlay(view.take(image.data, index), None, grey_range(image), {}, view.size)
-    pen = ImageDraw.Draw(picture)
-    for mark in case.landmarks:
-        if case.slice_of(mark) != index:
-            continue
-        there = view.locate(mark.position)
-        if mark.name in guesses:
-            pen.line((there, view.locate(guesses[mark.name].position)), fill=_PRED, width=1)
-        _dot(pen, there, _TRUTH)
-        if mark.name in guesses:
-            _dot(pen, view.locate(guesses[mark.name].position), _PRED)
-    _save([picture], path)
+    for true in (true for true in case.landmarks if case.slice_of(true) == index):
+        there = view.locate(true.position)
+        if true.name in guesses:
+            mark(picture, view.locate(guesses[true.name].position), _PRED, line_to=there)
+        mark(picture, there, _TRUTH)
+    with replacing(path) as part:
+        picture.save(part, format="PNG", optimize=True)
     return f"slice {index}, landmark {worst} {errors[worst]:.1f} mm off"
-
-
-def _dot(pen: object, at: tuple[float, float], colour: tuple[int, int, int]) -> None:
-    x, y = at
-    box = (x - 3, y - 3, x + 3, y + 3)
-    pen.ellipse(box, fill=colour, outline=(0, 0, 0))  # type: ignore[attr-defined]
 
 
 def _volume(image: Volume) -> Volume:
@@ -123,30 +214,3 @@ def _volume(image: Volume) -> Volume:
     if image.ndim == 3:
         return image
     return replace(image, data=image.data[None], spacing=(1.0, *image.spacing), affine=None)
-
-
-def _outlined(picture: Image.Image, labels: Array, colour: tuple[int, int, int]) -> Image.Image:
-    """Draw the borders between labels, one screen pixel wide."""
-    from PIL import Image
-
-    large = Image.fromarray(labels.astype(np.int32)).resize(picture.size, Image.Resampling.NEAREST)
-    values = np.asarray(large)
-    edge = np.zeros(values.shape, bool)
-    edge[:-1] |= values[1:] != values[:-1]
-    edge[:, :-1] |= values[:, 1:] != values[:, :-1]
-    canvas = np.asarray(picture).copy()
-    canvas[edge] = colour
-    return Image.fromarray(canvas)
-
-
-def _save(panels: Sequence[Image.Image], path: Path) -> None:
-    from PIL import Image
-
-    width = sum(panel.width for panel in panels) + _GAP * (len(panels) - 1)
-    sheet = Image.new("RGB", (width, max(panel.height for panel in panels)), (255, 255, 255))
-    left = 0
-    for panel in panels:
-        sheet.paste(panel, (left, 0))
-        left += panel.width + _GAP
-    with replacing(path) as part:
-        sheet.quantize(_COLOURS).save(part, format="PNG", optimize=True)

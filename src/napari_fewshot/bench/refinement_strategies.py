@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from ..config import PromptConfig, RefinementConfig
-from ..errors import UnknownNameError
+from ..errors import InputError, UnknownNameError
 from ..io.outputs import replacing
 from ..metrics.overlap import Exclusion, evaluate_labels
 from ..metrics.scores import LabelScore, Record
@@ -23,12 +23,16 @@ from ..predict.refiners import REFINERS, WALKER, Refiner, check_method
 from ..sam.checkpoint import SAMS
 from ..types import Array, Progress, Volume, joint_progress, no_progress
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 __all__ = ["StrategyComparison", "StrategyRow", "compare_refinements", "named_strategies"]
 
 PROMPTS: tuple[str, ...] = get_args(PromptConfig.model_fields["strategy"].annotation)
 BOXES = ("box", "boxes")
 FILES_WRITTEN = ("table.md", "table.csv", "plot.png")
 ALL = "all"
+_BETTER, _WORSE = "#0072B2", "#D55E00"
 
 
 @dataclass(frozen=True)
@@ -82,8 +86,7 @@ class StrategyComparison(Record):
         """Return a table in Markdown: a row for each strategy, the best first."""
         head = "| strategy | IoU before | IoU after | change | Dice before | Dice after | "
         lines = [head + "labels better / worse | slices | s a slice |", "|---" * 9 + "|"]
-        names = sorted(self.slices, key=lambda name: -_or_zero(self.mean(name, "iou_after")))
-        for name in names:
+        for name in self._ranked():
             before, after, dice_before, dice_after = (
                 self.mean(name, score)
                 for score in ("iou_before", "iou_after", "dice_before", "dice_after")
@@ -98,22 +101,67 @@ class StrategyComparison(Record):
         return "\n".join(lines)
 
     def write(self, folder: Path) -> list[Path]:
-        """Write ``table.md``, ``table.csv`` (a row for each label) and ``plot.png``."""
-        from .strategy_plot import strategy_plot
+        """Write ``table.md``, ``table.csv`` (a row for each label) and ``plot.png``.
 
+        Raises
+        ------
+        InputError
+            If matplotlib, which draws the plot, is not installed; or if a file cannot be written.
+        """
+        import pandas as pd  # type: ignore[import-untyped]
+
+        check_matplotlib()
         files = [folder / name for name in FILES_WRITTEN]
         with replacing(files[0]) as part:
             part.write_text(self.format_table() + "\n", encoding="utf-8")
-        with replacing(files[1]) as part, part.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            fields = list(vars(self.rows[0])) if self.rows else []
-            writer.writerow([*fields, "slices", "seconds_per_slice"])
-            for row in self.rows:
-                seconds = f"{self.seconds[row.strategy]:.3f}"
-                values = [_short(value) for value in vars(row).values()]
-                writer.writerow([*values, self.slices[row.strategy], seconds])
-        strategy_plot(self, files[2])
+        scores = pd.DataFrame(self.rows, columns=list(StrategyRow.__dataclass_fields__))
+        seconds = {name: f"{value:.3f}" for name, value in self.seconds.items()}
+        scores["slices"] = scores["strategy"].map(self.slices)
+        scores["seconds_per_slice"] = scores["strategy"].map(seconds)
+        with replacing(files[1]) as part:
+            scores.to_csv(part, index=False, float_format="%.4f", lineterminator="\n")
+        with replacing(files[2]) as part:
+            self._figure().savefig(part, format="png", dpi=110)
         return files
+
+    def _ranked(self) -> list[str]:
+        """Names of the strategies, the best first."""
+        return sorted(self.slices, key=lambda name: -np.nan_to_num(self.mean(name, "iou_after")))
+
+    def _figure(self) -> Figure:
+        """Draw bars for the mean IoU of strategies, lines where it was before, dots for labels."""
+        from matplotlib.figure import Figure
+
+        names = self._ranked()
+        before = [self.mean(name, "iou_before") for name in names]
+        after = [np.nan_to_num(self.mean(name, "iou_after")) for name in names]
+        colours = [_WORSE if a < b else _BETTER for a, b in zip(after, before, strict=True)]
+        figure = Figure(figsize=(8, 1.2 + 0.36 * len(names)), layout="constrained")
+        axes = figure.subplots()
+        bars = axes.barh(names, after, height=0.6, color=colours)
+        axes.bar_label(bars, [f" {value:.3f}" for value in after], label_type="edge", fontsize=9)
+        lines = range(len(names))
+        axes.vlines(before, [n - 0.42 for n in lines], [n + 0.42 for n in lines], color="black")
+        labels = [row for row in self.rows if not math.isnan(row.iou_after)]
+        axes.plot(
+            [row.iou_after for row in labels], [names.index(row.strategy) for row in labels],
+            "o", color="black", markersize=4, markeredgecolor="white",
+        )  # fmt: skip
+        axes.set(
+            xlim=(0, 1), xlabel="line: before    blue: better    orange: worse    dots: labels"
+        )
+        axes.set_title("Mean IoU per strategy of refinement", loc="left")
+        axes.invert_yaxis()
+        axes.grid(axis="x", color="#dddddd")
+        axes.set_axisbelow(True)
+        return figure
+
+
+def check_matplotlib() -> None:
+    """Refuse to go on where the plot cannot be drawn; the error names the extra."""
+    if find_spec("matplotlib") is None:
+        remedy = "Install it with pip install 'napari-fewshot[benchmark]'."
+        raise InputError("plot.png", "be drawn by matplotlib", "none", remedy)
 
 
 def named_strategies(
@@ -234,13 +282,3 @@ def _available() -> list[str]:
 
 def _data(given: Any) -> Any:
     return given.data if isinstance(given, Volume) else given
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.4f}"
-    return str(value)
-
-
-def _or_zero(value: float) -> float:
-    return 0.0 if math.isnan(value) else value

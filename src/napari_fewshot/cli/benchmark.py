@@ -8,6 +8,7 @@ missing. The exit status is 1 where a method failed; the report then says why.
 from __future__ import annotations
 
 import argparse
+import math
 import shlex
 import sys
 from pathlib import Path
@@ -120,13 +121,13 @@ class _Lines:
         print(f"[{self.done}/{self.total}] {what}: {self._outcome(record)}", file=sys.stderr)
 
     def _outcome(self, record: Record) -> str:
-        from ..bench.report.tables import metrics_of
+        from ..bench.report.results import metrics_of
 
         if record.error:
             return f"failed: {record.error}"
         score = next(iter(metrics_of(self.benchmark.config).values()))
-        value = score.value(record.rows)
-        shown = "–" if value is None else f"{value:.3f}"
+        value = score.of(record.rows)
+        shown = "–" if math.isnan(value) else f"{value:.3f}"
         fit, predict = record.fit_seconds or 0.0, record.predict_seconds or 0.0
         return f"{score.title} {shown} (fit {fit:.1f} s, predict {predict:.1f} s)"
 

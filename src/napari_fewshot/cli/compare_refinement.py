@@ -111,8 +111,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _outputs(options: argparse.Namespace) -> Outputs:
-    from ..bench.refinement_strategies import FILES_WRITTEN
+    from ..bench.refinement_strategies import FILES_WRITTEN, check_matplotlib
 
+    check_matplotlib()
     if options.output.exists() and not options.output.is_dir():
         raise InputError("--output", "be a folder", options.output)
     inputs = (options.image, options.labels, options.confidence, options.truth)

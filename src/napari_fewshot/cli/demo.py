@@ -99,7 +99,7 @@ def _show(
     painted: tuple[int, ...],
 ) -> None:
     """Score one patient, and write its labels, landmarks and contact sheet."""
-    from ..bench.figures import SheetRow, contact_sheet, even_slices
+    from ..bench.pictures import SheetRow, contact_sheet, even_slices
     from ..io import write_image, write_labels, write_points
     from ..metrics.landmarks import evaluate_landmarks
     from ..metrics.overlap import evaluate_labels
@@ -126,8 +126,8 @@ def _show(
             SheetRow("prediction", found.labels, points),
         ],
         out / f"{stem}.png",
-        names=truth.names,
         slices=even_slices(truth.data, COLUMNS),
-        scores={row.label: row.dice for row in scores.labels},
+        scores=scores,
+        landmark_scores=marks,
         template_slices=painted,
     )

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 
 import numpy as np
+import pandas as pd  # type: ignore[import-untyped]
 
 from ...errors import InputError, UnknownNameError
 from ..config import BenchmarkConfig, PublishedConfig
 from ..plan import select_cases
-from .blocks import Block, Cell, Table, Text
-from .results import Results
-from .summary import Metric, summarise
-from .tables import metrics_of, shots_of
+from .results import Metric, Results, summarise
+from .tables import Table
 
-__all__ = ["Figure", "check_published", "published_blocks", "published_figures"]
+__all__ = ["check_published", "published_figures", "published_tables"]
 
 _METRICS = {
     "IoU %": ("iou", 0.01),
@@ -39,54 +36,19 @@ _MEAN = "mean"
 """Stands for all of our structures."""
 
 
-@dataclass(frozen=True)
-class Figure:
-    """A published number, in our unit.
-
-    Parameters
-    ----------
-    source, table : str
-    dataset, structure, method, shots : str
-        As they are called there.
-    metric : str
-        As we call it, where we have it too.
-    mean : float
-    sd : float, optional
-    """
-
-    source: str
-    table: str
-    dataset: str
-    structure: str
-    method: str
-    shots: str
-    metric: str
-    mean: float
-    sd: float | None
-
-
 @cache
-def published_figures() -> tuple[Figure, ...]:
-    """Figures of ``published.csv``."""
-    text = files("napari_fewshot.bench").joinpath("published.csv").read_text("utf-8")
-    found = []
-    for row in csv.DictReader(text.splitlines()):
-        metric, unit = _METRICS.get(row["metric"], (row["metric"], 1.0))
-        sd = float(row["sd"]) * unit if row["sd"] else None
-        found.append(
-            Figure(
-                source=row["source"],
-                table=row["table"],
-                dataset=row["dataset"],
-                structure=row["structure"],
-                method=row["method"],
-                shots=row["shots"],
-                metric=metric,
-                mean=float(row["mean"]) * unit,
-                sd=sd,
-            )
-        )
-    return tuple(found)
+def published_figures() -> pd.DataFrame:
+    """Figures of ``published.csv``, their metrics and units as ours where we have them too."""
+    with files("napari_fewshot.bench").joinpath("published.csv").open(encoding="utf-8") as stream:
+        figures = pd.read_csv(stream, dtype={"shots": str}, keep_default_na=False, na_values=[""])
+    units = figures["metric"].map({name: unit for name, (_, unit) in _METRICS.items()}).fillna(1.0)
+    names = {name: ours for name, (ours, _) in _METRICS.items()}
+    return figures.assign(
+        metric=figures["metric"].replace(names),
+        mean=figures["mean"] * units,
+        sd=figures["sd"] * units,
+        shots=figures["shots"].fillna("–"),
+    )
 
 
 def check_published(config: BenchmarkConfig) -> None:
@@ -99,12 +61,12 @@ def check_published(config: BenchmarkConfig) -> None:
     UnknownNameError
         Names the key.
     """
+    figures = published_figures()
     for one in config.published:
-        here = [figure for figure in published_figures() if figure.dataset == one.dataset]
-        if not here:
-            datasets = {figure.dataset for figure in published_figures()}
-            raise UnknownNameError("published.dataset", one.dataset, datasets)
-        structures = {figure.structure for figure in here}
+        here = figures[figures["dataset"] == one.dataset]
+        if here.empty:
+            raise UnknownNameError("published.dataset", one.dataset, set(figures["dataset"]))
+        structures = set(here["structure"])
         for ours, theirs in one.structures.items():
             if theirs not in structures:
                 raise UnknownNameError(f"published.structures.{ours}", theirs, structures)
@@ -143,51 +105,43 @@ def _names(config: BenchmarkConfig) -> Iterator[set[str]]:
             yield values | set(truth.names.values())
 
 
-def published_blocks(results: Results) -> list[Block]:
+def published_tables(results: Results) -> tuple[list[Table], list[str]]:
     """Make a table for each structure and metric: published figures, then ours.
 
-    What cannot be compared is named, and why.
+    The second list says what cannot be compared, and why.
     """
-    metrics = metrics_of(results.config, results.unit)
-    tables: list[Block] = []
-    reasons: list[str] = []
+    tables: list[Table] = []
+    reasons: dict[str, None] = {}
     for one in results.config.published:
+        figures = published_figures()
+        figures = figures[figures["dataset"] == one.dataset]
         for structure in dict.fromkeys(one.structures.values()):
-            found = [
-                figure
-                for figure in published_figures()
-                if figure.dataset == one.dataset and figure.structure == structure
-            ]
-            for name in dict.fromkeys(figure.metric for figure in found):
-                reason = _not_compared(results, name, metrics)
-                if reason:
-                    reasons.append(reason)
-                    continue
-                figures = [figure for figure in found if figure.metric == name]
-                table = _table(results, one, structure, figures, metrics[name])
+            found = figures[figures["structure"] == structure]
+            for name, rows in found.groupby("metric", sort=False):
+                reason = _not_compared(results, str(name))
+                table = None
+                if not reason:
+                    table = _table(results, one, structure, rows, results.metrics[str(name)])
+                    reason = f"{structure}, which has no score here"
                 if table is None:
-                    reasons.append(
-                        f"Published, but not shown: {structure}, which has no score here."
-                    )
+                    reasons[f"Published, but not shown: {reason}."] = None
                 else:
                     tables.append(table)
-    return tables + ([Text(tuple(dict.fromkeys(reasons)), items=True)] if reasons else [])
+    return tables, list(reasons)
 
 
-def _not_compared(results: Results, name: str, metrics: Mapping[str, Metric]) -> str:
+def _not_compared(results: Results, name: str) -> str:
     """Why a published metric does not stand beside ours; empty where it does."""
     radius = results.config.metrics.radius_px
-    if name not in metrics:
+    if name not in results.metrics:
         ours = {metric for metric, _ in _METRICS.values()}
-        why = "is of another task" if name in ours else "is not taken here"
-        return f"Published, but not shown: {name}, which {why}."
+        return f"{name}, which {'is of another task' if name in ours else 'is not taken here'}"
     if name == "localised" and radius != _RADIUS_PX:
         return (
-            f"Published, but not shown: localisation accuracy within {_RADIUS_PX:g} pixels; "
-            f"here it is that within {radius:g}."
+            f"localisation accuracy within {_RADIUS_PX:g} pixels; here it is that within {radius:g}"
         )
     if name == "assd_mm" and results.unit != "mm":
-        return f"Published, but not shown: ASSD in mm; here it is in {results.unit}."
+        return f"ASSD in mm; here it is in {results.unit}"
     return ""
 
 
@@ -195,33 +149,34 @@ def _table(
     results: Results,
     given: PublishedConfig,
     structure: str,
-    figures: list[Figure],
+    figures: pd.DataFrame,
     metric: Metric,
 ) -> Table | None:
-    ours = {name for name, theirs in given.structures.items() if theirs == structure}
-    body = [
-        (
-            Cell(figure.method),
-            Cell(figure.shots or "–"),
-            Cell(_number(figure.mean, figure.sd, metric.digits)),
-            Cell(f"{figure.source}, {figure.table}"),
-        )
-        for figure in figures
+    """None where nothing of ours is scored."""
+    digits = metric.digits
+    ours = sorted(name for name, theirs in given.structures.items() if theirs == structure)
+    rows = [
+        [
+            one.method,
+            one.shots,
+            _number(one.mean, one.sd, metric.digits),
+            f"{one.source}, {one.table}",
+        ]
+        for one in figures.itertuples()
     ]
-    published = len(body)
-    for method in results.config.methods:
-        for shot in shots_of(results.config):
-            part = results.part(method.name, shot)
-            part = part if _MEAN in ours else [row for row in part if row["name"] in ours]
-            if part:
-                text = summarise(part, metric).text(metric.digits)
-                name = results.marked(method.name, shot)
-                body.append((Cell(name), Cell(str(shot)), Cell(text), Cell("this report")))
-    if len(body) == published:
+    published = len(rows)
+    for method in (method.name for method in results.config.methods):
+        for shot in results.shots:
+            part = results.part(method, shot)
+            part = part if _MEAN in ours else part[part["name"].isin(ours)]
+            if not part.empty:
+                text = summarise(part, metric).text(digits)
+                rows.append([results.marked(method, shot), str(shot), text, "this report"])
+    if len(rows) == published:
         return None
-    caption = f"{given.dataset}, {structure} (ours: {', '.join(sorted(ours))}): {metric.title}"
-    return Table(("method", "shots", metric.title, "source"), tuple(body), 2, caption)
+    caption = f"{given.dataset}, {structure} (ours: {', '.join(ours)}): {metric.title}"
+    return Table(["method", "shots", metric.title, "source"], rows, 2, caption)
 
 
-def _number(mean: float, sd: float | None, digits: int) -> str:
-    return f"{mean:.{digits}f}" + (f" ± {sd:.{digits}f}" if sd is not None else "")
+def _number(mean: float, sd: float, digits: int) -> str:
+    return f"{mean:.{digits}f}" + ("" if np.isnan(sd) else f" ± {sd:.{digits}f}")

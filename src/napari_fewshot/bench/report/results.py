@@ -1,10 +1,14 @@
-"""The scores that a report compares, and how complete they are."""
+"""The scores that a report compares: one tidy table, how complete it is, and its means."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import pandas as pd  # type: ignore[import-untyped]
 
 from ...errors import FewShotError
 from ..config import BenchmarkConfig, Shot
@@ -12,21 +16,124 @@ from ..datasets import Case
 from ..plan import Selection, Unit
 from ..records import Record
 from ..runner import Benchmark
-from .tidy import Row, tidy_rows
+from ..scoring import LABEL_COLUMNS, LANDMARK_COLUMNS
 
-__all__ = ["Coverage", "LengthUnit", "Results", "coverage_of", "length_unit"]
+__all__ = [
+    "LABEL_METRICS",
+    "LANDMARK_METRICS",
+    "Coverage",
+    "Metric",
+    "Results",
+    "Summary",
+    "metrics_of",
+    "summarise",
+]
 
 LengthUnit = Literal["mm", "px", "mm or px"]
+_KEYS = ("method", "shot", "seed", "case", "label", "name")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number that is compared: the mean of a column, or its sum over that of another one.
+
+    ``higher`` says whether more is better.
+    """
+
+    title: str
+    column: str
+    per: str = ""
+    higher: bool = True
+    digits: int = 3
+
+    def values(
+        self, scores: pd.DataFrame, by: Sequence[str] = ("case", "seed")
+    ) -> pd.Series[float]:
+        """Its value in each group of rows, where it is defined."""
+        keys = [scores[key] for key in by]
+        columns = [self.column, self.per] if self.per else [self.column]
+        groups = scores[columns].astype(float).groupby(keys, sort=False)
+        if not self.per:
+            return groups[self.column].mean().dropna()
+        sums = groups.sum()
+        return (sums[self.column] / sums[self.per]).where(sums[self.per] > 0).dropna()
+
+    def of(self, rows: Sequence[Mapping[str, Any]]) -> float:
+        """Value over the rows of one case and seed; nan where it is not defined."""
+        return summarise(pd.DataFrame(rows).assign(case="", seed=0), self).mean
+
+
+LABEL_METRICS = {
+    "dice": Metric("Dice", "dice"),
+    "iou": Metric("IoU", "iou"),
+    "assd_mm": Metric("ASSD mm", "assd_mm", higher=False, digits=2),
+    "precision": Metric("precision", "precision"),
+    "recall": Metric("recall", "recall"),
+    "absent_kept": Metric("absent slices kept", "empty_slices_kept", "empty_slices"),
+    "false_pixels": Metric(
+        "false pixels per absent slice", "false_pixels", "empty_slices", higher=False, digits=1
+    ),
+    "false_mm3": Metric(
+        "false mm³ per absent slice", "false_mm3", "empty_slices", higher=False, digits=1
+    ),
+    "rand_index": Metric("Rand index", "rand_index"),
+    "adjusted_rand_index": Metric("adjusted Rand index", "adjusted_rand_index"),
+}
+
+LANDMARK_METRICS = {
+    "localised": Metric("localisation accuracy", "localised"),
+    "error_mm": Metric("radial error mm", "error_mm", higher=False, digits=2),
+    "error_px": Metric("radial error px", "error_px", higher=False, digits=1),
+    "found": Metric("found", "found"),
+}
+
+
+def metrics_of(config: BenchmarkConfig, unit: LengthUnit = "mm") -> dict[str, Metric]:
+    """Metrics of the task, the first one is the score; titles name the unit of distances.
+
+    In pixels, ``false_mm3`` and ``error_mm`` say what the columns in pixels say, and are left out.
+    """
+    metrics = LABEL_METRICS if config.landmarks is None else LANDMARK_METRICS
+    doubled = {"mm": set(), "px": {"false_mm3", "error_mm"}, "mm or px": {"false_mm3"}}[unit]
+    return {
+        name: replace(metric, title=metric.title.replace("mm", unit))
+        for name, metric in metrics.items()
+        if name not in doubled
+    }
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Mean and standard deviation of a metric; nan where there is nothing, or one value."""
+
+    mean: float
+    sd: float
+    cases: int
+
+    def text(self, digits: int) -> str:
+        """``0.812 ± 0.034``."""
+        if math.isnan(self.mean):
+            return "–"
+        spread = "" if math.isnan(self.sd) else f" ± {self.sd:.{digits}f}"
+        return f"{self.mean:.{digits}f}{spread}"
+
+
+def summarise(scores: pd.DataFrame, metric: Metric) -> Summary:
+    """Mean over cases of their means over seeds.
+
+    The standard deviation is that of the cases; of a single case, that of its seeds.
+    """
+    if scores.empty:
+        return Summary(math.nan, math.nan, 0)
+    values = metric.values(scores)
+    cases = values.groupby("case", sort=False).mean()
+    spread = cases if len(cases) > 1 else values
+    return Summary(float(cases.mean()), float(spread.std()), len(cases))
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """How many of the pairs of a case and a seed have scores.
-
-    Parameters
-    ----------
-    done, planned : int
-    """
+    """How many of the pairs of a case and a seed have scores."""
 
     done: int
     planned: int
@@ -36,41 +143,84 @@ class Coverage:
         """Whether all have."""
         return self.done == self.planned
 
-    def mark(self, name: str) -> str:
-        """Return the name of a method, with what it lacks."""
-        return name if self.whole else f"{name} ({self.done} of {self.planned} cases × seeds)"
-
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """Scores of a benchmark.
+    """What is finished of a benchmark."""
 
-    Parameters
-    ----------
-    config : BenchmarkConfig
-    rows : sequence of dict
-        Those that are there.
-    coverage : mapping
-        Of each method and shot that is planned.
-    unit : {"mm", "px", "mm or px"}
-        What distances are in.
-    """
+    benchmark: Benchmark
 
-    config: BenchmarkConfig
-    rows: Sequence[Row]
-    coverage: Mapping[tuple[str, Shot], Coverage]
-    unit: LengthUnit = "mm"
+    @property
+    def config(self) -> BenchmarkConfig:
+        """What was compared."""
+        return self.benchmark.config
 
-    @classmethod
-    def of(cls, benchmark: Benchmark) -> Results:
-        """What is finished of a benchmark."""
-        pairs = benchmark.records.all(benchmark.units)
-        unit = length_unit(benchmark.selection)
-        return cls(benchmark.config, tidy_rows(pairs), coverage_of(benchmark.units, pairs), unit)
+    @cached_property
+    def records(self) -> list[tuple[Unit, Record]]:
+        """Finished units, those that failed too."""
+        return self.benchmark.records.all(self.benchmark.units)
 
-    def part(self, method: str, shot: Shot) -> list[Row]:
-        """Rows of a method and shot."""
-        return [row for row in self.rows if row["method"] == method and row["shot"] == shot]
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """A row for each method, shot, seed, case and structure; what failed has none."""
+        columns = LABEL_COLUMNS if self.config.landmarks is None else LANDMARK_COLUMNS
+        return pd.DataFrame(self.rows, columns=[*_KEYS, *columns])
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The same as plain values."""
+        return [
+            {"method": unit.method, "shot": unit.shot, "seed": unit.seed, "case": unit.case, **row}
+            for unit, record in self.records
+            for row in record.rows
+        ]
+
+    @cached_property
+    def coverage(self) -> dict[tuple[str, Shot], Coverage]:
+        """Of each method and shot that is planned."""
+        scored = {unit for unit, record in self.records if not record.error}
+        groups: dict[tuple[str, Shot], list[bool]] = {}
+        for unit in self.benchmark.units:
+            groups.setdefault((unit.method, unit.shot), []).append(unit in scored)
+        return {key: Coverage(sum(found), len(found)) for key, found in groups.items()}
+
+    @cached_property
+    def unit(self) -> LengthUnit:
+        """What distances are in."""
+        return _length_unit(self.benchmark.selection)
+
+    @property
+    def metrics(self) -> dict[str, Metric]:
+        """Metrics of the task; the first one is the score."""
+        return metrics_of(self.config, self.unit)
+
+    @property
+    def score(self) -> Metric:
+        """The metric that counts most."""
+        return next(iter(self.metrics.values()))
+
+    @property
+    def shots(self) -> list[Shot]:
+        """All that are planned: numbers in their order, then ``all``."""
+        found = {shot for _, shot in self.coverage}
+        return sorted(found, key=lambda shot: (shot == "all", 0 if shot == "all" else shot))
+
+    @property
+    def scored_shots(self) -> list[Shot]:
+        """Those with any score."""
+        return [shot for shot in self.shots if (self.scores["shot"] == shot).any()]
+
+    def shot_name(self, shot: Shot) -> str:
+        """``3 template slices``, ``1 template case``, ``all templates``."""
+        if shot == "all":
+            within = self.config.templates.scope == "within"
+            return "all other slices (five folds)" if within else "all templates"
+        what = "case" if self.config.templates.choice == "cases" else "slice"
+        return f"{shot} template {what}{'s' * (shot != 1)}"
+
+    def part(self, method: str, shot: Shot) -> pd.DataFrame:
+        """Scores of a method and shot."""
+        return self.scores[(self.scores["method"] == method) & (self.scores["shot"] == shot)]
 
     def methods(self, shot: Shot) -> list[str]:
         """Methods that are planned for a shot."""
@@ -84,21 +234,13 @@ class Results:
 
     def marked(self, method: str, shot: Shot) -> str:
         """Name of a method, with what it lacks."""
-        return self.coverage[method, shot].mark(method)
+        found = self.coverage.get((method, shot))
+        if found is None or found.whole:
+            return method
+        return f"{method} ({found.done} of {found.planned} cases × seeds)"
 
 
-def coverage_of(
-    units: Sequence[Unit], pairs: Sequence[tuple[Unit, Record]]
-) -> dict[tuple[str, Shot], Coverage]:
-    """Count what is planned and what is scored, for each method and shot."""
-    scored = {unit for unit, record in pairs if not record.error}
-    groups: dict[tuple[str, Shot], list[bool]] = {}
-    for unit in units:
-        groups.setdefault((unit.method, unit.shot), []).append(unit in scored)
-    return {key: Coverage(sum(found), len(found)) for key, found in groups.items()}
-
-
-def length_unit(selection: Selection) -> LengthUnit:
+def _length_unit(selection: Selection) -> LengthUnit:
     """Find out whether images say how large their pixels are; the first of each kind is read.
 
     Sizes of 1 without an orientation are what a file without sizes is read as. Where they are
@@ -106,7 +248,9 @@ def length_unit(selection: Selection) -> LengthUnit:
     """
     kinds: dict[str, Case] = {}
     for case in selection.scored:
-        kinds.setdefault(_ending(case), case)
+        # A folder, such as a DICOM series, has no ending.
+        whole = case.files and case.files[0].is_file()
+        kinds.setdefault(case.files[0].suffix if whole else "", case)
     found = set()
     for case in kinds.values():
         try:
@@ -117,8 +261,3 @@ def length_unit(selection: Selection) -> LengthUnit:
     if len(found) != 1:
         return "mm or px"
     return "mm" if found.pop() else "px"
-
-
-def _ending(case: Case) -> str:
-    """Ending of the file of the image; none of a folder, such as a DICOM series."""
-    return case.files[0].suffix if case.files and case.files[0].is_file() else ""

@@ -3,37 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import median
 
-from ..config import BenchmarkConfig, Shot
-from ..plan import Unit
-from ..records import Record
-from .blocks import Cell, Table
-from .results import LengthUnit, Results
-from .summary import LABEL_METRICS, LANDMARK_METRICS, Metric, Summary, in_unit, summarise
+from ..config import Shot
+from .results import Metric, Results, Summary, summarise
 
-__all__ = ["cost_table", "method_table", "metrics_of", "named_shot", "shots_of", "structure_table"]
+__all__ = ["Best", "Table", "cost_table", "failure_table", "method_table", "structure_table"]
 
 
-def metrics_of(config: BenchmarkConfig, unit: LengthUnit = "mm") -> dict[str, Metric]:
-    """Metrics of the task; the first one is the score."""
-    return in_unit(LABEL_METRICS if config.landmarks is None else LANDMARK_METRICS, unit)
+class Best(str):
+    """Text of the cell that is best of its kind; reports show it in bold."""
+
+    __slots__ = ()
+    bold = True
 
 
-def shots_of(config: BenchmarkConfig) -> list[Shot]:
-    """All shots, numbers in their order, then ``all``."""
-    found = {shot for method in config.methods for shot in config.shots_of(method)}
-    return sorted(found, key=lambda shot: (shot == "all", 0 if shot == "all" else shot))
+@dataclass(frozen=True)
+class Table:
+    """A table; its first ``left`` columns are words, the others numbers."""
 
-
-def named_shot(config: BenchmarkConfig, shot: Shot) -> str:
-    """``3 template slices``, ``1 template case``, ``all``."""
-    if shot == "all":
-        within = config.templates.scope == "within"
-        return "all other slices (five folds)" if within else "all templates"
-    what = "case" if config.templates.choice == "cases" else "slice"
-    return f"{shot} template {what}{'s' * (shot != 1)}"
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    left: int = 1
+    caption: str = ""
 
 
 def method_table(results: Results, shot: Shot) -> Table:
@@ -41,114 +36,112 @@ def method_table(results: Results, shot: Shot) -> Table:
 
     What lacks cases is averaged over others than its rivals are, so it is not compared.
     """
-    config, names = results.config, results.methods(shot)
-    metrics = metrics_of(config, results.unit)
+    names, score = results.methods(shot), results.score
     parts = [results.part(name, shot) for name in names]
     whole = [results.whole(name, shot) for name in names]
-    columns = [
-        _column([summarise(part, metric) for part in parts], metric, whole)
-        for metric in metrics.values()
-    ]
-    score = next(iter(metrics.values()))
-    other = _baseline_shot(results, shot)
-    reference = math.nan
-    if other is not None and results.whole(config.reference, other):
-        reference = summarise(results.part(config.reference, other), score).mean
-    errors = [
-        _ratio(summarise(part, score).mean, reference) if compared else math.nan
+    columns = {
+        metric.title: _column([summarise(part, metric) for part in parts], metric, whole)
+        for metric in results.metrics.values()
+    }
+    reference, other = results.config.reference, _baseline_shot(results, shot)
+    wrong = math.nan
+    if other is not None and results.whole(reference, other):
+        wrong = 1 - summarise(results.part(reference, other), score).mean
+    ratios = [
+        (1 - summarise(part, score).mean) / wrong if compared and wrong > 0 else math.nan
         for part, compared in zip(parts, whole, strict=True)
     ]
-    columns.insert(1, [Cell("–" if math.isnan(e) else f"{e:.2f}") for e in errors])
-    titles = [metric.title for metric in metrics.values()]
-    with_what = "" if other in (shot, None) else f" ({named_shot(config, other)})"
-    titles.insert(1, f"errors ÷ baseline{with_what}")
-    body = tuple(
-        (Cell(results.marked(name, shot)), *(column[number] for column in columns))
-        for number, name in enumerate(names)
-    )
-    return Table(("method", *titles), body, caption=named_shot(config, shot))
+    shot_shown = "" if other in (shot, None) else f" ({results.shot_name(other)})"
+    columns = {
+        score.title: columns.pop(score.title),
+        f"errors ÷ baseline{shot_shown}": [_number(ratio, 2) for ratio in ratios],
+        **columns,
+    }
+    first = [results.marked(name, shot) for name in names]
+    rows = list(zip(first, *columns.values(), strict=True))
+    return Table(["method", *columns], rows, caption=results.shot_name(shot))
 
 
 def structure_table(results: Results, shot: Shot) -> Table:
     """Structures below each other, methods beside each other; the score of each."""
-    config = results.config
-    score = next(iter(metrics_of(config).values()))
-    names = [name for name in results.methods(shot) if results.part(name, shot)]
-    whole = [results.whole(name, shot) for name in names]
-    structures = list(dict.fromkeys(row["name"] for row in results.rows))
-    body = []
-    for structure in structures:
-        summaries = [
-            summarise((r for r in results.part(name, shot) if r["name"] == structure), score)
-            for name in names
-        ]
+    parts = {name: results.part(name, shot) for name in results.methods(shot)}
+    parts = {name: part for name, part in parts.items() if not part.empty}
+    whole = [results.whole(name, shot) for name in parts]
+    rows = []
+    for structure in results.scores["name"].unique():
+        own = (part[part["name"] == structure] for part in parts.values())
+        summaries = [summarise(part, results.score) for part in own]
         if any(one.cases for one in summaries):
-            body.append((Cell(structure), *_column(summaries, score, whole)))
-    head = ("structure", *(results.marked(name, shot) for name in names))
-    return Table(head, tuple(body), caption=named_shot(config, shot))
+            rows.append([structure, *_column(summaries, results.score, whole)])
+    head = ["structure", *(results.marked(name, shot) for name in parts)]
+    return Table(head, rows, caption=results.shot_name(shot))
 
 
-def cost_table(config: BenchmarkConfig, pairs: Sequence[tuple[Unit, Record]]) -> Table:
+def cost_table(results: Results) -> Table:
     """Time and memory of each method; the time to predict is that of first runs."""
-    shots = shots_of(config)
-    body = []
-    for method in config.methods:
-        own = [(unit, r) for unit, r in pairs if unit.method == method.name and not r.error]
+    rows = []
+    for method in results.config.methods:
+        own = [pair for pair in results.records if pair[0].method == method.name]
+        own = [(unit, record) for unit, record in own if not record.error]
         if not own:
             continue
-        fits = [{r.fit_seconds for u, r in own if u.shot == s and r.fit_seconds} for s in shots]
+        fits = [
+            {r.fit_seconds for u, r in own if u.shot == shot and r.fit_seconds}
+            for shot in results.shots
+        ]
         first = [r for _, r in own if r.first] or [r for _, r in own]
         slices = [r.predict_seconds / max(1, r.slices) for r in first if r.predict_seconds]
-        body.append(
-            (
-                Cell(method.name),
-                *(Cell(f"{median(seconds):.1f}" if seconds else "–") for seconds in fits),
-                Cell(f"{median(slices):.3f}" if slices else "–"),
-                Cell(_largest(r.memory_mb for _, r in own)),
-                Cell(_largest(r.device_memory_mb for _, r in own)),
-            )
+        memory = [r.memory_mb for _, r in own if r.memory_mb is not None]
+        device = [r.device_memory_mb for _, r in own if r.device_memory_mb is not None]
+        rows.append(
+            [
+                method.name,
+                *(_number(median(seconds) if seconds else math.nan, 1) for seconds in fits),
+                _number(median(slices) if slices else math.nan, 3),
+                _number(max(memory, default=math.nan), 0),
+                _number(max(device, default=math.nan), 0),
+            ]
         )
-    fitting = (f"fit s ({shot})" for shot in shots)
-    return Table(("method", *fitting, "predict s a slice", "memory MB", "device MB"), tuple(body))
+    fitting = [f"fit s ({shot})" for shot in results.shots]
+    return Table(["method", *fitting, "predict s a slice", "memory MB", "device MB"], rows)
 
 
-def _largest(values: Iterable[float | None]) -> str:
-    known = [value for value in values if value is not None]
-    return f"{max(known):.0f}" if known else "–"
+def failure_table(results: Results) -> Table:
+    """Why predictions failed, and how many."""
+    reasons = Counter((unit.method, r.error) for unit, r in results.records if r.error)
+    rows = [[method, error, str(count)] for (method, error), count in reasons.items()]
+    return Table(["method", "reason", "predictions"], rows, left=2)
 
 
 def _baseline_shot(results: Results, shot: Shot) -> Shot | None:
     """Shot at which the baseline is compared with: this one, else its largest one."""
-    shots = [
-        s for s in shots_of(results.config) if (results.config.reference, s) in results.coverage
-    ]
+    shots = [s for s in results.shots if (results.config.reference, s) in results.coverage]
     return shot if shot in shots else next(reversed(shots), None)
 
 
-def _column(summaries: Sequence[Summary], metric: Metric, compared: Sequence[bool]) -> list[Cell]:
+def _column(
+    summaries: Sequence[Summary], metric: Metric, compared: Sequence[bool]
+) -> Sequence[str]:
     """Cells of a metric; the best of those that are compared is bold."""
     digits = _digits(summaries, metric)
-
-    def rounded(one: Summary) -> float:
-        return one.mean if math.isnan(one.mean) else round(one.mean, digits)
-
-    pairs = list(zip(summaries, compared, strict=True))
-    means = [rounded(one) for one, fair in pairs if fair and not math.isnan(one.mean)]
-    best = (max(means) if metric.higher else min(means)) if len(set(means)) > 1 else None
     # Nothing is nan, which equals nothing.
-    return [Cell(one.text(digits), fair and rounded(one) == best) for one, fair in pairs]
+    means = [
+        round(one.mean, digits) if fair and one.cases else math.nan
+        for one, fair in zip(summaries, compared, strict=True)
+    ]
+    known = {mean for mean in means if not math.isnan(mean)}
+    best = (max(known) if metric.higher else min(known)) if len(known) > 1 else None
+    texts = [one.text(digits) for one in summaries]
+    return [Best(text) if mean == best else text for text, mean in zip(texts, means, strict=True)]
 
 
 def _digits(summaries: Sequence[Summary], metric: Metric) -> int:
     """Digits of a column: more where all is small, as distances of micrographs in mm are."""
-    largest = max((one.mean for one in summaries if not math.isnan(one.mean)), default=0.0)
+    largest = max((one.mean for one in summaries if one.cases), default=0.0)
     if metric.higher or not 0 < largest < 1:
         return metric.digits
     return max(metric.digits, 1 - math.floor(math.log10(largest)))
 
 
-def _ratio(score: float, reference: float) -> float:
-    """Share that is wrong, in relation to that of the baseline."""
-    if math.isnan(score) or math.isnan(reference) or reference >= 1:
-        return math.nan
-    return (1 - score) / (1 - reference)
+def _number(value: float, digits: int) -> str:
+    return "–" if math.isnan(value) else f"{value:.{digits}f}"

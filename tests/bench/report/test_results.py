@@ -1,13 +1,15 @@
 import math
 
+import pandas as pd
 import pytest
 
-from napari_fewshot.bench.report.blocks import Cell, Heading, Table, Text
-from napari_fewshot.bench.report.html import to_html
-from napari_fewshot.bench.report.markdown import to_markdown
 from napari_fewshot.bench.report.published import published_figures
-from napari_fewshot.bench.report.summary import LABEL_METRICS, summarise
+from napari_fewshot.bench.report.results import LABEL_METRICS, LANDMARK_METRICS, summarise
 from napari_fewshot.bench.templates import Candidate, choose
+
+
+def table(*rows):
+    return pd.DataFrame(rows)
 
 
 def row(case, seed, name, dice, empty=(0, 0, 0)):
@@ -24,14 +26,14 @@ def row(case, seed, name, dice, empty=(0, 0, 0)):
 
 
 def test_mean_over_structures_then_seeds_then_cases():
-    rows = [
+    scores = table(
         row("a", 0, "x", 0.2),
         row("a", 0, "y", 0.4),  # 0.3
         row("a", 1, "x", 0.5),
         row("a", 1, "y", None),  # 0.5, so 0.4 of case a
         row("b", 0, "x", 0.8),
-    ]
-    found = summarise(rows, LABEL_METRICS["dice"])
+    )
+    found = summarise(scores, LABEL_METRICS["dice"])
     assert found.mean == pytest.approx(0.6)
     assert found.sd == pytest.approx(0.4 / math.sqrt(2))
     assert found.cases == 2
@@ -39,37 +41,34 @@ def test_mean_over_structures_then_seeds_then_cases():
 
 
 def test_of_a_single_case_the_spread_is_that_of_seeds():
-    found = summarise([row("a", 0, "x", 0.2), row("a", 1, "x", 0.4)], LABEL_METRICS["dice"])
+    found = summarise(table(row("a", 0, "x", 0.2), row("a", 1, "x", 0.4)), LABEL_METRICS["dice"])
     assert found.text(2) == "0.30 ± 0.14"
-    assert summarise([], LABEL_METRICS["dice"]).text(2) == "–"
+    assert summarise(table(), LABEL_METRICS["dice"]).text(2) == "–"
 
 
 def test_false_positives_where_a_structure_is_absent():
     rows = [row("a", 0, "x", 0.2, (4, 3, 10)), row("a", 0, "y", 0.4, (6, 6, 0))]
-    assert summarise(rows, LABEL_METRICS["absent_kept"]).mean == pytest.approx(0.9)
-    assert summarise(rows, LABEL_METRICS["false_pixels"]).mean == pytest.approx(1.0)
+    assert summarise(table(*rows), LABEL_METRICS["absent_kept"]).mean == pytest.approx(0.9)
+    assert summarise(table(*rows), LABEL_METRICS["false_pixels"]).mean == pytest.approx(1.0)
+    everywhere = table(row("a", 0, "x", 0.2))
+    assert summarise(everywhere, LABEL_METRICS["absent_kept"]).text(2) == "–"
+
+
+def test_the_score_of_one_record():
+    rows = [{"dice": 0.2}, {"dice": None}, {"dice": 0.4}]
+    assert LABEL_METRICS["dice"].of(rows) == pytest.approx(0.3)
+    assert LANDMARK_METRICS["localised"].of([{"localised": True}, {"localised": False}]) == 0.5
+    assert math.isnan(LABEL_METRICS["dice"].of([{"dice": None}]))
+    assert math.isnan(LABEL_METRICS["dice"].of([]))
 
 
 def test_published_figures_are_in_our_units():
     figures = published_figures()
     assert len(figures) > 100
-    liver = [f for f in figures if f.structure == "liver" and f.metric == "iou"]
+    liver = figures[(figures["structure"] == "liver") & (figures["metric"] == "iou")]
     assert len(liver) == 5
-    assert all(0 < figure.mean < 1 for figure in liver)
-    assert all(figure.source and figure.table for figure in figures)
-
-
-def test_text_is_escaped(tmp_path):
-    blocks = [
-        Heading(1, "<b>"),
-        Text(("a & b",), items=True),
-        Table(("x|y", "z"), ((Cell("p|q"), Cell("1", best=True)),), caption="a < b"),
-    ]
-    page, text = to_html(blocks), to_markdown(blocks, tmp_path)
-    assert "<h1>&lt;b&gt;</h1>" in page
-    assert "a &amp; b" in page
-    assert "<strong>1</strong>" in page
-    assert r"p\|q | **1**" in text
+    assert liver["mean"].between(0, 1, inclusive="neither").all()
+    assert figures[["source", "table", "method", "shots", "mean"]].notna().all(axis=None)
 
 
 SLICES = [Candidate("a", k, k / 19, {1: 100 if k < 10 else 10}) for k in range(20)]
