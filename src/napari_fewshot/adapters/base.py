@@ -125,6 +125,8 @@ class AdapterEntry:
 
     Parameters
     ----------
+    summary : str
+        A line for people who choose.
     build : callable
         ``build(config, device, weights) -> Adapter``, not yet fitted; ``weights`` is a local
         checkpoint of the backbone, for adapters that start from a part of it.
@@ -132,15 +134,16 @@ class AdapterEntry:
         ``check(config)`` raises what ``build`` would raise, without loading anything.
     """
 
+    summary: str
     build: Callable[[SegmenterConfig, str, Path | None], Adapter]
     check: Callable[[SegmenterConfig], None] = lambda config: None
 
 
 ADAPTERS: Registry[AdapterEntry] = Registry(
     "adapter",
-    ".adapters.cosine",
-    ".adapters.classification",
     ".adapters.contrastive",
+    ".adapters.classification",
+    ".adapters.cosine",
     ".sam.decoder",
 )
 

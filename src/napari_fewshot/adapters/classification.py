@@ -101,4 +101,8 @@ def _build(config: SegmenterConfig, device: str, weights: Path | None) -> PixelA
     return PixelAdapter.of(config, ClassificationClassifier(config.classification, device))
 
 
-ENTRIES = {"classification": AdapterEntry(_build)}
+ENTRIES = {
+    "classification": AdapterEntry(
+        "Small network that names each pixel. Fast with many painted slices.", _build
+    )
+}

@@ -141,4 +141,8 @@ def _build(config: SegmenterConfig, device: str, weights: Path | None) -> PixelA
     return PixelAdapter.of(config, ContrastiveClassifier(config.contrastive, device))
 
 
-ENTRIES = {"contrastive": AdapterEntry(_build)}
+ENTRIES = {
+    "contrastive": AdapterEntry(
+        "Compares every pixel with painted ones. Best with few slices.", _build
+    )
+}

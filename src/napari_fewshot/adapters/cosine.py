@@ -92,4 +92,8 @@ def _build(config: SegmenterConfig, device: str, weights: Path | None) -> PixelA
     return PixelAdapter.of(config, classifier, standardise=config.cosine.standardise)
 
 
-ENTRIES = {"cosine": AdapterEntry(_build)}
+ENTRIES = {
+    "cosine": AdapterEntry(
+        "Likeness to the mean painted pixel. Instant, simple, least exact.", _build
+    )
+}

@@ -6,7 +6,6 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from ..errors import UnknownNameError
 from .base import StageConfig, present_keys
 from .learning import (
     ClassificationConfig,
@@ -59,18 +58,9 @@ class SegmenterConfig(StageConfig):
 
     @property
     def adapter_config(self) -> StageConfig:
-        """Settings of the chosen adapter.
-
-        Raises
-        ------
-        UnknownNameError
-            If there is none of that name here.
-        """
-        sections = {name.replace("_", "-"): name for name in type(self).model_fields}
-        found = getattr(self, sections.get(self.adapter, ""), None)
-        if not isinstance(found, StageConfig):
-            raise UnknownNameError("adapter", self.adapter, sections)
-        return found
+        """Settings of the chosen adapter; none where it has no section here."""
+        found = getattr(self, self.adapter.replace("-", "_"), None)
+        return found if isinstance(found, StageConfig) else StageConfig()
 
     def changed(self, changes: dict[str, Any]) -> Self:
         """Return these settings with others laid over them.

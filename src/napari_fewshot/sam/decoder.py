@@ -246,4 +246,10 @@ def _embedding(features: FeatureMap, architecture: DecoderArchitecture) -> Featu
     return FeatureMap(mean, features.shape, features.extent)
 
 
-ENTRIES = {"sam-decoder": AdapterEntry(SamDecoderAdapter, check_sam)}
+ENTRIES = {
+    "sam-decoder": AdapterEntry(
+        "SAM's mask decoder, trained on the slices. Needs a SAM as backbone.",
+        SamDecoderAdapter,
+        check_sam,
+    )
+}

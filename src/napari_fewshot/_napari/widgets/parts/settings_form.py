@@ -11,6 +11,7 @@ from magicgui.widgets.bases import RangedWidget, ValueWidget
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QDoubleSpinBox, QVBoxLayout, QWidget
 
+from ....adapters import ADAPTERS
 from ....config import SegmenterConfig
 from ....config.base import FieldInfo, StageConfig, field_info
 from .forms import Choice, Form, Note, Section, put
@@ -20,12 +21,6 @@ __all__ = ["AdapterChoice", "SettingsForm"]
 LARGEST = 1_000_000
 TIP_WIDTH = 90
 
-ADAPTERS = {
-    "contrastive": "Compares every pixel with painted ones. Best with few slices.",
-    "classification": "Small network that names each pixel. Fast with many painted slices.",
-    "cosine": "Likeness to the mean painted pixel. Instant, simple, least exact.",
-    "sam-decoder": "SAM's mask decoder, trained on the slices. Needs a SAM as backbone.",
-}
 MAIN = ("steps", "references", "threshold", "epochs", "augmentations")
 """Settings of adapters that are not folded away."""
 HIDDEN = ("pair_loss", "pixel_loss", "background_pull", "similarity_loss")
@@ -140,4 +135,4 @@ class AdapterChoice(QWidget):
         for name, forms in self.forms.items():
             for form in forms:
                 form.setVisible(name == self.name)
-        self.about.say(ADAPTERS.get(self.name, ""))
+        self.about.say(ADAPTERS.get(self.name).summary)
