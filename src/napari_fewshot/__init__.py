@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from .features.cache import FeatureCache
     from .features.store import FeatureStore
     from .io import read_labels, read_points, read_volume, write_image, write_labels, write_points
-    from .metrics.instances import match_instances
+    from .metrics.contingency import match_instances
+    from .metrics.labels import evaluate_labels
     from .metrics.landmarks import evaluate_landmarks
-    from .metrics.overlap import evaluate_labels
     from .phantoms import make_phantom
     from .predict.refine import refine_labels
     from .predict.refiners import get_refiner
@@ -63,9 +63,9 @@ _HOMES = {
         "UnreadableFileError",
         "WeightsError",
     ),
-    "metrics.instances": ("match_instances",),
+    "metrics.contingency": ("match_instances",),
     "metrics.landmarks": ("evaluate_landmarks",),
-    "metrics.overlap": ("evaluate_labels",),
+    "metrics.labels": ("evaluate_labels",),
     "features.cache": ("FeatureCache",),
     "features.store": ("FeatureStore",),
     "io": (

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from ..config import PromptConfig, RefinementConfig
 from ..errors import InputError, UnknownNameError
 from ..io.outputs import replacing
-from ..metrics.overlap import Exclusion, evaluate_labels
+from ..metrics.labels import Exclusion, evaluate_labels
 from ..metrics.scores import LabelScore, Record
 from ..predict.refine import LabelRefiner
 from ..predict.refiners import REFINERS, WALKER, Refiner, check_method

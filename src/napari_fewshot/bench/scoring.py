@@ -11,8 +11,8 @@ import numpy as np
 
 from ..errors import InputError
 from ..metrics.contingency import present_labels
+from ..metrics.labels import evaluate_labels
 from ..metrics.landmarks import evaluate_landmarks
-from ..metrics.overlap import evaluate_labels
 from ..types import Array, Landmark
 from .methods import Predicted
 from .prepare import PreparedCase

@@ -101,8 +101,8 @@ def _show(
     """Score one patient, and write its labels, landmarks and contact sheet."""
     from ..bench.pictures import SheetRow, contact_sheet, even_slices
     from ..io import write_image, write_labels, write_points
+    from ..metrics.labels import evaluate_labels
     from ..metrics.landmarks import evaluate_landmarks
-    from ..metrics.overlap import evaluate_labels
 
     image, truth = phantom.image, phantom.labels
     scores = evaluate_labels(

@@ -81,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _label_scores(options: argparse.Namespace) -> LabelScores:
     from ..io import check_match, read_labels
-    from ..metrics.overlap import evaluate_labels
+    from ..metrics.labels import evaluate_labels
     from .templates import parse_numbers
 
     if options.image is not None:

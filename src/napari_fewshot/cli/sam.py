@@ -92,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
 def _automatic(shared: Shared, job: Job, image: Volume, bars: ProgressBars) -> str:
     from ..io import check_match, read_labels, write_labels
     from ..io.outputs import replacing
-    from ..metrics.instances import match_instances
+    from ..metrics.contingency import match_instances
     from ..sam import sam_automatic
 
     truth = None

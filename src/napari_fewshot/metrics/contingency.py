@@ -1,130 +1,92 @@
-"""Which label meets which, slice by slice: the counts behind every overlap score."""
+"""Which label meets which: the counts behind every overlap score."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from ..errors import InputError
 from ..types import Array
 
-__all__ = ["PairCounts", "compact_labels", "count_pairs", "present_labels", "rand_indices"]
-
-# Values below this are looked up in a table; rarer, larger ones are searched.
-_TABLE_LIMIT = 1 << 20
+__all__ = [
+    "PairCounts",
+    "compact_labels",
+    "count_pairs",
+    "match_instances",
+    "present_labels",
+    "rand_indices",
+]
 
 
 @dataclass(frozen=True, eq=False)
 class PairCounts:
     """Voxels by pair of (truth, prediction), over compact label indices 0..K-1.
 
-    Parameters
-    ----------
-    truth, pred : array, shape (P,), int64
-        Indices of the pairs that occur, each pair once.
-    counts : array, shape (P,), int64
-        Voxels of each pair.
-    truth_by_slice, pred_by_slice : array, shape (S, K), int64
-        Voxels of each label in each slice.
-    hits : array, shape (K,), int64
-        Voxels of each label on which truth and prediction agree.
+    ``table`` is a sparse array (K, K) of truth and prediction, ``truth_by_slice`` and
+    ``pred_by_slice`` are arrays (S, K); all int64.
     """
 
-    truth: Array
-    pred: Array
-    counts: Array
+    table: Any
     truth_by_slice: Array
     pred_by_slice: Array
-    hits: Array
 
 
 def present_labels(labels: Array) -> Array:
     """Return the values above 0 that occur in an array of integers of at least 0, sorted."""
-    if int(labels.max()) < _TABLE_LIMIT:
-        seen = np.zeros(int(labels.max()) + 1, bool)
-        for part in labels:  # by slab: no copy of the whole volume in another dtype
-            seen[part] = True
-        values = np.flatnonzero(seen)
-    else:
-        values = np.unique(labels).astype(np.int64)
+    import pandas  # type: ignore[import-untyped]
+
+    # By hashing: sorting all voxels, as older versions of numpy do, takes many times as long.
+    native = labels.astype(labels.dtype.newbyteorder("="), copy=False)
+    values = np.sort(pandas.unique(native.ravel(order="K"))).astype(np.int64)
     return values[values > 0]
 
 
 def compact_labels(labels: Array, values: Array) -> Array:
     """Replace each label by 1 + its place in ``values``, and all others by 0.
 
-    Parameters
-    ----------
-    labels : array
-        Any shape, integers of at least 0.
-    values : array, shape (K,), int64
-        Sorted, unique, above 0.
-
-    Returns
-    -------
-    array, shape of ``labels``, the smallest unsigned dtype that holds K
+    ``values`` are sorted, unique and above 0. The result has the smallest unsigned dtype that
+    holds their number.
     """
-    dtype = np.min_scalar_type(len(values))
-    result = np.empty(labels.shape, dtype)
-    top = int(labels.max())
-    if top < _TABLE_LIMIT:
-        table = np.zeros(top + 1, dtype)
-        known = values[values <= top]
-        table[known] = np.arange(1, len(known) + 1)
-        for source, target in zip(labels, result, strict=True):
-            target[...] = table[source]
-        return result
-    padded = np.concatenate([[0], values])
-    for source, target in zip(labels, result, strict=True):
-        place = np.searchsorted(padded, source).clip(max=len(values))
-        target[...] = np.where(padded[place] == source, place, 0)
+    from skimage.util import map_array
+
+    native = labels.astype(labels.dtype.newbyteorder("="), copy=False)
+    held = values[values <= np.iinfo(native.dtype).max]
+    places = np.arange(1, len(held) + 1, dtype=np.min_scalar_type(len(values)))
+    result: Array = map_array(native, held.astype(native.dtype), places)
     return result
 
 
 def count_pairs(pred: Array, truth: Array, size: int, axis: int, keep: Array | None) -> PairCounts:
     """Count the pairs of labels in each slice along ``axis``, in one pass.
 
-    Parameters
-    ----------
-    pred, truth : array, shape (Z, Y, X)
-        Unsigned integers below ``size``.
-    size : int
-        Number K of indices, background included.
-    axis : int
-        Axis of the slices.
-    keep : array, shape (Z, Y, X), bool, optional
-        Voxels that are counted; None counts all.
+    ``pred`` and ``truth``, shape (Z, Y, X), hold unsigned integers below ``size``, background
+    included; ``keep``, bool of that shape, marks the voxels that are counted, None for all.
     """
-    slices = truth.shape[axis]
-    by_truth = np.zeros((slices, size), np.int64)
-    by_pred = np.zeros((slices, size), np.int64)
-    all_codes, all_counts = [], []
-    for number in range(slices):
-        codes = truth.take(number, axis).astype(np.int64) * size
-        codes += pred.take(number, axis)
-        chosen = codes.ravel() if keep is None else codes[keep.take(number, axis)]
-        values, counts = _tally(chosen, size * size)
-        by_truth[number] = np.bincount(values // size, counts, size)
-        by_pred[number] = np.bincount(values % size, counts, size)
-        all_codes.append(values)
-        all_counts.append(counts)
-    values, place = np.unique(np.concatenate(all_codes), return_inverse=True)
-    # Sums of float64 weights are exact below 2**53 voxels.
-    totals = np.bincount(place, np.concatenate(all_counts), len(values)).astype(np.int64)
-    in_truth, in_pred = values // size, values % size
-    same = in_truth == in_pred
-    hits = np.zeros(size, np.int64)
-    hits[in_truth[same]] = totals[same]
-    return PairCounts(in_truth, in_pred, totals, by_truth, by_pred, hits)
+    from scipy.sparse import csr_array
+
+    total = csr_array((size, size), dtype=np.int64)
+    by_truth, by_pred = [], []
+    for number in range(truth.shape[axis]):
+        true, found = truth.take(number, axis), pred.take(number, axis)
+        if keep is not None:
+            here = keep.take(number, axis)
+            true, found = true[here], found[here]
+        table = _table(true, found, (size, size))
+        by_truth.append(table.sum(axis=1))
+        by_pred.append(table.sum(axis=0))
+        total = total + table
+    return PairCounts(total, np.array(by_truth), np.array(by_pred))
 
 
-def _tally(codes: Array, size: int) -> tuple[Array, Array]:
-    if size <= max(4 * codes.size, 1 << 16):
-        counts = np.bincount(codes, minlength=1)
-        values = np.flatnonzero(counts)
-        return values, counts[values]
-    values, counts = np.unique(codes, return_counts=True)
-    return values, counts
+def _table(rows: Array, columns: Array, shape: tuple[int, int]) -> Any:
+    """Count the pairs of indices, as a sparse array of int64."""
+    from scipy.sparse import coo_array
+
+    where = (rows.ravel().astype(np.int64), columns.ravel().astype(np.int64))
+    return coo_array((np.ones(rows.size, np.int64), where), shape=shape).tocsr()
 
 
 def rand_indices(pairs: PairCounts) -> tuple[float, float]:
@@ -139,14 +101,14 @@ def rand_indices(pairs: PairCounts) -> tuple[float, float]:
     Hubert and Arabie, Comparing partitions, Journal of Classification 2 (1985), eq. 5.
     """
     # Python integers: squares of voxel counts overflow int64 in large volumes.
-    total = int(pairs.counts.sum())
+    total = int(pairs.table.sum())
     if total == 0:
         return float("nan"), float("nan")
     if total == 1:
         return 1.0, 1.0
-    same_both = _square_sum(pairs.counts)
-    same_truth = _square_sum(pairs.truth_by_slice.sum(0))
-    same_pred = _square_sum(pairs.pred_by_slice.sum(0))
+    same_both = _square_sum(pairs.table.data)
+    same_truth = _square_sum(pairs.table.sum(axis=1))
+    same_pred = _square_sum(pairs.table.sum(axis=0))
     together = same_both - total
     only_truth = same_truth - same_both
     only_pred = same_pred - same_both
@@ -162,3 +124,52 @@ def rand_indices(pairs: PairCounts) -> tuple[float, float]:
 
 def _square_sum(counts: Array) -> int:
     return sum(int(count) ** 2 for count in counts)
+
+
+def match_instances(instances: npt.ArrayLike, truth: npt.ArrayLike, share: float = 0.5) -> Array:
+    """Give each instance the label in which most of it lies.
+
+    An instance goes to the true label that has more than ``share`` of its pixels; one that lies
+    in background or in several labels, none of which has as much, goes to none. The prediction of
+    a label is the union of its instances. The rule looks at the truth, as a person would who
+    picks the right ones among the found masks: it says how good the masks are, not how well
+    somebody would find them.
+
+    Parameters
+    ----------
+    instances : int array, shape (Z, Y, X) or (Y, X)
+        Values of at least 0; 0 is no instance.
+    truth : int array of that shape
+        Label values of at least 0; 0 is background.
+    share : float
+        From 0.5, below which two labels could claim one instance, to less than 1.
+
+    Returns
+    -------
+    int32 array of that shape
+        Label values.
+
+    Raises
+    ------
+    InputError
+        If the shapes differ, values are negative or no integers, or the share is out of range.
+    """
+    found, true = np.asarray(instances), np.asarray(truth)
+    for name, array in (("instances", found), ("truth", true)):
+        if array.dtype.kind not in "iub":
+            raise InputError(name, "be integers", f"dtype {array.dtype}")
+        if array.size and int(array.min()) < 0:
+            raise InputError(name, "be at least 0", int(array.min()))
+    if found.shape != true.shape:
+        raise InputError("instances", f"have the shape {true.shape} of the truth", found.shape)
+    if not 0.5 <= share < 1:
+        raise InputError("share", "be at least 0.5 and below 1", share)
+    if not found.size:
+        return np.zeros(found.shape, np.int32)
+    numbers, place = np.unique(found, return_inverse=True)
+    values, kind = np.unique(true, return_inverse=True)
+    table = _table(place, kind, (len(numbers), len(values)))
+    largest = table.max(axis=1).toarray().ravel()
+    label = values[np.asarray(table.argmax(axis=1)).ravel()]
+    claimed = (largest > share * table.sum(axis=1)) & (numbers > 0)
+    return np.where(claimed, label, 0).astype(np.int32)[place].reshape(found.shape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -13,8 +14,6 @@ from ..types import Array, Landmark
 from .scores import LandmarkScore, LandmarkScores
 
 __all__ = ["evaluate_landmarks"]
-
-_Key = str | int
 
 
 def evaluate_landmarks(
@@ -99,7 +98,7 @@ def _checked_spacing(
     return z, y, x
 
 
-def _key(point: Landmark, by_name: bool) -> _Key:
+def _key(point: Landmark, by_name: bool) -> str | int:
     return point.name if by_name and point.name else point.label
 
 
@@ -111,12 +110,13 @@ def _match(
     from scipy.spatial.distance import cdist
 
     by_name = any(guess.name for guess in guesses)
-    groups: dict[_Key, list[int]] = {}
+    groups = defaultdict(list)
     for number, point in enumerate(points):
-        groups.setdefault(_key(point, by_name), []).append(number)
+        groups[_key(point, by_name)].append(number)
     matches: list[Landmark | None] = [None] * len(points)
     for key, numbers in groups.items():
-        best = sorted(_answers(guesses, key), key=_rank, reverse=True)[: len(numbers)]
+        answers = [guess for guess in guesses if key in (guess.name, guess.label)]
+        best = sorted(answers, key=_rank, reverse=True)[: len(numbers)]
         if not best:
             continue
         there = np.array([points[number].position for number in numbers]) * spacing
@@ -125,11 +125,6 @@ def _match(
         for row, column in zip(rows, columns, strict=True):
             matches[numbers[row]] = best[column]
     return matches
-
-
-def _answers(guesses: Sequence[Landmark], key: _Key) -> list[Landmark]:
-    by_name = isinstance(key, str)
-    return [guess for guess in guesses if key == (guess.name if by_name else guess.label)]
 
 
 def _rank(guess: Landmark) -> float:

@@ -34,22 +34,18 @@ class LabelScore(Record):
 
     Parameters
     ----------
-    label : int
-    name : str
-        Empty where none is known.
+    label, name : int, str
+        The name is empty where none is known.
     truth_voxels, pred_voxels : int
     iou, dice, precision, recall : float
         In 0..1.
     assd_mm : float
         Average symmetric surface distance.
-    empty_slices : int
-        Compared slices in which the truth does not have the label.
-    empty_slices_kept : int
-        Those of them in which the prediction does not have it either.
-    false_voxels : int
-        Predicted voxels of the label in truly empty slices.
+    empty_slices, empty_slices_kept, false_voxels : int
+        Compared slices in which the truth does not have the label, those of them in which the
+        prediction does not have it either, and voxels predicted in the others.
     empty_kept : float
-        Share of the truly empty slices that were kept empty; nan where there are none.
+        Fraction of the truly empty slices that were kept empty; nan where there are none.
     """
 
     label: int
@@ -74,10 +70,9 @@ class MeanScores(Record):
     Parameters
     ----------
     iou, dice, precision, recall, assd_mm, empty_kept : float
-    scored : int
-        Labels with a Dice, i.e. those that the truth or the prediction has.
-    with_surface : int
-        Labels with an ASSD, i.e. those that both have.
+    scored, with_surface : int
+        Labels with a Dice, i.e. those that the truth or the prediction has, and labels with an
+        ASSD, i.e. those that both have.
     """
 
     iou: float
@@ -102,14 +97,8 @@ class LabelScores(Record):
     rand_index, adjusted_rand_index : float
         Over all compared voxels and all values, background being one more cluster.
     compared_voxels : int
-    empty_slices : int
-        Compared slices in which the truth has none of the scored labels.
-    empty_slices_kept : int
-        Those of them in which the prediction has none either.
-    false_voxels : int
-        Voxels of scored labels predicted in those slices.
-    empty_kept : float
-        Share of those slices that were kept empty; nan where there are none.
+    empty_slices, empty_slices_kept, false_voxels, empty_kept
+        As those of a label, of slices in which the truth has none of the scored labels.
     """
 
     labels: tuple[LabelScore, ...]
@@ -125,11 +114,11 @@ class LabelScores(Record):
     def format_table(self) -> str:
         """Return the scores as text: a row for each label, then the means."""
         head = ["label", "name", "Dice", "IoU", "precision", "recall", "ASSD mm", "empty kept"]
-        rows = [[str(row.label), row.name, *_numbers(row), _share(row)] for row in self.labels]
+        rows = [[str(row.label), row.name, *_numbers(row), _kept_empty(row)] for row in self.labels]
         mean = self.mean
         rows.append(["mean", f"{mean.scored} scored", *_numbers(mean), _number(mean.empty_kept)])
         lines = [
-            _table(head, rows, left=2),
+            _table(head, rows),
             f"Rand index {_number(self.rand_index)}, adjusted "
             f"{_number(self.adjusted_rand_index)}, over {self.compared_voxels} voxels",
         ]
@@ -147,8 +136,7 @@ class LandmarkScore(Record):
 
     Parameters
     ----------
-    name : str
-    label : int
+    name, label : str, int
     found : bool
         Whether a prediction was matched to it.
     error_mm, error_px : float
@@ -174,7 +162,7 @@ class LandmarkScores(Record):
     landmarks : tuple of LandmarkScore
         One for each true landmark, in their order.
     accuracy : float
-        Localisation accuracy: share of the true landmarks that were hit; nan without truth.
+        Localisation accuracy: fraction of the true landmarks that were hit; nan without truth.
     radius_px : float
         Radius of a hit in pixels of the working plane.
     mean_error_mm, sd_error_mm, median_error_mm : float
@@ -208,14 +196,11 @@ class LandmarkScores(Record):
             for row in self.landmarks
         ]
         head = ["label", "name", "error mm", "error px", f"below {self.radius_px:g} px"]
-        return "\n".join(
-            [
-                _table(head, rows, left=2),
-                f"localisation accuracy {_number(self.accuracy)}, mean radial error "
-                f"{_number(self.mean_error_mm, 2)} ± {_number(self.sd_error_mm, 2)} mm "
-                f"(median {_number(self.median_error_mm, 2)}), "
-                f"{self.missing} missing, {self.extra} extra",
-            ]
+        return (
+            f"{_table(head, rows)}\nlocalisation accuracy {_number(self.accuracy)}, "
+            f"mean radial error {_number(self.mean_error_mm, 2)} ± "
+            f"{_number(self.sd_error_mm, 2)} mm (median {_number(self.median_error_mm, 2)}), "
+            f"{self.missing} missing, {self.extra} extra"
         )
 
 
@@ -224,7 +209,7 @@ def _numbers(row: LabelScore | MeanScores) -> list[str]:
     return [*map(_number, values), _number(row.assd_mm, 2)]
 
 
-def _share(row: LabelScore) -> str:
+def _kept_empty(row: LabelScore) -> str:
     return f"{row.empty_slices_kept}/{row.empty_slices}" if row.empty_slices else "-"
 
 
@@ -232,14 +217,14 @@ def _number(value: float, digits: int = 3) -> str:
     return f"{value:.{digits}f}" if math.isfinite(value) else "-"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
-    """Align columns; the first ``left`` of them to the left, the others to the right."""
-    widths = [max(len(line[column]) for line in [head, *rows]) for column in range(len(head))]
-    lines = []
-    for line in [head, *rows]:
-        cells = [
-            cell.ljust(width) if column < left else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Align columns; the first two of them to the left, the others to the right."""
+    lines = [head, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    sides = "<<" + ">" * (len(head) - 2)
+    return "\n".join(
+        "  ".join(
+            f"{cell:{side}{width}}" for cell, side, width in zip(line, sides, widths, strict=True)
+        ).rstrip()
+        for line in lines
+    )

@@ -89,7 +89,7 @@ class OracleSam(_SamMethod):
         self, volume: Volume, axis: int | str | None, progress: Progress = no_progress
     ) -> Predicted:
         """Label a volume, having seen its truth."""
-        from ...metrics.instances import match_instances
+        from ...metrics.contingency import match_instances
         from ...sam import sam_automatic, sam_boxes, sam_points
 
         truth = self._truth

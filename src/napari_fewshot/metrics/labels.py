@@ -1,9 +1,10 @@
-"""Scores of a predicted label map against the truth."""
+"""Scores of a predicted label map against the truth: overlap, surfaces, empty slices."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,6 @@ from ..errors import InputError
 from ..types import Array
 from .contingency import PairCounts, compact_labels, count_pairs, present_labels, rand_indices
 from .scores import LabelScore, LabelScores, MeanScores
-from .surfaces import symmetric_surface_distances
 
 __all__ = ["Exclusion", "evaluate_labels"]
 
@@ -84,7 +84,7 @@ def evaluate_labels(
     values = np.union1d(present_labels(pred), present_labels(truth))
     pred, truth = compact_labels(pred, values), compact_labels(truth, values)
     pairs = count_pairs(pred, truth, len(values) + 1, axis, keep)
-    distances = symmetric_surface_distances(pred, truth, spacing, len(values) + 1, keep)
+    distances = _surface_distances(pred, truth, spacing, len(values) + 1, keep)
     scored = _scored(labels, values)
     slices = _compared_slices(truth.shape, axis, keep)
     places = {int(value): place for place, value in enumerate(values, start=1)}
@@ -93,19 +93,17 @@ def evaluate_labels(
         for label in scored
     )
     columns = [places[label] for label in scored if label in places]
-    empty = slices & (pairs.truth_by_slice[:, columns].sum(1) == 0)
-    false = pairs.pred_by_slice[:, columns].sum(1)[empty]
+    empty = _empty_slices(
+        pairs.truth_by_slice[:, columns].sum(1), pairs.pred_by_slice[:, columns].sum(1), slices
+    )
     rand, adjusted = rand_indices(pairs)
     return LabelScores(
         labels=rows,
         mean=_means(rows),
         rand_index=rand,
         adjusted_rand_index=adjusted,
-        compared_voxels=int(pairs.counts.sum()),
-        empty_slices=int(empty.sum()),
-        empty_slices_kept=int((false == 0).sum()),
-        false_voxels=int(false.sum()),
-        empty_kept=_ratio(int((false == 0).sum()), int(empty.sum())),
+        compared_voxels=int(pairs.table.sum()),
+        **empty,
     )
 
 
@@ -121,11 +119,8 @@ def _score(
     nothing = np.zeros(len(slices), np.int64)
     in_truth = nothing if place is None else pairs.truth_by_slice[:, place]
     in_pred = nothing if place is None else pairs.pred_by_slice[:, place]
-    hits = 0 if place is None else int(pairs.hits[place])
+    hits = 0 if place is None else int(pairs.table[place, place])
     true, found = int(in_truth.sum()), int(in_pred.sum())
-    empty = slices & (in_truth == 0)
-    false = in_pred[empty]
-    kept = int((false == 0).sum())
     return LabelScore(
         label=label,
         name=name,
@@ -136,11 +131,20 @@ def _score(
         precision=_ratio(hits, found),
         recall=_ratio(hits, true),
         assd_mm=float(distances[place]) if place is not None and true and found else math.nan,
-        empty_slices=int(empty.sum()),
-        empty_slices_kept=kept,
-        false_voxels=int(false.sum()),
-        empty_kept=_ratio(kept, int(empty.sum())),
+        **_empty_slices(in_truth, in_pred, slices),
     )
+
+
+def _empty_slices(in_truth: Array, in_pred: Array, slices: Array) -> dict[str, Any]:
+    """Scores of the compared ``slices`` in which the truth has no voxel."""
+    false = in_pred[slices & (in_truth == 0)]
+    kept = int((false == 0).sum())
+    return {
+        "empty_slices": false.size,
+        "empty_slices_kept": kept,
+        "false_voxels": int(false.sum()),
+        "empty_kept": _ratio(kept, false.size),
+    }
 
 
 def _means(rows: Sequence[LabelScore]) -> MeanScores:
@@ -236,3 +240,68 @@ def _compared_slices(shape: tuple[int, ...], axis: int, keep: Array | None) -> A
     if keep is None:
         return np.ones(shape[axis], bool)
     return np.array([keep.take(number, axis).any() for number in range(shape[axis])])
+
+
+def _surface_voxels(labels: Array) -> Array:
+    """Mark the voxels of each label that have a face neighbour of another value.
+
+    Outside the array there is background, which has no surface. Axes of length 1 are not looked
+    along, so that a single slice has outlines, not faces.
+    """
+    surface = np.zeros(labels.shape, bool)
+    for axis, length in enumerate(labels.shape):
+        if length == 1:
+            continue
+        here = np.moveaxis(labels, axis, 0)
+        marks = np.moveaxis(surface, axis, 0)
+        differs = here[1:] != here[:-1]
+        marks[1:] |= differs
+        marks[:-1] |= differs
+        marks[0] = True
+        marks[-1] = True
+    surface &= labels != 0
+    return surface
+
+
+def _surface_distances(
+    pred: Array, truth: Array, spacing: Sequence[float], size: int, keep: Array | None
+) -> Array:
+    """Return the average symmetric surface distance of each label.
+
+    The distances of the surface voxels of the prediction to the true surface, and of the
+    true ones to the predicted surface, are summed and divided by their number. Surfaces are
+    those of the whole masks; surface voxels outside ``keep`` are there to be near to, but
+    their own distances are not counted. Distances are those of voxel centres.
+
+    Arrays are those of :func:`~.contingency.count_pairs`, ``spacing`` is in mm. The result has
+    shape (size,); nan where either surface is missing, and for index 0.
+    """
+    from scipy.spatial import cKDTree
+
+    result = np.full(size, np.nan)
+    ours = _points_by_label(pred, spacing, size, keep)
+    theirs = _points_by_label(truth, spacing, size, keep)
+    for index in range(1, size):
+        (points, counted), (true_points, true_counted) = ours[index], theirs[index]
+        if len(points) == 0 or len(true_points) == 0:
+            continue
+        # Trees of surface points, not distance maps: their cost grows with the surface, not
+        # with the box, which scattered false voxels make as large as the volume.
+        outward = cKDTree(true_points).query(points[counted])[0]
+        inward = cKDTree(points).query(true_points[true_counted])[0]
+        number = outward.size + inward.size
+        if number:
+            result[index] = (outward.sum() + inward.sum()) / number
+    return result
+
+
+def _points_by_label(
+    labels: Array, spacing: Sequence[float], size: int, keep: Array | None
+) -> list[tuple[Array, Array]]:
+    where = np.nonzero(_surface_voxels(labels))
+    values = labels[where]
+    order = np.argsort(values, kind="stable")
+    points = np.stack(where, axis=1)[order] * np.asarray(spacing, float)
+    counted = np.ones(len(order), bool) if keep is None else keep[where][order]
+    ends = np.cumsum(np.bincount(values, minlength=size))[:-1]
+    return list(zip(np.split(points, ends), np.split(counted, ends), strict=True))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_fewshot.errors import InputError
-from napari_fewshot.metrics.instances import match_instances
+from napari_fewshot.metrics.contingency import match_instances
 
 
 def plainly(instances, truth, share=0.5):
