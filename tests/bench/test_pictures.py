@@ -14,8 +14,8 @@ from napari_fewshot.bench.methods import Predicted
 from napari_fewshot.bench.pictures import SheetRow, contact_sheet, draw_worst, even_slices
 from napari_fewshot.bench.prepare import PreparedCase
 from napari_fewshot.errors import InputError
+from napari_fewshot.metrics.labels import evaluate_labels
 from napari_fewshot.metrics.landmarks import evaluate_landmarks
-from napari_fewshot.metrics.overlap import evaluate_labels
 from napari_fewshot.phantoms import make_phantom
 from napari_fewshot.types import Landmark, Volume
 
