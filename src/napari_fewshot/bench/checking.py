@@ -45,11 +45,6 @@ def check_methods(config: BenchmarkConfig, folder: Path) -> None:
 
     Weights and modules that are missing are no fault of the configuration: those methods fail
     when their turn comes, and the others are run.
-
-    Raises
-    ------
-    InputError
-        Names the method and the setting.
     """
     choose_device(config.device)
     for number, method in enumerate(config.methods, start=1):
@@ -66,13 +61,7 @@ def check_methods(config: BenchmarkConfig, folder: Path) -> None:
 
 
 def check_shots(config: BenchmarkConfig, selection: Selection) -> None:
-    """Check that the pool has as many cases as are drawn from it.
-
-    Raises
-    ------
-    InputError
-        Names the method where the shots are its own.
-    """
+    """Check that the pool has as many cases as are drawn from it."""
     how = config.templates
     if how.scope != "across" or how.choice != "cases":
         return
@@ -87,12 +76,8 @@ def check_shots(config: BenchmarkConfig, selection: Selection) -> None:
 def check_case(config: BenchmarkConfig, selection: Selection) -> CaseCheck:
     """Hold names, axis and shots against the first case that is scored.
 
-    Other cases may have other labels, so that what looks wrong there need not be.
-
-    Raises
-    ------
-    InputError
-        For what is surely wrong: a name that is misspelt, or that nothing stands for.
+    Other cases may have other labels, so that what looks wrong there need not be. What is surely
+    wrong raises: a name that is misspelt, or that nothing stands for.
     """
     case = selection.scored[0]
     landmarks = config.landmarks

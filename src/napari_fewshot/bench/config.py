@@ -32,50 +32,34 @@ Shot = Annotated[int, Field(ge=1)] | Literal["all"]
 """How many slices or cases are templates; ``"all"`` is the upper reference."""
 Shots = Annotated[tuple[Shot, ...], Field(min_length=1)]
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
-Patterns = Annotated[
-    tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
-]
+OneOrSeveral = BeforeValidator(lambda value: (value,) if isinstance(value, str | dict) else value)
+Patterns = Annotated[tuple[str, ...], OneOrSeveral]
 
 _READY = Path(__file__).parent / "configs"
 
 
 class DatasetConfig(StageConfig):
-    """Where the images are, and which of them are templates.
-
-    Parameters
-    ----------
-    layout : str, optional
-        Name of a folder layout; or else ``images`` with ``labels`` or ``landmarks``, which are
-        short for those options of the layout ``folder``.
-    root : Path
-        Folder of the data set.
-    options : dict
-        For the layout.
-    images, labels, landmarks : str or list of str
-        Paths below ``root``, with ``*`` and one ``{case}`` in each, by which they are matched;
-        without ``{case}`` they are matched in order. Landmarks are CSV.
-    train : "split", int or list of str, optional
-        The pool of cases that templates come from: those of the data set's own split, the first
-        so many, or these. None: the split. Of no meaning within a volume.
-    test : "split", "rest", int or list of str
-        The cases that are scored: those of the split, all outside the pool, the first so many of
-        these, or these. Cases that share a person with the pool are left out.
-    axis : int or {"auto", "axial", "coronal", "sagittal"}
-        Working axis; ``auto``: axial where the file says how it lies, else 0.
-    name_of_case : str, optional
-        Only cases whose names match this pattern, such as ``"t1*"``.
-    """
+    """Where the images are, and which of them are templates."""
 
     layout: str | None = None
+    """Name of a folder layout; or else ``images`` with ``labels`` or ``landmarks``, which are short
+    for those options of the layout ``folder``."""
     root: Path = Path()
     options: dict[str, Any] = Field(default_factory=dict)
+    """For the layout."""
     images: Patterns = ()
     labels: Patterns = ()
     landmarks: Patterns = ()
     train: Literal["split"] | int | tuple[str, ...] | None = None
+    """The pool of cases that templates come from: those of the data set's own split, the first so
+    many, or these. None: the split. Of no meaning within a volume."""
     test: Literal["split", "rest"] | int | tuple[str, ...] = "rest"
+    """The cases that are scored: those of the split, all outside the pool, the first so many of
+    these, or these. Cases that share a person with the pool are left out."""
     axis: int | Literal["auto", "axial", "coronal", "sagittal"] = "auto"
+    """Working axis, in file order; auto: axial where the file says how it lies, else 0."""
     name_of_case: str | None = None
+    """Only cases whose names match this pattern, such as ``"t1*"``."""
 
     @field_validator("axis")
     @classmethod
@@ -101,18 +85,18 @@ class DatasetConfig(StageConfig):
 
 
 class ImageConfig(StageConfig):
-    """What is done to images before any method sees them; scores are on the resampled grid.
-
-    Grey values are clipped to a ``window``, or to ``percentiles`` of each image; ``spacing`` is the
-    pixel size in mm to resample to, rows and columns only (``inplane``) or the slices too; with
-    ``grey`` colour is averaged.
-    """
+    """What is done to images before any method sees them; scores are on the resampled grid."""
 
     window: tuple[float, float] | None = None
+    """Grey values are clipped to these two."""
     percentiles: tuple[float, float] | None = None
+    """Grey values are clipped to these two percentiles of each image."""
     spacing: float | None = Field(default=None, gt=0)
+    """Pixel size in mm to resample to."""
     resample: Literal["inplane", "isotropic"] = "inplane"
+    """Rows and columns only, or the slices too."""
     grey: bool = False
+    """Colour is averaged."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -128,29 +112,21 @@ class ImageConfig(StageConfig):
 
 
 class TemplatesConfig(StageConfig):
-    """What is painted.
-
-    Parameters
-    ----------
-    scope : {"within", "across"}
-        ``within``: slices of each scored case are its templates, and are left out of its score.
-        ``across``: templates are of other cases. The shot ``all`` takes the whole pool; within a
-        volume, every slice is then predicted by a model that learned from the slices of four of
-        five interleaved folds.
-    choice : {"even", "first", "random", "representative", "cases"}
-        Which labelled slices: at equal distances, the first ones, drawn by the seed, or those in
-        the middle of as many groups of slices that are alike in place and in the areas of labels;
-        or whole cases, where shots count cases.
-    draw : {"first", "random"}
-        Which cases of the pool, with ``cases``: the first ones, or drawn by the seed.
-    empty_slices : bool
-        Whether slices of whole cases that have no label are known to be empty, or unknown.
-    """
+    """What is painted."""
 
     scope: Literal["within", "across"] = "within"
+    """within: slices of each scored case are its templates, and are left out of its score. across:
+    templates are of other cases. The shot ``all`` takes the whole pool; within a volume, every
+    slice is then predicted by a model that learned from the slices of four of five interleaved
+    folds."""
     choice: Literal["even", "first", "random", "representative", "cases"] = "even"
+    """Which labelled slices: at equal distances, the first ones, drawn by the seed, or those in the
+    middle of as many groups of slices that are alike in place and in the areas of labels; or whole
+    cases, where shots count cases."""
     draw: Literal["first", "random"] = "first"
+    """Which cases of the pool, where whole cases are painted: the first, or drawn by the seed."""
     empty_slices: bool = True
+    """Whether slices of whole cases that have no label are known to be empty, or unknown."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -160,17 +136,16 @@ class TemplatesConfig(StageConfig):
 
 
 class LabelsConfig(StageConfig):
-    """Which labels count; others are background.
-
-    ``names`` go over those that files have; ``use`` lists values or names (None: all that occur);
-    with ``merge`` all become one label of that name. A label of fewer than ``min_voxels`` in a
-    case, painted slices included, is not scored there.
-    """
+    """Which labels count; others are background."""
 
     names: dict[int, str] = Field(default_factory=dict)
+    """Over the names that files have."""
     use: tuple[int | str, ...] | None = None
+    """Values or names; None: all that occur."""
     merge: str | None = None
+    """All of them become one label of this name."""
     min_voxels: int = Field(default=1, ge=1)
+    """A label that is smaller than this in a case, painted slices included, is not scored there."""
 
     @property
     def listed(self) -> bool:
@@ -240,14 +215,9 @@ class BenchmarkConfig(StageConfig):
     labels: LabelsConfig = LabelsConfig()
     landmarks: LandmarksConfig | None = None
     metrics: MetricsConfig = MetricsConfig()
-    published: tuple[PublishedConfig, ...] = ()
+    published: Annotated[tuple[PublishedConfig, ...], OneOrSeveral] = ()
     output: OutputConfig = OutputConfig()
     methods: tuple[MethodConfig, ...] = Field(min_length=1)
-
-    @field_validator("published", mode="before")
-    @classmethod
-    def _one_or_several(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, dict) else value
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -276,21 +246,10 @@ class BenchmarkConfig(StageConfig):
 
 
 def load_config(path: str | Path, data: str | Path | None = None) -> BenchmarkConfig:
-    """Read the configuration of a benchmark.
+    """Read the configuration of a benchmark: a TOML file, or a name that comes with the package.
 
-    Parameters
-    ----------
-    path : str or Path
-        The TOML file, or the name of a configuration that comes with the package; relative
-        paths in a file are relative to its folder.
-    data : str or Path, optional
-        Folder that ``dataset.root`` is relative to, or, where the file has none, the root.
-
-    Raises
-    ------
-    InputError
-        If the file is not there, is no TOML, or has a key or value that makes no sense, or a name
-        is given without ``data``.
+    Relative paths in a file are relative to its folder. ``data`` is the folder that the root of the
+    data set is relative to, or, where the file has none, the root.
     """
     path = ready_config(path)
     if not path.is_file():

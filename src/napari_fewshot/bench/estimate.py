@@ -69,7 +69,8 @@ def estimate(benchmark: Benchmark) -> list[Estimate]:
 def _estimate(benchmark: Benchmark, method: MethodConfig, shared: set[str]) -> Estimate:
     """Estimate a method; of ``shared`` backbones an earlier method keeps the features on disk."""
     config = benchmark.config
-    slices, pixels = _size(benchmark)
+    case = benchmark.first_case
+    slices, pixels = (case.slices, case.pixels) if case.slices else (_SLICES, _PIXELS)
     fits = [fit for fit in benchmark.plan if fit.method.name == method.name]
     records = benchmark.records.all(unit for fit in fits for unit in fit.units)
     done = {unit.key: record for unit, record in records if not record.error}
@@ -84,7 +85,8 @@ def _estimate(benchmark: Benchmark, method: MethodConfig, shared: set[str]) -> E
     predict_rate *= 1.0 if method.method == "universeg" else pixels / _PIXELS
     faster = 1.0 if choose_device(config.device) == "cpu" else _ON_DEVICE
     own = 1.0 if method.method == "forest" else faster
-    trainings = sum(_trainings(benchmark, fit) for fit in left)
+    folds = FOLDS if config.templates.scope == "within" else 1
+    trainings = sum(folds if fit.shot == "all" else 1 for fit in left)
     seconds = len(left) * fmean(fitting) if fitting else trainings * fit_rate / own
     seconds += len(cases) * (fmean(predicting) if predicting else predict_rate / own)
 
@@ -111,17 +113,6 @@ def _estimate(benchmark: Benchmark, method: MethodConfig, shared: set[str]) -> E
         features,
         _work_mb(method, max(painted) * pixels) if left else 0.0,
     )
-
-
-def _size(benchmark: Benchmark) -> tuple[int, int]:
-    """Slices of a case, and pixels of a slice."""
-    case = benchmark.first_case
-    return (case.slices, case.pixels) if case.slices else (_SLICES, _PIXELS)
-
-
-def _trainings(benchmark: Benchmark, fit: Fit) -> int:
-    within = benchmark.config.templates.scope == "within"
-    return FOLDS if within and fit.shot == "all" else 1
 
 
 def _template_slices(benchmark: Benchmark, fit: Fit, slices: int) -> int:

@@ -6,8 +6,8 @@ import shutil
 import time
 import traceback
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from ..features.cache import FeatureCache
 from ..features.store import FeatureStore
 from ..io import write_labels
 from ..io.outputs import Outputs
-from ..types import Progress, no_progress
+from ..types import Progress
 from .config import BenchmarkConfig
 from .machine import describe_machine, peak_device_memory_mb, peak_memory_mb
 from .methods import (
@@ -57,20 +57,10 @@ def method_context(config: BenchmarkConfig, fit: Fit, folder: Path) -> MethodCon
 
 
 class MethodRun:
-    """Runs fits of one method and keeps a record of each unit.
+    """Runs fits of one method and keeps a record of each unit, which is then told to ``finished``.
 
-    Parameters
-    ----------
-    config : BenchmarkConfig
-    selection : Selection
-    folder : Path
-        Of the benchmark.
-    fingerprints : Fingerprints
-        By which what is known of a case is found again.
-    outputs : Outputs
-        What files are written with.
-    own_process : bool
-        Whether nothing else runs in this process, so that its memory is that of the method.
+    What is known of a case is found again by its fingerprints, and files are written with
+    ``outputs``. In its own process nothing else runs, so that its memory is that of the method.
     """
 
     def __init__(
@@ -80,12 +70,15 @@ class MethodRun:
         folder: Path,
         fingerprints: Fingerprints,
         outputs: Outputs,
+        finished: Finished,
+        progress: Progress,
         *,
-        own_process: bool = False,
+        own_process: bool,
     ) -> None:
         self.config, self.selection, self.folder = config, selection, folder
         self.records = Records(folder)
-        self.own_process = own_process
+        self._finished, self._progress = finished, progress
+        self._own_process = own_process
         self._outputs = outputs
         keep = config.features
         self._store = FeatureStore(folder / "features") if keep == "disk" else None
@@ -97,71 +90,60 @@ class MethodRun:
         self._seen: set[str] = set()
         self._machine: dict[str, object] = {}
 
-    def run(self, fit: Fit, finished: Finished, progress: Progress = no_progress) -> None:
+    def run(self, fit: Fit) -> None:
         """Run what is left of a fit; what fails is recorded and not raised."""
         pending = [unit for unit in fit.units if not self.records.done(unit)]
         if not pending:
             return
         self._machine = self._machine or describe_machine(self.config.device)
-        try:
-            self._run(fit, pending, finished, progress)
-        except Cancelled:
-            raise
-        except Exception as error:  # whatever a method raises, the others go on
-            for unit in pending:
-                if not self.records.done(unit):
-                    self._fail(unit, error, finished)
-            return
+        with self._failing(pending):
+            parts = self._painted(fit, pending[0].case)
+            if len(parts) > 1:
+                self._run_folds(fit, pending[0], parts)
+            else:
+                self._run_units(fit, pending, parts.pop())
         if all(self.records.done(unit) for unit in fit.units):
             _clear(self.folder / "work" / fit.key)
 
-    def _run(
-        self, fit: Fit, pending: Sequence[Unit], finished: Finished, progress: Progress
-    ) -> None:
-        parts = self._painted(fit, pending[0].case, progress)
-        if len(parts) > 1:
-            self._run_folds(fit, pending[0], parts, finished, progress)
-            return
-        painted = parts.pop()
-        method, seconds = self._fitted(fit, painted, progress)
+    @contextmanager
+    def _failing(self, units: Sequence[Unit]) -> Iterator[None]:
+        """Record what is raised within: whatever it is, the others go on."""
+        try:
+            yield
+        except Cancelled:
+            raise
+        except Exception as error:
+            named = isinstance(error, FewShotError)
+            words = str(error) if named else f"{type(error).__name__}: {error}"
+            trace = "".join(traceback.format_exception(error))
+            record = Record(error=" ".join(words.split()), trace=trace, machine=self._machine)
+            for unit in units:
+                if not self.records.done(unit):
+                    self._write(unit, record)
+
+    def _write(self, unit: Unit, record: Record) -> None:
+        with self._outputs.writing():
+            self.records.write(unit, record)
+        self._finished(unit, record)
+
+    def _run_units(self, fit: Fit, units: Sequence[Unit], painted: Painted) -> None:
+        method, seconds = self._fitted(fit, painted)
         painted = replace(painted, templates=())  # what is not kept by the method is let go
-        for unit in pending:
-            try:
-                found, took = self._predicted(method, unit.case, progress)
+        for unit in units:
+            with self._failing([unit]):
+                found, took = self._predicted(method, unit.case)
                 record = Record(fit_seconds=seconds, predict_seconds=took)
-                self._keep(unit, found, painted, record, finished)
-            except Cancelled:
-                raise
-            except Exception as error:
-                self._fail(unit, error, finished)
+                self._keep(unit, found, painted, record)
 
-    def _painted(self, fit: Fit, name: str, progress: Progress) -> list[Painted]:
-        config = self.config
-        if config.templates.scope == "within":
-            return paint_within(self.prepared(name), fit.shot, config, fit.seed)
-        if METHODS.get(fit.method.method).oracle and config.labels.listed:
-            # It learns nothing. Where labels are not listed, the templates say which are scored.
-            return [Painted()]
-        pool = [case.name for case in self.selection.pool]
-        found = paint_across(pool, self.areas, self.prepared, fit.shot, config, fit.seed, progress)
-        return [found]
-
-    def _run_folds(
-        self,
-        fit: Fit,
-        unit: Unit,
-        parts: Sequence[Painted],
-        finished: Finished,
-        progress: Progress,
-    ) -> None:
+    def _run_folds(self, fit: Fit, unit: Unit, parts: Sequence[Painted]) -> None:
         """Every slice from the model that did not see it."""
         case = self.prepared(unit.case)
         labels = np.zeros(case.image.shape, np.int32)
         planes = np.moveaxis(labels, case.axis, 0)
         fitting = predicting = 0.0
         for part in parts:
-            method, seconds = self._fitted(fit, part, progress)
-            found, took = self._predicted(method, unit.case, progress)
+            method, seconds = self._fitted(fit, part)
+            found, took = self._predicted(method, unit.case)
             if found.labels is None or part.predicted is None:
                 continue
             wanted = list(part.predicted)
@@ -169,29 +151,40 @@ class MethodRun:
             fitting, predicting = fitting + seconds, predicting + took / len(parts)
         record = Record(fit_seconds=fitting, predict_seconds=predicting)
         taught = {value: name for part in parts for value, name in part.taught.items()}
-        self._keep(unit, Predicted(labels), Painted(taught=taught), record, finished)
+        self._keep(unit, Predicted(labels), Painted(taught=taught), record)
 
-    def _fitted(self, fit: Fit, painted: Painted, progress: Progress) -> tuple[Method, float]:
+    def _painted(self, fit: Fit, name: str) -> list[Painted]:
+        config = self.config
+        if config.templates.scope == "within":
+            return paint_within(self.prepared(name), fit.shot, config, fit.seed)
+        if METHODS.get(fit.method.method).oracle and config.labels.listed:
+            # It learns nothing. Where labels are not listed, the templates say which are scored.
+            return [Painted()]
+        pool = [case.name for case in self.selection.pool]
+        found = paint_across(
+            pool, self.areas, self.prepared, fit.shot, config, fit.seed, self._progress
+        )
+        return [found]
+
+    def _fitted(self, fit: Fit, painted: Painted) -> tuple[Method, float]:
         context = method_context(self.config, fit, self.folder)
         context = replace(context, store=self._store, cache=self._cache)
         context.work.mkdir(parents=True, exist_ok=True)
         start = time.perf_counter()
         method = METHODS.get(fit.method.method).make(fit.method.settings, context)
-        method.fit(painted.templates, progress)
+        method.fit(painted.templates, self._progress)
         return method, time.perf_counter() - start
 
-    def _predicted(self, method: Method, name: str, progress: Progress) -> tuple[Predicted, float]:
+    def _predicted(self, method: Method, name: str) -> tuple[Predicted, float]:
         case = self.prepared(name)
         axis = None if case.image.ndim == 2 else case.axis
         if isinstance(method, Oracle):
             method.show(case.truth)
         start = time.perf_counter()
-        found = method.predict(case.image, axis, progress)
+        found = method.predict(case.image, axis, self._progress)
         return found, time.perf_counter() - start
 
-    def _keep(
-        self, unit: Unit, found: Predicted, painted: Painted, record: Record, finished: Finished
-    ) -> None:
+    def _keep(self, unit: Unit, found: Predicted, painted: Painted, record: Record) -> None:
         """Score a prediction and write its record, the picture before it."""
         config, case = self.config, self.prepared(unit.case)
         own = painted.slices.get(unit.case, ())
@@ -203,10 +196,12 @@ class MethodRun:
             min_voxels=config.labels.min_voxels,
             radius_px=None if config.landmarks is None else config.metrics.radius_px,
         )
+        method = next(one for one in config.methods if one.name == unit.method)
+        first_seed = config.seeds_of(method)[0]
         picture = self.records.path(unit).with_suffix(".png")
         worst = None
         with self._outputs.writing():
-            if config.output.pictures and unit.seed == self._first_seed(unit.method):
+            if config.output.pictures and unit.seed == first_seed:
                 worst = draw_worst(found, case, own, picture, painted.taught)
             if config.output.predictions and found.labels is not None:
                 target = prediction_files(self.folder, unit)[case.image.ndim == 2]
@@ -216,31 +211,15 @@ class MethodRun:
             rows=rows,
             first=unit.case not in self._seen,
             slices=case.slices,
-            memory_mb=peak_memory_mb() if self.own_process else None,
-            device_memory_mb=peak_device_memory_mb() if self.own_process else None,
+            memory_mb=peak_memory_mb() if self._own_process else None,
+            device_memory_mb=peak_device_memory_mb() if self._own_process else None,
             painted={name: list(known) for name, known in painted.slices.items()},
             machine=self._machine,
             picture=picture.name if worst else "",
             worst=worst or "",
         )
         self._seen.add(unit.case)
-        self._write(unit, record, finished)
-
-    def _fail(self, unit: Unit, error: Exception, finished: Finished) -> None:
-        named = isinstance(error, FewShotError)
-        words = str(error) if named else f"{type(error).__name__}: {error}"
-        trace = "".join(traceback.format_exception(error))
-        record = Record(error=" ".join(words.split()), trace=trace, machine=self._machine)
-        self._write(unit, record, finished)
-
-    def _write(self, unit: Unit, record: Record, finished: Finished) -> None:
-        with self._outputs.writing():
-            self.records.write(unit, record)
-        finished(unit, record)
-
-    def _first_seed(self, name: str) -> int:
-        method = next(one for one in self.config.methods if one.name == name)
-        return self.config.seeds_of(method)[0]
+        self._write(unit, record)
 
     def prepared(self, name: str) -> PreparedCase:
         """Return a case; those used last stay in memory, up to a gigabyte."""

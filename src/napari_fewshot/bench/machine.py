@@ -6,11 +6,13 @@ import os
 import platform
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..device import choose_device
 
 __all__ = ["describe_machine", "peak_device_memory_mb", "peak_memory_mb"]
 
@@ -21,13 +23,15 @@ _GIT_SECONDS = 5.0
 
 def describe_machine(device: str) -> dict[str, Any]:
     """Versions, the commit of a checkout, processor and device."""
-    found = _device(device)  # loads torch, which then knows its threads
+    import torch
+
+    found = choose_device(device)
+    if found.startswith("cuda"):
+        found = f"{found} ({torch.cuda.get_device_name(found)})"
     packages = {}
     for name in _PACKAGES:
-        try:
+        with suppress(PackageNotFoundError):
             packages[name] = version(name)
-        except PackageNotFoundError:
-            continue
     return {
         "napari-fewshot": __version__,
         **_commit(Path(__file__).parents[1]),
@@ -35,7 +39,7 @@ def describe_machine(device: str) -> dict[str, Any]:
         **packages,
         "system": platform.system(),
         "processor": _processor(),
-        "threads": _threads(),
+        "threads": torch.get_num_threads(),
         "device": found,
     }
 
@@ -45,19 +49,15 @@ def peak_memory_mb() -> float | None:
 
     None where the system does not tell.
     """
-    found = [_own_peak_mb()]
     try:
         import resource
     except ImportError:  # Windows
-        pass
-    else:
-        # Kilobytes on Linux, bytes on macOS.
-        unit = 1e6 if sys.platform == "darwin" else 1e3
-        found.append(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / unit)
-        if found[0] is None:
-            found[0] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-    known = [value for value in found if value is not None]
-    return round(max(known), 1) if known else None
+        return None
+    # Kilobytes on Linux, bytes on macOS.
+    unit = 1e6 if sys.platform == "darwin" else 1e3
+    child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / unit
+    own = _own_peak_mb() or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    return round(max(own, child), 1)
 
 
 def peak_device_memory_mb() -> float | None:
@@ -112,19 +112,3 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(named, platform.machine())
-
-
-def _threads() -> int:
-    torch = sys.modules.get("torch")
-    return int(torch.get_num_threads()) if torch is not None else os.cpu_count() or 1
-
-
-def _device(device: str) -> str:
-    from ..device import choose_device
-
-    chosen = choose_device(device)
-    if not chosen.startswith("cuda"):
-        return chosen
-    import torch
-
-    return f"{chosen} ({torch.cuda.get_device_name(chosen)})"

@@ -132,14 +132,7 @@ class Fingerprints:
 
 
 def select_cases(config: BenchmarkConfig) -> Selection:
-    """Find the cases of the data set, and share them out.
-
-    Raises
-    ------
-    InputError
-        If folders or files are missing, the layout or one of its options does not exist, or a split
-        does not exist or leaves nothing.
-    """
+    """Find the cases of the data set, and share them out."""
     cases, dataset = _found_cases(config), config.dataset
     if config.templates.scope == "within":
         return Selection((), tuple(_scored(cases, cases, dataset)))

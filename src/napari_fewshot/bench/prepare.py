@@ -25,19 +25,10 @@ __all__ = ["PreparedCase", "intensity_of", "prepare_case", "resample_points", "r
 
 @dataclass(frozen=True, eq=False)
 class PreparedCase:
-    """A case in memory.
+    """A case in memory: the labels that count with their names, others being 0, or landmarks.
 
-    Parameters
-    ----------
-    name : str
-    image : Volume
-    truth : Volume, optional
-        Labels that count, with their names; others are 0.
-    landmarks : tuple of Landmark
-    axis : int
-        Working axis in file order; 0 for 2D images.
-    listed : tuple of int
-        Labels that the configuration lists, whether or not the case has them.
+    The working axis is in file order (0 for 2D images). ``listed`` are labels that the
+    configuration lists, whether or not the case has them.
     """
 
     name: str
@@ -84,13 +75,7 @@ class PreparedCase:
 
 
 def prepare_case(case: Case, config: BenchmarkConfig) -> PreparedCase:
-    """Read a case and bring it to the form in which it is compared.
-
-    Raises
-    ------
-    InputError
-        If its files cannot be read or do not fit together, or a label does not exist.
-    """
+    """Read a case and bring it to the form in which it is compared."""
     image = case.image()
     if config.image.grey and image.has_channels:
         image = image.with_data(image.data.mean(axis=-1, dtype=np.float32))

@@ -24,31 +24,13 @@ _KEY = re.compile("[0-9a-f]{24}")
 
 @dataclass(frozen=True)
 class Record:
-    """The outcome of a unit.
+    """The outcome of a unit: rows of scores for each label or landmark, or the error.
 
-    Parameters
-    ----------
-    rows : list of dict
-        Scores, a row for each label or landmark.
-    error, trace : str
-        Why there are none.
-    fit_seconds, predict_seconds : float
-        Wall time; that of the fit is the same for all of its cases.
-    first : bool
-        Whether this process had not seen the case before with this method, so that no features
-        of it were at hand.
-    slices : int
-        Slices that were predicted.
-    memory_mb, device_memory_mb : float, optional
-        Largest memory of the process up to then.
-    painted : dict of str to list of int
-        Template slices by case.
-    machine : dict
-        Versions and hardware.
-    picture : str
-        File of the worst slice, below the folder of the units.
-    worst : str
-        What the picture shows.
+    Times are wall times; that of the fit is the same for all of its cases. ``first`` says whether
+    the process had not seen the case before with this method, so that no features of it were at
+    hand. Memory is the largest of the process up to then. ``painted`` are template slices by case;
+    ``picture`` is the file of the worst slice, below the folder of the units, and ``worst`` what it
+    shows.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)

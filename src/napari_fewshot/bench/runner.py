@@ -76,30 +76,14 @@ class Benchmark:
         return check_case(self.config, self.selection)
 
     def check(self) -> None:
-        """Warn of what looks wrong in the first case.
-
-        Raises
-        ------
-        InputError
-            For what is surely wrong.
-        """
+        """Warn of what looks wrong in the first case; what is surely wrong raises."""
         for words in self.first_case.warnings:
             _LOGGER.warning("napari-fewshot: %s", words)
 
     def check_outputs(self, only: Sequence[str] | None = None, more: Iterable[Path] = ()) -> None:
-        """Check the files that a run writes; those of version 0.1.0 are recorded.
+        """Check the files that a run of some methods (None: all) writes, and ``more`` files.
 
-        Parameters
-        ----------
-        only : sequence of str, optional
-            Methods that are run.
-        more : iterable of Path
-            Further files, such as those of the report.
-
-        Raises
-        ------
-        InputError
-            As :meth:`~napari_fewshot.io.outputs.Outputs.check`, and if the folder is a file.
+        Files of version 0.1.0 are recorded.
         """
         if self.folder.exists() and not self.folder.is_dir():
             raise InputError(self.outputs.parameter, "be a folder", self.folder)
@@ -128,24 +112,11 @@ class Benchmark:
         only: Sequence[str] | None = None,
         own_processes: bool = True,
     ) -> None:
-        """Run what is left; what fails is recorded, and the rest goes on.
+        """Run what is left of some methods (None: all); what fails is recorded, the rest goes on.
 
-        Parameters
-        ----------
-        finished : callable
-            ``finished(unit, record)`` after each unit.
-        progress : callable
-            ``progress(done, total, what)`` within a unit.
-        only : sequence of str, optional
-            Names of the methods to run; None: all.
-        own_processes : bool
-            Whether each method gets a process. Else its memory is not measured, and its crash
-            ends all.
-
-        Raises
-        ------
-        InputError
-            As :meth:`check`, where there is something to run, and as :meth:`check_outputs`.
+        ``progress`` counts within a unit. Without processes of their own the memory of methods is
+        not measured, and a crash ends all. Before, it is checked as by :meth:`check_outputs`, and
+        by :meth:`check` where there is something to run.
         """
         self.check_outputs(only)
         wanted = {method.name for method in self.config.methods} if only is None else set(only)
@@ -164,11 +135,11 @@ class Benchmark:
             elif own_processes:
                 self._in_processes(pending, finished, progress)
             else:
-                run = self.method_run(own_process=False)
+                run = self.method_run(finished, progress, own_process=False)
                 for fit in pending:
-                    run.run(fit, finished, progress)
+                    run.run(fit)
 
-    def method_run(self, *, own_process: bool) -> MethodRun:
+    def method_run(self, finished: Finished, progress: Progress, *, own_process: bool) -> MethodRun:
         """What runs the fits of a method."""
         return MethodRun(
             self.config,
@@ -176,6 +147,8 @@ class Benchmark:
             self.folder,
             self.fingerprints,
             self.outputs,
+            finished,
+            progress,
             own_process=own_process,
         )
 
@@ -249,26 +222,9 @@ def open_benchmark(
 ) -> Benchmark:
     """Find the cases, check the methods and make the plan; nothing is written.
 
-    Parameters
-    ----------
-    config : BenchmarkConfig
-        What is compared.
-    folder : Path
-        Of the results.
-    progress : callable
-        Counts the files that are looked through.
-    dry_run : bool
-        Whether it is not going to be run. Where there are no results yet, files are then not read.
-    overwrite : bool
-        Whether files in the folder that are not ours may be replaced.
-    inputs : iterable of Path
-        Files beside those of the data set that are never replaced, such as the configuration.
-
-    Raises
-    ------
-    InputError
-        If the data set is not there, a method or setting does not exist, or shots are more than
-        the pool has cases.
+    ``progress`` counts the files that are looked through; for a dry run, where there are no results
+    yet, they are not read. With ``overwrite``, files in the folder that are not ours may be
+    replaced; those of the data set, weights and ``inputs``, such as the configuration, never are.
     """
     selection = select_cases(config)
     check_shots(config, selection)
@@ -304,11 +260,11 @@ def _work(benchmark: Benchmark, fits: Sequence[Fit], events: Connection, log: Pa
             last = now
             emit((done, total, what))
 
-    run = benchmark.method_run(own_process=True)
+    run = benchmark.method_run(lambda unit, _: emit(unit), progress, own_process=True)
     try:
         for number, fit in enumerate(fits):
             emit(number)
-            run.run(fit, lambda unit, _: emit(unit), progress)
+            run.run(fit)
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
 

@@ -40,21 +40,10 @@ def score_case(
 ) -> list[Row]:
     """Score a case: a row for each label, or for each landmark where a radius is given.
 
-    Parameters
-    ----------
-    found : Predicted
-        On the grid of the case.
-    case : PreparedCase
-        With its truth.
-    painted : sequence of int
-        Slices along the working axis that were templates, and do not count.
-    taught : mapping of int to str
-        Labels that were learned. They have a row in every case, as those that the configuration
-        lists, so that what a method leaves out where it is absent counts as what it puts there.
-    min_voxels : int
-        Labels that are smaller than this in the whole case are not scored.
-    radius_px : float, optional
-        Distance within which a landmark is localised.
+    Slices that were ``painted`` do not count. Labels that were ``taught`` have a row in every case,
+    as those that the configuration lists, so that what a method leaves out where it is absent
+    counts as what it puts there. Labels of fewer than ``min_voxels`` in the whole case are not
+    scored. A landmark within the radius is localised.
     """
     if radius_px is not None:
         return _score_landmarks(found, case, radius_px)

@@ -139,15 +139,9 @@ class AreaStore:
 class Painted:
     """Templates of one fit.
 
-    Parameters
-    ----------
-    templates : tuple of Template
-    slices : dict of str to tuple of int
-        Known slices of each case, in file order along the working axis.
-    taught : dict of int to str
-        Labels that were looked for in the templates, with their names.
-    predicted : tuple of int, optional
-        Slices of the case that this fit is for; None: all.
+    ``slices`` are known, by case, in file order along the working axis; labels that were ``taught``
+    were looked for in the templates. This fit is for the slices ``predicted`` of the case; None:
+    all.
     """
 
     templates: tuple[Template, ...] = ()
@@ -159,13 +153,7 @@ class Painted:
 def paint_within(
     case: PreparedCase, shot: Shot, config: BenchmarkConfig, seed: int
 ) -> list[Painted]:
-    """Paint slices of the case that is scored: one set of templates, or one for each fold.
-
-    Raises
-    ------
-    InputError
-        If the case is a 2D image, has no label that counts, or no labelled slice that is left.
-    """
+    """Paint slices of the case that is scored: one set of templates, or one for each fold."""
     if case.image.ndim == 2:
         raise InputError("templates.scope", 'be "across" for 2D images', f"case {case.name}")
     areas = CaseAreas.of(case)
@@ -206,12 +194,6 @@ def paint_across(
     """Paint slices of other cases: those of the ``pool``, by name.
 
     Only cases that are painted are asked for as a whole; of others, the ``areas`` do.
-
-    Raises
-    ------
-    InputError
-        If there are fewer cases or labelled slices in the pool than the shot asks for, or no
-        label that counts.
     """
     how = config.templates
     slices: dict[str, tuple[int, ...]] = {}

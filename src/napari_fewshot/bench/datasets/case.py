@@ -1,52 +1,31 @@
-"""Cases of a data set: where image and truth lie, read when they are needed."""
+"""Cases of a data set, read when they are needed, and the layout that finds them by patterns."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from ...errors import InputError
-from ...io import check_match, read_labels
+from ...io import check_match, read_labels, read_points, read_volume, stem_of
 from ...registry import Registry
 from ...types import Landmark, Volume
 
-__all__ = [
-    "LAYOUTS",
-    "Case",
-    "Layout",
-    "centroids",
-    "existing_folder",
-    "merged_masks",
-    "natural",
-    "shortened",
-]
+__all__ = ["ENTRIES", "LAYOUTS", "Case", "Layout", "find_folder"]
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One image with its truth.
+    """One image with its truth, and the files that its results depend on.
 
-    Parameters
-    ----------
-    name : str
-        Unique in its data set.
-    image : callable
-        ``image() -> Volume``; reads the file.
-    truth : callable, optional
-        ``truth() -> Volume`` of int labels on the grid of the image.
-    landmarks : callable, optional
-        ``landmarks() -> list[Landmark]``, positions in voxels of the file order of the image.
-    split : {"train", "test"}, optional
-        What the data set itself says.
-    group : str
-        Cases of one person or animal share it: they never fall on both sides of a split.
-    files : tuple of Path
-        What its results depend on.
+    The truth is on the grid of the image; positions of landmarks are in voxels of its file order.
+    ``split`` is what the data set itself says. Cases of one person or animal share a ``group``,
+    which never falls on both sides of a split.
     """
 
     name: str
@@ -62,7 +41,9 @@ Layout = Callable[..., list[Case]]
 """``layout(root: Path, **options)`` finds the cases below a folder, in a stable order, and reads no
 image; it raises an ``InputError`` that names the folders and files that are missing."""
 
-LAYOUTS: Registry[Layout] = Registry("layout", ".bench.datasets.folder", ".bench.datasets.official")
+LAYOUTS: Registry[Layout] = Registry("layout", ".bench.datasets.case", ".bench.datasets.official")
+
+_CASE = "{case}"
 
 
 def existing_folder(root: Path, what: str) -> None:
@@ -115,3 +96,123 @@ def centroids(truth: Callable[[], Volume]) -> list[Landmark]:
             z, y, x = (0.0,) * (3 - volume.ndim) + tuple(map(float, voxels.mean(axis=0)))
             landmarks.append(Landmark(name, label, (z, y, x)))
     return landmarks
+
+
+def find_folder(
+    root: Path,
+    *,
+    images: str | Sequence[str],
+    labels: str | Sequence[str] = (),
+    landmarks: str | Sequence[str] = (),
+    columns: Mapping[str, str] | None = None,
+    group: str = "",
+    numbers_per_group: int = 1,
+) -> list[Case]:
+    """Find the images of any cohort, and label maps or CSV files of points beside them.
+
+    Parameters
+    ----------
+    root : Path
+        Folder that the patterns start from.
+    images, labels, landmarks : str or sequence of str
+        Paths below ``root``, with ``*`` and one ``{case}`` in each, by which they are matched;
+        without it they are matched in order. An image may be the folder of a DICOM series.
+    columns : mapping of str to str, optional
+        Our columns of CSV files (``name``, ``label``, ``z``, ``y``, ``x``, ``R``, ``A``, ``S``)
+        to those of these, where they differ.
+    group : str
+        Regular expression that is searched in the name of a case; what its first group matches
+        is the person or animal.
+    numbers_per_group : int
+        Above 1, that match is a number, and this many consecutive ones, from 1, belong together.
+    """
+    existing_folder(root, "the folder of a data set")
+    found = _matched(root, images, "images")
+    truths = _beside(found, root, labels, "labels")
+    points = _beside(found, root, landmarks, "landmarks")
+    if not truths and not points:
+        raise InputError("labels", "be given, or landmarks", "neither")
+    numbers: dict[str, int] = {}
+    cases = []
+    for name, image in found.items():
+        label, point = truths.get(name), points.get(name)
+        read = partial(_read_landmarks, point, image, columns, numbers) if point else None
+        cases.append(
+            Case(
+                name,
+                image=partial(read_volume, image),
+                truth=partial(read_labels, label) if label else None,
+                landmarks=read,
+                group=_group(name, group, numbers_per_group),
+                files=tuple(path for path in (image, label, point) if path is not None),
+            )
+        )
+    return cases
+
+
+def _matched(root: Path, patterns: str | Sequence[str], option: str) -> dict[str, Path]:
+    """Find files by the name of their case, in natural order.
+
+    Without ``{case}`` in the pattern, the name is that of the file without its ending.
+    """
+    patterns = (patterns,) if isinstance(patterns, str) else tuple(patterns)
+    found: dict[str, Path] = {}
+    for pattern in patterns:
+        if pattern.count(_CASE) > 1 or Path(pattern).is_absolute() or ".." in Path(pattern).parts:
+            raise InputError(option, f"be a path below the root, with at most one {_CASE}", pattern)
+        parts = [re.escape(part).replace(r"\*", "[^/]*") for part in pattern.split(_CASE)]
+        expression = re.compile("([^/]+?)".join(parts))
+        for path in sorted(root.glob(pattern.replace(_CASE, "*"))):
+            match = expression.fullmatch(path.relative_to(root).as_posix())
+            if match is None or path.name.startswith("."):
+                continue
+            name = match.group(1) if match.groups() else stem_of(path)
+            if found.setdefault(name, path) != path:
+                given = f"{found[name]} and {path}"
+                raise InputError(option, "match one file for each case", given)
+    if not found:
+        remedy = "Is it the folder of this data set?"
+        raise InputError(option, f"match files below {root}", ", ".join(patterns), remedy)
+    return dict(sorted(found.items(), key=lambda item: natural(item[0])))
+
+
+def _beside(
+    images: Mapping[str, Path], root: Path, patterns: str | Sequence[str], option: str
+) -> dict[str, Path]:
+    """Files of all cases, by name; none where there is no pattern."""
+    if not patterns:
+        return {}
+    found = _matched(root, patterns, option)
+    if _CASE not in str(patterns):
+        if len(found) != len(images):
+            wanted = f"match a file for each of {len(images)} images"
+            raise InputError(option, wanted, f"{len(found)} files")
+        return dict(zip(images, found.values(), strict=True))
+    missing = [name for name in images if name not in found]
+    if missing:
+        wanted = f"match a file for every image below {root}"
+        raise InputError(option, wanted, f"none for {shortened(missing)}")
+    return found
+
+
+def _group(name: str, pattern: str, size: int) -> str:
+    if not pattern:
+        return ""
+    match = re.search(pattern, name)
+    if match is None or not match.groups():
+        raise InputError("group", f"match the case {name} with a group in parentheses", pattern)
+    person = match.group(1)
+    if size <= 1:
+        return person
+    if not person.isdecimal():
+        raise InputError("group", "match numbers, with numbers_per_group", person)
+    return str((int(person) - 1) // size)
+
+
+def _read_landmarks(
+    path: Path, image: Path, columns: Mapping[str, str] | None, numbers: dict[str, int]
+) -> list[Landmark]:
+    return read_points(path, read_volume(image), numbers=numbers, columns=columns)
+
+
+ENTRIES = {"folder": find_folder}

@@ -68,14 +68,8 @@ _VERTEBRAE = {
 def find_msd(root: Path, *, task: str = "", channel: int | None = None) -> list[Case]:
     """Find the labelled cases of a task of the Medical Segmentation Decathlon.
 
-    Parameters
-    ----------
-    root : Path
-        Folder of the task, or the one that holds it.
-    task : str
-        Name of that folder, such as ``Task02_Heart``; needed where there are several.
-    channel : int, optional
-        Image of tasks with several (4D files), counted from 0.
+    ``root`` is the folder of the task, or the one that holds it; then ``task`` names it, such as
+    ``Task02_Heart``, where there are several. ``channel`` counts the images of 4D files from 0.
     """
     folder, content = _described(root, task)
     cases = _listed(folder, content, "training", channel=channel)
@@ -113,16 +107,9 @@ def find_totalsegmentator(
 ) -> list[Case]:
     """Find the cases of TotalSegmentator, with the masks of structures as labels 1, 2, and so on.
 
-    Parameters
-    ----------
-    root : Path
-        Folder that holds ``s0000`` and the others.
-    structures : sequence of str
-        Names of masks, such as ``liver``.
-    study_type : str
-        Pattern of ``study_type`` in ``meta.csv``, such as ``ct *abdomen*``: only these cases.
-        The masks of structures outside the field of view are empty, which the names of files do
-        not tell.
+    ``study_type`` is a pattern of that column of ``meta.csv``, such as ``ct *abdomen*``: only these
+    cases. The masks of structures outside the field of view are empty, which the names of files do
+    not tell.
     """
     existing_folder(root, "the folder of the TotalSegmentator data set")
     structures = (structures,) if isinstance(structures, str) else structures
@@ -151,18 +138,12 @@ def find_totalsegmentator(
 def find_hanseg(
     root: Path, *, structures: Structures | None = None, complete: bool = True
 ) -> list[Case]:
-    """Find the CT of HaN-Seg, with organs as labels 1, 2, ..., and their centroids as landmarks.
+    """Find the CT of HaN-Seg: structures are labels 1, 2, ..., and landmarks their centroids.
 
-    Parameters
-    ----------
-    root : Path
-        Folder ``HaN-Seg``, its ``set_1``, or one that holds ``case_01`` and the others.
-    structures : mapping of str to sequence of str, or sequence of str, optional
-        Name to the organs that it is made of, or names of organs; None: both eyes, both optic
-        nerves and the chiasm, as published.
-    complete : bool
-        Leave out cases in which an organ has no file: whether it is absent, or was not drawn, is
-        not known. False takes it for absent.
+    ``root`` is the folder ``HaN-Seg``, its ``set_1``, or one that holds ``case_01`` and the others.
+    ``structures`` are names with the organs that each is made of, or names of organs; None: both
+    eyes, both optic nerves and the chiasm, as published. ``complete`` leaves out cases in which an
+    organ has no file: whether it is absent, or was not drawn, is not known.
     """
     existing_folder(root, "the folder of the HaN-Seg data set")
     wanted = _organs(structures)
@@ -350,18 +331,13 @@ def _meta(path: Path, needed: bool) -> dict[str, dict[str, str]]:
     return {row["image_id"]: row for row in rows}
 
 
-def _organs(structures: Structures | None) -> dict[str, tuple[str, ...]]:
+def _organs(structures: Structures | None) -> dict[str, Sequence[str]]:
     """Organs of each structure of HaN-Seg."""
     if structures is None:
         return dict(_VISUAL_PATHWAY)
-    if isinstance(structures, str):
-        structures = (structures,)
-    if not isinstance(structures, Mapping):
-        structures = {name: (name,) for name in structures}
-    return {
-        name: (organs,) if isinstance(organs, str) else tuple(organs)
-        for name, organs in structures.items()
-    }
+    names = (structures,) if isinstance(structures, str) else structures
+    given = names if isinstance(names, Mapping) else {name: name for name in names}
+    return {name: (one,) if isinstance(one, str) else one for name, one in given.items()}
 
 
 def _organ(folder: Path, organ: str) -> Path:

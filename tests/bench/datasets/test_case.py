@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_fewshot.bench.datasets import LAYOUTS
-from napari_fewshot.bench.datasets.folder import find_folder
+from napari_fewshot.bench.datasets.case import find_folder
 from napari_fewshot.errors import InputError
 from napari_fewshot.io import check_match
 
