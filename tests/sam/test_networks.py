@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from napari_fewshot.sam.networks import Guidance, guide_decoder
+from napari_fewshot.sam.networks import guide_decoder
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def inputs(official):
 def test_without_guidance_it_is_the_official_decoder(official, inputs):
     decoder = official.mask_decoder
     masks, iou = decoder(**inputs)
-    found, found_iou = guide_decoder(decoder, Guidance())(**inputs)
+    found, found_iou = guide_decoder(decoder, None, None)(**inputs)
     torch.testing.assert_close(found, masks, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(found_iou, iou, rtol=1e-4, atol=1e-5)
 
@@ -35,7 +35,7 @@ def test_the_wrapped_decoder_stays_as_it_is_and_weights_are_shared(official, inp
     decoder = official.mask_decoder
     before = decoder(**inputs)[0]
     names = [name for name, _ in decoder.named_modules()]
-    guided = guide_decoder(decoder, Guidance(torch.rand(3, 64), torch.randn(3, 32)))
+    guided = guide_decoder(decoder, torch.rand(3, 64), torch.randn(3, 32))
     assert not torch.allclose(guided(**inputs)[0], before)
     torch.testing.assert_close(decoder(**inputs)[0], before, rtol=1e-4, atol=1e-5)
     assert [name for name, _ in decoder.named_modules()] == names
@@ -48,18 +48,19 @@ def test_equal_similarity_everywhere_flattens_attention_and_no_target_adds_nothi
 ):
     """Adding a constant inside of a softmax changes nothing, so the constant does not matter."""
     decoder = official.mask_decoder
-    low, high = (guide_decoder(decoder, Guidance(torch.full((3, 64), v))) for v in (0.1, 0.9))
+    low, high = (guide_decoder(decoder, torch.full((3, 64), v), None) for v in (0.1, 0.9))
     assert torch.allclose(low(**inputs)[0], high(**inputs)[0], atol=1e-5)
-    none = guide_decoder(decoder, Guidance(target=torch.zeros(3, 32)))
+    none = guide_decoder(decoder, None, torch.zeros(3, 32))
     assert torch.allclose(none(**inputs)[0], decoder(**inputs)[0], atol=1e-6)
 
 
 def test_guidance_is_that_of_the_paper(official, inputs):
     """A slow plain decoder: attention head by head, the target added before every layer."""
     rng = torch.Generator().manual_seed(1)
-    guidance = Guidance(torch.rand(3, 64, generator=rng), torch.randn(3, 32, generator=rng))
+    attention = torch.rand(3, 64, generator=rng)
+    target = torch.randn(3, 32, generator=rng)
     decoder = official.mask_decoder
-    found, iou = guide_decoder(decoder, guidance)(**inputs)
+    found, iou = guide_decoder(decoder, attention, target)(**inputs)
     for b in range(3):
         tokens = torch.cat(
             [
@@ -74,8 +75,8 @@ def test_guidance_is_that_of_the_paper(official, inputs):
             image.flatten(1).T,
             inputs["image_pe"][0].flatten(1).T,
             tokens,
-            guidance.attention[b],
-            guidance.target[b],
+            attention[b],
+            target[b],
         )
         assert torch.allclose(decoder.iou_prediction_head(queries[0])[1:], iou[b], atol=1e-4)
         upscaled = decoder.output_upscaling(keys.T.reshape(1, 32, 8, 8))[0]

@@ -11,7 +11,6 @@ from napari_fewshot.config import IntensityConfig, PerSamConfig
 from napari_fewshot.errors import Cancelled, InputError
 from napari_fewshot.sam import Prompts, load_sam, persam
 from napari_fewshot.sam.cells import guided_attention
-from napari_fewshot.sam.networks import Guidance
 from napari_fewshot.sam.personal import (
     Target,
     find_targets,
@@ -69,8 +68,8 @@ def test_two_steps_of_refinement_as_written_out(sam, embedding):
     for k, target in enumerate(targets):
         cells, maps = similar_pixels(target[None], embedding, SHAPE, predictor)
         points, kinds = location_prior(maps, negative=True)
-        guidance = Guidance(guided_attention(cells, SHAPE, predictor.extent(SHAPE)), target[None])
-        masks = predictor.guided(guidance).predict(
+        attention = guided_attention(cells, SHAPE, predictor.extent(SHAPE))
+        masks = predictor.guided(attention, target[None]).predict(
             embedding, SHAPE, Prompts(points, kinds), several=False
         )
         logits, low, iou = masks.logits[0, 0], masks.low[0, 0], masks.iou[0, 0]

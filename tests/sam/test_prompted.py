@@ -10,7 +10,7 @@ from napari_fewshot.errors import Cancelled, InputError, UnknownNameError
 from napari_fewshot.geometry import Frame
 from napari_fewshot.sam import PromptBox, Prompts, load_sam, sam_boxes, sam_points
 from napari_fewshot.sam.prompted import LabelCanvas
-from napari_fewshot.sam.prompts import box_prompts, joined, point_prompts
+from napari_fewshot.sam.prompts import box_prompts, point_prompts
 from napari_fewshot.types import Volume
 
 AFFINE = np.array([[0, 0, -1.0, 0], [0, -1, 0, 0], [2, 0, 0, 0], [0, 0, 0, 1]])
@@ -51,24 +51,24 @@ def test_labels_are_regrouped_by_score_without_overlap():
 
 def test_boxes_and_points_of_components_and_of_labels(scene):
     plane = scene[1][0]
-    boxes = [(label, p.boxes[0].tolist()) for label, p in box_prompts(plane, RegionConfig())]
-    assert boxes == [(2, [5, 8, 19, 29]), (3, [25, 5, 34, 14]), (3, [26, 40, 29, 49])]
-    whole = RegionConfig(each="label")
-    boxes = [(label, p.boxes[0].tolist()) for label, p in box_prompts(plane, whole)]
-    assert boxes == [(2, [5, 8, 19, 29]), (3, [25, 5, 34, 49])]
-    large = RegionConfig(each="label", min_area=50)
-    boxes = [(label, p.boxes[0].tolist()) for label, p in box_prompts(plane, large)]
-    assert boxes == [(2, [5, 8, 19, 29]), (3, [25, 5, 34, 14])]
-    points = [(label, p.points.shape[1]) for label, p in point_prompts(plane, RegionConfig())]
-    assert points == [(2, 1), (3, 1), (3, 1)]
-    points = list(point_prompts(plane, whole))
-    assert [(label, p.points.shape[1]) for label, p in points] == [(2, 1), (3, 2)]
-    for label, prompt in points:
-        rows, columns = prompt.points[0].astype(int).T
+    whole, large = RegionConfig(each="label"), RegionConfig(each="label", min_area=50)
+    labels, prompts = box_prompts(plane, RegionConfig())
+    assert labels == [2, 3, 3]
+    assert prompts.boxes.tolist() == [[5, 8, 19, 29], [25, 5, 34, 14], [26, 40, 29, 49]]
+    labels, prompts = box_prompts(plane, whole)
+    assert labels == [2, 3]
+    assert prompts.boxes.tolist() == [[5, 8, 19, 29], [25, 5, 34, 49]]
+    assert box_prompts(plane, large)[1].boxes.tolist() == [[5, 8, 19, 29], [25, 5, 34, 14]]
+    labels, prompts = point_prompts(plane, RegionConfig())
+    assert labels == [2, 3, 3]
+    assert prompts.point_labels.tolist() == [[1]] * 3
+    labels, prompts = point_prompts(plane, whole)
+    assert labels == [2, 3]
+    assert prompts.point_labels.tolist() == [[1, -1], [1, 1]]
+    for label, points, kinds in zip(labels, prompts.points, prompts.point_labels, strict=True):
+        rows, columns = points[kinds == 1].astype(int).T
         assert (plane[rows, columns] == label).all()
-    together = joined([prompt for _, prompt in points])
-    assert together.points.shape == (2, 2, 2)
-    assert together.point_labels.tolist() == [[1, -1], [1, 1]]
+    assert prompts.part(0, 1).point_labels.tolist() == [[1]]
 
 
 def test_masks_are_those_of_the_predictor_on_the_grid_of_the_file(sam, scene, assert_same_labels):

@@ -28,20 +28,9 @@ __all__ = [
 def coverage(mask: Array, cells: tuple[int, int], extent: tuple[float, float]) -> Array:
     """Fraction of each cell that a mask covers, by area: nothing is too small to leave a trace.
 
-    Parameters
-    ----------
-    mask : array, shape (H, W)
-        Boolean, or weights of pixels.
-    cells : tuple of int
-        (h, w) of the grid.
-    extent : tuple of float
-        Pixels of the slice that the grid covers, as :class:`~napari_fewshot.types.FeatureMap`
-        tells them; what lies beyond the slice is covered by nothing.
-
-    Returns
-    -------
-    array, shape (h, w), float32
-        In 0..1 for a boolean mask.
+    ``mask``, (H, W), is boolean or weights of pixels; ``cells`` is (h, w) of the grid; ``extent``
+    the pixels of the slice that it covers, as :class:`~napari_fewshot.types.FeatureMap` tells
+    them. What lies beyond the slice is covered by nothing. Returns float32, shape (h, w).
     """
     rows, columns = (
         _overlaps(pixels, count, length)
@@ -63,23 +52,10 @@ def _overlaps(pixels: int, cells: int, extent: float) -> Array:
 def cells_to_pixels(
     values: torch.Tensor, shape: tuple[int, int], extent: tuple[float, float]
 ) -> torch.Tensor:
-    """Bring values of cells to the pixels of a slice, bilinear; cells of padding are left out.
+    """Bring values of cells, (B, M, h, w), to the pixels of a slice, (B, M, H, W), bilinear.
 
-    In one step: the official code of SAM goes by way of the padded input of 1024², which costs a
-    hundred times the memory for small slices.
-
-    Parameters
-    ----------
-    values : tensor, shape (B, M, h, w)
-        One value for each cell.
-    shape : tuple of int
-        (H, W) of the slice.
-    extent : tuple of float
-        Pixels of the slice that the cells cover.
-
-    Returns
-    -------
-    tensor, shape (B, M, H, W)
+    Cells of padding are left out. In one step: the official code of SAM goes by way of the padded
+    input of 1024², which costs a hundred times the memory for small slices.
     """
     import torch
     from torch.nn.functional import grid_sample
@@ -123,18 +99,12 @@ def guided_attention(
 
 @dataclass(frozen=True, eq=False)
 class TargetEmbeddings:
-    """What labels look like to SAM's image encoder: one vector for each known slice and label.
-
-    Parameters
-    ----------
-    vectors : array, shape (N, L, C), float32
-        Mean embedding inside the label; 0 where the slice lacks it.
-    present : bool array, shape (N, L)
-        Whether the slice has the label.
-    """
+    """What labels look like to SAM's image encoder: one vector for each known slice and label."""
 
     vectors: Array
+    """Mean embedding inside the label, (N, L, C), float32; 0 where the slice lacks it."""
     present: Array
+    """Whether the slice has the label, (N, L), bool."""
 
     @classmethod
     def of(
@@ -179,21 +149,14 @@ class TargetEmbeddings:
 
 @dataclass(frozen=True, eq=False)
 class CellLabels:
-    """The labels of a known slice on a grid of cells, by area: what the decoder should find.
-
-    Parameters
-    ----------
-    numbers : tuple of int
-        Numbers of the labels of which something is known in this slice.
-    fractions : array, shape (len(numbers), h, w), float32
-        Fraction of each label in what is known of a cell.
-    known : array, shape (len(numbers), h, w), float32
-        Fraction of each cell of which is known whether it has the label.
-    """
+    """The labels of a known slice on a grid of cells, by area: what the decoder should find."""
 
     numbers: tuple[int, ...]
+    """Numbers of the labels of which something is known in this slice."""
     fractions: Array
+    """Fraction of each label in what is known of a cell, (len(numbers), h, w), float32."""
     known: Array
+    """Fraction of each cell of which is known whether it has the label, of the same shape."""
 
     @classmethod
     def of(

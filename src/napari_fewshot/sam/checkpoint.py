@@ -142,13 +142,7 @@ class SamArchitecture:
 
     @classmethod
     def of(cls, state: Mapping[str, torch.Tensor], name: str, path: Path) -> SamArchitecture:
-        """Read the measures off a checkpoint.
-
-        Raises
-        ------
-        WeightsError
-            If the tensors are not those of a SAM with its three parts.
-        """
+        """Read the measures off a checkpoint; it must have the three parts of a SAM."""
         try:
             return cls._measured(state)
         except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:

@@ -30,26 +30,13 @@ _CELLS_AT_ONCE = 2**14
 
 @dataclass(frozen=True, eq=False)
 class TrainingSample:
-    """A template slice, or a copy of it, with its embedding.
-
-    Parameters
-    ----------
-    known : KnownSlice
-    features : FeatureMap
-        Its embedding, (C, g, g), padding included.
-    own : int
-        Number of the template slice.
-    vectors : array, shape (L, C)
-        Target embeddings of this very image.
-    present : bool array, shape (L,)
-        Labels that it has.
-    """
+    """A template slice, or a copy of it, with its embedding."""
 
     known: KnownSlice
-    features: FeatureMap
-    own: int
-    vectors: Array
-    present: Array
+    features: FeatureMap  # (C, g, g), padding included
+    own: int  # number of the template slice
+    vectors: Array  # target embeddings of this very image, (L, C)
+    present: Array  # labels that it has, (L,), bool
 
 
 def batches(prompts: dict[int, Array], cells: int) -> Iterator[tuple[list[int], Array]]:

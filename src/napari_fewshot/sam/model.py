@@ -28,7 +28,14 @@ from .predictor import SamPredictor
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["SamBackbone", "SamModel", "SliceEmbeddings", "VolumeSlices", "load_sam"]
+__all__ = [
+    "ChangedSlices",
+    "SamBackbone",
+    "SamModel",
+    "SliceEmbeddings",
+    "VolumeSlices",
+    "load_sam",
+]
 
 _KEPT = 4
 """Embeddings that stay in memory: 4 MB each."""
@@ -86,7 +93,9 @@ class SliceEmbeddings:
 
     def __init__(self, extractor: FeatureExtractor, source: SliceSource) -> None:
         self.extractor = extractor
-        self.source = source if source.channels in (1, 3) else _Grey(source)
+        self.source: SliceSource = source
+        if source.channels not in (1, 3):
+            self.source = ChangedSlices(source, _grey, "grey", channels=1)
         self._kept: OrderedDict[int, torch.Tensor] = OrderedDict()
 
     def map(self, index: int) -> FeatureMap:
@@ -105,23 +114,41 @@ class SliceEmbeddings:
         return self._kept[index]
 
 
-class _Grey:
-    """The mean of the channels of another source."""
+class ChangedSlices:
+    """The slices of another source, each changed in the same way.
 
-    channels = 1
+    ``name`` tells the change apart from others in the digests; ``shape`` and ``channels`` are those
+    of the result, by default those of the source.
+    """
 
-    def __init__(self, source: SliceSource) -> None:
-        self._source = source
-        self.shape = source.shape
+    def __init__(
+        self,
+        source: SliceSource,
+        change: Callable[[Array], Array],
+        name: str,
+        shape: tuple[int, int] | None = None,
+        channels: int | None = None,
+    ) -> None:
+        self._source, self._change, self._name = source, change, name
+        self.shape = shape or source.shape
+        self.channels = channels or source.channels
 
     def __len__(self) -> int:
         return len(self._source)
 
     def slice(self, index: int) -> Array:
-        return np.asarray(self._source.slice(index).mean(axis=0, keepdims=True), dtype=np.float32)
+        """Return a slice, changed."""
+        return np.ascontiguousarray(self._change(self._source.slice(index)), dtype=np.float32)
 
     def digest(self, index: int) -> str:
-        return hashlib.sha256(f"grey {self._source.digest(index)}".encode()).hexdigest()
+        """Digest of the slice and of the change."""
+        text = f"{self._name} {self._source.digest(index)}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _grey(plane: Array) -> Array:
+    mean: Array = plane.mean(axis=0, keepdims=True)
+    return mean
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,11 +265,6 @@ class VolumeSlices:
 
         The axis is an integer in file order, or ``"axial"``, ``"coronal"``, ``"sagittal"`` in the
         patient; None: axial where the file says how it lies, else 0.
-
-        Raises
-        ------
-        InputError
-            If the axis or a slice is none of the volume.
         """
         settings = IntensityConfig.of(intensity, "intensity")
         return cls(SliceStack(volume, working_axis(volume, axis), settings), slices)

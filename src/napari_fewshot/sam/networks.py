@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from copy import copy
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -22,7 +21,6 @@ from .checkpoint import SamCheckpoint
 __all__ = [
     "DecoderArchitecture",
     "FewShotDecoder",
-    "Guidance",
     "build_encoder",
     "build_heads",
     "guide_decoder",
@@ -39,13 +37,7 @@ def _modeling() -> Any:
 
 
 def build_encoder(checkpoint: SamCheckpoint) -> Any:
-    """Build the image encoder with its weights; frozen.
-
-    Raises
-    ------
-    WeightsError
-        If tensors are missing, unknown or of another shape.
-    """
+    """Build the image encoder with its weights, which must fit exactly; frozen."""
     parts, of = _modeling(), checkpoint.architecture
     with torch.device("meta"):  # weights are put in place, not drawn and then replaced
         network = parts.ImageEncoderViT(
@@ -65,13 +57,7 @@ def build_encoder(checkpoint: SamCheckpoint) -> Any:
 
 
 def build_heads(checkpoint: SamCheckpoint) -> tuple[Any, Any]:
-    """Build the prompt encoder and the mask decoder with their weights; frozen.
-
-    Raises
-    ------
-    WeightsError
-        If tensors are missing, unknown or of another shape.
-    """
+    """Build the prompt encoder and the mask decoder with their weights; frozen."""
     parts, of = _modeling(), checkpoint.architecture
     with torch.device("meta"):
         prompts = parts.PromptEncoder(
@@ -198,24 +184,24 @@ def _he(module: nn.Module) -> None:
             nn.init.zeros_(bias)
 
 
-@dataclass(frozen=True, eq=False)
-class Guidance:
-    """Guidance, after PerSAM, for B prompts that are decoded together."""
-
-    attention: Tensor | None = None
-    """Similarity of each cell to the target, (B, g * g), in 0..1: target-guided attention."""
-    target: Tensor | None = None
-    """Embedding of the target, (B, C): target-semantic prompting."""
-
-
-def guide_decoder(decoder: Any, guidance: Guidance) -> Any:
-    """Return a decoder of the same weights with guidance in it (Zhang et al. 2023).
+def guide_decoder(decoder: Any, attention: Tensor | None, target: Tensor | None) -> Any:
+    """Return a decoder of the same weights, guided to a target (Zhang et al. 2023).
 
     SAM's decoder has no place for guidance, so its attention from tokens to image and the loop
-    over its layers are wrapped (arXiv:2305.03048); ``decoder`` stays as it is.
+    over its layers are wrapped (arXiv:2305.03048); ``decoder`` stays as it is. Rows are those of
+    the prompts that are decoded together.
+
+    Parameters
+    ----------
+    decoder : MaskDecoder
+        Of segment_anything.
+    attention : tensor, shape (B, g * g), optional
+        Similarity of each cell to the target, in 0..1: target-guided attention.
+    target : tensor, shape (B, C), optional
+        Embedding of the target: target-semantic prompting.
     """
     guided = _twin(decoder)
-    guided.transformer = _GuidedTransformer(decoder.transformer, guidance)
+    guided.transformer = _GuidedTransformer(decoder.transformer, attention, target)
     return guided
 
 
@@ -233,18 +219,17 @@ class _GuidedTransformer(nn.Module):
     published code does; it thereby is a part of what is added to the queries as their position.
     """
 
-    def __init__(self, plain: Any, guidance: Guidance) -> None:
+    def __init__(self, plain: Any, attention: Tensor | None, target: Tensor | None) -> None:
         super().__init__()
-        self._target = None if guidance.target is None else guidance.target[:, None]
+        self._target = None if target is None else target[:, None]
         self.layers = nn.ModuleList(plain.layers)
         self.final_attn_token_to_image = plain.final_attn_token_to_image
         self.norm_final_attn = plain.norm_final_attn
-        if guidance.attention is not None:
+        if attention is not None:
             for number, layer in enumerate(plain.layers):
                 twin = _twin(layer)
-                twin.cross_attn_token_to_image = _GuidedAttention(
-                    layer.cross_attn_token_to_image, guidance.attention
-                )
+                guided = _GuidedAttention(layer.cross_attn_token_to_image, attention)
+                twin.cross_attn_token_to_image = guided
                 self.layers[number] = twin
 
     def forward(

@@ -61,19 +61,13 @@ def persam(
         With labels. Published with one slice; of several the mean target is taken.
     volume : Volume or array, shape (Z, Y, X) or (Y, X), channels last if RGB
         The image to segment.
-    sam : str or SamModel
-        A name, or what :func:`~napari_fewshot.load_sam` gave.
     config : PerSamConfig or dict, optional
         Which of its parts are used; PerSAM-F.
     axis : int or str, optional
-        Axis of the slices, as for :func:`~napari_fewshot.sam_automatic`. None: that of the first
-        template.
-    intensity : IntensityConfig or dict, optional
-        How grey values become 0..1, in templates and volume.
-    slices : sequence of int, optional
-        Slices along the axis in file order; None: all.
-    progress : callable
-        Called after every slice; it may raise ``Cancelled``.
+        Axis of the slices. None: that of the first template.
+    sam, intensity, slices, progress
+        As for :func:`~napari_fewshot.sam_automatic`; intensity is that of templates and volume,
+        progress is told after every slice.
 
     Returns
     -------
@@ -98,20 +92,13 @@ def persam(
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """What is looked for.
-
-    Parameters
-    ----------
-    label : int
-    embedding : tensor, shape (C,)
-        Mean embedding of the label: over each slice that has it, then over slices.
-    weights : float array, shape (3,), optional
-        How SAM's three masks are mixed (PerSAM-F).
-    """
+    """What is looked for."""
 
     label: int
     embedding: torch.Tensor
+    """Mean embedding of the label, (C,): over each slice that has it, then over slices."""
     weights: Array | None = None
+    """How SAM's three masks are mixed, (3,), with PerSAM-F."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -304,8 +291,6 @@ def find_targets(
     """
     import torch
 
-    from .networks import Guidance
-
     predict = partial(predictor.predict, embedding, shape)
     with torch.inference_mode():
         wanted = torch.stack([one.embedding for one in targets]).to(predictor.device)
@@ -315,10 +300,9 @@ def find_targets(
             masks = _mixed(predict(Prompts(points, kinds)), targets)
         else:
             attention = guided_attention(cells, shape, predictor.extent(shape))
-            guidance = Guidance(
+            guided = predictor.guided(
                 attention if config.attention else None, wanted if config.semantic else None
             )
-            guided = predictor.guided(guidance)
             masks = guided.predict(embedding, shape, Prompts(points, kinds), several=False)
         for step in range(config.refinements):
             filled = np.flatnonzero((masks.logits > 0).any(axis=(1, 2, 3)))

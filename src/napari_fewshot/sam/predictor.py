@@ -19,8 +19,6 @@ from .checkpoint import SamCheckpoint
 if TYPE_CHECKING:
     import torch
 
-    from .networks import Guidance
-
 __all__ = ["Masks", "Prompts", "SamPredictor"]
 
 _AT_ONCE = 64
@@ -55,9 +53,16 @@ class Prompts:
         return len(next(given, ()))
 
     def part(self, start: int, stop: int) -> Prompts:
-        """Return prompts ``start`` to ``stop``."""
-        parts = (self.points, self.point_labels, self.boxes, self.masks)
-        return Prompts(*(None if part is None else part[start:stop] for part in parts))
+        """Return prompts ``start`` to ``stop``, with as many points as one of them has."""
+        kept = slice(start, stop)
+        points, kinds = self.points, self.point_labels
+        if points is not None and kinds is not None:
+            most = int((kinds[kept] != -1).sum(axis=1).max(initial=0))
+            points, kinds = points[kept, :most], kinds[kept, :most]
+        boxes, masks = (
+            None if given is None else given[kept] for given in (self.boxes, self.masks)
+        )
+        return Prompts(points, kinds, boxes, masks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,22 +87,8 @@ class Masks:
 class SamPredictor:
     """The part of SAM after its image encoder (Kirillov et al. 2023, arXiv:2304.02643).
 
-    Parameters
-    ----------
-    checkpoint : SamCheckpoint
-    device : str
-        As for :func:`~napari_fewshot.device.choose_device`.
-
-    Attributes
-    ----------
-    spec : BackboneSpec
-        Of the image encoder that goes with it.
-    grid : int
-        Cells g along each side of an embedding.
-    channels : int
-        Channels C of an embedding.
-    one_mask : bool
-        Whether only the first mask was trained (MedSAM); it is then the only one returned.
+    An embedding has ``channels`` C and ``grid`` g cells along each side. ``one_mask`` says whether
+    only the first mask was trained (MedSAM); it is then the only one returned.
     """
 
     def __init__(self, checkpoint: SamCheckpoint, device: str = "cpu") -> None:
@@ -185,16 +176,18 @@ class SamPredictor:
         """Predicted IoU as a score; 1 where the head that predicts it was not trained (MedSAM)."""
         return np.ones_like(iou) if self.one_mask else iou
 
-    def guided(self, guidance: Guidance) -> SamPredictor:
+    def guided(
+        self, attention: torch.Tensor | None = None, target: torch.Tensor | None = None
+    ) -> SamPredictor:
         """Return this predictor with guidance in its decoder; weights are shared.
 
-        All prompts that it is given at once are guided by the rows of ``guidance``, so there must
-        be as many; none more than are decoded together.
+        See :func:`~.networks.guide_decoder`. There must be as many prompts as rows of guidance,
+        none more than are decoded together.
         """
         from .networks import guide_decoder
 
         other = copy(self)
-        other._decoder = guide_decoder(self._decoder, guidance)
+        other._decoder = guide_decoder(self._decoder, attention, target)
         return other
 
     def _encode(

@@ -13,7 +13,7 @@ from ..config import DEFAULT_SAM, IntensityConfig, RegionConfig
 from ..errors import InputError
 from ..types import Array, Progress, Volume, no_progress
 from .model import SamModel, VolumeSlices, load_sam
-from .prompts import LabelPrompts, PromptBox, box_prompts, boxes_by_slice, joined, point_prompts
+from .prompts import LabelPrompts, PromptBox, box_prompts, boxes_by_slice, point_prompts
 
 __all__ = ["LabelCanvas", "SamLabels", "in_boxes", "labels_of_volume", "sam_boxes", "sam_points"]
 
@@ -117,14 +117,8 @@ def sam_boxes(
         A name (``"medsam"`` was trained for this), or what :func:`~napari_fewshot.load_sam` gave.
     config : RegionConfig or dict, optional
         A box for each component or for each label; margin.
-    axis : int or str, optional
-        Axis of the slices, as for :func:`~napari_fewshot.sam_automatic`.
-    intensity : IntensityConfig or dict, optional
-        How grey values become 0..1.
-    slices : sequence of int, optional
-        Slices along the axis in file order; None: all.
-    progress : callable
-        Called after every slice; it may raise ``Cancelled``.
+    axis, intensity, slices, progress
+        As for :func:`~napari_fewshot.sam_automatic`; progress is told after every slice.
 
     Raises
     ------
@@ -199,7 +193,7 @@ def sam_points(
 def _from_regions(
     work: VolumeSlices,
     regions: Any,
-    make: Callable[[Array, RegionConfig], Iterator[LabelPrompts]],
+    make: Callable[[Array, RegionConfig], LabelPrompts],
     sam: str | SamModel,
     settings: RegionConfig,
     progress: Progress,
@@ -211,7 +205,7 @@ def _from_regions(
     if given.shape != image.shape:
         raise InputError("regions", f"have the shape {image.shape} of the image", given.shape)
     planes = work.stack.from_file(given.data)
-    prompts = {n: list(make(planes[n], settings)) for n in work.numbers if planes[n].any()}
+    prompts = {n: make(planes[n], settings) for n in work.numbers if planes[n].any()}
     several = make is point_prompts if settings.several is None else settings.several
     canvases = _canvases(work, prompts, sam, several, progress)
     return labels_of_volume(work, canvases, dict(given.names))
@@ -219,27 +213,26 @@ def _from_regions(
 
 def _canvases(
     work: VolumeSlices,
-    prompts: dict[int, list[LabelPrompts]],
+    prompts: dict[int, LabelPrompts],
     sam: str | SamModel,
     several: bool,
     progress: Progress,
 ) -> Iterator[tuple[int, LabelCanvas]]:
     """Slices of the stack that have prompts, with what these give."""
-    wanted = [number for number in work.numbers if prompts.get(number)]
+    wanted = [number for number in work.numbers if number in prompts and prompts[number][0]]
     if not wanted:
         return
     model = load_sam(sam)
     embeddings, shape = model.embeddings(work.stack), work.stack.shape
     for done, number in enumerate(wanted, start=1):
+        labels, every = prompts[number]
         canvas = LabelCanvas(shape)
-        for start in range(0, len(prompts[number]), _AT_ONCE):
-            part = prompts[number][start : start + _AT_ONCE]
-            together = joined([prompt for _, prompt in part])
-            masks = model.predictor.predict(embeddings[number], shape, together, several=several)
+        for start in range(0, len(labels), _AT_ONCE):
+            part = every.part(start, start + _AT_ONCE)
+            masks = model.predictor.predict(embeddings[number], shape, part, several=several)
             iou = model.predictor.trusted(masks.iou)
-            for row, (label, _) in enumerate(part):
-                best = int(iou[row].argmax())
-                canvas.put(label, masks.logits[row, best], float(iou[row, best]))
+            for row, best in enumerate(iou.argmax(axis=1)):
+                canvas.put(labels[start + row], masks.logits[row, best], float(iou[row, best]))
         yield number, canvas
         progress(done, len(wanted), "prompting")
 

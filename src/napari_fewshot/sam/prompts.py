@@ -21,13 +21,12 @@ __all__ = [
     "boxes_by_slice",
     "components_of",
     "deepest_pixel",
-    "joined",
     "point_prompts",
     "region_prompts",
 ]
 
-LabelPrompts = tuple[int, Prompts]
-"""A label, and one prompt for it."""
+LabelPrompts = tuple[list[int], Prompts]
+"""Labels, and a prompt for each."""
 
 
 @dataclass(frozen=True)
@@ -95,26 +94,11 @@ def region_prompts(
     predictor: SamPredictor,
     rng: np.random.Generator,
 ) -> list[tuple[Array, Prompts | None]]:
-    """Make the prompts of a region by the strategy that refinement was told.
+    """Make the prompts of a region, bool, (H, W), not empty, by the strategy of refinement.
 
-    Parameters
-    ----------
-    region : bool array, shape (H, W)
-        Not empty.
-    outside : bool array, shape (H, W)
-        Pixels that negative points may be drawn from.
-    config : PromptConfig
-        Strategy and its settings.
-    predictor : SamPredictor
-        What gets them: a SAM that was trained with boxes alone gets no points.
-    rng : numpy Generator
-        Draws random points.
-
-    Returns
-    -------
-    list of (bool array of shape (H, W), Prompts or None)
-        What each prompt stands for (the region, or one of its components), and the prompt; None
-        for a component that is too small to be asked about.
+    Negative points are drawn from ``outside``. A SAM that was trained with boxes alone gets no
+    points. Returns what each prompt stands for (the region, or one of its components), and the
+    prompt; None for a component that is too small to be asked about.
     """
     negatives = _draw(outside & ~region, config.negatives, rng)
     none = np.empty((0, 2))
@@ -161,17 +145,22 @@ def _box_prompt(region: Array, margin: float, points: Array, negatives: Array) -
     return Prompts(with_points.points, with_points.point_labels, boxes=boxes)
 
 
-def box_prompts(plane: Array, config: RegionConfig) -> Iterator[LabelPrompts]:
+def box_prompts(plane: Array, config: RegionConfig) -> LabelPrompts:
     """Boxes round the components, or round each label, of a slice of labels, shape (H, W)."""
-    for label, parts in _groups(plane, config):
-        yield label, Prompts(boxes=box_of(np.any(parts, axis=0), config.margin)[None])
+    groups = list(_groups(plane, config))
+    boxes = [box_of(np.any(parts, axis=0), config.margin) for _, parts in groups]
+    return [label for label, _ in groups], Prompts(boxes=np.reshape(boxes, (-1, 4)))
 
 
-def point_prompts(plane: Array, config: RegionConfig) -> Iterator[LabelPrompts]:
+def point_prompts(plane: Array, config: RegionConfig) -> LabelPrompts:
     """Deepest pixels of the components of a slice of labels, shape (H, W)."""
-    for label, parts in _groups(plane, config):
-        places = np.stack([deepest_pixel(part) for part in parts])
-        yield label, _points(places, np.empty((0, 2)))
+    groups = list(_groups(plane, config))
+    most = max((len(parts) for _, parts in groups), default=0)
+    points, kinds = np.zeros((len(groups), most, 2)), np.full((len(groups), most), -1)
+    for row, (_, parts) in enumerate(groups):
+        points[row, : len(parts)] = [deepest_pixel(part) for part in parts]
+        kinds[row, : len(parts)] = 1
+    return [label for label, _ in groups], Prompts(points=points, point_labels=kinds)
 
 
 def _groups(plane: Array, config: RegionConfig) -> Iterator[tuple[int, list[Array]]]:
@@ -183,31 +172,15 @@ def _groups(plane: Array, config: RegionConfig) -> Iterator[tuple[int, list[Arra
         yield from ((int(value), group) for group in groups if group)
 
 
-def joined(prompts: list[Prompts]) -> Prompts:
-    """Prompts of one kind together; where one has fewer points it gets points that count not."""
-    if prompts[0].boxes is not None:
-        return Prompts(boxes=np.concatenate([p.boxes for p in prompts if p.boxes is not None]))
-    most = max(0 if p.points is None else p.points.shape[1] for p in prompts)
-    points = np.zeros((len(prompts), most, 2))
-    kinds = np.full((len(prompts), most), -1)
-    for row, prompt in enumerate(prompts):
-        if prompt.points is not None:
-            count = prompt.points.shape[1]
-            points[row, :count], kinds[row, :count] = prompt.points[0], 1
-    return Prompts(points=points, point_labels=kinds)
-
-
 def boxes_by_slice(
     boxes: Sequence[PromptBox], stack: SliceStack, config: RegionConfig
-) -> dict[int, list[LabelPrompts]]:
+) -> dict[int, LabelPrompts]:
     """Prompts for the slices of a stack, out of boxes in file order.
 
-    Raises
-    ------
-    InputError
-        If a box has no label, lies in two slices or outside of the volume.
+    Boxes without a label, in two slices or outside of the volume are an :class:`InputError`.
     """
-    found: dict[int, list[LabelPrompts]] = {}
+    labels: dict[int, list[int]] = {}
+    found: dict[int, list[Array]] = {}
     shape = stack.volume.shape
     for one in boxes:
         corners = np.array([one.first, one.last], dtype=np.float64)
@@ -223,5 +196,6 @@ def boxes_by_slice(
                 raise InputError("boxes", "have both corners in one slice", one)
             number, corners = first, np.delete(moved, stack.axis, axis=1)
         box = _widened(corners.min(axis=0), corners.max(axis=0), config.margin, stack.shape)
-        found.setdefault(number, []).append((one.label, Prompts(boxes=box[None])))
-    return found
+        labels.setdefault(number, []).append(one.label)
+        found.setdefault(number, []).append(box)
+    return {number: (labels[number], Prompts(boxes=np.stack(found[number]))) for number in found}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from ..config import AutomaticConfig
 from ..device import avoid_llvm_clash
 from ..slices.stack import SliceSource
 from ..types import Array, Progress, no_progress
-from .model import SamModel
+from .model import ChangedSlices, SamModel
 from .predictor import Prompts, SamPredictor
 
 if TYPE_CHECKING:
@@ -30,30 +29,14 @@ _AT_ONCE = 2**25
 
 @dataclass(frozen=True, eq=False)
 class Proposal:
-    """A mask, of which only the bits inside of its box are kept.
+    """A mask, of which only the bits inside of its box are kept."""
 
-    Parameters
-    ----------
-    box : tuple of int
-        Of the mask in the slice.
-    bits : uint8 array
-        The mask within its box, packed.
-    area : int
-        Pixels.
-    iou : float
-        Predicted by SAM.
-    stability : float
-        IoU between the masks of a higher and a lower cut-off.
-    crop : tuple of int
-        Box of the part of the slice that was looked at.
-    """
-
-    box: Box
-    bits: Array
-    area: int
-    iou: float
-    stability: float
-    crop: Box
+    box: Box  # of the mask in the slice
+    bits: Array  # the mask within its box, packed
+    area: int  # in pixels
+    iou: float  # predicted by SAM
+    stability: float  # IoU between the masks of a higher and a lower cut-off
+    crop: Box  # of the part of the slice that was looked at
 
     @classmethod
     def of(
@@ -223,28 +206,9 @@ def cut(source: SliceSource, crop: Box) -> SliceSource:
     """Return the same part of all slices of a source; the source itself for the whole."""
     if crop == (0, 0, source.shape[0] - 1, source.shape[1] - 1):
         return source
-    return _Cut(source, crop)
-
-
-class _Cut:
-    """The same part of all slices of another source."""
-
-    def __init__(self, source: SliceSource, crop: Box) -> None:
-        self._source, self._crop = source, crop
-        self.channels = source.channels
-        self.shape = _shape(crop)
-
-    def __len__(self) -> int:
-        return len(self._source)
-
-    def slice(self, index: int) -> Array:
-        top, left, bottom, right = self._crop
-        plane = self._source.slice(index)[:, top : bottom + 1, left : right + 1]
-        return np.ascontiguousarray(plane)
-
-    def digest(self, index: int) -> str:
-        text = f"crop {self._crop} {self._source.digest(index)}"
-        return hashlib.sha256(text.encode()).hexdigest()
+    top, left, bottom, right = crop
+    part = (slice(None), slice(top, bottom + 1), slice(left, right + 1))
+    return ChangedSlices(source, lambda plane: plane[part], f"crop {crop}", _shape(crop))
 
 
 def _shape(box: Box) -> tuple[int, int]:
