@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from napari_fewshot.backbones.download import fetch_from_hub, fetch_url
-from napari_fewshot.errors import WeightsError
+from napari_fewshot.backbones.weights import fetch_from_hub
+from napari_fewshot.download import fetch_url
+from napari_fewshot.errors import DownloadError, WeightsError
 
 from .conftest import Served
 
@@ -38,7 +39,7 @@ def test_broken_connection_is_resumed_within_one_call(server: Served, tmp_path: 
 
 def test_partial_of_an_earlier_run_is_resumed(server: Served, tmp_path: Path) -> None:
     server.content, server.break_after = CONTENT, 300_000
-    with pytest.raises(WeightsError, match="broke off; run again"):
+    with pytest.raises(DownloadError, match="broke off; run again"):
         fetch_url(f"{server.url}/w.pth", tmp_path / "w.pth", SHA256, attempts=1)
     assert [file.name for file in tmp_path.iterdir()] == ["w.pth.part"]
     fetch_url(f"{server.url}/w.pth", tmp_path / "w.pth", SHA256)
@@ -62,27 +63,27 @@ def test_whole_partial_is_only_renamed(server: Served, tmp_path: Path) -> None:
 
 def test_wrong_digest_keeps_nothing(server: Served, tmp_path: Path) -> None:
     server.content = CONTENT[:-1] + b"x"
-    with pytest.raises(WeightsError, match="SHA-256 must be"):
+    with pytest.raises(DownloadError, match="SHA-256 must be"):
         fetch_url(f"{server.url}/w.pth", tmp_path / "w.pth", SHA256)
     assert not list(tmp_path.iterdir())
 
 
 def test_not_found(server: Served, tmp_path: Path) -> None:
     server.status = 404
-    with pytest.raises(WeightsError, match="404"):
+    with pytest.raises(DownloadError, match="404"):
         fetch_url(f"{server.url}/w.pth", tmp_path / "w.pth", SHA256)
     assert not list(tmp_path.iterdir())
 
 
 def test_web_page_in_place_of_the_file(server: Served, tmp_path: Path) -> None:
     server.content, server.content_type = b"<html>log in</html>", "text/html; charset=utf-8"
-    with pytest.raises(WeightsError, match="web page"):
+    with pytest.raises(DownloadError, match="web page"):
         fetch_url(f"{server.url}/w.pth", tmp_path / "w.pth", SHA256)
     assert not list(tmp_path.iterdir())
 
 
 def test_closed_port(closed_port: str, tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="refused"):
+    with pytest.raises(DownloadError, match="refused"):
         fetch_url(f"{closed_port}/w.pth", tmp_path / "w.pth", SHA256)
     assert not list(tmp_path.iterdir())
 

@@ -3,21 +3,63 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import WeightsError
-from .download import fetch_from_hub, fetch_url, is_offline
+from ..download import TIMEOUT_S, fetch_url, file_sha256, first_line
+from ..errors import DownloadError, WeightsError
 
 __all__ = [
     "WEIGHTS_FOLDER",
     "MissingWeightsError",
     "WeightsSource",
+    "fetch_from_hub",
     "find_weights",
+    "is_offline",
     "resolve_weights",
     "weights_folder",
 ]
+
+
+def is_offline() -> bool:
+    """Whether the user asked for no network (``HF_HUB_OFFLINE``)."""
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON"):
+        return True
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
+
+
+def fetch_from_hub(hub_id: str, filename: str) -> Path:
+    """Download one file of a hub repository into the hub's own cache; resumed by the library.
+
+    Raises
+    ------
+    WeightsError
+        If the hub cannot be reached, refuses, or what arrived is not what it announced.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+
+    # Read here because the library reads it only once, on import.
+    endpoint = os.environ.get("HF_ENDPOINT")
+    try:
+        # One question without retries: the download would ask a dead network for half a minute.
+        address = hf_hub_url(hub_id, filename, endpoint=endpoint)
+        get_hf_file_metadata(address, timeout=TIMEOUT_S, endpoint=endpoint)
+        path = hf_hub_download(hub_id, filename, endpoint=endpoint, etag_timeout=TIMEOUT_S)
+    # The library raises errors of its HTTP client (which changed between versions), its own,
+    # and OSError; whatever it is, these weights did not come, and the message says why.
+    except Exception as error:
+        raise WeightsError(f"hub: {first_line(error)}") from error
+    # Large files lie in the cache under their digest.
+    blob = Path(path).resolve()
+    if re.fullmatch(r"[0-9a-f]{64}", blob.name) and file_sha256(blob) != blob.name:
+        blob.unlink()
+        raise WeightsError(f"hub: {filename} of {hub_id} arrived damaged (SHA-256); try again")
+    return Path(path)
+
 
 WEIGHTS_FOLDER = "NAPARI_FEWSHOT_WEIGHTS"
 """Environment variable that names the folder of weights."""
@@ -126,7 +168,7 @@ def resolve_weights(source: WeightsSource, given: Path | None = None) -> Path:
         name = source.official_file or source.url.rsplit("/", 1)[-1]
         try:
             return fetch_url(source.url, weights_folder() / name, source.sha256)
-        except WeightsError as error:
+        except DownloadError as error:
             reasons.append(str(error))
     raise MissingWeightsError(source, reasons)
 
