@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_fewshot.phantoms.canvas import Canvas
-from napari_fewshot.phantoms.geometry import Grid, Pose
-from napari_fewshot.phantoms.shapes import ellipsoid, from_axes
+from napari_fewshot.phantoms.canvas import Canvas, ellipsoid, from_axes
+from napari_fewshot.phantoms.patient import Grid, Pose
 
 
 @pytest.mark.parametrize("seed", range(4))

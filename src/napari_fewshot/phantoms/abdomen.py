@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..types import Array
-from .canvas import Canvas
-from .shapes import Point, ellipsoid, from_axes, join, minus, overlap, plane, smooth_path
-from .tissue import Habit
+from .canvas import Canvas, Point, ellipsoid, from_axes, join, minus, overlap, plane, smooth_path
+from .patient import Habit
 
 __all__ = ["paint"]
 
@@ -17,23 +16,10 @@ _FAT = -102.0
 def paint(
     canvas: Canvas, wall: Array, domes: tuple[Array, Array], habit: Habit
 ) -> dict[str, Point]:
-    """Paint the abdomen.
+    """Paint the abdomen on a canvas with the body wall; returns landmarks in model coordinates.
 
-    Parameters
-    ----------
-    canvas : Canvas
-        Holds the body wall already.
-    wall : array
-        Signed distance to the inner side of the body wall.
-    domes : tuple of array
-        Signed distances to the right and left domes of the diaphragm.
-    habit : Habit
-        Draws of the patient.
-
-    Returns
-    -------
-    dict of str to tuple
-        Landmarks in model coordinates.
+    ``wall`` and ``domes`` are signed distances to the inner side of the body wall and to the
+    right and left domes of the diaphragm.
     """
     parenchyma = 98 + habit.enhancement  # liver, spleen and stomach wall look alike
     _bowel(canvas, wall, habit)
@@ -70,43 +56,27 @@ def _liver(canvas: Canvas, wall: Array, dome: Array, tone: float, habit: Habit) 
     liver = minus(minus(liver, hilum), fissure)
     canvas.paint(space, liver - 1.5, _FAT)
     canvas.paint(space, liver, tone, 1, grain=6)
+    # The distance is known on this box only; outside of it there is no vessel.
+    inside = np.full(canvas.labels.shape, 1e3, dtype=np.float32)
+    inside[space.box] = liver
     vein = tone + 38 + 0.5 * habit.enhancement
-    root = (24.0, -8.0, 72.0)
-    for end in ((88, 18, 52), (62, 52, 50), (4, 44, 60), (84, -30, 34)):
-        tip = np.asarray(end) + habit.vector(6)
-        middle = (np.asarray(root) + tip) / 2 + habit.vector(3)
-        _branch(canvas, space.box, liver, [[*root, 4.6], [*middle, 3.4], [*tip, 1.2]], vein)
-    gate = (32.0, 2.0, 22.0)
-    for end in ((96, 8, 12), (78, 46, 18), (80, -34, 6), (60, 20, 48), (-8, 52, 46)):
-        tip = np.asarray(end) + habit.vector(6)
-        middle = (np.asarray(gate) + tip) / 2 + habit.vector(4)
-        _branch(canvas, space.box, liver, [[*gate, 5.0], [*middle, 3.2], [*tip, 1.0]], vein - 6)
+    hepatic = ((88, 18, 52), (62, 52, 50), (4, 44, 60), (84, -30, 34))
+    portal = ((96, 8, 12), (78, 46, 18), (80, -34, 6), (60, 20, 48), (-8, 52, 46))
+    for start, ends, radii, bend, value in (
+        ((24.0, -8.0, 72.0), hepatic, (4.6, 3.4, 1.2), 3, vein),
+        ((32.0, 2.0, 22.0), portal, (5.0, 3.2, 1.0), 4, vein - 6),
+    ):
+        for end in ends:
+            tip = np.asarray(end) + habit.vector(6)
+            middle = (np.asarray(start) + tip) / 2 + habit.vector(bend)
+            nodes = np.column_stack([(start, middle, tip), radii])
+            part, vessel = canvas.curve(nodes, 8)
+            canvas.paint(part, overlap(vessel, inside[part.box] + 2), value, None)
     bladder = canvas.crop((20, 10, -30), (75, 85, 35))
     gall = ellipsoid(bladder, (47, 44, habit.near(3, 3)), (12, 24, 14), (20, 0, 10))
     canvas.paint(bladder, gall - 1.5, tone - 20)
     canvas.paint(bladder, gall, 12.0)
     return habit.right_dome[0], habit.right_dome[1], habit.right_dome[2] + 68 - 3.5
-
-
-def _branch(
-    canvas: Canvas, box: tuple[slice, ...], organ: Array, nodes: list[list[float]], tone: float
-) -> None:
-    path = smooth_path(nodes, 8)
-    part, vessel = canvas.tube(path[:, :3], path[:, 3])
-    inside = np.full(canvas.labels.shape, 1e3, dtype=np.float32)[part.box]
-    # The organ's distance is known on its own box only; outside of it there is no vessel.
-    shared = tuple(
-        slice(max(p.start, b.start), max(p.start, b.start, min(p.stop, b.stop)))
-        for p, b in zip(part.box, box, strict=True)
-    )
-    into = tuple(
-        slice(s.start - p.start, s.stop - p.start) for s, p in zip(shared, part.box, strict=True)
-    )
-    source = tuple(
-        slice(s.start - b.start, s.stop - b.start) for s, b in zip(shared, box, strict=True)
-    )
-    inside[into] = organ[source]
-    canvas.paint(part, overlap(vessel, inside + 2), tone, None)
 
 
 def _spleen(canvas: Canvas, wall: Array, dome: Array, tone: float, habit: Habit) -> Point:
@@ -145,9 +115,8 @@ def _kidneys(canvas: Canvas, wall: Array, habit: Habit) -> dict[str, Point]:
         angle = np.arctan2(space.s - centre[2], (space.r - centre[0]) * 1.6)
         ring = np.abs(kidney + 11) - 4 - 2.5 * np.cos(9 * angle)
         canvas.paint(space, overlap(ring, kidney + 6), cortex - 45, None)
-        way = np.array([[*hilum], [side * 14, -18, centre[2] + 4]])
-        part, vein = canvas.tube(way, 4.0)
-        canvas.paint(part, vein, 140 + habit.enhancement)
+        way = np.array([hilum, (side * 14, -18, centre[2] + 4)])
+        canvas.paint(*canvas.tube(way, 4.0), 140 + habit.enhancement)
         # The sinus opens towards the spine, so the middle of the organ is tissue.
         landmarks[f"centre of the {name} kidney"] = centre
     return landmarks
@@ -160,8 +129,7 @@ def _stomach(canvas: Canvas, wall: Array, dome: Array, tone: float, habit: Habit
         [-6, 52, -4, 15], [18, 40, 4, 11],
     ]  # fmt: skip
     moved = [[*(np.asarray(n[:3]) + habit.vector(3)), n[3] * full] for n in nodes]
-    path = smooth_path(moved, 22)
-    space, stomach = canvas.tube(path[:, :3], path[:, 3])
+    space, stomach = canvas.curve(moved, 22)
     stomach = overlap(stomach, wall[space.box] + 2, dome[space.box] + 3.5)
     canvas.paint(space, stomach, tone - 8, 5, grain=6)
     folds = 1.2 * np.sin(space.r / 2.4) * np.sin(space.s / 2.8)
@@ -174,45 +142,34 @@ def _stomach(canvas: Canvas, wall: Array, dome: Array, tone: float, habit: Habit
 def _pancreas(canvas: Canvas, habit: Habit) -> None:
     nodes = [[34, 4, -8, 11], [22, 10, 2, 11], [0, 10, 10, 8], [-28, 0, 16, 9], [-56, -22, 24, 8]]
     moved = [[*(np.asarray(n[:3]) + habit.vector(2)), n[3]] for n in nodes]
-    path = smooth_path(moved, 18)
-    space, gland = canvas.tube(path[:, :3], path[:, 3])
+    space, gland = canvas.curve(moved, 18)
     lobules = 1.8 * np.sin(space.r / 2.5) * np.sin(space.a / 2.2 + space.s / 2)
     canvas.paint(space, gland + 1 + lobules, 82 + 0.6 * habit.enhancement, grain=14)
-    part, vein = canvas.tube(path[:, :3] + np.array([0, -8, 3]), 3.6)
-    canvas.paint(part, vein, 140 + habit.enhancement)
+    beside = smooth_path(moved, 18)[:, :3] + np.array([0, -8, 3])
+    canvas.paint(*canvas.tube(beside, 3.6), 140 + habit.enhancement)
 
 
 def _vessels(canvas: Canvas, habit: Habit) -> Point:
     """Paint the aorta and the vena cava with their branches; returns the bifurcation."""
     split = (habit.near(-2, 1.5), -15.0, habit.near(-70, 5))
     blood = 165 + 1.6 * habit.enhancement
-    down = smooth_path(
-        [[-16, -22, 150, 11.5], [-12, -20, 70, 11], [-8, -16, 0, 10], [*split, 9]], 16
-    )
     cava = 118 + habit.enhancement  # unlike the aorta, close to the liver
     join_at = np.array([18.0, -16.0, split[2] - 13])
-    up = smooth_path([[*join_at, 10], [19, -10, -20, 11], [23, -9, 40, 12], [22, 2, 92, 12]], 16)
     for side in (-1, 1):
-        vein = smooth_path(
-            [[*join_at, 8], [side * 24 + 6, -22, -115, 8], [side * 40, -26, -160, 8]], 6
-        )
-        part, shape = canvas.tube(vein[:, :3], vein[:, 3])
-        canvas.paint(part, shape, cava)
-    part, shape = canvas.tube(up[:, :3], up[:, 3], (1.12, 0.9, 1.0))
-    canvas.paint(part, shape, cava, 7, grain=5)
+        vein = [[*join_at, 8], [side * 24 + 6, -22, -115, 8], [side * 40, -26, -160, 8]]
+        canvas.paint(*canvas.curve(vein, 6), cava)
+    up = [[*join_at, 10], [19, -10, -20, 11], [23, -9, 40, 12], [22, 2, 92, 12]]
+    canvas.paint(*canvas.curve(up, 16, (1.12, 0.9, 1.0)), cava, 7, grain=5)
     for side in (-1, 1):
-        iliac = smooth_path([[*split, 7], [side * 18, -14, -98, 6.5], [side * 36, -14, -160, 6]], 6)
-        part, shape = canvas.tube(iliac[:, :3], iliac[:, 3])
-        canvas.paint(part, shape, blood)
+        iliac = [[*split, 7], [side * 18, -14, -98, 6.5], [side * 36, -14, -160, 6]]
+        canvas.paint(*canvas.curve(iliac, 6), blood)
     for way in (
         [[-9, -12, 14], [-8, 6, -6], [0, 12, -60]],
         [[-10, -12, 26], [0, 4, 30], [26, 2, 26]],
     ):
-        branch = smooth_path(way, 8)
-        part, shape = canvas.tube(branch, 3.4)
-        canvas.paint(part, shape, blood)
-    part, shape = canvas.tube(down[:, :3], down[:, 3])
-    canvas.paint(part, shape, blood, 6, grain=5)
+        canvas.paint(*canvas.tube(smooth_path(way, 8), 3.4), blood)
+    down = [[-16, -22, 150, 11.5], [-12, -20, 70, 11], [-8, -16, 0, 10], [*split, 9]]
+    canvas.paint(*canvas.curve(down, 16), blood, 6, grain=5)
     return split
 
 

@@ -1,8 +1,8 @@
-"""Phantoms by name: patients of a cohort that is computed, not stored."""
+"""Phantoms by name: patients of a cohort that is computed, and what a person paints of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -12,12 +12,18 @@ from ..errors import InputError
 from ..registry import Registry
 from ..types import Array, Landmark, Volume
 from . import joint, torso
-from .canvas import Canvas
-from .geometry import Grid, Pose, storage_axes
-from .shapes import Point
-from .tissue import Habit, computed_tomography, magnetic_resonance
+from .canvas import Canvas, Point
+from .patient import Grid, Habit, Pose, computed_tomography, magnetic_resonance, orientation
 
-__all__ = ["PHANTOMS", "Phantom", "PhantomKind", "is_whole", "make_cohort", "make_phantom"]
+__all__ = [
+    "PHANTOMS",
+    "Phantom",
+    "PhantomKind",
+    "make_cohort",
+    "make_phantom",
+    "painted_labels",
+    "template_slices",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +67,7 @@ class PhantomKind:
     background : float
         Grey value of empty space.
     pose : mapping of str to float
-        Arguments of :meth:`~napari_fewshot.phantoms.geometry.Pose.draw`.
+        Arguments of :meth:`~napari_fewshot.phantoms.patient.Pose.draw`.
     paint : callable
         ``paint(canvas, habit)``: landmarks in model coordinates.
     scan : callable
@@ -147,46 +153,50 @@ def make_phantom(
     InputError
         If another argument breaks its limit.
     """
+    from nibabel.orientations import inv_ornt_aff, ornt_transform
+
     entry = PHANTOMS.get(kind)
-    _check(patient, "patient")
-    _check(seed, "seed")
+    _check_count(patient, "patient")
+    _check_count(seed, "seed")
     size = entry.shape if shape is None else _checked_shape(shape)
     storage = entry.storage if storage is None else storage
-    storage_axes(storage)
+    turn = ornt_transform(orientation(entry.storage), orientation(storage))
 
     # One stream for each concern, so that a finer grid shows the same patient.
     number = list(PHANTOMS).index(kind)
     streams = np.random.SeedSequence([seed, number, patient]).spawn(4)
     posing, body, grain, scanner = (np.random.Generator(np.random.PCG64(s)) for s in streams)
-    spacing = tuple(extent / n for extent, n in zip(entry.field, size, strict=True))
-    grid = Grid.centred(size, (spacing[0], spacing[1], spacing[2]), entry.storage)
+    z, y, x = (extent / n for extent, n in zip(entry.field, size, strict=True))
+    grid = Grid.centred(size, (z, y, x), entry.storage)
     canvas = Canvas(grid, Pose.draw(posing, **entry.pose), entry.background, grain)
     points = entry.paint(canvas, Habit(body))
     image = entry.scan(canvas.image, grid, scanner)
 
-    positions = [canvas.world_index(points[name]) for name in entry.landmarks]
-    turn = grid.reorient(entry.storage, storage)
-    turned_image, turned_labels = (_turned(data, *turn) for data in (image, canvas.labels))
-    named = turned_labels.with_data(turned_labels.data, names=entry.names)
-    landmarks = tuple(
-        Landmark(name, label, _turned_position(position, *turn))
-        for label, (name, position) in enumerate(
-            zip(entry.landmarks, positions, strict=True), start=1
-        )
+    turned_to_painted = inv_ornt_aff(turn, size)
+    affine = grid.affine @ turned_to_painted
+    back = np.linalg.inv(turned_to_painted)
+    landmarks = []
+    for label, name in enumerate(entry.landmarks, start=1):
+        at = back @ [*canvas.world_index(points[name]), 1.0]
+        landmarks.append(Landmark(name, label, (float(at[0]), float(at[1]), float(at[2]))))
+    return Phantom(
+        kind,
+        int(patient),
+        _turned(image, turn, affine),
+        _turned(canvas.labels, turn, affine, names=entry.names),
+        tuple(landmarks),
     )
-    return Phantom(kind, int(patient), turned_image, named, landmarks)
 
 
-def _turned(data: Array, stored: Grid, order: tuple[int, ...], flips: Array) -> Volume:
-    turns = tuple(slice(None, None, -1 if flip else 1) for flip in flips)
-    moved = np.ascontiguousarray(data.transpose(order)[turns])
-    return Volume(moved, stored.spacing, stored.affine)
+def _turned(
+    data: Array, turn: Array, affine: Array, names: Mapping[int, str] = MappingProxyType({})
+) -> Volume:
+    from nibabel.affines import voxel_sizes
+    from nibabel.orientations import apply_orientation
 
-
-def _turned_position(at: Point, stored: Grid, order: tuple[int, ...], flips: Array) -> Point:
-    moved = np.asarray(at)[list(order)]
-    z, y, x = np.where(flips, np.asarray(stored.shape) - 1 - moved, moved)
-    return float(z), float(y), float(x)
+    moved = np.ascontiguousarray(apply_orientation(data, turn))
+    z, y, x = (float(size) for size in voxel_sizes(affine))
+    return Volume(moved, (z, y, x), affine, names=names)
 
 
 def make_cohort(
@@ -214,28 +224,73 @@ def make_cohort(
         If ``patients`` is empty or another argument breaks its limit.
     """
     if isinstance(patients, int):
-        _check(patients, "patients")
+        _check_count(patients, "patients")
         patients = range(patients)
     chosen = list(patients)
     if not chosen:
         raise InputError("patients", "name at least one patient", chosen)
     for patient in chosen:
-        _check(patient, "patients")
+        _check_count(patient, "patients")
     return [make_phantom(kind, patient, shape, seed, storage=storage) for patient in chosen]
 
 
-def is_whole(value: object) -> bool:
+def template_slices(phantom: Phantom, n: int, axis: int = 0) -> tuple[int, ...]:
+    """Choose ``n`` slices, evenly spaced over the range along an array axis that holds labels.
+
+    The range is cut into ``n`` equal parts and the middle of each is taken.
+
+    Raises
+    ------
+    InputError
+        If ``n`` is not from 1 to the number of slices in the range, or ``axis`` not 0, 1 or 2.
+    """
+    _check_axis(axis)
+    others = tuple(a for a in range(3) if a != axis)
+    used = np.flatnonzero(phantom.labels.data.any(axis=others))
+    first, last = int(used[0]), int(used[-1])
+    if not _is_whole(n) or not 1 <= n <= last - first + 1:
+        raise InputError("n", f"be a whole number from 1 to {last - first + 1}", n)
+    width = (last - first + 1) / n
+    return tuple(int(first + (part + 0.5) * width) for part in range(n))
+
+
+def painted_labels(phantom: Phantom, slices: Iterable[int], axis: int = 0) -> Volume:
+    """Keep the labels of the given slices along an array axis, and clear all others.
+
+    Raises
+    ------
+    InputError
+        If a slice or the axis lies outside of the volume.
+    """
+    _check_axis(axis)
+    size = phantom.labels.shape[axis]
+    chosen = sorted(set(slices))
+    for position in chosen:
+        if not 0 <= position < size:
+            raise InputError("slices", f"lie within 0..{size - 1}", position)
+    data = np.zeros_like(phantom.labels.data)
+    where = (slice(None),) * axis + (chosen,)
+    data[where] = phantom.labels.data[where]
+    return phantom.labels.with_data(data)
+
+
+def _is_whole(value: object) -> bool:
     """Whether a value is a whole number; True and False are not."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
-def _check(value: int, parameter: str) -> None:
-    if not is_whole(value) or value < 0:
+def _check_count(value: int, parameter: str) -> None:
+    if not _is_whole(value) or value < 0:
         raise InputError(parameter, "be a whole number, 0 or above", value)
+
+
+def _check_axis(axis: int) -> None:
+    if axis not in (0, 1, 2):
+        raise InputError("axis", "be 0, 1 or 2", axis)
 
 
 def _checked_shape(shape: object) -> tuple[int, int, int]:
     sizes = list(shape) if isinstance(shape, Sequence) else []
-    if len(sizes) != 3 or not all(is_whole(n) and 8 <= n <= 1024 for n in sizes):
+    if len(sizes) != 3 or not all(_is_whole(n) and 8 <= n <= 1024 for n in sizes):
         raise InputError("shape", "be three whole numbers (Z, Y, X) from 8 to 1024", shape)
     return int(sizes[0]), int(sizes[1]), int(sizes[2])

@@ -10,23 +10,15 @@ import numpy as np
 
 from ..types import Array
 from . import abdomen
-from .canvas import Canvas
-from .shapes import Crop, Point, ellipsoid, join, minus, overlap, plane, smooth_path
-from .tissue import Habit
+from .canvas import Canvas, Crop, Point, ellipsoid, join, minus, overlap, plane, smooth_path
+from .patient import Habit
 
 __all__ = ["LANDMARKS", "NAMES", "paint"]
 
 NAMES = {
-    1: "liver",
-    2: "spleen",
-    3: "right kidney",
-    4: "left kidney",
-    5: "stomach",
-    6: "aorta",
-    7: "vena cava",
-    8: "vertebrae",
-    9: "lungs",
-}
+    1: "liver", 2: "spleen", 3: "right kidney", 4: "left kidney", 5: "stomach", 6: "aorta",
+    7: "vena cava", 8: "vertebrae", 9: "lungs",
+}  # fmt: skip
 LANDMARKS = (
     "dome of the liver",
     "centre of the right kidney",
@@ -118,28 +110,21 @@ def _lung_vessels(canvas: Canvas, lungs: Array, habit: Habit) -> None:
             end[2] = habit.between(20, 150)
             start = np.array([side * 24.0, -14.0, habit.between(105, 150)])
             bend = (start + end) / 2 + habit.vector(9)
-            path = smooth_path([[*start, 4.2], [*bend, 2.4], [*end, 0.7]], 6)
-            part, vessel = canvas.tube(path[:, :3], path[:, 3])
+            part, vessel = canvas.curve([[*start, 4.2], [*bend, 2.4], [*end, 0.7]], 6)
             canvas.paint(part, overlap(vessel, lungs[part.box] + 2), 30.0, None)
 
 
 def _back(canvas: Canvas, habit: Habit) -> None:
     build = habit.between(0.9, 1.12)
     for side in (-1, 1):
-        part, erector = canvas.tube(
-            np.array([[side * 26, -69, -150], [side * 27, -70, 20], [side * 22, -72, 150]]),
-            np.array([17, 19, 12]) * build,
-            (1.25, 0.85, 1.0),
-        )
-        canvas.paint(part, erector, _MUSCLE, grain=10)
+        way = np.array([[side * 26, -69, -150], [side * 27, -70, 20], [side * 22, -72, 150]])
+        erector = canvas.tube(way, np.array([17, 19, 12]) * build, (1.25, 0.85, 1.0))
+        canvas.paint(*erector, _MUSCLE, grain=10)
         path = [[side * 25, -45, 30, 5], [side * 33, -42, -40, 15], [side * 44, -24, -140, 19]]
         curve = smooth_path(path, 8)
-        part, psoas = canvas.tube(curve[:, :3], curve[:, 3] * build)
-        canvas.paint(part, psoas, _MUSCLE, grain=9)
-        part, quadratus = canvas.tube(
-            np.array([[side * 48, -62, 20], [side * 66, -58, -80]]), 9.0 * build, (1.7, 0.8, 1)
-        )
-        canvas.paint(part, quadratus, _MUSCLE, grain=9)
+        canvas.paint(*canvas.tube(curve[:, :3], curve[:, 3] * build), _MUSCLE, grain=9)
+        way = np.array([[side * 48, -62, 20], [side * 66, -58, -80]])
+        canvas.paint(*canvas.tube(way, 9.0 * build, (1.7, 0.8, 1)), _MUSCLE, grain=9)
 
 
 def _spine(canvas: Canvas, habit: Habit) -> Point:
@@ -162,13 +147,9 @@ def _spine(canvas: Canvas, habit: Habit) -> Point:
     local = Crop(space.box, r, a, phase)
     spinous = ellipsoid(local, (0, -40, -4), (3.2, 15, 9), (12, 0, 0))
     pedicles = [ellipsoid(local, (x, -18, 4), (4.5, 12, 7)) for x in (-13.0, 13.0)]
-    laminae = [
-        ellipsoid(local, (x, -30, -1), (3.8, 11, 12), (0, 0, y)) for x, y in ((-9.0, -42), (9, 42))
-    ]
-    wings = [
-        ellipsoid(local, (x, -24, 3), (19, 3.6, 4.5), (0, 0, y))
-        for x, y in ((-24.0, 14), (24, -14))
-    ]
+    sides = (-1.0, 1.0)
+    laminae = [ellipsoid(local, (9 * k, -30, -1), (3.8, 11, 12), (0, 0, 42 * k)) for k in sides]
+    wings = [ellipsoid(local, (24 * k, -24, 3), (19, 3.6, 4.5), (0, 0, -14 * k)) for k in sides]
     arch = spinous
     for piece in (*pedicles, *laminae, *wings):
         arch = join(arch, piece, 2.0)

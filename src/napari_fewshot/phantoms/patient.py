@@ -1,4 +1,4 @@
-"""Where the voxels lie: storage order, affine, and the pose of a patient."""
+"""A patient in the scanner: where voxels lie, how the patient lies and is built, what is added."""
 
 from __future__ import annotations
 
@@ -9,27 +9,26 @@ import numpy as np
 from ..errors import InputError
 from ..types import Array
 
-__all__ = ["Grid", "Pose", "storage_axes"]
-
-_DIRECTIONS = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1), "I": (2, -1)}
+__all__ = ["Grid", "Habit", "Pose", "computed_tomography", "magnetic_resonance", "orientation"]
 
 
-def storage_axes(storage: str) -> list[tuple[int, int]]:
-    """World axis (0 R, 1 A, 2 S) and sign of each array axis, in array order (k, j, i).
+def orientation(storage: str) -> Array:
+    """World axis (0 R, 1 A, 2 S) and sign of each array axis, shape (3, 2), as nibabel has it.
 
-    Parameters
-    ----------
-    storage : str
-        Three letters, the directions in which i, j and k grow, as in ``"LPS"``.
+    ``storage`` are the directions in which i, j and k grow, as in ``"LPS"``; array axes are in
+    the order (k, j, i).
 
     Raises
     ------
     InputError
         If the letters do not name the three axes of the body once each.
     """
+    from nibabel.orientations import axcodes2ornt
+
     letters = str(storage).upper()
-    axes = [_DIRECTIONS[letter] for letter in reversed(letters) if letter in _DIRECTIONS]
-    if len(letters) != 3 or sorted(axis for axis, _ in axes) != [0, 1, 2]:
+    known = len(letters) == 3 and set(letters) <= set("RLAPSI")
+    axes: Array = axcodes2ornt(tuple(reversed(letters))) if known else np.zeros((0, 2))
+    if sorted(axes[:, 0]) != [0, 1, 2]:
         raise InputError(
             "storage",
             "have one letter each of R/L, A/P and S/I",
@@ -43,12 +42,7 @@ def storage_axes(storage: str) -> list[tuple[int, int]]:
 class Grid:
     """A regular grid of voxels in the patient.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        (Z, Y, X).
-    affine : array, shape (4, 4), float64
-        Array index (z, y, x, 1) to (R, A, S, 1) in mm.
+    The ``affine`` (4, 4) takes array indices (z, y, x, 1) to (R, A, S, 1) in mm.
     """
 
     shape: tuple[int, int, int]
@@ -61,8 +55,8 @@ class Grid:
         """Grid whose middle is the origin of the world; ``spacing`` in mm, array order."""
         affine = np.eye(4)
         affine[:3, :3] = 0.0
-        for column, (world, sign) in enumerate(storage_axes(storage)):
-            affine[world, column] = sign * spacing[column]
+        for column, (world, sign) in enumerate(orientation(storage)):
+            affine[int(world), column] = sign * spacing[column]
         affine[:3, 3] = -affine[:3, :3] @ ((np.asarray(shape) - 1) / 2)
         return cls(shape, affine)
 
@@ -88,45 +82,13 @@ class Grid:
         result: Array = (z[:, None] + y + total)[:, :, None] + x
         return result
 
-    def reorient(self, storage_from: str, storage_to: str) -> tuple[Grid, tuple[int, ...], Array]:
-        """Describe the same voxels in another storage order.
-
-        Returns
-        -------
-        grid : Grid
-        order : tuple of int
-            ``numpy.transpose`` argument that brings an array into the new order of axes.
-        flips : array of bool, shape (3,)
-            Which of the new axes are then reversed.
-        """
-        old, new = storage_axes(storage_from), storage_axes(storage_to)
-        order = tuple([world for world, _ in old].index(world) for world, _ in new)
-        flips = np.array([old[axis][1] != new[n][1] for n, axis in enumerate(order)])
-        shape = tuple(self.shape[axis] for axis in order)
-        change = np.zeros((4, 4))
-        change[3, 3] = 1.0
-        for n, axis in enumerate(order):
-            change[axis, n] = -1.0 if flips[n] else 1.0
-            change[axis, 3] = shape[n] - 1 if flips[n] else 0.0
-        return Grid((shape[0], shape[1], shape[2]), self.affine @ change), order, flips
-
 
 @dataclass(frozen=True, eq=False)
 class Pose:
     """Smooth map from the patient to the model anatomy: ``u = M (p - t) + Σ aₖ sin(wₖ·p + φₖ)``.
 
-    Parameters
-    ----------
-    matrix : array, shape (3, 3)
-        M: rotation and scale.
-    shift : array, shape (3,)
-        t, mm.
-    amplitudes : array, shape (K, 3)
-        aₖ, mm.
-    waves : array, shape (K, 3)
-        wₖ, radians per mm.
-    phases : array, shape (K,)
-        φₖ, radians.
+    M (3, 3) rotates and scales, ``shift`` t (3,) and ``amplitudes`` aₖ (K, 3) are in mm,
+    ``waves`` wₖ (K, 3) in radians per mm, ``phases`` φₖ (K,) in radians.
     """
 
     matrix: Array
@@ -141,18 +103,9 @@ class Pose:
     ) -> Pose:
         """Draw a pose.
 
-        Parameters
-        ----------
-        rng : Generator
-            Source of all draws.
-        degrees : float
-            Standard deviation of each of three angles.
-        scale : float
-            Standard deviation of the logarithm of the size, and a third of it for each axis.
-        shift : float
-            Standard deviation of the displacement in mm.
-        bend : float
-            Bound of the strain of the waves; below 0.5 the map can be inverted.
+        Standard deviations of three angles, of the logarithm of the size (and a third of it for
+        each axis) and of the displacement in mm; ``bend`` bounds the strain of the waves: below
+        0.5 the map can be inverted.
         """
         angles = np.radians(np.clip(rng.normal(0, degrees, 3), -2 * degrees, 2 * degrees))
         matrix = np.eye(3)
@@ -204,3 +157,66 @@ class Pose:
                 wave = np.sin(world @ self.waves.T + self.phases) @ self.amplitudes
                 world = (model - wave) @ back.T + self.shift
         return world
+
+
+class Habit:
+    """Draws of one patient's anatomy and contrast, in a fixed order.
+
+    ``enhancement`` is how much contrast agent is in blood and parenchyma, ``bone`` the deviation
+    of bone from the mean, both in HU; ``right_dome`` is the middle (mm) of the ellipsoid of the
+    right dome of the diaphragm.
+    """
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._rng = rng
+        self.enhancement = self.between(-15, 25)
+        self.bone = self.between(-70, 60)
+        self.right_dome = (0.0, 0.0, 0.0)
+
+    def between(self, low: float, high: float) -> float:
+        """Draw from a uniform distribution."""
+        return float(self._rng.uniform(low, high))
+
+    def near(self, value: float, deviation: float) -> float:
+        """Draw from a normal distribution that is cut at two deviations."""
+        return value + deviation * float(np.clip(self._rng.standard_normal(), -2, 2))
+
+    def vector(self, deviation: float) -> Array:
+        """Three normal draws."""
+        return self._rng.normal(0, deviation, 3)
+
+
+def computed_tomography(image: Array, grid: Grid, rng: np.random.Generator) -> Array:
+    """Blur and Gaussian noise of a CT: float32 Hounsfield units to int16."""
+    from scipy.ndimage import gaussian_filter
+
+    blurred = gaussian_filter(image, (0.3, 0.5, 0.5))
+    noise = rng.standard_normal(image.shape, dtype=np.float32)
+    noise = gaussian_filter(noise, (0, 0.55, 0.55))  # a reconstruction kernel ties neighbours
+    blurred += noise * np.float32(rng.uniform(9, 15) / noise.std())
+    result: Array = np.clip(np.rint(blurred), -1024, 3071).astype(np.int16)
+    return result
+
+
+def magnetic_resonance(image: Array, grid: Grid, rng: np.random.Generator) -> Array:
+    """Blur, coil sensitivity, gain and Rician noise of an MR: float32, about 0..1000, to uint16.
+
+    The noise is that of the magnitude of a complex signal: ``|I + n₁ + i n₂|``.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    signal = gaussian_filter(image, (0.35, 0.5, 0.5))
+    field = np.zeros(grid.shape, dtype=np.float32)
+    for _ in range(4):
+        wave = rng.normal(size=3)
+        wave *= 2 * np.pi / rng.uniform(180, 380) / np.linalg.norm(wave)
+        field += np.float32(rng.uniform(0.06, 0.16)) * np.cos(
+            grid.linear(wave, rng.uniform(0, 2 * np.pi))
+        )
+    signal *= np.exp(field)
+    sigma = np.float32(rng.uniform(16, 30))
+    real = signal + sigma * rng.standard_normal(grid.shape, dtype=np.float32)
+    imaginary = sigma * rng.standard_normal(grid.shape, dtype=np.float32)
+    gain = np.float32(rng.uniform(0.6, 1.8))
+    result: Array = np.clip(np.rint(gain * np.hypot(real, imaginary)), 0, 65535).astype(np.uint16)
+    return result
