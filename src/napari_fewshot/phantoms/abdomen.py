@@ -63,13 +63,13 @@ def _liver(canvas: Canvas, wall: Array, dome: Array, tone: float, habit: Habit) 
     hepatic = ((88, 18, 52), (62, 52, 50), (4, 44, 60), (84, -30, 34))
     portal = ((96, 8, 12), (78, 46, 18), (80, -34, 6), (60, 20, 48), (-8, 52, 46))
     for start, ends, radii, bend, value in (
-        ((24.0, -8.0, 72.0), hepatic, (4.6, 3.4, 1.2), 3, vein),
-        ((32.0, 2.0, 22.0), portal, (5.0, 3.2, 1.0), 4, vein - 6),
+        (np.array([24.0, -8.0, 72.0]), hepatic, (4.6, 3.4, 1.2), 3, vein),
+        (np.array([32.0, 2.0, 22.0]), portal, (5.0, 3.2, 1.0), 4, vein - 6),
     ):
         for end in ends:
             tip = np.asarray(end) + habit.vector(6)
-            middle = (np.asarray(start) + tip) / 2 + habit.vector(bend)
-            nodes = np.column_stack([(start, middle, tip), radii])
+            middle = (start + tip) / 2 + habit.vector(bend)
+            nodes = np.column_stack([np.array([start, middle, tip]), radii])
             part, vessel = canvas.curve(nodes, 8)
             canvas.paint(part, overlap(vessel, inside[part.box] + 2), value, None)
     bladder = canvas.crop((20, 10, -30), (75, 85, 35))

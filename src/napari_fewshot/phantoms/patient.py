@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import nibabel.orientations
 import numpy as np
 
 from ..errors import InputError
@@ -23,11 +25,10 @@ def orientation(storage: str) -> Array:
     InputError
         If the letters do not name the three axes of the body once each.
     """
-    from nibabel.orientations import axcodes2ornt
-
+    find: Callable[..., Array] = nibabel.orientations.axcodes2ornt
     letters = str(storage).upper()
     known = len(letters) == 3 and set(letters) <= set("RLAPSI")
-    axes: Array = axcodes2ornt(tuple(reversed(letters))) if known else np.zeros((0, 2))
+    axes = find(tuple(reversed(letters))) if known else np.zeros((0, 2))
     if sorted(axes[:, 0]) != [0, 1, 2]:
         raise InputError(
             "storage",

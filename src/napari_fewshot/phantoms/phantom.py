@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
+import nibabel.affines
+import nibabel.orientations
 import numpy as np
 
 from ..errors import InputError
@@ -153,14 +156,13 @@ def make_phantom(
     InputError
         If another argument breaks its limit.
     """
-    from nibabel.orientations import inv_ornt_aff, ornt_transform
-
+    orientations: Any = nibabel.orientations
     entry = PHANTOMS.get(kind)
     _check_count(patient, "patient")
     _check_count(seed, "seed")
     size = entry.shape if shape is None else _checked_shape(shape)
     storage = entry.storage if storage is None else storage
-    turn = ornt_transform(orientation(entry.storage), orientation(storage))
+    turn = orientations.ornt_transform(orientation(entry.storage), orientation(storage))
 
     # One stream for each concern, so that a finer grid shows the same patient.
     number = list(PHANTOMS).index(kind)
@@ -172,7 +174,7 @@ def make_phantom(
     points = entry.paint(canvas, Habit(body))
     image = entry.scan(canvas.image, grid, scanner)
 
-    turned_to_painted = inv_ornt_aff(turn, size)
+    turned_to_painted = orientations.inv_ornt_aff(turn, size)
     affine = grid.affine @ turned_to_painted
     back = np.linalg.inv(turned_to_painted)
     landmarks = []
@@ -191,11 +193,10 @@ def make_phantom(
 def _turned(
     data: Array, turn: Array, affine: Array, names: Mapping[int, str] = MappingProxyType({})
 ) -> Volume:
-    from nibabel.affines import voxel_sizes
-    from nibabel.orientations import apply_orientation
-
-    moved = np.ascontiguousarray(apply_orientation(data, turn))
-    z, y, x = (float(size) for size in voxel_sizes(affine))
+    turned: Any = nibabel.orientations.apply_orientation
+    sizes: Any = nibabel.affines.voxel_sizes
+    moved = np.ascontiguousarray(turned(data, turn))
+    z, y, x = (float(size) for size in sizes(affine))
     return Volume(moved, (z, y, x), affine, names=names)
 
 
