@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..download import file_sha256
 from ..errors import InputError
-from ..io.outputs import digest_of, replacing
+from ..io.outputs import replacing
 from ..types import Progress, no_progress
 from .config import BenchmarkConfig, DatasetConfig, MethodConfig, Shot, is_weights
 from .datasets import LAYOUTS, Case
@@ -126,7 +127,7 @@ class Fingerprints:
         status = path.stat()
         state = [status.st_size, status.st_mtime_ns]
         if self._known.get(str(path), [])[:-1] != state:
-            self._known[str(path)] = [*state, digest_of(path)]
+            self._known[str(path)] = [*state, file_sha256(path)]
             self._new = True
         return str(self._known[str(path)][-1])
 

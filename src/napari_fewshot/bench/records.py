@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ..io.outputs import RECORD, digest_of, remember, replacing
+from ..download import file_sha256
+from ..io.outputs import RECORD, remember, replacing
 from .plan import Unit
 
 __all__ = ["Record", "Records", "prediction_files", "slug", "take_over"]
@@ -110,7 +111,7 @@ def take_over(folder: Path) -> None:
     # The folder itself comes last: without its record, a run that is killed begins again.
     for place in sorted(found, key=lambda one: len(one.parts), reverse=True):
         if not (place / RECORD).exists():
-            remember(place, {path.name: digest_of(path) for path in found[place]})
+            remember(place, {path.name: file_sha256(path) for path in found[place]})
 
 
 def _of_units(folder: Path) -> Iterator[Path]:

@@ -14,6 +14,7 @@ from ..types import Array
 __all__ = [
     "DEFLATE_LIMIT",
     "GZIP",
+    "LARGEST_LABEL",
     "ZLIB_OR_GZIP",
     "as_image",
     "as_labels",
@@ -30,7 +31,7 @@ DEFLATE_LIMIT = 1040
 # Kinds of stream, in the numbers of zlib: of GZIP, several members may follow each other.
 GZIP, ZLIB_OR_GZIP = 31, 47
 _PIECE = 1 << 20
-_LARGEST_LABEL = int(np.iinfo(np.int32).max)
+LARGEST_LABEL = int(np.iinfo(np.int32).max)
 
 
 def damaged(path: Path, title: str, what: str) -> UnreadableFileError:
@@ -44,21 +45,11 @@ def damaged(path: Path, title: str, what: str) -> UnreadableFileError:
 
 
 def frame_index(
-    path: Path,
-    frame: int | None,
-    count: int,
-    given: str,
-    *,
-    what: str = "volume",
-    hint: str = "",
+    path: Path, frame: int | None, count: int, given: str, *, what: str = "volume", hint: str = ""
 ) -> int:
-    """Time point to read of the ``count`` that a file holds; one need not be chosen of one.
+    """Time point to read of the ``count`` that a file holds; of several, one must be chosen.
 
-    Raises
-    ------
-    InputError
-        If there are several and none is chosen (``given`` says what there is), or it is not one
-        of them.
+    ``given`` says what there is, ``what`` what should be, ``hint`` what may help besides.
     """
     if count > 1 and frame is None:
         choice = f"Choose one: frame=0..{count - 1} (on the command line --frame N)."
@@ -71,13 +62,8 @@ def frame_index(
 def file_beside(header: Path, name: str, endings: tuple[str, ...] = ("",)) -> Path:
     """Find the data file that a header names: a plain file in the folder of the header.
 
-    ``endings`` are what the name may lack at its end; the first that is there counts.
-
-    Raises
-    ------
-    UnreadableFileError
-        If the name leads out of the folder (a folder in it, ``..``, a link), or there is no such
-        file.
+    ``endings`` are what the name may lack at its end; the first that is there counts. Names that
+    lead out of the folder (a folder in it, ``..``, a link) are refused.
     """
     plain = name.removeprefix("./")
     if PureWindowsPath(plain).name != plain or plain in ("", ".", "..", "-") or "\0" in plain:
@@ -132,12 +118,7 @@ def as_image(array: Array, source: str) -> Array:
 
     Integers keep their dtype (in native byte order), truth values become ``uint8``, floats
     ``float32``. NaN and infinity stay: intensity normalisation ignores them. Constant images,
-    all zero or all NaN, are images like others.
-
-    Raises
-    ------
-    InputError
-        If the values are complex or no numbers.
+    all zero or all NaN, are images like others. Complex values are refused.
     """
     kind = array.dtype.kind
     if kind == "b":
@@ -160,13 +141,8 @@ def as_labels(array: Array, source: str, has_channels: bool = False) -> Array:
 
     Whole numbers stored as floats are accepted, and so are colour channels (a last axis, if
     ``has_channels``) that all hold the same values; the result has no channels. ``uint8``,
-    ``int8``, ``uint16``, ``int16`` and ``int32`` are kept, all others become ``int32``.
-
-    Raises
-    ------
-    InputError
-        If the values are colours, NaN or infinite, no whole numbers, negative, or above the
-        largest 32-bit integer; ``source`` names the file or argument.
+    ``int8``, ``uint16``, ``int16`` and ``int32`` are kept, all others become ``int32``. Refused
+    are colours, and values that are not whole, finite and within 0..2147483647.
     """
     if has_channels:
         array = _single_channel(array, source)
@@ -185,9 +161,9 @@ def as_labels(array: Array, source: str, has_channels: bool = False) -> Array:
             f"values down to {int(low)}",
             "Replace negative values: 0 is the background, labels count from 1.",
         )
-    if high > _LARGEST_LABEL:
+    if high > LARGEST_LABEL:
         remedy = "Renumber the labels."
-        raise InputError(source, f"hold labels up to {_LARGEST_LABEL}", f"{int(high)}", remedy)
+        raise InputError(source, f"hold labels up to {LARGEST_LABEL}", f"{int(high)}", remedy)
     small = kind != "f" and np.can_cast(array.dtype, np.int32)
     return array.astype(array.dtype.newbyteorder("=") if small else np.int32, copy=False)
 

@@ -40,10 +40,9 @@ _ROWS = (b"\x28\x00\x10\x00US\x02\x00", b"\x28\x00\x10\x00\x02\x00\x00\x00")
 class _SliceHeader:
     """Geometry (LPS mm) and order of one file, read before its pixels.
 
-    ``size`` is of columns and rows; ``is_stack`` tells that SimpleITK reads a first axis of one.
-    ``position`` is the centre of the first pixel; ``orientation`` the direction cosines along a
-    row and along a column. ``repetition`` (time point, echo, acquisition, number) orders slices
-    of one place.
+    ``size`` is of columns and rows; ``position`` the centre of the first pixel; ``orientation``
+    the direction cosines along a row and along a column. ``repetition`` (time point, echo,
+    acquisition, number) orders slices of one place.
     """
 
     path: Path
@@ -53,7 +52,6 @@ class _SliceHeader:
     size: tuple[int, int]
     components: int
     frames: int
-    is_stack: bool
     position: Array | None
     orientation: Array
     pixel_spacing: tuple[float, float]
@@ -107,7 +105,7 @@ def _read(path: Path, frame: int | None, exact: bool) -> Volume:
         except RuntimeError as error:
             raise _damaged(header.path) from error
         pixels = sitk.GetArrayFromImage(image)
-        arrays.append(pixels[0] if header.is_stack else pixels)
+        arrays.append(pixels[0] if image.GetDimension() > 2 else pixels)
     data = np.stack(arrays)
     affine = _affine(path, headers)
     rows, columns = headers[0].pixel_spacing
@@ -179,7 +177,6 @@ def _header(sitk: Any, path: Path) -> _SliceHeader | None:
         size=(int(size[0]), int(size[1])),
         components=int(reader.GetNumberOfComponents()),
         frames=int(size[2]) if len(size) > 2 else 1,
-        is_stack=len(size) > 2,
         position=position,
         orientation=np.zeros(6) if orientation is None else orientation,
         pixel_spacing=(1.0, 1.0) if spacing is None else (float(spacing[0]), float(spacing[1])),

@@ -51,13 +51,12 @@ class Format:
         ``read(path, frame, exact) -> Volume``: one time point where there are several; with
         ``exact``, for labels, values are not rounded to ``float32``.
     write : callable, optional
-        ``write(path, data, like)``; writes atomically. None where results are written otherwise.
+        ``write(path, data, like)``, atomically; without it ``not_written`` says what a file to
+        write must be instead.
     labels_suffix, image_suffix : str
         Ending of results: label maps, and ``float32`` images such as confidence.
     write_labels : callable, optional
         As ``write``, for label maps, where the format can say that they are.
-    not_written : str
-        What a file to write must be instead, where there is no ``write``.
     holds : callable, optional
         ``holds(folder) -> bool``, where a folder of files is an image.
     """
@@ -80,15 +79,7 @@ FORMATS: Registry[Format] = Registry(
 
 
 def sniff_format(path: Path) -> Format:
-    """Find the format of a file by its first bytes; a folder of DICOM files is a series.
-
-    Raises
-    ------
-    InputError
-        If there is no such file.
-    UnreadableFileError
-        If no reader knows the bytes; the message shows them.
-    """
+    """Find the format of a file by its first bytes; a folder of DICOM files is a series."""
     known = [candidate for _, candidate in FORMATS.items()]
     if path.is_dir():
         for candidate in known:
@@ -107,13 +98,7 @@ def sniff_format(path: Path) -> Format:
 
 
 def format_by_name(path: Path) -> Format:
-    """Find the format that the ending of a file name stands for.
-
-    Raises
-    ------
-    InputError
-        If it stands for none; the message lists the endings.
-    """
+    """Find the format that the ending of a file name stands for."""
     name = path.name.lower()
     known: list[str] = []
     for _, candidate in FORMATS.items():
@@ -139,25 +124,13 @@ def stem_of(path: Path) -> str:
 
 
 def output_path(
-    input_path: str | Path,
-    out_dir: str | Path,
-    suffix: str = "_labels",
-    kind: Kind = "labels",
+    input_path: str | Path, out_dir: str | Path, suffix: str = "_labels", kind: Kind = "labels"
 ) -> Path:
-    """Name the result for one input.
+    """Name the result for one input: its stem and the suffix, in a folder.
 
-    Parameters
-    ----------
-    input_path : str or Path
-        An image. Where it exists, its content decides on the format, else its ending.
-    out_dir : str or Path
-        Folder of the results.
-    suffix : str
-        Put behind the stem.
-    kind : {"labels", "image", "points"}
-        Label maps are ``.nii.gz``, ``.tif``, ``.png``, ``.nrrd`` or ``.mha`` as the input,
-        ``.nii.gz`` for DICOM and ``.png`` for JPEG; images (confidence) of PNG and JPEG inputs
-        are ``.tif``; points are ``.csv``.
+    Where the input exists, its content decides on the format, else its ending. Label maps are
+    ``.nii.gz``, ``.tif``, ``.png``, ``.nrrd`` or ``.mha`` as the input, ``.nii.gz`` for DICOM and
+    ``.png`` for JPEG; images (confidence) of PNG and JPEG inputs are ``.tif``; points ``.csv``.
     """
     path = Path(input_path)
     if kind == "points":
@@ -178,12 +151,6 @@ def output_paths(
 
     Inputs of equal stem keep their folders, relative to the one that they have in common;
     upper and lower case count as equal, since some file systems take them so.
-
-    Raises
-    ------
-    InputError
-        If two inputs of one folder would have the same result, or a result would overwrite an
-        input.
     """
     sources = [Path(os.path.abspath(path)) for path in inputs]  # noqa: PTH100 - keeps links
     results = [output_path(source, out_dir, suffix, kind) for source in sources]
@@ -213,12 +180,8 @@ def _check_distinct(sources: list[Path], results: list[Path]) -> None:
                 "Rename one, or use an output folder for each.",
             )
         if str(result.resolve()) in originals:
-            raise InputError(
-                "out_dir",
-                "not make a result overwrite an input",
-                str(result),
-                "Choose another output folder.",
-            )
+            remedy = "Choose another output folder."
+            raise InputError("out_dir", "not make a result overwrite an input", result, remedy)
 
 
 def _head(path: Path) -> tuple[bytes, bytes]:

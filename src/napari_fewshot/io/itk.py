@@ -21,9 +21,9 @@ import numpy as np
 
 from ..errors import InputError
 from ..types import Array, Volume
-from .checks import as_image, frame_index, same_affine
+from .checks import as_image, damaged, frame_index, same_affine
 from .formats import Format
-from .itk_header import check_itk_file, damaged, is_metaimage, is_nrrd
+from .itk_header import TITLE, check_itk_file, is_metaimage, is_nrrd
 from .outputs import replacing
 
 __all__ = ["ENTRIES", "require_simpleitk"]
@@ -65,7 +65,7 @@ def _read(path: Path, frame: int | None, exact: bool) -> Volume:
     try:
         image = sitk.ReadImage(str(path), imageIO=kind)
     except RuntimeError as error:
-        raise damaged(path, _reason(error)) from error
+        raise damaged(path, TITLE, _reason(error)) from error
     image = _one_frame(path, image, frame)
     data = sitk.GetArrayFromImage(image)
     affine = _affine(image) if image.GetDimension() == 3 and says_position else None

@@ -16,13 +16,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import UnreadableFileError
-from .checks import GZIP, ZLIB_OR_GZIP, check_stream, file_beside
+from .checks import GZIP, ZLIB_OR_GZIP, check_stream, damaged, file_beside
 
-__all__ = ["LARGEST_HEADER", "check_itk_file", "damaged", "is_metaimage", "is_nrrd"]
+__all__ = ["LARGEST_HEADER", "TITLE", "check_itk_file", "is_metaimage", "is_nrrd"]
 
 LARGEST_HEADER = 1 << 20
+TITLE = "NRRD or MetaImage"
 _META_KEYS = (b"ObjectType", b"NDims", b"Comment")
-_MOST_AXES = 10
+_MAX_AXES = 10
 _LIST = "LIST"
 
 # Bytes of a value, by what stands in the name of the type; the first that fits counts.
@@ -62,12 +63,6 @@ def check_itk_file(path: Path) -> tuple[str, bool]:
     """Check header, data file, size and check sum.
 
     Returns the name of ITK's reader, and whether the file says how its axes lie in the patient.
-
-    Raises
-    ------
-    UnreadableFileError
-        If the header is damaged, names a file that is not beside it, or tells of other pixels
-        than there are; or if compressed pixels do not have their check sum.
     """
     try:
         with path.open("rb") as stream:
@@ -78,17 +73,7 @@ def check_itk_file(path: Path) -> tuple[str, bool]:
     except (OSError, ValueError, zlib.error) as error:
         if isinstance(error, UnreadableFileError):
             raise
-        raise damaged(path, str(error)) from error
-
-
-def damaged(path: Path, what: str) -> UnreadableFileError:
-    """Make the error for a file that is not whole."""
-    return UnreadableFileError(
-        str(path),
-        "be a whole NRRD or MetaImage file",
-        what,
-        "It is truncated, damaged, or its data file is missing: copy or download it again.",
-    )
+        raise damaged(path, TITLE, str(error)) from error
 
 
 def _check_nrrd(path: Path, head: bytes) -> dict[str, str]:
@@ -168,7 +153,7 @@ def _check_room(stored: int, needed: int) -> None:
 def _check_metaimage(path: Path, head: bytes) -> dict[str, str]:
     fields, end = _meta_fields(head)
     axes = _whole(fields, "NDims")
-    if not 1 <= axes <= _MOST_AXES:
+    if not 1 <= axes <= _MAX_AXES:
         raise ValueError(f"NDims = {axes}")
     for names, count in ((_SINGLE, 1), (_VECTORS, axes), (_MATRICES, axes**2)):
         for name in names:

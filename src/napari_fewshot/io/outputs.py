@@ -7,7 +7,6 @@ line that cannot be read counts for nothing, and then the file is not ours.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import stat
@@ -17,26 +16,21 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
+from ..download import file_sha256
 from ..errors import InputError
 from .formats import FORMATS
 
-__all__ = ["RECORD", "Outputs", "digest_of", "is_ours", "remember", "replacing"]
+__all__ = ["RECORD", "Outputs", "is_ours", "remember", "replacing"]
 
 RECORD = ".napari-fewshot.jsonl"
 """Name of the record in each folder of results."""
 
 
 class Outputs:
-    """The files that a run writes.
+    """The files that a run writes; ``parameter`` is the option that names them, for messages.
 
-    Parameters
-    ----------
-    parameter : str
-        The option that names them, for messages.
-    inputs : iterable of Path
-        Files and DICOM folders that the run reads; they are never replaced. None is skipped.
-    overwrite : bool
-        Whether files that are not ours may be replaced.
+    ``inputs`` are files and DICOM folders that the run reads, and never replaces. With
+    ``overwrite``, other files may be replaced that are not ours.
     """
 
     def __init__(
@@ -52,21 +46,13 @@ class Outputs:
     def check(self, paths: Iterable[Path]) -> None:
         """Check all files of a run before its work, so that nothing is half done.
 
-        Raises
-        ------
-        InputError
-            If one is an input, by whatever name or link, or a folder; or is not ours and
-            ``overwrite`` is not set.
+        None may be an input, by whatever name or link, or a folder, or a file that is not ours.
         """
         there = []
         for path in paths:
             if self._is_input(path):
-                raise InputError(
-                    self.parameter,
-                    "not overwrite an input",
-                    path,
-                    "Choose another name or folder.",
-                )
+                remedy = "Choose another name or folder."
+                raise InputError(self.parameter, "not overwrite an input", path, remedy)
             if path.is_dir():
                 raise InputError(self.parameter, "name files to write", f"{path}, a folder")
             if os.path.lexists(path) and not self.overwrite:
@@ -92,7 +78,7 @@ class Outputs:
 
     def put(self, temporary: Path, path: Path) -> None:
         """Move a file that is whole to its place, if that is free or ours."""
-        digest = digest_of(temporary)
+        digest = file_sha256(temporary)
         while True:
             self.check([path])
             remember(path.parent, {path.name: digest})
@@ -125,12 +111,6 @@ def replacing(path: Path) -> Iterator[Path]:
     Missing folders are made. On any error the temporary file is removed and ``path`` stays as
     it was. Outside of :meth:`Outputs.writing`, as when somebody saves from the viewer, any file
     may be replaced, and is no longer ours.
-
-    Raises
-    ------
-    InputError
-        If ``path`` is a folder, or its folder cannot be made or written; or if a run writes it
-        and must not replace what is there.
     """
     if path.is_dir():
         raise InputError(str(path), "be a file to write", "a folder")
@@ -156,25 +136,13 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def digest_of(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def is_ours(path: Path) -> bool:
     """Whether a file is as a run wrote it here."""
     return not _not_ours([path])
 
 
 def remember(folder: Path, digests: Mapping[str, str | None]) -> None:
-    """Add digests of files to the record of their folder; None: they are no longer ours.
-
-    Raises
-    ------
-    InputError
-        If the record cannot be written.
-    """
+    """Add digests of files to the record of their folder; None: they are no longer ours."""
     lines = [json.dumps({"file": name, "sha256": digest}) for name, digest in digests.items()]
     # Each addition begins a line, whatever a killed run has left of the one before.
     text = "".join(f"\n{line}" for line in lines)
@@ -219,7 +187,7 @@ def _not_ours(paths: Iterable[Path]) -> list[Path]:
 def _digest_of_file(path: Path) -> str | None:
     """Digest of a file; None of a link, which runs do not write, and of what cannot be read."""
     try:
-        return digest_of(path) if stat.S_ISREG(path.lstat().st_mode) else None
+        return file_sha256(path) if stat.S_ISREG(path.lstat().st_mode) else None
     except OSError:
         return None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from ..errors import InputError, UnreadableFileError
 from ..types import Landmark, Volume
+from .checks import LARGEST_LABEL
 from .outputs import replacing
 
 __all__ = ["read_points", "write_points"]
@@ -22,7 +24,6 @@ __all__ = ["read_points", "write_points"]
 _VOXEL = ("z", "y", "x")
 _PATIENT = ("r", "a", "s")
 _COLUMNS = "name,label,z,y,x"
-_LARGEST_LABEL = int(np.iinfo(np.int32).max)
 
 
 def read_points(
@@ -63,10 +64,10 @@ def read_points(
         If the file is no text.
     """
     path = Path(path)
-    rows = _rows(path)
-    if not rows:
+    lines = _lines(path)
+    if not lines:
         raise InputError(str(path), f"begin with a header such as {_COLUMNS}", "an empty file")
-    header = [name.strip().lower() for name in rows[0][1]]
+    header = [name.strip().lower() for name in lines[0][1]]
     places = {name: index for index, name in enumerate(header) if name}
     if len(places) < sum(bool(name) for name in header):
         raise InputError(str(path), "have columns of different names", ", ".join(header))
@@ -75,16 +76,15 @@ def read_points(
     position = _position_columns(path, places, like)
     if "label" not in places and "name" not in places:
         raise _missing(path, "a column label or name", places)
-    numbers = {} if numbers is None else numbers
-    numbers.update(_numeric_names(rows[1:], places))
-    table = []
-    for line, fields in rows[1:]:
+    rows = []
+    for number, fields in lines[1:]:
+        where = f"{path}, line {number}"
         if len(fields) != len(header):
             constraint = f"have {len(header)} fields as the header"
-            raise InputError(f"{path}, line {line}", constraint, f"{len(fields)} fields")
-        table.append(_Row(path, line, places, fields))
-    labels = _labels(table, numbers)
-    return [_landmark(row, label, position, like) for row, label in zip(table, labels, strict=True)]
+            raise InputError(where, constraint, f"{len(fields)} fields")
+        rows.append(_Row(where, {name: fields[place].strip() for name, place in places.items()}))
+    labels = _labels(rows, {} if numbers is None else numbers)
+    return [_landmark(row, label, position, like) for row, label in zip(rows, labels, strict=True)]
 
 
 def write_points(path: str | Path, landmarks: Iterable[Landmark], like: Volume) -> None:
@@ -118,18 +118,16 @@ def write_points(path: str | Path, landmarks: Iterable[Landmark], like: Volume) 
             writer.writerow(row)
 
 
+@dataclass(frozen=True)
 class _Row:
-    """One line of a file, with errors that say where they stand."""
+    """One line of a file by columns, with errors that say where they stand."""
 
-    def __init__(
-        self, path: Path, line: int, columns: dict[str, int], fields: Sequence[str]
-    ) -> None:
-        self.where = f"{path}, line {line}"
-        self._values = {name: fields[index].strip() for name, index in columns.items()}
+    where: str
+    values: Mapping[str, str]
 
     def text(self, column: str) -> str:
         """Value of a column; empty where there is no such column."""
-        return self._values.get(column, "")
+        return self.values.get(column, "")
 
     def number(self, column: str) -> float:
         """Finite number in a column."""
@@ -141,13 +139,11 @@ class _Row:
             raise self.error(column, "be a finite number")
         return value
 
-    def error(self, column: str, constraint: str, remedy: str = "") -> InputError:
-        """Make the error for a column."""
-        given = repr(self.text(column))
-        return InputError(f"{self.where}, column {column}", constraint, given, remedy)
+    def error(self, column: str, constraint: str) -> InputError:
+        return InputError(f"{self.where}, column {column}", constraint, repr(self.text(column)))
 
 
-def _rows(path: Path) -> list[tuple[int, list[str]]]:
+def _lines(path: Path) -> list[tuple[int, list[str]]]:
     """Line numbers and fields of all lines that are not empty; the first is the header."""
     if path.is_dir():
         raise InputError(str(path), "be a CSV file", "a folder")
@@ -169,13 +165,10 @@ def _renamed(path: Path, places: dict[str, int], columns: Mapping[str, str]) -> 
     for theirs in own.values():
         if theirs not in places:
             raise _missing(path, f"the column {theirs}", places)
-    positions = {*_VOXEL, *_PATIENT}
     # Where one position is called otherwise, the others are too.
-    kept = {
-        name: place
-        for name, place in places.items()
-        if name not in own and not (name in positions and positions & set(own))
-    }
+    positions = {*_VOXEL, *_PATIENT}
+    replaced = own.keys() | (positions if positions & own.keys() else set())
+    kept = {name: place for name, place in places.items() if name not in replaced}
     return {**kept, **{ours: places[theirs] for ours, theirs in own.items()}}
 
 
@@ -195,16 +188,25 @@ def _position_columns(path: Path, columns: dict[str, int], like: Volume) -> tupl
     return _PATIENT
 
 
-def _labels(table: Sequence[_Row], numbers: dict[str, int]) -> list[int]:
+def _missing(path: Path, what: str, columns: dict[str, int]) -> InputError:
+    found = ", ".join(columns)
+    remedy = "Separate the fields by commas." if ";" in found or "\t" in found else ""
+    return InputError(str(path), f"have {what}", f"the columns {found}", remedy)
+
+
+def _labels(rows: Sequence[_Row], numbers: dict[str, int]) -> list[int]:
     """Labels of rows: as given, else that of the name, else one that nothing has."""
-    given = [_label(row) for row in table]
-    for row, label in zip(table, given, strict=True):
-        if label is not None and row.text("name"):
-            numbers.setdefault(row.text("name"), label)
+    names = [row.text("name") for row in rows]
+    # Names are labels themselves if all of a file without labels are numbers.
+    if not any("label" in row.values for row in rows) and all(map(_is_label, names)):
+        numbers.update({name: int(name) for name in names})
+    given = [_label(row) for row in rows]
+    for name, label in zip(names, given, strict=True):
+        if label is not None and name:
+            numbers.setdefault(name, label)
     used = {*given, *numbers.values()}
     found = []
-    for row, label in zip(table, given, strict=True):
-        name = row.text("name")
+    for row, name, label in zip(rows, names, given, strict=True):
         if label is None and name not in numbers:
             if not name:
                 raise row.error("name", "not be empty where there is no label")
@@ -214,17 +216,20 @@ def _labels(table: Sequence[_Row], numbers: dict[str, int]) -> list[int]:
     return found
 
 
+def _is_label(name: str) -> bool:
+    return name.isdecimal() and 1 <= int(name) <= LARGEST_LABEL
+
+
 def _label(row: _Row) -> int | None:
     if not row.text("label"):
         return None
     value = row.number("label")
-    if value != int(value) or not 1 <= value <= _LARGEST_LABEL:
+    if value != int(value) or not 1 <= value <= LARGEST_LABEL:
         raise row.error("label", "be a whole number of at least 1")
     return int(value)
 
 
 def _landmark(row: _Row, label: int, columns: tuple[str, ...], like: Volume) -> Landmark:
-    name = row.text("name")
     score = row.number("score") if row.text("score") else None
     if score is not None and not 0 <= score <= 1:
         raise row.error("score", "be within 0..1")
@@ -233,29 +238,12 @@ def _landmark(row: _Row, label: int, columns: tuple[str, ...], like: Volume) -> 
         values = list((np.linalg.inv(np.asarray(like.affine)) @ (*values, 1.0))[:3])
     z, y, x = (0.0,) * (3 - len(values)) + tuple(float(v) for v in values)
     shape = (1,) * (3 - like.ndim) + like.shape
-    inside = all(-0.5 <= v <= n - 0.5 for v, n in zip((z, y, x), shape, strict=True))
-    if not inside:
+    if not all(-0.5 <= v <= n - 0.5 for v, n in zip((z, y, x), shape, strict=True)):
         raise InputError(
             row.where,
             f"lie inside the volume of shape {like.shape}",
             f"voxel z={z:.4g}, y={y:.4g}, x={x:.4g}",
             "Positions count voxels from 0 in the file order (Z, Y, X).",
         )
-    return Landmark(name or like.names.get(label, str(label)), label, (z, y, x), score)
-
-
-def _missing(path: Path, what: str, columns: dict[str, int]) -> InputError:
-    found = ", ".join(columns)
-    remedy = "Separate the fields by commas." if ";" in found or "\t" in found else ""
-    return InputError(str(path), f"have {what}", f"the columns {found}", remedy)
-
-
-def _numeric_names(rows: list[tuple[int, list[str]]], columns: dict[str, int]) -> dict[str, int]:
-    """Names that are labels themselves; none unless all of a file without labels are numbers."""
-    if "label" in columns or "name" not in columns:
-        return {}
-    place = columns["name"]
-    names = [fields[place].strip() for _, fields in rows if len(fields) > place]
-    if not all(name.isdecimal() and 1 <= int(name) <= _LARGEST_LABEL for name in names):
-        return {}
-    return {name: int(name) for name in names}
+    name = row.text("name") or like.names.get(label, str(label))
+    return Landmark(name, label, (z, y, x), score)

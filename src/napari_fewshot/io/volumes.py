@@ -148,7 +148,7 @@ def name_files(path: Path) -> tuple[Path, Path]:
 
 
 def read_names(path: Path) -> Mapping[int, str]:
-    """Find the names of a label image: of values of at least 1, empty where nothing is found.
+    """Find the names of the values of a label image (at least 1); empty where there are none.
 
     ``<stem>_labels.json`` is tried first (``<stem>.json`` where the stem itself ends in
     ``_labels``), then ``labels.json`` in the same folder. Either holds an object such as
@@ -173,20 +173,8 @@ def check_match(image: Volume, labels: Volume) -> None:
     """Check that labels have the shape and the position of an image.
 
     Positions are compared where both have an affine: the corners of the volume must agree
-    within a hundredth of the smallest spacing.
-
-    Parameters
-    ----------
-    image : Volume
-        The image, with or without channels.
-    labels : Volume
-        The labels that were read for it.
-
-    Raises
-    ------
-    InputError
-        If the shapes differ (the message says so where they would match with their axes in
-        another order), or the affines; then it tells the largest distance in mm.
+    within a hundredth of the smallest spacing. The message says where shapes would match with
+    their axes in another order, or tells the largest distance in mm.
     """
     what, of_image = (
         otherwise if volume.source is None else str(volume.source)
