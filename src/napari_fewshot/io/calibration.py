@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -27,8 +28,9 @@ _MM = {
     )
     for name in names.split()
 }
-_INCH, _CENTIMETRE = 2, 3
-_TAG_UNITS = {_INCH: "inch", _CENTIMETRE: "cm"}
+_OME_UNITS = {"um": "µm", "micron": "µm", "microns": "µm", "inch": "in", "inches": "in"}
+_INCH = 2
+_TAG_UNITS = {_INCH: "inch", 3: "cm"}
 
 Rational = tuple[int, int]
 
@@ -54,7 +56,7 @@ class Calibration:
 
 
 def read_calibration(tif: TiffFile, ndim: int) -> Calibration:
-    """Find the voxel size of an open file.
+    """Find the voxel size of an open file, along ``ndim`` axes.
 
     OME sizes come first, then ImageJ's unit and spacing, then the resolution tags. A missing
     slice distance is one unit in ImageJ files, as ImageJ has it, and else that of the pixels.
@@ -101,11 +103,9 @@ def ome_metadata(calibration: Calibration) -> dict[str, Any]:
     """OME metadata for ``tifffile.imwrite(ome=True)`` that states this voxel size."""
     metadata: dict[str, Any] = {}
     for axis, size, unit in zip("XYZ", calibration.sizes[::-1], calibration.units[::-1]):  # noqa: B905
-        known = _plain(unit) in _MM
-        factor = 1.0 if known else _factor(unit)
-        names = {"um": "µm", "micron": "µm", "microns": "µm", "inch": "in", "inches": "in"}
-        metadata[f"PhysicalSize{axis}"] = size * factor
-        metadata[f"PhysicalSize{axis}Unit"] = names.get(_plain(unit), unit) if known else "mm"
+        known = unit if _plain(unit) in _MM else "mm"
+        metadata[f"PhysicalSize{axis}"] = size
+        metadata[f"PhysicalSize{axis}Unit"] = _OME_UNITS.get(_plain(known), known)
     return metadata
 
 
@@ -148,9 +148,7 @@ def _size(value: Any, missing: float) -> float:
 
 def _plain(unit: str) -> str:
     """One spelling of a unit: ImageJ escapes the micro sign, Unicode has two of them."""
-    text = unit.strip().replace("\\u00B5", "u").replace("\\u00b5", "u")
-    text = text.replace("\u00b5", "u").replace("\u03bc", "u")
-    return text.lower()
+    return re.sub(r"\\u00b5|\u00b5|\u03bc", "u", unit.strip().lower())
 
 
 def _factor(unit: str) -> float:

@@ -354,7 +354,6 @@ ENTRIES = {
         _read,
         None,
         labels_suffix=".nii.gz",
-        image_suffix=".nii.gz",
         not_written=".nii.gz: DICOM is read, not written",
         holds=holds_dicom,
     )

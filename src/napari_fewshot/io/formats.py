@@ -54,7 +54,7 @@ class Format:
         ``write(path, data, like)``, atomically; without it ``not_written`` says what a file to
         write must be instead.
     labels_suffix, image_suffix : str
-        Ending of results: label maps, and ``float32`` images such as confidence.
+        Ending of results: label maps, and ``float32`` images such as confidence; equal if empty.
     write_labels : callable, optional
         As ``write``, for label maps, where the format can say that they are.
     holds : callable, optional
@@ -67,7 +67,7 @@ class Format:
     read: Callable[[Path, int | None, bool], Volume]
     write: Writer | None
     labels_suffix: str
-    image_suffix: str
+    image_suffix: str = ""
     write_labels: Writer | None = None
     not_written: str = ""
     holds: Callable[[Path], bool] | None = None
@@ -137,7 +137,7 @@ def output_path(
         ending = ".csv"
     else:
         found = sniff_format(path) if path.exists() else format_by_name(path)
-        ending = found.labels_suffix if kind == "labels" else found.image_suffix
+        ending = (kind == "image" and found.image_suffix) or found.labels_suffix
     return Path(out_dir) / f"{stem_of(path)}{suffix}{ending}"
 
 

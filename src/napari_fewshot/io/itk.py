@@ -175,7 +175,6 @@ ENTRIES = {
         _read,
         partial(_write, ending=".nrrd"),
         labels_suffix=".nrrd",
-        image_suffix=".nrrd",
     ),
     "metaimage": Format(
         "MetaImage",
@@ -184,6 +183,5 @@ ENTRIES = {
         _read,
         partial(_write, ending=".mha"),
         labels_suffix=".mha",
-        image_suffix=".mha",
     ),
 }

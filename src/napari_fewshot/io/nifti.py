@@ -279,7 +279,6 @@ ENTRIES = {
         _read_one,
         write_nifti,
         labels_suffix=".nii.gz",
-        image_suffix=".nii.gz",
         write_labels=partial(write_nifti, intent=_LABEL),
     )
 }

@@ -79,17 +79,17 @@ def _read(path: Path, frame: int | None, exact: bool) -> Volume:
                 order, index = _plan(path, axes, shape, frame)
                 data = level.asarray()[index].transpose(order)
                 data, has_channels = _drop_alpha(tif, data, axes, shape)
-                ndim = data.ndim - int(has_channels)
-                header = _TiffHeader(read_calibration(tif, ndim), bool(tif.is_ome))
+                calibration = read_calibration(tif, data.ndim - int(has_channels))
+                header = _TiffHeader(calibration, bool(tif.is_ome))
         except InputError:
             raise
         except _DAMAGE as error:
-            raise _unreadable(path, error) from error
+            raise _unreadable(path, str(error) or type(error).__name__) from error
     if complaints:
-        raise _unreadable(path, ValueError(complaints[0]))
+        raise _unreadable(path, complaints[0])
     return Volume(
         data=data if exact else as_image(data, str(path)),
-        spacing=header.calibration.spacing,
+        spacing=calibration.spacing,
         has_channels=has_channels,
         source=path,
         header=header,
@@ -114,16 +114,12 @@ def _names_in_ome(path: Path, xml: str) -> set[str]:
         root = ElementTree.fromstring(xml)
     except ElementTree.ParseError:
         return set()
-    named = [part for part in root.iter() if part.tag.endswith("UUID")]
+    uuids = [part for part in root.iter() if part.tag.endswith("UUID")]
+    named = [(part.text, part.get("FileName", "")) for part in uuids]
     own = root.get("UUID")
     if own is None:
-        same = [part.text for part in named if _name(part).lower() == path.name.lower()]
-        own = same[0] if same else None
-    return {_name(part) for part in named if own is None or part.text != own}
-
-
-def _name(part: ElementTree.Element) -> str:
-    return part.get("FileName", "")
+        own = next((text for text, name in named if name.lower() == path.name.lower()), None)
+    return {name for text, name in named if own is None or text != own}
 
 
 def _write(path: Path, data: Array, like: Volume) -> None:
@@ -207,15 +203,14 @@ def _drop_alpha(
 def _check_damage(path: Path, complaints: list[str], level: Any) -> None:
     """Refuse a damaged file before its pixels are loaded."""
     if complaints:
-        raise _unreadable(path, ValueError(complaints[0]))
+        raise _unreadable(path, complaints[0])
     stored = path.stat().st_size
     page = level.keyframe
     limit = stored * {1: 1, 8: DEFLATE_LIMIT, 32946: DEFLATE_LIMIT}.get(page.compression, inf)
-    if page.bitspersample >= 8 and level.nbytes > limit:
-        multiple_files = len({p.parent for p in level.pages if p is not None}) > 1
-        if not multiple_files:
-            what = f"{stored} bytes where the tags tell of {level.nbytes}"
-            raise _unreadable(path, ValueError(what))
+    if page.bitspersample < 8 or level.nbytes <= limit:
+        return
+    if len({part.parent for part in level.pages if part is not None}) <= 1:  # one file
+        raise damaged(path, "TIFF", f"{stored} bytes where the tags tell of {level.nbytes}")
 
 
 @contextmanager
@@ -241,12 +236,11 @@ def _complaints() -> Iterator[list[str]]:
         logger.removeFilter(keep)
 
 
-def _unreadable(path: Path, error: Exception) -> UnreadableFileError:
-    text = str(error) or type(error).__name__
-    if "imagecodecs" in text:
+def _unreadable(path: Path, what: str) -> UnreadableFileError:
+    if "imagecodecs" in what:
         remedy = "Install the package imagecodecs, or save the image without compression."
-        return UnreadableFileError(str(path), "be of a compression that is read", text, remedy)
-    return damaged(path, "TIFF", text)
+        return UnreadableFileError(str(path), "be of a compression that is read", what, remedy)
+    return damaged(path, "TIFF", what)
 
 
 ENTRIES = {
@@ -257,6 +251,5 @@ ENTRIES = {
         _read,
         _write,
         labels_suffix=".tif",
-        image_suffix=".tif",
     )
 }

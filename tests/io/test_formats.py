@@ -1,4 +1,4 @@
-"""Names of results."""
+"""Names of results, by the formats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PNG: what each kind of pixel becomes."""
+"""PNG and JPEG: what each kind of pixel becomes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from napari_fewshot.errors import InputError, UnreadableFileError
-from napari_fewshot.io import read_labels, read_volume, write_image, write_labels
+from napari_fewshot.io import output_path, read_labels, read_volume, write_image, write_labels
 from napari_fewshot.types import Array, Volume
 
 GREY = np.arange(30, dtype=np.uint8).reshape(5, 6)
@@ -146,3 +146,34 @@ def test_every_check_sum_counts(tmp_path: Path) -> None:
             read_labels(tmp_path / "damaged.png")
     (tmp_path / "more.png").write_bytes(whole + b"what follows is no part of it")
     np.testing.assert_array_equal(read_volume(tmp_path / "more.png").data, GREY)
+
+
+def test_grey_and_colour(tmp_path: Path) -> None:
+    grey = np.full((6, 9), 100, np.uint8)
+    Image.fromarray(grey).save(tmp_path / "a.jpg")
+    volume = read_volume(tmp_path / "a.jpg")
+    np.testing.assert_array_equal(volume.data, grey)
+    assert not volume.has_channels
+    Image.fromarray(np.stack([grey] * 3, -1)).save(tmp_path / "b.jpeg")
+    assert read_volume(tmp_path / "b.jpeg").has_channels
+    assert output_path(tmp_path / "a.jpg", "out") == Path("out/a_labels.png")
+    assert output_path(tmp_path / "a.jpg", "out", "_c", "image") == Path("out/a_c.tif")
+
+
+def test_labels_are_no_jpeg(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((6, 9), np.uint8)).save(tmp_path / "a.jpg")
+    with pytest.raises(InputError, match="changed by compression"):
+        read_labels(tmp_path / "a.jpg")
+    with pytest.raises(InputError, match="must be PNG or TIFF"):
+        write_labels(tmp_path / "b.jpg", np.zeros((6, 9), int), read_volume(tmp_path / "a.jpg"))
+
+
+def test_damaged(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.jpg")
+    whole = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "a.jpg").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UnreadableFileError, match="must be a whole JPEG file"):
+        read_volume(tmp_path / "a.jpg")
+    with pytest.raises(InputError, match="frame must be 0"):
+        read_volume(tmp_path / "a.jpg", frame=1)
