@@ -1,4 +1,5 @@
 import json
+import multiprocessing
 import os
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from napari_fewshot.bench.estimate import format_plan
 from napari_fewshot.bench.runner import open_benchmark
-from napari_fewshot.errors import InputError
+from napari_fewshot.errors import Cancelled, InputError
 
 from .conftest import ACROSS, LANDMARKS, METHODS, WITHIN
 
@@ -240,3 +241,36 @@ def test_each_method_in_a_process_of_its_own(config_of, tmp_path):
         assert record.memory_mb is None or record.memory_mb > 50
     assert ticks
     assert inside.records.read(inside.units[0]).memory_mb is None
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="kills with a signal")
+def test_a_process_that_dies_fails_its_fit_and_the_rest_goes_on(config_of, tmp_path):
+    benchmark = open_benchmark(config_of(WITHIN.replace("[1, 3]", "[1]")), tmp_path)
+    killed, seen = [], []
+
+    def kill(done, total, what):
+        if not killed:
+            (process,) = multiprocessing.active_children()
+            killed.append(process.pid)
+            process.kill()
+
+    benchmark.run(lambda unit, _: seen.append(unit), kill, only=["classification"])
+    ((unit, record),) = benchmark.failures()
+    assert record.error.startswith("its process died: ended by signal 9 (as when memory runs out)")
+    assert [one for one in seen if one.key == unit.key] == [unit]
+    assert len(seen) == 2 * 2  # cases, seeds
+    benchmark.run(only=["classification"])
+    assert not benchmark.failures()
+
+
+@pytest.mark.slow
+def test_what_is_raised_in_between_ends_the_process(config_of, tmp_path):
+    benchmark = open_benchmark(config_of(ACROSS), tmp_path)
+
+    def cancel(done, total, what):
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        benchmark.run(progress=cancel)
+    assert not multiprocessing.active_children()

@@ -104,7 +104,7 @@ def _surely_wrong(error: InputError, config: BenchmarkConfig) -> bool:
     if set(known) <= set(config.labels.names.values()):
         return True
     used = [one for one in config.labels.use or () if isinstance(one, str)]
-    return bool(_misspelt(str(error.given), known, used))
+    return _misspelt(str(error.given), known, used)
 
 
 def _missing_labels(config: BenchmarkConfig, case: PreparedCase) -> list[str]:
@@ -142,12 +142,12 @@ def _missing_landmarks(use: Collection[str], case: PreparedCase) -> list[str]:
     return [f"landmarks.use: case {case.name} lacks {', '.join(missing)}; it has {here}"]
 
 
-def _misspelt(name: str, known: Iterable[str], used: Collection[str]) -> list[str]:
-    """Names that a name was surely meant for: they differ by a letter or two of a long word.
+def _misspelt(name: str, known: Iterable[str], used: Collection[str]) -> bool:
+    """Whether there is a name that was surely meant: it differs by a letter of a long word.
 
     Names that differ in a number or in a side are two names; so is one that is used beside it.
     """
-    return [other for other in known if other not in used and _near(name, other)]
+    return any(other not in used and _near(name, other) for other in known)
 
 
 def _near(name: str, other: str) -> bool:

@@ -246,7 +246,7 @@ class MethodRun:
             elif not found.mapped:
                 numbers = {label: self._number(point) for label, point in found.names.items()}
                 lines = {numbers[label]: line for label, line in found.areas.items()}
-                found = replace(found, areas=lines, names={})
+                found = found.model_copy(update={"areas": lines, "names": {}})
             self._areas[name] = found
         return self._areas[name]
 

@@ -249,16 +249,24 @@ def _common(
         "format": _FORMAT,
         "version": __version__,
         "device": config.device,
-        "axis": config.dataset.axis,
-        "options": config.dataset.model_dump(mode="json")["options"],
         "predictions": config.output.predictions,
         "method": settings,
         "weights": fingerprints.of(weight_files(settings["settings"])),
         "pool": [[case.name, fingerprints.of(case.files)] for case in selection.pool],
         **{
             section: getattr(config, section).model_dump(mode="json")
-            for section in ("image", "templates", "labels", "metrics")
+            for section in ("image", "templates", "metrics")
         },
+        **case_settings(config),
+    }
+
+
+def case_settings(config: BenchmarkConfig) -> dict[str, Any]:
+    """What the content of a case depends on, beside its files and the treatment of images."""
+    return {
+        "axis": config.dataset.axis,
+        "options": config.dataset.model_dump(mode="json")["options"],
+        "labels": config.labels.model_dump(mode="json"),
         "landmarks": config.landmarks and config.landmarks.model_dump(mode="json"),
     }
 

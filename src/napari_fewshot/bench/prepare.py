@@ -52,19 +52,18 @@ class PreparedCase:
         return data[None] if data.ndim == 2 else np.moveaxis(data, self.axis, 0)
 
     @cached_property
-    def areas(self) -> dict[int, Array]:
-        """Pixels of each label on each slice; of landmarks, their number."""
-        found: dict[int, Array] = {}
+    def areas(self) -> dict[int, dict[int, int]]:
+        """Pixels of each label on the slices that have it; of landmarks, their number."""
+        found: dict[int, dict[int, int]] = {}
         if self.truth is None:
             for point in self.landmarks:
-                line = found.setdefault(point.label, np.zeros(self.slices, np.int64))
-                line[self.slice_of(point)] += 1
+                line, index = found.setdefault(point.label, {}), self.slice_of(point)
+                line[index] = line.get(index, 0) + 1
             return found
         for index, plane in enumerate(self.planes):
             if plane.any():
                 for value, pixels in zip(*np.unique(plane, return_counts=True), strict=True):
-                    line = found.setdefault(int(value), np.zeros(self.slices, np.int64))
-                    line[index] = pixels
+                    found.setdefault(int(value), {})[index] = int(pixels)
         return {value: found[value] for value in sorted(found) if value}
 
     def slice_of(self, point: Landmark) -> int:

@@ -79,7 +79,7 @@ def _score_labels(
     if truth is None:
         raise InputError("dataset", "have labels", f"case {case.name} has none")
     exclude = (case.axis, list(painted)) if painted else None
-    whole = {value: int(line.sum()) for value, line in case.areas.items()}
+    whole = {value: sum(line.values()) for value, line in case.areas.items()}
     predicted = {int(value) for value in present_labels(pred)}
     scores = evaluate_labels(
         pred,

@@ -6,14 +6,13 @@ images.
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from pydantic import BaseModel
 
 from ..errors import InputError
 from ..io.outputs import replacing
@@ -21,7 +20,7 @@ from ..templates import Template
 from ..types import Array, Progress, no_progress
 from .config import BenchmarkConfig, Shot
 from .datasets import Case
-from .plan import Fingerprints, key_of
+from .plan import Fingerprints, case_settings, key_of
 from .prepare import PreparedCase
 
 __all__ = ["FOLDS", "AreaStore", "CaseAreas", "Painted", "choose", "paint_across", "paint_within"]
@@ -45,9 +44,8 @@ class Candidate:
     areas: dict[int, int]
 
 
-@dataclass(frozen=True, eq=False)
-class CaseAreas:
-    """Pixels of each label on each slice of a case; of landmarks, their number.
+class CaseAreas(BaseModel):
+    """Pixels of each label on the slices of a case that have it; of landmarks, their number.
 
     Slices are along the working axis. ``mapped`` says whether areas are of a label map: then slices
     without labels are known to be empty. ``names`` are those of landmarks.
@@ -55,36 +53,40 @@ class CaseAreas:
 
     case: str
     slices: int
-    areas: dict[int, Array]
-    mapped: bool = True
-    names: dict[int, str] = field(default_factory=dict)
+    mapped: bool
+    names: dict[int, str]
+    areas: dict[int, dict[int, int]]
 
     @classmethod
     def of(cls, case: PreparedCase) -> CaseAreas:
         """Areas of a case in memory."""
-        mapped = case.truth is not None
-        names = {} if mapped else {point.label: point.name for point in case.landmarks}
-        return cls(case.name, case.slices, case.areas, mapped, names)
+        points = case.landmarks if case.truth is None else ()
+        return cls(
+            case=case.name,
+            slices=case.slices,
+            mapped=case.truth is not None,
+            names={point.label: point.name for point in points},
+            areas=case.areas,
+        )
 
     def candidates(self) -> list[Candidate]:
         """Slices that have a label that counts."""
-        if not self.areas:
-            return []
-        used = np.flatnonzero(np.sum(list(self.areas.values()), axis=0))
-        length = max(1, int(used[-1] - used[0])) if used.size else 1
+        used = sorted({index for line in self.areas.values() for index in line})
+        length = max(1, used[-1] - used[0]) if used else 1
         return [
             Candidate(
                 self.case,
-                int(k),
-                float((k - used[0]) / length),
-                {value: int(line[k]) for value, line in self.areas.items() if line[k]},
+                index,
+                (index - used[0]) / length,
+                {value: line[index] for value, line in self.areas.items() if index in line},
             )
-            for k in used
+            for index in used
         ]
 
-    def labels_on(self, slices: Sequence[int]) -> list[int]:
+    def labels_on(self, slices: Iterable[int]) -> list[int]:
         """Labels that occur on some slices."""
-        return [value for value, line in self.areas.items() if line[list(slices)].any()]
+        wanted = set(slices)
+        return [value for value, line in self.areas.items() if wanted & set(line)]
 
 
 class AreaStore:
@@ -92,14 +94,8 @@ class AreaStore:
 
     def __init__(self, folder: Path, config: BenchmarkConfig, fingerprints: Fingerprints) -> None:
         self._folder, self._fingerprints = folder / "areas", fingerprints
-        self._common = {
-            "format": _FORMAT,
-            "axis": config.dataset.axis,
-            "options": config.dataset.model_dump(mode="json")["options"],
-            "spacing": [config.image.spacing, config.image.resample],
-            "labels": config.labels.model_dump(mode="json"),
-            "landmarks": config.landmarks and config.landmarks.model_dump(mode="json"),
-        }
+        spacing = [config.image.spacing, config.image.resample]
+        self._common = {"format": _FORMAT, "spacing": spacing, **case_settings(config)}
 
     def path(self, case: Case) -> Path:
         """File of a case."""
@@ -108,31 +104,15 @@ class AreaStore:
 
     def read(self, case: Case) -> CaseAreas | None:
         """Return what is kept of a case; None where nothing is, or it is damaged."""
-        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
-            content = json.loads(self.path(case).read_text("utf-8"))
-            slices = int(content["slices"])
-            areas = {int(value): np.zeros(slices, np.int64) for value in content["areas"]}
-            for value, line in content["areas"].items():
-                for index, pixels in line.items():
-                    areas[int(value)][int(index)] = pixels
-            names = {int(value): str(name) for value, name in content["names"].items()}
-            return CaseAreas(case.name, slices, areas, bool(content["mapped"]), names)
-        return None
+        try:
+            return CaseAreas.model_validate_json(self.path(case).read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
 
     def write(self, case: Case, found: CaseAreas) -> None:
         """Keep the areas of a case."""
-        content = {
-            "case": case.name,
-            "slices": found.slices,
-            "mapped": found.mapped,
-            "names": found.names,
-            "areas": {
-                value: {int(k): int(line[k]) for k in np.flatnonzero(line)}
-                for value, line in found.areas.items()
-            },
-        }
         with replacing(self.path(case)) as part:
-            part.write_text(json.dumps(content) + "\n", "utf-8")
+            part.write_text(found.model_dump_json() + "\n", "utf-8")
 
 
 @dataclass(frozen=True, eq=False)
