@@ -22,7 +22,7 @@ import numpy as np
 from accuracy_tasks import Task, tasks
 
 from napari_fewshot import FewShotSegmenter, evaluate_labels, get_refiner
-from napari_fewshot.cli.arguments import parse_settings
+from napari_fewshot.cli.shared import parse_settings
 from napari_fewshot.predict.refine import LabelRefiner
 from napari_fewshot.predict.refiners import Refiner
 

@@ -55,8 +55,9 @@ def _arguments(parser: argparse.ArgumentParser) -> Iterator[str]:
     for action in sorted(shown, key=lambda action: bool(action.option_strings)):
         yield f"`{_spelling(action)}`"
         text = parser._get_formatter()._expand_help(action) if action.help else ""
-        needed = " Required." if action.required and action.option_strings else ""
-        yield f": {text}{needed}".rstrip()
+        if action.required and action.option_strings:
+            text = f"{text.rstrip('.')}. Required."
+        yield f": {text}".rstrip()
         yield ""
 
 

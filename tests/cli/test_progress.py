@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from napari_fewshot.cli import progress
-from napari_fewshot.cli.progress import ProgressBars
+from napari_fewshot.cli import reporting
+from napari_fewshot.cli.reporting import ProgressBars
 
 
 class Terminal(io.StringIO):
@@ -20,7 +20,7 @@ class Terminal(io.StringIO):
 def terminal(monkeypatch):
     stream = Terminal()
     # pytest puts its own stream in place of sys.stderr once more before the test runs.
-    monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=stream))
+    monkeypatch.setattr(reporting, "sys", SimpleNamespace(stderr=stream))
     return stream
 
 

@@ -7,11 +7,11 @@ import argparse
 import numpy as np
 import pytest
 
-from napari_fewshot.cli.templates import (
+from napari_fewshot.cli.shared import parse_numbers
+from napari_fewshot.cli.train import (
     InOrder,
     TemplateFiles,
     group_templates,
-    parse_numbers,
     read_templates,
 )
 from napari_fewshot.errors import InputError

@@ -1,5 +1,86 @@
-"""The command line: ``napari-fewshot``."""
+"""The command line: ``napari-fewshot``.
 
-from .main import build_parser, main
+A command is a module, listed in ``COMMANDS``, with ``NAME``, ``HELP``, ``add_arguments`` and
+``run``; its docstring is the description in its help.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+from .. import __version__
+from ..errors import Cancelled
+from .reporting import BAD_INPUT, in_one_line
 
 __all__ = ["build_parser", "main"]
+
+COMMANDS = (
+    "demo",
+    "backbones",
+    "train",
+    "predict",
+    "refine",
+    "compare_refinement",
+    "sam",
+    "evaluate",
+    "benchmark",
+)
+INTERRUPTED = 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD_INPUT, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of ``napari-fewshot`` and its commands."""
+    parser = _Parser(
+        prog="napari-fewshot",
+        description="Paint a few slices, label the rest of the volume and other volumes.",
+    )
+    parser.add_argument("--version", action="version", version=f"napari-fewshot {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+    for name in COMMANDS:
+        module = import_module(f".{name}", __name__)
+        command = commands.add_parser(module.NAME, help=module.HELP, description=module.__doc__)
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Returns
+    -------
+    int
+        0 when all outputs are written; 2 for bad input, told in one line; 1 after a fault of this
+        program; 130 when interrupted.
+    """
+    options = build_parser().parse_args(arguments)
+    try:
+        result: int = options.run(options)
+    except (Cancelled, KeyboardInterrupt):
+        print(
+            "napari-fewshot: interrupted. Features that were stored are kept; the same command "
+            "goes on from there. No output was left half-written.",
+            file=sys.stderr,
+        )
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output went away, as `head` does
+        sys.stderr.close()
+        return 1
+    except Exception as error:
+        message = in_one_line(error)
+        if message is None:
+            raise
+        print(f"napari-fewshot: {message}", file=sys.stderr)
+        return BAD_INPUT
+    return result

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UnknownNameError
-from .arguments import add_overwrite_argument
+from . import shared
+from .reporting import ProgressBars
 
 if TYPE_CHECKING:
     from ..bench.plan import Unit
     from ..bench.records import Record
     from ..bench.runner import Benchmark
-    from .progress import ProgressBars
 
 NAME = "benchmark"
 HELP = "compare methods on labelled images and write a report"
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="run this method only; may be given several times",
     )
     add("--report-only", action="store_true", help="run nothing, write the report again")
-    add_overwrite_argument(parser)
+    shared.add_options(parser, "--overwrite")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -64,7 +64,6 @@ def run(options: argparse.Namespace) -> int:
     from ..bench.report import report_files, write_report
     from ..bench.report.published import check_published
     from ..bench.runner import open_benchmark
-    from .progress import ProgressBars
 
     path = ready_config(options.config)
     config = load_config(path, options.data)
@@ -99,7 +98,6 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run(benchmark: Benchmark, only: list[str] | None) -> None:
-    from .progress import ProgressBars
 
     with ProgressBars() as bars:
         benchmark.run(_Lines(benchmark, bars), bars, only=only)

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from .arguments import add_overwrite_argument, check_outputs, existing_file
-from .progress import ProgressBars
-from .refining import add_refining_arguments, loading_sam, read_inputs
+from . import shared
+from .evaluate import excluded_slices
+from .refine import add_inputs, read_inputs
+from .reporting import ProgressBars
 
 if TYPE_CHECKING:
     from ..io.outputs import Outputs
@@ -25,7 +26,7 @@ __all__ = ["HELP", "NAME", "add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    add_refining_arguments(parser)
+    add_inputs(parser)
     add = parser.add_argument
     add("--truth", type=Path, required=True, metavar="T", help="true label map")
     add(
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="leave the slices that are painted in this label map out of the scores",
     )
     add("-o", "--output", type=Path, required=True, metavar="DIR", help="folder of the results")
-    add_overwrite_argument(parser)
+    shared.add_options(parser, "--overwrite")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -52,12 +53,11 @@ def run(options: argparse.Namespace) -> int:
     from ..features.cache import FeatureCache
     from ..io import check_match, read_labels
     from ..predict.refiners import WALKER, Refiner, get_refiner
-    from .evaluate import painted_slices
 
     outputs = _outputs(options)
     words = [word.strip() for word in options.strategies.split(",")]
     named_strategies(words, None, "--strategies")
-    existing_file("--truth", options.truth)
+    shared.existing_file("--truth", options.truth)
     given = read_inputs(options)
     strategies = named_strategies(words, given.config, "--strategies")
     networks = {config.method for config in strategies.values()} - {WALKER}
@@ -68,9 +68,7 @@ def run(options: argparse.Namespace) -> int:
     check_match(given.labels, truth)
     exclude = None
     if options.exclude_slices_of is not None:
-        painted = read_labels(existing_file("--exclude-slices-of", options.exclude_slices_of))
-        check_match(truth, painted)
-        exclude = painted_slices(painted, options.axis or "auto")
+        exclude = excluded_slices(options.exclude_slices_of, truth, options.axis or "auto")
     cache = FeatureCache()  # all strategies of a network share its embeddings
 
     def refiner(config: RefinementConfig) -> Refiner:
@@ -86,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
     refiners = {name: refiner(config) for name, config in strategies.items()}
     for network in networks:  # weights that cannot be had are seen before the work
         one = next(r for r in refiners.values() if r.name == network)
-        with loading_sam():
+        with shared.loading_sam():
             one.load().unload()
     with ProgressBars() as bars:
         found = compare_refinements(
@@ -102,8 +100,7 @@ def run(options: argparse.Namespace) -> int:
         )
     with outputs.writing():
         files = found.write(options.output)
-    if given.store is not None:
-        given.store.prune(int(options.store_limit * 1e9))
+    shared.limit_store(given.store, options)
     print(found.format_table())
     for path in files:
         print(path)
@@ -114,10 +111,9 @@ def _outputs(options: argparse.Namespace) -> Outputs:
     from ..bench.refinement_strategies import FILES_WRITTEN, check_matplotlib
 
     check_matplotlib()
-    if options.output.exists() and not options.output.is_dir():
-        raise InputError("--output", "be a folder", options.output)
+    shared.check_folder("--output", options.output)
     inputs = (options.image, options.labels, options.confidence, options.truth)
-    return check_outputs(
+    return shared.check_outputs(
         "--output",
         [options.output / name for name in FILES_WRITTEN],
         [*inputs, options.exclude_slices_of, options.sam_weights],

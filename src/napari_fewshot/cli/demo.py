@@ -7,9 +7,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError
-from .arguments import add_overwrite_argument, check_outputs
-from .progress import ProgressBars
+from . import shared
+from .reporting import ProgressBars
 
 if TYPE_CHECKING:
     from ..phantoms import Phantom
@@ -38,15 +37,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--kind", choices=["torso", "joint"], default="torso", help="sample (default: %(default)s)")
     add("--seed", type=int, default=0, metavar="S", help="default: %(default)s")
-    add_overwrite_argument(parser)
+    shared.add_options(parser, "--overwrite")
 
 
 def run(options: argparse.Namespace) -> int:
     """Train, predict, score and write."""
-    if options.out.exists() and not options.out.is_dir():
-        raise InputError("--out", "be a folder", options.out)
+    shared.check_folder("--out", options.out)
     stems = [options.out / f"{options.kind}{patient}" for patient in PATIENTS]
-    outputs = check_outputs(
+    outputs = shared.check_outputs(
         "--out",
         [stem.with_name(stem.name + ending) for stem in stems for ending in ENDINGS],
         (),

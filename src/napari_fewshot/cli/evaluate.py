@@ -8,14 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from .arguments import (
-    add_overwrite_argument,
-    check_axis,
-    check_outputs,
-    existing_file,
-    existing_image,
-    with_names,
-)
+from . import shared
 
 if TYPE_CHECKING:
     from ..metrics.scores import LabelScores, LandmarkScores
@@ -24,7 +17,7 @@ if TYPE_CHECKING:
 NAME = "evaluate"
 HELP = "score labels or landmarks against the truth"
 
-__all__ = ["HELP", "NAME", "add_arguments", "painted_slices", "run"]
+__all__ = ["HELP", "NAME", "add_arguments", "excluded_slices", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,23 +45,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="image of the landmarks: gives their spacing where the CSV has no R, A, S",
     )
     add("--json", type=Path, metavar="FILE", help="write the scores here too")
-    add_overwrite_argument(parser)
+    shared.add_options(parser, "--overwrite")
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the table, and write the JSON."""
-    check_axis(options.axis, "auto")
-    existing_file("--pred", options.pred)
-    existing_file("--truth", options.truth)
+    shared.check_axis(options.axis, "auto")
+    shared.existing_file("--pred", options.pred)
+    shared.existing_file("--truth", options.truth)
     kinds = {path.suffix.lower() == ".csv" for path in (options.pred, options.truth)}
     if len(kinds) > 1:
         raise InputError(
             "--pred", "be of the kind of --truth", f"{options.pred} against {options.truth}"
         )
-    outputs = check_outputs(
+    outputs = shared.check_outputs(
         "--json",
-        [] if options.json is None else [options.json],
-        [*with_names(options.pred, options.truth), options.exclude_slices_of, options.image],
+        [options.json],
+        [*shared.with_names(options.pred, options.truth), options.exclude_slices_of, options.image],
         overwrite=options.overwrite,
     )
     scores = _landmark_scores(options) if kinds == {True} else _label_scores(options)
@@ -82,7 +75,6 @@ def run(options: argparse.Namespace) -> int:
 def _label_scores(options: argparse.Namespace) -> LabelScores:
     from ..io import check_match, read_labels
     from ..metrics.labels import evaluate_labels
-    from .templates import parse_numbers
 
     if options.image is not None:
         raise InputError("--image", "stand beside landmarks (CSV) only", options.image)
@@ -90,9 +82,7 @@ def _label_scores(options: argparse.Namespace) -> LabelScores:
     check_match(truth, pred)
     axis, exclude = _file_axis(options.axis, truth), None
     if options.exclude_slices_of is not None:
-        painted = read_labels(existing_file("--exclude-slices-of", options.exclude_slices_of))
-        check_match(truth, painted)
-        axis, exclude = painted_slices(painted, options.axis)
+        axis, exclude = excluded_slices(options.exclude_slices_of, truth, options.axis)
         if len(exclude) == truth.shape[axis]:
             raise InputError(
                 "--exclude-slices-of", "leave slices to score", f"paint on all {len(exclude)}"
@@ -101,7 +91,7 @@ def _label_scores(options: argparse.Namespace) -> LabelScores:
         pred.data,
         truth.data,
         truth.spacing,
-        labels=parse_numbers("--labels", options.labels),
+        labels=shared.parse_numbers("--labels", options.labels),
         names={**pred.names, **truth.names},
         exclude=None if exclude is None else (axis, exclude),
         axis=axis,
@@ -115,12 +105,15 @@ def _file_axis(text: str, volume: Volume) -> int:
     return file_axis(volume, None if text == "auto" else text)
 
 
-def painted_slices(painted: Volume, text: str) -> tuple[int, list[int]]:
-    """Axis in file order, and the painted slices along it."""
+def excluded_slices(path: Path, truth: Volume, text: str) -> tuple[int, list[int]]:
+    """Axis in file order, and the slices along it that are painted in a label map."""
     import numpy as np
 
+    from ..io import check_match, read_labels
     from ..templates.template import painted_axis
 
+    painted = read_labels(shared.existing_file("--exclude-slices-of", path))
+    check_match(truth, painted)
     if painted.ndim == 2:
         raise InputError("--exclude-slices-of", "be a label map of a volume", "a 2D image")
     axis = _file_axis(text, painted)
@@ -141,7 +134,7 @@ def _landmark_scores(options: argparse.Namespace) -> LandmarkScores:
         if value is not None:
             raise InputError(option, "stand beside label maps only", value)
     if options.image is not None:
-        existing_image("--image", options.image)
+        shared.existing_image("--image", options.image)
     pair = read_point_pair(options.pred, options.truth, options.image)
     axis = 0
     if options.axis != "auto":

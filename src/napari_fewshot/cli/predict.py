@@ -10,23 +10,11 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from .arguments import (
-    add_backbone_arguments,
-    add_overwrite_argument,
-    check_axis,
-    check_outputs,
-    existing_file,
-    existing_image,
-    limit_store,
-    open_store,
-    parse_settings,
-)
-from .failures import Failures
-from .progress import ProgressBars
-from .refining import check_refine, check_sam_weights, loading_sam
+from . import shared
+from .reporting import Failures, ProgressBars
 
 if TYPE_CHECKING:
     from ..io.outputs import Outputs
@@ -35,6 +23,8 @@ if TYPE_CHECKING:
 
 NAME = "predict"
 HELP = "label images with a model"
+METHOD = "propagation.refinement.method"
+"""Setting of a model that ``--refine`` stands for."""
 
 __all__ = ["HELP", "NAME", "add_arguments", "run"]
 
@@ -55,11 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("model", type=Path, metavar="MODEL", help="model file of the train command")
     add("images", type=Path, nargs="+", metavar="IMAGE", help="image to label")
     add("-o", "--output", type=Path, required=True, metavar="OUTDIR", help="folder of the results")
-    add("--confidence", action="store_true", help="write the confidence too")
+    shared.add_options(parser, "--confidence")
     add("--landmarks", action="store_true", help="write landmarks too, as CSV")
     add(
         "--axis",
-        default=None,
         metavar="N|axial|coronal|sagittal|fused",
         help="axis of the slices; fused: the mean of all planes that were painted, two at least "
         "(default: that of the templates)",
@@ -70,45 +59,65 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="make the labels more exact: random-walker, a SAM (sam-vit-b ...), or auto: a SAM "
         "whose weights are here, else random-walker (default: as set in the model, else not)",
     )
-    add("--sam-weights", metavar="FILE", type=Path, help="local checkpoint of the SAM that refines")
-    add("--frame", type=int, metavar="T", help="time point of 4D images")
-    add(
+    shared.add_options(parser, "--sam-weights", help="local checkpoint of the SAM that refines")
+    shared.add_options(parser, "--frame")
+    shared.add_options(
+        parser,
         "--set",
-        action="append",
-        default=[],
         metavar="propagation.KEY=VALUE",
         help="another setting of the propagation, e.g. propagation.cleanup.min_size=50",
     )
-    add_overwrite_argument(parser)
-    add_backbone_arguments(parser)
+    shared.add_options(parser, "--overwrite", "--weights")
+    shared.add_store_options(parser, "features of transformers")
 
 
 def run(options: argparse.Namespace) -> int:
     """Label one image after the other; a bad one does not keep the others from being done."""
     from ..segmenter import FewShotSegmenter
 
-    settings = parse_settings(options.set)
+    settings = shared.parse_settings(options.set)
     if set(settings) - {"propagation"}:
         raise InputError("--set", "change the propagation only", ", ".join(options.set))
-    check_refine(options, settings)
+    _check_refinement(options, settings)
     jobs, outputs = _jobs(options)
     model = FewShotSegmenter.load(
         options.model,
         weights=options.weights,
         device=options.device,
-        store=open_store(options),
+        store=shared.open_store(options),
         propagation=settings.get("propagation"),
     )
-    check_sam_weights(options, model.config.propagation.refinement.method)
-    with loading_sam():
+    set_method = model.config.propagation.refinement.method
+    if options.sam_weights is not None and options.refine is None and set_method is None:
+        raise InputError("--sam-weights", "stand beside --refine NAME", "no --refine")
+    with shared.loading_sam():
         refiner = model.load_refiner(options.refine, options.sam_weights)
     failures = Failures()
     for job in jobs:
         with failures.of(job.image):
             _predict(model, refiner, job, outputs, options)
             print(job.labels)
-    limit_store(model, options)
+    shared.limit_store(model.extractor.store, options)
     return failures.status
+
+
+def _check_refinement(options: argparse.Namespace, settings: dict[str, Any]) -> None:
+    """Check ``--refine``, ``--set`` and ``--sam-weights`` before anything is loaded."""
+    from ..predict.refiners import check_method
+
+    if options.refine is not None:
+        check_method(options.refine, "--refine")
+    found: Any = settings
+    for part in METHOD.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    if isinstance(found, str):
+        check_method(found, f"--set {METHOD}")
+        if options.refine not in (None, found):
+            raise InputError(
+                "--refine", f"agree with --set {METHOD}={found}", options.refine, "Give one."
+            )
+    if options.sam_weights is not None:
+        shared.existing_file("--sam-weights", options.sam_weights)
 
 
 def _jobs(options: argparse.Namespace) -> tuple[list[_Job], Outputs]:
@@ -116,21 +125,19 @@ def _jobs(options: argparse.Namespace) -> tuple[list[_Job], Outputs]:
     from ..io import output_paths
     from ..io.volumes import name_files
 
-    if options.axis is not None:
-        check_axis(options.axis, "fused")
-    if options.output.exists() and not options.output.is_dir():
-        raise InputError("--output", "be a folder", options.output)
-    existing_file("MODEL", options.model)
-    images = [existing_image("IMAGE", path) for path in options.images]
+    shared.check_axis(options.axis, "fused")
+    shared.check_folder("--output", options.output)
+    shared.existing_file("MODEL", options.model)
+    images = [shared.existing_image("IMAGE", path) for path in options.images]
     none: list[Path | None] = [None] * len(images)
     out = options.output
     labels = output_paths(images, out)
     confidence = output_paths(images, out, "_confidence", "image") if options.confidence else none
     landmarks = output_paths(images, out, "_landmarks", "points") if options.landmarks else none
     names = [name_files(path)[0] for path in labels]
-    outputs = check_outputs(
+    outputs = shared.check_outputs(
         "--output",
-        [path for path in (*labels, *names, *confidence, *landmarks) if path is not None],
+        [*labels, *names, *confidence, *landmarks],
         [*images, options.model, options.weights, options.sam_weights],
         overwrite=options.overwrite,
     )

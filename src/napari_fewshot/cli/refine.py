@@ -6,22 +6,28 @@ Any label map on the grid of the image will do. The result has its grid and valu
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from .arguments import add_overwrite_argument, check_outputs, with_names
-from .progress import ProgressBars
-from .refining import add_refining_arguments, loading_sam, read_inputs
+from . import shared
+from .reporting import ProgressBars
+
+if TYPE_CHECKING:
+    from ..config import IntensityConfig, RefinementConfig
+    from ..features.store import FeatureStore
+    from ..types import Volume
 
 NAME = "refine"
 HELP = "make labels more exact"
 
-__all__ = ["HELP", "NAME", "add_arguments", "run"]
+__all__ = ["HELP", "NAME", "add_arguments", "add_inputs", "read_inputs", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    add_refining_arguments(parser)
+    add_inputs(parser)
     add = parser.add_argument
     add(
         "--method",
@@ -32,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("-o", "--output", type=Path, required=True, metavar="OUT", help="label map to write")
     add("--output-confidence", type=Path, metavar="FILE", help="write the confidence too")
-    add_overwrite_argument(parser)
+    shared.add_options(parser, "--overwrite")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -43,11 +49,11 @@ def run(options: argparse.Namespace) -> int:
     from ..predict.refiners import check_method, get_refiner
 
     check_method(options.method)
-    written = [options.output, name_files(options.output)[0], options.output_confidence]
-    outputs = check_outputs(
+    inputs = (options.image, options.labels, options.confidence, options.sam_weights)
+    outputs = shared.check_outputs(
         "--output",
-        [path for path in written if path is not None],
-        [options.image, *with_names(options.labels), options.confidence, options.sam_weights],
+        [options.output, name_files(options.output)[0], options.output_confidence],
+        [*inputs, *shared.with_names(options.labels)],
         overwrite=options.overwrite,
     )
     if options.output == options.output_confidence:
@@ -61,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
         seed=options.seed,
         store=given.store,
     )
-    with loading_sam():
+    with shared.loading_sam():
         refiner.load()
     with ProgressBars(options.labels.name) as bars:
         labels, confidence = refine_labels(
@@ -77,8 +83,74 @@ def run(options: argparse.Namespace) -> int:
         if options.output_confidence is not None:
             write_image(options.output_confidence, confidence, given.labels)
         write_labels(options.output, labels, given.labels, names=given.labels.names)
-    if given.store is not None:
-        given.store.prune(int(options.store_limit * 1e9))
+    shared.limit_store(given.store, options)
     changed = int((labels != given.labels.data).sum())
     print(f"{refiner.name}: {changed} of {labels.size} voxels changed: {options.output}")
     return 0
+
+
+def add_inputs(parser: argparse.ArgumentParser) -> None:
+    """Add what is refined, and how: also for the command that compares strategies."""
+    add = parser.add_argument
+    add("image", type=Path, metavar="IMAGE", help="image of the labels")
+    add("labels", type=Path, metavar="LABELS", help="label map on the grid of the image")
+    add(
+        "--confidence",
+        type=Path,
+        metavar="C",
+        help="confidence of the labels, as predict --confidence writes it (default: pixels deep "
+        "inside of their region count as sure)",
+    )
+    shared.add_options(parser, "--sam-weights")
+    add(
+        "--axis",
+        metavar="N|axial|coronal|sagittal",
+        help="axis of the slices (default: axial where the file says how it lies, else 0)",
+    )
+    shared.add_options(parser, "--frame", "--window")
+    shared.add_options(parser, "--set", help="a setting of the refinement, e.g. prompts.points=5")
+    add("--seed", type=int, default=0, metavar="S", help="of random prompts (default: 0)")
+    shared.add_store_options(parser, "embeddings of SAM")
+
+
+@dataclass(frozen=True, eq=False)
+class _Inputs:
+    """What the arguments of :func:`add_inputs` say."""
+
+    image: Volume
+    labels: Volume
+    confidence: Volume | None
+    config: RefinementConfig
+    intensity: IntensityConfig
+    device: str
+    store: FeatureStore | None
+
+
+def read_inputs(options: argparse.Namespace) -> _Inputs:
+    """Check the options, then read the files."""
+    from ..config import RefinementConfig
+    from ..device import choose_device
+    from ..io import check_match, read_labels, read_volume
+
+    shared.check_axis(options.axis)
+    if options.seed < 0:
+        raise InputError("--seed", "be at least 0", options.seed)
+    shared.existing_image("IMAGE", options.image)
+    for name, path in (
+        ("LABELS", options.labels),
+        ("--confidence", options.confidence),
+        ("--sam-weights", options.sam_weights),
+    ):
+        if path is not None:
+            shared.existing_file(name, path)
+    config = RefinementConfig.of(shared.parse_settings(options.set), "settings")
+    intensity = shared.given_intensity(options)
+    device, store = choose_device(options.device), shared.open_store(options)
+    image = read_volume(options.image, frame=options.frame)
+    labels = read_labels(options.labels)
+    check_match(image, labels)
+    confidence = None
+    if options.confidence is not None:
+        confidence = read_volume(options.confidence)
+        check_match(image, confidence)
+    return _Inputs(image, labels, confidence, config, intensity, device, store)

@@ -8,105 +8,258 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
-from .failures import Failures
-from .progress import ProgressBars
-from .prompting import (
-    Job,
-    Shared,
-    add_automatic_arguments,
-    add_persam_arguments,
-    add_region_arguments,
-    prepare,
+from ..config import (
+    DEFAULT_SAM,
+    AutomaticConfig,
+    PerSamConfig,
+    RegionConfig,
+    StageConfig,
 )
+from ..errors import InputError
+from . import shared
+from .reporting import Failures, ProgressBars
 
 if TYPE_CHECKING:
+    from ..io.outputs import Outputs
+    from ..sam import PersonalSam
+    from ..templates import Template
     from ..types import Volume
-
-NAME = "sam"
-HELP = "compare with SAM, MedSAM and PerSAM"
 
 __all__ = ["HELP", "NAME", "add_arguments", "run"]
 
-_MODES = {
-    "automatic": "everything in an image, as instances",
-    "boxes": "what is in boxes round given labels",
-    "points": "what lies at a point in each part of given labels",
-    "persam": "what a labelled image shows, in other images",
-}
-_ABOUT = {
-    "automatic": """Find everything in an image, without being told what to look for.
-
-IMAGE gives OUTDIR/<stem>_instances, in which every instance of a slice has its own number, and
-OUTDIR/<stem>_instances.csv with the scores of each; with --truth also OUTDIR/<stem>_labels.""",
-    "boxes": """Segment what is in boxes round labels: the truth, or where something was localised.
-
-Each label is segmented by itself; where masks overlap the one of the highest score stays.""",
-    "points": """Segment what lies at a point of each connected part of labels, where it is deepest.
-
-Each label is segmented by itself; where masks overlap the one of the highest score stays.""",
-    "persam": """Segment in other images what painted slices of an image show (PerSAM, PerSAM-F).
-
-Each label is segmented by itself; where masks overlap the one of the highest score stays.""",
-}
+NAME = "sam"
+HELP = "compare with SAM, MedSAM and PerSAM"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the modes and their options."""
     modes = parser.add_subparsers(dest="mode", metavar="MODE", required=True)
-    for mode, summary in _MODES.items():
-        below = modes.add_parser(mode, help=summary, description=_ABOUT[mode])
-        if mode == "automatic":
-            add_automatic_arguments(below)
-        elif mode == "persam":
-            add_persam_arguments(below)
-        else:
-            add_region_arguments(below)
+    for name, mode in MODES.items():
+        below = modes.add_parser(name, help=mode.summary, description=mode.about)
+        _add_common_arguments(below, mode.example)
+        mode.add_arguments(below)
 
 
 def run(options: argparse.Namespace) -> int:
     """Work on one image after the other; a bad one does not keep the others from being done."""
-    work: dict[str, Callable[[Shared, Job, Volume, ProgressBars], str]] = {
-        "automatic": _automatic,
-        "boxes": _regions,
-        "points": _regions,
-        "persam": _persam,
-    }
-    shared, jobs = prepare(options)
+    from ..io import read_volume
+
+    given, jobs, outputs = _prepare(options)
     failures = Failures()
     for job in jobs:
         with failures.of(job.image):
-            image = shared.read(job.image)
-            with shared.outputs.writing(), ProgressBars(job.image.name) as bars:
-                warning = work[options.mode](shared, job, image, bars)
+            image = read_volume(job.image, frame=options.frame)
+            with outputs.writing(), ProgressBars(job.image.name) as bars:
+                warning = MODES[options.mode].segment(given, job, image, bars)
             if warning:
                 print(f"napari-fewshot: warning: {job.image}: {warning}", file=sys.stderr)
             print(job.output)
-    shared.limit_store()
+    shared.limit_store(given.settings["sam"].store, options)
     return failures.status
 
 
-def _automatic(shared: Shared, job: Job, image: Volume, bars: ProgressBars) -> str:
+def _add_common_arguments(parser: argparse.ArgumentParser, example: str) -> None:
+    add = parser.add_argument
+    add("images", type=Path, nargs="+", metavar="IMAGE", help="image to segment")
+    add("-o", "--output", type=Path, required=True, metavar="OUTDIR", help="folder of the results")
+    add(
+        "--sam",
+        default=DEFAULT_SAM,
+        metavar="NAME",
+        help="sam-vit-b, sam-vit-l, sam-vit-h or medsam (default: %(default)s)",
+    )
+    add(
+        "--axis",
+        metavar="N|axial|coronal|sagittal",
+        help="axis of the slices (default: that of the reference; without one axial where the "
+        "file says how it lies, else 0)",
+    )
+    shared.add_options(parser, "--sam-weights", "--frame", "--window", "--overwrite")
+    shared.add_options(parser, "--set", help=f"a setting of the mode, e.g. {example}")
+    shared.add_store_options(parser, "embeddings of SAM")
+
+
+def _add_automatic_arguments(parser: argparse.ArgumentParser) -> None:
+    shared.add_setting(parser, "--min-area", AutomaticConfig, "min_area", metavar="A")
+    shared.add_setting(parser, "--max-area", AutomaticConfig, "max_area", metavar="A")
+    parser.add_argument(
+        "--truth",
+        type=Path,
+        nargs="+",
+        metavar="T",
+        help="true label map of each image: each instance gets the label in which more than half "
+        "of it lies",
+    )
+
+
+def _add_region_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    about = "label map of each image, e.g. what predict wrote"
+    add("--labels", type=Path, nargs="+", metavar="L", help=about)
+    about = (
+        "true label map of each image, in place of --labels: how good SAM is for somebody who "
+        "knows where everything is (an oracle)"
+    )
+    add("--truth", type=Path, nargs="+", metavar="T", help=about)
+    shared.add_setting(parser, "--each", RegionConfig, "each")
+    shared.add_options(parser, "--confidence")
+
+
+def _add_persam_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--reference",
+        type=Path,
+        nargs=2,
+        action="append",
+        required=True,
+        metavar=("IMAGE", "LABELS"),
+        help="image and label map of which some slices are painted; may be given several times",
+    )
+    shared.add_setting(parser, "--fine-tune", PerSamConfig, "fine_tune")
+    shared.add_options(parser, "--confidence")
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One image and the files that belong to it.
+
+    ``known`` is the label map that was given with it. Automatic mode writes instances to
+    ``output``, their scores to ``table``, and with a label map its labels to ``matched``.
+    """
+
+    image: Path
+    known: Path | None
+    output: Path
+    matched: Path | None
+    table: Path | None
+    confidence: Path | None
+
+    @property
+    def outputs(self) -> list[Path | None]:
+        from ..io.volumes import name_files
+
+        # Instances have no names.
+        named = self.matched if self.table is not None else self.output
+        names = None if named is None else name_files(named)[0]
+        return [self.output, self.matched, names, self.table, self.confidence]
+
+
+def _jobs(options: argparse.Namespace) -> list[_Job]:
+    from ..io import output_paths
+    from ..io.formats import Kind
+
+    images = [shared.existing_file("IMAGE", path) for path in options.images]
+    automatic = options.mode == "automatic"
+
+    def paths(wanted: bool, suffix: str, kind: Kind = "labels") -> Sequence[Path | None]:
+        found = output_paths(images, options.output, suffix, kind) if wanted else []
+        return found or [None] * len(images)
+
+    rows = zip(
+        images,
+        _label_maps(options, images),
+        output_paths(images, options.output, "_instances" if automatic else "_labels"),
+        paths(automatic and options.truth is not None, "_labels"),
+        paths(automatic, "_instances", "points"),
+        paths(not automatic and options.confidence, "_confidence", "image"),
+        strict=True,
+    )
+    return [_Job(*row) for row in rows]
+
+
+def _label_maps(options: argparse.Namespace, images: Sequence[Path]) -> Sequence[Path | None]:
+    """Label map that was given with each image."""
+    if options.mode == "persam" or (options.mode == "automatic" and options.truth is None):
+        return [None] * len(images)
+    labels = None if options.mode == "automatic" else options.labels
+    if (labels is None) == (options.truth is None):
+        given = "neither" if labels is None else "both"
+        raise InputError("--labels", "be given, or --truth", given)
+    option, maps = ("--truth", options.truth) if labels is None else ("--labels", labels)
+    if len(maps) != len(images):
+        raise InputError(option, f"be given for each of the {len(images)} images", len(maps))
+    return [shared.existing_file(option, path) for path in maps]
+
+
+@dataclass(frozen=True, eq=False)
+class _Given:
+    """What all images have in common; ``settings`` as the functions that prompt a SAM take them."""
+
+    mode: str
+    settings: dict[str, Any]
+    learned: PersonalSam | None
+
+
+def _prepare(options: argparse.Namespace) -> tuple[_Given, list[_Job], Outputs]:
+    """Check what can be seen before the work, read the references and load the SAM."""
+    from ..device import choose_device
+    from ..sam import PersonalSam, load_sam
+
+    shared.check_axis(options.axis)
+    shared.check_folder("--output", options.output)
+    if options.sam_weights is not None:
+        shared.existing_file("--sam-weights", options.sam_weights)
+    jobs = _jobs(options)
+    references = options.reference if options.mode == "persam" else ()
+    maps = [*(job.known for job in jobs), *(labels for _, labels in references)]
+    images = [*(job.image for job in jobs), *(image for image, _ in references)]
+    outputs = shared.check_outputs(
+        "--output",
+        [path for job in jobs for path in job.outputs],
+        [*images, *shared.with_names(*maps), options.sam_weights],
+        overwrite=options.overwrite,
+    )
+    chosen = shared.parse_settings(options.set) | shared.chosen_settings(options)
+    settings: dict[str, Any] = {
+        "config": MODES[options.mode].config.of(chosen, "settings"),
+        "intensity": shared.given_intensity(options),
+    }
+    device, store = choose_device(options.device), shared.open_store(options)
+    templates = [_template(image, labels, options.frame) for image, labels in references]
+    with shared.loading_sam(instead=""):
+        settings["sam"] = load_sam(
+            options.sam, weights=options.sam_weights, device=device, store=store
+        )
+    learned = None
+    if templates:
+        with ProgressBars() as bars:
+            learned = PersonalSam.learn(templates, **settings, progress=bars)
+    return _Given(options.mode, settings | {"axis": options.axis}, learned), jobs, outputs
+
+
+def _template(image_path: Path, label_path: Path, frame: int | None) -> Template:
+    from ..io import check_match, read_labels, read_volume
+    from ..templates import Template
+
+    image = read_volume(shared.existing_file("--reference", image_path), frame=frame)
+    labels = read_labels(shared.existing_file("--reference", label_path))
+    check_match(image, labels)
+    if not labels.data.any():
+        raise InputError(
+            "--reference",
+            "have at least one painted slice",
+            f"{label_path} (no paint)",
+            "Paint a slice, or give another label map.",
+        )
+    return Template(image, labels)
+
+
+def _automatic(given: _Given, job: _Job, image: Volume, bars: ProgressBars) -> str:
     from ..io import check_match, read_labels, write_labels
     from ..io.outputs import replacing
     from ..metrics.contingency import match_instances
     from ..sam import sam_automatic
 
     truth = None
-    if job.truth is not None:
-        truth = read_labels(job.truth)
+    if job.known is not None:
+        truth = read_labels(job.known)
         check_match(image, truth)
-    found = sam_automatic(
-        image,
-        sam=shared.sam,
-        config=shared.config,
-        axis=shared.axis,
-        intensity=shared.intensity,
-        progress=bars,
-    )
+    found = sam_automatic(image, **given.settings, progress=bars)
     if truth is not None and job.matched is not None:
         matched = match_instances(found.labels, truth.data)
         write_labels(job.matched, matched, image, names=truth.names)
@@ -119,60 +272,111 @@ def _automatic(shared: Shared, job: Job, image: Volume, bars: ProgressBars) -> s
             text = "\n".join(["instance,slice,pixels,predicted_iou,stability", *rows])
             temporary.write_text(text + "\n", encoding="utf-8")
     write_labels(job.output, found.labels, image)
-    if found.instances:
-        return ""
-    set_to = shared.config
+    return "" if found.instances else _nothing_passes(given.settings["config"])
+
+
+def _nothing_passes(config: AutomaticConfig) -> str:
     limits = {
-        "--set iou=": set_to.iou,
-        "--set stability=": set_to.stability,
-        "--min-area ": set_to.min_area,
+        "--set iou=": config.iou,
+        "--set stability=": config.stability,
+        "--min-area ": config.min_area,
     }
     lower = ", ".join(f"{option}{value:g}" for option, value in limits.items() if value > 0)
     advice = [f"lower {lower}"] if lower else []
-    if set_to.max_area is not None:
-        advice.append(f"raise --max-area {set_to.max_area:g}")
+    if config.max_area is not None:
+        advice.append(f"raise --max-area {config.max_area:g}")
     what = "nothing was found that passes the limits"
     return f"{what}: {', or '.join(advice)}." if advice else "nothing was found."
 
 
-def _regions(shared: Shared, job: Job, image: Volume, bars: ProgressBars) -> str:
+def _regions(given: _Given, job: _Job, image: Volume, bars: ProgressBars) -> str:
     from ..io import check_match, read_labels, write_image, write_labels
     from ..sam import sam_boxes, sam_points
 
-    if job.regions is None:
+    if job.known is None:
         raise InputError("--labels", "be given, or --truth", "neither")
-    regions = read_labels(job.regions)
+    regions = read_labels(job.known)
     check_match(image, regions)
-    method = sam_boxes if shared.mode == "boxes" else sam_points
-    found = method(
-        image,
-        regions,
-        sam=shared.sam,
-        config=shared.config,
-        axis=shared.axis,
-        intensity=shared.intensity,
-        progress=bars,
-    )
+    method = sam_boxes if given.mode == "boxes" else sam_points
+    found = method(image, regions, **given.settings, progress=bars)
     if job.confidence is not None:
         write_image(job.confidence, found.confidence, image)
     write_labels(job.output, found.labels, image, names=found.names)
     if not regions.data.any():
-        return f"nothing was looked for, since {job.regions} has no label."
-    return "" if found.labels.any() else f"nothing was found where {job.regions} has labels."
+        return f"nothing was looked for, since {job.known} has no label."
+    return "" if found.labels.any() else f"nothing was found where {job.known} has labels."
 
 
-def _persam(shared: Shared, job: Job, image: Volume, bars: ProgressBars) -> str:
+def _persam(given: _Given, job: _Job, image: Volume, bars: ProgressBars) -> str:
     from ..io import write_image, write_labels
 
-    if shared.learned is None:
+    if given.learned is None:
         raise InputError("--reference", "be given", "none")
-    found = shared.learned.segment(image, axis=shared.axis, progress=bars)
+    found = given.learned.segment(image, axis=given.settings["axis"], progress=bars)
     if job.confidence is not None:
         write_image(job.confidence, found.confidence, image)
     names = {value: name for value, name in found.names.items() if name != str(value)}
     write_labels(job.output, found.labels, image, names=names)
     if found.labels.any():
         return ""
-    least = shared.config.min_similarity
-    lower = "" if least is None else f" Lower --set min_similarity={least:g}."
+    limit = given.settings["config"].min_similarity
+    lower = "" if limit is None else f" Lower --set min_similarity={limit:g}."
     return f"nothing was found that is like the reference.{lower}"
+
+
+@dataclass(frozen=True)
+class _Mode:
+    """A mode: words of its help, an example of a setting, its options, settings and work."""
+
+    summary: str
+    about: str
+    example: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    config: type[StageConfig]
+    segment: Callable[[_Given, _Job, Volume, ProgressBars], str]
+    """Writes the results of an image; returns a warning, where there is one."""
+
+
+_BY_ITSELF = (
+    "Each label is segmented by itself; where masks overlap the one of the highest score stays."
+)
+MODES = {
+    "automatic": _Mode(
+        "everything in an image, as instances",
+        """Find everything in an image, without being told what to look for.
+
+IMAGE gives OUTDIR/<stem>_instances, in which every instance of a slice has its own number, and
+OUTDIR/<stem>_instances.csv with the scores of each; with --truth also OUTDIR/<stem>_labels.""",
+        "points_per_side=16",
+        _add_automatic_arguments,
+        AutomaticConfig,
+        _automatic,
+    ),
+    "boxes": _Mode(
+        "what is in boxes round given labels",
+        "Segment what is in boxes round labels: the truth, or where something was localised.\n\n"
+        + _BY_ITSELF,
+        "margin=0.1",
+        _add_region_arguments,
+        RegionConfig,
+        _regions,
+    ),
+    "points": _Mode(
+        "what lies at a point in each part of given labels",
+        "Segment what lies at a point of each connected part of labels, where it is deepest.\n\n"
+        + _BY_ITSELF,
+        "margin=0.1",
+        _add_region_arguments,
+        RegionConfig,
+        _regions,
+    ),
+    "persam": _Mode(
+        "what a labelled image shows, in other images",
+        "Segment in other images what painted slices of an image show (PerSAM, PerSAM-F).\n\n"
+        + _BY_ITSELF,
+        "min_similarity=0.6",
+        _add_persam_arguments,
+        PerSamConfig,
+        _persam,
+    ),
+}

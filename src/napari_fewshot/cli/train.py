@@ -9,27 +9,18 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config import DEFAULT_ADAPTER, DEFAULT_BACKBONE
+from ..config import SegmenterConfig
 from ..errors import InputError
-from .arguments import (
-    add_backbone_arguments,
-    add_overwrite_argument,
-    add_window_argument,
-    check_outputs,
-    limit_store,
-    merge_settings,
-    open_store,
-    parse_settings,
-    window_settings,
-    with_names,
-)
-from .progress import ProgressBars
-from .templates import InOrder, group_templates, read_templates
+from . import shared
+from .reporting import ProgressBars
 
 if TYPE_CHECKING:
     from ..segmenter import FewShotSegmenter, HeldOutScore
@@ -39,6 +30,9 @@ NAME = "train"
 HELP = "learn from painted slices or landmarks"
 
 __all__ = ["HELP", "NAME", "add_arguments", "run"]
+
+KINDS = ("labels", "points", "slices", "known_labels", "axis")
+FILES = ("labels", "points")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,10 +71,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="auto|N|axial|coronal|sagittal",
         help="axis of the slices; N counts in file order (default: the painted one)",
     )
-    add("--backbone", default=None, metavar="NAME", help=f"default: {DEFAULT_BACKBONE}")
-    add("--adapter", default=None, metavar="NAME", help=f"default: {DEFAULT_ADAPTER}")
-    add("--preset", choices=["published"], help="settings of the papers instead of our defaults")
-    add_window_argument(parser)
+    shared.add_setting(parser, "--backbone", SegmenterConfig, "backbone", metavar="NAME")
+    shared.add_setting(parser, "--adapter", SegmenterConfig, "adapter", metavar="NAME")
+    shared.add_setting(parser, "--preset", SegmenterConfig, "preset")
+    shared.add_options(parser, "--window")
     add("--spacing", type=float, metavar="MM", help="resample rows and columns to this spacing")
     add("--isotropic", action="store_true", help="with --spacing: resample the slices too")
     add(
@@ -88,19 +82,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=["on", "off", "auto"],
         help="position as features; auto tries both on held-out templates (default: on)",
     )
-    add("--frame", type=int, metavar="T", help="time point of 4D images")
-    add(
+    shared.add_options(parser, "--frame")
+    shared.add_options(
+        parser,
         "--set",
-        action="append",
-        default=[],
         metavar="SECTION.KEY=VALUE",
         help="any other setting, e.g. contrastive.steps=1000",
     )
-    add("--seed", type=int, default=None, metavar="S", help="default: 0")
+    shared.add_setting(parser, "--seed", SegmenterConfig, "seed", metavar="S")
     add("--no-score", action="store_true", help="do not estimate the held-out score")
-    add_backbone_arguments(parser)
+    shared.add_options(parser, "--weights")
+    shared.add_store_options(parser, "features of transformers")
     add("-o", "--output", type=Path, required=True, metavar="MODEL", help="model file to write")
-    add_overwrite_argument(parser)
+    shared.add_options(parser, "--overwrite")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -118,8 +112,8 @@ def run(options: argparse.Namespace) -> int:
     if options.output.is_dir() or not _writable(options.output):
         raise InputError("--output", "be a file in a folder that can be written", options.output)
     inputs = [path for group in files for path in (group.image, group.points)]
-    labels = with_names(*(group.labels for group in files))
-    outputs = check_outputs(
+    labels = shared.with_names(*(group.labels for group in files))
+    outputs = shared.check_outputs(
         "--output",
         [options.output],
         [*inputs, *labels, options.weights],
@@ -130,7 +124,7 @@ def run(options: argparse.Namespace) -> int:
     model = FewShotSegmenter(
         weights=options.weights,
         device=options.device,
-        store=open_store(options),
+        store=shared.open_store(options),
         **settings_of(options),
     )
     templates = read_templates(files, options)
@@ -147,7 +141,7 @@ def run(options: argparse.Namespace) -> int:
             with ProgressBars() as bars:
                 scores = {use: model.held_out_score(progress=bars)}
         _report_score(model, scores[use])
-    limit_store(model, options)
+    shared.limit_store(model.extractor.store, options)
     return 0
 
 
@@ -169,14 +163,8 @@ def _fit(
 
 def settings_of(options: argparse.Namespace) -> dict[str, Any]:
     """Settings of the segmenter that the options ask for."""
-    settings: dict[str, Any] = {
-        "backbone": options.backbone,
-        "adapter": options.adapter,
-        "preset": options.preset,
-        "seed": options.seed,
-    }
-    settings = {name: value for name, value in settings.items() if value is not None}
-    if window := window_settings(options):
+    settings = shared.chosen_settings(options)
+    if window := shared.window_settings(options):
         settings["intensity"] = window
     if options.spacing is not None:
         if not 0 < options.spacing < math.inf:
@@ -187,15 +175,13 @@ def settings_of(options: argparse.Namespace) -> dict[str, Any]:
         raise InputError("--isotropic", "stand beside --spacing MM", "no --spacing")
     if options.position in ("on", "off"):
         settings["position"] = {"use": options.position == "on"}
-    return merge_settings(settings, parse_settings(options.set))
+    return shared.merge_settings(settings, shared.parse_settings(options.set))
 
 
 def _writable(path: Path) -> bool:
     folder = path.absolute().parent
     while not folder.exists():
         folder = folder.parent
-    import os
-
     return folder.is_dir() and os.access(folder, os.W_OK)
 
 
@@ -225,3 +211,127 @@ def _report_score(model: FewShotSegmenter, score: HeldOutScore | None) -> None:
     print(f"  {'mean':<{width}}  {score.mean:.3f}")
     if any(math.isnan(dice) for dice in score.dice.values()):
         print(f"  {'-':<{width}}  could not be held out: known in one part of the templates only")
+
+
+class InOrder(argparse.Action):
+    """Collects ``(option, value)`` pairs of several options in the order in which they stand."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Append the values of one option."""
+        given = list(getattr(namespace, "given", None) or [])
+        values = values if isinstance(values, list) else [values]
+        namespace.given = [*given, *((self.dest, value) for value in values)]
+
+
+@dataclass
+class TemplateFiles:
+    """The files and words of one template."""
+
+    image: Path
+    labels: Path | None = None
+    points: Path | None = None
+    slices: str | None = None
+    known_labels: str | None = None
+    axis: str | None = None
+
+
+def group_templates(given: Sequence[tuple[str, str]]) -> list[TemplateFiles]:
+    """Share options out to images.
+
+    An option that is given once for every image goes to them in order; slices, known labels or
+    an axis given once count for all; otherwise each belongs to the image that stands before it.
+    """
+    groups: list[TemplateFiles] = []
+    owned: dict[str, list[tuple[int, str]]] = {kind: [] for kind in KINDS}
+    for name, value in given:
+        if name == "image":
+            groups.append(TemplateFiles(shared.existing_image("--image", Path(value))))
+        else:
+            owned[name].append((len(groups) - 1, value))
+    if not groups:
+        raise InputError("--image", "be given at least once", "none")
+    for kind, pairs in owned.items():
+        option, values = f"--{kind.replace('_', '-')}", [value for _, value in pairs]
+        if kind not in FILES and len(values) == 1:
+            values *= len(groups)
+        if len(values) == len(groups):
+            pairs = list(enumerate(values))
+        for owner, value in pairs:
+            if owner < 0:
+                raise InputError(option, "stand behind the --image it belongs to", value)
+            if getattr(groups[owner], kind) is not None:
+                raise InputError(option, "be given once for each image", value)
+            if kind == "axis":
+                shared.check_axis(value, "auto")
+            found = shared.existing_file(option, Path(value)) if kind in FILES else value
+            setattr(groups[owner], kind, found)
+    for group in groups:
+        if group.labels is None and group.points is None:
+            raise InputError("--labels", "be given for every image, or --points", f"{group.image}")
+    return groups
+
+
+def read_templates(files: Sequence[TemplateFiles], options: argparse.Namespace) -> list[Template]:
+    """Read the files of all templates; where there are several, messages say which it is about."""
+    from ..templates.template import check_names
+
+    numbers: dict[str, int] = {}
+    templates = []
+    for one in files:
+        try:
+            templates.append(_read_template(one, options, numbers))
+        except InputError as error:
+            if len(files) == 1 or str(one.image) in str(error):
+                raise
+            remedy = f"{error.remedy} (Image {one.image}.)".lstrip()
+            raise InputError(error.parameter, error.constraint, error.given, remedy) from error
+    check_names(templates)
+    only = shared.parse_numbers("--only", options.only)
+    if only is None:
+        return templates
+    painted = sorted(set().union(*(template.painted_values() for template in templates)))
+    for value in only:
+        if value not in painted:
+            raise InputError("--only", f"be among the painted labels {painted}", value)
+    return [t.only(*(v for v in only if v in t.painted_values())) for t in templates]
+
+
+def _read_template(
+    files: TemplateFiles, options: argparse.Namespace, numbers: dict[str, int]
+) -> Template:
+    """Read the files of one template."""
+    from ..io import check_match, read_labels, read_points, read_volume
+    from ..templates.template import SCRIBBLE_BACKGROUND, Template
+
+    image = read_volume(files.image, frame=options.frame)
+    labels = None
+    if files.labels is not None:
+        labels = read_labels(files.labels)
+        check_match(image, labels)
+    template = Template(
+        image,
+        labels,
+        slices=_slices(files.slices),
+        known_labels=shared.parse_numbers("--known-labels", files.known_labels),
+        axis=None if files.axis == "auto" else files.axis,
+        kind=options.template,
+        points=() if files.points is None else read_points(files.points, image, numbers=numbers),
+        background=SCRIBBLE_BACKGROUND if options.background is None else options.background,
+    )
+    if image.ndim == 3 and isinstance(template.slices, list):
+        count = image.shape[template.file_axis()]
+        if max(template.slices) >= count:
+            raise InputError("--slices", f"be within 0..{count - 1}", files.slices)
+    return template
+
+
+def _slices(text: str | None) -> Any:
+    if text is None or text in ("painted", "all"):
+        return text
+    return shared.parse_numbers("--slices", text)

@@ -6,12 +6,12 @@ import argparse
 
 import pytest
 
-from napari_fewshot.cli.arguments import (
+from napari_fewshot.cli.reporting import in_one_line
+from napari_fewshot.cli.shared import (
     check_axis,
     check_outputs,
     existing_file,
     merge_settings,
-    one_line,
     open_store,
     parse_settings,
 )
@@ -90,7 +90,7 @@ def test_axis_is_one_of_a_few_words(text):
     ],
 )
 def test_errors_name_the_option(error, line):
-    assert one_line(error) == line
+    assert in_one_line(error) == line
 
 
 def test_store_is_opened_as_asked(tmp_path, monkeypatch):

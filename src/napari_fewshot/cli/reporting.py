@@ -1,0 +1,159 @@
+"""What a person sees of a run: progress bars, and errors in one line."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, Self
+
+from ..errors import (
+    Cancelled,
+    DownloadError,
+    FewShotError,
+    InputError,
+    ModelFileError,
+    NotFittedError,
+    WeightsError,
+)
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+__all__ = ["BAD_INPUT", "CRASHED", "Failures", "ProgressBars", "in_one_line", "option_of"]
+
+BAD_INPUT = 2
+CRASHED = 1
+
+OPTIONS = (
+    "adapter",
+    "axis",
+    "background",
+    "backbone",
+    "device",
+    "fine_tune",
+    "frame",
+    "image",
+    "known_labels",
+    "labels",
+    "method",
+    "points",
+    "sam",
+    "sam_weights",
+    "slices",
+    "store",
+    "weights",
+)
+"""Parameters of the library that are options of the same name here."""
+RENAMED = {"inputs": "IMAGE", "out_dir": "--output", "settings.seed": "--seed"}
+"""Those that are called otherwise here."""
+
+_OF_ALL = (Cancelled, DownloadError, ModelFileError, NotFittedError, WeightsError, BrokenPipeError)
+_OF_THE_DISK = {errno.ENOSPC, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
+
+class ProgressBars:
+    """One bar after the other, with rate and remaining time; silent where there is no terminal.
+
+    An instance is a progress callback. A new bar begins whenever ``what`` or ``total`` changes,
+    or the count starts again.
+    """
+
+    def __init__(self, title: str = "") -> None:
+        self.title = title
+        self._bar: tqdm[NoReturn] | None = None
+        self._what: tuple[str, int] = ("", 0)
+
+    def __call__(self, done: int, total: int, what: str) -> None:
+        """Show that ``done`` of ``total`` are done."""
+        bar = self._bar
+        if bar is None or self._what != (what, total) or done < bar.n:
+            bar = self._begin(total, what)
+        bar.update(done - bar.n)
+
+    def _begin(self, total: int, what: str) -> tqdm[NoReturn]:
+        from tqdm import tqdm
+
+        self.close()
+        label = f"{self.title}: {what}" if self.title else what
+        self._bar = tqdm(total=total, desc=label, file=sys.stderr, disable=None, leave=False)
+        self._what = (what, total)
+        return self._bar
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Failures:
+    """Images that failed, while the others are done."""
+
+    def __init__(self) -> None:
+        self.status = 0
+
+    @contextmanager
+    def of(self, image: Path) -> Iterator[None]:
+        """Report what goes wrong with an image; what would with every other one, is raised."""
+        try:
+            yield
+        except Exception as error:
+            if _concerns_all(error):
+                raise
+            message = in_one_line(error)
+            if message is None:  # a fault of ours: whoever mends it needs to know where
+                traceback.print_exc()
+                message = f"{type(error).__name__}: {error}"
+                self.status = CRASHED
+            self.status = self.status or BAD_INPUT
+            about = message if str(image) in message else f"{image}: {message}"
+            print(f"napari-fewshot: {about}", file=sys.stderr)
+
+
+def _concerns_all(error: BaseException) -> bool:
+    """Whether other images would fail likewise."""
+    if isinstance(error, _OF_ALL):
+        return True
+    found: BaseException | None = error
+    while found is not None:  # messages about files stand for what the system said
+        if isinstance(found, OSError) and found.errno in _OF_THE_DISK:
+            return True
+        found = found.__cause__ or found.__context__
+    return False
+
+
+def in_one_line(error: Exception) -> str | None:
+    """Word an error for a person; None of one that nobody has foreseen."""
+    from ..device import is_out_of_memory
+
+    if isinstance(error, FewShotError):
+        text = " ".join(str(error).split())
+        parameter = error.parameter if isinstance(error, InputError) else ""
+        return option_of(parameter) + text.removeprefix(parameter)
+    if isinstance(error, OSError):  # a full disk, a folder without permission
+        place = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror or error}{place}"
+    if is_out_of_memory(error):
+        what = ". ".join(str(error).split("\n")[0].split(". ")[:2])  # torch says much more
+        about = f" ({what})" if what else ""
+        return f"Out of memory{about}. Take a smaller image, or end what else uses memory."
+    return None
+
+
+def option_of(parameter: str) -> str:
+    """Option that a parameter of the library is given by; what is none stays as it is."""
+    if parameter in OPTIONS:
+        return f"--{parameter.replace('_', '-')}"
+    if parameter == "settings" or (parameter.startswith("settings.") and parameter not in RENAMED):
+        return parameter.replace("settings", "--set", 1).replace(".", " ", 1)
+    return RENAMED.get(parameter, parameter)

@@ -1,0 +1,273 @@
+"""What several commands take, and how it is checked and read."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from ..config import STORE_LIMIT_GB, IntensityConfig, field_info
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from ..features.store import FeatureStore
+    from ..io.outputs import Outputs
+
+__all__ = [
+    "add_options",
+    "add_setting",
+    "add_store_options",
+    "check_axis",
+    "check_folder",
+    "check_outputs",
+    "chosen_settings",
+    "existing_file",
+    "existing_image",
+    "given_intensity",
+    "limit_store",
+    "loading_sam",
+    "merge_settings",
+    "open_store",
+    "parse_numbers",
+    "parse_settings",
+    "window_settings",
+    "with_names",
+]
+
+LONGEST_RANGE = 100_000
+NO_DOWNLOAD = "refine with random-walker, which needs no download"
+
+SHARED: dict[str, dict[str, Any]] = {
+    "--confidence": {"action": "store_true", "help": "write the confidence too"},
+    "--frame": {"type": int, "metavar": "T", "help": "time point of 4D images"},
+    "--overwrite": {
+        "action": "store_true",
+        "help": "replace files, too, that no run has written or that were changed since; never "
+        "inputs",
+    },
+    "--sam-weights": {"type": Path, "metavar": "FILE", "help": "local checkpoint of the SAM"},
+    "--set": {"action": "append", "default": [], "metavar": "KEY=VALUE"},
+    "--weights": {"type": Path, "metavar": "FILE", "help": "local checkpoint of the backbone"},
+    "--window": {
+        "nargs": 2,
+        "type": float,
+        "metavar": ("LO", "HI"),
+        "help": "fixed grey values, e.g. -160 240",
+    },
+}
+
+
+def add_options(parser: argparse.ArgumentParser, *names: str, **changes: Any) -> None:
+    """Add options that mean the same in all commands, with some of their words changed."""
+    for name in names:
+        parser.add_argument(name, **(SHARED[name] | changes))
+
+
+def add_setting(
+    parser: argparse.ArgumentParser,
+    option: str,
+    model: type[BaseModel],
+    name: str,
+    **changes: Any,
+) -> None:
+    """Add an option that stands for a setting, with the type, choices and help declared there.
+
+    :func:`chosen_settings` collects them.
+    """
+    info = field_info(model, name)
+    first, space, rest = info.help.rstrip(".").partition(" ")
+    text = f"{first.lower() if first.istitle() else first}{space}{rest}"
+    if info.kind is bool:
+        form: dict[str, Any] = {"action": "store_const", "const": True, "help": text}
+    else:
+        default = "" if info.default is None else f" (default: {info.default})"
+        form = {"type": info.kind, "help": f"{text}{default}", "choices": info.choices or None}
+    parser.add_argument(option, dest=f"settings.{name}", **(form | changes))
+
+
+def chosen_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """Settings that were chosen by options of :func:`add_setting`."""
+    return {
+        key.removeprefix("settings."): value
+        for key, value in vars(options).items()
+        if key.startswith("settings.") and value is not None
+    }
+
+
+def add_store_options(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add where a network runs, and where ``what`` it gives is kept."""
+    add = parser.add_argument
+    add("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:N or mps")
+    add(
+        "--store",
+        metavar="DIR",
+        type=Path,
+        help=f"folder where {what} are kept between runs (default: a folder in the user's cache)",
+    )
+    add("--no-store", action="store_true", help="keep no features on disk")
+    add(
+        "--store-limit",
+        type=float,
+        default=STORE_LIMIT_GB,
+        metavar="GB",
+        help="at the end, drop the features that were used least recently, down to this size "
+        "(default: %(default)g)",
+    )
+
+
+def open_store(options: argparse.Namespace) -> FeatureStore | None:
+    """Open the feature store that the options ask for."""
+    from ..features.store import FeatureStore
+
+    if not options.store_limit >= 0:
+        raise InputError("--store-limit", "be at least 0", options.store_limit)
+    return None if options.no_store else FeatureStore(options.store)
+
+
+def limit_store(store: FeatureStore | None, options: argparse.Namespace) -> None:
+    """Keep the feature store, where one was used, below the limit that the options set."""
+    if store is not None:
+        store.prune(int(options.store_limit * 1e9))
+
+
+def window_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """Settings of the intensity that ``--window`` stands for; none without it."""
+    if options.window is None:
+        return {}
+    low, high = options.window
+    if not low < high:
+        raise InputError("--window", "have LO below HI", f"{low:g} {high:g}")
+    return {"mode": "window", "low": low, "high": high}
+
+
+def given_intensity(options: argparse.Namespace) -> IntensityConfig:
+    """Intensity as ``--window`` says, else by default."""
+    return IntensityConfig.of(window_settings(options), "intensity")
+
+
+@contextmanager
+def loading_sam(instead: str = NO_DOWNLOAD) -> Iterator[None]:
+    """Word missing weights for a SAM that is prompted: the library speaks of backbones."""
+    from ..backbones.weights import MissingWeightsError
+
+    try:
+        yield
+    except MissingWeightsError as error:
+        raise error.of_sam(instead) from error
+
+
+def existing_file(parameter: str, path: Path) -> Path:
+    """Return the path, or raise :class:`InputError` when it is no file."""
+    if not path.is_file():
+        what = "a folder" if path.is_dir() else "no such file"
+        raise InputError(parameter, "be an existing file", f"{path} ({what})")
+    return path
+
+
+def existing_image(parameter: str, path: Path) -> Path:
+    """Return the path, or raise :class:`InputError` when it is no file and no DICOM series."""
+    from ..io import holds_dicom
+
+    return path if path.is_dir() and holds_dicom(path) else existing_file(parameter, path)
+
+
+def check_axis(text: str | None, *words: str) -> None:
+    """Raise :class:`InputError` unless it is an axis, one of the other words, or not given."""
+    from ..geometry import PLANES
+
+    known = (*words, "0", "1", "2", *PLANES)
+    if text is not None and text not in known:
+        raise InputError("--axis", f"be one of {', '.join(known)}", text)
+
+
+def check_folder(parameter: str, path: Path) -> None:
+    """Raise :class:`InputError` where something else than a folder is in the way."""
+    if path.exists() and not path.is_dir():
+        raise InputError(parameter, "be a folder", path)
+
+
+def check_outputs(
+    parameter: str,
+    outputs: Iterable[Path | None],
+    inputs: Iterable[Path | None],
+    *,
+    overwrite: bool = False,
+) -> Outputs:
+    """Raise :class:`InputError` where an output would take the place of an input or a foreign file.
+
+    Returns what the outputs are to be written with. None is skipped.
+    """
+    from ..io.outputs import Outputs
+
+    files = Outputs(parameter, inputs, overwrite=overwrite)
+    files.check(path for path in outputs if path is not None)
+    return files
+
+
+def with_names(*label_maps: Path | None) -> list[Path]:
+    """Label maps with the files that their names are read from."""
+    from ..io.volumes import name_files
+
+    given = [path for path in label_maps if path is not None]
+    return [*given, *(file for path in given for file in name_files(path))]
+
+
+def parse_numbers(option: str, text: str | None) -> list[int] | None:
+    """Read ``3,7,10-12``."""
+    if text is None:
+        return None
+    numbers: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise InputError(option, "be numbers such as 3,7,10-12", text)
+        start, stop = int(first), int(last or first)
+        if not start <= stop < start + LONGEST_RANGE:
+            raise InputError(
+                option, f"have rising ranges of at most {LONGEST_RANGE} numbers", part.strip()
+            )
+        numbers += range(start, stop + 1)
+    return numbers
+
+
+def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
+    """Turn ``section.key=value`` into nested settings; values are JSON, else text.
+
+    Raises
+    ------
+    InputError
+        If a pair has no ``=``, or a section is given a value as well.
+    """
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        name, sign, text = pair.partition("=")
+        if not sign or not name:
+            raise InputError("--set", "be written section.key=value", pair)
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        section = settings
+        *path, key = name.strip().split(".")
+        for part in path:
+            section = section.setdefault(part, {})
+            if not isinstance(section, dict):
+                raise InputError("--set", "set a section or its keys, not both", pair)
+        section[key] = value
+    return settings
+
+
+def merge_settings(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay ``more`` over ``base``, section by section."""
+    result = dict(base)
+    for key, value in more.items():
+        below = result.get(key)
+        if isinstance(value, dict) and isinstance(below, dict):
+            value = merge_settings(below, value)
+        result[key] = value
+    return result
