@@ -45,33 +45,12 @@ def fetch_url(
 ) -> Path:
     """Download ``url`` to ``target``, whole and with the right digest, or not at all.
 
-    What has arrived is kept beside the target as ``<name>.part``; the next call goes on from
-    there (HTTP Range), also after a crash.
+    What has arrived is kept beside the target as ``<name>.part``; the next call goes on from there
+    (HTTP Range), also after a crash. ``digest`` is the hexadecimal SHA-256 of the whole file, or
+    ``md5:`` and the MD5 where those who publish a file give no other. ``progress(done, total,
+    what)`` counts bytes, where the server says how many there are; it may raise ``Cancelled``.
 
-    Parameters
-    ----------
-    url : str
-        Address of the file.
-    target : Path
-        Where it is put.
-    digest : str
-        Hexadecimal SHA-256 digest of the whole file; ``md5:`` and the MD5 digest where those
-        who publish a file give no other.
-    attempts : int
-        Connections, while each brings something.
-    progress : callable
-        Told the bytes that are here and those of the whole file, if the server says them.
-
-    Returns
-    -------
-    Path
-        ``target``.
-
-    Raises
-    ------
-    DownloadError
-        If the server is not reachable, answers with an error or a web page, breaks off, or the
-        digest is another one (the partial file is removed then).
+    :class:`DownloadError` if the server cannot be reached, refuses, or sends something else.
     """
     import http.client
     import urllib.error

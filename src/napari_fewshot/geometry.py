@@ -154,26 +154,9 @@ class Frame:
 def resolve_axis(axis: int | str, frame: Frame, ndim: int) -> int:
     """Find the canonical axis that a caller means.
 
-    Parameters
-    ----------
-    axis : int or str
-        A number counts in the file order (Z, Y, X); ``"axial"``, ``"coronal"`` and
-        ``"sagittal"`` are meant in the patient. Digits in a string count as a number.
-    frame : Frame
-        Frame of the file.
-    ndim : int
-        Number of spatial axes of the volume.
-
-    Returns
-    -------
-    int
-        Axis of the canonical array.
-
-    Raises
-    ------
-    InputError
-        If the number is out of range, the name is unknown, or a name is given for a file
-        without orientation.
+    A number (also as a string of digits) counts in the file order (Z, Y, X); ``"axial"``,
+    ``"coronal"`` and ``"sagittal"`` are meant in the patient. :class:`InputError` if the number is
+    out of range, the name is unknown, or a name is given for a file without orientation.
     """
     numbers = f"0..{ndim - 1}"
     if isinstance(axis, str) and axis.strip().lstrip("+-").isdecimal():

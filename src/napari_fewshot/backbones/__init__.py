@@ -28,12 +28,8 @@ def list_backbones() -> tuple[BackboneSpec, ...]:
 def backbone_entry(name: str) -> BackboneEntry:
     """Return the entry called ``name``: a registered one, or ``timm:<name of timm>``.
 
-    Raises
-    ------
-    UnknownNameError
-        If there is none; the message lists near matches.
-    InputError
-        If a network of timm takes images of one size only.
+    :class:`UnknownNameError` if there is none, with near matches; :class:`InputError` if a network
+    of timm takes images of one size only.
     """
     from .timm_network import PREFIX, any_timm_entry
 
@@ -71,11 +67,5 @@ def get_backbone(name: str, weights: str | Path | None = None, blocks: int = 1) 
 
 
 def weights_available(name: str) -> bool:
-    """Whether a backbone can be loaded now without a download.
-
-    Raises
-    ------
-    UnknownNameError
-        If there is no such backbone.
-    """
+    """Whether a backbone can be loaded now without a download; it must exist."""
     return backbone_entry(name).available()

@@ -36,14 +36,9 @@ class Architecture(NamedTuple):
 def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
     """Read the tensors of a checkpoint file; what it is shows in its first bytes.
 
-    Wrappers of training (``teacher``, ``model``, ``state_dict``; ``module.``, ``backbone.``)
-    and chunked blocks (``blocks.0.11.`` for ``blocks.11.``) are undone.
-
-    Raises
-    ------
-    WeightsError
-        If the file cannot be read, is truncated, a web page or a placeholder, or holds no
-        tensors.
+    Wrappers of training (``teacher``, ``model``, ``state_dict``; ``module.``, ``backbone.``) and
+    chunked blocks (``blocks.0.11.`` for ``blocks.11.``) are undone. :class:`WeightsError` if the
+    file cannot be read, is truncated, a web page or a placeholder, or holds no tensors.
     """
     try:
         with path.open("rb") as stream:
@@ -154,22 +149,10 @@ def check_fit(
 ) -> None:
     """Check that a checkpoint has the tensors of a network, no more, no fewer.
 
-    Parameters
-    ----------
-    name : str
-        Name of the backbone.
-    path : Path
-        The checkpoint, for the message.
-    network, state : mapping of str to tensor
-        What the network has, and what the checkpoint gives, under the network's names.
-    fits : iterable of str
-        Backbones whose architecture the checkpoint has.
-
-    Raises
-    ------
-    WeightsError
-        If they differ; the message gives width and depth of both, the first names that differ,
-        and what the checkpoint would fit.
+    ``network`` and ``state`` are what the network has and what the checkpoint gives, under the
+    network's names; ``fits`` are backbones whose architecture the checkpoint has.
+    :class:`WeightsError` if they differ, with width and depth of both, the first names that differ,
+    and what the checkpoint would fit.
     """
     missing = [key for key in network if key not in state]
     extra = [key for key in state if key not in network]

@@ -44,18 +44,12 @@ class EmbeddedBackbone:
     """Pixel features that were trained so that equal structures are near, across images.
 
     A U-Net with attention gives every pixel a vector of length 1
-    (:class:`~.embedded_network.EmbeddedNet`). It was trained as a matching network (Vinyals et
-    al. 2016, arXiv:1606.04080) on synthetic images alone; ``pretraining/`` in the repository
-    has the code.
+    (:class:`~.embedded_network.EmbeddedNet`). It was trained as a matching network (Vinyals et al.
+    2016, arXiv:1606.04080) on synthetic images alone; ``pretraining/`` in the repository has the
+    code.
 
     The features of the image at half its size are added, and the sum is brought back to length 1:
     what is near at half size is context at full size.
-
-    Parameters
-    ----------
-    network : EmbeddedNet
-        With weights in place.
-    weights_hash : str
     """
 
     spec = SPEC

@@ -32,21 +32,8 @@ class TimmBackbone:
 
     The outputs of the last ``blocks`` blocks (of a transformer, each through its final norm) or
     stages (of a convolutional network) are joined along the channels; maps of coarser stages are
-    brought to the finest grid among them.
-
-    Parameters
-    ----------
-    spec : BackboneSpec
-        Of one block; stride and channels of the joined output replace its own.
-    network : torch.nn.Module
-        With ``forward_intermediates`` and weights in place.
-    weights_hash : str
-    blocks : int
-
-    Raises
-    ------
-    InputError
-        If the network has fewer blocks.
+    brought to the finest grid among them. ``spec`` is that of one block; ``network`` has
+    ``forward_intermediates`` and its weights. :class:`InputError` if it has fewer blocks.
     """
 
     def __init__(self, spec: BackboneSpec, network: Any, weights_hash: str, blocks: int) -> None:
@@ -101,10 +88,7 @@ class TimmBackbone:
 def build_network(model: str, options: Mapping[str, Any] = _OPTIONS) -> Any:
     """Build a network of timm that takes images of any size, without weights.
 
-    Raises
-    ------
-    InputError
-        If this network takes one size only, or shows no feature maps.
+    :class:`InputError` if this network takes one size only, or shows no feature maps.
     """
     avoid_llvm_clash()
     import timm
@@ -136,18 +120,9 @@ def timm_entry(
 ) -> BackboneEntry:
     """Make the registry entry of a network of timm.
 
-    Parameters
-    ----------
-    spec : BackboneSpec
-        Of one block.
-    model : str
-        Name in timm, with the tag of its weights.
-    source : WeightsSource
-        Where its weights are.
-    options : mapping
-        Further arguments of ``timm.create_model``.
-    architecture : Architecture, optional
-        Named in errors about a checkpoint of another network, and to tell what that one fits.
+    ``spec`` is that of one block, ``model`` the name in timm with the tag of its weights,
+    ``options`` further arguments of ``timm.create_model``. ``architecture`` is named in errors
+    about a checkpoint of another network, and tells what that one fits.
     """
     if architecture is not None:
         _ARCHITECTURES[spec.name] = architecture
@@ -218,12 +193,8 @@ PREFIX = "timm:"
 def any_timm_entry(name: str) -> BackboneEntry:
     """Make the entry of ``timm:<name>``; a name without a tag means timm's default weights.
 
-    Raises
-    ------
-    UnknownNameError
-        If timm has no such network with weights; the message lists near matches.
-    InputError
-        If the network takes images of one size only.
+    :class:`UnknownNameError` if timm has no such network with weights, with near matches;
+    :class:`InputError` if the network takes images of one size only.
     """
     avoid_llvm_clash()
     import timm

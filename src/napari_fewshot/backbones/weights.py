@@ -35,10 +35,8 @@ def is_offline() -> bool:
 def fetch_from_hub(hub_id: str, filename: str) -> Path:
     """Download one file of a hub repository into the hub's own cache; resumed by the library.
 
-    Raises
-    ------
-    WeightsError
-        If the hub cannot be reached, refuses, or what arrived is not what it announced.
+    :class:`WeightsError` if the hub cannot be reached, refuses, or what arrived is not what it
+    announced.
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 
@@ -67,25 +65,12 @@ WEIGHTS_FOLDER = "NAPARI_FEWSHOT_WEIGHTS"
 
 @dataclass(frozen=True)
 class WeightsSource:
-    """What is known of a checkpoint before it is on this machine.
+    """What is known of the checkpoint of a backbone before it is on this machine.
 
-    Parameters
-    ----------
-    name : str
-        Name of the backbone.
-    licence : str
-    hub_id : str, optional
-        Repository on the hub.
-    hub_file : str
-        Name of the file there.
-    url : str, optional
-        Official address; used after the hub, and only together with ``sha256``.
-    sha256 : str, optional
-        Hexadecimal digest of the file at ``url``; see
-        :func:`~napari_fewshot.download.fetch_url`.
-    official_file : str, optional
-        Name under which the authors publish the checkpoint.
-    size_mb : float, optional
+    ``hub_id`` and ``hub_file`` are its place on the hub; ``url`` is the official address, used
+    after the hub, and only together with ``sha256`` (see
+    :func:`~napari_fewshot.download.fetch_url`); ``official_file`` is the name under which the
+    authors publish it.
     """
 
     name: str
@@ -139,19 +124,9 @@ def find_weights(source: WeightsSource) -> Path | None:
 def resolve_weights(source: WeightsSource, given: Path | None = None) -> Path:
     """Return a local checkpoint, downloading it when it is nowhere here.
 
-    Parameters
-    ----------
-    source : WeightsSource
-        What to look for.
-    given : Path, optional
-        A checkpoint, or a folder that holds one under one of ``source.files``; nothing else
-        is tried then.
-
-    Raises
-    ------
-    WeightsError
-        If there is none and none can be fetched; the message names the file, the places, the
-        licence and the ways on.
+    ``given`` is a checkpoint, or a folder that holds one under one of ``source.files``; nothing
+    else is tried then. :class:`WeightsError` if there is none and none can be fetched; the message
+    names the file, the places, the licence and the ways on.
     """
     if given is not None:
         return _given(source, Path(given).expanduser())
@@ -186,15 +161,7 @@ def _given(source: WeightsSource, path: Path) -> Path:
 
 
 class MissingWeightsError(WeightsError):
-    """Weights that are nowhere on this machine and could not be fetched.
-
-    Parameters
-    ----------
-    source : WeightsSource
-        Where they are looked for.
-    reasons : sequence of str
-        Why they could not be fetched.
-    """
+    """Weights that are nowhere on this machine and could not be fetched, and the reasons."""
 
     def __init__(self, source: WeightsSource, reasons: Sequence[str]) -> None:
         self._source, self._reasons = source, tuple(reasons)
@@ -204,10 +171,7 @@ class MissingWeightsError(WeightsError):
     def of_sam(self, instead: str = "") -> WeightsError:
         """Return the error for who asked for a SAM to prompt, not for a backbone.
 
-        Parameters
-        ----------
-        instead : str
-            What needs no download, to follow "or"; empty: nothing is named.
+        ``instead`` is what needs no download, to follow "or"; empty: nothing is named.
         """
         return WeightsError(self._words("", "--sam-weights", instead))
 

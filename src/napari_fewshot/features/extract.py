@@ -57,15 +57,8 @@ WHAT = "features"
 
 @dataclass(frozen=True)
 class Estimate:
-    """What an extraction will take.
-
-    Parameters
-    ----------
-    bytes : int, optional
-        On disk; 0 without a store, None where the number of features is not known before the
-        first batch.
-    seconds : float, optional
-        At the rate measured so far; None before the first batch.
+    """What an extraction will take, where it is known before the first batch: bytes on disk (0
+    without a store), and seconds at the rate measured so far.
     """
 
     bytes: int | None

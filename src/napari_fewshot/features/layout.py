@@ -36,22 +36,10 @@ UNTILED_SIDE = 4096
 class Layout:
     """The way of one slice into the network and of its features back.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        (H, W) of the slice in pixels.
-    resized : tuple of int
-        Size after enlarging or shrinking.
-    padded : tuple of int
-        Size after padding at the lower and right edge.
-    tile : tuple of int
-        Size of every input of the network; equal to ``padded`` where there is one tile.
-    origins : tuple of (int, int)
-        Upper left corners of the tiles in pixels of the padded slice, multiples of ``stride``.
-    stride : int
-        Input pixels for each cell.
-    whole : bool
-        Whether cells of padding alone are kept: SAM's mask decoder wants them.
+    The slice of ``shape`` (H, W) is enlarged or shrunk to ``resized``, and padded at the lower and
+    right edge to ``padded``. Inputs of the network have the size ``tile``; ``origins`` are the
+    upper left corners of the tiles in the padded slice, multiples of ``stride``, the input pixels
+    for each cell. ``whole`` keeps cells of padding alone: SAM's mask decoder wants them.
     """
 
     shape: tuple[int, int]

@@ -46,41 +46,22 @@ def find_landmarks(
     config: LandmarkConfig,
     spacing: Sequence[float],
 ) -> list[Landmark]:
-    """Find up to ``config.per_label`` points of one label.
+    """Find up to ``config.per_label`` points of one label, the best first.
 
-    The probability is smoothed by less than a voxel. A point is the centre of mass of the
-    region round a peak that is above half of the peak's height, weighted by what is above;
-    so it has a fraction of a voxel for small blobs, and is the centre of a region with the
-    size of an organ. Where that centre is not in the region (a ring, a crescent), the point
-    is the voxel of the region farthest from its border.
+    The probability is smoothed by less than a voxel. A point is the centre of mass of the region
+    round a peak that is above half of the peak's height, weighted by what is above; so it has a
+    fraction of a voxel for small blobs, and is the centre of a region with the size of an organ.
+    Where that centre is not in the region (a ring, a crescent), the point is the voxel of the
+    region farthest from its border.
 
-    Labels are independent of each other: a caller that cannot hold all probabilities gives
-    one volume after the other.
+    Labels are independent of each other: a caller that cannot hold all probabilities gives one
+    volume after the other.
 
-    Parameters
-    ----------
-    probability : array, shape (Z, Y, X) or (Y, X), floating or uint8
-        In 0..1; uint8 counts in 255ths. nan is 0.
-    label : int
-        Label value of the landmarks.
-    name : str
-        Name of the landmarks.
-    config : LandmarkConfig
-        How many, how high and how far apart.
-    spacing : sequence of float
-        mm, one for each axis, in array order.
-
-    Returns
-    -------
-    list of Landmark
-        The best first; empty where the label is absent. Points are at least
-        ``config.min_distance`` mm apart. The score is the smoothed probability at the peak;
-        it is at least ``config.min_score``.
-
-    Raises
-    ------
-    InputError
-        If ``probability`` is of another shape or dtype, or the spacing does not fit it.
+    ``probability``, (Z, Y, X) or (Y, X), is floating in 0..1, nan being 0, or uint8 in 255ths;
+    ``spacing`` is in mm, in array order. Points are at least ``config.min_distance`` mm apart; the
+    score is the smoothed probability at the peak, at least ``config.min_score``.
+    :class:`InputError` if ``probability`` is of another shape or dtype, or the spacing does not fit
+    it.
     """
     sizes = _checked(probability, spacing)
     # Smoothing a constant leaves rounding errors; they must not cost a point at the limit.

@@ -40,22 +40,10 @@ class LearnedLabels(Protocol):
 class LearnedModel:
     """What was learned, as a model file holds it.
 
-    Parameters
-    ----------
-    config : SegmenterConfig
-        Settings of all stages.
-    weights_hash : str
-        Digest of the backbone that the adapter was fitted to.
-    label_values : tuple of int
-    names : dict of int to str
-    point_labels : frozenset of int
-    axes : tuple of int
-        Canonical axes of the templates, the most frequent first.
-    channels : int
-        Channels of the templates' images.
-    adapter : AdapterState
-    arrangements : tuple of dict of int to tuple of float
-        Places, in canonical mm, of the landmarks of each image that has one of each.
+    Settings of all stages, the digest of the backbone that the adapter was fitted to, the labels,
+    the canonical axes of the templates (the most frequent first), the channels of their images, the
+    state of the adapter, and the places, in canonical mm, of the landmarks of each image that has
+    one of each.
     """
 
     config: SegmenterConfig

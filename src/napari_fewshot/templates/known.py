@@ -59,21 +59,10 @@ class KnownSlice:
 def known_slices(template: Template, stack: SliceStack, point_radius: float) -> list[KnownSlice]:
     """List the known slices of a template, in the order of the stack.
 
-    Parameters
-    ----------
-    template : Template
-        What a person knows.
-    stack : SliceStack
-        Slices of the template's image along its working axis.
-    point_radius : float
-        Radius, in pixels of the working slices, of the disk round each landmark. What lies
-        within two radii of a landmark, also on neighbouring slices, and is not on its disk
-        stays unknown: the edge of a landmark is a convention, not an observation.
-
-    Raises
-    ------
-    InputError
-        If a listed slice does not exist, or no slice is known.
+    ``point_radius`` is that of the disk round each landmark, in pixels of the working slices. What
+    lies within two radii of a landmark, also on neighbouring slices, and is not on its disk stays
+    unknown: the edge of a landmark is a convention, not an observation. :class:`InputError` if a
+    listed slice does not exist, or no slice is known.
     """
     labels = _stacked_labels(template, stack)
     points = _points_by_slice(template, stack)

@@ -17,20 +17,12 @@ __all__ = ["Samples", "plan_pixels"]
 class Samples:
     """Pixels to learn from.
 
-    Parameters
-    ----------
-    features : array, shape (N, C), float32
-        Not yet standardised; position columns last.
-    classes : array, shape (N,), int64
-        0 for background, i + 1 for ``label_values[i]``.
-    possible : array, shape (N, L + 1), bool
-        Classes that each pixel may have: one for a painted pixel; for background the class 0
-        and the labels that nobody looked for there.
-    places : array, shape (N, 3), float32
-        Example number, row and column, for rules about the distance of two pixels.
-    label_values : tuple of int
-    frequency : array, shape (L + 1,), float64
-        Share of each class among all known pixels of the templates, before sampling.
+    ``features`` (N, C), float32, are not yet standardised, position columns last. ``classes`` (N,)
+    are 0 for background, i + 1 for ``label_values[i]``. ``possible`` (N, L + 1) are the classes
+    that each pixel may have: one for a painted pixel; for background the class 0 and the labels
+    that nobody looked for there. ``places`` (N, 3) are number of the slice, row and column, for
+    rules about the distance of two pixels. ``frequency`` (L + 1,) is the part of each class among
+    all known pixels of the templates, before sampling.
     """
 
     features: Array

@@ -68,23 +68,10 @@ def _where(array: Any) -> object:
 class TrainingSet:
     """The known slices of some templates.
 
-    Parameters
-    ----------
-    stacks : tuple of SliceStack
-        One for each volume and axis.
-    sources : tuple of (int, int)
-        Stack and working slice of each example; examples of one stack stand together. Numbers
-        behind those of the stacks are of copies.
-    examples : tuple of KnownSlice
-    label_values : tuple of int
-        Labels that were painted, sorted.
-    names : dict of int to str
-    point_labels : frozenset of int
-        Labels that occur as landmarks only.
-    arrangements : tuple of dict of int to tuple of float
-        Of each image, the places of landmarks that it has one of, in canonical mm.
-    copies : tuple of AugmentedSlices
-        One for each stack, where it is augmented.
+    ``sources`` has stack and working slice of each example; examples of one stack stand together,
+    and numbers behind those of the stacks are of ``copies``, one for each stack where it is
+    augmented. ``label_values`` were painted, sorted; ``point_labels`` occur as landmarks only.
+    ``arrangements`` are, of each image, the places in canonical mm of landmarks that it has one of.
     """
 
     stacks: tuple[SliceStack, ...]
