@@ -1,14 +1,35 @@
-"""The samples open in a real viewer, at one place in space."""
+"""Samples: phantoms in a real viewer, and real images fetched from a server on loopback."""
 
 from __future__ import annotations
 
+import hashlib
+import importlib
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from time import sleep
+
 import numpy as np
 import pytest
+import tifffile
 from npe2 import PluginManager
 
-pytestmark = pytest.mark.viewer
+from napari_fewshot._napari import sample_data
+from napari_fewshot._napari.sample_data import (
+    KIDNEY,
+    MITOSIS,
+    RealSample,
+    fetch_sample,
+    read_sample,
+)
+from napari_fewshot.errors import DownloadError, UnreadableFileError
 
 
+@pytest.mark.viewer
 @pytest.mark.parametrize(("key", "axis"), [("torso", 0), ("joint", 2)])
 def test_sample_opens_with_units_names_and_painted_slices(make_napari_viewer, key, axis):
     PluginManager.instance().discover()
@@ -41,3 +62,151 @@ def test_sample_opens_with_units_names_and_painted_slices(make_napari_viewer, ke
     inside = (landmarks.data >= -0.5) & (landmarks.data <= np.array(image.data.shape) - 0.5)
     assert len(landmarks.data) > 0
     assert inside.all()
+
+
+SAMPLES = (MITOSIS, KIDNEY)
+CELLS = np.random.default_rng(0).integers(0, 255, (40, 50), dtype=np.uint8)
+STACK = np.random.default_rng(1).integers(0, 999, (3, 16, 20, 2), dtype=np.uint16)
+
+
+@dataclass
+class Server:
+    url: str
+    content: bytes = b""
+    pause_s: float = 0.0
+    asked: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            served.asked.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(served.content)))
+            self.end_headers()
+            half = len(served.content) // 2
+            with suppress(ConnectionError):
+                self.wfile.write(served.content[:half])
+                sleep(served.pause_s)
+                self.wfile.write(served.content[half:])
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    served = Server(f"http://127.0.0.1:{listening.server_address[1]}")
+    thread = threading.Thread(target=listening.serve_forever, args=(0.01,))
+    thread.start()
+    yield served
+    listening.shutdown()
+    listening.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(sample_data, "samples_folder", lambda: tmp_path / "samples")
+    return tmp_path / "samples"
+
+
+def sample_of(server: Server, data: np.ndarray, tmp_path: Path, **changes: object) -> RealSample:
+    tifffile.imwrite(tmp_path / "source.tif", data, photometric="minisblack")
+    server.content = (tmp_path / "source.tif").read_bytes()
+    digest = hashlib.sha256(server.content).hexdigest()
+    sample = replace(MITOSIS, url=f"{server.url}/a.tif", sha256=digest, shape=data.shape)
+    return replace(sample, megabytes=len(server.content) / 1e6, **changes)
+
+
+def test_list_is_complete():
+    for sample in SAMPLES:
+        assert re.fullmatch("[0-9a-f]{64}", sample.sha256)
+        assert sample.url.startswith("https://")
+        assert sample.licence
+        assert sample.credit
+        spatial = len(sample.shape) - (len(sample.channels) > 1)
+        assert len(sample.spacing_mm) == spatial
+        assert len(sample.channels) in (1, sample.shape[-1])
+    assert len({sample.key for sample in SAMPLES}) == len(SAMPLES)
+
+
+def test_addresses_and_digests_are_those_that_scikit_image_publishes():
+    registry = importlib.import_module("skimage.data._registry")
+    digest_of = {url: registry.registry[name] for name, url in registry.registry_urls.items()}
+    for sample in SAMPLES:
+        assert digest_of[sample.url] == sample.sha256
+
+
+def test_fetched_once_and_again_when_it_was_changed(server, folder, tmp_path, qapp):
+    sample = sample_of(server, CELLS, tmp_path)
+    path = fetch_sample(sample)
+    assert path.read_bytes() == server.content
+    fetch_sample(sample)
+    assert len(server.asked) == 1
+    path.write_bytes(b"changed")
+    assert fetch_sample(sample).read_bytes() == server.content
+    assert len(server.asked) == 2
+
+
+def test_other_content_is_refused_and_not_kept(server, folder, tmp_path, qapp):
+    sample = replace(sample_of(server, CELLS, tmp_path), sha256="0" * 64)
+    with pytest.raises(DownloadError, match="SHA-256"):
+        fetch_sample(sample)
+    assert list(folder.iterdir()) == []
+
+
+def test_without_a_network_the_error_names_the_address(folder, qapp):
+    sample = replace(MITOSIS, url="http://127.0.0.1:1/cells.tif")
+    with pytest.raises(DownloadError, match="127.0.0.1:1/cells.tif"):
+        fetch_sample(sample)
+
+
+def test_gui_goes_on_while_the_file_comes(server, folder, tmp_path, qapp):
+    from qtpy.QtCore import QTimer
+
+    sample = sample_of(server, CELLS, tmp_path)
+    server.pause_s = 0.5
+    ticks = []
+    timer = QTimer()
+    timer.timeout.connect(lambda: ticks.append(1))
+    timer.start(10)
+    fetch_sample(sample)
+    timer.stop()
+    assert len(ticks) >= 3  # some 50 on an idle machine, none where it blocks
+
+
+def test_channels_become_volumes(server, tmp_path):
+    sample = sample_of(
+        server, STACK, tmp_path, channels=("red", "green"), spacing_mm=(0.002, 0.001, 0.001)
+    )
+    (red, name), (green, _) = read_sample(sample, tmp_path / "source.tif")
+    assert name == "mitosis red"
+    np.testing.assert_array_equal(red.data, STACK[..., 0])
+    np.testing.assert_array_equal(green.data, STACK[..., 1])
+    assert green.spacing == (0.002, 0.001, 0.001)
+
+
+def test_other_shape_or_damage_is_refused(server, tmp_path):
+    sample = sample_of(server, CELLS, tmp_path)
+    with pytest.raises(UnreadableFileError, match="have shape"):
+        read_sample(replace(sample, shape=(1, 2)), tmp_path / "source.tif")
+    (tmp_path / "source.tif").write_bytes(b"no tiff")
+    with pytest.raises(UnreadableFileError, match="be a TIFF file"):
+        read_sample(sample, tmp_path / "source.tif")
+
+
+@pytest.mark.viewer
+def test_sample_opens_and_its_licence_is_shown(
+    server, folder, tmp_path, monkeypatch, make_napari_viewer
+):
+    from napari.utils.notifications import notification_manager
+    from npe2 import PluginManager
+
+    PluginManager.instance().discover()
+    monkeypatch.setattr(sample_data, "MITOSIS", sample_of(server, CELLS, tmp_path))
+    viewer = make_napari_viewer()
+    (layer,) = viewer.open_sample("napari-fewshot", "mitosis")
+    np.testing.assert_array_equal(layer.data, CELLS)
+    assert layer.metadata["licence"] == "CC0"
+    said = [record.message for record in notification_manager.records]
+    assert any("Licence: CC0" in text for text in said)

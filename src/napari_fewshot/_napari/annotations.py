@@ -44,11 +44,6 @@ def marks_of(positions: Array, features: Any, layer_name: str) -> list[Landmark]
 
     Name, label and score are those of the features of these names. What is not told is ``""``
     and 0 until :func:`named` has filled it in.
-
-    Raises
-    ------
-    InputError
-        If a label is no whole number of at least 1.
     """
     columns = columns_of(features)
     marks = []
@@ -107,12 +102,7 @@ def check_order(
     """Refuse images in which the order of points without names tells not which is which.
 
     ``titles`` are names of the images, ``images`` what was given to :func:`named`, ``filled``
-    what it gave.
-
-    Raises
-    ------
-    InputError
-        If points without names are not as many in each image that has numbered ones.
+    what it gave. Numbered points must be as many in each image that has some.
     """
     unnamed = any(not mark.name and not mark.label for marks in images for mark in marks)
     found = {

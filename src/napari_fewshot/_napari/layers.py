@@ -180,13 +180,7 @@ def shape_of(layer: Any, level: int = 0) -> tuple[int, ...]:
 
 
 def level_like(layer: Any, shape: tuple[int, ...] | None = None) -> int:
-    """Level of a multiscale image that has a given shape, else the one to work on.
-
-    Raises
-    ------
-    InputError
-        If no level has the shape.
-    """
+    """Level of a multiscale image that has a given shape, by default the one to work on."""
     shapes = [shape_of(layer, k) for k in range(len(layer.data) if layer.multiscale else 1)]
     if shape is not None:
         for level, found in enumerate(shapes):
@@ -239,11 +233,6 @@ def image_volume(layer: Any, lead: tuple[int, ...] = (), level: int = 0) -> Volu
     """Volume of an image layer in the order of the layer; nothing of it is read here.
 
     ``lead`` are indices along the axes before the last three (or two) spatial ones.
-
-    Raises
-    ------
-    InputError
-        If the layer has too many axes, or an index is out of range.
     """
     rgb = bool(getattr(layer, "rgb", False))
     shape = shape_of(layer, level)

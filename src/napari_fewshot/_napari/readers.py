@@ -68,24 +68,16 @@ def read_image(path: str | Path) -> list[LayerData]:
 
 
 def read_label_map(path: str | Path) -> list[LayerData]:
-    """Read a NIfTI file as a labels layer, with the names of a JSON file beside it.
-
-    Raises
-    ------
-    InputError
-        If the values are no labels.
-    """
+    """Read a NIfTI file as a labels layer, with the names of a JSON file beside it."""
     path = Path(path)
     frames = read_nifti_frames(path, exact=True)
-    maps = [
-        replace(frame, data=as_labels(frame.data, str(path), frame.has_channels))
-        for frame in frames
-    ]
-    # A volume of labels has no channels, also where it was stored as grey colours.
     names = read_names(path)
-    layers = [
-        labels_layer(replace(part, has_channels=False, names=names), stem_of(path)) for part in maps
-    ]
+    layers = []
+    for frame in frames:
+        data = as_labels(frame.data, str(path), frame.has_channels)
+        # A volume of labels has no channels, also where it was stored as grey colours.
+        labels = replace(frame, data=data, has_channels=False, names=names)
+        layers.append(labels_layer(labels, stem_of(path)))
     return [_in_time(layers, frames)]
 
 

@@ -7,6 +7,7 @@ data (``skimage.data``); nothing is offered here whose digest was not published 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,20 +105,17 @@ def fetch_sample(sample: RealSample) -> Path:
     Called on the GUI thread, as napari calls for samples. The network has a thread of its own,
     and the viewer goes on painting meanwhile; input waits, so that nothing is closed under the
     sample that is on its way.
-
-    Raises
-    ------
-    DownloadError
-        If it cannot be fetched, or what came is not the file of the list.
     """
     path = samples_folder() / f"{sample.key}.tif"
     if path.is_file() and file_sha256(path) == sample.sha256:
         return path
-    state: dict[str, int | BaseException] = {"done": 0}
+    fetched = 0
+    errors: list[BaseException] = []
     stop = threading.Event()
 
     def told(done: int, total: int, what: str) -> None:
-        state["done"] = done
+        nonlocal fetched
+        fetched = done
         if stop.is_set():
             raise Cancelled
 
@@ -125,28 +123,21 @@ def fetch_sample(sample: RealSample) -> Path:
         try:
             fetch_url(sample.url, path, sample.sha256, progress=told)
         except BaseException as error:
-            state["error"] = error
+            errors.append(error)
 
     thread = threading.Thread(target=work, name=f"fetch {sample.key}", daemon=True)
     thread.start()
     try:
-        _show_progress(thread, sample, state)
+        _show_progress(thread, sample, lambda: fetched)
     finally:
         stop.set()
-    error = state.get("error")
-    if isinstance(error, BaseException):
-        raise error
+    if errors:
+        raise errors[0]
     return path
 
 
 def read_sample(sample: RealSample, path: Path) -> list[tuple[Volume, str]]:
-    """Read a fetched sample: a volume and a name for each channel.
-
-    Raises
-    ------
-    UnreadableFileError
-        If the file cannot be read, or its shape is not the one in the list.
-    """
+    """Read a fetched sample: a volume and a name for each channel."""
     import tifffile
 
     try:
@@ -192,7 +183,7 @@ def _real_layers(sample: RealSample) -> list[LayerData]:
 
 
 def _show_progress(
-    thread: threading.Thread, sample: RealSample, state: dict[str, int | BaseException]
+    thread: threading.Thread, sample: RealSample, fetched: Callable[[], int]
 ) -> None:
     """Show the progress until the thread ends; without a viewer, only wait."""
     from napari.utils import progress
@@ -204,8 +195,6 @@ def _show_progress(
     with progress(total=total, desc=f"Fetching {sample.title}") as bar:
         while thread.is_alive():
             thread.join(_TICK_S)
-            done = state["done"]
-            if isinstance(done, int):
-                bar.update(min(done, total) - bar.n)
+            bar.update(min(fetched(), total) - bar.n)
             if app is not None:
                 app.processEvents(QEventLoop.ProcessEventsFlag.ExcludeUserInputEvents)

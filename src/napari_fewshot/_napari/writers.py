@@ -29,11 +29,6 @@ def write_image_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
 
     Whole numbers keep their dtype, all else becomes ``float32``; colours are stored as RGB24
     without alpha. Of a multiscale layer the finest level is written.
-
-    Raises
-    ------
-    InputError
-        If the layer has more than four axes, or the file cannot be written.
     """
     rgb = bool(meta.get("rgb"))
     array, grid = _on_grid(data, meta, rgb)
@@ -43,14 +38,7 @@ def write_image_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
 
 
 def write_labels_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write a labels layer as NIfTI, with the names in ``features`` to a JSON file beside it.
-
-    Raises
-    ------
-    InputError
-        If the layer has more than four axes or values that are no labels, or the file cannot be
-        written.
-    """
+    """Write a labels layer as NIfTI, with the names in ``features`` to a JSON file beside it."""
     array, grid = _on_grid(data, meta)
     labels = as_labels(array, _name(meta))
     names = label_names(meta.get("features"))
@@ -69,11 +57,6 @@ def write_points_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     Name, label and score are those of the features of these names. Without a label, points of
     one name share one, counted from 1; without a name, the label is the name. Points with
     neither are a landmark each: *point 1*, *point 2* and so on.
-
-    Raises
-    ------
-    InputError
-        If the points have not two or three coordinates, or a label is no whole number.
     """
     points = np.asarray(data, float)
     if points.ndim != 2 or points.shape[1] not in (2, 3):

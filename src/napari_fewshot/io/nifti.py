@@ -72,15 +72,7 @@ class NiftiHeader:
 
 
 def read_nifti_frames(path: Path, exact: bool = False) -> list[Volume]:
-    """Read all time points of a NIfTI image, one volume each; a single volume is one.
-
-    Raises
-    ------
-    UnreadableFileError
-        If the file is damaged or truncated.
-    InputError
-        If more than one axis behind the third is longer than one.
-    """
+    """Read all time points of a NIfTI image, one volume each; a single volume is one."""
     return _read(path, exact, None, every=True)
 
 

@@ -113,10 +113,7 @@ def _telling_damage(path: Path, title: str) -> Iterator[None]:
 
 
 def _check_sums(path: Path) -> None:
-    """Compare the check sum of every chunk, which Pillow does of some; ValueError if one differs.
-
-    So it is if the file ends before its last chunk.
-    """
+    """Compare the check sum of every chunk up to the last one; Pillow leaves out some."""
     with path.open("rb") as stream:
         stream.seek(len(_SIGNATURE))
         kind = b""
