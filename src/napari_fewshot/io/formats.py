@@ -74,7 +74,12 @@ class Format:
 
 
 FORMATS: Registry[Format] = Registry(
-    "format", ".io.nifti", ".io.tiff", ".io.png_jpeg", ".io.itk", ".io.dicom"
+    "format",
+    ".io.nifti",
+    ".io.tiff",
+    ".io.png_jpeg",
+    ".io.itk",
+    ".io.dicom",
 )
 
 
