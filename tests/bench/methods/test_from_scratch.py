@@ -71,7 +71,7 @@ def test_it_ends_after_epochs_without_gain() -> None:
     assert not rule.finished
     rule.put(0.6)
     assert rule.finished
-    assert "no gain in the last 3 of 5 epochs" in rule.reason
+    assert (rule.waited, rule.epochs) == (3, 5)
 
 
 def test_it_ends_at_the_maximum() -> None:
@@ -80,7 +80,7 @@ def test_it_ends_at_the_maximum() -> None:
         assert not rule.finished
         rule.put(loss)
     assert rule.finished
-    assert "maximum of 4 epochs" in rule.reason
+    assert (rule.waited, rule.epochs) == (0, 4)
 
 
 def test_one_noisy_epoch_is_no_gain_once_smoothed() -> None:

@@ -50,14 +50,7 @@ _SETTINGS = PropagationConfig(cleanup=CleanupConfig(), landmarks=LandmarkConfig(
 
 
 class BaselineConfig(StageConfig):
-    """Settings that every baseline has.
-
-    Parameters
-    ----------
-    intensity : IntensityConfig
-    resampling : ResamplingConfig
-        As for the segmenter.
-    """
+    """Settings that every baseline has, as the segmenter."""
 
     intensity: IntensityConfig = IntensityConfig()
     resampling: ResamplingConfig = ResamplingConfig()
@@ -162,11 +155,13 @@ def held_out_volumes(training: TrainingSet, fraction: float) -> tuple[list[int],
 
     ``fraction`` of the volumes, the last ones, are held out; none where that is less than one.
     """
-    volumes = sorted({one.volume for one in training.examples})
+    owners = [one.volume for one in training.examples]
+    volumes = sorted(set(owners))
     kept = set(volumes[len(volumes) - int(fraction * len(volumes) + 1e-9) :])
-    numbers = range(len(training.examples))
-    held_out = [k for k in numbers if training.examples[k].volume in kept]
-    return [k for k in numbers if k not in held_out], held_out
+    return (
+        [number for number, volume in enumerate(owners) if volume not in kept],
+        [number for number, volume in enumerate(owners) if volume in kept],
+    )
 
 
 def training_digest(training: TrainingSet, settings: str) -> str:

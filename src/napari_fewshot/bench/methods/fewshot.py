@@ -22,24 +22,16 @@ __all__ = ["FewShotMethod"]
 
 
 class _Extras(StageConfig):
-    """Settings beside those of the segmenter.
-
-    Parameters
-    ----------
-    weights : str, optional
-        Checkpoint of the backbone.
-    sam_weights : str, optional
-        Checkpoint of the SAM that refines.
-    binary : bool
-        One model for each label against the rest; the most confident one has a pixel.
-    fused : bool
-        Predict along the axes that templates are painted along, two at least, and average.
-    """
+    """Settings beside those of the segmenter."""
 
     weights: str | None = None
+    """Checkpoint of the backbone."""
     sam_weights: str | None = None
+    """Checkpoint of the SAM that refines."""
     binary: bool = False
+    """One model for each label against the rest; the most confident one has a pixel."""
     fused: bool = False
+    """Predict along the axes that templates are painted along, two at least, and average."""
 
 
 class FewShotMethod:

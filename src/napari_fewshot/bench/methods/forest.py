@@ -20,23 +20,15 @@ _AT_ONCE = 100_000
 
 
 class ForestConfig(BaselineConfig):
-    """Settings of the random forest.
-
-    Parameters
-    ----------
-    trees : int
-    max_depth : int, optional
-        Largest depth of a tree; None: until leaves are pure.
-    pixels_per_class : int
-        Most pixels of each label, and of background, over all template slices.
-    sigma_min, sigma_max : float
-        Scales of the features in pixels, doubled from one to the next.
-    """
+    """Settings of the random forest."""
 
     trees: int = Field(default=100, ge=1)
     max_depth: int | None = Field(default=None, ge=1)
+    """Of a tree; None: until leaves are pure."""
     pixels_per_class: int = Field(default=4000, ge=1)
+    """Most pixels of each label, and of background, over all template slices."""
     sigma_min: float = Field(default=1.0, gt=0)
+    """Scales of the features in pixels, doubled from one to the next up to ``sigma_max``."""
     sigma_max: float = Field(default=16.0, gt=0)
 
 

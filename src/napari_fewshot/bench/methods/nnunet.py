@@ -46,44 +46,31 @@ _EPOCH = re.compile(r"Epoch (\d+)\s*$", re.MULTILINE)
 
 
 class NnUNetConfig(BaselineConfig):
-    """Settings of nnU-Net.
-
-    Parameters
-    ----------
-    configuration : {"2d", "3d_fullres"}
-        ``2d``: each known slice is a case of its own. ``3d_fullres``: each volume is a case in
-        which unknown voxels are ignored.
-    epochs, iterations, validation_iterations : int
-        Epochs at most, and batches in each, of training and of validation.
-    patience : int
-        Epochs without a better smoothed Dice of the validation patches, after which training
-        stops.
-    held_out : float
-        Fraction of the volumes that validate, and whose best checkpoint predicts. With less than
-        one whole volume the training cases themselves are watched, and the last one predicts.
-    merge : bool
-        All labels are one class; the result has the values 0 and 1.
-    memory_gb : float, optional
-        Memory of the device that patches and batches are planned for; None: nnU-Net's 8.
-    workers : int
-        Processes that make patches; 0: none beside the training itself.
-    python : str, optional
-        Interpreter that has nnunetv2; None: this one.
-    intensity : IntensityConfig
-        Clipping before normalisation; nothing is clipped by default, as in nnU-Net.
-    """
+    """Settings of nnU-Net."""
 
     configuration: Configuration = "2d"
+    """``2d``: each known slice is a case of its own. ``3d_fullres``: each volume is a case in
+    which unknown voxels are ignored."""
     epochs: int = Field(default=200, ge=1)
+    """At most."""
     iterations: int = Field(default=250, ge=1)
+    """Batches of training in an epoch."""
     validation_iterations: int = Field(default=50, ge=1)
     patience: int = Field(default=10, ge=1)
+    """Epochs without a better smoothed Dice of the validation patches, which end the training."""
     held_out: float = Field(default=0.1, ge=0, lt=1)
+    """Fraction of the volumes that validate, and whose best checkpoint predicts. With less than
+    one whole volume the training cases themselves are watched, and the last one predicts."""
     merge: bool = False
+    """All labels are one class; the result has the values 0 and 1."""
     memory_gb: float | None = Field(default=None, gt=0)
+    """Memory of the device that patches and batches are planned for; None: nnU-Net's 8."""
     workers: int = Field(default=0, ge=0)
+    """Processes that make patches; 0: none beside the training itself."""
     python: str | None = None
+    """Interpreter that has nnunetv2; None: this one."""
     intensity: IntensityConfig = IntensityConfig(low=0, high=100)
+    """Clipping before normalisation; nothing is clipped by default, as in nnU-Net."""
 
 
 class NnUNet:

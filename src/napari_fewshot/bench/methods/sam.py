@@ -21,19 +21,12 @@ Mode = Literal["boxes", "points", "automatic"]
 
 
 class SamConfig(StageConfig):
-    """Which SAM, beside the settings of its mode.
-
-    Parameters
-    ----------
-    sam : str
-        ``sam-vit-b``, ``sam-vit-l``, ``sam-vit-h`` or ``medsam``.
-    weights : str, optional
-        Local checkpoint.
-    intensity : IntensityConfig
-    """
+    """Which SAM, beside the settings of its mode."""
 
     sam: str = DEFAULT_SAM
+    """``sam-vit-b``, ``sam-vit-l``, ``sam-vit-h`` or ``medsam``."""
     weights: str | None = None
+    """Local checkpoint."""
     intensity: IntensityConfig = IntensityConfig()
 
 

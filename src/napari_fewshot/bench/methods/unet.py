@@ -6,7 +6,6 @@ With templates that are labelled on all slices it is the upper reference.
 from __future__ import annotations
 
 import pickle
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,40 +48,28 @@ _Batch = tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]
 
 
 class UNetConfig(BaselineConfig):
-    """Settings of the U-Net.
-
-    Parameters
-    ----------
-    merge : bool
-        All labels are one class; the result has the values 0 and 1.
-    width : int
-        Channels of the first level; each of the four halvings doubles those below the first.
-    patch : int
-        Largest side of the patches that it learns from and labels.
-    batch, steps : int
-        Patches in a step, and steps in an epoch.
-    epochs, patience, min_gain, smoothing
-        The rule of :class:`~.from_scratch.Convergence`. The learning rate falls to a third
-        whenever half of the patience has gone by.
-    held_out : float
-        Fraction of the volumes whose loss the rule looks at, and whose best network is kept.
-        With less than one whole volume the rule looks at the loss on the augmented patches that
-        the network learns from.
-    learning_rate, weight_decay : float
-        Of AdamW.
-    augmentation : AugmentationConfig
-    """
+    """Settings of the U-Net."""
 
     merge: bool = False
+    """All labels are one class; the result has the values 0 and 1."""
     width: int = Field(default=24, ge=4, le=256)
+    """Channels of the first level; each of the four halvings doubles those below the first."""
     patch: int = Field(default=192, ge=32, le=2048)
+    """Largest side of the patches that it learns from and labels."""
     batch: int = Field(default=4, ge=1)
+    """Patches in a step."""
     steps: int = Field(default=25, ge=1)
+    """Steps in an epoch."""
     epochs: int = Field(default=120, ge=1)
+    """At most; the rule that ends a training is :class:`~.from_scratch.Convergence`."""
     patience: int = Field(default=12, ge=1)
+    """Epochs without gain; at each half of it the learning rate falls to a third."""
     min_gain: float = Field(default=0.01, ge=0)
     smoothing: float = Field(default=0.7, ge=0, lt=1)
     held_out: float = Field(default=0.1, ge=0, lt=1)
+    """Fraction of the volumes whose loss the rule looks at, and whose best network is kept.
+    With less than one whole volume the rule looks at the loss on the augmented patches that the
+    network learns from."""
     learning_rate: float = Field(default=2e-3, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)
     augmentation: AugmentationConfig = AugmentationConfig()
@@ -153,23 +140,10 @@ def _network(training: TrainingSet, width: int, seed: int) -> torch.nn.Module:
 
 @dataclass
 class TrainingState:
-    """How a training went.
-
-    Parameters
-    ----------
-    losses, watched : list of float
-        Of each epoch: mean loss of the patches, and the loss that the rule looks at.
-    reason : str
-        Why it ended.
-    seconds : float
-        Of all its parts, if it was interrupted.
-    resumed : bool
-    """
+    """How a training goes: of each epoch the loss of its patches, and that of the rule."""
 
     losses: list[float] = field(default_factory=list)
     watched: list[float] = field(default_factory=list)
-    reason: str = ""
-    seconds: float = 0.0
     resumed: bool = False
 
 
@@ -215,7 +189,6 @@ class UNetTraining:
         for loss in state.watched:
             rule.put(loss)
         while not rule.finished:
-            began = time.monotonic()
             for group in self._optimizer.param_groups:
                 group["lr"] = config.learning_rate * _RATE_FACTOR**rule.plateaus
             loss = self._epoch(progress)
@@ -224,11 +197,9 @@ class UNetTraining:
             state.watched.append(watched)
             if rule.put(watched) and self._held_out:
                 self._best = {n: t.clone() for n, t in self._network.state_dict().items()}
-            state.seconds += time.monotonic() - began
             self._save(key)
         if self._best is not None:
             self._network.load_state_dict(self._best)
-        state.reason = rule.reason
         return state
 
     def _epoch(self, progress: Progress) -> float:
@@ -304,7 +275,6 @@ class UNetTraining:
             "optimizer": self._optimizer.state_dict(),
             "losses": self.state.losses,
             "watched": self.state.watched,
-            "seconds": self.state.seconds,
         }
         with replacing(self._file) as path:
             torch.save(content, path)
@@ -317,12 +287,7 @@ class UNetTraining:
         self._network.load_state_dict(content["network"])
         self._optimizer.load_state_dict(content["optimizer"])
         self._best = content["best"]
-        self.state = TrainingState(
-            list(content["losses"]),
-            list(content["watched"]),
-            seconds=float(content["seconds"]),
-            resumed=True,
-        )
+        self.state = TrainingState(list(content["losses"]), list(content["watched"]), resumed=True)
 
 
 def _read(file: Path) -> dict[str, Any]:

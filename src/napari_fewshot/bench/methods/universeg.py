@@ -49,22 +49,14 @@ _Support = tuple["torch.Tensor", "torch.Tensor"]
 
 
 class UniverSegConfig(BaselineConfig):
-    """Settings of UniverSeg.
-
-    Parameters
-    ----------
-    weights : str, optional
-        Checkpoint in the official format, or a folder with it; None: the folder of weights.
-    support : int
-        Most template slices in a support set; the official network was trained with 64.
-    ensemble : int
-        Support sets drawn at random where there are more slices; their probabilities are
-        averaged.
-    """
+    """Settings of UniverSeg."""
 
     weights: str | None = None
+    """Checkpoint in the official format, or a folder with it; None: the folder of weights."""
     support: int = Field(default=64, ge=1)
+    """Most template slices in a support set; the official network was trained with 64."""
     ensemble: int = Field(default=1, ge=1)
+    """Support sets drawn at random where there are more; their probabilities are averaged."""
 
 
 class UniverSeg(Baseline[UniverSegConfig]):

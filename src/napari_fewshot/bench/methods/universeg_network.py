@@ -9,6 +9,7 @@ what the target goes on with.
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -27,13 +28,6 @@ class CrossConvolution(nn.Module):
 
     The convolution of joined channels is the sum of a convolution of the target, which is made
     once, and one of each support map.
-
-    Parameters
-    ----------
-    target, support : int
-        Channels of both.
-    width : int
-        Channels of the result.
     """
 
     def __init__(self, target: int, support: int, width: int) -> None:
@@ -51,49 +45,25 @@ class CrossConvolution(nn.Module):
         return each.mean(dim=0, keepdim=True), each
 
 
-class _Convolution(nn.Module):
-    """A convolution, and its activation if there is one."""
-
-    def __init__(self, channels: int, width: int, kernel: int, activation: bool) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(channels, width, kernel, padding=kernel // 2)
-        self._activation = activation
-
-    def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """Convolve maps (N, C, H, W)."""
-        found: torch.Tensor = self.conv(maps)
-        return functional.leaky_relu(found) if self._activation else found
+def _convolution(channels: int, width: int, kernel: int) -> nn.Sequential:
+    """A convolution; a level of names in the official checkpoint."""
+    convolution = nn.Conv2d(channels, width, kernel, padding=kernel // 2)
+    return nn.Sequential(OrderedDict(conv=convolution))
 
 
-class _Each(nn.Module):
-    """A convolution of every map; a level of names in the official checkpoint."""
-
-    def __init__(self, channels: int, width: int) -> None:
-        super().__init__()
-        self.vmapped = _Convolution(channels, width, kernel=3, activation=True)
-
-    def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """Convolve maps (N, C, H, W)."""
-        found: torch.Tensor = self.vmapped(maps)
-        return found
+def _each(channels: int, width: int) -> nn.Sequential:
+    """A convolution of every map and its activation, two levels of names."""
+    return nn.Sequential(OrderedDict(vmapped=_convolution(channels, width, 3), act=nn.LeakyReLU()))
 
 
 class CrossBlock(nn.Module):
-    """A cross convolution, then a convolution of the target and one of the support.
-
-    Parameters
-    ----------
-    target, support : int
-        Channels that come in.
-    cross, width : int
-        Channels after the cross convolution, and after the others.
-    """
+    """A cross convolution to ``cross`` channels, then a convolution of both sides to ``width``."""
 
     def __init__(self, target: int, support: int, cross: int, width: int) -> None:
         super().__init__()
         self.cross = CrossConvolution(target, support, cross)
-        self.target = _Each(cross, width)
-        self.support = _Each(cross, width)
+        self.target = _each(cross, width)
+        self.support = _each(cross, width)
 
     def forward(
         self, target: torch.Tensor, support: torch.Tensor
@@ -106,11 +76,9 @@ class CrossBlock(nn.Module):
 class UniverSegNetwork(nn.Module):
     """The whole network.
 
-    Parameters
-    ----------
-    encoder, decoder : sequence of (int, int)
-        Channels after the cross convolution and after the block, of each block. The decoder has
-        one block less. The official network has 64 everywhere, with four blocks down.
+    ``encoder`` and ``decoder`` are the channels after the cross convolution and after the block,
+    of each block; the decoder has one block less. The official network has 64 everywhere, with
+    four blocks down.
     """
 
     def __init__(
@@ -126,24 +94,15 @@ class UniverSegNetwork(nn.Module):
         for (cross, width), beside in zip(decoder, reversed(skipped), strict=True):
             self.dec_blocks.append(CrossBlock(target + beside, support + beside, cross, width))
             target = support = width
-        self.out_conv = _Convolution(target, 1, kernel=1, activation=False)
+        self.out_conv = _convolution(target, 1, kernel=1)
 
     def forward(
         self, image: torch.Tensor, images: torch.Tensor, masks: torch.Tensor
     ) -> torch.Tensor:
-        """Segment an image as a support set does.
+        """Logits (H, W) of an image (H, W) by a support set of images and masks (S, H, W).
 
-        Parameters
-        ----------
-        image : tensor, shape (H, W), in 0..1
-            Sides are multiples of 2 to the number of encoder blocks less one.
-        images, masks : tensor, shape (S, H, W)
-            Images in 0..1 and masks of 0 and 1.
-
-        Returns
-        -------
-        tensor, shape (H, W)
-            Logits.
+        Images are in 0..1, masks of 0 and 1; sides are multiples of 2 to the number of encoder
+        blocks less one.
         """
         target = image[None, None]
         support = torch.stack([images, masks], dim=1)
