@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from ..backbones.base import Backbone
 from ..config import ExtractionConfig
@@ -17,7 +17,7 @@ from .cache import FeatureCache
 from .encode import Precision, SliceEncoder, context_slices
 from .store import ENTRY_OVERHEAD, FeatureStore, PackedMap, pack
 
-__all__ = ["RECIPE", "Estimate", "FeatureExtractor", "entry_key", "signature"]
+__all__ = ["RECIPE", "FeatureExtractor", "entry_key", "signature"]
 
 RECIPE = 1
 """Raised whenever preparing, tiling or stitching changes the features of a slice."""
@@ -53,16 +53,6 @@ def entry_key(digests: Iterable[str]) -> str:
 
 
 WHAT = "features"
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What an extraction will take, where it is known before the first batch: bytes on disk (0
-    without a store), and seconds at the rate measured so far.
-    """
-
-    bytes: int | None
-    seconds: float | None
 
 
 class FeatureExtractor:
@@ -159,17 +149,18 @@ class FeatureExtractor:
         maps = self._maps(source, wanted, progress)
         return maps if padding else ((k, fmap.without_padding()) for k, fmap in maps)
 
-    def estimate(self, source: SliceSource, n: int) -> Estimate:
-        """Disk space and time for ``n`` slices of ``source``, none of them stored yet."""
-        rate = self.seconds_per_slice
-        seconds = None if rate is None else rate * n
+    def stored_bytes(self, source: SliceSource, n: int) -> int | None:
+        """Disk space for ``n`` slices, none of them stored yet; None while features are not counted.
+
+        0 without a store.
+        """
         if self.store is None:
-            return Estimate(0, seconds)
+            return 0
         if self._encoder.features is None:
-            return Estimate(None, seconds)
+            return None
         height, width = self._encoder.layout(source).grid
         values = self._encoder.features * self._encoder.groups(source) * height * width
-        return Estimate((2 * values + ENTRY_OVERHEAD) * n, seconds)
+        return (2 * values + ENTRY_OVERHEAD) * n
 
     def _maps(
         self, source: SliceSource, wanted: list[int], progress: Progress
@@ -245,7 +236,7 @@ class FeatureExtractor:
         return {key: one.unpack() for key, one in packed.items()}
 
     def _check_space(self, source: SliceSource, wanted: list[int]) -> None:
-        needed = self.estimate(source, len(set(wanted))).bytes
+        needed = self.stored_bytes(source, len(set(wanted)))
         if self.store is None or not needed:
             return
         try:
@@ -254,4 +245,4 @@ class FeatureExtractor:
             # Naming the slices reads the volume, so ask only now which are stored already.
             keys = {self._key(source, k) for k in wanted}
             missing = sum(not self.store.has(self.signature, key) for key in keys)
-            self.store.require_space(self.estimate(source, missing).bytes or 0)
+            self.store.require_space(self.stored_bytes(source, missing) or 0)
