@@ -20,13 +20,12 @@ def imports(path: Path, root: Path) -> set[Path]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if not isinstance(node, ast.ImportFrom) or not node.level:
             continue
-        base = path.parents[node.level - 1]
-        module = base.joinpath(*(node.module or "").split("."))
-        for target in (module, *(module / alias.name for alias in node.names)):
-            for file in (target.with_suffix(".py"), target / "__init__.py"):
-                if file.is_file() and file != path:
-                    found.add(file)
-    return found
+        module = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+        for alias in node.names:
+            parts = (module / alias.name, module)  # a module that is named, or a name in one
+            files = [f for p in parts for f in (p.with_suffix(".py"), p / "__init__.py")]
+            found |= {next(file for file in files if file.is_file())}
+    return found - {path}
 
 
 def circle(root: Path) -> list[str]:

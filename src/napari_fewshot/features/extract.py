@@ -150,7 +150,7 @@ class FeatureExtractor:
         return maps if padding else ((k, fmap.without_padding()) for k, fmap in maps)
 
     def stored_bytes(self, source: SliceSource, n: int) -> int | None:
-        """Disk space for ``n`` slices, none of them stored yet; None while features are not counted.
+        """Disk space for ``n`` slices, none of them stored yet; None if not known yet.
 
         0 without a store.
         """
