@@ -23,7 +23,7 @@ __all__ = ["SheetRow", "contact_sheet", "draw_worst", "even_slices", "worst_slic
 _TRUTH, _PRED = (255, 255, 255), (255, 140, 0)
 _PAPER, _INK, _SOFT, _ACCENT = (18, 20, 24), (236, 238, 242), (150, 156, 166), (255, 196, 61)
 _SIDE, _GAP, _TOP = 236, 6, 46
-_WORST_SIDE, _COLOURS = 260, 256
+_WORST_SIDE = 260
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +148,7 @@ def draw_worst(
     shows; None where nothing is wrong. Of landmarks, it is the slice of the worst one.
     """
     from PIL import Image
-    from skimage.segmentation import find_boundaries
+    from scipy.ndimage import maximum_filter, minimum_filter
 
     if case.landmarks:
         return _draw_landmark(found, case, path)
@@ -172,12 +172,13 @@ def draw_worst(
     both = np.array(overlay(grey, None, limits, {}, view.size))
     for labels, colour in ((true, _TRUTH), (guess, _PRED)):
         large = Image.fromarray(labels.astype(np.int32)).resize((width, height), 0)
-        both[find_boundaries(np.asarray(large), mode="inner")] = colour
+        both[maximum_filter(large, 2) != minimum_filter(large, 2)] = colour
     sheet.paste(Image.fromarray(both), (2 * (width + _GAP), 0))
     legend = [(names.get(label, str(label)), colour) for label, colour in colours.items()]
+    # Few colours make small files; those of the legend are added to them, and so stay as they are.
+    sheet = with_legend(sheet.quantize(128).convert("RGB"), legend, "white", "black")
     with replacing(path) as part:
-        sheet = with_legend(sheet, legend, "white", "black")
-        sheet.quantize(_COLOURS).save(part, format="PNG", optimize=True)
+        sheet.quantize(256).save(part, format="PNG", optimize=True)
     return f"slice {index}, {int((planes[index] != case.planes[index]).sum())} wrong pixels"
 
 

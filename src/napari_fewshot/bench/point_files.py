@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from ..errors import InputError
 from ..io import read_points, read_volume
-from ..types import Array, Landmark, Volume
+from ..types import Landmark, Volume
 
 __all__ = ["PointPair", "read_point_pair"]
 
-_VOXEL, _PATIENT = ("z", "y", "x"), ("r", "a", "s")
 _ANYWHERE = 10**6
 
 
-@dataclass(frozen=True, eq=False)
-class PointPair:
-    """Predicted and true landmarks of one image.
-
-    Parameters
-    ----------
-    pred, truth : list of Landmark
-    spacing : tuple of float
-        mm of (z, y, x).
-    image : Volume, optional
-        The image, where it was given.
-    """
+class PointPair(NamedTuple):
+    """Predicted and true landmarks, mm of (z, y, x), and the image where it was given."""
 
     pred: list[Landmark]
     truth: list[Landmark]
@@ -52,11 +41,8 @@ def read_point_pair(pred: Path, truth: Path, image: Path | None = None) -> Point
         volume = read_volume(image)
         spacing = (1.0, *volume.spacing)[-3:]
         return PointPair(read_points(pred, volume), read_points(truth, volume), spacing, volume)
-    for path in (truth, pred):
-        found = _spacing_of(path)
-        if found is not None:
-            break
-    else:
+    found = _spacing_of(truth) or _spacing_of(pred)
+    if found is None:
         raise InputError(
             "--image",
             "be given, since the CSV files do not tell the spacing",
@@ -64,31 +50,26 @@ def read_point_pair(pred: Path, truth: Path, image: Path | None = None) -> Point
             "Files with z, y, x beside R, A, S of four points that span the volume do.",
         )
     # Positions are voxels in both files; without the image there is no shape to check against.
-    shape = (_ANYWHERE,) * 3
-    anywhere = Volume(np.broadcast_to(np.uint8(0), shape), found)
+    anywhere = Volume(np.broadcast_to(np.uint8(0), (_ANYWHERE,) * 3), found)
     return PointPair(read_points(pred, anywhere), read_points(truth, anywhere), found, None)
 
 
 def _spacing_of(path: Path) -> tuple[float, float, float] | None:
     """Fit the affine of a file that has voxel and patient coordinates; None where it has not."""
-    rows = _columns(path, (*_VOXEL, *_PATIENT))
-    if rows is None or len(rows) < 4:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            table = [
+                {(name or "").strip().lower(): text for name, text in row.items()}
+                for row in csv.DictReader(file)
+            ]
+        rows = np.array([[float(row[name]) for name in "zyxras"] for row in table])
+    except (KeyError, TypeError, ValueError, UnicodeDecodeError):
+        return None  # read_points says what is wrong, where anything is
+    if len(rows) < 4:
         return None
     voxels = np.column_stack([rows[:, :3], np.ones(len(rows))])
     affine, _, rank, _ = np.linalg.lstsq(voxels, rows[:, 3:], rcond=1e-6)
     if rank < 4:
         return None
-    size = np.linalg.norm(affine[:3], axis=1)
-    return (float(size[0]), float(size[1]), float(size[2])) if (size > 0).all() else None
-
-
-def _columns(path: Path, wanted: tuple[str, ...]) -> Array | None:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            table = [
-                {(k or "").strip().lower(): v for k, v in row.items()}
-                for row in csv.DictReader(file)
-            ]
-        return np.array([[float(row[name]) for name in wanted] for row in table])
-    except (KeyError, TypeError, ValueError, UnicodeDecodeError):
-        return None  # read_points says what is wrong, where anything is
+    z, y, x = (float(size) for size in np.linalg.norm(affine[:3], axis=1))
+    return (z, y, x) if min(z, y, x) > 0 else None

@@ -10,7 +10,9 @@ from PIL import Image
 
 from napari_fewshot.bench.records import Record
 from napari_fewshot.bench.report import write_report
+from napari_fewshot.bench.report.figures import _shot_curves
 from napari_fewshot.bench.report.published import check_published
+from napari_fewshot.bench.report.results import Results
 from napari_fewshot.errors import UnknownNameError
 
 from .conftest import CONFIG, MACHINE, METHODS, finish, label_row, landmark_row
@@ -118,6 +120,19 @@ def test_the_upper_reference_is_compared_with_the_baseline_at_its_largest_shot(o
     assert lines(text, "upper")[0][2] == "0.25"
     heads = [line for line in text.splitlines() if line.startswith("| method | Dice")]
     assert ["(2 template slices)" in head for head in heads] == [False, False, True]
+
+
+def test_numbers_of_templates_and_all_of_them_are_on_one_curve(open_with):
+    text = CONFIG.replace("shots = [1]", 'shots = [2, "all", 1]')
+    benchmark = open_with(text)
+    scores = {1: 0.2, 2: 0.6, "all": 0.9}
+    finish(benchmark, lambda u: None if u.method == "rival" else scores[u.shot])
+    text, _ = texts(benchmark)
+    assert "](figures/shots.png)" in text
+    assert re.findall(r"\| fit s \((\w+)\)", text) == ["1", "2", "all"]
+    (axes,) = _shot_curves(Results(benchmark)).axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "2", "all"]
+    assert axes.lines[0].get_ydata() == pytest.approx([0.2, 0.6, 0.9])
 
 
 def test_distances_are_in_pixels_where_images_have_no_size(open_with):

@@ -66,12 +66,11 @@ def _shot_curves(results: Results) -> Figure:
     axes = figure.subplots()
     for number, method in enumerate(method.name for method in config.methods):
         own = results.scores[results.scores["method"] == method]
-        seeds = score.values(own, ["shot", "seed", "case"]).groupby(["shot", "seed"]).mean()
-        if seeds.empty:
+        cases = score.values(own, ["shot", "seed", "case"])
+        if cases.empty:
             continue
-        spread = (
-            seeds.groupby("shot", sort=False).agg(["mean", "min", "max"]).reindex(shots).dropna()
-        )
+        seeds = cases.groupby(["shot", "seed"], sort=False).mean().groupby("shot", sort=False)
+        spread = seeds.agg(["mean", "min", "max"]).reindex(shots).dropna()
         places = [shots.index(shot) for shot in spread.index]
         colour = _COLOURS[number % len(_COLOURS)]
         dash = _DASHES[number // len(_COLOURS) % len(_DASHES)]

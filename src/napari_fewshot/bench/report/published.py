@@ -18,16 +18,16 @@ from .tables import Table
 __all__ = ["check_published", "published_figures", "published_tables"]
 
 _METRICS = {
-    "IoU %": ("iou", 0.01),
-    "IoU": ("iou", 1.0),
-    "DSC": ("dice", 1.0),
-    "precision": ("precision", 1.0),
-    "recall": ("recall", 1.0),
-    "ASSD mm": ("assd_mm", 1.0),
-    "Rand index": ("rand_index", 1.0),
-    "localisation accuracy (10 px)": ("localised", 1.0),
+    "IoU %": "iou",
+    "IoU": "iou",
+    "DSC": "dice",
+    "precision": "precision",
+    "recall": "recall",
+    "ASSD mm": "assd_mm",
+    "Rand index": "rand_index",
+    "localisation accuracy (10 px)": "localised",
 }
-"""Published name of a metric to ours, and its unit."""
+"""Published name of a metric to ours."""
 
 _RADIUS_PX = 10.0
 """Of the published localisation accuracies."""
@@ -41,10 +41,9 @@ def published_figures() -> pd.DataFrame:
     """Figures of ``published.csv``, their metrics and units as ours where we have them too."""
     with files("napari_fewshot.bench").joinpath("published.csv").open(encoding="utf-8") as stream:
         figures = pd.read_csv(stream, dtype={"shots": str}, keep_default_na=False, na_values=[""])
-    units = figures["metric"].map({name: unit for name, (_, unit) in _METRICS.items()}).fillna(1.0)
-    names = {name: ours for name, (ours, _) in _METRICS.items()}
+    units = np.where(figures["metric"] == "IoU %", 0.01, 1.0)
     return figures.assign(
-        metric=figures["metric"].replace(names),
+        metric=figures["metric"].replace(_METRICS),
         mean=figures["mean"] * units,
         sd=figures["sd"] * units,
         shots=figures["shots"].fillna("–"),
@@ -134,8 +133,8 @@ def _not_compared(results: Results, name: str) -> str:
     """Why a published metric does not stand beside ours; empty where it does."""
     radius = results.config.metrics.radius_px
     if name not in results.metrics:
-        ours = {metric for metric, _ in _METRICS.values()}
-        return f"{name}, which {'is of another task' if name in ours else 'is not taken here'}"
+        ours = name in _METRICS.values()
+        return f"{name}, which {'is of another task' if ours else 'is not taken here'}"
     if name == "localised" and radius != _RADIUS_PX:
         return (
             f"localisation accuracy within {_RADIUS_PX:g} pixels; here it is that within {radius:g}"
