@@ -7,6 +7,7 @@ import csv
 import numpy as np
 from PIL import Image
 
+from napari_fewshot.bench import refinement_strategies
 from napari_fewshot.bench.refinement_strategies import FILES_WRITTEN
 from napari_fewshot.io import read_labels, write_labels
 
@@ -65,6 +66,17 @@ def test_bad_input(run, patients, tmp_path):
         assert said.code == 2
         assert said.err.count("\n") == 1
         assert message in said.err
+    assert files_below(tmp_path) == []
+
+
+def test_without_matplotlib_it_ends_before_the_work(run, patients, tmp_path, monkeypatch):
+    monkeypatch.setattr(refinement_strategies, "find_spec", lambda name: None)
+    one = patients[0]
+    said = run("compare-refinement", one.image, one.truth, "--truth", one.truth, "-o", tmp_path)
+    assert said.code == 2
+    assert said.err.count("\n") == 1
+    assert "plot.png must be drawn by matplotlib" in said.err
+    assert "pip install 'napari-fewshot[benchmark]'" in said.err
     assert files_below(tmp_path) == []
 
 

@@ -139,13 +139,13 @@ class StrategyComparison(Record):
         figure = Figure(figsize=(8, 1.2 + 0.36 * len(names)), layout="constrained")
         axes = figure.subplots()
         bars = axes.barh(names, after, height=0.6, color=colours)
-        axes.bar_label(bars, [f" {value:.3f}" for value in after], label_type="edge", fontsize=9)
+        axes.bar_label(bars, [f"{value:.3f}" for value in after], padding=6, fontsize=9)
         lines = range(len(names))
         axes.vlines(before, [n - 0.42 for n in lines], [n + 0.42 for n in lines], color="black")
         labels = [row for row in self.rows if not math.isnan(row.iou_after)]
         axes.plot(
             [row.iou_after for row in labels], [names.index(row.strategy) for row in labels],
-            "o", color="black", markersize=4, markeredgecolor="white",
+            "o", color="black", markersize=4, markeredgecolor="white", clip_on=False,
         )  # fmt: skip
         axes.set(
             xlim=(0, 1), xlabel="line: before    blue: better    orange: worse    dots: labels"
