@@ -1,7 +1,7 @@
-"""Write cli.md, the reference of the command line, from its parser.
+"""Write cli.md, the reference of the command line, from its parser and from the settings.
 
-Run it after every change of the command line; a test fails while the page is stale. It does not
-print the help of argparse, which is worded and wrapped differently from one Python to the next.
+Run it after every change of either; a test fails while the page is stale. It does not print the
+help of argparse, which is worded and wrapped differently from one Python to the next.
 """
 
 from __future__ import annotations
@@ -10,6 +10,10 @@ import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+from pydantic import BaseModel
+
+from napari_fewshot.config import field_info
 
 PAGE = Path(__file__).with_name("cli.md")
 
@@ -82,11 +86,57 @@ def _value(action: argparse.Action) -> str:
     return {"+": f"{name}...", "*": f"[{name}...]", "?": f"[{name}]"}.get(action.nargs or "", name)
 
 
+def settings() -> str:
+    """Markdown tables of all settings that ``--set`` takes."""
+    from napari_fewshot.config import AutomaticConfig, PerSamConfig, RegionConfig, SegmenterConfig
+
+    lines = [
+        "## Settings",
+        "",
+        "What `--set` takes: `train` all of the segmenter, `predict` those below `propagation`,",
+        "`refine` and `compare-refinement` those below `propagation.refinement`, by what follows",
+        "it (`prompts.points`), `sam` those of its mode. Python takes them as dicts and",
+        "configurations, benchmarks as tables of TOML.",
+        "",
+        *_table("Of the segmenter", SegmenterConfig, ""),
+    ]
+    modes = {
+        "`sam automatic`": AutomaticConfig,
+        "`sam boxes` and `sam points`": RegionConfig,
+        "`sam persam`": PerSamConfig,
+    }
+    for title, model in modes.items():
+        lines += _table(f"Of {title}", model, "")
+    return "\n".join(lines)
+
+
+def _table(title: str, model: type[BaseModel], above: str) -> Iterator[str]:
+    """A table of the settings of a section, and of those below it."""
+    yield f"### {title}"
+    yield ""
+    yield str(model.__doc__).partition("\n")[0]
+    yield ""
+    yield "| setting | default | allowed | |"
+    yield "| --- | --- | --- | --- |"
+    below = {}
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            below[name] = field.annotation
+            continue
+        info = field_info(model, name)
+        unit = f" {info.unit}" if info.unit else ""
+        default = "none" if info.default is None else f"{info.default}{unit}"
+        yield f"| `{above}{name}` | {default} | {info.limits} | {info.help} |"
+    yield ""
+    for name, section in below.items():
+        yield from _table(f"`{above}{name}`", section, f"{above}{name}.")
+
+
 def main() -> int:
     """Write the page, or with ``--check`` only compare it."""
     from napari_fewshot.cli import build_parser
 
-    text = render(build_parser())
+    text = f"{render(build_parser())}\n{settings().rstrip()}\n"
     if "--check" in sys.argv[1:]:
         if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text:
             return 0

@@ -23,7 +23,7 @@ from napari_fewshot.config import (
     WalkerConfig,
     field_info,
 )
-from napari_fewshot.config.base import FORMER_KEYS
+from napari_fewshot.config.base import FORMER_KEYS, merged_settings
 from napari_fewshot.errors import InputError, UnknownNameError
 
 
@@ -235,3 +235,10 @@ def test_every_setting_has_help(model):
     assert [info.name for info in infos if not info.help] == [
         info.name for info in infos if info.name in sections | adapters
     ]
+
+
+def test_merging_goes_section_by_section():
+    base = {"a": {"b": 1, "c": 2}, "d": 3}
+    more = {"a": {"c": 4}, "e": 5}
+    assert merged_settings(base, more) == {"a": {"b": 1, "c": 4}, "d": 3, "e": 5}
+    assert base == {"a": {"b": 1, "c": 2}, "d": 3}

@@ -11,7 +11,6 @@ from napari_fewshot.cli.shared import (
     check_axis,
     check_outputs,
     existing_file,
-    merge_settings,
     open_store,
     parse_settings,
 )
@@ -37,12 +36,6 @@ def test_a_setting_needs_name_and_sign(pair):
 def test_a_section_takes_no_value_beside_its_keys():
     with pytest.raises(InputError, match="not both"):
         parse_settings(["a=3", "a.b=4"])
-
-
-def test_merging_goes_section_by_section():
-    base = {"a": {"b": 1, "c": 2}, "d": 3}
-    assert merge_settings(base, {"a": {"c": 4}, "e": 5}) == {"a": {"b": 1, "c": 4}, "d": 3, "e": 5}
-    assert base == {"a": {"b": 1, "c": 2}, "d": 3}
 
 
 def test_existing_file(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,6 @@ __all__ = [
     "given_intensity",
     "limit_store",
     "loading_sam",
-    "merge_settings",
     "open_store",
     "parse_numbers",
     "parse_settings",
@@ -260,14 +259,3 @@ def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
                 raise InputError("--set", "set a section or its keys, not both", pair)
         section[key] = value
     return settings
-
-
-def merge_settings(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay ``more`` over ``base``, section by section."""
-    result = dict(base)
-    for key, value in more.items():
-        below = result.get(key)
-        if isinstance(value, dict) and isinstance(below, dict):
-            value = merge_settings(below, value)
-        result[key] = value
-    return result

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config import SegmenterConfig
+from ..config.base import merged_settings
 from ..errors import InputError
 from . import shared
 from .reporting import ProgressBars
@@ -175,7 +176,7 @@ def settings_of(options: argparse.Namespace) -> dict[str, Any]:
         raise InputError("--isotropic", "stand beside --spacing MM", "no --spacing")
     if options.position in ("on", "off"):
         settings["position"] = {"use": options.position == "on"}
-    return shared.merge_settings(settings, shared.parse_settings(options.set))
+    return merged_settings(settings, shared.parse_settings(options.set))
 
 
 def _writable(path: Path) -> bool:

@@ -16,7 +16,15 @@ from pydantic import AliasChoices, AliasGenerator, BaseModel, ConfigDict, Valida
 
 from ..errors import InputError, UnknownNameError
 
-__all__ = ["FORMER_KEYS", "FieldInfo", "StageConfig", "field_info", "input_error", "present_keys"]
+__all__ = [
+    "FORMER_KEYS",
+    "FieldInfo",
+    "StageConfig",
+    "field_info",
+    "input_error",
+    "merged_settings",
+    "present_keys",
+]
 
 FORMER_KEYS: dict[str, str] = {
     "appearance": "looks",
@@ -82,6 +90,24 @@ def present_keys(model: type[BaseModel], given: Mapping[str, Any]) -> dict[str, 
         if section is not None and isinstance(value, dict):
             value = present_keys(section, value)
         result[key if name in given else name] = value
+    return result
+
+
+def merged_settings(
+    base: Mapping[str, Any], given: Mapping[str, Any], *, exclude_unset: bool = False
+) -> dict[str, Any]:
+    """Lay the given settings over a base, section by section.
+
+    Of a configuration everything counts, or with ``exclude_unset`` what it was made with.
+    """
+    result = dict(base)
+    for key, value in given.items():
+        below = result.get(key)
+        if isinstance(value, BaseModel) and isinstance(below, dict):
+            value = value.model_dump(exclude_unset=exclude_unset)
+        if isinstance(value, dict) and isinstance(below, dict):
+            value = merged_settings(below, value, exclude_unset=exclude_unset)
+        result[key] = value
     return result
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 
-from .base import StageConfig, present_keys
+from .base import StageConfig, merged_settings, present_keys
 from .learning import (
     ClassificationConfig,
     ContrastiveConfig,
@@ -53,7 +53,7 @@ class SegmenterConfig(StageConfig):
     @classmethod
     def _start_from_preset(cls, given: Any) -> Any:
         if isinstance(given, dict) and given.get("preset") == "published":
-            return _merged(_PUBLISHED, present_keys(cls, given), exclude_unset=True)
+            return merged_settings(_PUBLISHED, present_keys(cls, given), exclude_unset=True)
         return given
 
     @property
@@ -68,7 +68,7 @@ class SegmenterConfig(StageConfig):
         A dict changes what it names; a configuration takes the place of its section.
         """
         changes = present_keys(type(self), changes)
-        return type(self).of(_merged(self.model_dump(), changes), "settings")
+        return type(self).of(merged_settings(self.model_dump(), changes), "settings")
 
 
 _PUBLISHED: dict[str, Any] = {
@@ -101,21 +101,3 @@ _PUBLISHED: dict[str, Any] = {
         "refinement": {"prompts": {"strategy": "random", "points": 10, "agreement": 0.0}},
     },
 }
-
-
-def _merged(
-    base: dict[str, Any], given: dict[str, Any], *, exclude_unset: bool = False
-) -> dict[str, Any]:
-    """Lay the given settings over a base, section by section.
-
-    Of a configuration everything counts, or with ``exclude_unset`` what it was made with.
-    """
-    result = dict(base)
-    for key, value in given.items():
-        below = result.get(key)
-        if isinstance(value, BaseModel) and isinstance(below, dict):
-            value = value.model_dump(exclude_unset=exclude_unset)
-        if isinstance(value, dict) and isinstance(below, dict):
-            value = _merged(below, value, exclude_unset=exclude_unset)
-        result[key] = value
-    return result
