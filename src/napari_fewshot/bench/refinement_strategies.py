@@ -240,7 +240,7 @@ def compare_refinements(
         If the weights of a network cannot be had.
     """
     image = Volume.of(volume)
-    given, sure, true = (_data(one) for one in (labels, confidence, truth))
+    given, given_confidence, true = (_data(one) for one in (labels, confidence, truth))
     names = truth.names if isinstance(truth, Volume) else {}
     values = [int(v) for v in np.union1d(np.unique(given), np.unique(true)) if v > 0]
 
@@ -256,7 +256,7 @@ def compare_refinements(
     counters: list[Progress] = []
     for done, (name, refiner) in enumerate(strategies.items()):
         start, ours = time.perf_counter(), not refiner.is_loaded
-        work = LabelRefiner(image, given, sure, refiner, **how)
+        work = LabelRefiner(image, given, given_confidence, refiner, **how)
         counters = counters or joint_progress([len(work)] * len(strategies), progress)
         slices[name] = sum(part.refined for part in work.run(progress=counters[done]))
         seconds[name] = (time.perf_counter() - start) / max(1, slices[name])
