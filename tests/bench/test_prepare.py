@@ -11,7 +11,7 @@ from napari_fewshot.bench.prepare import (
 from napari_fewshot.errors import InputError
 from napari_fewshot.types import Landmark, Volume
 
-from .conftest import ACROSS, LANDMARKS, METHODS, WITHIN
+from .conftest import WITHIN
 
 
 def first(config):
@@ -59,23 +59,3 @@ def test_points_and_affine_move_with_the_grid():
     there = [affine @ (*point.position, 1), half.affine @ (*moved.position, 1)]
     assert there[0] == pytest.approx(there[1])
     assert half.spacing == pytest.approx((2.0, 2.0, 2.0))
-
-
-def test_splits(config_of):
-    names = [case.name for case in select_cases(config_of(ACROSS)).pool]
-    assert names == ["a1", "a2"]
-    chosen = config_of(ACROSS.replace("train = 2", 'train = ["b2"]').replace("test = 1", ""))
-    assert [case.name for case in select_cases(chosen).scored] == ["a1", "a2", "b1"]
-    for train in (4, 30):
-        text = ACROSS.replace("train = 2", f"train = {train}").replace("test = 1", "")
-        with pytest.raises(
-            InputError, match=rf"dataset\.train must leave .* the 4 .*got {train}\."
-        ):
-            select_cases(config_of(text))
-    with pytest.raises(InputError, match=r"dataset\.test must name cases"):
-        select_cases(config_of(ACROSS.replace("test = 1", "test = []")))
-    with pytest.raises(InputError, match=r"dataset\.train must name cases"):
-        select_cases(config_of(ACROSS.replace("train = 2", 'train = ["c"]')))
-    with pytest.raises(InputError, match="landmarks"):
-        select_cases(config_of(ACROSS.replace("[labels]", "[landmarks]\n[labels]")))
-    assert len(select_cases(config_of(LANDMARKS, METHODS)).scored) == 2

@@ -14,7 +14,9 @@ from napari_fewshot.bench.prepare import prepare_case
 from napari_fewshot.bench.runner import open_benchmark
 from napari_fewshot.bench.templates import (
     AreaStore,
+    Candidate,
     CaseAreas,
+    choose,
     paint_across,
     paint_within,
 )
@@ -152,3 +154,28 @@ def test_labels_take_no_more_than_they_need(config_of):
     case = prepare_case(select_cases(config).scored[0], config)
     assert case.truth.data.dtype == np.uint8
     assert case.listed == (1, 2)
+
+
+def labelled_slices(count: int) -> list[Candidate]:
+    return [Candidate("a", k, k / max(1, count - 1), {1: 10 + k}) for k in range(count)]
+
+
+@pytest.mark.parametrize("how", ["even", "first", "random", "representative"])
+def test_as_many_as_asked_for_and_each_once(how):
+    for total in range(2, 30):
+        for count in range(1, total + 1):
+            places = [one.index for one in choose(labelled_slices(total), count, how, 0)]
+            assert places == sorted(set(places))
+            assert len(places) == count, (total, count)
+
+
+def test_even_slices_stay_where_they_were_distinct():
+    for total in range(2, 40):
+        for count in range(1, total):
+            before = np.round(np.linspace(0, total - 1, count + 2)[1:-1]).astype(int).tolist()
+            if len(set(before)) == count:
+                assert [
+                    one.index for one in choose(labelled_slices(total), count, "even", 0)
+                ] == before
+            else:
+                assert count == total - 1

@@ -205,10 +205,9 @@ def resample_points(
 
 def _scaled(affine: Array, ratio: Sequence[float]) -> Array:
     """Affine of the new grid; ratio: new voxels in old ones."""
-    factors = np.ones(3)
-    factors[3 - len(ratio) :] = ratio
-    result = np.array(affine, dtype=np.float64)
-    result[:, :3] = affine[:, :3] * factors
+    scale = np.eye(4)
+    axes = range(3 - len(ratio), 3)
+    scale[axes, axes] = ratio
     # The middle of the first new voxel lies half a new voxel from the corner of the old one.
-    result[:, 3] = affine[:, 3] + affine[:, :3] @ (0.5 * factors - 0.5)
-    return result
+    scale[axes, 3] = 0.5 * np.array(ratio) - 0.5
+    return np.asarray(affine, np.float64) @ scale

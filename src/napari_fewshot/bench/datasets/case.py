@@ -110,21 +110,12 @@ def find_folder(
 ) -> list[Case]:
     """Find the images of any cohort, and label maps or CSV files of points beside them.
 
-    Parameters
-    ----------
-    root : Path
-        Folder that the patterns start from.
-    images, labels, landmarks : str or sequence of str
-        Paths below ``root``, with ``*`` and one ``{case}`` in each, by which they are matched;
-        without it they are matched in order. An image may be the folder of a DICOM series.
-    columns : mapping of str to str, optional
-        Our columns of CSV files (``name``, ``label``, ``z``, ``y``, ``x``, ``R``, ``A``, ``S``)
-        to those of these, where they differ.
-    group : str
-        Regular expression that is searched in the name of a case; what its first group matches
-        is the person or animal.
-    numbers_per_group : int
-        Above 1, that match is a number, and this many consecutive ones, from 1, belong together.
+    ``images``, ``labels`` and ``landmarks`` are paths below the root, with ``*`` and one ``{case}``
+    in each, by which they are matched; without it they are matched in order. An image may be the
+    folder of a DICOM series. ``columns`` are our columns of CSV files (name, label, z, y, x, R, A,
+    S) to those of these, where they differ. What the first group of the regular expression
+    ``group`` matches in the name of a case is the person or animal; where ``numbers_per_group`` is
+    above 1, it is a number, and so many consecutive ones, from 1, belong together.
     """
     existing_folder(root, "the folder of a data set")
     found = _matched(root, images, "images")

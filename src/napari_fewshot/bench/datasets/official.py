@@ -35,8 +35,10 @@ from .case import Case, centroids, existing_folder, merged_masks, natural, short
 
 __all__ = ["find_amos22", "find_hanseg", "find_msd", "find_totalsegmentator", "find_verse"]
 
-Split = Literal["train", "test"]
 Structures = Mapping[str, Sequence[str]] | Sequence[str]
+
+Split = Literal["train", "test"]
+_SPLITS: dict[str, Split] = {"training": "train", "validation": "test", "test": "test"}
 
 # Hippocampus images numbered 2n - 1 and 2n are alike in scanner, grey values and volume, while
 # neighbours 2n and 2n + 1 are not: they are the two sides of one person (394 of 197).
@@ -89,14 +91,13 @@ def find_amos22(root: Path, *, modality: Literal["ct", "mr", "all"] = "ct") -> l
     if modality not in ("ct", "mr", "all"):
         raise InputError("modality", "be ct, mr or all", modality)
     folder, content = _described(root, "")
-    splits: dict[str, Split] = {"training": "train", "validation": "test"}
     cases = [
-        replace(case, split=split)
-        for part, split in splits.items()
+        replace(case, split=_SPLITS[part])
+        for part in ("training", "validation")
         for case in _listed(folder, content, part, _AMOS_NAMES, labelled=True)
     ]
-    is_mr = {case.name: _number(case.name) >= _FIRST_MR for case in cases}
-    chosen = [case for case in cases if modality in ("all", ("ct", "mr")[is_mr[case.name]])]
+    kinds = {case.name: "mr" if _number(case.name) >= _FIRST_MR else "ct" for case in cases}
+    chosen = [case for case in cases if modality in ("all", kinds[case.name])]
     if not chosen:
         raise InputError(str(folder), f"hold labelled cases of {modality}", f"{len(cases)} others")
     return chosen
@@ -128,11 +129,7 @@ def find_totalsegmentator(
         if not folders:
             known = shortened(sorted(set(types.values())))
             raise InputError("study_type", f"match cases, such as {known}", study_type)
-    splits: dict[str | None, Split] = {"train": "train", "test": "test"}
-    return [
-        replace(_segmented(one, structures), split=splits.get(about.get(one.name, {}).get("split")))
-        for one in folders
-    ]
+    return [_segmented(folder, structures, about.get(folder.name, {})) for folder in folders]
 
 
 def find_hanseg(
@@ -164,7 +161,7 @@ def find_hanseg(
         image = folder / f"{folder.name}_IMG_CT.nrrd"
         if not image.is_file():
             raise InputError(str(folder), f"hold {image.name}", "no such file")
-        masks = {name: [_organ(folder, organ) for organ in all_] for name, all_ in wanted.items()}
+        masks = {name: [_organ(folder, one) for one in organs] for name, organs in wanted.items()}
         there = {name: [path for path in paths if path.is_file()] for name, paths in masks.items()}
         if there == masks or not complete:
             cases.append(_case_of_masks(folder.name, image, there, as_points=True))
@@ -197,13 +194,12 @@ def find_verse(root: Path, *, one_label: bool = True) -> list[Case]:
         if not mask.is_file():
             missing.append(mask.relative_to(root).as_posix())
         words = part.relative_to(root.parent).as_posix().lower()
-        tested = "validation" in words or "test" in words
         cases.append(
             Case(
                 name.removeprefix("sub-"),
                 image=partial(read_volume, image),
                 truth=partial(_vertebrae, mask, one_label),
-                split="train" if "training" in words else "test" if tested else None,
+                split=next((split for word, split in _SPLITS.items() if word in words), None),
                 group=subject,
                 files=(image, mask),
             )
@@ -299,7 +295,7 @@ def _number(name: str) -> int:
     return int(match.group(1)) if match else 0
 
 
-def _segmented(folder: Path, structures: Sequence[str]) -> Case:
+def _segmented(folder: Path, structures: Sequence[str], about: Mapping[str, str]) -> Case:
     """Return a case of TotalSegmentator; the image is ``mri.nii.gz`` in the MR set."""
     images = (folder / name for name in ("ct.nii.gz", "mri.nii.gz"))
     image = next((path for path in images if path.is_file()), None)
@@ -312,7 +308,9 @@ def _segmented(folder: Path, structures: Sequence[str]) -> Case:
             known = sorted(path.name.removesuffix(".nii.gz") for path in below.glob("*.gz"))
             remedy = f"There are {shortened(known)}." if known else "The folder is empty."
             raise InputError("structures", f"be masks of {below}", name, remedy)
-    return _case_of_masks(folder.name, image, found)
+    splits: dict[str | None, Split] = {"train": "train", "test": "test"}
+    case = _case_of_masks(folder.name, image, found)
+    return replace(case, split=splits.get(about.get("split")))
 
 
 def _meta(path: Path, needed: bool) -> dict[str, dict[str, str]]:

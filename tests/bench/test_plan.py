@@ -1,10 +1,15 @@
+"""Cases that are scored, and digests of their files."""
+
 import json
 import os
 from pathlib import Path
 
 import pytest
 
-from napari_fewshot.bench.plan import Fingerprints
+from napari_fewshot.bench.plan import Fingerprints, select_cases
+from napari_fewshot.errors import InputError
+
+from .conftest import ACROSS, LANDMARKS, METHODS
 
 
 @pytest.fixture
@@ -63,3 +68,23 @@ def test_reading_is_counted_or_left_out(data: Path) -> None:
     unread = Fingerprints(data / "out", unread=True)
     unread.read(paths, lambda *tick: pytest.fail("read"))
     assert unread.of(paths) == [["series", None], ["1.dcm", None], ["series", None]]
+
+
+def test_splits(config_of):
+    names = [case.name for case in select_cases(config_of(ACROSS)).pool]
+    assert names == ["a1", "a2"]
+    chosen = config_of(ACROSS.replace("train = 2", 'train = ["b2"]').replace("test = 1", ""))
+    assert [case.name for case in select_cases(chosen).scored] == ["a1", "a2", "b1"]
+    for train in (4, 30):
+        text = ACROSS.replace("train = 2", f"train = {train}").replace("test = 1", "")
+        with pytest.raises(
+            InputError, match=rf"dataset\.train must leave .* the 4 .*got {train}\."
+        ):
+            select_cases(config_of(text))
+    with pytest.raises(InputError, match=r"dataset\.test must name cases"):
+        select_cases(config_of(ACROSS.replace("test = 1", "test = []")))
+    with pytest.raises(InputError, match=r"dataset\.train must name cases"):
+        select_cases(config_of(ACROSS.replace("train = 2", 'train = ["c"]')))
+    with pytest.raises(InputError, match="landmarks"):
+        select_cases(config_of(ACROSS.replace("[labels]", "[landmarks]\n[labels]")))
+    assert len(select_cases(config_of(LANDMARKS, METHODS)).scored) == 2
