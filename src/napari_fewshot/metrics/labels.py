@@ -81,18 +81,18 @@ def evaluate_labels(
     if truth.ndim == 2:
         pred, truth, spacing = pred[None], truth[None], (1.0, *spacing)
         keep = None if keep is None else keep.reshape(truth.shape)
-    values = np.union1d(present_labels(pred), present_labels(truth))
+    present = np.union1d(present_labels(pred), present_labels(truth))
+    scored = present if labels is None else _scored(labels)
+    values = np.union1d(present, scored)
     pred, truth = compact_labels(pred, values), compact_labels(truth, values)
     pairs = count_pairs(pred, truth, len(values) + 1, axis, keep)
     distances = _surface_distances(pred, truth, spacing, len(values) + 1, keep)
-    scored = _scored(labels, values)
     slices = _compared_slices(truth.shape, axis, keep)
-    places = {int(value): place for place, value in enumerate(values, start=1)}
+    columns = np.searchsorted(values, scored) + 1
     rows = tuple(
-        _score(label, (names or {}).get(label, ""), places.get(label), pairs, distances, slices)
-        for label in scored
+        _score(int(label), (names or {}).get(int(label), ""), column, pairs, distances, slices)
+        for label, column in zip(scored, columns, strict=True)
     )
-    columns = [places[label] for label in scored if label in places]
     empty = _empty_slices(
         pairs.truth_by_slice[:, columns].sum(1), pairs.pred_by_slice[:, columns].sum(1), slices
     )
@@ -110,16 +110,13 @@ def evaluate_labels(
 def _score(
     label: int,
     name: str,
-    place: int | None,
+    column: int,
     pairs: PairCounts,
     distances: Array,
     slices: Array,
 ) -> LabelScore:
-    """Score one label; ``place`` is None where neither array has it."""
-    nothing = np.zeros(len(slices), np.int64)
-    in_truth = nothing if place is None else pairs.truth_by_slice[:, place]
-    in_pred = nothing if place is None else pairs.pred_by_slice[:, place]
-    hits = 0 if place is None else int(pairs.table[place, place])
+    in_truth, in_pred = pairs.truth_by_slice[:, column], pairs.pred_by_slice[:, column]
+    hits = int(pairs.table[column, column])
     true, found = int(in_truth.sum()), int(in_pred.sum())
     return LabelScore(
         label=label,
@@ -130,7 +127,7 @@ def _score(
         dice=_ratio(2 * hits, true + found),
         precision=_ratio(hits, found),
         recall=_ratio(hits, true),
-        assd_mm=float(distances[place]) if place is not None and true and found else math.nan,
+        assd_mm=float(distances[column]) if true and found else math.nan,
         **_empty_slices(in_truth, in_pred, slices),
     )
 
@@ -227,13 +224,11 @@ def _kept(shape: tuple[int, ...], exclude: Exclusion | None) -> Array | None:
     return np.broadcast_to(column, volume)
 
 
-def _scored(labels: Iterable[int] | None, values: Array) -> list[int]:
-    if labels is None:
-        return [int(value) for value in values]
+def _scored(labels: Iterable[int]) -> Array:
     chosen = sorted({int(label) for label in labels})
     if chosen and chosen[0] < 1:
         raise InputError("labels", "be at least 1 (0 is background)", chosen[0])
-    return chosen
+    return np.array(chosen, np.int64)
 
 
 def _compared_slices(shape: tuple[int, ...], axis: int, keep: Array | None) -> Array:

@@ -59,22 +59,18 @@ class PhantomKind:
 
     Parameters
     ----------
-    names : mapping of int to str
-    landmarks : tuple of str
-    shape : tuple of int
-        Default (Z, Y, X).
-    field : tuple of float
-        Extent of the volume in mm, (Z, Y, X); another shape changes the spacing.
+    names, landmarks : mapping of int to str, tuple of str
+    shape, field : tuple
+        Default (Z, Y, X) in voxels, and the extent in mm; another shape changes the spacing.
     storage : str
         Directions in which i, j and k grow.
     background : float
         Grey value of empty space.
     pose : mapping of str to float
         Arguments of :meth:`~napari_fewshot.phantoms.patient.Pose.draw`.
-    paint : callable
-        ``paint(canvas, habit)``: landmarks in model coordinates.
-    scan : callable
-        ``scan(image, grid, rng)``: the image with blur, bias and noise.
+    paint, scan : callable
+        ``paint(canvas, habit)`` gives the landmarks in model coordinates,
+        ``scan(image, grid, rng)`` the image with blur, bias and noise.
     """
 
     names: MappingProxyType[int, str]
@@ -89,34 +85,18 @@ class PhantomKind:
 
 
 PHANTOMS: Registry[PhantomKind] = Registry("kind")
-PHANTOMS.add(
-    "torso",
-    PhantomKind(
-        MappingProxyType(torso.NAMES),
-        torso.LANDMARKS,
-        (64, 128, 128),
-        (256.0, 320.0, 320.0),
-        "LPS",
-        -1000.0,
-        MappingProxyType({"degrees": 2.5, "scale": 0.03, "shift": 4.0, "bend": 0.4}),
-        torso.paint,
-        computed_tomography,
-    ),
-)
-PHANTOMS.add(
-    "joint",
-    PhantomKind(
-        MappingProxyType(joint.NAMES),
-        joint.LANDMARKS,
-        (48, 128, 128),
-        (105.6, 147.2, 147.2),
-        "PIL",
-        0.0,
-        MappingProxyType({"degrees": 4.0, "scale": 0.035, "shift": 2.5, "bend": 0.3}),
-        joint.paint,
-        magnetic_resonance,
-    ),
-)
+PHANTOMS.add("torso", PhantomKind(
+    MappingProxyType(torso.NAMES), torso.LANDMARKS,
+    (64, 128, 128), (256.0, 320.0, 320.0), "LPS", -1000.0,
+    MappingProxyType({"degrees": 2.5, "scale": 0.03, "shift": 4.0, "bend": 0.4}),
+    torso.paint, computed_tomography,
+))  # fmt: skip
+PHANTOMS.add("joint", PhantomKind(
+    MappingProxyType(joint.NAMES), joint.LANDMARKS,
+    (48, 128, 128), (105.6, 147.2, 147.2), "PIL", 0.0,
+    MappingProxyType({"degrees": 4.0, "scale": 0.035, "shift": 2.5, "bend": 0.3}),
+    joint.paint, magnetic_resonance,
+))  # fmt: skip
 
 
 def make_phantom(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...config import DEFAULT_SAM, AutomaticConfig, IntensityConfig, PerSamConfig, RegionConfig
@@ -38,7 +39,7 @@ class _SamMethod:
     ) -> None:
         own, rest = split_settings(settings, SamConfig, mode)
         self.sam = SamConfig.of(context.with_intensity(own), "settings")
-        self.config = mode.of(rest, "settings")
+        self.config: Any = mode.of(rest, "settings")
         self.context = context
         self._loaded: SamModel | None = None
 
@@ -113,11 +114,10 @@ class PerSamMethod(_SamMethod):
         """Take the targets from the templates."""
         from ...sam import PersonalSam
 
-        config = PerSamConfig.of(self.config.model_dump(), "settings")
         self._learned = PersonalSam.learn(
             list(templates),
             sam=self._load(),
-            config=config,
+            config=self.config,
             intensity=self.sam.intensity,
             progress=progress,
         )
@@ -131,19 +131,24 @@ class PerSamMethod(_SamMethod):
         return Predicted(self._learned.segment(volume, axis=axis, progress=progress).labels)
 
 
-def _oracle(mode: Mode, summary: str) -> MethodEntry:
-    def make(settings: Mapping[str, Any], context: MethodContext) -> OracleSam:
-        return OracleSam(settings, context, mode)
-
-    return MethodEntry(f"sam-{mode}", summary, make, oracle=True)
-
-
 ENTRIES = {
-    entry.name: entry
-    for entry in (
-        _oracle("boxes", "SAM, prompted with boxes round the truth"),
-        _oracle("points", "SAM, prompted with a point inside each part of the truth"),
-        _oracle("automatic", "SAM, segment everything; instances are matched with the truth"),
-        MethodEntry("persam", "PerSAM, or PerSAM-F with fine_tune", PerSamMethod),
-    )
+    "sam-boxes": MethodEntry(
+        "sam-boxes",
+        "SAM, prompted with boxes round the truth",
+        partial(OracleSam, mode="boxes"),
+        oracle=True,
+    ),
+    "sam-points": MethodEntry(
+        "sam-points",
+        "SAM, prompted with a point inside each part of the truth",
+        partial(OracleSam, mode="points"),
+        oracle=True,
+    ),
+    "sam-automatic": MethodEntry(
+        "sam-automatic",
+        "SAM, segment everything; instances are matched with the truth",
+        partial(OracleSam, mode="automatic"),
+        oracle=True,
+    ),
+    "persam": MethodEntry("persam", "PerSAM, or PerSAM-F with fine_tune", PerSamMethod),
 }
