@@ -26,15 +26,14 @@ NAMES = [n for n, e in BACKBONES.items() if (e.spec.size_mb or 0) < 87] + [
 @pytest.fixture(scope="module")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Random weights of each network, in the hub's format."""
-    from napari_fewshot.backbones.dino import TIMM_NAMES
-
     folder = tmp_path_factory.mktemp("checkpoints")
     paths = {}
     for name in NAMES:
         if name in ("embedded", "multiscale"):  # built in
             continue
         with torch.device("meta"):
-            network = build_network(TIMM_NAMES.get(name, name.removeprefix("timm:")))
+            source = backbone_entry(name).spec.source
+            network = build_network(source.removeprefix("timm/"))
         generator = torch.Generator().manual_seed(0)
         # Positive, as variances must be; small, so that deep networks stay finite.
         state = {

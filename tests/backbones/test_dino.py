@@ -5,23 +5,24 @@ from __future__ import annotations
 import pytest
 
 from napari_fewshot.backbones import BACKBONES, list_backbones
-from napari_fewshot.backbones.dino import TIMM_NAMES
+from napari_fewshot.backbones.dino import ENTRIES
 
 
-@pytest.mark.parametrize("name", TIMM_NAMES)
+@pytest.mark.parametrize("name", ENTRIES)
 def test_spec_agrees_with_timm(name: str) -> None:
     import timm
     import torch
 
     spec = BACKBONES.get(name).spec
-    config = timm.models.get_pretrained_cfg(TIMM_NAMES[name])
+    model = spec.source.removeprefix("timm/")
+    config = timm.models.get_pretrained_cfg(model)
     assert config is not None
     assert spec.source == config.hf_hub_id
     assert spec.licence.lower() == config.license
     assert spec.preprocessing.mean == config.mean
     assert spec.preprocessing.std == config.std
     with torch.device("meta"):
-        network = timm.create_model(TIMM_NAMES[name], num_classes=0)
+        network = timm.create_model(model, num_classes=0)
     last = network.feature_info[-1]
     assert (spec.channels, spec.stride) == (last["num_chs"], last["reduction"])
     numbers = sum(tensor.numel() for tensor in network.state_dict().values())

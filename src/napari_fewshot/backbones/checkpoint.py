@@ -24,21 +24,22 @@ class Architecture(NamedTuple):
     """Measures of a vision transformer that its checkpoint shows."""
 
     width: int
-    depth: int
+    n_layers: int
     patch: int
     registers: int
 
     def __str__(self) -> str:
         registers = f"{self.registers} registers" if self.registers else "no registers"
-        return f"width {self.width}, depth {self.depth}, patch {self.patch}, {registers}"
+        return f"width {self.width}, depth {self.n_layers}, patch {self.patch}, {registers}"
 
 
 def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
     """Read the tensors of a checkpoint file; what it is shows in its first bytes.
 
-    Wrappers of training (``teacher``, ``model``, ``state_dict``; ``module.``, ``backbone.``) and
-    chunked blocks (``blocks.0.11.`` for ``blocks.11.``) are undone. :class:`WeightsError` if the
-    file cannot be read, is truncated, a web page or a placeholder, or holds no tensors.
+    Wrappers of training (``teacher``, ``model``, ``state_dict``; ``module.``, ``backbone.``)
+    and chunked blocks (``blocks.0.11.`` for ``blocks.11.``) are undone. A file that cannot be
+    read, is truncated, a web page or a placeholder, or holds no tensors is a
+    :class:`WeightsError`.
     """
     try:
         with path.open("rb") as stream:
@@ -147,12 +148,10 @@ def check_fit(
     state: Mapping[str, torch.Tensor],
     fits: Iterable[str] = (),
 ) -> None:
-    """Check that a checkpoint has the tensors of a network, no more, no fewer.
+    """Check that a checkpoint has the tensors of the network of a backbone, no more, no fewer.
 
-    ``network`` and ``state`` are what the network has and what the checkpoint gives, under the
-    network's names; ``fits`` are backbones whose architecture the checkpoint has.
-    :class:`WeightsError` if they differ, with width and depth of both, the first names that differ,
-    and what the checkpoint would fit.
+    Else a :class:`WeightsError` gives width and depth of both, the first names that differ, and
+    the backbones ``fits`` whose architecture the checkpoint has.
     """
     missing = [key for key in network if key not in state]
     extra = [key for key in state if key not in network]

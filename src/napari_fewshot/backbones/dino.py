@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
 
 from .base import BackboneEntry, BackboneSpec, Preprocessing
 from .checkpoint import Architecture
 from .timm_network import timm_entry
 from .weights import WeightsSource
 
-__all__ = ["TIMM_NAMES"]
+__all__ = ["ENTRIES"]
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
 _DINOV2_URL = "https://dl.fbaipublicfiles.com/dinov2"
-
-
-class _Variant(NamedTuple):
-    """One network. ``stride`` is of the last output; ``sha256`` of the official file."""
-
-    name: str
-    summary: str
-    model: str
-    width: int
-    depth: int
-    stride: int
-    registers: int
-    size_mb: float
-    official_file: str
-    sha256: str | None = None
-
 
 # Digests of the official DINOv2 files, as several projects that pin them publish them.
 _DINOV2 = (
@@ -69,78 +51,70 @@ _DINOV3_CONVNEXT = (
 )
 
 
-def _variants() -> list[_Variant]:
-    found = []
-    for short, size, width, depth, size_mb, plain, with_registers in _DINOV2:
+def _entries() -> Iterator[BackboneEntry]:
+    for short, size, width, n_layers, size_mb, plain, with_registers in _DINOV2:
         for registers, sha256 in ((0, plain), (4, with_registers)):
             reg = f"_reg{registers}" if registers else ""
-            found.append(
-                _Variant(
-                    f"dinov2-{short}{'-reg' if registers else ''}",
-                    f"DINOv2 vision transformer, {size}{', 4 registers' if registers else ''}",
-                    f"vit_{size}_patch14{reg}_dinov2.lvd142m",
-                    width, depth, 14, registers, size_mb,
-                    f"dinov2_vit{short}14{reg}_pretrain.pth", sha256,
-                )
+            yield _entry(
+                f"dinov2-{short}{'-reg' if registers else ''}",
+                f"DINOv2 vision transformer, {size}{', 4 registers' if registers else ''}",
+                f"vit_{size}_patch14{reg}_dinov2.lvd142m",
+                Architecture(width, n_layers, 14, registers),
+                size_mb, f"dinov2_vit{short}14{reg}_pretrain.pth", sha256,
             )  # fmt: skip
-    found += [
-        _Variant(
+    for short, size, model, width, n_layers, size_mb, file in _DINOV3:
+        yield _entry(
             f"dinov3-{short}", f"DINOv3 vision transformer, {size}",
-            f"vit_{model}_patch16_dinov3.lvd1689m",
-            width, depth, 16, 4, size_mb, f"dinov3_{file}.pth",
-        )
-        for short, size, model, width, depth, size_mb, file in _DINOV3
-    ]  # fmt: skip
-    found += [
-        _Variant(
+            f"vit_{model}_patch16_dinov3.lvd1689m", Architecture(width, n_layers, 16, 4),
+            size_mb, f"dinov3_{file}.pth",
+        )  # fmt: skip
+    for short, size, width, size_mb, digest in _DINOV3_CONVNEXT:
+        yield _entry(
             f"dinov3-convnext-{short}", f"DINOv3 convolutional network, {size}",
-            f"convnext_{size}.dinov3_lvd1689m",
-            width, 4, 32, 0, size_mb, f"dinov3_convnext_{size}_pretrain_lvd1689m-{digest}.pth",
-        )
-        for short, size, width, size_mb, digest in _DINOV3_CONVNEXT
-    ]  # fmt: skip
-    return found
+            f"convnext_{size}.dinov3_lvd1689m", Architecture(width, 4, 32, 0),
+            size_mb, f"dinov3_convnext_{size}_pretrain_lvd1689m-{digest}.pth",
+        )  # fmt: skip
 
 
-def _entry(variant: _Variant) -> BackboneEntry:
-    second = variant.name.startswith("dinov2")
+def _entry(
+    name: str,
+    summary: str,
+    model: str,
+    architecture: Architecture,
+    size_mb: float,
+    file: str,
+    sha256: str | None = None,
+) -> BackboneEntry:
+    """Entry of a network of timm; ``file`` and its digest are those that the authors publish."""
+    second = name.startswith("dinov2")
     licence = "Apache-2.0" if second else "dinov3-license"
-    folder = variant.official_file.split("_pretrain")[0].replace("_reg4", "")
+    folder = file.split("_pretrain", maxsplit=1)[0].replace("_reg4", "")
     source = WeightsSource(
-        name=variant.name,
+        name=name,
         licence=licence,
-        hub_id=f"timm/{variant.model}",
+        hub_id=f"timm/{model}",
         # The official DINOv3 files are handed out one by one after registration.
-        url=f"{_DINOV2_URL}/{folder}/{variant.official_file}" if second else None,
-        sha256=variant.sha256,
-        official_file=variant.official_file,
-        size_mb=variant.size_mb,
+        url=f"{_DINOV2_URL}/{folder}/{file}" if second else None,
+        sha256=sha256,
+        official_file=file,
+        size_mb=size_mb,
     )
+    stride = architecture.patch
     spec = BackboneSpec(
-        name=variant.name,
-        summary=variant.summary,
-        stride=variant.stride,
-        preprocessing=Preprocessing(
-            mean=IMAGENET_MEAN, std=IMAGENET_STD, resize="grid", multiple=variant.stride
-        ),
-        channels=variant.width,
+        name=name,
+        summary=summary,
+        stride=stride,
+        preprocessing=Preprocessing(mean=_MEAN, std=_STD, resize="grid", multiple=stride),
+        channels=architecture.width,
         licence=licence,
-        source=f"timm/{variant.model}",
-        size_mb=variant.size_mb,
-        sha256=variant.sha256,
-    )
-    transformer = "vit" in variant.model.split("_")[0]
-    architecture = (
-        Architecture(variant.width, variant.depth, variant.stride, variant.registers)
-        if transformer
-        else None
+        source=f"timm/{model}",
+        size_mb=size_mb,
+        sha256=sha256,
     )
     # Random numbers that the checkpoint replaces take longer to draw than it takes to read.
     options = {"weight_init": "skip"} if second else {}
-    return timm_entry(spec, variant.model, source, options, architecture)
+    is_transformer = model.startswith("vit")
+    return timm_entry(spec, model, source, options, architecture if is_transformer else None)
 
 
-TIMM_NAMES = {variant.name: variant.model for variant in _variants()}
-"""Short name → name in timm."""
-
-ENTRIES = {variant.name: _entry(variant) for variant in _variants()}
+ENTRIES = {entry.spec.name: entry for entry in _entries()}

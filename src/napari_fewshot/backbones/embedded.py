@@ -92,13 +92,7 @@ def _mirrored(image: torch.Tensor) -> torch.Tensor:
 
 
 def read_network(path: Path) -> EmbeddedNet:
-    """Build the network of a weights file, in float32, on the CPU, ready to encode.
-
-    Raises
-    ------
-    WeightsError
-        If the file cannot be read or is none of ours.
-    """
+    """Build the network of a weights file of ours, in float32, on the CPU, ready to encode."""
     import torch
 
     from .embedded_network import EmbeddedNet, NetworkConfig

@@ -24,42 +24,18 @@ __all__ = ["EmbeddedNet", "NetworkConfig"]
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Shape of the network.
+    """Shape of the network."""
 
-    Parameters
-    ----------
-    in_channels : int
-        Channels of the input; grey images are repeated.
-    widths : tuple of int
-        Channels at full resolution, 1/2, 1/4, ...; the deepest level is the last.
-    depths : tuple of int
-        Blocks of the encoder at each level below full resolution.
-    expansion : int
-        Width of a block's perceptron, as a multiple of its channels.
-    kernel : int
-        Side of a block's depthwise convolution.
-    block : {"convnext", "residual"}
-        ``residual``: two full 3 × 3 convolutions in place of a depthwise one and a perceptron.
-    heads : int
-        Heads of the self-attention at the deepest level; 0 leaves it out.
-    head_width : int
-        Channels of the last convolution at full resolution.
-    out_channels : int
-        Length of a pixel's feature vector.
-    mean, std : float
-        Subtracted from and divided into the input, which lies in 0..1.
-    """
-
-    in_channels: int = 3
-    widths: tuple[int, ...] = (24, 48, 96, 192, 288)
-    depths: tuple[int, ...] = (1, 2, 4, 3)
-    expansion: int = 3
-    kernel: int = 5
-    block: str = "convnext"
-    heads: int = 6
-    head_width: int = 40
-    out_channels: int = 48
-    mean: float = 0.45
+    in_channels: int = 3  # grey images are repeated
+    widths: tuple[int, ...] = (24, 48, 96, 192, 288)  # at full resolution, 1/2, 1/4, ...
+    depths: tuple[int, ...] = (1, 2, 4, 3)  # blocks at each level below full resolution
+    expansion: int = 3  # width of a block's perceptron, as a multiple of its channels
+    kernel: int = 5  # side of a block's depthwise convolution
+    block: str = "convnext"  # or "residual": two full 3 × 3 convolutions
+    heads: int = 6  # of the self-attention at the deepest level; 0 leaves it out
+    head_width: int = 40  # channels of the last convolution at full resolution
+    out_channels: int = 48  # length of a pixel's feature vector
+    mean: float = 0.45  # this and the next: of the input, which lies in 0..1
     std: float = 0.25
 
     @property
@@ -138,12 +114,7 @@ class Attention(nn.Module):
 
 
 class EmbeddedNet(nn.Module):
-    """Image to pixel features; see the module's text.
-
-    Parameters
-    ----------
-    config : NetworkConfig, optional
-    """
+    """Image to pixel features; see the module's text."""
 
     def __init__(self, config: NetworkConfig | None = None) -> None:
         super().__init__()
@@ -169,17 +140,9 @@ class EmbeddedNet(nn.Module):
         self.project = nn.Linear(config.head_width, config.out_channels)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Encode images.
+        """Encode images, (B, C, H, W), float32 in 0..1, to (B, ``out_channels``, H, W), float32.
 
-        Parameters
-        ----------
-        images : tensor, shape (B, C, H, W), float32 in 0..1
-            H and W are multiples of ``config.multiple``.
-
-        Returns
-        -------
-        tensor, shape (B, ``config.out_channels``, H, W), float32
-            Each pixel's vector has length 1.
+        H and W are multiples of ``config.multiple``. Each pixel's vector has length 1.
         """
         return self.embed(self.trunk(images).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 

@@ -32,8 +32,8 @@ class TimmBackbone:
 
     The outputs of the last ``blocks`` blocks (of a transformer, each through its final norm) or
     stages (of a convolutional network) are joined along the channels; maps of coarser stages are
-    brought to the finest grid among them. ``spec`` is that of one block; ``network`` has
-    ``forward_intermediates`` and its weights. :class:`InputError` if it has fewer blocks.
+    brought to the finest grid among them. ``spec`` is of one block; stride and channels of the
+    joined output replace its own. The network has ``forward_intermediates`` and its weights.
     """
 
     def __init__(self, spec: BackboneSpec, network: Any, weights_hash: str, blocks: int) -> None:
@@ -86,10 +86,7 @@ class TimmBackbone:
 
 
 def build_network(model: str, options: Mapping[str, Any] = _OPTIONS) -> Any:
-    """Build a network of timm that takes images of any size, without weights.
-
-    :class:`InputError` if this network takes one size only, or shows no feature maps.
-    """
+    """Build a network of timm that takes images of any size and shows its maps, without weights."""
     avoid_llvm_clash()
     import timm
 
@@ -120,16 +117,16 @@ def timm_entry(
 ) -> BackboneEntry:
     """Make the registry entry of a network of timm.
 
-    ``spec`` is that of one block, ``model`` the name in timm with the tag of its weights,
-    ``options`` further arguments of ``timm.create_model``. ``architecture`` is named in errors
-    about a checkpoint of another network, and tells what that one fits.
+    ``spec`` is of one block, ``model`` the name in timm with the tag of its weights, ``options``
+    are further arguments of ``timm.create_model``; the architecture is named in errors about a
+    checkpoint of another network, and tells what that one fits.
     """
     if architecture is not None:
         _ARCHITECTURES[spec.name] = architecture
 
     def load(weights: Path | None, blocks: int) -> TimmBackbone:
-        if architecture is not None and not 1 <= blocks <= architecture.depth:
-            raise InputError("blocks", f"be in 1..{architecture.depth} for {spec.name}", blocks)
+        if architecture is not None and not 1 <= blocks <= architecture.n_layers:
+            raise InputError("blocks", f"be in 1..{architecture.n_layers} for {spec.name}", blocks)
         # The file first: it is missing more often than a network fails to build.
         path = resolve_weights(source, weights)
         state = read_checkpoint(path)
