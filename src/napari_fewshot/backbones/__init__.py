@@ -26,11 +26,7 @@ def list_backbones() -> tuple[BackboneSpec, ...]:
 
 
 def backbone_entry(name: str) -> BackboneEntry:
-    """Return the entry called ``name``: a registered one, or ``timm:<name of timm>``.
-
-    :class:`UnknownNameError` if there is none, with near matches; :class:`InputError` if a network
-    of timm takes images of one size only.
-    """
+    """Return the entry called ``name``: a registered one, or ``timm:<name of timm>``."""
     from .timm_network import PREFIX, any_timm_entry
 
     if name.startswith(PREFIX) and name not in BACKBONES:
@@ -67,5 +63,5 @@ def get_backbone(name: str, weights: str | Path | None = None, blocks: int = 1) 
 
 
 def weights_available(name: str) -> bool:
-    """Whether a backbone can be loaded now without a download; it must exist."""
+    """Whether a backbone can be loaded now without a download."""
     return backbone_entry(name).available()

@@ -188,11 +188,7 @@ PREFIX = "timm:"
 
 
 def any_timm_entry(name: str) -> BackboneEntry:
-    """Make the entry of ``timm:<name>``; a name without a tag means timm's default weights.
-
-    :class:`UnknownNameError` if timm has no such network with weights, with near matches;
-    :class:`InputError` if the network takes images of one size only.
-    """
+    """Make the entry of ``timm:<name>``; a name without a tag means timm's default weights."""
     avoid_llvm_clash()
     import timm
     import torch

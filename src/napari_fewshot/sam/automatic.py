@@ -19,44 +19,29 @@ __all__ = ["Instance", "Instances", "everything_in", "paint_instances", "sam_aut
 
 @dataclass(frozen=True)
 class Instance:
-    """An instance of a label map.
-
-    Parameters
-    ----------
-    number : int
-        Its value in the label map.
-    index : int
-        Its slice along the axis in file order.
-    area : int
-        Pixels that it has in the label map.
-    iou : float
-        IoU with the true structure, as SAM predicts it.
-    stability : float
-        How little the mask changes with the cut-off, 0..1.
-    """
+    """An instance of a label map."""
 
     number: int
+    """Its value in the label map."""
     index: int
+    """Its slice along the axis in file order."""
     area: int
+    """Pixels that it has in the label map."""
     iou: float
+    """IoU with the true structure, as SAM predicts it."""
     stability: float
+    """How little the mask changes with the cut-off, 0..1."""
 
 
 @dataclass(frozen=True, eq=False)
 class Instances:
-    """What automatic mode found.
-
-    Parameters
-    ----------
-    labels : int32 array, shape of the volume in file order
-        0 where there is no instance. Numbers rise from slice to slice; what lies in two slices
-        has two numbers.
-    instances : tuple of Instance
-        Ordered by number.
-    """
+    """What automatic mode found."""
 
     labels: Array
+    """int32, shape of the volume in file order; 0 where there is no instance. Numbers rise from
+    slice to slice; what lies in two slices has two numbers."""
     instances: tuple[Instance, ...]
+    """Ordered by number."""
 
 
 def sam_automatic(

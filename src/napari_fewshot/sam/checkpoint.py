@@ -226,13 +226,6 @@ def read_sam(name: str, weights: Path | None = None) -> SamCheckpoint:
     A checkpoint of other measures (a fine-tuned or a smaller SAM) is taken as it is; one of
     another official size is refused, and so is the official file of another SAM of this size:
     MedSAM has the measures of ``sam-vit-b``, but sees images otherwise.
-
-    Raises
-    ------
-    InputError
-        If ``name`` is no SAM.
-    WeightsError
-        If the weights are missing, damaged, no SAM, or those of another one.
     """
     if name not in SAMS:
         raise InputError("sam", f"be one of {', '.join(SAMS)}", name)

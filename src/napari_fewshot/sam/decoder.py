@@ -59,14 +59,7 @@ class SamDecoderAdapter:
     resolution of the propagation have no effect: the decoder sees whole maps, with SAM's own
     positional encoding.
 
-    Parameters
-    ----------
-    config : SegmenterConfig
-        Its ``sam_decoder``, ``backbone`` and ``seed``.
-    device : str
-        Torch device.
-    weights : Path, optional
-        Local checkpoint of the backbone; only :meth:`fit` reads it.
+    ``weights`` is a local checkpoint of the backbone; only :meth:`fit` reads it.
     """
 
     def __init__(

@@ -125,12 +125,7 @@ class DecoderTraining:
 
         Template slices of the numbers ``held_out`` are not learned from and prompt for nothing;
         the epoch that predicts them best is kept, without any the last. Progress is told after
-        every step.
-
-        Returns
-        -------
-        int
-            Epochs after which the weights are as they are now; at most ``epochs``.
+        every step. Returns the epochs after which the weights are as they are now.
         """
         import torch
 

@@ -7,7 +7,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,17 +70,14 @@ class SamBackbone:
         return self
 
 
-def _loader(name: str) -> Callable[[Path | None, int], SamBackbone]:
-    def load(weights: Path | None, blocks: int) -> SamBackbone:
-        if blocks != 1:
-            raise InputError("blocks", f"be 1 for {name}", blocks)
-        return SamBackbone(read_sam(name, weights))
-
-    return load
+def _load(name: str, weights: Path | None, blocks: int) -> SamBackbone:
+    if blocks != 1:
+        raise InputError("blocks", f"be 1 for {name}", blocks)
+    return SamBackbone(read_sam(name, weights))
 
 
 ENTRIES = {
-    name: BackboneEntry(sam.spec, _loader(name), sam.available) for name, sam in SAMS.items()
+    name: BackboneEntry(sam.spec, partial(_load, name), sam.available) for name, sam in SAMS.items()
 }
 
 

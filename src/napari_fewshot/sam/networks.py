@@ -188,17 +188,10 @@ def guide_decoder(decoder: Any, attention: Tensor | None, target: Tensor | None)
     """Return a decoder of the same weights, guided to a target (Zhang et al. 2023).
 
     SAM's decoder has no place for guidance, so its attention from tokens to image and the loop
-    over its layers are wrapped (arXiv:2305.03048); ``decoder`` stays as it is. Rows are those of
-    the prompts that are decoded together.
-
-    Parameters
-    ----------
-    decoder : MaskDecoder
-        Of segment_anything.
-    attention : tensor, shape (B, g * g), optional
-        Similarity of each cell to the target, in 0..1: target-guided attention.
-    target : tensor, shape (B, C), optional
-        Embedding of the target: target-semantic prompting.
+    over its layers are wrapped (arXiv:2305.03048); ``decoder``, of segment_anything, stays as it
+    is. Rows are those of the B prompts that are decoded together: ``attention``, (B, g * g), is
+    the similarity of each cell to the target, in 0..1 (target-guided attention), ``target``,
+    (B, C), its embedding (target-semantic prompting).
     """
     guided = _twin(decoder)
     guided.transformer = _GuidedTransformer(decoder.transformer, attention, target)

@@ -69,10 +69,6 @@ def persam(
         As for :func:`~napari_fewshot.sam_automatic`; intensity is that of templates and volume,
         progress is told after every slice.
 
-    Returns
-    -------
-    SamLabels
-
     Raises
     ------
     InputError
@@ -105,16 +101,6 @@ class Target:
 class PersonalSam:
     """A SAM that was shown a template, for any number of volumes; see :func:`persam`.
 
-    Parameters
-    ----------
-    targets : sequence of Target
-        What is looked for, by label.
-    sam : SamModel
-    config : PerSamConfig
-    intensity : IntensityConfig
-    templates : sequence of Template
-        What it was shown: says the axis of slices and the names of labels.
-
     Examples
     --------
     >>> learned = PersonalSam.learn(Template(image, labels, slices=[12]), sam="sam-vit-b")
@@ -122,10 +108,12 @@ class PersonalSam:
     """
 
     targets: Sequence[Target]
+    """What is looked for, by label."""
     sam: SamModel
     config: PerSamConfig
     intensity: IntensityConfig
     templates: Sequence[Template]
+    """What it was shown: says the axis of slices and the names of labels."""
 
     @classmethod
     def learn(
@@ -191,13 +179,7 @@ def learn_targets(
     intensity: IntensityConfig | None = None,
     progress: Progress = no_progress,
 ) -> list[Target]:
-    """Learn the targets of all labels of templates, and with PerSAM-F how their masks are mixed.
-
-    Raises
-    ------
-    InputError
-        If a template has no painted slice, or is of scribbles and masks are to be mixed.
-    """
+    """Learn the targets of all labels of templates, and with PerSAM-F how their masks are mixed."""
     if config.fine_tune and any(one.kind == "scribble" for one in templates):
         raise InputError("fine_tune", "be off for scribbles: it needs whole masks", True)
     painted = list(_painted_slices(templates, sam, intensity or IntensityConfig(), progress))
@@ -306,16 +288,13 @@ def find_targets(
             masks = guided.predict(embedding, shape, Prompts(points, kinds), several=False)
         for step in range(config.refinements):
             filled = np.flatnonzero((masks.logits > 0).any(axis=(1, 2, 3)))
-            boxed = step or config.fine_tune
-            boxes = [box_of(masks.logits[k, 0] > 0) for k in filled] if boxed else None
-            if len(filled):  # masks that are empty stay so
-                prompts = Prompts(
-                    points[filled],
-                    kinds[filled],
-                    None if boxes is None else np.stack(boxes),
-                    masks.low[filled, 0],
-                )
-                _take_best(masks, filled, predict(prompts))
+            if not len(filled):  # masks that are empty stay so
+                break
+            boxes = None
+            if step or config.fine_tune:
+                boxes = np.stack([box_of(masks.logits[k, 0] > 0) for k in filled])
+            prompts = Prompts(points[filled], kinds[filled], boxes, masks.low[filled, 0])
+            _take_best(masks, filled, predict(prompts))
     return masks, maps.max(axis=(1, 2))
 
 

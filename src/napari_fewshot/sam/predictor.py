@@ -30,22 +30,16 @@ class Prompts:
     """Prompts for B masks of one slice.
 
     Coordinates are pixels of the slice, (row, column), where a pixel has whole coordinates.
-
-    Parameters
-    ----------
-    points : array, shape (B, N, 2), optional
-    point_labels : array, shape (B, N), optional
-        1 in the structure, 0 outside, -1 for no point (where some have fewer).
-    boxes : array, shape (B, 4), optional
-        First row, first column, last row, last column.
-    masks : array, shape (B, 4g, 4g), float32, optional
-        Logits on the grid of low-resolution masks, see :attr:`Masks.low`.
     """
 
     points: Array | None = None
+    """(B, N, 2)."""
     point_labels: Array | None = None
+    """(B, N): 1 in the structure, 0 outside, -1 for no point (where some have fewer)."""
     boxes: Array | None = None
+    """(B, 4): first row, first column, last row, last column."""
     masks: Array | None = None
+    """(B, 4g, 4g), float32: logits on the grid of low-resolution masks, see :attr:`Masks.low`."""
 
     def __len__(self) -> int:
         """Return B."""
@@ -67,21 +61,14 @@ class Prompts:
 
 @dataclass(frozen=True, eq=False)
 class Masks:
-    """What SAM makes of B prompts: M masks each.
-
-    Parameters
-    ----------
-    logits : array, shape (B, M, H, W), float32
-        Above 0 inside.
-    iou : array, shape (B, M), float32
-        Predicted IoU with the structure.
-    low : array, shape (B, M, 4g, 4g), float32
-        Logits before they are brought to the slice: mask prompts of a next pass.
-    """
+    """What SAM makes of B prompts: M masks each, float32."""
 
     logits: Array
+    """(B, M, H, W), above 0 inside."""
     iou: Array
+    """(B, M): predicted IoU with the structure."""
     low: Array
+    """(B, M, 4g, 4g): logits before they are brought to the slice; mask prompts of a next pass."""
 
 
 class SamPredictor:
@@ -111,18 +98,10 @@ class SamPredictor:
         *,
         several: bool = True,
     ) -> Masks:
-        """Decode masks.
+        """Decode masks of a slice of (H, W), for prompts of one kind or several together.
 
-        Parameters
-        ----------
-        embedding : tensor, shape (C, g, g), float32
-            Of the slice, padding included; on any device.
-        shape : tuple of int
-            (H, W) of the slice.
-        prompts : Prompts
-            Of one kind or several together.
-        several : bool
-            Three masks for each prompt (an ambiguous prompt), or one.
+        The embedding, (C, g, g), float32, has its padding and is on any device. ``several``: three
+        masks for each prompt (an ambiguous prompt), or one.
 
         Raises
         ------

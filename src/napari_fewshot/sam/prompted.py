@@ -23,21 +23,15 @@ _MIN_SCORE = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class SamLabels:
-    """What prompts to SAM gave for a volume.
-
-    Parameters
-    ----------
-    labels : int32 array, shape of the volume in file order
-        0 is background.
-    confidence : float32 array of that shape
-        Probability of the value that ``labels`` has there; 1 on slices without a prompt.
-    names : mapping of int to str
-        Of label values, where they are known.
-    """
+    """What prompts to SAM gave for a volume."""
 
     labels: Array
+    """int32, shape of the volume in file order; 0 is background."""
     confidence: Array
+    """float32, of that shape: probability of the value that ``labels`` has there; 1 on slices
+    without a prompt."""
     names: Mapping[int, str] = field(default_factory=dict)
+    """Of label values, where they are known."""
 
 
 class LabelCanvas:

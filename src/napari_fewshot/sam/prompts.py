@@ -31,20 +31,14 @@ LabelPrompts = tuple[list[int], Prompts]
 
 @dataclass(frozen=True)
 class PromptBox:
-    """A box that somebody drew on a slice.
-
-    Parameters
-    ----------
-    label : int
-        What is in it, at least 1.
-    first, last : tuple of float
-        Opposite corners (z, y, x), or (y, x) in a 2D image, in voxels of the file order, the
-        voxels at the corners included. Both lie in one slice.
-    """
+    """A box that somebody drew on a slice."""
 
     label: int
+    """What is in it, at least 1."""
     first: tuple[float, ...]
+    """Corner (z, y, x), or (y, x) in 2D, in voxels of the file order, that voxel included."""
     last: tuple[float, ...]
+    """The opposite corner, in the same slice."""
 
 
 def components_of(region: Array, min_area: int = 1) -> list[Array]:
