@@ -92,6 +92,11 @@ class Fingerprints:
         """Return name and digest of each file or folder of files; None for one that is missing."""
         return [[path.name, self._digest(path)] for path in paths]
 
+    def key(self, case: Case, settings: Mapping[str, Any]) -> str:
+        """Digest of a case and of further settings, in whatever order."""
+        content = {**settings, "case": case.name, "files": self.of(case.files)}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
+
     def read(self, paths: Iterable[Path], progress: Progress = no_progress) -> None:
         """Take the digests of files or folders, and count them."""
         if self._unread:
@@ -233,7 +238,7 @@ def make_plan(
         for shot, seed, cases in groups:
             one = {**common, "shot": shot, "seed": seed}
             units = (
-                Unit(method.name, shot, seed, case.name, _key(one, case, fingerprints))
+                Unit(method.name, shot, seed, case.name, fingerprints.key(case, one))
                 for case in cases
             )
             fits.append(Fit(method, shot, seed, tuple(units)))
@@ -269,15 +274,6 @@ def case_settings(config: BenchmarkConfig) -> dict[str, Any]:
         "labels": config.labels.model_dump(mode="json"),
         "landmarks": config.landmarks and config.landmarks.model_dump(mode="json"),
     }
-
-
-def _key(common: dict[str, Any], case: Case, fingerprints: Fingerprints) -> str:
-    return key_of({**common, "case": case.name, "files": fingerprints.of(case.files)})
-
-
-def key_of(content: dict[str, Any]) -> str:
-    """Digest of what a result depends on; the order of its keys does not count."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
 
 
 def weight_files(settings: Mapping[str, Any]) -> Iterator[Path]:

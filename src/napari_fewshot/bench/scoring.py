@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-
 from ..errors import InputError
 from ..metrics.contingency import present_labels
 from ..metrics.labels import evaluate_labels
@@ -49,40 +47,14 @@ def score_case(
         return _score_landmarks(found, case, radius_px)
     if found.labels is None:
         raise InputError("method", "predict labels", "landmarks only")
-    return _score_labels(found.labels, case, painted, taught, min_voxels)
-
-
-def landmarks_of_labels(labels: Array, names: dict[int, str]) -> tuple[Landmark, ...]:
-    """Middle of the largest component of each label, for methods that know no landmarks."""
-    from scipy.ndimage import center_of_mass
-    from scipy.ndimage import label as components
-
-    found = []
-    for value, name in names.items():
-        parts, _ = components(labels == value)
-        sizes = np.bincount(parts.ravel())[1:]
-        if sizes.size:
-            middle = center_of_mass(parts == 1 + int(sizes.argmax()))
-            z, y, x = (0.0,) * (3 - len(middle)) + tuple(float(v) for v in middle)
-            found.append(Landmark(name, value, (z, y, x), 1.0))
-    return tuple(found)
-
-
-def _score_labels(
-    pred: Array,
-    case: PreparedCase,
-    painted: Sequence[int],
-    taught: Mapping[int, str],
-    min_voxels: int,
-) -> list[Row]:
     truth = case.truth
     if truth is None:
         raise InputError("dataset", "have labels", f"case {case.name} has none")
     exclude = (case.axis, list(painted)) if painted else None
     whole = {value: sum(line.values()) for value, line in case.areas.items()}
-    predicted = {int(value) for value in present_labels(pred)}
+    predicted = {int(value) for value in present_labels(found.labels)}
     scores = evaluate_labels(
-        pred,
+        found.labels,
         truth.data,
         truth.spacing,
         labels={*whole, *case.listed, *taught, *predicted},
@@ -108,6 +80,20 @@ def _score_labels(
         }
         rows.append(row)
     return rows
+
+
+def landmarks_of_labels(labels: Array, names: dict[int, str]) -> tuple[Landmark, ...]:
+    """Middle of the largest component of each label, for methods that know no landmarks."""
+    from skimage.measure import label, regionprops
+
+    found = []
+    for value, name in names.items():
+        parts = regionprops(label(labels == value, connectivity=1))
+        if parts:
+            middle = max(parts, key=lambda part: part.num_pixels).centroid
+            z, y, x = (0.0,) * (3 - labels.ndim) + tuple(map(float, middle))
+            found.append(Landmark(name, value, (z, y, x), 1.0))
+    return tuple(found)
 
 
 def _score_landmarks(found: Predicted, case: PreparedCase, radius_px: float) -> list[Row]:

@@ -20,7 +20,7 @@ from ..templates import Template
 from ..types import Array, Progress, no_progress
 from .config import BenchmarkConfig, Shot
 from .datasets import Case
-from .plan import Fingerprints, case_settings, key_of
+from .plan import Fingerprints, case_settings
 from .prepare import PreparedCase
 
 __all__ = ["FOLDS", "AreaStore", "CaseAreas", "Painted", "choose", "paint_across", "paint_within"]
@@ -99,8 +99,7 @@ class AreaStore:
 
     def path(self, case: Case) -> Path:
         """File of a case."""
-        content = {**self._common, "case": case.name, "files": self._fingerprints.of(case.files)}
-        return self._folder / f"{key_of(content)}.json"
+        return self._folder / f"{self._fingerprints.key(case, self._common)}.json"
 
     def read(self, case: Case) -> CaseAreas | None:
         """Return what is kept of a case; None where nothing is, or it is damaged."""
