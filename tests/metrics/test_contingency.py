@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 
 from napari_fewshot.errors import InputError
-from napari_fewshot.metrics.contingency import match_instances
+from napari_fewshot.metrics.contingency import (
+    compact_labels,
+    match_instances,
+    present_labels,
+)
 
 
 def plainly(instances, truth, share=0.5):
@@ -43,3 +47,19 @@ def test_arrays_that_do_not_fit_are_refused():
         match_instances(flat - 1, flat)
     with pytest.raises(InputError, match="share"):
         match_instances(flat, flat, 0.4)
+
+
+@pytest.mark.parametrize("dtype", ["u1", ">i2", "<i8"])
+def test_labels_are_compacted_whatever_their_type(dtype: str) -> None:
+    labels = np.array([[0, 7, 3], [200, 3, 9]])
+    given = labels.astype(dtype)
+    values = np.array([3, 9, 100, 200, 70_000, 2**40])
+    np.testing.assert_array_equal(present_labels(given), np.setdiff1d(labels, [0]))
+    found = compact_labels(given, values)
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, [[0, 0, 1], [4, 1, 2]])
+
+
+def test_nothing_is_matched_in_nothing() -> None:
+    nothing = np.zeros((0, 3), np.uint8)
+    assert match_instances(nothing, nothing).shape == (0, 3)

@@ -7,7 +7,12 @@ import pytest
 from scipy.ndimage import distance_transform_edt
 
 from napari_fewshot.errors import InputError, UnknownNameError
-from napari_fewshot.phantoms import make_cohort, make_phantom
+from napari_fewshot.phantoms import (
+    make_cohort,
+    make_phantom,
+    painted_labels,
+    template_slices,
+)
 
 # Millilitres; wide enough for all patients, too narrow for an organ that another swallowed.
 VOLUMES = {
@@ -190,3 +195,34 @@ def test_bad_arguments_are_refused():
 def test_a_cohort_names_its_patients():
     cohort = make_cohort("joint", [4, 1], (8, 16, 16))
     assert [phantom.patient for phantom in cohort] == [4, 1]
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_slices_are_even_and_within_the_labels(cohorts, axis):
+    phantom = cohorts["joint"][0]
+    chosen = template_slices(phantom, 5, axis)
+    gaps = np.diff(chosen)
+    assert len(chosen) == 5
+    assert gaps.max() - gaps.min() <= 1
+    assert all(phantom.labels.data.take(n, axis).any() for n in chosen)
+
+
+def test_painted_labels_hold_these_slices_only(cohorts):
+    phantom = cohorts["torso"][0]
+    painted = painted_labels(phantom, (30, 12), axis=1)
+    np.testing.assert_array_equal(painted.data[:, [12, 30]], phantom.labels.data[:, [12, 30]])
+    rest = np.delete(painted.data, [12, 30], axis=1)
+    assert not rest.any()
+    assert painted.names == phantom.labels.names
+    np.testing.assert_array_equal(painted.affine, phantom.image.affine)
+
+
+def test_slices_outside_are_refused(cohorts):
+    phantom = cohorts["joint"][0]
+    for n in (0, 500, 2.5):
+        with pytest.raises(InputError, match=r"^n must"):
+            template_slices(phantom, n)
+    with pytest.raises(InputError, match="axis"):
+        template_slices(phantom, 3, 3)
+    with pytest.raises(InputError, match="slices"):
+        painted_labels(phantom, [phantom.labels.shape[0]])
