@@ -21,18 +21,24 @@ from .parts.tables import SliceTable
 if TYPE_CHECKING:
     from ..session import SliceInfo
 
-__all__ = ["LabelPropagation", "RefineSection"]
+__all__ = ["LabelPropagation"]
 
 AUTO_TIP = "A SAM whose weights are on this machine, else the random walker."
+LIVE_TIP = "Update the slice in view after each stroke of the brush."
+POLICIES = (
+    ("fill empty voxels", "fill", "Only voxels without a label are written."),
+    ("replace predictions", "overwrite", "Earlier predictions are replaced; paint is kept."),
+)
 
 
 class RefineSection(Section):
-    """Makes predicted labels more exact, and asks whether to keep what changed."""
+    """Makes predicted labels of an image more exact, and asks whether to keep what changed."""
 
-    def __init__(self, dock: LabelPropagation) -> None:
+    def __init__(self, dock: SessionDock, image: LayerChoice) -> None:
         tip = "Labels drawn to the edges of the image, or prompts to SAM"
         super().__init__("Refine", tip)
-        self._dock = dock
+        self._dock, self._image = dock, image
+        self._here: SliceInfo | None = None
         methods = ((name, name, entry.summary) for name, entry in REFINERS.items())
         self.method = Choice([(AUTO, AUTO, AUTO_TIP), *methods])
         self.weights = PathField("fetched", WEIGHTS_FILES)
@@ -46,7 +52,7 @@ class RefineSection(Section):
         self.form.add("Method", self.method, "How labels are made more exact.")
         self.form.add("Weights", self.weights, "Local file of SAM's weights: the official .pth.")
         self.add(self.form, self.prompts, row(self.one, self.all), row(self.keep, self.discard))
-        self.method.currentIndexChanged.connect(self.show_state)
+        self.method.currentIndexChanged.connect(lambda _: self.show_state(self._here))
         self.weights.changed.connect(
             lambda: dock.configure(sam_weights={self.method.value: self.weights.path})
         )
@@ -58,16 +64,16 @@ class RefineSection(Section):
         self.keep.clicked.connect(lambda: self._end(dock.session.keep_refinement))
         self.discard.clicked.connect(lambda: self._end(dock.session.discard_refinement))
 
-    def show_state(self, *_: object) -> None:
-        """Show the session as it is now."""
-        session, image, method = self._dock.session, self._dock.image.layer, self.method.value
+    def show_state(self, here: SliceInfo | None) -> None:
+        """Show the session as it is now, with the slice in view."""
+        self._here = here
+        session, image, method = self._dock.session, self._image.layer, self.method.value
         self.form.set_row_visible(self.weights, method in SAMS)
         self.prompts.setVisible(method != "random-walker")
         self.weights.show_path(session.settings.sam_file(method))
         self.prompts.show_values(session.settings.config.propagation.refinement.prompts)
         result = None if image is None else session.result_layer(image)
         self.all.block("" if result is not None else "propagate first")
-        here = self._dock.slice_in_view
         predicted = here is not None and here.status == "predicted"
         self.one.block(self.all.reason or ("" if predicted else "this slice has no prediction"))
         waits = image is not None and session.can_discard_refinement(image)
@@ -75,21 +81,14 @@ class RefineSection(Section):
             button.block("" if waits else "nothing was refined")
 
     def _refine(self, *, current_slice_only: bool) -> None:
-        session, image = self._dock.session, self._dock.image.layer
+        session, image = self._dock.session, self._image.layer
         here = session.slice_in_view(image)
         slices = [here] if current_slice_only and here is not None else None
         self._dock.attempt(session.refine, image, method=self.method.value, slices=slices)
 
     def _end(self, act: Callable[[Any], object]) -> None:
-        self._dock.attempt(act, self._dock.image.layer)
-        self.show_state()
-
-
-LIVE_TIP = "Update the slice in view after each stroke of the brush."
-POLICIES = (
-    ("fill empty voxels", "fill", "Only voxels without a label are written."),
-    ("replace predictions", "overwrite", "Earlier predictions are replaced; paint is kept."),
-)
+        self._dock.attempt(act, self._image.layer)
+        self.show_state(self._here)
 
 
 class LabelPropagation(SessionDock):
@@ -125,7 +124,7 @@ class LabelPropagation(SessionDock):
             "The prediction on this slice, as corrected, is right: learn from it.",
         )
         self.table = SliceTable()
-        self.refine = RefineSection(self)
+        self.refine = RefineSection(self, self.image)
         self.folder = PathField("off until the first result")
         self.save_now = ActionButton("Save now", "Write templates and results to the folder.")
         self.restore = ActionButton("Restore", "Open what was saved in the folder.")
@@ -247,18 +246,16 @@ class LabelPropagation(SessionDock):
         self.owner.say(self._whose())
 
     def _show_current(self, *_: object) -> None:
-        here = self.slice_in_view
+        here = self._slice_in_view()
         self.table.show_current(here)
         nowhere = "" if here is not None else "show a slice of the image"
         self.reviewed.block(nowhere)
         self.strokes.say(self._what_of_strokes(here))
         predicted = here is not None and here.status == "predicted"
         self.accept.block(nowhere or ("" if predicted else "this slice has no prediction"))
-        self.refine.show_state()
+        self.refine.show_state(here)
 
-    @property
-    def slice_in_view(self) -> SliceInfo | None:
-        """The slice in view, as the table shows it."""
+    def _slice_in_view(self) -> SliceInfo | None:
         return self.table.slice_at(self.session.slice_in_view(self.image.layer))
 
     def _whose(self) -> str:
@@ -330,7 +327,7 @@ class LabelPropagation(SessionDock):
             self.say("No slice is left to paint.")
 
     def _on_reviewed(self) -> None:
-        here = self.slice_in_view
+        here = self._slice_in_view()
         reviewed = here is not None and here.status == "reviewed"
         act = self.session.unmark_reviewed if reviewed else self.session.mark_reviewed
         self.attempt(act, image=self.image.layer)

@@ -41,7 +41,7 @@ class AdapterTraining(SessionDock):
     def show_state(self) -> None:
         """Show the session as it is now."""
         settings, session = self.session.settings, self.session
-        self.adapter.show_choice(settings.adapter, settings.of_adapter)
+        self.adapter.show_choice(settings.config)
         self.position.setChecked(settings.position)
         self.train.block("" if session.templates else "add a template in Feature extraction")
         self.save.block("" if session.model is not None else "train a model first")

@@ -48,7 +48,7 @@ def test_every_adapter_is_offered_with_all_its_settings_and_words_on_it(adapters
 
     assert set(ADAPTERS) == set(adapters.forms)
     for name, (important, others) in adapters.forms.items():
-        adapters.show_choice(name, SegmenterConfig(adapter=name).adapter_config)
+        adapters.show_choice(SegmenterConfig(adapter=name))
         assert adapters.about.text()
         assert important.fields
         assert not {*important.fields} & {*others.fields}
@@ -69,7 +69,7 @@ def test_a_value_beyond_what_a_field_can_show_is_no_error(qtbot):
 
 
 def test_an_adapter_shows_its_own_settings_and_tells_of_changes(adapters, qtbot):
-    from napari_fewshot.config import ContrastiveConfig
+    from napari_fewshot.config import ContrastiveConfig, SegmenterConfig
 
     assert adapters.more.isExpanded() is False
     with qtbot.waitSignal(adapters.changed):
@@ -80,7 +80,7 @@ def test_an_adapter_shows_its_own_settings_and_tells_of_changes(adapters, qtbot)
     assert visible == ["cosine"]
 
     with qtbot.assertNotEmitted(adapters.changed):
-        adapters.show_choice("contrastive", ContrastiveConfig(steps=123, n_layers=3))
+        adapters.show_choice(SegmenterConfig(contrastive={"steps": 123, "n_layers": 3}))
     assert adapters.values()["steps"] == 123
     assert ContrastiveConfig(**adapters.values()) == ContrastiveConfig(steps=123, n_layers=3)
     with qtbot.waitSignal(adapters.changed):

@@ -120,11 +120,11 @@ class AdapterChoice(QWidget):
         """Settings of the chosen adapter."""
         return {k: v for form in self.forms.get(self.name, ()) for k, v in form.values().items()}
 
-    def show_choice(self, name: str, settings: StageConfig) -> None:
-        """Show an adapter and its settings without telling that they have changed."""
-        self.names.show_value(name)
-        for form in self.forms.get(name, ()):
-            form.show_values(settings)
+    def show_choice(self, config: SegmenterConfig) -> None:
+        """Show the adapter and its settings without telling that they have changed."""
+        self.names.show_value(config.adapter)  # maybe one without settings, set by a script
+        for form in self.forms.get(config.adapter, ()):
+            form.show_values(config.adapter_config)
         self._show_forms()
 
     def _on_name(self) -> None:
