@@ -47,6 +47,21 @@ def test_one_session_is_shared_and_shown_by_all_docks(docks, qtbot):
     qtbot.waitUntil(lambda: extraction.backbone.name == "multiscale")
 
 
+def test_an_adapter_without_settings_of_its_own_can_be_chosen(viewer, monkeypatch):
+    from napari_fewshot._napari.widgets.training import AdapterTraining
+    from napari_fewshot.adapters import ADAPTERS, AdapterEntry
+
+    assert "nearest" not in ADAPTERS
+    entry = AdapterEntry("The nearest mean.", lambda config, device, weights: None)
+    monkeypatch.setitem(ADAPTERS._entries, "nearest", entry)
+    dock = AdapterTraining(viewer)
+    viewer.window.add_dock_widget(dock)
+    dock.adapter.names.choose("nearest")
+    assert not dock.status.text()
+    assert dock.session.settings.adapter == "nearest"
+    assert dock.adapter.about.text() == "The nearest mean."
+
+
 def test_what_the_sample_has_is_chosen_without_a_click(viewer, docks):
     viewer.open_sample("napari-fewshot", "torso")
     extraction, _, propagation = docks

@@ -80,7 +80,9 @@ class AdapterTraining(SessionDock):
             listen(self, emitter, self.show_soon)
 
     def _on_adapter(self) -> None:
-        self.configure(adapter=self.adapter.name, of_adapter=self.adapter.values())
+        values = self.adapter.values()
+        settings = {"of_adapter": values} if values else {}  # there may be none
+        self.configure(adapter=self.adapter.name, **settings)
 
     def _on_save(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self, "Save the model", "model.fewshot", MODEL_FILES)
