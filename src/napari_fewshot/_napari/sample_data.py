@@ -113,7 +113,7 @@ def fetch_sample(sample: RealSample) -> Path:
     errors: list[BaseException] = []
     stop = threading.Event()
 
-    def told(done: int, total: int, what: str) -> None:
+    def progress(done: int, total: int, what: str) -> None:
         nonlocal fetched
         fetched = done
         if stop.is_set():
@@ -121,7 +121,7 @@ def fetch_sample(sample: RealSample) -> Path:
 
     def work() -> None:
         try:
-            fetch_url(sample.url, path, sample.sha256, progress=told)
+            fetch_url(sample.url, path, sample.sha256, progress=progress)
         except BaseException as error:
             errors.append(error)
 

@@ -68,12 +68,12 @@ def read_calibration(tif: TiffFile, ndim: int) -> Calibration:
             return found
     resolution, unit = _tags(tif)
     sizes = [d / n if n > 0 and d > 0 else 1.0 for n, d in resolution or ((1, 1), (1, 1))]
-    depth = sizes[0]
+    through_plane = sizes[0]
     if tif.is_imagej and tif.imagej_metadata:
         metadata = tif.imagej_metadata
         unit = str(metadata.get("unit", "") or unit)
-        depth = _size(metadata.get("spacing"), 1.0)
-    zyx = (depth, sizes[1], sizes[0])
+        through_plane = _size(metadata.get("spacing"), 1.0)
+    zyx = (through_plane, sizes[1], sizes[0])
     return Calibration(zyx[3 - ndim :], (unit,) * ndim, resolution)
 
 

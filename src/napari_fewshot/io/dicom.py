@@ -10,7 +10,7 @@ several slices at each place.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ __all__ = ["ENTRIES", "holds_dicom"]
 _TOLERANCE = 0.1
 # Direction cosines of one series agree to this.
 _COSINE = 1e-3
-_AXIAL = "1\\0\\0\\0\\1\\0"
+_AXIAL = np.array([1.0, 0, 0, 0, 1, 0])
 # First tags of files without a preamble, as old programs write them.
 _STARTS = (b"\x08\x00\x00\x00", b"\x08\x00\x05\x00", b"\x08\x00\x08\x00", b"\x08\x00\x16\x00")
 # The tag of rows, with explicit and with implicit type.
@@ -42,7 +42,7 @@ class _SliceHeader:
 
     ``size`` is of columns and rows; ``position`` the centre of the first pixel; ``orientation``
     the direction cosines along a row and along a column. ``repetition`` (time point, echo,
-    acquisition, number) orders slices of one place.
+    acquisition) and ``number`` order slices of one place.
     """
 
     path: Path
@@ -150,24 +150,13 @@ def _header(sitk: Any, path: Path) -> _SliceHeader | None:
         raise _damaged(path) from error
     tags = {key: reader.GetMetaData(key).strip().strip("\0") for key in reader.GetMetaDataKeys()}
 
-    def numbers(key: str, count: int) -> Array | None:
-        return _numbers(tags.get(key), count)
-
-    def number(key: str) -> float | None:
-        found = numbers(key, 1)
-        return None if found is None else float(found[0])
-
     size = reader.GetSize()
-    position, orientation = numbers("0020|0032", 3), numbers("0020|0037", 6)
+    position = _numbers(tags, 3, "0020|0032")
+    orientation = _numbers(tags, 6, "0020|0037")
     if position is None or orientation is None:
-        position, orientation = None, _numbers(_AXIAL, 6)
-    spacing = numbers("0028|0030", 2)
-    if spacing is None:
-        spacing = numbers("0018|1164", 2)  # of the detector
-    thickness = number("0018|0088")
-    if thickness is None:
-        thickness = number("0018|0050")
-    own_number = int(number("0020|0013") or 0)
+        position, orientation = None, _AXIAL
+    spacing = _numbers(tags, 2, "0028|0030", "0018|1164")  # the second one is of the detector
+    thickness = _number(tags, "0018|0088", "0018|0050")
     order = ("0020|0100", "0018|1060", "0018|0086", "0020|0012")
     return _SliceHeader(
         path=path,
@@ -178,21 +167,29 @@ def _header(sitk: Any, path: Path) -> _SliceHeader | None:
         components=int(reader.GetNumberOfComponents()),
         frames=int(size[2]) if len(size) > 2 else 1,
         position=position,
-        orientation=np.zeros(6) if orientation is None else orientation,
+        orientation=orientation,
         pixel_spacing=(1.0, 1.0) if spacing is None else (float(spacing[0]), float(spacing[1])),
-        thickness=1.0 if thickness is None or thickness <= 0 else thickness,
-        number=own_number,
-        repetition=(*(number(key) or 0.0 for key in order), own_number),
+        thickness=thickness if thickness > 0 else 1.0,
+        number=int(_number(tags, "0020|0013")),
+        repetition=tuple(_number(tags, key) for key in order),
     )
 
 
-def _numbers(text: str | None, count: int) -> Array | None:
-    """Numbers of a tag, where there are as many as wanted and all are finite."""
-    try:
-        values = np.array([float(part) for part in (text or "").split("\\")], np.float64)
-    except ValueError:
-        return None
-    return values if len(values) == count and np.isfinite(values).all() else None
+def _numbers(tags: Mapping[str, str], count: int, *keys: str) -> Array | None:
+    """Numbers of the first tag that holds so many, all finite."""
+    for key in keys:
+        try:
+            values = np.array([float(part) for part in tags.get(key, "").split("\\")], np.float64)
+        except ValueError:
+            continue
+        if len(values) == count and np.isfinite(values).all():
+            return values
+    return None
+
+
+def _number(tags: Mapping[str, str], *keys: str) -> float:
+    found = _numbers(tags, 1, *keys)
+    return 0.0 if found is None else float(found[0])
 
 
 def _claims_pixels(path: Path) -> bool:
@@ -287,7 +284,9 @@ def _in_order(path: Path, headers: list[_SliceHeader], frame: int | None) -> lis
         ordered = sorted(headers, key=lambda header: (header.number, header.path.name))
         places = [[header] for header in ordered]
     else:
-        ordered = sorted(headers, key=lambda header: (header.place, *header.repetition))
+        ordered = sorted(
+            headers, key=lambda header: (header.place, *header.repetition, header.number)
+        )
         for header in ordered:
             if places and abs(header.place - places[-1][0].place) < 1e-3:
                 places[-1].append(header)
