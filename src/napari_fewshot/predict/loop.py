@@ -7,9 +7,10 @@ resampling to the grid of the file and progress are here.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -24,12 +25,13 @@ from .sink import scratch_array
 __all__ = [
     "AdapterPredictor",
     "Predictor",
-    "SliceNumbers",
+    "SliceWork",
     "fused_probabilities",
     "slice_probabilities",
 ]
 
 _IN_MEMORY = 1024 * 2**20
+Part = TypeVar("Part")
 
 
 class Predictor(Protocol):
@@ -69,32 +71,55 @@ class AdapterPredictor:
             yield self._adapter.predict(features, stack.position(index))
 
 
-class SliceNumbers:
-    """Slices of a stack as the file counts them along their axis, which is :attr:`axis` there.
+class SliceWork(ABC, Generic[Part]):
+    """Work on the slices of a stack, in any order, as the file counts them along :attr:`axis`.
 
-    ``parameter`` is what the caller calls a slice that is asked for.
+    Attributes
+    ----------
+    axis : int
+        Axis of the slices in file order.
     """
 
-    def __init__(self, stack: SliceStack, parameter: str) -> None:
+    _parameter: ClassVar[str]
+    """What a slice that is asked for is called."""
+
+    def __init__(self, stack: SliceStack) -> None:
+        self._stack = stack
         self.axis, self._numbers = stack.file_slices()
-        self._parameter = parameter
 
     def __len__(self) -> int:
+        """Return the number of slices."""
         return len(self._numbers)
 
-    def __getitem__(self, index: int) -> int:
-        """Slice of the stack, before resampling, that the file calls ``index``."""
-        return self._numbers[index]
+    def run(
+        self, order: Sequence[int] | None = None, progress: Progress = no_progress
+    ) -> Iterator[Part]:
+        """Work on slices, all of them or some.
 
-    def checked(self, order: Sequence[int] | None) -> list[int]:
-        """Slices that are asked for, all of them if None; one that is not there is refused."""
-        wanted = list(range(len(self)) if order is None else order)
-        for index in wanted:
+        Parameters
+        ----------
+        order : sequence of int, optional
+            Slices in the order in which they are wanted; None: all.
+        progress : callable
+            Called after every slice; it may raise ``Cancelled``. What was done stays.
+
+        Raises
+        ------
+        InputError
+            If an index is not in the volume; before anything is done.
+        """
+        return self._run(self._checked(range(len(self)) if order is None else order), progress)
+
+    @abstractmethod
+    def _run(self, wanted: Sequence[int], progress: Progress) -> Iterator[Part]: ...
+
+    def _checked(self, order: Sequence[int]) -> list[int]:
+        for index in order:
             if not 0 <= index < len(self):
                 raise InputError(self._parameter, f"be within 0..{len(self) - 1}", index)
-        return [int(index) for index in wanted]
+        return [int(index) for index in order]
 
-    def plane(self, array: Array, index: int) -> Array:
+    def _plane(self, array: Array, index: int) -> Array:
         """View a slice of an array in file order."""
         return array if array.ndim == 2 else np.moveaxis(array, self.axis, 0)[index]
 

@@ -13,7 +13,7 @@ from ..geometry import Frame
 from ..slices.stack import SliceStack, working_axis
 from ..types import Array, FeatureMap, Progress, Volume, joint_progress, no_progress
 from .learned import LearnedModel
-from .loop import AdapterPredictor, SliceNumbers, fused_probabilities, slice_probabilities
+from .loop import AdapterPredictor, SliceWork, fused_probabilities, slice_probabilities
 from .refine import LabelRefiner
 from .refiners import Refiner
 from .sink import FUSED, Prediction, PredictionSink
@@ -48,11 +48,12 @@ class SlicePrediction:
     descriptor: Array
 
 
-class SlicePredictor:
+class SlicePredictor(SliceWork[SlicePrediction]):
     """Predicts slices of one volume in any order; all together equal ``predict``, unrefined.
 
     Made by :meth:`FewShotSegmenter.slice_predictor`. Indices count slices along :attr:`axis` of
-    the volume's file order.
+    the volume's file order. Runs of neighbouring slices are quick: what smoothing across slices
+    needs of the neighbours is predicted once for each run.
 
     Parameters
     ----------
@@ -66,6 +67,8 @@ class SlicePredictor:
         Takes the slices.
     """
 
+    _parameter = "index"
+
     def __init__(
         self,
         stack: SliceStack,
@@ -74,49 +77,21 @@ class SlicePredictor:
         smoothing: float,
         sink: PredictionSink,
     ) -> None:
-        self._stack = stack
+        super().__init__(stack)
         self._predictor = AdapterPredictor(adapter, extractor, self._describe)
         self._smoothing = smoothing
         self._sink = sink
         self._descriptors: dict[int, Array] = {}
-        self._numbers = SliceNumbers(stack, "index")
-        self.axis = self._numbers.axis
-
-    def __len__(self) -> int:
-        """Return the number of slices."""
-        return len(self._numbers)
 
     @property
     def slice_shape(self) -> tuple[int, ...]:
         """(rows, columns) of a slice in file order."""
-        return self._numbers.plane(self._sink.labels, 0).shape
+        return self._plane(self._sink.labels, 0).shape
 
     def preview(self, index: int) -> SlicePrediction:
         """Predict one slice alone, at once: probabilities are not smoothed across slices."""
-        (found,) = self._run(self._numbers.checked([index]), no_progress, across=False)
+        (found,) = self._run(self._checked([index]), no_progress, across=False)
         return found
-
-    def run(
-        self, order: Sequence[int] | None = None, progress: Progress = no_progress
-    ) -> Iterator[SlicePrediction]:
-        """Predict slices, all of them or some.
-
-        Runs of neighbouring slices are quick: what smoothing across slices needs of the
-        neighbours is predicted once for each run.
-
-        Parameters
-        ----------
-        order : sequence of int, optional
-            Slices in the order in which they are wanted; None: all.
-        progress : callable
-            Called after every slice; it may raise ``Cancelled``.
-
-        Raises
-        ------
-        InputError
-            If an index is not in the volume; before anything is predicted.
-        """
-        return self._run(self._numbers.checked(order), progress)
 
     def finish(self) -> Prediction:
         """Clean components and find landmarks of what was predicted so far."""
@@ -134,8 +109,8 @@ class SlicePredictor:
             index = back[number]
             yield SlicePrediction(
                 index,
-                self._numbers.plane(self._sink.labels, index).copy(),
-                self._numbers.plane(self._sink.confidence, index).copy(),
+                self._plane(self._sink.labels, index).copy(),
+                self._plane(self._sink.confidence, index).copy(),
                 slice_uncertainty(plane),
                 self._descriptors[self._stack.grid.to_working(number)],
             )

@@ -13,7 +13,7 @@ from ..config import IntensityConfig
 from ..errors import InputError
 from ..slices.stack import SliceStack, working_axis
 from ..types import Array, Progress, Volume, no_progress
-from .loop import SliceNumbers
+from .loop import SliceWork
 from .refiners import AUTO, Refiner, Region, get_refiner
 
 __all__ = ["LabelRefiner", "RefinedSlice", "distance_confidence", "refine_labels"]
@@ -40,10 +40,11 @@ class RefinedSlice:
     refined: bool
 
 
-class LabelRefiner:
+class LabelRefiner(SliceWork[RefinedSlice]):
     """Refines slices of one label volume in any order.
 
-    Indices count slices along :attr:`axis` of the file order. A slice is read when its turn
+    Indices count slices along :attr:`axis` of the file order; empty slices are passed over as they
+    are. A slice is read when its turn
     comes, and each is refined by itself, so the order does not change the result. Beside the
     labels and the confidence, memory holds one slice, whatever their number.
 
@@ -82,6 +83,8 @@ class LabelRefiner:
         If shapes differ, labels are no integers, or the axis is none of the volume.
     """
 
+    _parameter = "slices"
+
     def __init__(
         self,
         volume: Volume,
@@ -106,35 +109,10 @@ class LabelRefiner:
             if array.shape != volume.shape:
                 raise InputError(name, f"have the shape {volume.shape} of the image", array.shape)
         settings = IntensityConfig.of(intensity, "intensity")
-        self._stack = SliceStack(volume, working_axis(volume, axis), settings)
+        super().__init__(SliceStack(volume, working_axis(volume, axis), settings))
         self._refiner = refiner
-        self._numbers = SliceNumbers(self._stack, "slices")
-        self.axis = self._numbers.axis
         self._labels = self._stack.from_file(self.labels)
         self._confidence = self._stack.from_file(self.confidence)
-
-    def __len__(self) -> int:
-        """Return the number of slices."""
-        return len(self._numbers)
-
-    def run(
-        self, order: Sequence[int] | None = None, progress: Progress = no_progress
-    ) -> Iterator[RefinedSlice]:
-        """Refine slices, all of them or some; empty ones are passed over as they are.
-
-        Parameters
-        ----------
-        order : sequence of int, optional
-            Slices in the order in which they are wanted; None: all.
-        progress : callable
-            Called after every slice; it may raise ``Cancelled``. What was refined stays.
-
-        Raises
-        ------
-        InputError
-            If an index is not in the volume; before anything is refined.
-        """
-        return self._run(self._numbers.checked(order), progress)
 
     def _run(self, wanted: Sequence[int], progress: Progress) -> Iterator[RefinedSlice]:
         refiner = None
@@ -152,8 +130,8 @@ class LabelRefiner:
                 self._confidence[number] = region.confidence
             part = RefinedSlice(
                 index,
-                self._numbers.plane(self.labels, index).copy(),
-                self._numbers.plane(self.confidence, index).copy(),
+                self._plane(self.labels, index).copy(),
+                self._plane(self.confidence, index).copy(),
                 filled,
             )
             progress(done, len(wanted), "refining")
