@@ -150,6 +150,12 @@ class TrainingSet:
         """Number of channels of the images."""
         return self.stacks[0].channels
 
+    def image(self, number: int) -> Array:
+        """Pixels of an example, shape (C, H, W), float32 in 0..1."""
+        source, index = self.sources[number]
+        everything: list[SliceSource] = [*self.stacks, *self.copies]
+        return everything[source].slice(index)
+
     def augmented(self, augmentation: Augmentation | None) -> TrainingSet:
         """Add augmented copies of all slices, behind them; each names its slice as its origin."""
         if augmentation is None:

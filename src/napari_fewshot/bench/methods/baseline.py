@@ -41,7 +41,6 @@ __all__ = [
     "open_stack",
     "predict_stack",
     "require",
-    "slice_image",
     "training_digest",
 ]
 
@@ -131,12 +130,6 @@ def _merged(training: TrainingSet) -> TrainingSet:
         names={1: "foreground"},
         point_labels=frozenset(),
     )
-
-
-def slice_image(training: TrainingSet, number: int) -> Array:
-    """Pixels of a known slice, shape (C, H, W), float32 in 0..1."""
-    stack, index = training.sources[number]
-    return training.stacks[stack].slice(index)
 
 
 def class_plane(known: KnownSlice, label_values: Sequence[int]) -> Array:

@@ -12,7 +12,7 @@ from ...adapters.base import fitted
 from ...templates.template import Template
 from ...types import Array, Progress, no_progress
 from . import MethodContext, MethodEntry
-from .baseline import Baseline, BaselineConfig, class_plane, collect_slices, slice_image
+from .baseline import Baseline, BaselineConfig, class_plane, collect_slices
 
 __all__ = ["ForestConfig", "ForestMethod"]
 
@@ -53,7 +53,7 @@ class ForestMethod(Baseline[ForestConfig]):
         for number, plane in enumerate(planes):
             pixels = np.flatnonzero(chosen[number])
             if pixels.size:
-                features.append(self._features(slice_image(training, number))[pixels])
+                features.append(self._features(training.image(number))[pixels])
                 targets.append(plane.ravel()[pixels])
             progress(number + 1, len(planes), "template features")
         forest = RandomForestClassifier(

@@ -29,7 +29,6 @@ from .baseline import (
     held_out_volumes,
     labels_looked_for,
     require,
-    slice_image,
     training_digest,
 )
 from .from_scratch import NOTHING, AugmentationConfig, Convergence, PatchSampler, partial_loss
@@ -237,7 +236,7 @@ class UNetTraining:
         values = self._training.label_values
         known = [self._training.examples[k] for k in numbers]
         drawn = [
-            sampler.draw(slice_image(self._training, k), class_plane(one, values), rng)
+            sampler.draw(self._training.image(k), class_plane(one, values), rng)
             for k, one in zip(numbers, known, strict=True)
         ]
         looked_for = torch.from_numpy(np.stack([labels_looked_for(one, values) for one in known]))

@@ -24,7 +24,7 @@ from ...slices.grid import resize_plane
 from ...templates.template import Template
 from ...types import Array, Progress, no_progress
 from . import MethodContext, MethodEntry
-from .baseline import Baseline, BaselineConfig, class_plane, collect_slices, slice_image
+from .baseline import Baseline, BaselineConfig, class_plane, collect_slices
 
 if TYPE_CHECKING:
     import torch
@@ -82,7 +82,7 @@ class UniverSeg(Baseline[UniverSegConfig]):
         count = len(training.examples)
         images = []
         for number in range(count):
-            images.append(square(slice_image(training, number)))
+            images.append(square(training.image(number)))
             progress(number + 1, count, "template slices")
         planes = [class_plane(known, training.label_values) for known in training.examples]
         device = choose_device(self.context.device)
