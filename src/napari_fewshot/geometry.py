@@ -203,7 +203,7 @@ def _nearest_axes(affine: Array) -> tuple[list[int], list[int]]:
     order = np.lexsort(lines)
     sorted_affine = np.eye(4)
     sorted_affine[:3, :3] = lines[:, order]
-    orientation: Array = io_orientation(sorted_affine)  # type: ignore[no-untyped-call]
+    orientation: Array = io_orientation(sorted_affine)
     targets, signs = [0, 0, 0], [0, 0, 0]
     for (target, sign), axis in zip(orientation, order, strict=True):
         targets[axis], signs[axis] = int(target), int(sign * senses[axis])
