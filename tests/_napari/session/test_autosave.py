@@ -29,7 +29,7 @@ def empty_place(layer, k):
 def busy(session):
     """The worker is at something else: what is asked for meanwhile waits."""
     gate = threading.Event()
-    job = session._state.runner.start(Job("Busy", "extract", lambda job: gate.wait(MINUTE)))
+    job = session._runner.start(Job("Busy", "extract", lambda job: gate.wait(MINUTE)))
     try:
         yield
     finally:
@@ -101,10 +101,10 @@ def test_a_stroke_that_is_being_drawn_is_saved_when_it_has_ended(predicted, tmp_
     layer.brush_size = 3
     layer._begin_stroke()
     layer.paint(place, 3)
-    predicted._keeping._on_timer()
+    predicted._storage._on_timer()
     assert not predicted.jobs  # it waits
     layer._commit_stroke()
-    predicted._keeping._on_timer()
+    predicted._storage._on_timer()
     qtbot.waitUntil(lambda: not predicted.jobs, timeout=20_000)
     found = saved(tmp_path / "kept", layer.name)
     assert found["data"][place] == 3

@@ -27,7 +27,7 @@ def test_autosave_that_is_switched_off_saves_no_more_when_layers_go(predicted, v
 
 
 def test_the_store_of_features_stays_below_its_limit(session, monkeypatch):
-    monkeypatch.setattr("napari_fewshot._napari.session.learning.STORE_LIMIT_GB", 0)
+    monkeypatch.setattr("napari_fewshot._napari.session.jobs.STORE_LIMIT_GB", 0)
     store = FeatureStore()
     old = store.root / "features-v1" / "network" / ("0" * 40)  # features of a run before
     for start in (

@@ -27,9 +27,9 @@ def runner(qapp):
 
 
 def make(name="job", work=lambda job: 1, **options):
-    from napari_fewshot._napari.session.jobs import Job
+    from napari_fewshot._napari.session.jobs import Callbacks, Job
 
-    return Job(name, options.pop("stage", "train"), work, **options)
+    return Job(name, options.pop("stage", "train"), work, Callbacks(**options))
 
 
 def test_work_is_done_elsewhere_and_told_here(runner):
@@ -45,8 +45,8 @@ def test_work_is_done_elsewhere_and_told_here(runner):
     pieces, ends = [], []
     job = make(
         work=work,
-        on_piece=lambda p: pieces.append((p, threading.get_ident())),
-        on_done=lambda r: ends.append((r, threading.get_ident())),
+        piece=lambda p: pieces.append((p, threading.get_ident())),
+        done=lambda r: ends.append((r, threading.get_ident())),
     )
     assert runner.start(job).wait(MINUTE) == 7
     assert threads[0] != here
@@ -94,7 +94,7 @@ def test_an_error_in_a_callback_fails_the_job_only(runner):
             job.send(k)
             time.sleep(0.001)
 
-    job = runner.start(make("bad", work, on_piece=piece))
+    job = runner.start(make("bad", work, piece=piece))
     with pytest.raises(ValueError, match="shape changed"):
         job.wait(MINUTE)
     assert job.state == "failed"
@@ -112,8 +112,8 @@ def test_cancel_while_running_and_waiting(runner):
             job.progress(done, 10_000, "steps")
             time.sleep(0.001)
 
-    first = runner.start(make("first", work, on_end=lambda: ended.append("first")))
-    second = runner.start(make("second", work, on_end=lambda: ended.append("second")))
+    first = runner.start(make("first", work, end=lambda: ended.append("first")))
+    second = runner.start(make("second", work, end=lambda: ended.append("second")))
     third = runner.start(make("third"))
     assert started.wait(MINUTE)
     second.cancel()
@@ -163,8 +163,8 @@ def test_a_job_begins_on_the_gui_thread_when_its_turn_comes(runner):
         raise ValueError("no such layer")
 
     first = runner.start(make("first", lambda job: seen.append(("first", 0))))
-    second = runner.start(make("second", lambda job: seen.append(("second", 0)), on_start=begin))
-    bad = runner.start(make("bad", lambda job: seen.append(("bad", 0)), on_start=wrong))
+    second = runner.start(make("second", lambda job: seen.append(("second", 0)), start=begin))
+    bad = runner.start(make("bad", lambda job: seen.append(("bad", 0)), start=wrong))
     with pytest.raises(ValueError, match="no such layer"):
         bad.wait(MINUTE)
     assert seen == [("first", 0), ("begin", threading.get_ident()), ("second", 0)]
@@ -181,7 +181,7 @@ def test_pieces_and_result_of_a_cancelled_job_are_dropped(runner):
         return "outdated"
 
     done = []
-    job = runner.start(make(work=work, on_piece=pieces.append, on_done=done.append))
+    job = runner.start(make(work=work, piece=pieces.append, done=done.append))
     assert handed.wait(MINUTE)
     job.cancel()
     assert job.wait(MINUTE) is None

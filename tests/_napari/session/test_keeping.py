@@ -86,7 +86,7 @@ def worked(predicted, truth):
 def test_restored_is_what_was_saved(worked, viewer, tmp_path):
     layer = worked.result_layer("image")
     before, states = layer.data.copy(), statuses(worked)
-    templates = worked._learning.templates()
+    templates = worked._training.templates()
     worked.save(tmp_path / "kept").wait(MINUTE)
     names = worked.model.names_
     viewer.layers.remove(layer)
@@ -99,7 +99,7 @@ def test_restored_is_what_was_saved(worked, viewer, tmp_path):
     assert found.features["name"].tolist() == layer.features["name"].tolist()
     np.testing.assert_array_equal(found.scale, viewer.layers["image"].scale)
     assert found.units == viewer.layers["image"].units
-    again = worked._learning.templates()
+    again = worked._training.templates()
     assert [t.kind for t in again] == [t.kind for t in templates]
     for one, other in zip(again, templates, strict=True):
         np.testing.assert_array_equal(one.labels.data, other.labels.data)

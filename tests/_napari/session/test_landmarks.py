@@ -46,7 +46,7 @@ def other(viewer, image):
 
 def learned(session):
     """Name and label of the points that are learned, image by image."""
-    return [[(p.name, p.label) for p in t.points] for t in session._learning.templates()]
+    return [[(p.name, p.label) for p in t.points] for t in session._training.templates()]
 
 
 def test_twelve_clicks_are_twelve_landmarks(session, clicked, image):
@@ -123,7 +123,7 @@ def test_a_point_added_to_landmarks_that_were_found_is_one_of_its_own(session, c
     session.train(score=False).wait(MINUTE)
     for _ in range(2):  # made, then shown anew
         session.propagate("image").wait(MINUTE)
-        layer = session._state.viewer.layers["image landmarks found"]
+        layer = session._view.viewer.layers["image landmarks found"]
         count = len(layer.data)
         layer.add([[1.0, 2.0, 3.0]])
         added = layer.features.iloc[-1]

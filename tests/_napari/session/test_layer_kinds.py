@@ -589,7 +589,7 @@ def test_paint_at_two_times_teaches_and_each_stays(viewer):
     labels.refresh()
     session.events.templates.emit()
     (entry,) = session.templates
-    assert [lead for _, lead in entry.places()] == [(0,), (1,)]
+    assert list(entry.taught()) == [(0,), (1,)]
     session.train(score=False).wait(60)
     for time in (0, 1):
         viewer.dims.set_current_step(0, time)

@@ -41,7 +41,7 @@ def test_into_the_result_of_another_image_is_of_this_one_alone(predicted, viewer
     assert predicted_slices(predicted, other) == list(range(len(first)))
     for k in painted:  # no copy of the other image's template is left
         assert (layer.data[k] != first[k]).any()
-    (template,) = predicted._learning.templates()
+    (template,) = predicted._training.templates()
     assert list(template.slices) == painted
     predicted.propagate("image", landmarks=False).wait(MINUTE)
     assert predicted.result_layer("image") is not layer
@@ -93,7 +93,7 @@ def test_results_are_restored_to_the_file_that_they_are_of(predicted, viewer, tm
     image.name = "second"
     other = add_other(viewer, name="image")
     other.metadata["source"] = tmp_path / "b" / "image.nii.gz"
-    image_for = predicted._keeping._image_for
+    image_for = predicted._storage._image_for
     saved = json.loads((tmp_path / "kept" / "session.json").read_text())["layers"]
     assert [image_for(one["image"]) for one in saved] == [image, image]
     viewer.layers.remove(image)
@@ -113,6 +113,6 @@ def test_strokes_in_a_result_still_teach_when_an_earlier_one_is_restored(predict
     predicted.restore(tmp_path / "kept").wait(MINUTE)
     assert predicted.result_layer("image") is not layer
     assert provenance_of(layer).strokes((k,)).any()
-    known = predicted._learning.templates()[-1]
+    known = predicted._training.templates()[-1]
     assert known.kind == "scribble"
     assert np.asarray(known.labels.data)[k].any()

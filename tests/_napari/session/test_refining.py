@@ -44,9 +44,8 @@ def test_the_slice_in_view_comes_first_and_one_alone_can_be_refined(predicted, v
     np.testing.assert_array_equal(labels.data[other], before[other])
     seen = []
     run_refine = predicted.refine("image", method="random-walker")
-    run = predicted._propagating._of_job[id(run_refine)]
-    take = run.take
-    run_refine._on_piece = lambda piece: (seen.append(piece.index), take(piece))
+    take = run_refine._callbacks.piece
+    run_refine._callbacks.piece = lambda piece: (seen.append(piece.index), take(piece))
     run_refine.wait(MINUTE)
     assert seen[0] == first
 
@@ -178,7 +177,7 @@ def test_what_is_known_of_slices_is_asked_on_the_gui_thread_alone(predicted, mon
 
         return call
 
-    for name in ("_follow_undo", "is_known", "status", "strokes"):
+    for name in ("_follow_undo", "teaches", "status", "strokes"):
         monkeypatch.setattr(Provenance, name, watched(getattr(Provenance, name)))
     assert predicted.refine("image", method="random-walker").wait(MINUTE) > 0
     assert threads == {threading.get_ident()}

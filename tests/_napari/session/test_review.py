@@ -85,7 +85,7 @@ def test_what_was_accepted_still_teaches_when_the_result_goes_into_another_layer
     predicted.accept(k, "image")
     mine = viewer.add_labels(np.zeros_like(layer.data), name="mine", scale=layer.scale)
     predicted.propagate("image", into=mine, policy="overwrite").wait(MINUTE)
-    assert k in predicted._learning.templates()[0].slices
+    assert k in predicted._training.templates()[0].slices
 
 
 # Undo
@@ -130,7 +130,7 @@ def test_closing_while_a_run_writes_saves_all_layers(predicted, viewer, qtbot):
     kept = named(folder)
     job = predicted.update("image")
     stroke(predicted.result_layer("image"), (6, 20, 20), 3)
-    predicted._keeping.soon()
+    predicted._storage.soon()
     qtbot.waitUntil(lambda: job.fraction > 0, timeout=20_000)
     viewer.close()
     assert named(folder) == kept == ["paint", "image predicted"]
@@ -158,12 +158,12 @@ def test_the_last_strokes_are_kept_when_the_window_closes(predicted, viewer, how
 
 def test_a_stroke_before_a_pause_is_saved_by_and_by(predicted, monkeypatch):
     """Also of a person who makes none."""
-    from napari_fewshot._napari.session import keeping
+    from napari_fewshot._napari.session import storage
 
-    monkeypatch.setattr(keeping, "_SOON_MS", 200)
-    monkeypatch.setattr(keeping, "_AT_LATEST_S", 0.5)
+    monkeypatch.setattr(storage, "_SOON_MS", 200)
+    monkeypatch.setattr(storage, "_AT_LATEST_S", 0.5)
     predicted.save().wait(MINUTE)
-    predicted._keeping._timer = None
+    predicted._storage._timer = None
     file = predicted.autosave_folder / "session.json"
     before, until = file.stat().st_mtime_ns, time.monotonic() + 10
     while file.stat().st_mtime_ns == before and time.monotonic() < until:
@@ -205,7 +205,7 @@ def test_a_window_that_stays_open_keeps_its_session(trained, viewer, monkeypatch
 
 def test_a_job_ends_once_when_its_bar_lets_events_through(qapp):
     """Bars of napari process events, and with them the timer of the jobs."""
-    from napari_fewshot._napari.session.jobs import Job, JobRunner
+    from napari_fewshot._napari.session.jobs import Callbacks, Job, JobRunner
 
     ended, running = [], []
     runner = JobRunner(lambda job: None, lambda job: moved())
@@ -219,8 +219,8 @@ def test_a_job_ends_once_when_its_bar_lets_events_through(qapp):
     def work(name):
         return lambda job: (time.sleep(0.01), name)[1]
 
-    first = Job("first", "train", work("first"), on_end=lambda: ended.append("first"))
-    second = Job("second", "train", work("second"), on_end=lambda: ended.append("second"))
+    first = Job("first", "train", work("first"), Callbacks(end=lambda: ended.append("first")))
+    second = Job("second", "train", work("second"), Callbacks(end=lambda: ended.append("second")))
     runner.start(first)
     runner.start(second)
     assert second.wait(MINUTE) == "second"
@@ -250,7 +250,7 @@ def test_a_live_stroke_does_not_stop_a_whole_run(predicted, viewer, qtbot):
     predicted.events.job.connect(lambda job: told.append((job.name, job.state)))
     job = predicted.update("image")
     stroke(layer, empty_place(layer, of_status(predicted, "predicted")[5]), 3)
-    predicted._corrections._after_stroke()
+    predicted._review._after_stroke()
     assert len(predicted.jobs) == 2
     job.wait(MINUTE)
     assert job.state == "done"
@@ -342,7 +342,6 @@ def test_layers_that_are_gone_are_let_go(predicted, viewer, qtbot):
     predicted.propagate("image", landmarks=False, confidence=False).wait(MINUTE)
     gone = weakref.ref(predicted.result_layer("image"))
     viewer.layers.remove(gone())
-    assert not [layer for layer in predicted._corrections._watched if layer is gone()]
     predicted.train(score=False).wait(MINUTE)
     predicted.propagate("image").wait(MINUTE)
     viewer.layers.remove(predicted.result_layer("image"))

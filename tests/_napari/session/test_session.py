@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -224,7 +225,7 @@ def test_strokes_on_a_prediction_stay_and_teach_alone(predicted, viewer):
     painted = layer.data[k] != before[k]
     assert painted.any()
     assert statuses(predicted)[k] == "predicted"
-    templates = predicted._learning.templates()
+    templates = predicted._training.templates()
     assert [t.kind for t in templates] == ["dense", "scribble"]
     known = np.asarray(templates[1].labels.data)
     assert set(np.flatnonzero(known.any(axis=(1, 2)))) == {k}
@@ -287,8 +288,8 @@ def test_points_are_taken_where_they_are_shown(session, viewer):
     layer = viewer.add_points([world], name="marks", features={"name": ["tip"]})
     assert not np.allclose(layer.scale, image.scale)
     entry = session.add_template("image", "marks")
-    assert entry.slices(()) == [(7,)]
-    template = session._learning.templates()[-1]
+    assert entry.slices() == [(7,)]
+    template = session._training.templates()[-1]
     np.testing.assert_allclose(template.points[0].position, (7, 20, 30))
 
 
@@ -297,24 +298,24 @@ def test_an_undone_stroke_is_none(predicted):
     k = of_status(predicted, "predicted")[5]
     place = tuple(np.argwhere(layer.data[k] == 0)[400])
     stroke(layer, (k, *place), 3)
-    assert len(predicted._learning.templates()) == 2
+    assert len(predicted._training.templates()) == 2
     layer.undo()
-    assert len(predicted._learning.templates()) == 1
+    assert len(predicted._training.templates()) == 1
 
 
 def test_a_corrected_prediction_teaches_when_the_person_says_so(predicted, truth):
     layer = predicted.result_layer("image")
     k = of_status(predicted, "predicted")[5]
     layer.data[k] = truth[k]
-    assert k not in predicted._learning.templates()[0].slices
+    assert k not in predicted._training.templates()[0].slices
     predicted.go_to(k, "image")
     predicted.accept()
     assert statuses(predicted)[k] == "painted"
-    assert k in predicted._learning.templates()[0].slices
+    assert k in predicted._training.templates()[0].slices
     predicted.update("image").wait(MINUTE)
     np.testing.assert_array_equal(layer.data[k], truth[k])
     with pytest.raises(InputError, match="have a prediction to accept"):
-        predicted.accept(predicted.templates[0].slices(())[0][-1])
+        predicted.accept(predicted.templates[0].slices()[0][-1])
 
 
 def test_an_empty_slice_can_be_reviewed(session, viewer):
@@ -322,7 +323,7 @@ def test_an_empty_slice_can_be_reviewed(session, viewer):
     viewer.dims.set_current_step(0, k)
     session.mark_reviewed()
     assert statuses(session)[k] == "reviewed"
-    (template,) = session._learning.templates()
+    (template,) = session._training.templates()
     assert k in template.slices
     assert not np.asarray(template.labels.data)[k].any()
     session.unmark_reviewed()
@@ -475,7 +476,7 @@ def test_scribbles_are_kept_and_completed(session, viewer, truth, own):
     drawn = scribbles > 0
     np.testing.assert_array_equal(result.data[drawn], wanted[drawn])
     assert dice(np.where(result.data == 255, 0, result.data), truth) > 0.5
-    (template,) = session._learning.templates()
+    (template,) = session._training.templates()
     known = np.asarray(template.labels.data)
     np.testing.assert_array_equal(
         known[drawn], np.where(scribbles == 255, -1, scribbles.astype(int))[drawn]
@@ -497,11 +498,13 @@ def test_estimates_come_before_the_work(session):
 
 
 def test_a_prediction_is_estimated_as_the_last_one_took(predicted, monkeypatch):
-    from napari_fewshot._napari.session import propagating
+    from napari_fewshot._napari.session import propagation
 
-    hours = iter([0.0, 3600.0])
-    clock = SimpleNamespace(perf_counter=lambda: next(hours))
-    monkeypatch.setattr(propagating, "time", clock)
+    here, hours = threading.get_ident(), iter([0.0, 3600.0])
+    clock = SimpleNamespace(
+        perf_counter=lambda: 0.0 if threading.get_ident() == here else next(hours)
+    )
+    monkeypatch.setattr(propagation, "time", clock)
     assert predicted.estimate("propagate", "image").seconds < 60
     predicted.propagate("image").wait(MINUTE)  # its features are there
     templates = 3

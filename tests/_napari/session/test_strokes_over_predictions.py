@@ -19,7 +19,7 @@ def info(session, k):
 def templates(session):
     """Dense slices with their labels, and what is known of others."""
     dense, scribbles = {}, {}
-    for template in session._learning.templates():
+    for template in session._training.templates():
         data = np.asarray(template.labels.data)
         if template.kind == "dense":
             dense |= {k: data[k] for k in template.slices}
@@ -209,5 +209,5 @@ def test_paint_on_a_copy_stays_paint_after_the_next_run(predicted):
     for _ in range(2):
         result.data[1] = 9  # so that the run changes it
         predicted.propagate("image", into=result, policy="overwrite", slices=[1]).wait(MINUTE)
-    assert provenance_of(result).is_known((k,))
+    assert provenance_of(result).teaches((k,)) == "whole"
     assert (result.data[k][voxels] == 3).all()

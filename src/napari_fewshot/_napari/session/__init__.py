@@ -8,10 +8,9 @@ from typing import Any
 from .estimates import Estimate
 from .jobs import Job
 from .provenance import is_result
+from .review import SliceInfo
 from .session import Session
 from .settings import SessionSettings
-from .slices import SliceInfo
-from .state import State
 from .templates import TemplateEntry
 
 __all__ = [
@@ -50,8 +49,7 @@ def viewer_session(viewer: Any) -> Session:
     viewer = getattr(viewer, "__wrapped__", viewer)
     key = id(viewer)
     if key not in _SESSIONS:
-        reference = weakref.ref(viewer, lambda _: _forget(key))
-        _SESSIONS[key] = Session(State(reference))
+        _SESSIONS[key] = Session(weakref.ref(viewer, lambda _: _forget(key)))
     return _SESSIONS[key]
 
 

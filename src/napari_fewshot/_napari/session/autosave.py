@@ -39,15 +39,7 @@ _ARRAYS = "labels.zarr"
 class SavedLayer:
     """A labels layer as it is at this moment: voxels and all that is known of them, by value.
 
-    Parameters
-    ----------
-    layer : napari.layers.Labels
-    image : napari.layers.Image
-    role : {"template", "result"}
-    kind : str
-        Of the template.
-    copied : callable
-        Copies the array.
+    ``role`` is template or result, ``kind`` that of a template; ``copied`` copies the array.
     """
 
     def __init__(
@@ -91,11 +83,6 @@ class Autosave:
 
     Runs on the worker. Slices are chunks of a zarr array, each replaced as a whole, and the
     description is written last.
-
-    Parameters
-    ----------
-    folder : Path
-        Made if it is not there.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -118,21 +105,15 @@ class Autosave:
         return np.array(data)
 
     def write(self, layers: Sequence[SavedLayer], more: dict[str, Any], model: Any = None) -> None:
-        """Write layers, other values (JSON) and a fitted model.
-
-        Raises
-        ------
-        FewShotError
-            If the folder cannot be written.
-        """
+        """Write layers, other values (JSON) and a fitted model; FewShotError if it cannot."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             described = [
-                {**layer.about, "array": layer.name, "strokes": self._strokes(layer)}
+                {**layer.about, "array": layer.name, "strokes": self._write_strokes(layer)}
                 for layer in layers
             ]
             for layer in layers:
-                self._array(layer.name, layer)
+                self._write_labels(layer)
             if model is not None:
                 model.save(self.folder / "model.fewshot")
             content = {"format": FORMAT, "saved": time.time(), "layers": described, **more}
@@ -146,34 +127,36 @@ class Autosave:
         finally:
             self._spare = [one.data for one in layers if isinstance(one.data, np.ndarray)]
 
-    def _array(self, name: str, layer: SavedLayer) -> None:
-        import zarr
-
-        data, slicing = layer.data, layer.slicing
-        path = self.folder / _ARRAYS / name
-        chunks = [1] * slicing.leading + list(slicing.shape[slicing.leading :])
-        if slicing.layer_axis is not None:
-            chunks[slicing.layer_axis] = 1
-        array = None
-        if path.exists():
-            array = zarr.open_array(str(path))
-            if array.shape != data.shape or array.dtype != data.dtype:
-                shutil.rmtree(path)
-                array = None
-        if array is None:
-            self._written = {k: v for k, v in self._written.items() if k[0] != name}
-            array = zarr.create_array(
-                str(path), shape=data.shape, chunks=tuple(chunks), dtype=data.dtype, fill_value=0
-            )
-        leads = np.ndindex(*slicing.shape[: slicing.leading])
-        for key in (key for lead in leads for key in slicing.keys(tuple(lead))):
+    def _write_labels(self, layer: SavedLayer) -> None:
+        """Write the slices that are not as they were written last."""
+        name, data, slicing = layer.name, layer.data, layer.slicing
+        array = self._array(name, data, slicing)
+        for key in (key for lead in slicing.leads() for key in slicing.keys(lead)):
             plane = np.ascontiguousarray(slicing.plane(data, key))
             digest = zlib.crc32(plane.tobytes())
             if self._written.get((name, key)) != digest:
                 array[slicing.index(key)] = plane
                 self._written[name, key] = digest
 
-    def _strokes(self, layer: SavedLayer) -> list[list[int]]:
+    def _array(self, name: str, data: Any, slicing: Slicing) -> Any:
+        """Array of a layer in the folder, a new one where there is none that fits."""
+        import zarr
+
+        path = self.folder / _ARRAYS / name
+        if path.exists():
+            array = zarr.open_array(str(path))
+            if array.shape == data.shape and array.dtype == data.dtype:
+                return array
+            shutil.rmtree(path)
+        self._written = {k: v for k, v in self._written.items() if k[0] != name}
+        chunks = [1] * slicing.leading + list(slicing.shape[slicing.leading :])
+        if slicing.layer_axis is not None:
+            chunks[slicing.layer_axis] = 1
+        return zarr.create_array(
+            str(path), shape=data.shape, chunks=tuple(chunks), dtype=data.dtype, fill_value=0
+        )
+
+    def _write_strokes(self, layer: SavedLayer) -> list[list[int]]:
         """Write the stroke planes of a layer; return their keys."""
         keys = sorted(layer.strokes)
         path = self.folder / f"strokes-{layer.name}.npz"
@@ -185,10 +168,7 @@ class Autosave:
 def read_autosave(folder: Path) -> dict[str, Any]:
     """Read a folder: the description, each layer with ``data`` and ``stroke_planes``.
 
-    Raises
-    ------
-    InputError
-        If it is no such folder, or is damaged.
+    InputError if it is no such folder, or is damaged.
     """
     import zarr
 
@@ -211,7 +191,7 @@ def read_autosave(folder: Path) -> dict[str, Any]:
     return content
 
 
-def restore_layer(viewer: Any, saved: dict[str, Any], image: Any, geometry: dict[str, Any]) -> Any:
+def restore_layer(viewer: Any, saved: dict[str, Any], geometry: dict[str, Any]) -> Any:
     """Add a saved labels layer to the viewer, with its provenance."""
     colours = saved.get("colours")
     layer = viewer.add_labels(
@@ -236,16 +216,20 @@ def restore_provenance(layer: Any, saved: dict[str, Any]) -> None:
 def new_autosave(root: Path, image: Any) -> Path:
     """A folder that nobody has written to, for one image; the oldest but ten are removed."""
     folder = _of_image(root, image)
-    before = sorted(folder.glob("*/" + _JSON), key=lambda path: path.stat().st_mtime)
-    for path in before[: -_KEPT + 1]:
-        shutil.rmtree(path.parent, ignore_errors=True)
+    for path in _saved_in(folder)[: -_KEPT + 1]:
+        shutil.rmtree(path, ignore_errors=True)
     return folder / time.strftime("%Y-%m-%d-%H%M%S")
 
 
 def latest_autosave(root: Path, image: Any) -> Path | None:
     """Folder of the last session with an image, or None."""
-    found = sorted(_of_image(root, image).glob("*/" + _JSON), key=lambda p: p.stat().st_mtime)
-    return found[-1].parent if found else None
+    found = _saved_in(_of_image(root, image))
+    return found[-1] if found else None
+
+
+def _saved_in(folder: Path) -> list[Path]:
+    """Folders of the sessions with one image, the oldest first."""
+    return [p.parent for p in sorted(folder.glob("*/" + _JSON), key=lambda p: p.stat().st_mtime)]
 
 
 def _of_image(root: Path, image: Any) -> Path:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...backbones import BackboneSpec, backbone_entry
 from ...config import SamDecoderConfig, SegmenterConfig
+from .slicing import Slicing
 
-__all__ = ["Estimate", "Rates"]
+if TYPE_CHECKING:
+    from .jobs import Stage
+    from .state import State
+
+__all__ = ["Estimate", "Rates", "estimate"]
 
 _SECONDS_PER_PIXEL = {"embedded": 2.2e-6, "multiscale": 0.9e-6}
 """Measured on two CPU cores; replaced by what is measured here with the first batch."""
@@ -17,7 +24,6 @@ _TOKENS = 32 * 32
 _FLOPS_PER_S = 6e10
 _PREDICTION = 1.0e-6
 _STEP = 4.5e-3
-_UPDATE_LEAST = 0.3
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,7 @@ class Rates:
     """Speeds of this machine: assumed at first, then as measured."""
 
     def __init__(self) -> None:
-        self._extraction: dict[str, float] = {}
+        self._extraction = dict(_SECONDS_PER_PIXEL)
         self._steps: dict[str, float] = {}
         self._prediction = _PREDICTION
 
@@ -63,7 +69,7 @@ class Rates:
         if not slices:
             return Estimate(0.0, None)
         spec, pixels = backbone_entry(config.backbone).spec, int(np.prod(shape))
-        rate = self._extraction.get(config.backbone, _SECONDS_PER_PIXEL.get(config.backbone))
+        rate = self._extraction.get(config.backbone)
         seconds = None if rate is None else rate * pixels * slices
         cells = pixels if spec.stride == 1 else max(_TOKENS, pixels // spec.stride**2)
         if seconds is None and spec.size_mb is not None:  # two operations a weight and token
@@ -75,11 +81,8 @@ class Rates:
         settings = config.adapter_config
         if isinstance(settings, SamDecoderConfig):
             rate = self._steps.get(config.adapter)
-            return (
-                None
-                if rate is None
-                else rate * settings.epochs_for(slices) * slices * (1 + settings.augmentations)
-            )
+            steps = settings.epochs_for(slices) * slices * (1 + settings.augmentations)
+            return None if rate is None else rate * steps
         return self._steps.get(config.adapter, _STEP) * getattr(settings, "steps", 0)
 
     def prediction(self, shape: tuple[int, ...], slices: int) -> float:
@@ -88,6 +91,27 @@ class Rates:
 
 
 def _megabytes(spec: BackboneSpec, cells: int, slices: int) -> float | None:
-    if spec.channels is None:
-        return None
-    return 2 * spec.channels * cells * slices / 1e6
+    return None if spec.channels is None else 2 * spec.channels * cells * slices / 1e6
+
+
+def estimate(
+    state: State, stage: Stage, image: Any, slicing_of: Callable[[Any], Slicing]
+) -> Estimate:
+    """How long a stage should take with the templates there are, on an image (None: on none)."""
+    config, slices = state.settings.config, 0
+    shape: tuple[int, ...] = (1, 1)
+    for entry in state.sources():
+        if entry.kind != "points":
+            slices, shape = slices + len(entry.slices()), entry.slicing.plane_shape
+    if stage in ("train", "score"):
+        folds = 1 if stage == "train" else 5
+        seconds = state.rates.training(config, slices)
+        return Estimate(None if seconds is None else folds * seconds, None)
+    if image is not None and stage != "save":
+        slicing = slicing_of(image)
+        slices, shape = slices + slicing.count, slicing.plane_shape
+    there = image is not None and (id(image), config.backbone) in state.extracted
+    extraction = state.rates.extraction(config, shape, 0 if there else slices)
+    if stage == "extract" or extraction.seconds is None:
+        return extraction
+    return Estimate(extraction.seconds + state.rates.prediction(shape, slices), None)

@@ -10,22 +10,67 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, Literal
 
+from ...config import STORE_LIMIT_GB
+from ...device import avoid_llvm_clash
 from ...errors import Cancelled, FewShotError
+from ...features.store import FeatureStore
 
-__all__ = ["Job", "JobRunner", "Stage"]
+__all__ = ["Callbacks", "Generations", "Job", "JobRunner", "Stage", "single_shot"]
 
 Stage = Literal["extract", "train", "score", "propagate", "update", "refine", "sam", "save"]
-State = Literal["waiting", "running", "done", "failed", "cancelled"]
-Work = Callable[["Job"], Any]
+JobState = Literal["waiting", "running", "done", "failed", "cancelled"]
 
 _TICK_MS = 15
 _BUSY_S = 0.02
 """Longest time for pieces in one tick: the viewer draws between two."""
 _LOG = logging.getLogger(__name__)
+
+
+def single_shot(ms: int, act: Callable[[], None]) -> Any:
+    """A timer of Qt that acts once, so long after its last start."""
+    from qtpy.QtCore import QTimer
+
+    timer = QTimer()
+    timer.setSingleShot(True)
+    timer.setInterval(ms)
+    timer.timeout.connect(act)
+    return timer
+
+
+class Generations:
+    """Numbers requests as they come; one that a newer one replaced is outdated."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._oldest: dict[Hashable, int] = {}
+
+    def next(self) -> int:
+        """Number of a new request."""
+        self._count += 1
+        return self._count
+
+    def replace(self, generation: int, *topics: Hashable) -> None:
+        """Requests about these topics that are older are outdated from now on."""
+        self._oldest |= dict.fromkeys(topics, generation)
+
+    def is_outdated(self, generation: int, topic: Hashable) -> bool:
+        """Whether a newer request replaced this one."""
+        return generation < self._oldest.get(topic, 0)
+
+
+@dataclass
+class Callbacks:
+    """What becomes of a job on the GUI thread: before it runs, with each piece, and at the end."""
+
+    start: Callable[[], None] = lambda: None
+    piece: Callable[[Any], None] = lambda piece: None
+    done: Callable[[Any], None] = lambda result: None
+    end: Callable[[], None] = lambda: None
 
 
 class Job:
@@ -38,7 +83,7 @@ class Job:
     stage : {"extract", "train", "score", "propagate", "update", "refine", "sam", "save"}
     state : {"waiting", "running", "done", "failed", "cancelled"}
     fraction : float
-        Share of the work that is done, 0 to 1; 0 while it is not known.
+        Of the work that is done, 0 to 1; 0 while it is not known.
     rate : float or None
         Steps (slices, training steps) per second.
     remaining : float or None
@@ -50,38 +95,37 @@ class Job:
     steps : (int, int, str)
         Steps done, all steps, and of what: slices, training.
     layers : list of napari.layers.Layer
-        Layers that it works on, beside those of a propagation; it ends when one is removed.
+        Layers that it works on; it ends when one is removed.
     """
 
     def __init__(
         self,
         name: str,
         stage: Stage,
-        work: Work,
+        work: Callable[[Job], Any],
+        callbacks: Callbacks | None = None,
         *,
         layers: Sequence[Any] = (),
-        on_start: Callable[[], None] | None = None,
-        on_piece: Callable[[Any], None] | None = None,
-        on_done: Callable[[Any], None] | None = None,
-        on_end: Callable[[], None] | None = None,
+        stores_features: bool = False,
+        is_outdated: Callable[[], bool] = lambda: False,
     ) -> None:
         self.name = name
         self.stage: Stage = stage
-        self.state: State = "waiting"
+        self.state: JobState = "waiting"
         self.fraction = 0.0
         self.rate: float | None = None
         self.remaining: float | None = None
         self.result: Any = None
         self.error: BaseException | None = None
+        self.steps = (0, 0, "")
         self.layers = list(layers)
-        self._on_start = on_start
-        self._work, self._on_piece, self._on_done, self._on_end = work, on_piece, on_done, on_end
+        self._work, self._stores_features, self._is_outdated = work, stores_features, is_outdated
+        self._callbacks = callbacks or Callbacks()
         self._stop = threading.Event()
         self._pieces: SimpleQueue[Any] = SimpleQueue()
-        self._outcome: tuple[State, Any] | None = None  # set by the worker when it ends
+        self._outcome: tuple[JobState, Any] | None = None  # set by the worker when it ends
         self._wait_for: Callable[[float | None], None] = lambda timeout: None
         self._clock = (0.0, 0, "")
-        self.steps = (0, 0, "")
         self._over: list[Callable[[], None]] = []
 
     def __repr__(self) -> str:
@@ -91,6 +135,11 @@ class Job:
     def is_over(self) -> bool:
         """Whether it is done, failed or cancelled."""
         return self.state in ("done", "failed", "cancelled")
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether nobody cancelled it, and no newer request replaced it."""
+        return not (self._stop.is_set() or self._is_outdated())
 
     def cancel(self) -> None:
         """Ask it to stop: it does within one batch. What it has not handed over is dropped."""
@@ -129,8 +178,8 @@ class Job:
         self._pieces.put(piece)
 
     def check(self) -> None:
-        """Raise :class:`Cancelled` if the job was cancelled."""
-        if self._stop.is_set():
+        """Raise :class:`Cancelled` if nobody wants the job any more."""
+        if not self.is_wanted:
             raise Cancelled("cancelled")
 
     def progress(self, done: int, total: int, what: str) -> None:
@@ -151,11 +200,15 @@ class Job:
         """Do the work and note how it ended; never raises."""
         try:
             self.check()
-            self._outcome = ("done", self._work(self))
+            avoid_llvm_clash()
+            result = self._work(self)
+            if self._stores_features:  # keep the store below the limit of all runs
+                FeatureStore().prune(int(STORE_LIMIT_GB * 1e9))
+            self._outcome = ("done", result)
         except Cancelled:
             self._outcome = ("cancelled", None)
         except BaseException as error:
-            if self._stop.is_set():  # nobody wants it any more: its layers may be gone
+            if not self.is_wanted:  # its layers may be gone
                 _LOG.debug("%s failed after it was cancelled", self.name, exc_info=error)
                 self._outcome = ("cancelled", None)
             else:
@@ -165,15 +218,12 @@ class Job:
 class JobRunner:
     """Runs jobs on one worker thread, and their callbacks on the GUI thread.
 
-    Parameters
-    ----------
-    changed : callable
-        Told of every change of a job's state, on the GUI thread.
-    moved : callable
-        Told while a job runs, with every tick.
+    ``changed`` is told of every change of a job's state, ``moved`` of a running job with every
+    tick; both on the GUI thread.
     """
 
     def __init__(self, changed: Callable[[Job], None], moved: Callable[[Job], None]) -> None:
+        self.generations = Generations()
         self._changed = changed
         self._moved = moved
         self._waiting: deque[Job] = deque()
@@ -237,10 +287,10 @@ class JobRunner:
         if job is not None:
             self._move(job)
             self._take(job)
-            over = job._outcome is not None and (job._pieces.empty() or job._stop.is_set())
+            over = job._outcome is not None and (job._pieces.empty() or not job.is_wanted)
             if over and self._running is job:
                 self._end(job)
-        self._drop_cancelled()
+        self._drop_unwanted()
         self._next()
         if self._running is None and self._timer is not None:
             self._timer.stop()
@@ -257,11 +307,8 @@ class JobRunner:
 
     def _clock(self) -> Any:
         if self._timer is None:
-            from qtpy.QtCore import QTimer
-
-            self._timer = QTimer()
-            self._timer.setInterval(_TICK_MS)
-            self._timer.timeout.connect(self.tick)
+            self._timer = single_shot(_TICK_MS, self.tick)
+            self._timer.setSingleShot(False)
         return self._timer
 
     def _next(self) -> None:
@@ -269,9 +316,8 @@ class JobRunner:
             return
         job = self._running = self._waiting.popleft()
         job.state = "running"
-        if job._on_start is not None and not job._stop.is_set():
-            start = job._on_start
-            self._guarded(job, lambda _: start(), None)
+        if job.is_wanted:
+            self._guarded(job, job._callbacks.start)
         name = f"napari-fewshot {job.stage}"
         self._thread = threading.Thread(target=job.run, name=name, daemon=True)
         self._thread.start()
@@ -279,20 +325,20 @@ class JobRunner:
 
     def _take(self, job: Job) -> None:
         until = time.perf_counter() + _BUSY_S
-        while not job._stop.is_set() and time.perf_counter() < until:
+        while job.is_wanted and time.perf_counter() < until:
             try:
                 piece = job._pieces.get_nowait()
             except Empty:
                 return
-            self._guarded(job, job._on_piece, piece)
+            self._guarded(job, job._callbacks.piece, piece)
 
     def _end(self, job: Job) -> None:
         self._running = None  # first: who is told of the end may start and wait for the next
         state, value = job._outcome or ("cancelled", None)
-        if job._stop.is_set() and state == "done":
-            state, value = "cancelled", None  # outdated: nobody wants it any more
+        if state == "done" and not job.is_wanted:
+            state, value = "cancelled", None
         if state == "done":
-            self._guarded(job, job._on_done, value)
+            self._guarded(job, job._callbacks.done, value)
         if job.error is None:
             job.state = state
             job.result = value if state == "done" else None
@@ -300,27 +346,24 @@ class JobRunner:
             job.fraction = 1.0 if state == "done" else job.fraction
         else:  # while its result was shown
             job.state = "failed"
-        if job._on_end is not None:
-            job._on_end()
+        job._callbacks.end()
         if job.error is not None and not isinstance(job.error, FewShotError):
             _LOG.error("%s failed", job.name, exc_info=job.error)
         self._tell(job)
 
-    def _guarded(self, job: Job, act: Callable[[Any], None] | None, value: Any) -> None:
+    def _guarded(self, job: Job, act: Callable[..., None], *given: Any) -> None:
         """Run a callback; an error in it fails the job, and nothing else."""
         try:
-            if act is not None:
-                act(value)
+            act(*given)
         except Exception as error:
             job.error = error
             job.cancel()
 
-    def _drop_cancelled(self) -> None:
-        for job in [job for job in self._waiting if job._stop.is_set()]:
+    def _drop_unwanted(self) -> None:
+        for job in [job for job in self._waiting if not job.is_wanted]:
             self._waiting.remove(job)
             job.state = "cancelled"
-            if job._on_end is not None:
-                job._on_end()
+            job._callbacks.end()
             self._tell(job)
 
     def _wait(self, job: Job, timeout: float | None) -> None:
@@ -329,16 +372,14 @@ class JobRunner:
         In the loop of Qt, since one of our own would take the interpreter from the worker
         hundreds of times a second.
         """
-        from qtpy.QtCore import QEventLoop, QTimer
+        from qtpy.QtCore import QEventLoop
 
         if not job.is_over:
             loop = QEventLoop()
             job._over.append(loop.quit)
-            limit = QTimer()
-            limit.setSingleShot(True)
-            limit.timeout.connect(loop.quit)
+            limit = single_shot(round(1000 * (timeout or 0)), loop.quit)
             if timeout is not None:
-                limit.start(round(1000 * timeout))
+                limit.start()
             loop.exec()
             limit.stop()
             job._over.remove(loop.quit)

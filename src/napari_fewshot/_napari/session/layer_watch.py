@@ -6,10 +6,11 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from .corrections import Corrections
-from .keeping import Keeping
-from .propagating import Propagating
+from .jobs import JobRunner
+from .propagation import PropagationController
 from .state import State
+from .storage import SessionStorage
+from .view import View
 
 __all__ = ["LayerWatch"]
 
@@ -17,58 +18,50 @@ __all__ = ["LayerWatch"]
 class LayerWatch:
     """Keeps a session in step with the layers of its viewer.
 
-    Parameters
-    ----------
-    state : State
-    propagating : Propagating
-    corrections : Corrections
-    keeping : Keeping
-    closed : callable
-        Told when the window closes.
+    ``closed`` is told when the window closes.
     """
 
     def __init__(
         self,
         state: State,
-        propagating: Propagating,
-        corrections: Corrections,
-        keeping: Keeping,
+        runner: JobRunner,
+        view: View,
+        propagation: PropagationController,
+        storage: SessionStorage,
         closed: Callable[[], None],
     ) -> None:
-        self._state = state
-        self._propagating = propagating
-        self._corrections = corrections
-        self._keeping = keeping
-        self._layers = state.viewer.layers
-        self._layers.events.removing.connect(self._on_removing)
-        self._layers.events.removed.connect(self._on_removed)
-        self._layers.events.inserted.connect(self._on_changed)
-        self._layers.events.renamed.connect(self._on_changed)
-        self._window = _watch_window(state.viewer, closed)
+        self._state, self._runner = state, runner
+        self._propagation, self._storage = propagation, storage
+        events = view.viewer.layers.events
+        self._followed = (
+            (events.removing, self._on_removing),
+            (events.removed, self._on_removed),
+            (events.inserted, self._on_changed),
+            (events.renamed, self._on_changed),
+        )
+        for emitter, act in self._followed:
+            emitter.connect(act)
+        self._window = _watch_window(view.viewer, closed)
 
     def close(self) -> None:
         """Let the viewer go."""
-        with contextlib.suppress(ValueError, KeyError):
-            self._layers.events.removing.disconnect(self._on_removing)
-            self._layers.events.removed.disconnect(self._on_removed)
-            self._layers.events.inserted.disconnect(self._on_changed)
-            self._layers.events.renamed.disconnect(self._on_changed)
+        for emitter, act in self._followed:
+            with contextlib.suppress(ValueError, KeyError):
+                emitter.disconnect(act)
         self._window = None
 
     def _on_removing(self, event: Any) -> None:
-        self._keeping.flush()  # also what is on a layer that goes
+        self._storage.flush()  # also what is on a layer that goes
 
     def _on_removed(self, event: Any) -> None:
         gone, state = event.value, self._state
-        for job in state.runner.jobs:
-            layers = (*job.layers, *self._propagating.layers_of(job))
-            if any(layer is gone for layer in layers):
+        for job in self._runner.jobs:
+            if any(layer is gone for layer in job.layers):
                 job.cancel()
-        with self._keeping.hold():
-            state.runner.tick()
-        self._propagating.forget(gone)
-        self._corrections.let_go(gone)
-        self._keeping.let_go(gone)
+        with self._storage.paused():
+            self._runner.tick()
+        self._propagation.forget(gone)
+        self._storage.let_go(gone)
         entries = [e for e in state.entries if gone is not e.image and gone is not e.labels]
         if len(entries) != len(state.entries):
             state.entries[:] = entries

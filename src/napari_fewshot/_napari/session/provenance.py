@@ -12,14 +12,18 @@ from ..layers import array_of
 from .slicing import Key, Slicing
 from .undo import Made, UndoStep
 
-__all__ = ["CONFIDENCE", "KEY", "Provenance", "is_result", "provenance_of"]
+__all__ = ["CONFIDENCE", "KEY", "Provenance", "Status", "Teaches", "is_result", "provenance_of"]
 
 KEY = "napari-fewshot"
 """Key in the metadata of a layer."""
 CONFIDENCE = "confidence"
 """Stands in the metadata of confidence layers."""
 _NOT = np.iinfo(np.int32).min
+_MARKS = ("accepted", "reviewed", "partial")
+
 Status = Literal["painted", "reviewed", "predicted", "empty"]
+Teaches = Literal["whole", "part"] | None
+"""What is known of a slice: all of it, what a person painted on it, or nothing."""
 
 
 def provenance_of(layer: Any) -> Provenance | None:
@@ -35,46 +39,33 @@ def is_result(layer: Any) -> bool:
 
 
 class Provenance:
-    """What is known of the slices of one labels layer.
+    """What is known of the slices of one labels layer, whose metadata hold it.
 
     A slice with paint that no prediction was written to is *painted*. On a predicted slice the
     strokes of a person are kept voxel by voxel; the slice as a whole becomes known when it is
     accepted or reviewed. So it is where the prediction lies in another layer and the strokes in
     this one: all that is painted on such a slice are strokes.
 
-    Parameters
-    ----------
-    layer : napari.layers.Labels
-        Its ``metadata["napari-fewshot"]`` becomes this.
-    slicing : Slicing
-    is_result : bool
-        Whether propagation made the layer.
-
-    Attributes
-    ----------
-    predicted, copied, accepted, reviewed : set of Key
-        Slices that propagation wrote; copies of template slices; predictions that a person
-        took for right; slices that a person said to be complete.
-    copied_from : dict of Key to UUID
-        Identity of the template layer that a slice was copied from last, in this session.
-    partial : set of Key
-        Slices that were empty here, and predicted in another layer, when a person painted on them.
+    ``is_result``: propagation made the layer. ``accepted``: predictions that a person took for
+    right. ``reviewed``: slices that a person said to be complete. ``partial``: slices that were
+    empty here, and predicted in another layer, when a person painted on them. ``copied_from``:
+    identity of the template layer that a slice was copied from last, in this session.
     """
 
     def __init__(self, layer: Any, slicing: Slicing, *, is_result: bool = False) -> None:
         self.slicing = slicing
         self.is_result = is_result
-        self.predicted: set[Key] = set()
-        self.copied: set[Key] = set()
         self.copied_from: dict[Key, Any] = {}
         self.accepted: set[Key] = set()
         self.reviewed: set[Key] = set()
         self.partial: set[Key] = set()
+        self._made: dict[Key, Made] = {}
         self._layer = layer
         self._strokes: dict[Key, Array] = {}
         self._filled: dict[Key, bool] = {}
-        self._history = (0, 0)
+        self._lengths = (0, 0)  # of the history
         self._last: Any = None  # item of the history
+        self._atoms: dict[int, Any] = {}  # of the history, by identity
         self._steps: list[tuple[Any, UndoStep]] = []
         before = provenance_of(layer)
         if before is not None:
@@ -102,7 +93,7 @@ class Provenance:
     @property
     def in_stroke(self) -> bool:
         """Whether a stroke has not ended."""
-        return bool(getattr(self._layer, "_staged_history", ()))
+        return bool(self._staged)
 
     def close(self) -> None:
         """Let the layer go."""
@@ -113,51 +104,49 @@ class Provenance:
 
     # What a slice is
 
-    def is_filled(self, key: Key) -> bool:
-        """Whether a slice has any label."""
-        self._follow_undo()
-        if key not in self._filled:
-            staged = getattr(self._layer, "_staged_history", ())  # is paint when it has ended
-            self._filled[key] = self.fits and bool(self._before(staged, key).any())
-        return self._filled[key]
-
     def made(self, key: Key) -> Made:
         """How a slice was made: by a prediction, as a copy of a template, or by neither."""
         self._follow_undo()
-        if key in self.predicted:
-            return "predicted"
-        return "copied" if key in self.copied else None
+        return self._made.get(key)
+
+    def slices_made(self, how: Made) -> list[Key]:
+        """Slices that were made so."""
+        return [key for key, made in self._made.items() if made == how]
 
     def is_painted(self, key: Key) -> bool:
         """Whether a slice is paint of a person, in this layer first."""
         return self.made(key) is None and key not in self.partial and self.is_filled(key)
 
-    def is_known(self, key: Key) -> bool:
-        """Whether all of a slice is known by this layer: it teaches, and is never written to."""
-        return key in self.accepted or key in self.reviewed or self.is_painted(key)
-
     def status(self, key: Key) -> Status:
         """What a slice is, for people."""
-        self._follow_undo()
         if key in self.reviewed:
             return "reviewed"
-        if key in self.accepted or key in self.copied or self.is_painted(key):
+        if key in self.accepted or self.made(key) == "copied" or self.is_painted(key):
             return "painted"
-        return "predicted" if key in self.predicted else "empty"
+        return "predicted" if key in self._made else "empty"
 
-    def known(self, lead: Key) -> list[Key]:
-        """Known slices at one place of the leading axes."""
-        return [key for key in self.slicing.keys(lead) if self.is_known(key)]
+    def teaches(self, key: Key, *, scribbles: bool = False) -> Teaches:
+        """What is known of a slice by this layer; one known as a whole is never written to.
 
-    def stroked(self, lead: Key) -> list[Key]:
-        """Slices that are not known as a whole, but have strokes of a person."""
-        keys = {*self._strokes, *self.partial}
-        wanted = [key for key in keys if key[:-1] == lead and not self.is_known(key)]
-        return sorted(key for key in wanted if self.strokes(key).any())
+        ``scribbles``: what is not painted stays unknown on any slice.
+        """
+        painted = self.is_painted(key)
+        if painted and scribbles:
+            return "part"
+        if painted or key in self.accepted or key in self.reviewed:
+            return None if scribbles else "whole"
+        stroked = (key in self._strokes or key in self.partial) and self.strokes(key).any()
+        return "part" if stroked else None
 
-    def teaches(self) -> bool:
+    def teaching(self, lead: Key, *, scribbles: bool = False) -> dict[Key, Teaches]:
+        """Slices that teach at one place of the leading axes, and what."""
+        found = {key: self.teaches(key, scribbles=scribbles) for key in self.slicing.keys(lead)}
+        return {key: what for key, what in found.items() if what is not None}
+
+    @property
+    def is_taught(self) -> bool:
         """Whether a person painted, accepted or reviewed anything here."""
-        return any(self.known(lead) or self.stroked(lead) for lead in self.slicing.leads())
+        return any(self.teaching(lead) for lead in self.slicing.leads())
 
     def strokes(self, key: Key) -> Array:
         """Voxels of a slice known in part that a person painted, bool (rows, columns)."""
@@ -173,24 +162,32 @@ class Provenance:
     def being_drawn(self, key: Key) -> Array:
         """Voxels of a stroke that has not ended: napari tells of it when the button is released."""
         found = np.zeros(self.slicing.plane_shape, dtype=bool)
-        for atom in getattr(self._layer, "_staged_history", ()):
+        for atom in self._staged:
             for other, voxels, _, values in _changed(atom, self.slicing):
                 if other == key:
                     found |= voxels & np.asarray(self.slicing.plane(self.data, key) == values)
         return found
 
+    @property
+    def _staged(self) -> Sequence[Any]:
+        """Atoms of a stroke that has not ended."""
+        staged: Sequence[Any] = getattr(self._layer, "_staged_history", ())
+        return staged
+
+    def is_filled(self, key: Key) -> bool:
+        """Whether a slice has any label; a stroke is paint when it has ended."""
+        if key not in self._filled:
+            self._filled[key] = self.fits and bool(self._before(self._staged, key).any())
+        return self._filled[key]
+
     # What changes it
 
-    def mark_predicted(self, key: Key) -> None:
-        """A prediction was written to a slice."""
-        self.predicted.add(key)
-        self.copied.discard(key)
-        self._filled.pop(key, None)
-
-    def mark_copied(self, key: Key) -> None:
-        """A template slice was copied to here."""
-        self.copied.add(key)
-        self.predicted.discard(key)
+    def mark_made(self, key: Key, how: Made) -> None:
+        """A prediction, or a copy of a template slice, was written to a slice."""
+        if how is None:
+            self._made.pop(key, None)
+        else:
+            self._made[key] = how
         self._filled.pop(key, None)
 
     def note_scribbles(self, atoms: Sequence[Any], is_predicted: Callable[[Key], bool]) -> None:
@@ -199,7 +196,7 @@ class Provenance:
         ``atoms`` are those of the stroke; ``is_predicted`` tells whether another layer shows a
         prediction of a slice.
         """
-        for key in {key for atom in atoms for key, *_ in _changed(atom, self.slicing)}:
+        for key in {key for atom in atoms for key in _touched(atom, self.slicing)}:
             if not self._before(atoms, key).any():
                 (self.partial.add if is_predicted(key) else self.partial.discard)(key)
                 self._filled.pop(key, None)
@@ -229,27 +226,30 @@ class Provenance:
 
         ``painted``: right after a stroke, with which napari forgets what was undone.
         """
-        layer = self._layer
-        undo: Any = getattr(layer, "_undo_history", ())
-        redo: Any = getattr(layer, "_redo_history", ())
-        now = (len(undo), len(redo))
-        if now == self._history and not painted:
+        undo: Any = getattr(self._layer, "_undo_history", ())
+        redo: Any = getattr(self._layer, "_redo_history", ())
+        lengths = (len(undo), len(redo))
+        if lengths == self._lengths and not painted:
             return
         before, self._last = self._last, undo[-1] if undo else None
-        self._history = now
+        earlier, self._atoms = self._atoms, {id(atom): atom for item in undo for atom in item}
+        self._lengths = lengths
         if painted and (undo[-2] if len(undo) > 1 else None) is before:
             return  # only this stroke is new
-        self._filled.clear()
-        done = {id(atom) for item in undo for atom in item}
+        every = earlier | self._atoms
+        for changed in earlier.keys() ^ self._atoms.keys():
+            for key in _touched(every[changed], self.slicing):
+                self._filled.pop(key, None)
         undone = {id(atom) for item in redo for atom in item}
         for first, step in reversed(self._steps):
-            if id(first) not in done and (painted or id(first) in undone):
+            if id(first) not in self._atoms and (painted or id(first) in undone):
                 self._turn(step, done=False)
         for first, step in self._steps:
-            if id(first) in done:
+            if id(first) in self._atoms:
                 self._turn(step, done=True)
         # What is in neither has been settled for good.
-        self._steps = [(first, s) for first, s in self._steps if id(first) in done | undone]
+        there = self._atoms.keys() | undone
+        self._steps = [(first, step) for first, step in self._steps if id(first) in there]
 
     def _turn(self, step: UndoStep, *, done: bool) -> None:
         """Follow a step that was undone or redone; what a person did since is not touched."""
@@ -257,10 +257,7 @@ class Provenance:
             return
         step.turn(done=done)
         for key, made in step.made.items():
-            self.predicted.discard(key)
-            self.copied.discard(key)
-            if made[done] is not None:
-                (self.predicted if made[done] == "predicted" else self.copied).add(key)
+            self.mark_made(key, made[done])
 
     def _before(self, atoms: Sequence[Any], key: Key) -> Array:
         """Where a slice had a label before the changes of a stroke, bool (rows, columns)."""
@@ -280,9 +277,10 @@ class Provenance:
         for atom in event.value:
             for key, voxels, _, values in _changed(atom, self.slicing):
                 self._filled.pop(key, None)
-                if key in self.copied:  # now it is paint of this layer
-                    self.copied.discard(key)
-                elif key in self.predicted:
+                made = self._made.get(key)
+                if made == "copied":  # now it is paint of this layer
+                    self.mark_made(key, None)
+                elif made == "predicted":
                     self.keep_strokes(key, voxels, values)
 
     # Files
@@ -290,9 +288,10 @@ class Provenance:
     def to_json(self) -> dict[str, Any]:
         """State without strokes, ready for JSON."""
         self._follow_undo()
-        names = ("predicted", "copied", "accepted", "reviewed", "partial")
-        sets = {name: sorted(list(key) for key in getattr(self, name)) for name in names}
-        return {"axis": self.slicing.axis, "is_result": self.is_result, **sets}
+        sets = {"predicted": self.slices_made("predicted"), "copied": self.slices_made("copied")}
+        sets |= {name: list(getattr(self, name)) for name in _MARKS}
+        plain = {name: sorted(list(key) for key in keys) for name, keys in sets.items()}
+        return {"axis": self.slicing.axis, "is_result": self.is_result, **plain}
 
     def stroke_planes(self) -> dict[Key, Array]:
         """Painted values of slices with strokes; the least int32 where there is no stroke."""
@@ -300,11 +299,24 @@ class Provenance:
 
     def from_json(self, state: dict[str, Any], strokes: dict[Key, Array]) -> None:
         """Become what :meth:`to_json` and :meth:`stroke_planes` gave."""
-        for name in ("predicted", "copied", "accepted", "reviewed"):
-            setattr(self, name, {tuple(int(k) for k in key) for key in state[name]})
-        self.partial = {tuple(int(k) for k in key) for key in state.get("partial", ())}
+
+        def keys(name: str) -> set[Key]:
+            return {tuple(int(k) for k in key) for key in state.get(name, ())}
+
+        self._made = dict.fromkeys(keys("predicted"), "predicted")
+        self._made |= dict.fromkeys(keys("copied"), "copied")
+        for name in _MARKS:
+            setattr(self, name, keys(name))
         self._strokes = dict(strokes)
         self.forget()
+
+
+def _touched(atom: Any, slicing: Slicing) -> list[Key]:
+    """Slices that an atom of napari's history, or of a step of ours, reaches into."""
+    box = atom.slice_key if hasattr(atom, "slice_key") else atom[0]
+    if all(isinstance(part, slice) for part in box):
+        return slicing.keys_in(box)
+    return [key for key, *_ in _changed(atom, slicing)]
 
 
 def _changed(atom: Any, slicing: Slicing) -> Iterator[tuple[Key, Array, Array, Array]]:

@@ -1,39 +1,36 @@
-"""The session of a viewer: templates, training, propagation, corrections; what widgets show."""
+"""The session of a viewer, as scripts and widgets see it: it names what can be asked for."""
 
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ...config import BOX_SAM, DEFAULT_SAM, AutomaticConfig, RegionConfig
 from ...errors import InputError, NotFittedError
 from ...segmenter import FewShotSegmenter, HeldOutScore
-from .corrections import Corrections
-from .estimates import Estimate
-from .jobs import Job, Stage
-from .keeping import Keeping
+from .estimates import Estimate, estimate
+from .jobs import Job, JobRunner, Stage
 from .layer_watch import LayerWatch
-from .learning import Learning
-from .lookup import the_layer
-from .notices import Notices
-from .propagating import Propagating
-from .provenance import Provenance, provenance_of
-from .refined import Refined
-from .refining import Refining
-from .results import POLICIES, Policy
-from .runs import Wanted
+from .notifications import Activity, LibraryWarnings
+from .propagation import PropagationController, PropagationRequest
+from .refinement import RefinementController
+from .result_layers import POLICIES, Policy
+from .review import ReviewController, SliceInfo
+from .sam import SamController
 from .settings import SessionSettings
-from .slices import SliceInfo, next_slice, slices_of
 from .state import SessionEvents, State
+from .storage import SessionStorage
 from .templates import Kind, TemplateEntry, entry_of
-from .view import lead_in_view
+from .training import TrainingController
+from .view import View, axis_names
 
 __all__ = ["Session"]
 
 
-class Session(Refined):
+class Session:
     """Few-shot segmentation in one viewer; :func:`napari_fewshot.viewer_session` gives it.
 
     Methods are called on the GUI thread and return at once. Long work runs on a worker as a
@@ -42,8 +39,8 @@ class Session(Refined):
 
     Parameters
     ----------
-    state : State
-        Of a viewer.
+    viewer_reference : weak reference
+        Of the viewer, which a session must not keep alive.
 
     Attributes
     ----------
@@ -52,23 +49,23 @@ class Session(Refined):
         ``propagated``, ``layers``, ``job`` (a Job whose state has changed), ``failed`` (a text).
     """
 
-    def __init__(self, state: State) -> None:
-        super().__init__(state)
-        self._learning = Learning(state)
-        self._propagating = Propagating(state, self._learning, self._after_results)
-        self._refining = Refining(state, self._propagating)
-        self._corrections = Corrections(state, self._after_stroke)
-        self._keeping = Keeping(state)
-        self._notices = Notices()
-        self._watch = LayerWatch(
-            state, self._propagating, self._corrections, self._keeping, self.close
+    def __init__(self, viewer_reference: weakref.ReferenceType[Any]) -> None:
+        state = self._state = State()
+        self.events: SessionEvents = state.events
+        self._activity = Activity(state.events)
+        runner = self._runner = JobRunner(self._activity.tell, self._activity.show)
+        view = self._view = View(viewer_reference, state)
+        training = self._training = TrainingController(state, runner, view)
+        self._propagation = PropagationController(
+            state, runner, view, training, self._after_results
         )
+        self._refinement = RefinementController(state, runner, view, self._propagation)
+        self._sam = SamController(state, runner, view)
+        self._review = ReviewController(state, view, self._after_stroke)
+        self._storage = SessionStorage(state, runner, view)
+        self._warnings = LibraryWarnings()
+        self._watch = LayerWatch(state, runner, view, self._propagation, self._storage, self.close)
         self._live = False
-
-    @property
-    def events(self) -> SessionEvents:
-        """What the session tells."""
-        return self._state.events
 
     @property
     def settings(self) -> SessionSettings:
@@ -93,7 +90,7 @@ class Session(Refined):
     @property
     def jobs(self) -> tuple[Job, ...]:
         """Jobs that run or wait."""
-        return self._state.runner.jobs
+        return self._runner.jobs
 
     def configure(self, **changes: Any) -> None:
         """Change settings.
@@ -104,12 +101,8 @@ class Session(Refined):
             Fields of :class:`SessionSettings` (``backbone``, ``weights``, ``adapter``,
             ``device``, ``axis``, ``template_kind``, ``position``, ``memory_mb``, ``sam_weights``),
             ``of_adapter`` (a dict for the chosen adapter), or sections of
-            :class:`~napari_fewshot.SegmenterConfig` as dicts.
-
-        Raises
-        ------
-        UnknownNameError, InputError
-            If a name is unknown or a value breaks its limit; then nothing is changed.
+            :class:`~napari_fewshot.SegmenterConfig` as dicts. A wrong name or value is refused,
+            and changes nothing.
         """
         state, before = self._state, self._state.settings
         after = before.changed(changes)
@@ -122,10 +115,10 @@ class Session(Refined):
         # Settings of propagation count from the next one on, whatever is being learned.
         config = after.config.model_copy(update={"propagation": before.config.propagation})
         if (config, after.weights, after.device) != (before.config, before.weights, before.device):
-            state.runner.cancel("extract", "train", "score", "update")  # outdated
+            self._training.cancel()
         state.events.settings.emit()
 
-    # ------------------------------------------------------------------ templates
+    # Templates
 
     def add_template(
         self, image: Any, labels: Any, *, kind: Kind | None = None, axis: int | None = None
@@ -134,39 +127,25 @@ class Session(Refined):
 
         Parameters
         ----------
-        image : napari.layers.Image or str
-            What was painted on.
-        labels : napari.layers.Labels, napari.layers.Points or str
-            Of the shape of the image, or of its spatial axes.
+        image, labels : layers or their names
+            Labels or points, of the shape of the image, or of its spatial axes.
         kind : {"dense", "scribble", "points"}, optional
             None: as set (:attr:`SessionSettings.template_kind`), points for a Points layer.
         axis : int, optional
             Spatial axis that is painted; None: as set, else the one being sliced. Labels that
             are clearly painted along another one keep it.
-
-        Raises
-        ------
-        InputError
-            If the layers do not go together.
         """
-        state = self._state
-        image = the_layer(state.viewer, image, ("image",), "image")
-        labels = the_layer(state.viewer, labels, ("labels", "points"), "labels")
+        state, view = self._state, self._view
+        image = view.layer(image, ("image",), "image")
+        labels = view.layer(labels, ("labels", "points"), "labels")
         for entry in state.entries:
             if entry.image is image and entry.labels is labels:
                 return entry
         if kind is None and labels._type_string == "labels":
             kind = self.settings.template_kind
-        working = state.axis_for(image) if axis is None else axis
-        lead = lead_in_view(state.viewer, image)
-        entry = entry_of(image, labels, kind, working, lead)
-        found = provenance_of(labels)
-        if found is not None and found.predicted and found.slicing.shape == entry.slicing.shape:
-            entry = replace(entry, slicing=found.slicing)  # what is predicted stays no paint
-        if entry.kind != "points" and (found is None or found.slicing != entry.slicing):
-            Provenance(labels, entry.slicing)
+        working = view.working_axis(image) if axis is None else axis
+        entry = entry_of(image, labels, kind, working, view.lead(image))
         state.entries.append(entry)
-        self._corrections.watch()
         state.events.templates.emit()
         state.events.slices.emit()
         return entry
@@ -179,30 +158,33 @@ class Session(Refined):
         self.events.templates.emit()
         self.events.slices.emit()
 
-    # ------------------------------------------------------------------ long work
+    def label_names(self) -> dict[int, str]:
+        """Names of the labels of the templates and the model."""
+        return self._state.label_names()
+
+    def label_colours(self) -> dict[int, tuple[float, ...]]:
+        """Colour (R, G, B, A in 0..1) of each label, as its layer shows it."""
+        return self._state.label_colours()
+
+    # Long work
 
     def estimate(self, stage: Stage, image: Any = None) -> Estimate:
         """How long a stage should take, and how much it keeps."""
-        found = self._image_or_none() if image is None else self._image(image)
-        return self._keeping.estimate(stage, found)
+        found = self._view.image_or_none(image)
+        return estimate(self._state, stage, found, self._view.slicing_of)
 
     def extract(self, image: Any = None) -> Job:
         """Compute features of the templates and of an image ahead of their use."""
         self._require_templates()
-        found = self._image_or_none() if image is None else self._image(image)
-        lead = () if found is None else lead_in_view(self._state.viewer, found)
-        return self._learning.extract(found, lead)
+        return self._training.extract(self._view.image_or_none(image))
 
     def train(self, *, score: bool = True) -> Job:
         """Fit a model to the templates; ``Job.result`` is the :class:`FewShotSegmenter`.
 
-        Parameters
-        ----------
-        score : bool
-            Whether to estimate afterwards how good it is, in a job of its own.
+        ``score``: estimate afterwards how good it is, in a job of its own.
         """
         self._require_templates()
-        return self._learning.train(score=score)
+        return self._training.train(score=score)
 
     def propagate(
         self,
@@ -230,36 +212,26 @@ class Session(Refined):
         slices : sequence of int, optional
             Only these.
 
-        Raises
-        ------
-        NotFittedError
-            If there is no model.
-        InputError
-            If image, layer and model do not go together.
         """
-        state = self._state
-        image = self._image(image)
-        if state.model is None:
-            raise NotFittedError("There is no model yet: train one, or load one.")
+        image, model = self._view.image(image), self._fitted()
         if policy not in POLICIES:
             raise InputError("policy", f"be one of {', '.join(POLICIES)}", policy)
         if into is not None:
-            into = the_layer(state.viewer, into, ("labels",), "into")
+            into = self._view.layer(into, ("labels",), "into")
             policy = "overwrite" if policy == "new" else policy
-        self._check_slices(image, slices)
-        wanted = Wanted(into, policy, confidence, landmarks, slices)
-        job = self._propagating.propagate(state.model, image, wanted)
-        self._corrections.watch()
-        return job
+        request = PropagationRequest(
+            into, policy, confidence, landmarks, self._checked(image, slices)
+        )
+        return self._propagation.propagate(model, image, request)
 
     def update(self, image: Any = None) -> Job:
         """Learn from what was painted and corrected since; the slice in view is redone first."""
         self._require_templates()
-        return self._update(self._image(image))
+        return self._propagation.update(self._view.image(image))
 
     def cancel(self) -> None:
         """Stop all jobs; each does within one batch."""
-        self._state.runner.cancel()
+        self._runner.cancel()
 
     @property
     def live(self) -> bool:
@@ -269,59 +241,180 @@ class Session(Refined):
     @live.setter
     def live(self, on: bool) -> None:
         self._live = bool(on)
-        self._corrections.watch()
         self.events.settings.emit()
 
-    # ------------------------------------------------------------------ slices
+    # Refinement, and SAM without an adapter
+
+    def refine(
+        self, image: Any = None, *, method: str = "auto", slices: Sequence[int] | None = None
+    ) -> Job:
+        """Make the predicted labels of an image more exact; the slice in view comes first.
+
+        Slices and strokes of a person are never written to. What it changes can be kept or
+        discarded, and is one undo step. It waits for a propagation that runs. ``Job.result`` is
+        the number of slices refined.
+
+        Parameters
+        ----------
+        image : napari.layers.Image or str, optional
+            It must have a result; InputError else.
+        method : str
+            ``"random-walker"``, the name of a SAM, or ``"auto"``: a SAM whose weights are here,
+            else the random walker. Settings: section ``propagation.refinement`` of
+            :meth:`configure`, and ``sam_weights``.
+        slices : sequence of int, optional
+            Only these.
+        """
+        image = self._view.image(image)
+        return self._refinement.refine(image, method, self._checked(image, slices))
+
+    def can_discard_refinement(self, image: Any = None) -> bool:
+        """Whether there is a refinement that was neither kept nor discarded."""
+        found = self._view.image_or_none(image)
+        return found is not None and self._refinement.can_discard(found)
+
+    def keep_refinement(self, image: Any = None) -> None:
+        """Let the labels from before the refinements go."""
+        self._refinement.keep(self._view.image(image))
+
+    def discard_refinement(self, image: Any = None) -> int:
+        """Bring back the labels from before all refinements since the last of these choices.
+
+        What was painted since stays, and so do slices that another run has written to since. It
+        is one undo step. Returns how many slices it changed.
+        """
+        return self._refinement.discard(self._view.image(image))
+
+    def segment_everything(
+        self,
+        image: Any = None,
+        *,
+        sam: str = DEFAULT_SAM,
+        slices: Sequence[int] | None = None,
+        **settings: Any,
+    ) -> Job:
+        """Find all objects of an image with SAM's automatic mode, each with a label of its own.
+
+        They go to a new labels layer, the slice in view first. ``Job.result`` is their number.
+
+        Parameters
+        ----------
+        image, slices : optional
+            As for :meth:`propagate`.
+        sam : str
+            Name of a SAM; its weights are those of ``sam_weights``, see :meth:`configure`.
+        **settings
+            Fields of :class:`~napari_fewshot.config.AutomaticConfig`: ``min_area``,
+            ``max_area``, ``points_per_side`` ...
+        """
+        image = self._view.image(image)
+        config = AutomaticConfig.of(settings, "settings")
+        return self._sam.segment_everything(image, sam, config, self._checked(image, slices))
+
+    def segment_boxes(
+        self,
+        boxes: Any,
+        image: Any = None,
+        *,
+        sam: str = BOX_SAM,
+        label: int | None = None,
+        slices: Sequence[int] | None = None,
+        **settings: Any,
+    ) -> Job:
+        """Segment what is in the boxes of a shapes layer, with MedSAM or another SAM.
+
+        It goes to a new labels layer, the slice in view first. Where masks overlap, the one of
+        the higher score has the pixel. ``Job.result`` counts the labels of each slice.
+
+        Parameters
+        ----------
+        boxes : napari.layers.Shapes or str
+            Rectangles, each on one slice; of other shapes the box round them is taken. A feature
+            ``label`` tells what is in each.
+        image, sam, slices : optional
+            As for :meth:`segment_everything`.
+        label : int, optional
+            Label of boxes without that feature; None: each has one of its own, from 1 on.
+        **settings
+            Fields of :class:`~napari_fewshot.config.RegionConfig`: ``margin``, ``several``.
+        """
+        image, shapes = self._view.image(image), self._view.layer(boxes, ("shapes",), "boxes")
+        if label is not None and label < 1:
+            raise InputError("label", "be at least 1", label)
+        config = RegionConfig.of(settings, "settings")
+        slices = self._checked(image, slices)
+        return self._sam.segment_boxes(image, shapes, sam, label, config, slices)
+
+    # Slices
 
     def slices(self, image: Any = None) -> tuple[SliceInfo, ...]:
         """Status and score of all slices along the working axis."""
-        image = self._image(image)
-        return slices_of(self._state, image, lead_in_view(self._state.viewer, image))
+        return self._review.slices(self._view.image(image))
+
+    def slice_in_view(self, image: Any = None) -> int | None:
+        """Slice of an image at the place of the sliders; None beyond it, or without an image."""
+        found = self._view.image_or_none(image)
+        return None if found is None else self._view.slice_of(found)
+
+    def go_to(self, index: int, image: Any = None) -> None:
+        """Show a slice of an image."""
+        self._view.go_to(self._view.image(image), index)
+
+    def axis_names(self, image: Any) -> tuple[str, ...]:
+        """Names of the spatial axes of an image."""
+        return axis_names(self._view.image(image))
+
+    def sliced_axis(self, image: Any) -> int | None:
+        """Spatial axis that the viewer slices; None for an image of two axes."""
+        image = self._view.image(image)
+        return self._view.sliced_axis(image) if len(axis_names(image)) == 3 else None
+
+    def result_layer(self, image: Any) -> Any:
+        """Labels layer that propagation wrote last for an image; None without one."""
+        found = self._state.result_of(self._view.image(image))
+        return None if found is None else found.labels
+
+    def images_of(self, labels: Any) -> tuple[Any, ...]:
+        """Images that a labels layer is the result of, or a template of."""
+        return tuple(self._state.images_of(labels))
 
     def mark_reviewed(self, index: int | None = None, image: Any = None) -> None:
         """All that is on a slice (None: in view) is painted, even if that is nothing."""
-        image = self._image(image)
-        self._corrections.mark_reviewed(image, index)
+        image = self._view.image(image)
+        self._review.mark_reviewed(image, index)
         self._after_stroke(image)
 
     def unmark_reviewed(self, index: int | None = None, image: Any = None) -> None:
         """Take :meth:`mark_reviewed` back."""
-        self._corrections.unmark_reviewed(self._image(image), index)
-        self._keeping.soon()
+        self._review.unmark_reviewed(self._view.image(image), index)
+        self._storage.soon()
 
     def review_layer(self, index: int | None = None, image: Any = None) -> Any:
         """Labels layer whose slice (None: in view) :meth:`mark_reviewed` takes for complete."""
-        return self._corrections.review_layer(self._image(image), index)
+        return self._review.review_layer(self._view.image(image), index)
 
     def accept(self, index: int | None = None, image: Any = None) -> None:
         """Take the prediction on a slice (None: in view), as corrected, for a template.
 
-        Raises
-        ------
-        InputError
-            If the slice has no prediction.
+        InputError if the slice has no prediction.
         """
-        image = self._image(image)
-        self._corrections.accept(image, index)
+        image = self._view.image(image)
+        self._review.accept(image, index)
         self._after_stroke(image)
 
     def next_slice(self, image: Any = None) -> int | None:
         """Slice where painting should help most; None when all are known."""
-        image = self._image(image)
-        return next_slice(self._state, image, lead_in_view(self._state.viewer, image))
+        return self._review.next_slice(self._view.image(image))
 
-    # ------------------------------------------------------------------ files
+    # Files
 
     def save_model(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a file, also for the command line."""
-        if self.model is None:
-            raise NotFittedError("There is no model yet: train one, or load one.")
-        self.model.save(path)
+        self._fitted().save(path)
 
     def load_model(self, path: str | os.PathLike[str]) -> None:
         """Read a model from a file, in place of the present one, with its settings."""
-        self._keeping.load_model(path, self._learning)
+        self._training.load(path)
 
     @property
     def autosave_folder(self) -> Path | None:
@@ -329,62 +422,62 @@ class Session(Refined):
 
         Set by itself with the first propagation, to a folder of the user's data.
         """
-        return self._keeping.folder
+        return self._storage.folder
 
     @autosave_folder.setter
     def autosave_folder(self, folder: str | os.PathLike[str] | None) -> None:
-        self._keeping.folder = None if folder is None else Path(folder)
-        self._keeping.chosen = True
+        self._storage.folder = None if folder is None else Path(folder)
+        self._storage.chosen = True
         self.events.settings.emit()
 
     def save(self, folder: str | os.PathLike[str] | None = None) -> Job:
         """Write templates, results and the model to a folder (None: the autosave folder)."""
-        return self._keeping.save(folder)
+        return self._storage.save(folder)
 
     def latest_autosave(self, image: Any = None) -> Path | None:
         """Folder of the last session with an image, also of another day."""
-        return self._keeping.latest(self._image_or_none() if image is None else self._image(image))
+        return self._storage.latest(self._view.image_or_none(image))
 
     def restore(self, folder: str | os.PathLike[str] | None = None) -> Job:
         """Open what was saved in a folder (None: the last one of the image in view).
 
-        Raises
-        ------
-        InputError
-            If there is none; the job fails if the images are not open.
+        InputError if there is none; the job fails if the images are not open.
         """
-        return self._keeping.restore(folder, self._image_or_none(), self)
+        return self._storage.restore(folder, self._view.image_or_none(), self)
 
     def close(self) -> None:
         """Cancel all work and let the viewer go; done by itself when the window closes."""
         self._live = False
-        self._keeping.close()
-        self._corrections.close()
-        self._state.runner.close()
-        self._state.activity.close()
-        self._notices.close()
+        self._storage.close()
+        self._review.close()
+        self._runner.close()
+        self._activity.close()
+        self._warnings.close()
         self._watch.close()
 
-    # ------------------------------------------------------------------ inside
+    # Inside
+
+    def _fitted(self) -> FewShotSegmenter:
+        if self.model is None:
+            raise NotFittedError("There is no model yet: train one, or load one.")
+        return self.model
 
     def _require_templates(self) -> None:
         if not self._state.sources():
             raise InputError("templates", "be added first", "none", "Add an image with its labels.")
 
-    def _update(self, image: Any, *, alone: bool = False) -> Job:
-        result = self._state.result_of(image)
-        there = result is not None and result.labels is not None
-        wanted = Wanted(policy="overwrite" if there else "new", landmarks=not alone)
-        job = self._propagating.update(image, wanted, alone=alone)
-        self._corrections.watch()
-        return job
+    def _checked(self, image: Any, slices: Sequence[int] | None) -> Sequence[int] | None:
+        count = self._view.slicing_of(image).count
+        wrong = [k for k in slices or () if not 0 <= k < count]
+        if wrong:
+            raise InputError("slices", f"be within 0..{count - 1}", wrong[0])
+        return slices
 
     def _after_stroke(self, image: Any) -> None:
-        self._keeping.soon()
+        self._storage.soon()
         if self._live and self.model is not None and self._state.result_of(image) is not None:
-            self._update(image, alone=True)
+            self._propagation.update(image, current_slice_only=True)
 
     def _after_results(self, image: Any) -> None:
-        self._corrections.watch()
-        self._keeping.after_results(image)
-        self._learning.score_if_wanted()
+        self._storage.after_results(image)
+        self._training.score_if_wanted()

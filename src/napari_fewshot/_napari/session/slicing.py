@@ -18,12 +18,8 @@ Key = tuple[int, ...]
 class Slicing:
     """How the slices of a layer are counted.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        Shape of the layer's array, without colour channels.
-    axis : int
-        Working axis among the spatial ones; 0 for an image of two axes.
+    ``shape`` is that of the layer's array without colour channels, ``axis`` the working axis
+    among the spatial ones: the last three, or two (0 then).
     """
 
     shape: tuple[int, ...]
@@ -65,6 +61,18 @@ class Slicing:
         """Slices at one place of the leading axes."""
         return [(*lead, k) for k in range(self.count)]
 
+    def order_from(self, first: int | None) -> list[int]:
+        """All slices, from the one in view to the end, then back to the beginning.
+
+        Neighbours follow each other, so smoothing across slices predicts each but once.
+        """
+        start = 0 if first is None else min(max(first, 0), self.count - 1)
+        return [*range(start, self.count), *range(start - 1, -1, -1)]
+
+    def own(self, key: Key) -> Key:
+        """Slice here for one of an image, which may have leading axes that are not here."""
+        return key if self.leading else key[-1:]
+
     def index(self, key: Key) -> tuple[Any, ...]:
         """Index of the plane of a slice in the array."""
         planes: list[Any] = [slice(None)] * self.spatial
@@ -77,12 +85,18 @@ class Slicing:
         view: Array = array[self.index(key)]
         return view
 
-    def box(self, key: Key, rows: slice, columns: slice) -> tuple[Any, ...]:
+    def box(self, key: Key, rows: slice, columns: slice) -> tuple[slice, ...]:
         """Index of a box within a slice, as slices alone."""
-        places: list[Any] = [rows, columns]
+        places = [rows, columns]
         if self.spatial == 3:
             places.insert(self.axis, slice(key[-1], key[-1] + 1))
         return (*(slice(k, k + 1) for k in key[:-1]), *places)
+
+    def keys_in(self, box: tuple[slice, ...]) -> list[Key]:
+        """Slices that a box (an index of slices alone) reaches into."""
+        ranges = [range(*part.indices(n)) for part, n in zip(box, self.shape, strict=True)]
+        along = range(1) if self.layer_axis is None else ranges[self.layer_axis]
+        return list(product(*ranges[: self.leading], along))
 
     def split(self, places: tuple[Array, ...]) -> tuple[tuple[Array, ...], Array, Array]:
         """Index arrays of voxels as (arrays of the key, rows, columns)."""

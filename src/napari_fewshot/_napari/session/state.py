@@ -1,27 +1,23 @@
-"""What the parts of a session share."""
+"""What is known in a session: templates, model, results, scores. Nothing of Qt."""
 
 from __future__ import annotations
 
-import weakref
 from dataclasses import dataclass, field
 from typing import Any
 
 from psygnal import Signal, SignalGroup
 
-from ...errors import FewShotError
+from ...errors import InputError
 from ...features.cache import FeatureCache
 from ...predict.suggestion import SliceScore
 from ...segmenter import FewShotSegmenter, HeldOutScore
-from ...types import Array
-from ..layers import level_like, shape_of
-from .activity import Activity
+from ..layers import level_like
 from .estimates import Rates
-from .jobs import Job, JobRunner
-from .results import ResultLayers
+from .provenance import provenance_of
+from .result_layers import Policy, ResultLayers
 from .settings import SessionSettings
-from .slicing import Key, Slicing
+from .slicing import Key
 from .templates import TemplateEntry
-from .view import sliced_axis
 
 __all__ = ["SessionEvents", "State"]
 
@@ -44,13 +40,11 @@ class SessionEvents(SignalGroup):
 class State:
     """Templates, model and results of one viewer.
 
-    Parameters
-    ----------
-    viewer_reference : weak reference
-        Of the viewer, which a session must not keep alive.
+    ``results`` and scores go by the identity of the image layer. ``renumbered``: labels of the
+    model's landmarks as the layers have them. ``extracted``: images whose features are there, by
+    backbone.
     """
 
-    viewer_reference: weakref.ReferenceType[Any]
     events: SessionEvents = field(default_factory=SessionEvents)
     settings: SessionSettings = field(default_factory=SessionSettings)
     entries: list[TemplateEntry] = field(default_factory=list)
@@ -59,47 +53,20 @@ class State:
     renumbered: dict[int, int] = field(default_factory=dict)
     scores: HeldOutScore | None = None
     slice_scores: dict[tuple[int, Key, int], dict[int, SliceScore]] = field(default_factory=dict)
-    descriptors: list[Array] = field(default_factory=list)
     rates: Rates = field(default_factory=Rates)
     extracted: set[tuple[int, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.cache = FeatureCache(self.settings.memory_mb)
-        self.activity = Activity()
-        self.runner = JobRunner(self._on_job, self.activity.show)
-
-    @property
-    def viewer(self) -> Any:
-        """The viewer.
-
-        Raises
-        ------
-        FewShotError
-            If it was closed.
-        """
-        viewer = self.viewer_reference()
-        if viewer is None:
-            raise FewShotError("The viewer of this session was closed.")
-        return viewer
 
     def result_of(self, image: Any) -> ResultLayers | None:
         """Layers that propagation wrote for an image, as far as they are still there."""
         found = self.results.get(id(image))
         if found is None or found.image is not image:
             return None
-        if found.labels is not None and found.labels not in self.viewer.layers:
+        if not found.has_labels:
             found.labels = None
         return found
-
-    def scores_of(self, image: Any, lead: Key) -> dict[int, SliceScore]:
-        """What propagation noted of the slices of an image along its working axis."""
-        place = (id(image), lead, self.slicing_of(image).axis)
-        return self.slice_scores.setdefault(place, {})
-
-    def forget_scores(self, image: Any) -> None:
-        """Its slices are predicted no longer."""
-        for place in [place for place in self.slice_scores if place[0] == id(image)]:
-            del self.slice_scores[place]
 
     def entries_of(self, image: Any) -> list[TemplateEntry]:
         """Templates of an image."""
@@ -111,46 +78,62 @@ class State:
         found = [result.image for result in results if result.labels is labels]
         return found + [entry.image for entry in self.entries if entry.labels is labels]
 
-    def retire_result(self, image: Any) -> None:
-        """The result of an image makes way for another; what was accepted in it still teaches."""
-        before = self.result_of(image)
-        if before is None or before.labels is None or before.provenance is None:
-            return
-        slicing = before.provenance.slicing
-        entry = TemplateEntry(image, before.labels, "dense", slicing, before.level)
-        mine = any(one.labels is before.labels for one in self.entries)
-        if entry.places() and not mine:
-            self.entries.append(entry)
-            self.events.templates.emit()
-
     def sources(self) -> list[TemplateEntry]:
         """All that teaches: templates, and what was corrected or accepted in results."""
         found = list(self.entries)
         mine = {id(entry.labels) for entry in found}
-        for result in self.results.values():
-            provenance = result.provenance
-            if provenance is not None and id(result.labels) not in mine:
-                found.append(
-                    TemplateEntry(
-                        result.image, result.labels, "dense", provenance.slicing, result.level
-                    )
-                )
-        return found
+        results = [entry for result in self.results.values() if (entry := _entry_of(result))]
+        return found + [entry for entry in results if id(entry.labels) not in mine]
 
-    def slicing_of(self, image: Any) -> Slicing:
-        """How the slices of an image are counted: as its labels, else as set or viewed."""
-        result = self.result_of(image)
-        if result is not None and result.provenance is not None:
-            return result.provenance.slicing
-        for entry in self.entries_of(image):
-            return Slicing(shape_of(image, entry.level), entry.slicing.axis)
-        return Slicing(shape_of(image, level_like(image)), self.axis_for(image))
+    def retire_result(self, image: Any) -> None:
+        """The result of an image makes way for another; what was accepted in it still teaches."""
+        before = self.result_of(image)
+        entry = None if before is None else _entry_of(before)
+        if entry is None or any(one.labels is entry.labels for one in self.entries):
+            return
+        if entry.taught():
+            self.entries.append(entry)
+            self.events.templates.emit()
 
-    def axis_for(self, image: Any) -> int:
-        """Working axis of an image that has no labels yet."""
-        if self.settings.axis is None:
-            return sliced_axis(self.viewer, image)
-        return min(self.settings.axis, min(3, len(shape_of(image))) - 1)
+    def result_for(
+        self, viewer: Any, image: Any, level: int, into: Any, policy: Policy
+    ) -> ResultLayers:
+        """Layers to write to; what was accepted in a result that is replaced still teaches."""
+        before = target = self.result_of(image)
+        if before is not None and into not in (None, before.labels):
+            self.retire_result(image)
+        if target is None or policy == "new":
+            self.retire_result(image)
+            target = ResultLayers(viewer, image, level)
+            if before is not None and before.labels is None:  # what is left of one that went
+                target.confidence, target.landmarks = before.confidence, before.landmarks
+            self.results[id(image)] = target
+        if any(entry.labels is target.landmarks for entry in self.entries):
+            target.landmarks = None  # a person learns from these points: others go beside them
+        return target
+
+    def others_in(self, into: Any, image: Any) -> list[ResultLayers]:
+        """Results of other images that a layer holds; it is to hold one of this image instead.
+
+        InputError if a person painted or marked something there that is of another image.
+        """
+        if into is None:
+            return []
+        images, provenance = self.images_of(into), provenance_of(into)
+        if image not in images and images and provenance is not None and provenance.is_taught:
+            raise InputError(
+                f"into ({into.name})",
+                "hold nothing that a person painted or marked for another image",
+                f"paint of {images[0].name}",
+                "Choose a new layer.",
+            )
+        results = self.results.values()
+        return [one for one in results if one.labels is into and one.image is not image]
+
+    def labels_like(self, image: Any) -> Any:
+        """Labels layer whose names and colours a new result of an image takes over."""
+        entries = [*self.entries_of(image), *self.entries]
+        return next((e.labels for e in entries if e.kind != "points"), None)
 
     def level_of(self, image: Any) -> int:
         """Level of a multiscale image that is worked on."""
@@ -159,12 +142,34 @@ class State:
             return result.level
         return next((e.level for e in self.entries_of(image)), level_like(image))
 
-    def _on_job(self, job: Job) -> None:
-        self.activity.show(job)
-        self.events.job.emit(job)
-        if job.state == "failed":
-            from napari.utils.notifications import show_error
+    def label_names(self) -> dict[int, str]:
+        """Names of the labels of the templates and the model."""
+        found = {} if self.model is None else self.model.names_
+        for entry in self.entries:
+            found |= entry.names()
+        return found
 
-            text = f"{job.name} failed: {job.error}"
-            show_error(text)
-            self.events.failed.emit(text)
+    def label_colours(self) -> dict[int, tuple[float, ...]]:
+        """Colour (R, G, B, A in 0..1) of each label, as its layer shows it."""
+        layer = self.labels_like(None)
+        if layer is None:
+            return {}
+        values = self.label_names() if self.model is None else self.model.label_values_
+        return {v: tuple(float(c) for c in layer.get_color(v)) for v in values}
+
+    def scores_of(self, image: Any, lead: Key, axis: int) -> dict[int, SliceScore]:
+        """What propagation noted of the slices of an image along an axis."""
+        return self.slice_scores.setdefault((id(image), lead, axis), {})
+
+    def forget_scores(self, image: Any) -> None:
+        """Its slices are predicted no longer."""
+        for place in [place for place in self.slice_scores if place[0] == id(image)]:
+            del self.slice_scores[place]
+
+
+def _entry_of(result: ResultLayers) -> TemplateEntry | None:
+    """A result as a source of what a person corrected or accepted in it."""
+    provenance = result.provenance
+    if provenance is None:
+        return None
+    return TemplateEntry(result.image, result.labels, "dense", provenance.slicing, result.level)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice, product
+from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
@@ -15,21 +15,14 @@ from ...templates.template import painted_axis
 from ...types import Array, Landmark, Volume
 from ..annotations import check_order, landmarks_in, named
 from ..layers import array_of, check_axes, image_volume, label_names, level_like, shape_of
-from .provenance import Provenance, provenance_of
+from .provenance import Provenance, Teaches, provenance_of
 from .slicing import Key, Slicing
 
-__all__ = [
-    "SCRIBBLE_BACKGROUND",
-    "Kind",
-    "Sources",
-    "TemplateEntry",
-    "entry_of",
-    "scribble_background",
-    "snapshot",
-]
+__all__ = ["Kind", "TemplateEntry", "entry_of", "snapshot"]
 
 Kind = Literal["dense", "scribble", "points"]
-SCRIBBLE_BACKGROUND = 255
+_KINDS = {"dense": "dense labels", "scribble": "scribbles", "points": "landmarks"}
+_SCRIBBLE_BACKGROUND = 255
 """Label that means background in scribbles, unless another one is named so."""
 _BACKGROUND = -1
 
@@ -63,50 +56,49 @@ class TemplateEntry:
         """What is known of the slices; None for points."""
         return provenance_of(self.labels)
 
-    def places(self) -> list[tuple[Key, Key]]:
-        """Places on the leading axes that have something: of the image, of the labels."""
-        if not self.slicing.leading:
-            return [(self.lead, ())] if self._has(()) else []
-        leads = product(*(range(n) for n in self.slicing.shape[: self.slicing.leading]))
-        return [(lead, lead) for lead in leads if self._has(lead)]
+    def teaching(self, place: Key) -> dict[Key, Teaches]:
+        """Slices of the labels that teach at a place of the image's leading axes, and what.
 
-    def slices(self, lead: Key) -> list[Key]:
-        """Slices that teach, at one place of the labels' leading axes."""
+        Of scribbles, and of strokes over a prediction, a part: what is not painted is unknown.
+        """
+        if not self.slicing.leading and place != self.lead:
+            return {}
+        lead = place if self.slicing.leading else ()
         if self.kind == "points":
-            return sorted({(*lead, k) for k in self._point_slices(lead)})
-        provenance = self.provenance
-        if provenance is None:
-            return []
-        return self.scribbled(lead) if self.kind == "scribble" else provenance.known(lead)
+            axis = self.slicing.axis if self.slicing.spatial == 3 else 0
+            marked = {round(mark.position[axis]) for mark in self.points(place)}
+            return {(*lead, k): "whole" for k in sorted(marked)}
+        provenance, scribbles = self.provenance, self.kind == "scribble"
+        return {} if provenance is None else provenance.teaching(lead, scribbles=scribbles)
 
-    def scribbled(self, lead: Key) -> list[Key]:
-        """Slices that teach in part: what is not painted on them stays unknown."""
-        provenance = self.provenance
-        if provenance is None:
-            return []
-        found = set(provenance.stroked(lead))
-        if self.kind == "scribble":
-            found |= {key for key in self.slicing.keys(lead) if provenance.is_painted(key)}
-        return sorted(found)
+    def taught(self) -> dict[Key, dict[Key, Teaches]]:
+        """Places on the image's leading axes where something teaches, and what does."""
+        places = self.slicing.leads() if self.slicing.leading else [self.lead]
+        return {place: found for place in places if (found := self.teaching(place))}
+
+    def slices(self) -> list[Key]:
+        """Slices that teach as this kind of template does, at all places."""
+        part = self.kind == "scribble"
+        found = [slices.items() for slices in self.taught().values()]
+        return [key for items in found for key, what in items if part or what == "whole"]
 
     def scribbles(self, key: Key) -> Array | None:
         """What is known of a part of a slice, int32: 0 nothing, -1 background; None: no part."""
         provenance = self.provenance
         if provenance is None or not provenance.fits:
             return None
-        if self.kind == "dense" and provenance.is_known(key):
+        if self.kind == "dense" and provenance.teaches(key) == "whole":
             return None
         plane = _values(self, provenance.data, key)
         whole = provenance.is_painted(key)  # scribbles before anything was predicted here
         voxels = plane != 0 if whole else provenance.strokes(key)
-        background = scribble_background(self) if self.kind == "scribble" else 0
+        background = self._scribble_background() if self.kind == "scribble" else 0
         return np.where(voxels, np.where(plane == background, _BACKGROUND, plane), 0)
 
     def key_of(self, key: Key) -> Key | None:
         """Slice of the labels for one of the image; None if the labels are not of its place."""
-        if self.slicing.leading:
-            return key
-        return key[-1:] if key[:-1] == self.lead else None
+        there = bool(self.slicing.leading) or key[:-1] == self.lead
+        return self.slicing.own(key) if there else None
 
     def names(self) -> dict[int, str]:
         """Names of label values."""
@@ -117,65 +109,42 @@ class TemplateEntry:
         return landmarks_in(self.labels, self.image, place, self.level)
 
     def __str__(self) -> str:
-        if self.kind == "points":
-            return f"{self.labels.name} → {self.image.name}: {self._landmarks()}"
-        count = sum(len(self.slices(lead)) for _, lead in self.places())
-        return f"{self.labels.name} → {self.image.name}: {count} slice{'s' * (count != 1)}"
+        count = len(self.slices())
+        what = self._landmarks() if self.kind == "points" else f"{count} slice{'s' * (count != 1)}"
+        return f"{self.labels.name} → {self.image.name}: {what}"
 
     @property
     def about(self) -> str:
         """For a tooltip: kind, and the numbers of the slices."""
-        places = self.places()
-        found = [key for _, lead in places for key in self.slices(lead)]
+        found, kind = self.slices(), _KINDS[self.kind]
         numbers = ", ".join(str(key[-1] if len(key) == 1 else key) for key in found[:12])
         more = " …" if len(found) > 12 else ""
-        kind = {"dense": "dense labels", "scribble": "scribbles", "points": "landmarks"}[self.kind]
         text = f"{kind} on slices {numbers}{more}" if found else f"{kind}, nothing painted yet"
-        strokes = (
-            [] if self.kind != "dense" else [k for _, own in places for k in self.scribbled(own)]
-        )
-        return f"{text}; strokes alone on {len(strokes)} more" if strokes else text
-
-    def _has(self, lead: Key) -> bool:
-        provenance = self.provenance
-        return bool(self.slices(lead)) or (
-            provenance is not None and bool(provenance.stroked(lead))
-        )
+        strokes = sum(len(slices) for slices in self.taught().values()) - len(found)
+        return f"{text}; strokes alone on {strokes} more" if strokes else text
 
     def _landmarks(self) -> str:
         """How many landmarks there are, and how many points where these are more."""
-        images = named([self.points(place) for place, _ in self.places()])
+        images = named([self.points(place) for place in self.taught()])
         points = sum(len(marks) for marks in images)
         count = len({mark.label for marks in images for mark in marks})
         text = f"{count} landmark{'s' * (count != 1)}"
         return text if points == count else f"{text} ({points} points)"
 
-    def _point_slices(self, lead: Key) -> list[int]:
-        marks = self.points(lead or self.lead)
-        axis = self.slicing.axis if self.slicing.spatial == 3 else 0
-        return [round(mark.position[axis]) for mark in marks]
+    def _scribble_background(self) -> int:
+        """Label that means background in scribbles: the one of that name, else 255."""
+        named_so = (
+            v for v, name in self.names().items() if name.strip().casefold() == "background"
+        )
+        return next(named_so, _SCRIBBLE_BACKGROUND)
 
 
 def entry_of(image: Any, labels: Any, kind: Kind | None, axis: int, lead: Key) -> TemplateEntry:
-    """Pair an image layer with its labels or points.
+    """Pair an image layer with its labels or points; InputError if the two do not go together.
 
-    Parameters
-    ----------
-    image : napari.layers.Image
-        What was painted on.
-    labels : napari.layers.Labels or napari.layers.Points
-        What is known of it.
-    kind : {"dense", "scribble", "points"}, optional
-        None: points for a Points layer, else dense.
-    axis : int
-        Spatial axis that is sliced; labels that are clearly painted along another one keep it.
-    lead : tuple of int
-        Place on the image's leading axes that is in view.
-
-    Raises
-    ------
-    InputError
-        If the two do not go together.
+    ``kind`` None: points for a Points layer, else dense. ``axis`` is the spatial one that is
+    sliced; labels that are clearly painted along another one keep it. ``lead`` is the place in
+    view on the image's leading axes.
     """
     check_axes(image)
     if labels._type_string == "points":
@@ -190,27 +159,29 @@ def entry_of(image: Any, labels: Any, kind: Kind | None, axis: int, lead: Key) -
         raise InputError("kind", "be dense or scribble for a Labels layer", kind)
     shape = shape_of(labels)
     full = [shape_of(image, k) for k in range(len(image.data) if image.multiscale else 1)]
-    alone = [s[-3:] for s in full]
+    spatial = [s[-3:] for s in full]
     own = shape in full
-    level = level_like(image, shape) if own or shape not in alone else alone.index(shape)
+    level = level_like(image, shape) if own or shape not in spatial else spatial.index(shape)
     slicing = Slicing(shape, axis)
     if slicing.spatial == 3 and not slicing.leading:
         slicing = replace(slicing, axis=painted_axis(np.asarray(array_of(labels)), axis))
+    found = provenance_of(labels)
+    if found is not None and found.slicing.shape == shape and found.slices_made("predicted"):
+        slicing = found.slicing  # what is predicted stays no paint
+    if found is None or found.slicing != slicing:
+        Provenance(labels, slicing)
     return TemplateEntry(image, labels, kind or "dense", slicing, level, () if own else lead)
 
 
-@dataclass
-class Sources:
-    """Templates by image, and what of them is taken for the same image only once."""
+class _Volumes(dict[tuple[int, Key, int], Volume]):
+    """Volumes of images; the same object each time, so that templates of one are joined."""
 
-    volumes: dict[tuple[int, Key, int], Volume] = field(default_factory=dict)
-
-    def volume(self, image: Any, lead: Key, level: int) -> Volume:
-        """Volume of an image; the same object each time, so that its templates are joined."""
+    def of(self, image: Any, lead: Key, level: int) -> Volume:
+        """Volume of an image at a place and level."""
         key = (id(image), lead, level)
-        if key not in self.volumes:
-            self.volumes[key] = image_volume(image, lead, level)
-        return self.volumes[key]
+        if key not in self:
+            self[key] = image_volume(image, lead, level)
+        return self[key]
 
 
 @dataclass
@@ -224,43 +195,27 @@ class _Known:
     names: dict[int, str] = field(default_factory=dict)
 
 
-def snapshot(
-    entries: Sequence[TemplateEntry], sources: Sources | None = None
-) -> tuple[list[Template], dict[int, int]]:
+def snapshot(entries: Sequence[TemplateEntry]) -> tuple[list[Template], dict[int, int]]:
     """Take templates of all that is known now; layers may change afterwards.
 
-    Where two layers know a slice of the same image, the later entry counts.
-
-    Parameters
-    ----------
-    entries : sequence of TemplateEntry
-        In the order in which they were added.
-    sources : Sources, optional
-        Volumes that were made before.
-
-    Returns
-    -------
-    templates : list of Template
-    renumbered : dict of int to int
-        Labels of landmarks that had to give way to painted labels of the same number: value in
-        the templates to value in the layer.
-
-    Raises
-    ------
-    InputError
-        If nothing is known.
+    Where two layers know a slice of the same image, the later entry counts. Returned with the
+    templates: labels of landmarks that had to give way to painted labels of the same number,
+    value in the templates to value in the layer. InputError if nothing is known.
     """
-    sources = sources or Sources()
+    volumes = _Volumes()
     known: dict[tuple[int, Key, int, int], _Known] = {}
     for entry in entries:
-        if entry.kind != "points":
-            for place, lead in entry.places():
-                key = (id(entry.image), place, entry.level, entry.slicing.axis)
-                volume = sources.volume(entry.image, place, entry.level)
-                _gather(known.setdefault(key, _Known(volume, entry.slicing)), entry, lead)
+        for place, slices in entry.taught().items() if entry.kind != "points" else ():
+            key = (id(entry.image), place, entry.level, entry.slicing.axis)
+            volume = volumes.of(entry.image, place, entry.level)
+            _gather(known.setdefault(key, _Known(volume, entry.slicing)), entry, slices)
     templates = [template for one in known.values() for template in _templates(one)]
-    names = {value: name for t in templates for value, name in _all_names(t).items()}
-    points, renumbered = _point_templates(entries, sources, names)
+    names: dict[int, str] = {}
+    for one in known.values():
+        painted = (np.unique(plane) for plane in (*one.dense.values(), *one.scribbles.values()))
+        values = {int(v) for found in painted for v in found} - {0, _BACKGROUND}
+        names |= {v: one.names.get(v, str(v)) for v in (*values, *one.names)}
+    points, renumbered = _point_templates(entries, volumes, names)
     if not templates and not points:
         raise InputError(
             "templates",
@@ -271,23 +226,25 @@ def snapshot(
     return [*templates, *points], renumbered
 
 
-def _gather(known: _Known, entry: TemplateEntry, lead: Key) -> None:
-    provenance, slicing = entry.provenance, entry.slicing
+def _gather(known: _Known, entry: TemplateEntry, slices: dict[Key, Teaches]) -> None:
+    provenance = entry.provenance
     known.names.update(entry.names())
     if provenance is None:
         return
     if not provenance.fits:
         raise InputError(
             f"layer {entry.labels.name}",
-            f"keep its shape {slicing.shape}",
+            f"keep its shape {entry.slicing.shape}",
             np.shape(provenance.data),
             "Remove the template and add it again.",
         )
-    for key in provenance.known(lead) if entry.kind == "dense" else ():
-        known.dense[key[-1]] = _values(entry, provenance.data, key)
-        known.scribbles.pop(key[-1], None)
-    for key in entry.scribbled(lead):
-        part, k = entry.scribbles(key), key[-1]
+    for key, what in slices.items():
+        k = key[-1]
+        if what == "whole":
+            known.dense[k] = _values(entry, provenance.data, key)
+            known.scribbles.pop(k, None)
+            continue
+        part = entry.scribbles(key)
         if part is None:
             continue
         if k in known.dense:
@@ -326,7 +283,7 @@ def _templates(known: _Known) -> Iterator[Template]:
 
 
 def _point_templates(
-    entries: Sequence[TemplateEntry], sources: Sources, taken: dict[int, str]
+    entries: Sequence[TemplateEntry], volumes: _Volumes, taken: dict[int, str]
 ) -> tuple[list[Template], dict[int, int]]:
     found: list[Template] = []
     renumbered: dict[int, int] = {}
@@ -334,7 +291,7 @@ def _point_templates(
     gathered = _named_points(entries, taken.values())
     free = max([*taken, *(mark.label for _, _, marks in gathered for mark in marks)], default=0) + 1
     for entry, place, own in gathered:
-        volume = sources.volume(entry.image, place, entry.level)
+        volume = volumes.of(entry.image, place, entry.level)
         marks = []
         for mark in own:
             key = (mark.label, mark.name.strip().casefold())
@@ -357,7 +314,7 @@ def _named_points(
     """Points of each layer and place, with names: those of all layers of an image count on."""
     images: dict[tuple[int, Key], list[tuple[TemplateEntry, Key, list[Landmark]]]] = {}
     for entry in entries:
-        for place, _ in entry.places() if entry.kind == "points" else ():
+        for place in entry.taught() if entry.kind == "points" else ():
             images.setdefault((id(entry.image), place), []).append(
                 (entry, place, entry.points(place))
             )
@@ -372,13 +329,3 @@ def _named_points(
         rest = iter(marks)
         found += [(entry, place, list(islice(rest, len(own)))) for entry, place, own in group]
     return found
-
-
-def _all_names(template: Template) -> dict[int, str]:
-    return {v: template.names.get(v, str(v)) for v in (*template.painted_values(), *template.names)}
-
-
-def scribble_background(entry: TemplateEntry) -> int:
-    """Label that means background in scribbles: the one of that name, else 255."""
-    named = [v for v, name in entry.names().items() if name.strip().casefold() == "background"]
-    return named[0] if named else SCRIBBLE_BACKGROUND

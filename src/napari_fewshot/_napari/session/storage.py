@@ -1,4 +1,4 @@
-"""Files of a session: model, autosave, restore; and estimates of what is to come."""
+"""What a session keeps in files: autosave, save on request, restore."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ import numpy as np
 import platformdirs
 
 from ...errors import InputError
-from ...features.store import FeatureStore
-from ...segmenter import FewShotSegmenter
 from .autosave import (
     Autosave,
     SavedLayer,
@@ -26,75 +24,59 @@ from .autosave import (
     restore_layer,
     restore_provenance,
 )
-from .estimates import Estimate
-from .jobs import Job, Stage
-from .learning import Learning
+from .jobs import Callbacks, Job, JobRunner, single_shot
 from .provenance import Provenance
-from .results import ResultLayers, geometry_of
+from .result_layers import ResultLayers, geometry_of
 from .state import State
+from .templates import TemplateEntry
+from .view import View
 
-__all__ = ["Keeping"]
+__all__ = ["SessionStorage"]
 
 _SOON_MS = 2000
 _AT_LATEST_S = 10.0
 """A person who paints without a pause is saved now and then."""
 
 
-class Keeping:
+class SessionStorage:
     """Writes and reads what a session is worth keeping.
 
-    Parameters
-    ----------
-    state : State
-
-    Attributes
-    ----------
-    folder : Path or None
-        Of the autosave.
-    chosen : bool
-        Whether somebody chose it, so that it is not set by itself.
+    ``chosen``: somebody chose the folder, so that it is not set by itself.
     """
 
-    def __init__(self, state: State) -> None:
-        self._state = state
-        self._folder: Path | None = None
+    def __init__(self, state: State, runner: JobRunner, view: View) -> None:
+        self._state, self._runner, self._view = state, runner, view
         self._autosave: Autosave | None = None
         self._timer: Any = None
         self._since = 0.0
-        self._held = False
+        self._paused = False
         self._first: Any = None  # image that the folder was made for
         self.chosen = False
 
     @property
     def folder(self) -> Path | None:
         """Folder of the autosave."""
-        return self._folder
+        return None if self._autosave is None else self._autosave.folder
 
     @folder.setter
     def folder(self, folder: Path | None) -> None:
         if folder is not None and folder.exists() and not folder.is_dir():
             raise InputError("autosave_folder", "be a folder", folder)
-        self._folder = folder
         self._autosave = None if folder is None else Autosave(folder)
 
     def after_results(self, image: Any) -> None:
         """Autosave from the first result on, to a folder of its own."""
-        if self._folder is None and not self.chosen and image is not None:
+        if self._autosave is None and not self.chosen and image is not None:
             self.folder, self._first = new_autosave(_root(), image), weakref.ref(image)
             self._state.events.settings.emit()
         self.soon()
 
     def soon(self) -> None:
         """Autosave when nothing has changed for a moment."""
-        if self._folder is None or self._held:
+        if self._autosave is None or self._paused:
             return
         if self._timer is None:
-            from qtpy.QtCore import QTimer
-
-            self._timer = QTimer()
-            self._timer.setSingleShot(True)
-            self._timer.setInterval(_SOON_MS)
-            self._timer.timeout.connect(self._on_timer)
+            self._timer = single_shot(_SOON_MS, self._on_timer)
         now = time.monotonic()
         if not self._timer.isActive():
             self._since = now
@@ -108,13 +90,13 @@ class Keeping:
             self._save_if_any()
 
     @contextlib.contextmanager
-    def hold(self) -> Iterator[None]:
+    def paused(self) -> Iterator[None]:
         """What ends because layers go is no change to save: the other layers may go next."""
-        self._held = True
+        self._paused = True
         try:
             yield
         finally:
-            self._held = False
+            self._paused = False
 
     def let_go(self, layer: Any) -> None:
         """A layer was removed: the work on another image goes to a folder of its own."""
@@ -124,13 +106,7 @@ class Keeping:
 
     def save(self, folder: str | os.PathLike[str] | None) -> Job:
         """Write all, as it is at this moment, to a folder, on the worker."""
-        if folder is None and self._folder is None:
-            raise InputError("folder", "be given, or an autosave folder be set", "none")
-        autosave = self._autosave if folder is None else None
-        if autosave is None:
-            path = Path(str(folder)) if folder is not None else self._folder
-            same = self._autosave is not None and path == self._folder
-            autosave = self._autosave if same and self._autosave else Autosave(Path(str(path)))
+        autosave = self._to(folder)
         layers, model = self._layers(autosave.copied), self._state.model
         more = {"config": self._state.settings.config.model_dump(mode="json")}
 
@@ -138,15 +114,22 @@ class Keeping:
             autosave.write(layers, more, model)
             return autosave.folder
 
-        return self._state.runner.start(Job("Saving", "save", work))
+        return self._runner.start(Job("Saving", "save", work))
+
+    def _to(self, folder: str | os.PathLike[str] | None) -> Autosave:
+        if self._autosave is not None and (folder is None or Path(folder) == self.folder):
+            return self._autosave
+        if folder is None:
+            raise InputError("folder", "be given, or an autosave folder be set", "none")
+        return Autosave(Path(folder))
 
     def latest(self, image: Any) -> Path | None:
         """Folder of the last session with an image."""
         return None if image is None else latest_autosave(_root(), image)
 
     def restore(self, folder: str | os.PathLike[str] | None, image: Any, session: Any) -> Job:
-        """Read a folder on the worker, then add its layers."""
-        path = Path(folder) if folder is not None else self._folder or self.latest(image)
+        """Read a folder on the worker, then add its layers to the session."""
+        path = Path(folder) if folder is not None else self.folder or self.latest(image)
         if path is None or not path.is_dir():
             raise InputError("folder", "hold a saved session", path or "none for this image")
 
@@ -156,49 +139,8 @@ class Keeping:
             if (path / "model.fewshot").is_file():
                 session.load_model(path / "model.fewshot")
 
-        return self._state.runner.start(
-            Job("Restoring", "save", lambda job: read_autosave(path), on_done=done)
-        )
-
-    def load_model(self, path: str | os.PathLike[str], learning: Learning) -> None:
-        """Read a model, and take its settings over."""
-        state, settings = self._state, self._state.settings
-        model = FewShotSegmenter.load(
-            path,
-            weights=settings.weights,
-            device=settings.device,
-            store=FeatureStore(),
-            cache=state.cache,
-        )
-        changes: dict[str, Any] = dict(model.config)
-        if model.config.backbone != settings.backbone:  # the file is one of the other network
-            model.weights = changes["weights"] = None
-        state.runner.cancel("extract", "train", "score", "update")  # outdated
-        state.settings = settings.changed(changes)
-        state.events.settings.emit()
-        learning.show(model, {}, trained=False)
-
-    def estimate(self, stage: Stage, image: Any) -> Estimate:
-        """How long a stage should take."""
-        state, config = self._state, self._state.settings.config
-        slices = 0
-        shape: tuple[int, ...] = (1, 1)
-        for entry in state.sources():
-            if entry.kind != "points":
-                found = [key for _, lead in entry.places() for key in entry.slices(lead)]
-                slices, shape = slices + len(found), entry.slicing.plane_shape
-        if stage in ("train", "score"):
-            folds = 1 if stage == "train" else 5
-            seconds = state.rates.training(config, slices)
-            return Estimate(None if seconds is None else folds * seconds, None)
-        if image is not None and stage != "save":
-            slicing = state.slicing_of(image)
-            slices, shape = slices + slicing.count, slicing.plane_shape
-        there = image is not None and (id(image), config.backbone) in state.extracted
-        extraction = state.rates.extraction(config, shape, 0 if there else slices)
-        if stage == "extract" or extraction.seconds is None:
-            return extraction
-        return Estimate(extraction.seconds + state.rates.prediction(shape, slices), None)
+        job = Job("Restoring", "save", lambda job: read_autosave(path), Callbacks(done=done))
+        return self._runner.start(job)
 
     def close(self) -> None:
         """Save what waits, stop the timer."""
@@ -208,24 +150,23 @@ class Keeping:
             self._timer = None
 
     def _on_timer(self) -> None:
-        if self._folder is None:
+        if self._autosave is None:
             return
-        busy = any(job.stage != "score" for job in self._state.runner.jobs)
+        busy = any(job.stage != "score" for job in self._runner.jobs)
         if busy or any(found.in_stroke for found in self._provenances()):
             self.soon()  # what runs goes first, and a stroke is nobody's before it has ended
             return
         self._save_if_any()
 
     def _save_if_any(self) -> None:
-        if self._folder is not None and self._provenances():  # it may be off by now
+        if self._autosave is not None and self._provenances():  # it may be off by now
             self.save(None)  # else what was kept of layers that are gone would be lost
 
     def _provenances(self) -> list[Provenance]:
         """Of all layers that are kept."""
-        state = self._state
-        found = [entry.provenance for entry in state.entries]
-        found += [result.provenance for result in state.results.values()]
-        return [one for one in found if one is not None]
+        kept: list[TemplateEntry | ResultLayers] = [*self._state.entries]
+        kept += self._state.results.values()
+        return [found for one in kept if (found := one.provenance) is not None]
 
     def _layers(self, copied: Callable[[Any], Any]) -> list[SavedLayer]:
         state = self._state
@@ -241,15 +182,14 @@ class Keeping:
         return found
 
     def _show(self, content: dict[str, Any], session: Any) -> None:
-        state = self._state
-        viewer = state.viewer
+        state, viewer = self._state, self._view.viewer
         images = [self._image_for(layer["image"]) for layer in content["layers"]]
         for saved, image in zip(content["layers"], images, strict=True):
             shape = tuple(saved["data"].shape)
             levels = image.data if image.multiscale else [image.data]
             level = next((k for k, one in enumerate(levels) if tuple(one.shape) == shape), 0)
             geometry = geometry_of(image, level, len(shape))
-            layer = self._same(saved) or restore_layer(viewer, saved, image, geometry)
+            layer = self._same(saved) or restore_layer(viewer, saved, geometry)
             if saved["role"] == "result":
                 state.retire_result(image)
                 result = ResultLayers(viewer, image, level)
@@ -263,9 +203,10 @@ class Keeping:
 
     def _same(self, saved: dict[str, Any]) -> Any:
         """Open template layer that is just as the saved one; its marks are taken over."""
-        if saved["role"] != "template" or saved["name"] not in self._state.viewer.layers:
+        layers = self._view.viewer.layers
+        if saved["role"] != "template" or saved["name"] not in layers:
             return None
-        layer = self._state.viewer.layers[saved["name"]]
+        layer = layers[saved["name"]]
         if layer._type_string != "labels" or not np.array_equal(layer.data, saved["data"]):
             return None
         restore_provenance(layer, saved)
@@ -277,9 +218,8 @@ class Keeping:
         Two images may have the same name and shape, and other names in another session: a layer
         of another file counts by its name only if the file that was saved has been moved.
         """
-        source = about["source"]
-        images = [layer for layer in self._state.viewer.layers if layer._type_string == "image"]
-        found = [(layer, about_image(layer)) for layer in images]
+        source, layers = about["source"], self._view.viewer.layers
+        found = [(layer, about_image(layer)) for layer in layers if layer._type_string == "image"]
         found = [(layer, own) for layer, own in found if own["shape"] == about["shape"]]
         for layer, own in found:
             if source is not None and own["source"] == source:
@@ -291,8 +231,8 @@ class Keeping:
         raise InputError(
             "images",
             f"be open: {about['name']} of shape {tuple(about['shape'])}",
-            [layer.name for layer in self._state.viewer.layers],
-            f"Open {about['source']} first." if about["source"] else "Open it first.",
+            [layer.name for layer in layers],
+            f"Open {source} first." if source else "Open it first.",
         )
 
 

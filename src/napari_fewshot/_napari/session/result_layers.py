@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -11,17 +11,16 @@ from ...errors import InputError
 from ...predict.sink import smallest_label_dtype
 from ...types import Array, Landmark, Volume
 from ..layers import no_features, shape_of
-from .pending import Pending
 from .provenance import CONFIDENCE, KEY, Provenance, provenance_of
 from .slicing import Key, Slicing
 from .templates import TemplateEntry
 from .undo import UndoStep
 
-__all__ = ["POLICIES", "Policy", "ResultLayers", "geometry_of", "show_landmarks"]
+__all__ = ["POLICIES", "Policy", "ResultLayers", "geometry_of"]
 
 Policy = Literal["new", "fill", "overwrite"]
-POLICIES = ("new", "fill", "overwrite")
-_PLACES = ("affine", "spacing", "shape", "source", "header")
+POLICIES: tuple[Policy, ...] = get_args(Policy)
+_FILE_GEOMETRY = ("affine", "spacing", "shape", "source", "header")
 
 
 def geometry_of(image: Any, level: int = 0, ndim: int | None = None) -> dict[str, Any]:
@@ -56,20 +55,15 @@ def geometry_of(image: Any, level: int = 0, ndim: int | None = None) -> dict[str
             "affine": image.affine.affine_matrix[-ndim - 1 :, -ndim - 1 :],
         }
     if level == 0:
-        kept = {key: image.metadata[key] for key in _PLACES if key in image.metadata}
-        found["metadata"] = kept
+        found["metadata"] = {k: image.metadata[k] for k in _FILE_GEOMETRY if k in image.metadata}
     return found
 
 
 class ResultLayers:
-    """Labels and confidence of one image.
+    """Labels, confidence and landmarks of one image, at a level where it has several.
 
-    Parameters
-    ----------
-    viewer : napari.Viewer
-    image : napari.layers.Image
-    level : int
-        Level of a multiscale image that is worked on.
+    ``refined`` holds the steps of refinements that nobody has kept or discarded, by slice, the
+    oldest first; a slice that another run has written to since has nothing to bring back.
     """
 
     def __init__(self, viewer: Any, image: Any, level: int = 0) -> None:
@@ -79,7 +73,12 @@ class ResultLayers:
         self.labels: Any = None
         self.confidence: Any = None
         self.landmarks: Any = None
-        self.pending = Pending()
+        self.refined: dict[Key, list[UndoStep]] = {}
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether the labels layer is in the viewer."""
+        return self.labels is not None and self.labels in self.viewer.layers
 
     @property
     def has_confidence(self) -> bool:
@@ -96,46 +95,39 @@ class ResultLayers:
     ) -> Provenance:
         """Write to an existing labels layer from now on; ``entries`` are templates of the image.
 
-        Raises
-        ------
-        InputError
-            If it has another shape than the image, or cannot hold the label values.
+        InputError if it has another shape than the image, or cannot hold the label values.
         """
         shape = shape_of(self.image, self.level)
+        self._check_can_take(labels, shape, values)
+        mine = labels is self.labels or any(entry.labels is labels for entry in entries)
+        if labels is not self.labels:
+            self.refined.clear()
+        self.labels = labels
+        known = provenance_of(labels)
+        if known is not None and known.slicing.axis == axis and (mine or known.is_taught):
+            return known
+        found = Provenance(labels, Slicing(shape, axis), is_result=bool(known and known.is_result))
+        if known is not None and (known.slices_made("predicted") or known.slices_made("copied")):
+            # predicted along another axis before, or for another image
+            for key in (key for lead in found.slicing.leads() for key in found.slicing.keys(lead)):
+                found.mark_made(key, "predicted")
+        return found
+
+    def _check_can_take(self, labels: Any, shape: tuple[int, ...], values: Sequence[int]) -> None:
+        name, other = f"into ({labels.name})", "Choose a new layer."
         if shape_of(labels) != shape:
-            raise InputError(
-                f"into ({labels.name})",
-                f"have the shape of the image, {shape}",
-                f"shape {shape_of(labels)}",
-                "Choose a new layer.",
-            )
+            wanted = f"have the shape of the image, {shape}"
+            raise InputError(name, wanted, f"shape {shape_of(labels)}", other)
         if not _is_writable(labels):
-            raise InputError(
-                f"into ({labels.name})",
-                "be an array that can be written to",
-                "several levels" if labels.multiscale else type(labels.data),
-                "Choose a new layer.",
-            )
+            found = "several levels" if labels.multiscale else type(labels.data)
+            raise InputError(name, "be an array that can be written to", found, other)
         if max(values, default=0) > np.iinfo(labels.data.dtype).max:
             raise InputError(
-                f"into ({labels.name})",
+                name,
                 f"hold labels up to {max(values)}",
                 f"dtype {labels.data.dtype}",
                 "Choose a new layer, or convert this one (right click, Convert data type).",
             )
-        mine = labels is self.labels or any(entry.labels is labels for entry in entries)
-        if labels is not self.labels:
-            self.pending.clear()
-        self.labels = labels
-        known = provenance_of(labels)
-        if known is not None and known.slicing.axis == axis and (mine or known.teaches()):
-            return known
-        found = Provenance(labels, Slicing(shape, axis), is_result=bool(known and known.is_result))
-        if known is not None and (known.predicted or known.copied):
-            # predicted along another axis before, or for another image
-            leads = found.slicing.leads()
-            found.predicted = {key for lead in leads for key in found.slicing.keys(lead)}
-        return found
 
     def make_labels(self, axis: int, values: Sequence[int], like: Any = None) -> Provenance:
         """Add a new labels layer on top of the image; colours and names are those of ``like``."""
@@ -155,10 +147,11 @@ class ResultLayers:
     def make_confidence(self) -> None:
         """Add the confidence layer, or go on with the one that is there."""
         shape = shape_of(self.image, self.level)
-        if self.confidence in self.viewer.layers and self.confidence.data.shape == shape:
+        if self.has_confidence and self.confidence.data.shape == shape:
             return
         options = geometry_of(self.image, self.level)
         options["metadata"] = {**options.get("metadata", {}), KEY: CONFIDENCE}
+        layers = self.viewer.layers
         self.confidence = self.viewer.add_image(
             np.zeros(shape, np.float32),
             name=f"{self.image.name} confidence",
@@ -168,9 +161,8 @@ class ResultLayers:
             visible=False,
             **options,
         )
-        top = self.viewer.layers.index(self.labels)
-        self.viewer.layers.move(self.viewer.layers.index(self.confidence), top)
-        self.viewer.layers.selection.active = self.labels
+        layers.move(layers.index(self.confidence), layers.index(self.labels))
+        layers.selection.active = self.labels
 
     def write(
         self,
@@ -195,7 +187,8 @@ class ResultLayers:
                 f"keep its shape {slicing.shape}",
                 shape_of(self.labels),
             )
-        if provenance.is_known(key) or key in provenance.copied:
+        made = provenance.made(key)
+        if made == "copied" or provenance.teaches(key) == "whole":
             return False
         before = np.array(slicing.plane(self.labels.data, key))
         kept = strokes = provenance.strokes(key)
@@ -204,54 +197,59 @@ class ResultLayers:
         scribbles = self._scribbles_beside(key, entries)
         labels = np.where(kept, before, labels)
         after = np.where((scribbles != 0) & ~strokes, np.maximum(scribbles, 0), labels)
-        after = after.astype(before.dtype)
-        self.labels.data[slicing.index(key)] = after
+        self.write_labels(key, before, after, step)
         self.write_confidence(key, confidence, step)
-        step.note(key, before, after)
-        step.note_made(key, provenance.made(key), "predicted")
-        provenance.mark_predicted(key)
+        step.note_made(key, made, "predicted")
+        provenance.mark_made(key, "predicted")
         return True
+
+    def write_labels(self, key: Key, before: Array, after: Array, step: UndoStep) -> None:
+        """Write labels of a slice, and note what was there."""
+        provenance = self.provenance
+        if provenance is not None:
+            after = after.astype(before.dtype)
+            self.labels.data[provenance.slicing.index(key)] = after
+            step.note(key, before, after)
 
     def write_confidence(self, key: Key, values: Array | float, step: UndoStep) -> None:
         """Write the confidence of a slice, where there is a layer for it."""
         provenance = self.provenance
-        if provenance is None or not self.has_confidence:
-            return
-        step.note_confidence(key, self.confidence)
-        self.confidence.data[provenance.slicing.index(key)] = values
+        if provenance is not None and self.has_confidence:
+            step.note_confidence(key, self.confidence)
+            self.confidence.data[provenance.slicing.index(key)] = values
 
     def copy_template(self, key: Key, plane: Array, step: UndoStep, source: Any) -> None:
         """Copy a slice of a template layer (``source``), unless this layer knows better."""
         provenance = self.provenance
-        if provenance is None or provenance.is_known(key) or provenance.being_drawn(key).any():
+        if provenance is None or provenance.teaches(key) == "whole":
             return
+        if provenance.being_drawn(key).any():
+            return
+        made = provenance.made(key)
         before = np.array(provenance.slicing.plane(self.labels.data, key))
-        after = np.where(provenance.strokes(key), before, plane).astype(before.dtype)
+        after = np.where(provenance.strokes(key), before, plane)
         provenance.copied_from[key] = source.unique_id
-        if key in provenance.copied and (before == after).all():
+        if made == "copied" and (before == after).all():
             return
-        self.labels.data[provenance.slicing.index(key)] = after
+        self.write_labels(key, before, after, step)
         self.write_confidence(key, 1, step)
-        self.pending.drop(key)
-        step.note(key, before, after)
-        step.note_made(key, provenance.made(key), "copied")
-        provenance.mark_copied(key)
+        self.refined.pop(key, None)
+        step.note_made(key, made, "copied")
+        provenance.mark_made(key, "copied")
 
     def keep_scribbles(self, key: Key, step: UndoStep) -> None:
         """Take paint on a part of a slice of this layer for strokes; the rest is predicted."""
         provenance = self.provenance
-        if provenance is None or provenance.made(key) is not None:
-            return
-        step.note_made(key, None, "predicted")
-        provenance.mark_predicted(key)
-        provenance.keep_strokes(
-            key, np.asarray(provenance.slicing.plane(self.labels.data, key)) != 0
-        )
+        if provenance is not None and provenance.made(key) is None:
+            step.note_made(key, None, "predicted")
+            provenance.mark_made(key, "predicted")
+            plane = provenance.slicing.plane(self.labels.data, key)
+            provenance.keep_strokes(key, np.asarray(plane) != 0)
 
     def take_scribbles(self, key: Key, entries: Sequence[TemplateEntry]) -> None:
         """Take over what was painted on a part of a slice in template layers, as one undo step."""
         provenance = self.provenance
-        if provenance is None or provenance.is_known(key):
+        if provenance is None or provenance.teaches(key) == "whole":
             return
         scribbles = self._scribbles_beside(key, entries)
         voxels = (scribbles != 0) & ~provenance.strokes(key)
@@ -259,9 +257,7 @@ class ResultLayers:
             return
         step = UndoStep(self.labels, provenance.slicing)
         before = np.array(provenance.slicing.plane(self.labels.data, key))
-        after = np.where(voxels, np.maximum(scribbles, 0), before).astype(before.dtype)
-        self.labels.data[provenance.slicing.index(key)] = after
-        step.note(key, before, after)
+        self.write_labels(key, before, np.where(voxels, np.maximum(scribbles, 0), before), step)
         provenance.note_step(step)
         self.refresh()
 
@@ -272,8 +268,8 @@ class ResultLayers:
             return np.zeros(0, np.int32)
         found = np.zeros(provenance.slicing.plane_shape, np.int32)
         for entry in entries:
-            beside = entry.labels is not self.labels and entry.level == self.level
             own = entry.key_of(key)
+            beside = entry.labels is not self.labels and entry.level == self.level
             if own is None or not beside or entry.slicing.axis != provenance.slicing.axis:
                 continue
             part = entry.scribbles(own)
@@ -283,25 +279,20 @@ class ResultLayers:
 
     def refresh(self) -> None:
         """Show what was written."""
-        for layer in (self.labels, self.confidence):
-            if layer is not None and layer in self.viewer.layers:
-                layer.refresh()
+        if self.has_labels:
+            self.labels.refresh()
+        if self.has_confidence:
+            self.confidence.refresh()
 
     def show_landmarks(self, landmarks: Sequence[Landmark], volume: Volume, lead: Key) -> None:
         """Show landmarks in the points layer of this image, in place of those before."""
-        points, features = show_landmarks(landmarks, volume, lead)
+        points, features = _points_of(landmarks, volume, lead)
         if self.landmarks is not None and self.landmarks in self.viewer.layers:
-            other = (np.round(self.landmarks.data[:, : len(lead)]) != np.array(lead)).any(axis=1)
-            kept = self.landmarks.features[other] if lead else None
-            data = np.concatenate([self.landmarks.data[other], points]) if lead else points
-            self.landmarks.data = data
-            self.landmarks.features = _joined(kept, features)
-            if len(data):
-                self.landmarks.feature_defaults = no_features(features)
+            self._replace_landmarks(points, features, lead)
             return
         if not len(points):
             return
-        active = self.viewer.layers.selection.active
+        active, ndim = self.viewer.layers.selection.active, len(shape_of(self.image))
         self.landmarks = self.viewer.add_points(
             points,
             name=f"{self.image.name} landmarks found",
@@ -311,19 +302,35 @@ class ResultLayers:
                 "string": "{name}",
                 "size": 9,
                 "color": "yellow",
-                "translation": (*(0.0,) * (len(shape_of(self.image)) - 2), 4.0, 0.0),
+                "translation": (*(0.0,) * (ndim - 2), 4.0, 0.0),
             },
             size=3,
             face_color="transparent",
             border_color="yellow",
-            ndim=len(shape_of(self.image)),
+            ndim=ndim,
             **geometry_of(self.image, self.level),
         )
         if active is not None:
             self.viewer.layers.selection.active = active
 
+    def _replace_landmarks(
+        self, points: Array, features: Mapping[str, list[Any]], lead: Key
+    ) -> None:
+        """Put points in place of those at the same place of the leading axes."""
+        import pandas  # type: ignore[import-untyped]  # napari brings it
 
-def show_landmarks(
+        layer, table = self.landmarks, pandas.DataFrame(features)
+        if lead:
+            other = (np.round(layer.data[:, : len(lead)]) != np.array(lead)).any(axis=1)
+            table = pandas.concat([layer.features[other], table], ignore_index=True)
+            points = np.concatenate([layer.data[other], points])
+        layer.data = points
+        layer.features = table
+        if len(points):
+            layer.feature_defaults = no_features(features)
+
+
+def _points_of(
     landmarks: Sequence[Landmark], volume: Volume, lead: Key
 ) -> tuple[Array, dict[str, list[Any]]]:
     """Points, shape (N, axes of the layer), and features of a points layer.
@@ -341,20 +348,13 @@ def show_landmarks(
     if volume.affine is not None:
         ones = np.ones((len(positions), 1))
         mm = np.concatenate([positions, ones], axis=1) @ volume.affine[:3].T
-        features |= {name: mm[:, k].tolist() for k, name in enumerate("RAS")}
+        names: Sequence[str] = "RAS"
     else:
         mm = positions * np.asarray(volume.spacing)
         names = ("z_mm", "y_mm", "x_mm")[-volume.ndim :]
-        features |= {name: mm[:, k].tolist() for k, name in enumerate(names)}
+    features |= {name: mm[:, k].tolist() for k, name in enumerate(names)}
     places = np.broadcast_to(np.array(lead, float), (len(positions), len(lead)))
     return np.concatenate([places, positions], axis=1), features
-
-
-def _joined(kept: Any, features: Mapping[str, list[Any]]) -> Any:
-    import pandas  # type: ignore[import-untyped]  # napari brings it
-
-    new = pandas.DataFrame(features)
-    return new if kept is None else pandas.concat([kept, new], ignore_index=True)
 
 
 def _is_writable(labels: Any) -> bool:

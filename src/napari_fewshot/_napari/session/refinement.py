@@ -2,46 +2,40 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ...config import IntensityConfig
-from ...device import avoid_llvm_clash
 from ...errors import InputError
 from ...features.store import FeatureStore
 from ...predict.refine import LabelRefiner, RefinedSlice
 from ...predict.refiners import Refiner, get_refiner
 from ...sam.checkpoint import SAMS
 from ...types import Array
-from .jobs import Job
-from .learning import limit_store
-from .runs import Run, Wanted, order_from
+from .jobs import Generations, Job, JobRunner
+from .propagation import PropagationController, PropagationRequest, Run
+from .provenance import Provenance
+from .result_layers import ResultLayers
 from .slicing import Key
+from .state import State
 from .undo import UndoStep
+from .view import View
 
-if TYPE_CHECKING:
-    from .propagating import Propagating
-    from .results import ResultLayers
-    from .state import State
-
-__all__ = ["RefineRun", "Refining"]
-
-_SHOW_EVERY_S = 2.0
+__all__ = ["RefinementController"]
 
 
 @dataclass
-class RefineRun(Run):
+class RefinementRun(Run):
     """One refinement of one result, slice by slice."""
 
     _labels: Array | None = None
-    _sure: Array | None = None
+    _confidence: Array | None = None
     _order: list[int] = field(default_factory=list)
 
-    def begin(self, first: int | None) -> None:
+    def begin(self) -> None:
         """On the GUI thread, right before the worker starts: take what it needs out of the layers.
 
         Jobs before this one may have written to the layers after it was asked for.
@@ -49,13 +43,24 @@ class RefineRun(Run):
         target, provenance = self.target, self.target.provenance
         if provenance is None:
             return
-        self._step = UndoStep(target.labels, provenance.slicing)
-        wanted = self.wanted.slices
-        order = order_from(first, self.slicing.count) if wanted is None else wanted
+        self.step = UndoStep(target.labels, provenance.slicing)
+        order = self.request.slices
+        if order is None:
+            order = self.slicing.order_from(self.in_view())
         self._order = [k for k in order if provenance.status((*self.lead, k)) == "predicted"]
         self._labels = self._copied(target.labels.data)
         if target.has_confidence:
-            self._sure = self._copied(target.confidence.data)
+            self._confidence = self._copied(target.confidence.data)
+
+    def is_outdated(self, generations: Generations) -> bool:
+        """Whether a propagation, or refinements of all its slices, replaced this one."""
+
+        def replaced(k: int | None) -> bool:
+            return generations.is_outdated(self.generation, _topic(self.target.image, k))
+
+        slices = self.request.slices
+        by_slices = bool(slices) and all(replaced(k) for k in slices or ())
+        return super().is_outdated(generations) or replaced(None) or by_slices
 
     def refine(self, job: Job, refiner: Refiner, intensity: IntensityConfig) -> int:
         """On the worker: refine slices in their order; how many were refined."""
@@ -64,9 +69,9 @@ class RefineRun(Run):
         volume = LabelRefiner(
             self.volume,
             self._labels,
-            self._sure,
+            self._confidence,
             refiner,
-            axis=None if self.volume.ndim == 2 else self.slicing.axis,
+            axis=self.axis,
             intensity=intensity,
             copy=False,
         )
@@ -81,24 +86,14 @@ class RefineRun(Run):
         """On the GUI thread: write one slice."""
         part: RefinedSlice = piece
         target, provenance = self.target, self.target.provenance
-        if self._step is None or provenance is None or target.labels not in target.viewer.layers:
+        if self.step is None or provenance is None or not target.has_labels:
             return
         key = (*self.lead, part.index)
         if provenance.status(key) != "predicted":  # its prediction was undone
             return
-        before = np.array(provenance.slicing.plane(target.labels.data, key))
-        sure = None
-        if target.has_confidence:
-            sure = np.array(provenance.slicing.plane(target.confidence.data, key))
-        labels, sure_now = part.labels, part.confidence
-        if not target.write(key, labels, sure_now, "overwrite", self._step, self.entries):
-            return
-        target.pending.note(key, before, provenance.slicing.plane(target.labels.data, key), sure)
-        now = time.perf_counter()
-        if now - self._shown > _SHOW_EVERY_S:
-            self._shown = now
-            target.refresh()
-            self.told()
+        if self.write(part.index, part.labels, part.confidence, "overwrite"):
+            target.refined.setdefault(key, []).append(self.step)
+            self.show(part.index)
 
     def finish(self, prediction: Any) -> None:
         """On the GUI thread: nothing that the whole volume decides."""
@@ -106,7 +101,7 @@ class RefineRun(Run):
     def close(self) -> None:
         """On the GUI thread, however it ended."""
         super().close()
-        self._labels = self._sure = None
+        self._labels = self._confidence = None
 
     def _copied(self, data: Any) -> Array:
         """The slices to refine, of an array of a layer; others are not read."""
@@ -117,18 +112,14 @@ class RefineRun(Run):
         return copied
 
 
-class Refining:
-    """Refines the results of images.
+class RefinementController:
+    """Refines the results of images."""
 
-    Parameters
-    ----------
-    state : State
-    propagating : Propagating
-    """
-
-    def __init__(self, state: State, propagating: Propagating) -> None:
-        self._state = state
-        self._propagating = propagating
+    def __init__(
+        self, state: State, runner: JobRunner, view: View, propagation: PropagationController
+    ) -> None:
+        self._state, self._runner, self._view = state, runner, view
+        self._propagation = propagation
 
     def refine(self, image: Any, method: str, slices: Sequence[int] | None) -> Job:
         """Refine the predicted slices of an image, the one in view first.
@@ -149,22 +140,16 @@ class Refining:
             store=FeatureStore(),
             cache=state.cache,
         )
-        run = self._propagating.run_of(image, Wanted(policy="overwrite", slices=slices), RefineRun)
-        self._cancel(image, slices)
+        request = PropagationRequest(policy="overwrite", slices=slices)
+        run = self._propagation.run_of(image, request, RefinementRun)
+        self._supersede(image, run.generation, slices)
 
         def work(job: Job) -> int:
-            avoid_llvm_clash()
             refiner.load()
-            refined = run.refine(job, refiner, settings.config.intensity)
-            limit_store()
-            return refined
-
-        def begin() -> None:
-            run.begin(self._propagating.first_of(image))
+            return run.refine(job, refiner, settings.config.intensity)
 
         name = "Refining the slice in view" if slices is not None else f"Refining {image.name}"
-        callbacks = self._propagating.callbacks(run)
-        return self._propagating.start(Job(name, "refine", work, on_start=begin, **callbacks), run)
+        return self._propagation.start(name, "refine", work, run)
 
     def can_discard(self, image: Any) -> bool:
         """Whether there is a refinement that can be kept or discarded."""
@@ -173,33 +158,31 @@ class Refining:
 
     def keep(self, image: Any) -> None:
         """Let the earlier labels go."""
-        self._forget(image)
+        result = self._state.result_of(image)
+        if result is not None:
+            result.refined.clear()
+        self._state.events.slices.emit()
+        self._state.events.propagated.emit()
 
     def discard(self, image: Any) -> int:
         """Bring the earlier labels back; the number of slices that it changed."""
-        self._cancel(image, None)  # it may still run
+        self._supersede(image, self._runner.generations.next(), None)  # it may still run
         result = self._state.result_of(image)
-        back = 0 if result is None else _take_back(result)
-        self._forget(image)
+        provenance = None if result is None else result.provenance
+        back = 0 if result is None or provenance is None else _take_back(result, provenance)
+        self.keep(image)
         return back
 
-    def _cancel(self, image: Any, slices: Sequence[int] | None) -> None:
-        """Cancel refinements of an image, of some slices or of all; other runs go on."""
+    def _supersede(self, image: Any, generation: int, slices: Sequence[int] | None) -> None:
+        """Refinements of an image before this one are outdated: of these slices, or all."""
+        topics = [_topic(image, k) for k in ((None,) if slices is None else slices)]
+        self._runner.generations.replace(generation, *topics)
+        self._runner.tick()
 
-        def outdated(run: Run) -> bool:
-            if not isinstance(run, RefineRun):
-                return False
-            asked = run.wanted.slices
-            return slices is None or (asked is not None and set(asked) <= set(slices))
 
-        self._propagating.cancel_runs(image, outdated)
-
-    def _forget(self, image: Any) -> None:
-        result = self._state.result_of(image)
-        if result is not None:
-            result.pending.clear()
-        self._state.events.slices.emit()
-        self._state.events.propagated.emit()
+def _topic(image: Any, index: int | None) -> Hashable:
+    """Refinement of one slice of an image, or of all."""
+    return "refine", id(image), index
 
 
 def _open(result: ResultLayers) -> list[Key]:
@@ -207,25 +190,27 @@ def _open(result: ResultLayers) -> list[Key]:
     provenance = result.provenance
     if provenance is None:
         return []
-    return [key for key in result.pending.keys if provenance.status(key) == "predicted"]
+    return [key for key in result.refined if provenance.status(key) == "predicted"]
 
 
-def _take_back(result: ResultLayers) -> int:
+def _take_back(result: ResultLayers, provenance: Provenance) -> int:
     """Put back what was there, but not where a person painted since; the number of slices."""
-    keys, provenance, labels = _open(result), result.provenance, result.labels
-    if not keys or provenance is None:
+    keys, slicing = _open(result), provenance.slicing
+    if not keys:
         return 0
-    slicing, step = provenance.slicing, UndoStep(labels, provenance.slicing)
+    step = UndoStep(result.labels, slicing)
     for key in keys:
-        now = np.array(slicing.plane(labels.data, key))
-        earlier = result.pending.before(key, now)
+        now = earlier = np.array(slicing.plane(result.labels.data, key))
+        # The last one first: where it was undone, the one before it is met.
+        for refinement in reversed(result.refined[key]):
+            earlier = refinement.before(key, earlier)
         kept = provenance.strokes(key)
-        earlier[kept] = now[kept]
-        labels.data[slicing.index(key)] = earlier
-        sure = result.pending.confidence(key)
-        if sure is not None:
-            result.write_confidence(key, sure, step)
-        step.note(key, now, earlier)
+        result.write_labels(key, now, np.where(kept, now, earlier), step)
+        if result.has_confidence:
+            confidence = np.array(slicing.plane(result.confidence.data, key))
+            for refinement in reversed(result.refined[key]):
+                confidence = refinement.confidence_before(key, confidence)
+            result.write_confidence(key, confidence, step)
     provenance.note_step(step)
     result.refresh()
     return len(keys)

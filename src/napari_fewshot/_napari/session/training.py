@@ -2,40 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from typing import Any
 
-from ...config import STORE_LIMIT_GB
-from ...device import avoid_llvm_clash
 from ...features.store import FeatureStore
 from ...segmenter import FewShotSegmenter, HeldOutScore
 from ...segmenter.extraction import extract_features
 from ...templates import Template
 from ..layers import image_volume
-from .jobs import Job
-from .slicing import Key
+from .jobs import Callbacks, Job, JobRunner
 from .state import State
 from .templates import snapshot
+from .view import View
 
-__all__ = ["Learning", "limit_store"]
-
-
-def limit_store() -> None:
-    """On the worker, after features were stored: keep the store below the limit of all runs."""
-    FeatureStore().prune(int(STORE_LIMIT_GB * 1e9))
+__all__ = ["TrainingController"]
 
 
-class Learning:
+class TrainingController:
     """Makes models out of the templates of a session.
 
-    Parameters
-    ----------
-    state : State
+    ``renumbered``: see :func:`.templates.snapshot`; of the templates that were taken last.
     """
 
-    def __init__(self, state: State) -> None:
-        self._state = state
+    def __init__(self, state: State, runner: JobRunner, view: View) -> None:
+        self._state, self._runner, self._view = state, runner, view
         self._base: FewShotSegmenter | None = None
         self._score_wanted = False
         self.renumbered: dict[int, int] = {}
@@ -64,63 +56,59 @@ class Learning:
         templates, self.renumbered = snapshot(self._state.sources())
         return templates
 
-    def extract(self, image: Any, lead: Key) -> Job:
+    def extract(self, image: Any) -> Job:
         """Features of the templates, and of an image (None: of no other)."""
-        state = self._state
-        templates, model = self.templates(), self.segmenter()
+        state, templates, model = self._state, self.templates(), self.segmenter()
         volume = axis = None
-        pixels = 0
+        rows = columns = 0
         if image is not None:
-            volume = image_volume(image, lead, state.level_of(image))
-            slicing = state.slicing_of(image)
-            axis = slicing.axis
-            pixels = int(slicing.plane_shape[0] * slicing.plane_shape[1])
+            slicing = self._view.slicing_of(image)
+            volume = image_volume(image, self._view.lead(image), state.level_of(image))
+            axis, (rows, columns) = slicing.axis, slicing.plane_shape
 
         def work(job: Job) -> int:
-            avoid_llvm_clash()
-            slices = extract_features(model, templates, volume, axis, job.progress)
-            limit_store()
-            return slices
+            return extract_features(model, templates, volume, axis, job.progress)
 
         def done(slices: int) -> None:
-            seconds = model.extractor.seconds_per_slice
+            backbone, seconds = model.config.backbone, model.extractor.seconds_per_slice
             if image is not None:
-                state.extracted.add((id(image), model.config.backbone))
+                state.extracted.add((id(image), backbone))
             if seconds is not None:
-                state.rates.measured_extraction(model.config.backbone, seconds, pixels)
+                state.rates.measured_extraction(backbone, seconds, rows * columns)
 
-        return state.runner.start(Job("Extracting features", "extract", work, on_done=done))
+        name = "Extracting features"
+        job = Job(name, "extract", work, Callbacks(done=done), stores_features=True)
+        return self._runner.start(job)
 
     def train(self, *, score: bool) -> Job:
         """Fit a new model to the templates; then score it, if asked for."""
-        state = self._state
-        templates, model = self.templates(), self.segmenter()
+        state, templates, model = self._state, self.templates(), self.segmenter()
         renumbered = self.renumbered
-        state.runner.cancel("train")
+        self._runner.cancel("train")
         self._score_wanted = score
-
-        start = [0.0]
+        measured: list[tuple[float, int]] = []  # seconds and steps of the training alone
 
         def work(job: Job) -> FewShotSegmenter:
-            avoid_llvm_clash()
+            start = 0.0
 
             def progress(done: int, total: int, what: str) -> None:
+                nonlocal start
                 job.progress(done, total, what)
                 if what == "training":
-                    start[0] = start[0] or time.perf_counter()
+                    start = start or time.perf_counter()
                     if done == total:
-                        seconds = time.perf_counter() - start[0]
-                        state.rates.measured_training(model.config.adapter, seconds, total)
+                        measured[:] = [(time.perf_counter() - start, total)]
 
-            fitted = model.fit(templates, progress)
-            limit_store()
-            return fitted
+            return model.fit(templates, progress)
 
         def done(model: FewShotSegmenter) -> None:
+            for seconds, steps in measured:
+                state.rates.measured_training(model.config.adapter, seconds, steps)
             self.show(model, renumbered)
 
-        job = Job("Training", "train", work, on_done=done, on_end=self.score_if_wanted)
-        return state.runner.start(job)
+        callbacks = Callbacks(done=done, end=self.score_if_wanted)
+        job = Job("Training", "train", work, callbacks, stores_features=True)
+        return self._runner.start(job)
 
     def updated(
         self,
@@ -130,7 +118,6 @@ class Learning:
         job: Job,
     ) -> FewShotSegmenter:
         """On the worker: learn on from ``before`` where the settings allow it, else anew."""
-        avoid_llvm_clash()
         if before is not None:
             before = before.with_propagation(fresh.config.propagation)
             own, wanted = ((m.config, m.weights, m.device) for m in (before, fresh))
@@ -138,14 +125,31 @@ class Learning:
                 return before.updated(templates, job.progress)
         return fresh.fit(templates, job.progress)
 
-    def show(
-        self, model: FewShotSegmenter, renumbered: dict[int, int], *, trained: bool = True
-    ) -> None:
-        """Make a model that of the session; one that was loaded cannot be scored.
+    def load(self, path: str | os.PathLike[str]) -> None:
+        """Read a model in place of the present one, and take its settings over."""
+        state, settings = self._state, self._state.settings
+        model = FewShotSegmenter.load(
+            path,
+            weights=settings.weights,
+            device=settings.device,
+            store=FeatureStore(),
+            cache=state.cache,
+        )
+        changes: dict[str, Any] = dict(model.config)
+        if model.config.backbone != settings.backbone:  # the file is one of the other network
+            model.weights = changes["weights"] = None
+        self.cancel()
+        state.settings = settings.changed(changes)
+        state.events.settings.emit()
+        self._score_wanted = False  # its templates are not there
+        self.show(model, {})
 
-        ``renumbered`` is for the labels of its landmarks: see :func:`.templates.snapshot`.
-        """
-        self._score_wanted &= trained
+    def cancel(self) -> None:
+        """What is being learned is outdated."""
+        self._runner.cancel("extract", "train", "score", "update")
+
+    def show(self, model: FewShotSegmenter, renumbered: dict[int, int]) -> None:
+        """Make a model that of the session; ``renumbered`` is for the labels of its landmarks."""
         self._state.model = model
         self._state.renumbered = renumbered
         self._state.scores = None
@@ -159,15 +163,15 @@ class Learning:
         state, model = self._state, self._state.model
         if not self._score_wanted or model is None or state.scores is not None:
             return
-        if any(job.stage != "save" for job in state.runner.jobs):
+        if any(job.stage != "save" for job in self._runner.jobs):
             return
-
-        def work(job: Job) -> HeldOutScore | None:
-            return model.held_out_score(job.progress)
 
         def done(scores: HeldOutScore | None) -> None:
             if state.model is model:
                 state.scores = scores
                 state.events.scored.emit()
 
-        state.runner.start(Job("Scoring", "score", work, on_done=done))
+        def work(job: Job) -> HeldOutScore | None:
+            return model.held_out_score(job.progress)
+
+        self._runner.start(Job("Scoring", "score", work, Callbacks(done=done)))
