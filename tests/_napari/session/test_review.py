@@ -167,7 +167,7 @@ def test_a_stroke_before_a_pause_is_saved_by_and_by(predicted, monkeypatch):
     file = predicted.autosave_folder / "session.json"
     before, until = file.stat().st_mtime_ns, time.monotonic() + 10
     while file.stat().st_mtime_ns == before and time.monotonic() < until:
-        predicted._after_stroke(predicted.result_layer("image"))
+        predicted._storage.soon()
         QTest.qWait(50)
     assert file.stat().st_mtime_ns > before
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from napari_fewshot._napari.session.estimates import Rates
-from napari_fewshot._napari.session.settings import SessionSettings
+from napari_fewshot._napari.session.state import SessionSettings
 from napari_fewshot.config import SamDecoderConfig
 
 

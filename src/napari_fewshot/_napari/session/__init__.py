@@ -10,7 +10,7 @@ from .jobs import Job
 from .provenance import is_result
 from .review import SliceInfo
 from .session import Session
-from .settings import SessionSettings
+from .state import SessionSettings
 from .templates import TemplateEntry
 
 __all__ = [

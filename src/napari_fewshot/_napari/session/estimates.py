@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...backbones import BackboneSpec, backbone_entry
 from ...config import SamDecoderConfig, SegmenterConfig
-from .slicing import Slicing
 
-if TYPE_CHECKING:
-    from .jobs import Stage
-    from .state import State
-
-__all__ = ["Estimate", "Rates", "estimate"]
+__all__ = ["Estimate", "Rates"]
 
 _SECONDS_PER_PIXEL = {"embedded": 2.2e-6, "multiscale": 0.9e-6}
 """Measured on two CPU cores; replaced by what is measured here with the first batch."""
@@ -92,26 +85,3 @@ class Rates:
 
 def _megabytes(spec: BackboneSpec, cells: int, slices: int) -> float | None:
     return None if spec.channels is None else 2 * spec.channels * cells * slices / 1e6
-
-
-def estimate(
-    state: State, stage: Stage, image: Any, slicing_of: Callable[[Any], Slicing]
-) -> Estimate:
-    """How long a stage should take with the templates there are, on an image (None: on none)."""
-    config, slices = state.settings.config, 0
-    shape: tuple[int, ...] = (1, 1)
-    for entry in state.sources():
-        if entry.kind != "points":
-            slices, shape = slices + len(entry.slices()), entry.slicing.plane_shape
-    if stage in ("train", "score"):
-        folds = 1 if stage == "train" else 5
-        seconds = state.rates.training(config, slices)
-        return Estimate(None if seconds is None else folds * seconds, None)
-    if image is not None and stage != "save":
-        slicing = slicing_of(image)
-        slices, shape = slices + slicing.count, slicing.plane_shape
-    there = image is not None and (id(image), config.backbone) in state.extracted
-    extraction = state.rates.extraction(config, shape, 0 if there else slices)
-    if stage == "extract" or extraction.seconds is None:
-        return extraction
-    return Estimate(extraction.seconds + state.rates.prediction(shape, slices), None)

@@ -43,7 +43,7 @@ def single_shot(ms: int, act: Callable[[], None]) -> Any:
 
 
 class Generations:
-    """Numbers requests as they come; one that a newer one replaced is outdated."""
+    """Numbers requests as they come; one that a newer one about its topic replaced is outdated."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -84,14 +84,10 @@ class Job:
     state : {"waiting", "running", "done", "failed", "cancelled"}
     fraction : float
         Of the work that is done, 0 to 1; 0 while it is not known.
-    rate : float or None
-        Steps (slices, training steps) per second.
-    remaining : float or None
-        Seconds left at this rate.
-    result : object
-        What the work gave; None until it is done.
-    error : BaseException or None
-        Why it failed.
+    rate, remaining : float or None
+        Steps (slices, training steps) per second, and seconds left at this rate.
+    result, error : object or None
+        What the work gave, or why it failed.
     steps : (int, int, str)
         Steps done, all steps, and of what: slices, training.
     layers : list of napari.layers.Layer
@@ -146,24 +142,10 @@ class Job:
         self._stop.set()
 
     def wait(self, timeout: float | None = None) -> Any:
-        """Wait for the end while the viewer goes on, for scripts.
+        """Wait for the end while the viewer goes on, for scripts; at most so many seconds.
 
-        Parameters
-        ----------
-        timeout : float, optional
-            Seconds; None waits as long as it takes.
-
-        Returns
-        -------
-        object
-            The result; None if it was cancelled.
-
-        Raises
-        ------
-        TimeoutError
-            If it takes longer.
-        FewShotError
-            What made it fail (errors of other kinds as they are).
+        Returns the result, None if it was cancelled. Raises TimeoutError if it takes longer, else
+        what made it fail.
         """
         self._wait_for(timeout)
         if self.error is not None:
@@ -250,7 +232,10 @@ class JobRunner:
         job._wait_for = lambda timeout: self._wait(job, timeout)
         self._waiting.append(job)
         self._tell(job)
-        self._clock().start()
+        if self._timer is None:
+            self._timer = single_shot(_TICK_MS, self.tick)
+            self._timer.setSingleShot(False)
+        self._timer.start()
         self._next()
         return job
 
@@ -304,12 +289,6 @@ class JobRunner:
             self._moved(job)
         finally:
             self._moving = False
-
-    def _clock(self) -> Any:
-        if self._timer is None:
-            self._timer = single_shot(_TICK_MS, self.tick)
-            self._timer.setSingleShot(False)
-        return self._timer
 
     def _next(self) -> None:
         if self._running is not None or not self._waiting or self._closed:

@@ -54,8 +54,8 @@ class Activity:
             from napari.utils import progress
 
             bar = self._bars[id(job)] = progress(total=total, desc=job.name, leave=False)
-            if self._is_over(job):  # a bar lets events through
-                self._close(job)
+            self._close_if_over(job)  # a bar lets events through
+            if id(job) not in self._bars:
                 return
         if self._stages.get(id(job)) != what or bar.total != total:
             self._stages[id(job)] = what
@@ -70,8 +70,9 @@ class Activity:
             bar.close()
         self._bars.clear()
 
-    def _is_over(self, job: Job) -> bool:
-        return job.is_over or id(job) not in self._bars
+    def _close_if_over(self, job: Job) -> None:
+        if job.is_over:
+            self._close(job)
 
     def _close(self, job: Job) -> None:
         bar = self._bars.pop(id(job), None)

@@ -17,9 +17,10 @@ from ...types import Array, Volume
 from ..layers import image_volume, label_features
 from .jobs import Callbacks, Generations, Job, JobRunner, Stage
 from .provenance import provenance_of
-from .result_layers import Policy, ResultLayers
+from .result_layers import POLICIES, Policy, ResultLayers
 from .slicing import Key, Slicing
 from .state import State
+from .storage import SessionStorage
 from .templates import TemplateEntry
 from .training import TrainingController
 from .undo import UndoStep
@@ -47,6 +48,12 @@ class PropagationRequest:
     landmarks: bool = True
     slices: Sequence[int] | None = None
     current_slice_only: bool = False
+
+    def __post_init__(self) -> None:
+        if self.policy not in POLICIES:
+            raise InputError("policy", f"be one of {', '.join(POLICIES)}", self.policy)
+        if self.into is not None and self.policy == "new":
+            object.__setattr__(self, "policy", "overwrite")
 
 
 @dataclass
@@ -125,7 +132,7 @@ class Run:
         if not self._draws:
             return
         target, asked, axis = self.target, self.request, self.slicing.axis
-        if asked.policy == "new" and asked.into is None:
+        if asked.policy == "new":
             provenance = target.make_labels(axis, painted, like)
             if like is None:
                 target.labels.features = label_features(model.names_)
@@ -212,21 +219,19 @@ class Run:
             return
         for key in made.slices_made("copied"):
             own, mine = entry.key_of(key), made.copied_from.get(key) == entry.labels.unique_id
-            erased = key[:-1] == self.lead and mine and own and source.teaches(own) != "whole"
-            if erased:
-                step.note_made(key, "copied", "predicted")
-                made.mark_made(key, "predicted")
+            if key[:-1] == self.lead and mine and own and source.teaches(own) != "whole":
+                target.note_made(key, "predicted", step)
         for key, what in entry.teaching(self.lead).items():
             if entry.labels is target.labels:
                 if what == "part":
                     target.keep_scribbles(key, step)
             elif what == "whole":
-                plane = np.asarray(source.slicing.plane(source.data, key))
-                target.copy_template((*self.lead, key[-1]), plane, step, entry.labels)
+                place = (*self.lead, key[-1])
+                target.copy_template(place, source.plane(key), step, entry.labels)
 
 
 class PropagationController:
-    """Runs models over images; ``finished`` is told of an image when results were written."""
+    """Runs models over images."""
 
     def __init__(
         self,
@@ -234,11 +239,10 @@ class PropagationController:
         runner: JobRunner,
         view: View,
         training: TrainingController,
-        finished: Callable[[Any], None],
+        storage: SessionStorage,
     ) -> None:
         self._state, self._runner, self._view = state, runner, view
-        self._training = training
-        self._finished = finished
+        self._training, self._storage = training, storage
         self._last: dict[int, PropagationRequest] = {}  # propagation to each image
 
     def propagate(self, model: FewShotSegmenter, image: Any, request: PropagationRequest) -> Job:
@@ -348,7 +352,8 @@ class PropagationController:
             if run.is_whole:
                 state.extracted.add((id(target.image), state.settings.backbone))
             state.events.propagated.emit()
-            self._finished(target.image)
+            self._storage.after_results(target.image)
+            self._training.score_if_wanted()
 
         callbacks = {"start": run.begin, "piece": run.take, "done": run.finish, "end": end}
         job = Job(

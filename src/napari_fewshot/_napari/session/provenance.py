@@ -90,10 +90,9 @@ class Provenance:
         """Whether the layer still has the shape that its slices were counted in."""
         return np.shape(self.data) == self.slicing.shape
 
-    @property
-    def in_stroke(self) -> bool:
-        """Whether a stroke has not ended."""
-        return bool(self._staged)
+    def plane(self, key: Key) -> Array:
+        """The (rows, columns) of a slice, a view where the array is in memory."""
+        return np.asarray(self.slicing.plane(self.data, key))
 
     def close(self) -> None:
         """Let the layer go."""
@@ -154,22 +153,22 @@ class Provenance:
         painted = self._strokes.get(key)
         if painted is not None:
             # What was undone since has another value again.
-            found |= np.asarray(painted == self.slicing.plane(self.data, key))
+            found |= painted == self.plane(key)
         if key in self.partial and self.made(key) is None:
-            found |= np.asarray(self.slicing.plane(self.data, key)) != 0
+            found |= self.plane(key) != 0
         return found
 
     def being_drawn(self, key: Key) -> Array:
         """Voxels of a stroke that has not ended: napari tells of it when the button is released."""
         found = np.zeros(self.slicing.plane_shape, dtype=bool)
-        for atom in self._staged:
+        for atom in self.staged:
             for other, voxels, _, values in _changed(atom, self.slicing):
                 if other == key:
-                    found |= voxels & np.asarray(self.slicing.plane(self.data, key) == values)
+                    found |= voxels & (self.plane(key) == values)
         return found
 
     @property
-    def _staged(self) -> Sequence[Any]:
+    def staged(self) -> Sequence[Any]:
         """Atoms of a stroke that has not ended."""
         staged: Sequence[Any] = getattr(self._layer, "_staged_history", ())
         return staged
@@ -177,7 +176,7 @@ class Provenance:
     def is_filled(self, key: Key) -> bool:
         """Whether a slice has any label; a stroke is paint when it has ended."""
         if key not in self._filled:
-            self._filled[key] = self.fits and bool(self._before(self._staged, key).any())
+            self._filled[key] = self.fits and bool(self._before(self.staged, key).any())
         return self._filled[key]
 
     # What changes it
@@ -206,7 +205,7 @@ class Provenance:
 
         ``values``, of the shape of the slice, are what was painted; None: what is there now.
         """
-        plane = self.slicing.plane(self.data, key) if values is None else values
+        plane = self.plane(key) if values is None else values
         kept = self._strokes.setdefault(key, np.full(self.slicing.plane_shape, _NOT, np.int32))
         kept[voxels] = plane[voxels]
 
@@ -261,7 +260,7 @@ class Provenance:
 
     def _before(self, atoms: Sequence[Any], key: Key) -> Array:
         """Where a slice had a label before the changes of a stroke, bool (rows, columns)."""
-        filled: Array = np.asarray(self.slicing.plane(self.data, key)) != 0
+        filled: Array = self.plane(key) != 0
         for atom in reversed(atoms):
             for other, voxels, old, _ in _changed(atom, self.slicing):
                 if other == key:

@@ -195,19 +195,19 @@ def _open(result: ResultLayers) -> list[Key]:
 
 def _take_back(result: ResultLayers, provenance: Provenance) -> int:
     """Put back what was there, but not where a person painted since; the number of slices."""
-    keys, slicing = _open(result), provenance.slicing
+    keys = _open(result)
     if not keys:
         return 0
-    step = UndoStep(result.labels, slicing)
+    step = UndoStep(result.labels, provenance.slicing)
     for key in keys:
-        now = earlier = np.array(slicing.plane(result.labels.data, key))
+        now = earlier = provenance.plane(key).copy()
         # The last one first: where it was undone, the one before it is met.
         for refinement in reversed(result.refined[key]):
             earlier = refinement.before(key, earlier)
         kept = provenance.strokes(key)
         result.write_labels(key, now, np.where(kept, now, earlier), step)
         if result.has_confidence:
-            confidence = np.array(slicing.plane(result.confidence.data, key))
+            confidence = np.array(provenance.slicing.plane(result.confidence.data, key))
             for refinement in reversed(result.refined[key]):
                 confidence = refinement.confidence_before(key, confidence)
             result.write_confidence(key, confidence, step)

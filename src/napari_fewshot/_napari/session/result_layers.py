@@ -7,14 +7,14 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from ...errors import InputError
+from ...errors import FewShotError, InputError
 from ...predict.sink import smallest_label_dtype
 from ...types import Array, Landmark, Volume
 from ..layers import no_features, shape_of
 from .provenance import CONFIDENCE, KEY, Provenance, provenance_of
 from .slicing import Key, Slicing
 from .templates import TemplateEntry
-from .undo import UndoStep
+from .undo import Made, UndoStep
 
 __all__ = ["POLICIES", "Policy", "ResultLayers", "geometry_of"]
 
@@ -89,6 +89,13 @@ class ResultLayers:
     def provenance(self) -> Provenance | None:
         """What is known of the slices of the labels."""
         return None if self.labels is None else provenance_of(self.labels)
+
+    @property
+    def _own(self) -> Provenance:
+        found = self.provenance
+        if found is None:
+            raise FewShotError(f"The labels of {self.image.name} are gone.")
+        return found
 
     def take(
         self, labels: Any, axis: int, values: Sequence[int], entries: Sequence[TemplateEntry] = ()
@@ -180,17 +187,12 @@ class ResultLayers:
         provenance = self.provenance
         if provenance is None:
             return False
-        slicing = provenance.slicing
         if not provenance.fits:
-            raise InputError(
-                f"layer {self.labels.name}",
-                f"keep its shape {slicing.shape}",
-                shape_of(self.labels),
-            )
-        made = provenance.made(key)
-        if made == "copied" or provenance.teaches(key) == "whole":
+            wanted = f"keep its shape {provenance.slicing.shape}"
+            raise InputError(f"layer {self.labels.name}", wanted, shape_of(self.labels))
+        if provenance.made(key) == "copied" or provenance.teaches(key) == "whole":
             return False
-        before = np.array(slicing.plane(self.labels.data, key))
+        before = provenance.plane(key).copy()
         kept = strokes = provenance.strokes(key)
         if policy == "fill":
             kept = strokes | (step.before(key, before) != 0)
@@ -199,34 +201,27 @@ class ResultLayers:
         after = np.where((scribbles != 0) & ~strokes, np.maximum(scribbles, 0), labels)
         self.write_labels(key, before, after, step)
         self.write_confidence(key, confidence, step)
-        step.note_made(key, made, "predicted")
-        provenance.mark_made(key, "predicted")
+        self.note_made(key, "predicted", step)
         return True
 
     def write_labels(self, key: Key, before: Array, after: Array, step: UndoStep) -> None:
         """Write labels of a slice, and note what was there."""
-        provenance = self.provenance
-        if provenance is not None:
-            after = after.astype(before.dtype)
-            self.labels.data[provenance.slicing.index(key)] = after
-            step.note(key, before, after)
+        after = after.astype(before.dtype)
+        self.labels.data[self._own.slicing.index(key)] = after
+        step.note(key, before, after)
 
     def write_confidence(self, key: Key, values: Array | float, step: UndoStep) -> None:
         """Write the confidence of a slice, where there is a layer for it."""
-        provenance = self.provenance
-        if provenance is not None and self.has_confidence:
+        if self.has_confidence:
             step.note_confidence(key, self.confidence)
-            self.confidence.data[provenance.slicing.index(key)] = values
+            self.confidence.data[self._own.slicing.index(key)] = values
 
     def copy_template(self, key: Key, plane: Array, step: UndoStep, source: Any) -> None:
         """Copy a slice of a template layer (``source``), unless this layer knows better."""
-        provenance = self.provenance
-        if provenance is None or provenance.teaches(key) == "whole":
+        provenance = self._own
+        if provenance.teaches(key) == "whole" or provenance.being_drawn(key).any():
             return
-        if provenance.being_drawn(key).any():
-            return
-        made = provenance.made(key)
-        before = np.array(provenance.slicing.plane(self.labels.data, key))
+        made, before = provenance.made(key), provenance.plane(key).copy()
         after = np.where(provenance.strokes(key), before, plane)
         provenance.copied_from[key] = source.unique_id
         if made == "copied" and (before == after).all():
@@ -234,17 +229,14 @@ class ResultLayers:
         self.write_labels(key, before, after, step)
         self.write_confidence(key, 1, step)
         self.refined.pop(key, None)
-        step.note_made(key, made, "copied")
-        provenance.mark_made(key, "copied")
+        self.note_made(key, "copied", step)
 
     def keep_scribbles(self, key: Key, step: UndoStep) -> None:
         """Take paint on a part of a slice of this layer for strokes; the rest is predicted."""
-        provenance = self.provenance
-        if provenance is not None and provenance.made(key) is None:
-            step.note_made(key, None, "predicted")
-            provenance.mark_made(key, "predicted")
-            plane = provenance.slicing.plane(self.labels.data, key)
-            provenance.keep_strokes(key, np.asarray(plane) != 0)
+        provenance = self._own
+        if provenance.made(key) is None:
+            self.note_made(key, "predicted", step)
+            provenance.keep_strokes(key, provenance.plane(key) != 0)
 
     def take_scribbles(self, key: Key, entries: Sequence[TemplateEntry]) -> None:
         """Take over what was painted on a part of a slice in template layers, as one undo step."""
@@ -253,28 +245,28 @@ class ResultLayers:
             return
         scribbles = self._scribbles_beside(key, entries)
         voxels = (scribbles != 0) & ~provenance.strokes(key)
-        if not voxels.any():
-            return
-        step = UndoStep(self.labels, provenance.slicing)
-        before = np.array(provenance.slicing.plane(self.labels.data, key))
-        self.write_labels(key, before, np.where(voxels, np.maximum(scribbles, 0), before), step)
-        provenance.note_step(step)
-        self.refresh()
+        if voxels.any():
+            step, before = UndoStep(self.labels, provenance.slicing), provenance.plane(key).copy()
+            self.write_labels(key, before, np.where(voxels, np.maximum(scribbles, 0), before), step)
+            provenance.note_step(step)
+            self.refresh()
+
+    def note_made(self, key: Key, how: Made, step: UndoStep) -> None:
+        """Mark how a slice is made from now on, as a part of a step."""
+        provenance = self._own
+        step.note_made(key, provenance.made(key), how)
+        provenance.mark_made(key, how)
 
     def _scribbles_beside(self, key: Key, entries: Sequence[TemplateEntry]) -> Array:
         """What template layers know of a part of a slice: 0 nothing, -1 background."""
-        provenance = self.provenance
-        if provenance is None:
-            return np.zeros(0, np.int32)
-        found = np.zeros(provenance.slicing.plane_shape, np.int32)
+        slicing = self._own.slicing
+        found = np.zeros(slicing.plane_shape, np.int32)
         for entry in entries:
             own = entry.key_of(key)
             beside = entry.labels is not self.labels and entry.level == self.level
-            if own is None or not beside or entry.slicing.axis != provenance.slicing.axis:
-                continue
-            part = entry.scribbles(own)
-            if part is not None:
-                found = np.where(part != 0, part, found)
+            if own is not None and beside and entry.slicing.axis == slicing.axis:
+                part = entry.scribbles(own)
+                found = found if part is None else np.where(part != 0, part, found)
         return found
 
     def refresh(self) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from ...errors import InputError
 from ...predict.suggestion import painting_values, suggest_slice
 from .jobs import single_shot
+from .propagation import PropagationController
 from .provenance import Provenance, Status, Teaches, provenance_of
 from .slicing import Key
 from .state import State
+from .storage import SessionStorage
 from .templates import TemplateEntry
 from .view import View
 
@@ -48,13 +49,15 @@ class SliceInfo:
 class ReviewController:
     """Tells of slices, marks them, and watches strokes.
 
-    ``stroked`` is told, a short while after a stroke in a labels layer, of the image that it
-    belongs to.
+    ``live``: a short while after a stroke, or a mark, the slice in view is predicted again.
     """
 
-    def __init__(self, state: State, view: View, stroked: Callable[[Any], None]) -> None:
+    def __init__(
+        self, state: State, view: View, propagation: PropagationController, storage: SessionStorage
+    ) -> None:
         self._state, self._view = state, view
-        self._stroked = stroked
+        self._propagation, self._storage = propagation, storage
+        self.live = False
         self._timer: Any = None
         self._closed = False
         self._painted: Any = None
@@ -112,6 +115,7 @@ class ReviewController:
         if marked is not None:
             marked.reviewed.add(key)
         self._tell()
+        self._stroked(image)
 
     def unmark_reviewed(self, image: Any, index: int | None) -> None:
         """Take :meth:`mark_reviewed` back."""
@@ -123,6 +127,7 @@ class ReviewController:
         if made is not None and made.made(key) == "copied" and not self._is_known(image, key):
             made.mark_made(key, "predicted")  # what was copied is no template any more
         self._tell()
+        self._storage.soon()
 
     def review_layer(self, image: Any, index: int | None) -> Any:
         """Labels layer whose slice :meth:`mark_reviewed` takes for complete."""
@@ -138,6 +143,7 @@ class ReviewController:
         self._take_scribbles(image, result.labels, key)
         provenance.accepted.add(key)
         self._tell()
+        self._stroked(image)
 
     def close(self) -> None:
         """Follow no more strokes."""
@@ -273,6 +279,12 @@ class ReviewController:
         self._painted = None
         if images:
             self._stroked(images[0])
+
+    def _stroked(self, image: Any) -> None:
+        state = self._state
+        self._storage.soon()
+        if self.live and state.model is not None and state.result_of(image) is not None:
+            self._propagation.update(image, current_slice_only=True)
 
 
 def _known(status: dict[int, Status]) -> list[int]:

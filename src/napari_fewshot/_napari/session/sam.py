@@ -35,9 +35,10 @@ class SamController:
         self._state, self._runner, self._view = state, runner, view
 
     def segment_everything(
-        self, image: Any, sam: str, config: AutomaticConfig, slices: Sequence[int] | None
+        self, image: Any, sam: str, slices: Sequence[int] | None, settings: dict[str, Any]
     ) -> Job:
         """Start automatic mode."""
+        config = AutomaticConfig.of(settings, "settings")
 
         def find(work: VolumeSlices, model: SamModel, job: Job) -> Iterator[tuple[int, Array, int]]:
             from ...sam.automatic import everything_in
@@ -54,13 +55,16 @@ class SamController:
         shapes: Any,
         sam: str,
         label: int | None,
-        config: RegionConfig,
         slices: Sequence[int] | None,
+        settings: dict[str, Any],
     ) -> Job:
         """Start segmenting what is in the boxes of a shapes layer.
 
         InputError if no box lies in the image, in these slices, or one lies in several.
         """
+        if label is not None and label < 1:
+            raise InputError("label", "be at least 1", label)
+        config = RegionConfig.of(settings, "settings")
         slicing = self._view.slicing_of(image)
         axis = slicing.axis if slicing.spatial == 3 else 0
         first = self._view.slice_of(image) or 0

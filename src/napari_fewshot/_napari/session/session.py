@@ -8,24 +8,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...config import BOX_SAM, DEFAULT_SAM, AutomaticConfig, RegionConfig
-from ...errors import InputError, NotFittedError
+from ...config import BOX_SAM, DEFAULT_SAM
 from ...segmenter import FewShotSegmenter, HeldOutScore
-from .estimates import Estimate, estimate
+from .estimates import Estimate
 from .jobs import Job, JobRunner, Stage
 from .layer_watch import LayerWatch
 from .notifications import Activity, LibraryWarnings
 from .propagation import PropagationController, PropagationRequest
 from .refinement import RefinementController
-from .result_layers import POLICIES, Policy
+from .result_layers import Policy
 from .review import ReviewController, SliceInfo
 from .sam import SamController
-from .settings import SessionSettings
-from .state import SessionEvents, State
+from .state import SessionEvents, SessionSettings, State
 from .storage import SessionStorage
 from .templates import Kind, TemplateEntry, entry_of
 from .training import TrainingController
-from .view import View, axis_names
+from .view import View
 
 __all__ = ["Session"]
 
@@ -33,39 +31,31 @@ __all__ = ["Session"]
 class Session:
     """Few-shot segmentation in one viewer; :func:`napari_fewshot.viewer_session` gives it.
 
-    Methods are called on the GUI thread and return at once. Long work runs on a worker as a
-    :class:`Job`, which can be watched, waited for and cancelled. Layers are given themselves or
-    by name; an image that is not given is the active one, else the topmost that is visible.
-
-    Parameters
-    ----------
-    viewer_reference : weak reference
-        Of the viewer, which a session must not keep alive.
-
-    Attributes
-    ----------
-    events : SessionEvents
-        psygnal events ``settings``, ``templates``, ``slices``, ``trained``, ``scored``,
-        ``propagated``, ``layers``, ``job`` (a Job whose state has changed), ``failed`` (a text).
+    Methods are called on the GUI thread and return at once; what is wrong with a request raises
+    an InputError there. Long work runs on a worker as a :class:`Job`, which can be watched, waited
+    for and cancelled. Layers are given themselves or by name; an image that is not given is the
+    active one, else the topmost that is visible; a slice that is not given is the one in view.
     """
 
     def __init__(self, viewer_reference: weakref.ReferenceType[Any]) -> None:
         state = self._state = State()
-        self.events: SessionEvents = state.events
         self._activity = Activity(state.events)
         runner = self._runner = JobRunner(self._activity.tell, self._activity.show)
         view = self._view = View(viewer_reference, state)
-        training = self._training = TrainingController(state, runner, view)
-        self._propagation = PropagationController(
-            state, runner, view, training, self._after_results
-        )
-        self._refinement = RefinementController(state, runner, view, self._propagation)
-        self._sam = SamController(state, runner, view)
-        self._review = ReviewController(state, view, self._after_stroke)
-        self._storage = SessionStorage(state, runner, view)
+        common = (state, runner, view)
+        self._training = TrainingController(*common)
+        self._storage = SessionStorage(*common)
+        self._propagation = PropagationController(*common, self._training, self._storage)
+        self._refinement = RefinementController(*common, self._propagation)
+        self._sam = SamController(*common)
+        self._review = ReviewController(state, view, self._propagation, self._storage)
         self._warnings = LibraryWarnings()
-        self._watch = LayerWatch(state, runner, view, self._propagation, self._storage, self.close)
-        self._live = False
+        self._watch = LayerWatch(*common, self._propagation, self._storage, self.close)
+
+    @property
+    def events(self) -> SessionEvents:
+        """Psygnal events; ``job`` gives a Job whose state has changed, ``failed`` a text."""
+        return self._state.events
 
     @property
     def settings(self) -> SessionSettings:
@@ -93,7 +83,7 @@ class Session:
         return self._runner.jobs
 
     def configure(self, **changes: Any) -> None:
-        """Change settings.
+        """Change settings; a wrong name or value is refused, and changes nothing.
 
         Parameters
         ----------
@@ -101,22 +91,9 @@ class Session:
             Fields of :class:`SessionSettings` (``backbone``, ``weights``, ``adapter``,
             ``device``, ``axis``, ``template_kind``, ``position``, ``memory_mb``, ``sam_weights``),
             ``of_adapter`` (a dict for the chosen adapter), or sections of
-            :class:`~napari_fewshot.SegmenterConfig` as dicts. A wrong name or value is refused,
-            and changes nothing.
+            :class:`~napari_fewshot.SegmenterConfig` as dicts.
         """
-        state, before = self._state, self._state.settings
-        after = before.changed(changes)
-        if after == before:
-            return
-        state.settings = after
-        if after.memory_mb != before.memory_mb:
-            state.cache.resize(after.memory_mb)
-            state.extracted.clear()
-        # Settings of propagation count from the next one on, whatever is being learned.
-        config = after.config.model_copy(update={"propagation": before.config.propagation})
-        if (config, after.weights, after.device) != (before.config, before.weights, before.device):
-            self._training.cancel()
-        state.events.settings.emit()
+        self._training.configure(changes)
 
     # Templates
 
@@ -127,7 +104,7 @@ class Session:
 
         Parameters
         ----------
-        image, labels : layers or their names
+        image, labels : layers, or their names
             Labels or points, of the shape of the image, or of its spatial axes.
         kind : {"dense", "scribble", "points"}, optional
             None: as set (:attr:`SessionSettings.template_kind`), points for a Points layer.
@@ -135,28 +112,21 @@ class Session:
             Spatial axis that is painted; None: as set, else the one being sliced. Labels that
             are clearly painted along another one keep it.
         """
-        state, view = self._state, self._view
+        entries, view = self._state.entries, self._view
         image = view.layer(image, ("image",), "image")
         labels = view.layer(labels, ("labels", "points"), "labels")
-        for entry in state.entries:
-            if entry.image is image and entry.labels is labels:
-                return entry
-        if kind is None and labels._type_string == "labels":
-            kind = self.settings.template_kind
-        working = view.working_axis(image) if axis is None else axis
-        entry = entry_of(image, labels, kind, working, view.lead(image))
-        state.entries.append(entry)
-        state.events.templates.emit()
-        state.events.slices.emit()
-        return entry
+        there = [entry for entry in entries if entry.image is image and entry.labels is labels]
+        if not there:
+            if kind is None and labels._type_string == "labels":
+                kind = self.settings.template_kind
+            axis = view.working_axis(image) if axis is None else axis
+            there = [entry_of(image, labels, kind, axis, view.lead(image))]
+            self._state.add(there[0])
+        return there[0]
 
     def remove_template(self, entry: TemplateEntry) -> None:
         """Learn from these layers no longer; they stay in the viewer."""
-        if entry not in self._state.entries:
-            raise InputError("entry", "be a template of this session", str(entry))
-        self._state.entries.remove(entry)
-        self.events.templates.emit()
-        self.events.slices.emit()
+        self._state.remove(entry)
 
     def label_names(self) -> dict[int, str]:
         """Names of the labels of the templates and the model."""
@@ -170,12 +140,11 @@ class Session:
 
     def estimate(self, stage: Stage, image: Any = None) -> Estimate:
         """How long a stage should take, and how much it keeps."""
-        found = self._view.image_or_none(image)
-        return estimate(self._state, stage, found, self._view.slicing_of)
+        return self._training.estimate(stage, self._view.image_or_none(image))
 
     def extract(self, image: Any = None) -> Job:
         """Compute features of the templates and of an image ahead of their use."""
-        self._require_templates()
+        self._state.require_templates()
         return self._training.extract(self._view.image_or_none(image))
 
     def train(self, *, score: bool = True) -> Job:
@@ -183,7 +152,7 @@ class Session:
 
         ``score``: estimate afterwards how good it is, in a job of its own.
         """
-        self._require_templates()
+        self._state.require_templates()
         return self._training.train(score=score)
 
     def propagate(
@@ -211,22 +180,16 @@ class Session:
             Whether to make an image layer of confidence, a points layer of landmarks.
         slices : sequence of int, optional
             Only these.
-
         """
-        image, model = self._view.image(image), self._fitted()
-        if policy not in POLICIES:
-            raise InputError("policy", f"be one of {', '.join(POLICIES)}", policy)
-        if into is not None:
-            into = self._view.layer(into, ("labels",), "into")
-            policy = "overwrite" if policy == "new" else policy
-        request = PropagationRequest(
-            into, policy, confidence, landmarks, self._checked(image, slices)
-        )
+        image, model = self._view.image(image), self._state.fitted()
+        into = None if into is None else self._view.layer(into, ("labels",), "into")
+        slices = self._view.checked(slices, image)
+        request = PropagationRequest(into, policy, confidence, landmarks, slices)
         return self._propagation.propagate(model, image, request)
 
     def update(self, image: Any = None) -> Job:
         """Learn from what was painted and corrected since; the slice in view is redone first."""
-        self._require_templates()
+        self._state.require_templates()
         return self._propagation.update(self._view.image(image))
 
     def cancel(self) -> None:
@@ -236,11 +199,11 @@ class Session:
     @property
     def live(self) -> bool:
         """Whether the slice in view is redone after each stroke."""
-        return self._live
+        return self._review.live
 
     @live.setter
     def live(self, on: bool) -> None:
-        self._live = bool(on)
+        self._review.live = bool(on)
         self.events.settings.emit()
 
     # Refinement, and SAM without an adapter
@@ -256,17 +219,15 @@ class Session:
 
         Parameters
         ----------
-        image : napari.layers.Image or str, optional
-            It must have a result; InputError else.
+        image, slices : optional
+            As for :meth:`propagate`; the image must have a result.
         method : str
             ``"random-walker"``, the name of a SAM, or ``"auto"``: a SAM whose weights are here,
             else the random walker. Settings: section ``propagation.refinement`` of
             :meth:`configure`, and ``sam_weights``.
-        slices : sequence of int, optional
-            Only these.
         """
         image = self._view.image(image)
-        return self._refinement.refine(image, method, self._checked(image, slices))
+        return self._refinement.refine(image, method, self._view.checked(slices, image))
 
     def can_discard_refinement(self, image: Any = None) -> bool:
         """Whether there is a refinement that was neither kept nor discarded."""
@@ -308,8 +269,8 @@ class Session:
             ``max_area``, ``points_per_side`` ...
         """
         image = self._view.image(image)
-        config = AutomaticConfig.of(settings, "settings")
-        return self._sam.segment_everything(image, sam, config, self._checked(image, slices))
+        slices = self._view.checked(slices, image)
+        return self._sam.segment_everything(image, sam, slices, settings)
 
     def segment_boxes(
         self,
@@ -339,11 +300,8 @@ class Session:
             Fields of :class:`~napari_fewshot.config.RegionConfig`: ``margin``, ``several``.
         """
         image, shapes = self._view.image(image), self._view.layer(boxes, ("shapes",), "boxes")
-        if label is not None and label < 1:
-            raise InputError("label", "be at least 1", label)
-        config = RegionConfig.of(settings, "settings")
-        slices = self._checked(image, slices)
-        return self._sam.segment_boxes(image, shapes, sam, label, config, slices)
+        slices = self._view.checked(slices, image)
+        return self._sam.segment_boxes(image, shapes, sam, label, slices, settings)
 
     # Slices
 
@@ -362,12 +320,11 @@ class Session:
 
     def axis_names(self, image: Any) -> tuple[str, ...]:
         """Names of the spatial axes of an image."""
-        return axis_names(self._view.image(image))
+        return self._view.axis_names(self._view.image(image))
 
     def sliced_axis(self, image: Any) -> int | None:
         """Spatial axis that the viewer slices; None for an image of two axes."""
-        image = self._view.image(image)
-        return self._view.sliced_axis(image) if len(axis_names(image)) == 3 else None
+        return self._view.sliced_axis(self._view.image(image))
 
     def result_layer(self, image: Any) -> Any:
         """Labels layer that propagation wrote last for an image; None without one."""
@@ -379,28 +336,20 @@ class Session:
         return tuple(self._state.images_of(labels))
 
     def mark_reviewed(self, index: int | None = None, image: Any = None) -> None:
-        """All that is on a slice (None: in view) is painted, even if that is nothing."""
-        image = self._view.image(image)
-        self._review.mark_reviewed(image, index)
-        self._after_stroke(image)
+        """All that is on a slice is painted, even if that is nothing."""
+        self._review.mark_reviewed(self._view.image(image), index)
 
     def unmark_reviewed(self, index: int | None = None, image: Any = None) -> None:
         """Take :meth:`mark_reviewed` back."""
         self._review.unmark_reviewed(self._view.image(image), index)
-        self._storage.soon()
 
     def review_layer(self, index: int | None = None, image: Any = None) -> Any:
-        """Labels layer whose slice (None: in view) :meth:`mark_reviewed` takes for complete."""
+        """Labels layer whose slice :meth:`mark_reviewed` takes for complete."""
         return self._review.review_layer(self._view.image(image), index)
 
     def accept(self, index: int | None = None, image: Any = None) -> None:
-        """Take the prediction on a slice (None: in view), as corrected, for a template.
-
-        InputError if the slice has no prediction.
-        """
-        image = self._view.image(image)
-        self._review.accept(image, index)
-        self._after_stroke(image)
+        """Take the prediction on a slice, as corrected, for a template."""
+        self._review.accept(self._view.image(image), index)
 
     def next_slice(self, image: Any = None) -> int | None:
         """Slice where painting should help most; None when all are known."""
@@ -410,7 +359,7 @@ class Session:
 
     def save_model(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a file, also for the command line."""
-        self._fitted().save(path)
+        self._state.fitted().save(path)
 
     def load_model(self, path: str | os.PathLike[str]) -> None:
         """Read a model from a file, in place of the present one, with its settings."""
@@ -418,10 +367,7 @@ class Session:
 
     @property
     def autosave_folder(self) -> Path | None:
-        """Folder that templates and results are kept in; None: they are not.
-
-        Set by itself with the first propagation, to a folder of the user's data.
-        """
+        """Folder that templates and results are kept in, from the first result on; None: none."""
         return self._storage.folder
 
     @autosave_folder.setter
@@ -439,45 +385,15 @@ class Session:
         return self._storage.latest(self._view.image_or_none(image))
 
     def restore(self, folder: str | os.PathLike[str] | None = None) -> Job:
-        """Open what was saved in a folder (None: the last one of the image in view).
-
-        InputError if there is none; the job fails if the images are not open.
-        """
+        """Open what was saved in a folder (None: the last one of the image in view, if open)."""
         return self._storage.restore(folder, self._view.image_or_none(), self)
 
     def close(self) -> None:
         """Cancel all work and let the viewer go; done by itself when the window closes."""
-        self._live = False
+        self._review.live = False
         self._storage.close()
         self._review.close()
         self._runner.close()
         self._activity.close()
         self._warnings.close()
         self._watch.close()
-
-    # Inside
-
-    def _fitted(self) -> FewShotSegmenter:
-        if self.model is None:
-            raise NotFittedError("There is no model yet: train one, or load one.")
-        return self.model
-
-    def _require_templates(self) -> None:
-        if not self._state.sources():
-            raise InputError("templates", "be added first", "none", "Add an image with its labels.")
-
-    def _checked(self, image: Any, slices: Sequence[int] | None) -> Sequence[int] | None:
-        count = self._view.slicing_of(image).count
-        wrong = [k for k in slices or () if not 0 <= k < count]
-        if wrong:
-            raise InputError("slices", f"be within 0..{count - 1}", wrong[0])
-        return slices
-
-    def _after_stroke(self, image: Any) -> None:
-        self._storage.soon()
-        if self._live and self.model is not None and self._state.result_of(image) is not None:
-            self._propagation.update(image, current_slice_only=True)
-
-    def _after_results(self, image: Any) -> None:
-        self._storage.after_results(image)
-        self._training.score_if_wanted()

@@ -153,7 +153,7 @@ class SessionStorage:
         if self._autosave is None:
             return
         busy = any(job.stage != "score" for job in self._runner.jobs)
-        if busy or any(found.in_stroke for found in self._provenances()):
+        if busy or any(found.staged for found in self._provenances()):
             self.soon()  # what runs goes first, and a stroke is nobody's before it has ended
             return
         self._save_if_any()

@@ -12,7 +12,8 @@ from ...segmenter import FewShotSegmenter, HeldOutScore
 from ...segmenter.extraction import extract_features
 from ...templates import Template
 from ..layers import image_volume
-from .jobs import Callbacks, Job, JobRunner
+from .estimates import Estimate
+from .jobs import Callbacks, Job, JobRunner, Stage
 from .state import State
 from .templates import snapshot
 from .view import View
@@ -31,6 +32,22 @@ class TrainingController:
         self._base: FewShotSegmenter | None = None
         self._score_wanted = False
         self.renumbered: dict[int, int] = {}
+
+    def configure(self, changes: dict[str, Any]) -> None:
+        """Change settings; what is being learned with others is outdated."""
+        state, before = self._state, self._state.settings
+        after = before.changed(changes)
+        if after == before:
+            return
+        state.settings = after
+        if after.memory_mb != before.memory_mb:
+            state.cache.resize(after.memory_mb)
+            state.extracted.clear()
+        # Settings of propagation count from the next one on, whatever is being learned.
+        config = after.config.model_copy(update={"propagation": before.config.propagation})
+        if (config, after.weights, after.device) != (before.config, before.weights, before.device):
+            self._cancel()
+        state.events.settings.emit()
 
     def segmenter(self) -> FewShotSegmenter:
         """A segmenter with the present settings, not fitted; its backbone is loaded once."""
@@ -55,6 +72,26 @@ class TrainingController:
         """All that is known now, as the core takes it."""
         templates, self.renumbered = snapshot(self._state.sources())
         return templates
+
+    def estimate(self, stage: Stage, image: Any) -> Estimate:
+        """How long a stage should take with the templates there are, on an image (None: none)."""
+        state, config, slices = self._state, self._state.settings.config, 0
+        shape: tuple[int, ...] = (1, 1)
+        for entry in state.sources():
+            if entry.kind != "points":
+                slices, shape = slices + len(entry.slices()), entry.slicing.plane_shape
+        if stage in ("train", "score"):
+            folds = 1 if stage == "train" else 5
+            seconds = state.rates.training(config, slices)
+            return Estimate(None if seconds is None else folds * seconds, None)
+        if image is not None and stage != "save":
+            slicing = self._view.slicing_of(image)
+            slices, shape = slices + slicing.count, slicing.plane_shape
+        there = image is not None and (id(image), config.backbone) in state.extracted
+        extraction = state.rates.extraction(config, shape, 0 if there else slices)
+        if stage == "extract" or extraction.seconds is None:
+            return extraction
+        return Estimate(extraction.seconds + state.rates.prediction(shape, slices), None)
 
     def extract(self, image: Any) -> Job:
         """Features of the templates, and of an image (None: of no other)."""
@@ -138,13 +175,13 @@ class TrainingController:
         changes: dict[str, Any] = dict(model.config)
         if model.config.backbone != settings.backbone:  # the file is one of the other network
             model.weights = changes["weights"] = None
-        self.cancel()
+        self._cancel()
         state.settings = settings.changed(changes)
         state.events.settings.emit()
         self._score_wanted = False  # its templates are not there
         self.show(model, {})
 
-    def cancel(self) -> None:
+    def _cancel(self) -> None:
         """What is being learned is outdated."""
         self._runner.cancel("extract", "train", "score", "update")
 

@@ -15,7 +15,7 @@ from .provenance import is_result
 from .slicing import Key, Slicing
 from .state import State
 
-__all__ = ["View", "axis_names"]
+__all__ = ["View"]
 
 
 class View:
@@ -82,6 +82,14 @@ class View:
         visible = [layer for layer in images if layer.visible]
         return next(iter(visible or images), None)
 
+    def checked(self, slices: Sequence[int] | None, image: Any) -> Sequence[int] | None:
+        """Slices that an image has; InputError for others."""
+        count = self.slicing_of(image).count
+        wrong = [k for k in slices or () if not 0 <= k < count]
+        if wrong:
+            raise InputError("slices", f"be within 0..{count - 1}", wrong[0])
+        return slices
+
     # What is in view of an image
 
     def slicing_of(self, image: Any) -> Slicing:
@@ -96,13 +104,19 @@ class View:
     def working_axis(self, image: Any) -> int:
         """Working axis of an image that has no labels yet."""
         axis = self._state.settings.axis
-        return self.sliced_axis(image) if axis is None else min(axis, len(axis_names(image)) - 1)
+        if axis is None:
+            return self.sliced_axis(image) or 0
+        return min(axis, len(self.axis_names(image)) - 1)
 
-    def sliced_axis(self, image: Any) -> int:
-        """Spatial axis that the viewer slices now; the first one where it slices none."""
-        viewer, spatial = self.viewer, len(axis_names(image))
+    def axis_names(self, image: Any) -> tuple[str, ...]:
+        """Names of the spatial axes of an image."""
+        return tuple(str(name) for name in image.axis_labels)[-min(3, len(shape_of(image))) :]
+
+    def sliced_axis(self, image: Any) -> int | None:
+        """Spatial axis that the viewer slices, the first where it slices none; None in 2D."""
+        viewer, spatial = self.viewer, min(3, len(shape_of(image)))
         if spatial == 2:
-            return 0
+            return None
         displayed = set(viewer.dims.order[-2:])
         offset = viewer.dims.ndim - spatial
         hidden = [axis for axis in range(spatial) if axis + offset not in displayed]
@@ -161,9 +175,3 @@ class View:
             if shared != own:
                 factors[axis] = registry.Quantity(1.0, shared).to(own).magnitude
         return factors
-
-
-def axis_names(image: Any) -> tuple[str, ...]:
-    """Names of the spatial axes of a layer."""
-    spatial = min(3, len(shape_of(image)))
-    return tuple(str(name) for name in image.axis_labels)[-spatial:]
