@@ -230,7 +230,8 @@ def _checked_labels(labels: Volume | npt.ArrayLike, image: Volume) -> Volume:
         raise InputError("labels", "be whole numbers", f"dtype {data.dtype}")
     if data.dtype.kind == "f" and not (np.isfinite(data).all() and (data == np.round(data)).all()):
         raise InputError("labels", "be whole numbers", f"{data.dtype} with fractions or NaN")
-    if max(-int(data.min()), int(data.max())) > np.iinfo(np.int32).max:
+    fits = np.can_cast(data.dtype, np.int32)  # else all of it is looked at
+    if not fits and max(-int(data.min()), int(data.max())) > np.iinfo(np.int32).max:
         raise InputError("labels", "fit into int32", f"values {data.min()} to {data.max()}")
     return image.with_data(
         data.astype(np.int32, copy=False), names=dict(given.names) if given else {}

@@ -117,6 +117,26 @@ def test_a_stroke_is_no_reason_to_read_all_slices_again(predicted, monkeypatch):
     assert set(read) == {(6,)}
 
 
+def test_a_live_update_reads_only_what_teaches_and_the_slice_in_view(predicted, monkeypatch):
+    predicted.autosave_folder = None
+    painted, made = of_status(predicted, "painted"), of_status(predicted, "predicted")
+    predicted.go_to(made[5], "image")
+    predicted.live, read = True, set()
+    real = Slicing.plane
+    monkeypatch.setattr(
+        Slicing,
+        "plane",
+        lambda self, array, key: (read.add(key[-1]), real(self, array, key))[1],
+    )
+    stroke(predicted.result_layer("image"), (made[5], 20, 20), 3)
+    predicted._review._after_stroke()
+    (job,) = predicted.jobs
+    job.wait(MINUTE)
+    predicted.slices("image")
+    assert made[5] in read
+    assert read <= {made[5], *painted}
+
+
 # Closing
 
 

@@ -10,53 +10,16 @@ import numpy as np
 from ...errors import FewShotError, InputError
 from ...predict.sink import smallest_label_dtype
 from ...types import Array, Landmark, Volume
-from ..layers import no_features, shape_of
+from ..layers import geometry_of, no_features, shape_of
 from .provenance import CONFIDENCE, KEY, Provenance, provenance_of
 from .slicing import Key, Slicing
 from .templates import TemplateEntry
 from .undo import Made, UndoStep
 
-__all__ = ["POLICIES", "Policy", "ResultLayers", "geometry_of"]
+__all__ = ["POLICIES", "Policy", "ResultLayers"]
 
 Policy = Literal["new", "fill", "overwrite"]
 POLICIES: tuple[Policy, ...] = get_args(Policy)
-_FILE_GEOMETRY = ("affine", "spacing", "shape", "source", "header")
-
-
-def geometry_of(image: Any, level: int = 0, ndim: int | None = None) -> dict[str, Any]:
-    """Keyword arguments that put a layer exactly on an image (or on one of its levels).
-
-    napari drops the units of all layers once they are mixed, so every layer gets all of these.
-    ``ndim`` keeps the last axes only, for layers without the leading ones.
-    """
-    from napari.utils.transforms import Affine
-
-    ratio = np.array([a / b for a, b in zip(shape_of(image), shape_of(image, level), strict=True)])
-    scale = np.asarray(image.scale, float)
-    placed = Affine(scale=scale, translate=image.translate, rotate=image.rotate, shear=image.shear)
-    found: dict[str, Any] = {
-        "scale": scale * ratio,
-        # The first voxel of a coarse level lies in the middle of those that it stands for.
-        "translate": np.asarray(placed((ratio - 1) / 2)),
-        "rotate": image.rotate,
-        "shear": image.shear,
-        "affine": image.affine,
-        "units": image.units,
-        "axis_labels": image.axis_labels,
-    }
-    if ndim is not None and ndim < len(scale):
-        last = ("scale", "translate", "units", "axis_labels")
-        shear = np.asarray(image.shear)  # a matrix, or what stands above its diagonal
-        pairs = ndim * (ndim - 1) // 2
-        found = {
-            **{key: tuple(found[key])[-ndim:] for key in last},
-            "rotate": np.asarray(image.rotate)[-ndim:, -ndim:],
-            "shear": shear[-ndim:, -ndim:] if shear.ndim == 2 else shear[-pairs:],
-            "affine": image.affine.affine_matrix[-ndim - 1 :, -ndim - 1 :],
-        }
-    if level == 0:
-        found["metadata"] = {k: image.metadata[k] for k in _FILE_GEOMETRY if k in image.metadata}
-    return found
 
 
 class ResultLayers:

@@ -13,9 +13,8 @@ from ...features.store import FeatureStore
 from ...sam.checkpoint import SAMS
 from ...types import Array
 from ..annotations import boxes_in
-from ..layers import image_volume, shape_of
+from ..layers import geometry_of, image_volume, shape_of
 from .jobs import Callbacks, Job, JobRunner
-from .result_layers import geometry_of
 from .state import State
 from .view import View
 

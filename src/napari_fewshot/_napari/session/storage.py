@@ -14,6 +14,7 @@ import numpy as np
 import platformdirs
 
 from ...errors import InputError
+from ..layers import geometry_of
 from .autosave import (
     Autosave,
     SavedLayer,
@@ -26,7 +27,7 @@ from .autosave import (
 )
 from .jobs import Callbacks, Job, JobRunner, single_shot
 from .provenance import Provenance
-from .result_layers import ResultLayers, geometry_of
+from .result_layers import ResultLayers
 from .state import State
 from .templates import TemplateEntry
 from .view import View
