@@ -1,6 +1,7 @@
 """Compare strategies of refinement on given truth.
 
-Writes table.md, table.csv (a row for each strategy and label) and plot.png to the folder DIR.
+Writes table.md, table.csv (a row for each strategy and label) and plot.png to the folder DIR;
+the plot needs matplotlib (the extra benchmark).
 """
 
 from __future__ import annotations
