@@ -1,7 +1,7 @@
 """Dice before and after the refinement that needs no download, on real labelled data.
 
     python benchmarks/refinement.py DATA [--tasks ct_torso-3 ...] [--smoothing 3]
-                                    [--set walker.looks=0 ...] [--json FILE]
+                                    [--set walker.appearance=0 ...] [--json FILE]
 
 DATA and the tasks are those of ``accuracy.py``: default backbone and adapter, painted slices left
 out of the scores. A larger ``--smoothing`` makes blurred predictions, such as backbones of large

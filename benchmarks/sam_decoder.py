@@ -31,7 +31,7 @@ DECODER = {"adapter": "sam-decoder"}
 METHODS: dict[str, dict[str, Any]] = {
     "sam-decoder, published": {**DECODER, "preset": "published"},
     "sam-decoder, random start": {**DECODER, "sam_decoder": {"start": "he"}},
-    "sam-decoder, no copies": {**DECODER, "sam_decoder": {"variants": 0}},
+    "sam-decoder, no copies": {**DECODER, "sam_decoder": {"augmentations": 0}},
     "sam-decoder": DECODER,
     "classification": {"adapter": "classification"},
     "contrastive": {"adapter": "contrastive"},

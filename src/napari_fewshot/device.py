@@ -32,16 +32,8 @@ def avoid_llvm_clash() -> None:
 def choose_device(name: str = "auto") -> str:
     """Resolve a device name to one that torch can use here.
 
-    Parameters
-    ----------
-    name : str
-        ``"auto"`` (CUDA, then Apple's MPS, then CPU), ``"cpu"``, ``"cuda"``, ``"cuda:N"`` or
-        ``"mps"``.
-
-    Raises
-    ------
-    InputError
-        If the device is unknown or not present.
+    ``auto`` is CUDA, then Apple's MPS, then the CPU; else ``cpu``, ``cuda``, ``cuda:N`` or
+    ``mps``. :class:`InputError` if it is unknown or not present.
     """
     import torch
 

@@ -35,15 +35,7 @@ def no_progress(done: int, total: int, what: str) -> None:
 
 
 def joint_progress(totals: Sequence[int], progress: Progress) -> list[Progress]:
-    """Callbacks for parts that run one after the other and count as one stage.
-
-    Parameters
-    ----------
-    totals : sequence of int
-        Steps of each part.
-    progress : callable
-        Told the steps of all parts together.
-    """
+    """Callbacks for parts of so many steps each, which run one after the other as one stage."""
 
     def counter(before: int) -> Progress:
         return lambda done, total, what: progress(before + done, sum(totals), what)

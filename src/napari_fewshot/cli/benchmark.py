@@ -87,7 +87,8 @@ def run(options: argparse.Namespace) -> int:
         return 0
     benchmark.check_outputs([] if options.report_only else options.only, report_files(benchmark))
     if not options.report_only:
-        _run(benchmark, options.only)
+        with ProgressBars() as bars:
+            benchmark.run(_Lines(benchmark, bars), bars, only=options.only)
     report = write_report(benchmark, _command(options))
     wanted = options.only or names
     failures = [pair for pair in benchmark.failures() if pair[0].method in wanted]
@@ -95,12 +96,6 @@ def run(options: argparse.Namespace) -> int:
         print(f"napari-fewshot: failed: {words}", file=sys.stderr)
     print(report)
     return FAILED if failures else 0
-
-
-def _run(benchmark: Benchmark, only: list[str] | None) -> None:
-
-    with ProgressBars() as bars:
-        benchmark.run(_Lines(benchmark, bars), bars, only=only)
 
 
 class _Lines:

@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
     check_match(given.labels, truth)
     exclude = None
     if options.exclude_slices_of is not None:
-        exclude = excluded_slices(options.exclude_slices_of, truth, options.axis or "auto")
+        exclude = excluded_slices(options.exclude_slices_of, truth, options.axis)
     cache = FeatureCache()  # all strategies of a network share its embeddings
 
     def refiner(config: RefinementConfig) -> Refiner:

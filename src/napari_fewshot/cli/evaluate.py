@@ -72,17 +72,22 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _axis(options: argparse.Namespace) -> str | None:
+    return None if options.axis == "auto" else options.axis
+
+
 def _label_scores(options: argparse.Namespace) -> LabelScores:
     from ..io import check_match, read_labels
     from ..metrics.labels import evaluate_labels
+    from ..slices.stack import file_axis
 
     if options.image is not None:
         raise InputError("--image", "stand beside landmarks (CSV) only", options.image)
     pred, truth = read_labels(options.pred), read_labels(options.truth)
     check_match(truth, pred)
-    axis, exclude = _file_axis(options.axis, truth), None
+    axis, exclude = file_axis(truth, _axis(options)), None
     if options.exclude_slices_of is not None:
-        axis, exclude = excluded_slices(options.exclude_slices_of, truth, options.axis)
+        axis, exclude = excluded_slices(options.exclude_slices_of, truth, _axis(options))
         if len(exclude) == truth.shape[axis]:
             raise InputError(
                 "--exclude-slices-of", "leave slices to score", f"paint on all {len(exclude)}"
@@ -98,26 +103,20 @@ def _label_scores(options: argparse.Namespace) -> LabelScores:
     )
 
 
-def _file_axis(text: str, volume: Volume) -> int:
-    """Axis of the slices in file order; axial where the file says how it lies."""
-    from ..slices.stack import file_axis
-
-    return file_axis(volume, None if text == "auto" else text)
-
-
-def excluded_slices(path: Path, truth: Volume, text: str) -> tuple[int, list[int]]:
+def excluded_slices(path: Path, truth: Volume, given: str | None) -> tuple[int, list[int]]:
     """Axis in file order, and the slices along it that are painted in a label map."""
     import numpy as np
 
     from ..io import check_match, read_labels
+    from ..slices.stack import file_axis
     from ..templates.template import painted_axis
 
     painted = read_labels(shared.existing_file("--exclude-slices-of", path))
     check_match(truth, painted)
     if painted.ndim == 2:
         raise InputError("--exclude-slices-of", "be a label map of a volume", "a 2D image")
-    axis = _file_axis(text, painted)
-    if text == "auto":
+    axis = file_axis(painted, given)
+    if given is None:
         axis = painted_axis(painted.data, axis)
     slices = np.moveaxis(painted.data, axis, 0).any(axis=(1, 2))
     return axis, [int(k) for k in np.flatnonzero(slices)]
@@ -126,6 +125,7 @@ def excluded_slices(path: Path, truth: Volume, text: str) -> tuple[int, list[int
 def _landmark_scores(options: argparse.Namespace) -> LandmarkScores:
     from ..bench.point_files import read_point_pair
     from ..metrics.landmarks import evaluate_landmarks
+    from ..slices.stack import file_axis
 
     for option, value in (
         ("--exclude-slices-of", options.exclude_slices_of),
@@ -136,13 +136,13 @@ def _landmark_scores(options: argparse.Namespace) -> LandmarkScores:
     if options.image is not None:
         shared.existing_image("--image", options.image)
     pair = read_point_pair(options.pred, options.truth, options.image)
-    axis = 0
-    if options.axis != "auto":
-        if pair.image is None and not options.axis.isdecimal():
-            raise InputError("--axis", "be a number without --image", options.axis)
-        axis = int(options.axis) if pair.image is None else _file_axis(options.axis, pair.image)
-    elif pair.image is not None:
-        axis = _file_axis("auto", pair.image)
+    given = _axis(options)
+    if pair.image is not None:
+        axis = file_axis(pair.image, given)
+    elif given is None or given.isdecimal():
+        axis = int(given or 0)
+    else:
+        raise InputError("--axis", "be a number without --image", given)
     return evaluate_landmarks(pair.pred, pair.truth, pair.spacing, axis=axis)
 
 

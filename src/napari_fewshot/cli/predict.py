@@ -129,11 +129,10 @@ def _jobs(options: argparse.Namespace) -> tuple[list[_Job], Outputs]:
     shared.check_folder("--output", options.output)
     shared.existing_file("MODEL", options.model)
     images = [shared.existing_image("IMAGE", path) for path in options.images]
-    none: list[Path | None] = [None] * len(images)
-    out = options.output
+    out, results = options.output, shared.result_paths
     labels = output_paths(images, out)
-    confidence = output_paths(images, out, "_confidence", "image") if options.confidence else none
-    landmarks = output_paths(images, out, "_landmarks", "points") if options.landmarks else none
+    confidence = results(images, out, "_confidence", "image", wanted=options.confidence)
+    landmarks = results(images, out, "_landmarks", "points", wanted=options.landmarks)
     names = [name_files(path)[0] for path in labels]
     outputs = shared.check_outputs(
         "--output",
@@ -152,7 +151,7 @@ def _predict(
     outputs: Outputs,
     options: argparse.Namespace,
 ) -> None:
-    from ..io import read_volume, write_image, write_labels, write_points
+    from ..io import read_volume, write_points
 
     image = read_volume(job.image, frame=options.frame)
     with ProgressBars(job.image.name) as bars:
@@ -163,10 +162,7 @@ def _predict(
             refine=refiner,
             progress=bars,
         )
-    names = {value: name for value, name in found.names.items() if name != str(value)}
     with outputs.writing():
         if job.landmarks is not None:
             write_points(job.landmarks, found.landmarks, image)
-        if job.confidence is not None:
-            write_image(job.confidence, found.confidence, image)
-        write_labels(job.labels, found.labels, image, names=names)
+        shared.write_result(found, image, job.labels, job.confidence)

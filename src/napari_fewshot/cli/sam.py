@@ -151,22 +151,19 @@ class _Job:
 
 def _jobs(options: argparse.Namespace) -> list[_Job]:
     from ..io import output_paths
-    from ..io.formats import Kind
 
     images = [shared.existing_file("IMAGE", path) for path in options.images]
     automatic = options.mode == "automatic"
-
-    def paths(wanted: bool, suffix: str, kind: Kind = "labels") -> Sequence[Path | None]:
-        found = output_paths(images, options.output, suffix, kind) if wanted else []
-        return found or [None] * len(images)
-
+    out, results = options.output, shared.result_paths
+    matched = automatic and options.truth is not None
+    confidence = not automatic and options.confidence
     rows = zip(
         images,
         _label_maps(options, images),
-        output_paths(images, options.output, "_instances" if automatic else "_labels"),
-        paths(automatic and options.truth is not None, "_labels"),
-        paths(automatic, "_instances", "points"),
-        paths(not automatic and options.confidence, "_confidence", "image"),
+        output_paths(images, out, "_instances" if automatic else "_labels"),
+        results(images, out, wanted=matched),
+        results(images, out, "_instances", "points", wanted=automatic),
+        results(images, out, "_confidence", "image", wanted=confidence),
         strict=True,
     )
     return [_Job(*row) for row in rows]
@@ -290,7 +287,7 @@ def _nothing_passes(config: AutomaticConfig) -> str:
 
 
 def _regions(given: _Given, job: _Job, image: Volume, bars: ProgressBars) -> str:
-    from ..io import check_match, read_labels, write_image, write_labels
+    from ..io import check_match, read_labels
     from ..sam import sam_boxes, sam_points
 
     if job.known is None:
@@ -299,24 +296,17 @@ def _regions(given: _Given, job: _Job, image: Volume, bars: ProgressBars) -> str
     check_match(image, regions)
     method = sam_boxes if given.mode == "boxes" else sam_points
     found = method(image, regions, **given.settings, progress=bars)
-    if job.confidence is not None:
-        write_image(job.confidence, found.confidence, image)
-    write_labels(job.output, found.labels, image, names=found.names)
+    shared.write_result(found, image, job.output, job.confidence)
     if not regions.data.any():
         return f"nothing was looked for, since {job.known} has no label."
     return "" if found.labels.any() else f"nothing was found where {job.known} has labels."
 
 
 def _persam(given: _Given, job: _Job, image: Volume, bars: ProgressBars) -> str:
-    from ..io import write_image, write_labels
-
     if given.learned is None:
         raise InputError("--reference", "be given", "none")
     found = given.learned.segment(image, axis=given.settings["axis"], progress=bars)
-    if job.confidence is not None:
-        write_image(job.confidence, found.confidence, image)
-    names = {value: name for value, name in found.names.items() if name != str(value)}
-    write_labels(job.output, found.labels, image, names=names)
+    shared.write_result(found, image, job.output, job.confidence)
     if found.labels.any():
         return ""
     limit = given.settings["config"].min_similarity

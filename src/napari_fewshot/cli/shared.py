@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,11 @@ from ..errors import InputError
 
 if TYPE_CHECKING:
     from ..features.store import FeatureStore
+    from ..io.formats import Kind
     from ..io.outputs import Outputs
+    from ..sam import SamLabels
+    from ..segmenter import Prediction
+    from ..types import Volume
 
 __all__ = [
     "add_options",
@@ -34,8 +38,10 @@ __all__ = [
     "open_store",
     "parse_numbers",
     "parse_settings",
+    "result_paths",
     "window_settings",
     "with_names",
+    "write_result",
 ]
 
 LONGEST_RANGE = 100_000
@@ -206,6 +212,32 @@ def check_outputs(
     files = Outputs(parameter, inputs, overwrite=overwrite)
     files.check(path for path in outputs if path is not None)
     return files
+
+
+def result_paths(
+    images: Sequence[Path],
+    folder: Path,
+    suffix: str = "_labels",
+    kind: Kind = "labels",
+    *,
+    wanted: bool = True,
+) -> Sequence[Path | None]:
+    """Where a result of each image goes; None of each where it is not wanted."""
+    from ..io import output_paths
+
+    return output_paths(images, folder, suffix, kind) if wanted else [None] * len(images)
+
+
+def write_result(
+    found: Prediction | SamLabels, image: Volume, labels: Path, confidence: Path | None
+) -> None:
+    """Write labels, with the names that say more than their values, and confidence if wanted."""
+    from ..io import write_image, write_labels
+
+    if confidence is not None:
+        write_image(confidence, found.confidence, image)
+    names = {value: name for value, name in found.names.items() if name != str(value)}
+    write_labels(labels, found.labels, image, names=names)
 
 
 def with_names(*label_maps: Path | None) -> list[Path]:
