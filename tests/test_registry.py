@@ -27,3 +27,11 @@ def test_duplicates_and_unknown_names_are_refused():
     assert registry.get("seven") == 7
     with pytest.raises(UnknownNameError, match="number must be one of seven.*Did you mean seven"):
         registry.get("sevn")
+
+
+def test_an_entry_that_is_added_comes_after_those_of_the_package():
+    registry: Registry[object] = Registry("backbone", ".backbones.embedded")
+    with pytest.raises(ValueError, match="'embedded' is registered twice"):
+        registry.add("embedded", None)
+    registry.add("own", None)
+    assert list(registry) == ["embedded", "own"]

@@ -34,10 +34,9 @@ class Registry(Generic[Entry]):
         self._lock = RLock()
 
     def add(self, name: str, entry: Entry) -> None:
-        """Register ``entry`` under ``name``; a duplicate raises ``ValueError``."""
-        if name in self._entries:
-            raise ValueError(f"{self.kind} {name!r} is registered twice")
-        self._entries[name] = entry
+        """Register ``entry`` under ``name``, last; a duplicate raises ``ValueError``."""
+        self._all()
+        self._add(name, entry)
 
     def get(self, name: str) -> Entry:
         """Return the entry called ``name``.
@@ -62,11 +61,16 @@ class Registry(Generic[Entry]):
         """Pairs of name and entry, in the order of registration."""
         return iter(self._all().items())
 
+    def _add(self, name: str, entry: Entry) -> None:
+        if name in self._entries:
+            raise ValueError(f"{self.kind} {name!r} is registered twice")
+        self._entries[name] = entry
+
     def _all(self) -> dict[str, Entry]:
         with self._lock:
             while self._modules:
                 first, *rest = self._modules
                 for name, entry in import_module(first, __package__).ENTRIES.items():
-                    self.add(name, entry)
+                    self._add(name, entry)
                 self._modules = tuple(rest)
         return self._entries

@@ -146,3 +146,12 @@ def test_channels_other_than_colour_are_averaged(sam):
     assert embeddings.source.channels == 1
     assert embeddings[0].shape == (32, 8, 8)
     np.testing.assert_allclose(embeddings.source.slice(0)[0], many.slice(0).mean(axis=0), rtol=1e-6)
+
+
+def test_a_part_keeps_the_points_of_its_prompts_wherever_they_stand():
+    points = [[[0.0, 0.0], [0.0, 0.0], [3.0, 4.0]], [[5.0, 6.0], [0.0, 0.0], [7.0, 8.0]]]
+    prompts = Prompts(points=points, point_labels=[[-1, -1, 1], [1, -1, 0]])
+    first = prompts.part(0, 1)
+    assert first.points.tolist() == [[[3, 4]]]
+    assert first.point_labels.tolist() == [[1]]
+    assert prompts.part(0, 2).point_labels.tolist() == [[-1, 1], [1, 0]]

@@ -47,12 +47,13 @@ class Prompts:
         return len(next(given, ()))
 
     def part(self, start: int, stop: int) -> Prompts:
-        """Return prompts ``start`` to ``stop``, with as many points as one of them has."""
+        """Return prompts ``start`` to ``stop``; points that none of them has are left out."""
         kept = slice(start, stop)
         points, kinds = self.points, self.point_labels
         if points is not None and kinds is not None:
-            most = int((kinds[kept] != -1).sum(axis=1).max(initial=0))
-            points, kinds = points[kept, :most], kinds[kept, :most]
+            points, kinds = np.asarray(points)[kept], np.asarray(kinds)[kept]
+            used = (kinds != -1).any(axis=0)
+            points, kinds = points[:, used], kinds[:, used]
         boxes, masks = (
             None if given is None else given[kept] for given in (self.boxes, self.masks)
         )
