@@ -26,7 +26,7 @@ def build(options: argparse.Namespace) -> tuple[Any, Any, Any]:
     """A network with random weights, the pixels and the references."""
     import torch
 
-    from napari_fewshot.adapters.pairs import PairNetwork
+    from napari_fewshot.adapters.contrastive_network import PairNetwork
     from napari_fewshot.config import ContrastiveConfig
 
     torch.manual_seed(0)

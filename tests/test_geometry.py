@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from napari_fewshot.errors import InputError
-from napari_fewshot.geometry import Frame, resolve_axis
+from napari_fewshot.geometry import Frame
+from napari_fewshot.slices.axis import resolve_axis
 from napari_fewshot.types import Array
 
 SHAPE = (4, 5, 6)

@@ -15,7 +15,7 @@ import numpy as np
 from .errors import InputError
 from .types import Array
 
-__all__ = ["PLANES", "Frame", "resolve_axis"]
+__all__ = ["PLANES", "Frame"]
 
 PLANES: dict[str, int] = {"axial": 0, "coronal": 1, "sagittal": 2}
 """Canonical axis along which the slices of a plane are stacked."""
@@ -149,40 +149,6 @@ class Frame:
                 "array", f"have {self.ndim + int(channels)} axes", f"shape {array.shape}"
             )
         return (self.ndim,) if channels else ()
-
-
-def resolve_axis(axis: int | str, frame: Frame, ndim: int) -> int:
-    """Find the canonical axis that a caller means.
-
-    A number (also as a string of digits) counts in the file order (Z, Y, X); ``"axial"``,
-    ``"coronal"`` and ``"sagittal"`` are meant in the patient. :class:`InputError` if the number is
-    out of range, the name is unknown, or a name is given for a file without orientation.
-    """
-    numbers = f"0..{ndim - 1}"
-    if isinstance(axis, str) and axis.strip().lstrip("+-").isdecimal():
-        axis = int(axis)
-    if isinstance(axis, str):
-        return _named_axis(axis, frame, numbers)
-    if type(axis) is bool or not hasattr(axis, "__index__") or not 0 <= axis < ndim:
-        remedy = "It counts from 0 in the order of the file (Z, Y, X)."
-        raise InputError(
-            "axis", f"be a number {numbers} or one of {', '.join(PLANES)}", axis, remedy
-        )
-    return frame.canonical_axis(int(axis))
-
-
-def _named_axis(name: str, frame: Frame, numbers: str) -> int:
-    if name not in PLANES:
-        raise InputError("axis", f"be a number {numbers} or one of {', '.join(PLANES)}", name)
-    if not frame.oriented:
-        raise InputError(
-            "axis",
-            f"be a number {numbers} for a file without orientation",
-            name,
-            "Count the axes from 0 in the order of the file (Z, Y, X); slices of a stack lie "
-            "along axis 0.",
-        )
-    return PLANES[name]
 
 
 def _nearest_axes(affine: Array) -> tuple[list[int], list[int]]:

@@ -7,9 +7,8 @@ import pytest
 
 from napari_fewshot.adapters.classification import ClassificationClassifier
 from napari_fewshot.adapters.contrastive import ContrastiveClassifier
-from napari_fewshot.adapters.training import with_decoys
 from napari_fewshot.config import ClassificationConfig, ContrastiveConfig, SegmenterConfig
-from napari_fewshot.templates.pixels import Samples
+from napari_fewshot.templates.pixels import Samples, with_decoys
 
 
 def corners(rng: np.random.Generator, count: int = 400) -> Samples:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_fewshot.adapters.pairs import (
+from napari_fewshot.adapters.contrastive_network import (
     PairNetwork,
     PairTargets,
     near_pairs,

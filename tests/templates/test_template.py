@@ -7,7 +7,8 @@ import pytest
 
 from napari_fewshot.errors import InputError
 from napari_fewshot.phantoms import make_phantom, painted_labels
-from napari_fewshot.templates import SCRIBBLE_BACKGROUND, Template, painted_axis
+from napari_fewshot.slices.axis import painted_axis
+from napari_fewshot.templates import SCRIBBLE_BACKGROUND, Template
 from napari_fewshot.types import Landmark, Volume
 
 IMAGE = np.zeros((6, 8, 10), np.float32)

@@ -20,7 +20,7 @@ from .training import ClassBalancedDraw, NetworkClassifier, load_tensors, networ
 if TYPE_CHECKING:
     import torch
 
-    from .pairs import PairNetwork, References
+    from .contrastive_network import PairNetwork, References
 
 __all__ = ["ContrastiveClassifier"]
 
@@ -33,7 +33,8 @@ class ContrastiveClassifier(NetworkClassifier["PairNetwork", ContrastiveConfig])
     "Data Adaptive Few-shot Multi Label Segmentation with Foundation Model", contrastive
     adapter. A pair's class is the label of both pixels, or 0. Probabilities are averaged over
     the references of a label; a pixel takes the label of the highest probability, and
-    background where class 0 is more probable than that. :mod:`.pairs` has the equations.
+    background where class 0 is more probable than that. The equations are in
+    :mod:`.contrastive_network`.
 
     Parameters
     ----------
@@ -52,16 +53,16 @@ class ContrastiveClassifier(NetworkClassifier["PairNetwork", ContrastiveConfig])
 
     def build(self, inputs: int, labels: int, seed: int) -> PairNetwork:
         """Make the network, not yet trained."""
-        from .pairs import PairNetwork
+        from .contrastive_network import PairNetwork
 
         with seeded(seed):
             return PairNetwork(inputs, labels, self.config)
 
     def loss(self, network: PairNetwork, samples: Samples, seed: int) -> Callable[[], torch.Tensor]:
-        """Loss of a batch of pairs; see :func:`.pairs.pair_loss`."""
+        """Loss of a batch of pairs; see :func:`.contrastive_network.pair_loss`."""
         import torch
 
-        from .pairs import PairTargets, near_pairs, pair_loss
+        from .contrastive_network import PairTargets, near_pairs, pair_loss
 
         generator = torch.Generator().manual_seed(seed)
         features = torch.from_numpy(samples.features).to(self.device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
@@ -14,7 +14,7 @@ import numpy as np
 from ..config import ClassificationConfig, ContrastiveConfig, TrainingConfig
 from ..device import avoid_llvm_clash, seeded
 from ..errors import InputError
-from ..templates.pixels import Samples
+from ..templates.pixels import Samples, with_decoys
 from ..types import Array, Progress, no_progress
 from .base import fitted
 
@@ -33,7 +33,6 @@ __all__ = [
     "partial_cross_entropy",
     "require_two_classes",
     "train",
-    "with_decoys",
 ]
 
 
@@ -54,36 +53,6 @@ def feed_forward(
         modules += [nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(dropout)]
         width = hidden
     return nn.Sequential(*modules, nn.Linear(width, outputs))
-
-
-def with_decoys(samples: Samples, factor: float, seed: int) -> Samples:
-    """Add background pixels whose features are drawn column by column from all samples.
-
-    A network that knows the templates only may call anything else by the name of a label: a
-    few painted slices rarely show all that other images contain. Drawing every feature from
-    another pixel keeps the range of each and breaks how they go together, as in the synthetic
-    class of Shi and Horvath (2006, "Unsupervised learning with random forest predictors").
-
-    There are ``factor`` of them for each sample, behind the samples: class 0, in no slice
-    (number -1).
-    """
-    count = round(factor * len(samples.features))
-    if count == 0:
-        return samples
-    rng = np.random.default_rng(seed)
-    size, columns = samples.features.shape
-    made = np.empty((count, columns), dtype=samples.features.dtype)
-    for column in range(columns):
-        made[:, column] = samples.features[rng.integers(0, size, count), column]
-    background = np.zeros((count, samples.class_count), dtype=bool)
-    background[:, 0] = True
-    return replace(
-        samples,
-        features=np.concatenate([samples.features, made]),
-        classes=np.concatenate([samples.classes, np.zeros(count, samples.classes.dtype)]),
-        possible=np.concatenate([samples.possible, background]),
-        places=np.concatenate([samples.places, np.full((count, 3), -1, samples.places.dtype)]),
-    )
 
 
 @dataclass

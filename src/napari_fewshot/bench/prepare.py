@@ -13,9 +13,9 @@ from ..config import IntensityConfig
 from ..errors import InputError, UnknownNameError
 from ..io import check_match
 from ..io.checks import as_labels, fitting_dtype
+from ..slices.axis import file_axis
 from ..slices.grid import resize_plane
 from ..slices.intensity import IntensityScaler
-from ..slices.stack import file_axis
 from ..types import Array, Landmark, Volume
 from .config import BenchmarkConfig, ImageConfig, LabelsConfig
 from .datasets import Case

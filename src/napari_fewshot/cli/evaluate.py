@@ -79,7 +79,7 @@ def _axis(options: argparse.Namespace) -> str | None:
 def _label_scores(options: argparse.Namespace) -> LabelScores:
     from ..io import check_match, read_labels
     from ..metrics.labels import evaluate_labels
-    from ..slices.stack import file_axis
+    from ..slices.axis import file_axis
 
     if options.image is not None:
         raise InputError("--image", "stand beside landmarks (CSV) only", options.image)
@@ -108,8 +108,7 @@ def excluded_slices(path: Path, truth: Volume, given: str | None) -> tuple[int, 
     import numpy as np
 
     from ..io import check_match, read_labels
-    from ..slices.stack import file_axis
-    from ..templates.template import painted_axis
+    from ..slices.axis import file_axis, painted_axis
 
     painted = read_labels(shared.existing_file("--exclude-slices-of", path))
     check_match(truth, painted)
@@ -125,7 +124,7 @@ def excluded_slices(path: Path, truth: Volume, given: str | None) -> tuple[int, 
 def _landmark_scores(options: argparse.Namespace) -> LandmarkScores:
     from ..bench.point_files import read_point_pair
     from ..metrics.landmarks import evaluate_landmarks
-    from ..slices.stack import file_axis
+    from ..slices.axis import file_axis
 
     for option, value in (
         ("--exclude-slices-of", options.exclude_slices_of),

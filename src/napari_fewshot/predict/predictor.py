@@ -10,10 +10,11 @@ from ..adapters import Adapter
 from ..errors import InputError
 from ..features.extract import FeatureExtractor
 from ..geometry import Frame
-from ..slices.stack import SliceStack, working_axis
+from ..slices.axis import working_axis
+from ..slices.stack import SliceStack
 from ..types import Array, FeatureMap, Progress, Volume, joint_progress, no_progress
 from .learned import LearnedModel
-from .loop import AdapterPredictor, SliceWork, fused_probabilities, slice_probabilities
+from .probabilities import AdapterPredictor, SliceWork, fused_probabilities, slice_probabilities
 from .refine import LabelRefiner
 from .refiners import Refiner
 from .sink import FUSED, Prediction, PredictionSink
@@ -62,7 +63,7 @@ class SlicePredictor(SliceWork[SlicePrediction]):
     adapter : Adapter
         Fitted.
     smoothing : float
-        As for :func:`~napari_fewshot.predict.loop.slice_probabilities`.
+        As for :func:`~napari_fewshot.predict.probabilities.slice_probabilities`.
     sink : PredictionSink
         Takes the slices.
     """

@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from ..config import IntensityConfig
 from ..errors import InputError
-from ..slices.stack import SliceStack, working_axis
+from ..slices.axis import working_axis
+from ..slices.stack import SliceStack
 from ..types import Array, Progress, Volume, no_progress
-from .loop import SliceWork
+from .probabilities import SliceWork
 from .refiners import AUTO, Refiner, Region, get_refiner
 
 __all__ = ["LabelRefiner", "RefinedSlice", "distance_confidence", "refine_labels"]

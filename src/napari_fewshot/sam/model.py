@@ -20,7 +20,8 @@ from ..errors import InputError
 from ..features.cache import FeatureCache
 from ..features.extract import FeatureExtractor
 from ..features.store import FeatureStore
-from ..slices.stack import SliceSource, SliceStack, working_axis
+from ..slices.axis import working_axis
+from ..slices.stack import SliceSource, SliceStack
 from ..types import Array, FeatureMap, Volume
 from .checkpoint import SAMS, SamCheckpoint, read_sam
 from .predictor import SamPredictor

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..slices.stack import SliceStack, working_axis
+from ..slices.axis import working_axis
+from ..slices.stack import SliceStack
 from ..templates.template import Template
 from ..templates.training_set import TrainingSet
 from ..types import Progress, Volume, joint_progress, no_progress

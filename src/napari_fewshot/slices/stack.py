@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from ..config import IntensityConfig, ResamplingConfig
-from ..geometry import Frame, resolve_axis
+from ..geometry import Frame
 from ..types import Array, Landmark, Volume
 from .grid import Grid, resize_plane
 from .intensity import IntensityScaler
@@ -19,37 +19,13 @@ __all__ = [
     "SliceSource",
     "SliceStack",
     "digest_plane",
-    "file_axis",
     "from_stack",
     "slice_coordinates",
     "to_stack",
-    "working_axis",
 ]
 
 _MIN_DISTANCE = 0.25
 """Sections thinner than this, in sides of a pixel, are not cut: such a spacing is a wrong tag."""
-
-
-def working_axis(volume: Volume, axis: int | str | None, default: int = 0) -> int:
-    """Canonical axis along which a caller wants the slices of a volume; 0 for a 2D image.
-
-    A number counts in file order, ``"axial"``, ``"coronal"`` and ``"sagittal"`` are meant in the
-    patient; None is ``default``, which is canonical. :class:`InputError` if the axis is none of the
-    volume's.
-    """
-    if volume.ndim == 2:
-        return 0
-    if axis is None:
-        return default
-    return resolve_axis(axis, Frame.of(volume.affine, volume.ndim), volume.ndim)
-
-
-def file_axis(volume: Volume, axis: int | str | None) -> int:
-    """Axis of the slices in file order, as :func:`working_axis`.
-
-    None: axial where the file says how it lies, else the first.
-    """
-    return Frame.of(volume.affine, volume.ndim).file_axis(working_axis(volume, axis))
 
 
 def to_stack(array: Array, frame: Frame, axis: int, *, channels: bool = False) -> Array:

@@ -2,7 +2,7 @@
 
 from .known import UNKNOWN, KnownSlice, known_slices, labels_of
 from .pixels import Samples, plan_pixels
-from .template import SCRIBBLE_BACKGROUND, Template, painted_axis
+from .template import SCRIBBLE_BACKGROUND, Template
 
 __all__ = [
     "SCRIBBLE_BACKGROUND",
@@ -12,6 +12,5 @@ __all__ = [
     "Template",
     "known_slices",
     "labels_of",
-    "painted_axis",
     "plan_pixels",
 ]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..config import SamplingConfig
 from ..types import Array
 
-__all__ = ["Samples", "plan_pixels"]
+__all__ = ["Samples", "plan_pixels", "with_decoys"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,3 +92,33 @@ def _spread(counts: Array, quota: int) -> Array:
     for number in rest[: max(0, quota - int(share.sum()))]:
         share[number] += 1
     return np.minimum(share, counts)
+
+
+def with_decoys(samples: Samples, factor: float, seed: int) -> Samples:
+    """Add background pixels whose features are drawn column by column from all samples.
+
+    A network that knows the templates only may call anything else by the name of a label: a
+    few painted slices rarely show all that other images contain. Drawing every feature from
+    another pixel keeps the range of each and breaks how they go together, as in the synthetic
+    class of Shi and Horvath (2006, "Unsupervised learning with random forest predictors").
+
+    There are ``factor`` of them for each sample, behind the samples: class 0, in no slice
+    (number -1).
+    """
+    count = round(factor * len(samples.features))
+    if count == 0:
+        return samples
+    rng = np.random.default_rng(seed)
+    size, columns = samples.features.shape
+    made = np.empty((count, columns), dtype=samples.features.dtype)
+    for column in range(columns):
+        made[:, column] = samples.features[rng.integers(0, size, count), column]
+    background = np.zeros((count, samples.class_count), dtype=bool)
+    background[:, 0] = True
+    return replace(
+        samples,
+        features=np.concatenate([samples.features, made]),
+        classes=np.concatenate([samples.classes, np.zeros(count, samples.classes.dtype)]),
+        possible=np.concatenate([samples.possible, background]),
+        places=np.concatenate([samples.places, np.full((count, 3), -1, samples.places.dtype)]),
+    )

@@ -10,18 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
-from ..geometry import Frame, resolve_axis
+from ..geometry import Frame
 from ..io.volumes import check_match
+from ..slices.axis import check_painted_axis, painted_axis, resolve_axis
 from ..types import Array, Landmark, Volume
 
-__all__ = ["SCRIBBLE_BACKGROUND", "Template", "check_names", "painted_axis"]
+__all__ = ["SCRIBBLE_BACKGROUND", "Template", "check_names"]
 
 SCRIBBLE_BACKGROUND = -1
 """Reserved value of scribble templates with which background is painted, if not set."""
-
-_NEARLY_ALL = 0.75  # of the slices between the first and the last
-_FEW = 1 / 3  # of all slices
-_LONGEST_RUN = 4  # neighbouring slices that a person paints before leaving a gap
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,34 +115,18 @@ class Template:
         if self.axis is None or self.labels is None or not unsaid or self.volume.ndim == 2:
             return
         painted = Volume.of(self.labels).data != 0
-        given = self.file_axis()
-        likely = painted_axis(painted, given)
-        if likely == given:
-            return
-        here, there = (_painted_along(painted, axis) for axis in (given, likely))
-        few = len(there) <= _FEW * painted.shape[likely] or not _are_nearly_all(there)
-        if few and _are_nearly_all(here):
-            cut, chosen = (
-                f"{len(found)} of {painted.shape[axis]} slices along "
-                + self.frame.plane_name(self.frame.canonical_axis(axis))
-                for axis, found in ((given, here), (likely, there))
-            )
-            raise InputError(
-                "axis",
-                "be the one along which slices are painted",
-                f"{self.axis}, where the paint is on {cut}, but on {chosen}",
-                f"It is probably {likely}: axes count from 0 in file order (Z, Y, X). Where each "
-                "of these slices is complete, give the known slices too: painted, or numbers.",
-            )
+        check_painted_axis(painted, self.axis, self.file_axis(), self.frame)
 
     def painted_values(self) -> list[int]:
         """Label values that occur in the labels or the points, sorted, without 0."""
-        found: set[int] = {point.label for point in self.points}
-        if self.labels is not None:
-            found |= _values(Volume.of(self.labels).data)
-        if self.kind == "scribble":
-            found -= {self.background}
-        return sorted(found)
+        return sorted(self.painted_labels() | {point.label for point in self.points})
+
+    def painted_labels(self) -> set[int]:
+        """Label values that occur in the labels, without 0; this looks at every slice."""
+        if self.labels is None:
+            return set()
+        found = _values(Volume.of(self.labels).data)
+        return found - {self.background} if self.kind == "scribble" else found
 
     def only(self, *values: int) -> Template:
         """Return the template for some of its labels; the others become background.
@@ -244,64 +225,26 @@ def _values(labels: Array) -> set[int]:
     return found - {0}
 
 
-def painted_axis(labels: Array, default: int) -> int:
-    """Guess along which array axis slices were painted.
-
-    A person who paints slices leaves gaps between them, or paints few: the axis with gaps
-    between short runs of painted slices, else the one with far fewer painted slices than the
-    others (a third, or a single one), else ``default`` (a label map of the whole volume).
-    """
-    painted = labels != 0
-    if not painted.any():
-        return default
-    counts, gaps = [], []
-    for axis in range(3):
-        indices = _painted_along(painted, axis)
-        counts.append(len(indices))
-        runs = 1 + int((np.diff(indices) > 1).sum())
-        is_organ = len(indices) > _LONGEST_RUN * runs  # a gap between two kidneys, say
-        gaps.append(0.0 if is_organ else 1 - len(indices) / (indices[-1] - indices[0] + 1))
-    order = np.argsort(gaps)[::-1]
-    if gaps[order[0]] > 0.3 and gaps[order[0]] > 1.5 * gaps[order[1]]:
-        return int(order[0])
-    by_count = np.argsort(counts)
-    fewest, next_fewest = counts[by_count[0]], counts[by_count[1]]
-    if fewest * 3 <= next_fewest or fewest == 1 < next_fewest:
-        return int(by_count[0])
-    return default
-
-
-def _painted_along(painted: Array, axis: int) -> Array:
-    """Indices along an axis of slices with paint; ``painted`` is a bool array (Z, Y, X)."""
-    others = tuple(a for a in range(3) if a != axis)
-    return np.flatnonzero(painted.any(axis=others))
-
-
-def _are_nearly_all(indices: Array) -> bool:
-    """Whether sorted indices leave few gaps."""
-    return bool(len(indices) >= _NEARLY_ALL * (indices[-1] - indices[0] + 1))
-
-
-def check_names(templates: Sequence[Template]) -> None:
+def check_names(templates: Sequence[Template], labels: Sequence[set[int]] | None = None) -> None:
     """Refuse a label that means two things, which would be learned as one.
 
     :class:`InputError` if a label has two names (case does not count), or is painted without a name
-    and stands for a landmark as well.
+    and stands for a landmark as well. ``labels`` are those painted in each, where they are counted
+    already.
     """
     found: dict[int, str] = {}
-    painted: set[int] = set()
-    for template in templates:
-        labels = None if template.labels is None else Volume.of(template.labels)
+    counted = [t.painted_labels() for t in templates] if labels is None else labels
+    for template, own in zip(templates, counted, strict=True):
         pairs = [(point.label, point.name) for point in template.points]
-        if labels is not None:
-            own = _values(labels.data) - {template.background}
-            painted |= own
-            pairs += [(v, labels.names[v]) for v in own if v in labels.names]
+        if template.labels is not None:
+            names = Volume.of(template.labels).names
+            pairs += [(value, names[value]) for value in own if value in names]
         for value, name in pairs:
             other = found.setdefault(value, name)
             if other.strip().casefold() != name.strip().casefold():
                 raise _two_meanings(value, other, name)
     named = {v for t in templates if t.labels is not None for v in Volume.of(t.labels).names}
+    painted = set().union(*counted)
     for template in templates:
         for point in template.points:
             if point.label in painted - named and point.name != str(point.label):

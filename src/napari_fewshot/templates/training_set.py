@@ -97,29 +97,31 @@ class TrainingSet:
                 "be a Template or a list of them",
                 [type(t).__name__ for t in templates],
             )
-        check_names(templates)
+        counted = [template.painted_labels() for template in templates]  # it looks at all slices
+        check_names(templates, counted)
         images = number_images([template.volume for template in templates])
         stacks, numbers = _stacks(templates, config)
         volumes = dict(zip(numbers, images, strict=True))
         gathered = []
-        for template, number in zip(templates, numbers, strict=True):
+        for template, number, own in zip(templates, numbers, counted, strict=True):
             slices = known_slices(template, stacks[number], config.sampling.point_radius)
-            gathered.append((template, number, slices))
+            gathered.append((template, number, slices, own))
             _check_nothing_lost(template, stacks[number], slices)
-        label_values = sorted(set().union(*(labels_of(slices) for _, _, slices in gathered)))
+        label_values = sorted(set().union(*(labels_of(slices) for _, _, slices, _ in gathered)))
         if not label_values:
             raise InputError(
                 "labels", "have at least one painted label", "reviewed slices without any paint"
             )
         sources, examples = [], []
-        for template, number, slices in sorted(gathered, key=lambda item: item[1]):
-            everywhere = _known_labels(template, label_values)
+        painted: set[int] = set()
+        for template, number, slices, own in sorted(gathered, key=lambda item: item[1]):
             marked = frozenset(point.label for point in template.points)
+            everywhere = _known_labels(template, own | marked, label_values)
+            painted |= own - marked
             for one in slices:
                 known = marked if one.points_only else everywhere
                 sources.append((number, one.index))
                 examples.append(replace(one, known_labels=known, volume=volumes[number]))
-        painted = set().union(*(_painted(template) for template in templates))
         names = {value: name for t in templates for value, name in t.names.items()}
         return cls(
             stacks=tuple(stacks),
@@ -240,15 +242,12 @@ def _check_nothing_lost(
         )
 
 
-def _known_labels(template: Template, label_values: Sequence[int]) -> frozenset[int]:
+def _known_labels(
+    template: Template, own: set[int] | frozenset[int], label_values: Sequence[int]
+) -> frozenset[int]:
     if template.known_labels is not None:
         return frozenset(int(v) for v in template.known_labels)
-    own = set(template.painted_values()) | set(template.names)
-    return frozenset(own & set(label_values) or label_values)
-
-
-def _painted(template: Template) -> set[int]:
-    return set(template.painted_values()) - {point.label for point in template.points}
+    return frozenset((own | set(template.names)) & set(label_values) or label_values)
 
 
 def arrangements_of(

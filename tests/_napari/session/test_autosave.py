@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 
-from napari_fewshot._napari.session.autosave import Autosave, read_autosave
+from napari_fewshot._napari.session.autosave_files import Autosave, read_autosave
 from napari_fewshot._napari.session.jobs import Job
 from napari_fewshot._napari.session.provenance import provenance_of
 

@@ -179,12 +179,12 @@ def test_a_folder_that_cannot_be_written_is_told(worked, tmp_path):
 
 
 def test_old_autosaves_of_an_image_make_way(viewer, tmp_path, monkeypatch):
-    from napari_fewshot._napari.session import autosave
+    from napari_fewshot._napari.session import autosave_files
 
     image = viewer.layers["image"]
     for k in range(14):
-        monkeypatch.setattr(autosave.time, "strftime", lambda _, k=k: f"2026-01-{k:02}")
-        folder = autosave.new_autosave(tmp_path, image)
+        monkeypatch.setattr(autosave_files.time, "strftime", lambda _, k=k: f"2026-01-{k:02}")
+        folder = autosave_files.new_autosave(tmp_path, image)
         assert not folder.exists()
         folder.mkdir(parents=True)
         (folder / "session.json").write_text("{}")

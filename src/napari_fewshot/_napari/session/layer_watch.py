@@ -8,8 +8,8 @@ from typing import Any
 
 from .jobs import JobRunner
 from .propagation import PropagationController
+from .saving import SessionStorage
 from .state import State
-from .storage import SessionStorage
 from .view import View
 
 __all__ = ["LayerWatch"]

@@ -18,9 +18,9 @@ from ..layers import image_volume, label_features
 from .jobs import Callbacks, Generations, Job, JobRunner, Stage
 from .provenance import provenance_of
 from .result_layers import POLICIES, Policy, ResultLayers
+from .saving import SessionStorage
 from .slicing import Key, Slicing
 from .state import State
-from .storage import SessionStorage
 from .templates import TemplateEntry
 from .training import TrainingController
 from .undo import UndoStep

@@ -19,8 +19,8 @@ from .refinement import RefinementController
 from .result_layers import Policy
 from .review import ReviewController, SliceInfo
 from .sam import SamController
+from .saving import SessionStorage
 from .state import SessionEvents, SessionSettings, State
-from .storage import SessionStorage
 from .templates import Kind, TemplateEntry, entry_of
 from .training import TrainingController
 from .view import View

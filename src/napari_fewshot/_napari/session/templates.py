@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from ...errors import InputError
+from ...slices.axis import painted_axis
 from ...templates import Template
-from ...templates.template import painted_axis
 from ...types import Array, Landmark, Volume
 from ..annotations import check_order, landmarks_in, named
 from ..layers import array_of, check_axes, image_volume, label_names, level_like, shape_of

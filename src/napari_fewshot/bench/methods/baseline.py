@@ -22,9 +22,10 @@ from ...config import (
 )
 from ...config.base import StageConfig
 from ...errors import InputError
-from ...predict.loop import Predictor, slice_probabilities
+from ...predict.probabilities import Predictor, slice_probabilities
 from ...predict.sink import PredictionSink
-from ...slices.stack import SliceStack, working_axis
+from ...slices.axis import working_axis
+from ...slices.stack import SliceStack
 from ...templates.known import UNKNOWN, KnownSlice
 from ...templates.template import Template
 from ...templates.training_set import TrainingSet

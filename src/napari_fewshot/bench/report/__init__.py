@@ -161,7 +161,7 @@ def _rendered(ending: str, content: dict[str, Any], folder: Path) -> str:
         "cell": lambda text: text.replace("|", r"\|"),
         "link": lambda path: path.relative_to(folder).as_posix(),
     }
-    text = environment.get_template("report.jinja").render(content, format=ending)
+    text = environment.get_template("words.jinja").render(content, format=ending)
     return re.sub("\n{3,}", "\n\n", text).strip() + "\n"
 
 

@@ -15,7 +15,7 @@ import platformdirs
 
 from ...errors import InputError
 from ..layers import geometry_of
-from .autosave import (
+from .autosave_files import (
     Autosave,
     SavedLayer,
     about_image,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_fewshot.adapters.pairs import PairNetwork
+from napari_fewshot.adapters.contrastive_network import PairNetwork
 from napari_fewshot.config import ContrastiveConfig
 
 LABELS, COUNT, TARGETS, INPUTS = 3, 5, 7, 6

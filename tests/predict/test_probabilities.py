@@ -10,7 +10,7 @@ from napari_fewshot.backbones import get_backbone
 from napari_fewshot.config import ExtractionConfig, IntensityConfig, ResamplingConfig
 from napari_fewshot.errors import Cancelled
 from napari_fewshot.features.extract import FeatureExtractor
-from napari_fewshot.predict.loop import AdapterPredictor, slice_probabilities
+from napari_fewshot.predict.probabilities import AdapterPredictor, slice_probabilities
 from napari_fewshot.slices.stack import SliceStack
 from napari_fewshot.templates.augmentation import FeatureRequirements
 from napari_fewshot.types import FeatureMap, Volume
