@@ -106,6 +106,14 @@ def test_some_slices_leave_the_others(scene, stub_refiner):
     assert [index for index, *_ in stub_refiner.slices] == [4]
 
 
+def test_slices_may_come_one_by_one(scene, stub_refiner):
+    given = scene.image, scene.labels, scene.confidence
+    one_by_one, _ = refine_labels(*given, method="stub", slices=iter([4]))
+    listed, _ = refine_labels(*given, method="stub", slices=[4])
+    np.testing.assert_array_equal(one_by_one, listed)
+    assert not np.array_equal(listed, scene.labels)
+
+
 def test_the_refiner_sees_grey_values_and_the_region_of_its_slice(scene, stub_refiner):
     window = {"mode": "window", "low": 0, "high": 200}
     refine_labels(scene.image, scene.labels, scene.confidence, method="stub", intensity=window)

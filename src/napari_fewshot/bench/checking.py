@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from importlib.util import find_spec
 from itertools import zip_longest
 from pathlib import Path
@@ -22,8 +21,8 @@ from .templates import CaseAreas, too_many_shots
 
 __all__ = ["CaseCheck", "check_case", "check_methods", "check_shots", "missing_modules"]
 
-_LEAST_WORD, _ALIKE = 4, 0.75
-"""Letters of a word that can be misspelt (shorter ones are sides and numbers), and how alike."""
+_LEAST_WORD = 4
+"""Letters of a word that can be misspelt; shorter ones are sides and numbers."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +142,7 @@ def _missing_landmarks(use: Collection[str], case: PreparedCase) -> list[str]:
 
 
 def _misspelt(name: str, known: Iterable[str], used: Collection[str]) -> bool:
-    """Whether there is a name that was surely meant: it differs by a letter of a long word.
+    """Whether there is a name that was surely meant: it differs by a letter or two of a long word.
 
     Names that differ in a number or in a side are two names; so is one that is used beside it.
     """
@@ -158,5 +157,15 @@ def _near(name: str, other: str) -> bool:
     if len(differ) != 1:
         return False
     one, two = differ[0]
-    long = min(len(one), len(two)) >= _LEAST_WORD
-    return long and SequenceMatcher(None, one, two).ratio() >= _ALIKE
+    most = 1 if max(len(one), len(two)) < 2 * _LEAST_WORD - 2 else 2
+    return min(len(one), len(two)) >= _LEAST_WORD and _edits(one, two) <= most
+
+
+def _edits(one: str, two: str) -> int:
+    """Letters to add, leave out or change (Levenshtein): infra- and supraspinatus differ by 3."""
+    line = list(range(len(two) + 1))
+    for row, letter in enumerate(one, start=1):
+        above, line = line, [row]
+        for column, other in enumerate(two, start=1):
+            line.append(min(above[column] + 1, line[-1] + 1, above[column - 1] + (letter != other)))
+    return line[-1]

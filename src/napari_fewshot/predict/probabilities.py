@@ -114,10 +114,12 @@ class SliceWork(ABC, Generic[Part]):
     def _run(self, wanted: Sequence[int], progress: Progress) -> Iterator[Part]: ...
 
     def _checked(self, order: Sequence[int]) -> list[int]:
+        wanted = []
         for index in order:
             if not 0 <= index < len(self):
                 raise InputError(self._parameter, f"be within 0..{len(self) - 1}", index)
-        return [int(index) for index in order]
+            wanted.append(int(index))
+        return wanted
 
     def _plane(self, array: Array, index: int) -> Array:
         """View a slice of an array in file order."""
