@@ -242,3 +242,13 @@ def test_merging_goes_section_by_section():
     more = {"a": {"c": 4}, "e": 5}
     assert merged_settings(base, more) == {"a": {"b": 1, "c": 4}, "d": 3, "e": 5}
     assert base == {"a": {"b": 1, "c": 2}, "d": 3}
+
+
+@pytest.mark.parametrize(
+    ("given", "parameter"),
+    [({1: 2}, "settings"), ({"propagation": {"cleanup": {1: 2}}}, "settings.propagation.cleanup")],
+)
+def test_key_that_is_no_text_is_refused_where_it_stands(given, parameter):
+    with pytest.raises(InputError, match="names of settings as keys; got 1") as caught:
+        SegmenterConfig.of(given, "settings")
+    assert caught.value.parameter == parameter

@@ -185,7 +185,8 @@ def input_error(
     """
     # A key that is misspelt may also be missing: say the first of the two.
     first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-    places, section = _places(model, first["loc"])
+    is_key = first["type"] == "invalid_key"  # then the place ends in the key itself
+    places, section = _places(model, first["loc"][:-1] if is_key else first["loc"])
     given = first["input"]
     name = f"{parameter}{separator}{'.'.join(places)}" if places else parameter
     if first["type"] == "extra_forbidden":
@@ -196,6 +197,8 @@ def input_error(
         return UnknownNameError(".".join((parameter, *places[:-1])), places[-1], known)
     if first["type"] == "missing":
         return InputError(name, "be given", "nothing")
+    if is_key:
+        return InputError(name, "have names of settings as keys", given)
     constraint = str(first["msg"]).removeprefix("Value error, ").removeprefix("Input should ")
     if first["type"] == "tuple_type":
         field = section.model_fields[places[-1]]
