@@ -247,7 +247,7 @@ def mm_per_unit(units: Any, ndim: int) -> Array:
     """Millimetres in the unit of each axis; 1 where it is no length (pixel)."""
     import pint
 
-    registry: Any = pint.get_application_registry()  # type: ignore[no-untyped-call]
+    registry: Any = pint.get_application_registry()
     factors = []
     for unit in (units or ("pixel",) * ndim)[-ndim:]:
         quantity = 1.0 * registry.Unit(str(unit))
@@ -345,4 +345,4 @@ def _sliceable(data: Any, plane: int) -> Any:
     # dask reads whole chunks; left to itself it would make them of up to 128 MB.
     chunks = getattr(data, "chunks", None) or (1,) * (data.ndim - plane) + data.shape[-plane:]
     # A name of its own: to make one of the content, dask would read all of it.
-    return dask.array.from_array(data, chunks=chunks, name=False)  # type: ignore[no-untyped-call]
+    return dask.array.from_array(data, chunks=chunks, name=False)

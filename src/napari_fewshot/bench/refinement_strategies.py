@@ -108,7 +108,7 @@ class StrategyComparison(Record):
         InputError
             If matplotlib, which draws the plot, is not installed; or if a file cannot be written.
         """
-        import pandas as pd  # type: ignore[import-untyped]
+        import pandas as pd
 
         check_matplotlib()
         files = [folder / name for name in FILES_WRITTEN]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ..errors import InputError
 from ..geometry import Frame
 from ..io.volumes import check_match
-from ..slices.axis import check_painted_axis, painted_axis, resolve_axis
+from ..slices.axis import check_painted_axis, painted_axis, working_axis
 from ..types import Array, Landmark, Volume
 
 __all__ = ["SCRIBBLE_BACKGROUND", "Template", "check_names"]
@@ -186,16 +186,10 @@ class Template:
 
     def working_axis(self) -> int:
         """Return the canonical axis of the slices: as given, or the one that is painted."""
-        volume = self.volume
-        if volume.ndim == 2:
-            return 0
-        if self.axis is not None:
-            return resolve_axis(self.axis, self.frame, volume.ndim)
-        if self.labels is None:
-            return 0 if volume.affine is not None else self.frame.canonical_axis(0)
-        return self.frame.canonical_axis(
-            painted_axis(Volume.of(self.labels).data, self.frame.file_axis(0))
-        )
+        if self.axis is None and self.labels is not None and self.volume.ndim == 3:
+            painted = painted_axis(Volume.of(self.labels).data, self.frame.file_axis(0))
+            return self.frame.canonical_axis(painted)
+        return working_axis(self.volume, self.axis)
 
 
 def _checked_labels(labels: Volume | npt.ArrayLike, image: Volume) -> Volume:

@@ -152,11 +152,15 @@ class TrainingSet:
         """Number of channels of the images."""
         return self.stacks[0].channels
 
+    @property
+    def _slice_sources(self) -> list[SliceSource]:
+        """What ``sources`` counts: the stacks, and their copies behind them."""
+        return [*self.stacks, *self.copies]
+
     def image(self, number: int) -> Array:
         """Pixels of an example, shape (C, H, W), float32 in 0..1."""
         source, index = self.sources[number]
-        everything: list[SliceSource] = [*self.stacks, *self.copies]
-        return everything[source].slice(index)
+        return self._slice_sources[source].slice(index)
 
     def augmented(self, augmentation: Augmentation | None) -> TrainingSet:
         """Add augmented copies of all slices, behind them; each names its slice as its origin."""
@@ -188,8 +192,7 @@ class TrainingSet:
         """
         wanted = range(len(self.sources)) if chosen is None else sorted(chosen)
         done = 0
-        everything: list[SliceSource] = [*self.stacks, *self.copies]
-        for number, source in enumerate(everything):
+        for number, source in enumerate(self._slice_sources):
             indices = [self.sources[k][1] for k in wanted if self.sources[k][0] == number]
             for _, features in extractor.maps(source, indices, padding=padding):
                 yield features

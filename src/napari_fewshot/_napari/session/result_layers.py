@@ -272,7 +272,7 @@ class ResultLayers:
         self, points: Array, features: Mapping[str, list[Any]], lead: Key
     ) -> None:
         """Put points in place of those at the same place of the leading axes."""
-        import pandas  # type: ignore[import-untyped]  # napari brings it
+        import pandas
 
         layer, table = self.landmarks, pandas.DataFrame(features)
         if lead:

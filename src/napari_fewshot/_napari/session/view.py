@@ -169,7 +169,7 @@ class View:
             return factors
         import pint
 
-        registry: Any = pint.get_application_registry()  # type: ignore[no-untyped-call]
+        registry: Any = pint.get_application_registry()
         pairs = zip(units[-image.ndim :], image.units, strict=True)
         for axis, (shared, own) in enumerate((str(a), str(b)) for a, b in pairs):
             if shared != own:

@@ -7,7 +7,7 @@ from functools import cache
 from importlib.resources import files
 
 import numpy as np
-import pandas as pd  # type: ignore[import-untyped]
+import pandas as pd
 
 from ...errors import InputError, UnknownNameError
 from ..config import BenchmarkConfig, PublishedConfig
