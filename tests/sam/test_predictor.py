@@ -95,8 +95,20 @@ def test_many_prompts_are_as_each_alone(reference, predictor):
     many = Prompts(points=points, point_labels=np.ones((70, 1)))
     found = predictor.predict(reference.features[0], SHAPE, many, several=False)
     assert found.logits.shape == (70, 1, *SHAPE)
-    alone = predictor.predict(reference.features[0], SHAPE, many.part(68, 69), several=False)
+    alone = predictor.predict(reference.features[0], SHAPE, many.part(slice(68, 69)), several=False)
     np.testing.assert_allclose(found.logits[68], alone.logits[0], rtol=1e-3, atol=1e-4)
+
+
+def test_fewer_points_are_not_filled_up(reference, predictor):
+    """The mask of one anatomy does not depend on how many parts another has."""
+    points = np.array([[[5.0, 30.0], [0, 0], [0, 0]], [[9, 9], [20, 9], [30, 40]]])
+    both = Prompts(points=points, point_labels=np.array([[1, -1, -1], [1, 1, 1]]))
+    found = predictor.predict(reference.features[0], SHAPE, both)
+    for row, count in enumerate((1, 3)):
+        alone = Prompts(points=points[row : row + 1, :count], point_labels=np.ones((1, count)))
+        expected = predictor.predict(reference.features[0], SHAPE, alone)
+        np.testing.assert_allclose(found.low[row], expected.low[0], rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(found.iou[row], expected.iou[0], rtol=1e-3, atol=1e-4)
 
 
 def test_medsam_gives_its_one_mask(tiny_sam, reference):
@@ -151,7 +163,7 @@ def test_channels_other_than_colour_are_averaged(sam):
 def test_a_part_keeps_the_points_of_its_prompts_wherever_they_stand():
     points = [[[0.0, 0.0], [0.0, 0.0], [3.0, 4.0]], [[5.0, 6.0], [0.0, 0.0], [7.0, 8.0]]]
     prompts = Prompts(points=points, point_labels=[[-1, -1, 1], [1, -1, 0]])
-    first = prompts.part(0, 1)
+    first = prompts.part(slice(0, 1))
     assert first.points.tolist() == [[[3, 4]]]
     assert first.point_labels.tolist() == [[1]]
-    assert prompts.part(0, 2).point_labels.tolist() == [[-1, 1], [1, 0]]
+    assert prompts.part(slice(0, 2)).point_labels.tolist() == [[-1, 1], [1, 0]]

@@ -5,12 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_fewshot.config import RegionConfig
+from napari_fewshot.config import IntensityConfig, RegionConfig
 from napari_fewshot.errors import Cancelled, InputError, UnknownNameError
 from napari_fewshot.geometry import Frame
 from napari_fewshot.sam import PromptBox, Prompts, load_sam, sam_boxes, sam_points
 from napari_fewshot.sam.prompted import LabelCanvas
-from napari_fewshot.sam.prompts import box_prompts, point_prompts
+from napari_fewshot.sam.prompts import (
+    box_prompts,
+    components_of,
+    deepest_pixel,
+    point_prompts,
+)
+from napari_fewshot.slices.stack import SliceStack
 from napari_fewshot.types import Volume
 
 AFFINE = np.array([[0, 0, -1.0, 0], [0, -1, 0, 0], [2, 0, 0, 0], [0, 0, 0, 1]])
@@ -30,6 +36,11 @@ def scene():
 
 def expit(values):
     return 1 / (1 + np.exp(-values))
+
+
+def overlap(one, other):
+    """IoU. The official code brings masks to the slice in two steps, which moves edges of noise."""
+    return (one & other).sum() / (one | other).sum()
 
 
 def test_labels_are_regrouped_by_score_without_overlap():
@@ -68,7 +79,7 @@ def test_boxes_and_points_of_components_and_of_labels(scene):
     for label, points, kinds in zip(labels, prompts.points, prompts.point_labels, strict=True):
         rows, columns = points[kinds == 1].astype(int).T
         assert (plane[rows, columns] == label).all()
-    assert prompts.part(0, 1).point_labels.tolist() == [[1]]
+    assert prompts.part(slice(0, 1)).point_labels.tolist() == [[1]]
 
 
 def test_masks_are_those_of_the_predictor_on_the_grid_of_the_file(sam, scene, assert_same_labels):
@@ -81,9 +92,6 @@ def test_masks_are_those_of_the_predictor_on_the_grid_of_the_file(sam, scene, as
     assert (found.confidence[2] == 1).all()
     assert set(np.unique(found.labels)) <= {0, 2, 3}
     frame = Frame.of(AFFINE, 3)
-    from napari_fewshot.config import IntensityConfig
-    from napari_fewshot.slices.stack import SliceStack
-
     embedding = sam.embeddings(SliceStack(volume, 0, IntensityConfig()))[1]
     plane = frame.to_canonical(labels)[1]
     rows, columns = np.nonzero(plane)
@@ -91,6 +99,33 @@ def test_masks_are_those_of_the_predictor_on_the_grid_of_the_file(sam, scene, as
     logits = sam.predictor.predict(embedding, (40, 56), Prompts(boxes=box), several=False).logits
     mask = frame.from_canonical(np.stack([logits[0, 0] > 0] * 3))[1]
     assert_same_labels(found.labels[1] == 3, mask)
+
+
+def test_an_anatomy_is_prompted_as_published(sam, scene, official):
+    """The official predictor: c points in one prompt, of three masks the best; c boxes, united.
+
+    Xie et al., section 4.2.
+    """
+    import torch
+    from segment_anything import SamPredictor as Official
+
+    volume, labels = scene
+    flat, plane = Volume(volume.data[0], (1, 1)), np.where(labels[0] == 3, 3, 0)
+    made = Official(official)
+    made.features = sam.embeddings(SliceStack(flat, 0, IntensityConfig()))[0][None]
+    made.original_size, made.is_image_set = (40, 56), True
+    made.input_size = sam.predictor._resized((40, 56))
+    centres = np.array([deepest_pixel(part) for part in components_of(plane == 3)])
+    masks, iou, _ = made.predict(
+        point_coords=centres[:, ::-1], point_labels=np.ones(2), multimask_output=True
+    )
+    found = sam_points(flat, plane, sam=sam, config={"each": "label"})
+    assert overlap(found.labels == 3, masks[iou.argmax()]) > 0.9
+    corners = np.array([[25, 5, 34, 14], [26, 40, 29, 49]])[:, [1, 0, 3, 2]]
+    sent = made.transform.apply_boxes_torch(torch.tensor(corners), (40, 56))
+    united, _, _ = made.predict_torch(None, None, boxes=sent, multimask_output=False)
+    found = sam_boxes(flat, plane, sam=sam)
+    assert overlap(found.labels == 3, united.any(dim=0)[0].numpy()) > 0.9
 
 
 def test_given_boxes_are_those_drawn_round_labels(sam, scene, assert_same_labels):

@@ -78,8 +78,9 @@ class RegionConfig(StageConfig):
     """Prompts out of given regions: the truth (an oracle), or where something was localised."""
 
     each: Literal["component", "label"] = "component"
-    """component: each connected part of a label gets a box, or a point where it is deepest, and is
-    prompted by itself. label: one box round the label, or its points together."""
+    """component: each connected part of a label gets a box (published), or a point where it is
+    deepest, and is prompted by itself. label: one box round the label, or its points together in
+    one prompt (published)."""
     several: bool | None = None
     """Take the best of SAM's three masks, by predicted IoU. None: for points, which are ambiguous,
     and not for boxes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -46,9 +47,21 @@ class Prompts:
         given = (part for part in (self.points, self.boxes, self.masks) if part is not None)
         return len(next(given, ()))
 
-    def part(self, start: int, stop: int) -> Prompts:
-        """Return prompts ``start`` to ``stop``; points that none of them has are left out."""
-        kept = slice(start, stop)
+    def alike(self, at_once: int) -> Iterator[Array]:
+        """Give numbers of prompts with equally many points, at most ``at_once`` together.
+
+        A point that only fills a row up is a token of its own to SAM, so that masks would depend
+        on what else is prompted.
+        """
+        counts = np.zeros(len(self), int)
+        if self.point_labels is not None:
+            counts = (np.asarray(self.point_labels) != -1).sum(axis=1)
+        for count in np.unique(counts):
+            rows = np.flatnonzero(counts == count)
+            yield from (rows[k : k + at_once] for k in range(0, len(rows), at_once))
+
+    def part(self, kept: slice | Array) -> Prompts:
+        """Return some of the prompts; points that none of them has are left out."""
         points, kinds = self.points, self.point_labels
         if points is not None and kinds is not None:
             points, kinds = np.asarray(points)[kept], np.asarray(kinds)[kept]
@@ -118,13 +131,13 @@ class SamPredictor:
         if not len(prompts):
             raise InputError("prompts", "have points, boxes or masks", "none")
         embedding = embedding.to(self.device)
-        found = []
-        for start in range(0, len(prompts), _AT_ONCE):
-            part = prompts.part(start, start + _AT_ONCE)
-            low, iou = self.decode(embedding, shape, part, several=several)
+        found, rows = [], list(prompts.alike(_AT_ONCE))
+        for own in rows:
+            low, iou = self.decode(embedding, shape, prompts.part(own), several=several)
             logits = self.to_slice(low, shape)
             found.append([tensor.cpu().numpy() for tensor in (logits, iou, low)])
-        return Masks(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+        order = np.argsort(np.concatenate(rows))
+        return Masks(*(np.concatenate(parts)[order] for parts in zip(*found, strict=True)))
 
     def decode(
         self,

@@ -222,7 +222,7 @@ def _canvases(
         labels, every = prompts[number]
         canvas = LabelCanvas(shape)
         for start in range(0, len(labels), _AT_ONCE):
-            part = every.part(start, start + _AT_ONCE)
+            part = every.part(slice(start, start + _AT_ONCE))
             masks = model.predictor.predict(embeddings[number], shape, part, several=several)
             iou = model.predictor.trusted(masks.iou)
             for row, best in enumerate(iou.argmax(axis=1)):
