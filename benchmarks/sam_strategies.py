@@ -25,6 +25,7 @@ from napari_fewshot.bench.refinement_strategies import (
     compare_refinements,
     named_strategies,
 )
+from napari_fewshot.config import RefinementConfig, SegmenterConfig
 from napari_fewshot.phantoms import make_phantom, painted_labels, template_slices
 from napari_fewshot.predict.refiners import WALKER
 
@@ -54,6 +55,14 @@ def compare(task: Task, smoothing: float, options: argparse.Namespace) -> Strate
     model = FewShotSegmenter(propagation={"smoothing": smoothing}).fit(task.templates)
     found = model.predict(case.image, axis=0)
     cache = FeatureCache()  # embeddings are computed once for all strategies
+    prompts = SegmenterConfig(preset="published").propagation.refinement.prompts
+    strategies = {
+        **named_strategies([WALKER, options.sam]),
+        f"{options.sam}:published": RefinementConfig(method=options.sam, prompts=prompts),
+        f"{options.sam}:published, choice agreement": RefinementConfig(
+            method=options.sam, prompts=prompts.model_copy(update={"choice": "agreement"})
+        ),
+    }
     refiners = {
         name: get_refiner(
             config=config,
@@ -61,7 +70,7 @@ def compare(task: Task, smoothing: float, options: argparse.Namespace) -> Strate
             device=options.device,
             cache=cache,
         )
-        for name, config in named_strategies([WALKER, options.sam]).items()
+        for name, config in strategies.items()
     }
     return compare_refinements(
         case.image,

@@ -15,6 +15,8 @@ from napari_fewshot.config import (
     IntensityConfig,
     LandmarkConfig,
     PerSamConfig,
+    PositionConfig,
+    PromptConfig,
     PropagationConfig,
     RegionConfig,
     SamDecoderConfig,
@@ -104,10 +106,37 @@ def test_published_preset_is_what_the_papers_say():
     assert config.contrastive.pixel_loss == 0
     assert config.sampling.background_factor == 1
     assert config.propagation.smoothing == 0
-    assert config.propagation.cleanup == CleanupConfig(dimensions=2, largest_only=True)
-    assert config.propagation.landmarks.per_label == 10
+    assert config.propagation.cleanup == CleanupConfig(dimensions=2, min_fraction=0.1)
+    points = LandmarkConfig(source="labels", arrangement=False)
+    assert config.propagation.landmarks == points
+    prompts = PromptConfig(choice="predicted-iou", agreement=0)
+    assert config.propagation.refinement.prompts == prompts
     # What the papers do not say stays our default.
     assert config.contrastive.steps == SegmenterConfig().contrastive.steps
+
+
+def test_nothing_is_cleaned_after_the_published_decoder_unless_asked_for():
+    given = {"preset": "published", "adapter": "sam-decoder"}
+    config = SegmenterConfig.of(given, "settings")
+    assert not config.propagation.cleanup.changes_labels
+    assert config.propagation.smoothing == 0
+    asked = {"propagation": {"cleanup": {"min_size": 9}}}
+    config = SegmenterConfig.of({**given, **asked}, "settings")
+    assert config.propagation.cleanup == CleanupConfig(min_size=9)
+
+
+def test_what_a_file_lacks_is_not_taken_from_a_preset():
+    """The setting is newer than the file, and what the file is of worked as our default does."""
+    whole = SegmenterConfig(preset="published").model_dump(mode="json")
+    assert SegmenterConfig.stored(whole, "config") == SegmenterConfig(preset="published")
+    del whole["propagation"]["cleanup"]["min_fraction"], whole["position"]
+    found = SegmenterConfig.stored(whole, "config")
+    assert found.preset == "published"
+    assert found.propagation.cleanup == CleanupConfig(dimensions=2)
+    assert found.position == PositionConfig()
+    assert found.changed({}) == found
+    with pytest.raises(InputError, match="config.preset must be 'published'; got paper"):
+        SegmenterConfig.stored({"preset": "paper"}, "config")
 
 
 @pytest.mark.parametrize(
@@ -119,8 +148,8 @@ def test_published_preset_is_what_the_papers_say():
 )
 def test_given_settings_lie_over_the_preset(given):
     config = SegmenterConfig.of({"preset": "published", **given}, "settings")
-    assert config.propagation.cleanup == CleanupConfig(dimensions=2, largest_only=True, min_size=5)
-    assert config.propagation.landmarks.per_label == 10
+    assert config.propagation.cleanup == CleanupConfig(dimensions=2, min_fraction=0.1, min_size=5)
+    assert config.propagation.landmarks.source == "labels"
 
 
 def test_changed_lays_settings_over_sections():
@@ -147,7 +176,7 @@ def test_a_configuration_replaces_and_a_dict_changes(preset, given, cleanup):
     changed = config.changed({"propagation": given})
     wanted = cleanup
     if preset and isinstance(given, dict) and isinstance(given["cleanup"], dict):
-        wanted = cleanup.model_copy(update={"dimensions": 2, "largest_only": True})
+        wanted = cleanup.model_copy(update={"dimensions": 2, "min_fraction": 0.1})
     assert changed.propagation.cleanup == wanted
     assert changed.propagation.smoothing == (3.0 if isinstance(given, dict) else 1.0)
     assert SegmenterConfig.of(dict(changed), "settings") == changed

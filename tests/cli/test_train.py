@@ -168,8 +168,8 @@ def test_settings_are_saved_with_the_model(run, patients, tmp_path):
     assert config.resampling.model_dump() == {"mode": "isotropic", "spacing": 4.0}
     assert (config.position.use, config.seed, config.contrastive.steps) == (False, 5, 60)
     assert config.contrastive.head == "concat"
-    assert config.propagation.cleanup.largest_only
-    assert config.propagation.landmarks.per_label == 10
+    assert config.propagation.cleanup.min_fraction == 0.1
+    assert config.propagation.landmarks.source == "labels"
 
 
 def test_seed_decides(run, patients, model, tmp_path):

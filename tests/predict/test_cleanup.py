@@ -30,12 +30,45 @@ def test_small_components_go_label_by_label() -> None:
     )
 
 
-def test_largest_only_and_ties() -> None:
+def test_the_largest_alone_and_ties() -> None:
     labels = np.array([[3, 3, 0, 3, 0, 5, 0, 5]])
-    cleaned = clean_labels(labels, CleanupConfig(largest_only=True))
+    cleaned = clean_labels(labels, CleanupConfig(min_fraction=1))
     np.testing.assert_array_equal(cleaned, [[3, 3, 0, 0, 0, 5, 0, 0]])
-    both = clean_labels(labels, CleanupConfig(largest_only=True, min_size=2))
+    both = clean_labels(labels, CleanupConfig(min_fraction=1, min_size=2))
     np.testing.assert_array_equal(both, [[3, 3, 0, 0, 0, 0, 0, 0]])
+    assert CleanupConfig.of({"largest_only": True}, "cleanup") == CleanupConfig(min_fraction=1)
+    assert CleanupConfig.of({"largest_only": False}, "cleanup") == CleanupConfig()
+
+
+def test_a_part_is_small_beside_the_largest_of_its_own_label() -> None:
+    """A pair of 10 and 8, and two stray parts: one pixel, and as many as another label has."""
+    labels = np.zeros((7, 12), np.uint8)
+    labels[:2, :5] = 4
+    labels[:2, 7:11] = 4
+    labels[4, 0] = labels[6, 5:7] = 4
+    labels[4, 8:10] = 9  # small beside the pair, but the largest of its own
+    cleaned = clean_labels(labels, CleanupConfig(min_fraction=0.1))
+    expected = labels.copy()
+    expected[4, 0] = 0  # exactly a tenth
+    np.testing.assert_array_equal(cleaned, expected)
+    expected[6] = 0
+    np.testing.assert_array_equal(clean_labels(labels, CleanupConfig(min_fraction=0.2)), expected)
+    expected[:2, 7:] = 0
+    np.testing.assert_array_equal(clean_labels(labels, CleanupConfig(min_fraction=0.8)), expected)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_the_largest_is_that_of_the_slice_or_of_the_volume(axis: int) -> None:
+    labels = np.zeros((3, 4, 9), np.uint8)
+    labels[0, :, :8] = 1
+    labels[2, 0, 0:2] = labels[2, 3, 8] = 1  # the end of the structure, and a stray pixel
+    moved = np.moveaxis(labels, 0, axis)
+    in_slices = clean_labels(moved, CleanupConfig(dimensions=2, min_fraction=0.5), axis)
+    in_volume = clean_labels(moved, CleanupConfig(dimensions=3, min_fraction=0.5), axis)
+    labels[2, 3, 8] = 0
+    np.testing.assert_array_equal(np.moveaxis(in_slices, axis, 0), labels)
+    labels[2] = 0
+    np.testing.assert_array_equal(np.moveaxis(in_volume, axis, 0), labels)
 
 
 def test_touching_labels_do_not_support_each_other() -> None:
@@ -78,7 +111,7 @@ def test_off_returns_an_equal_copy() -> None:
 def test_empty_stays_empty() -> None:
     labels = np.zeros((3, 4, 5), np.int32)
     for dimensions in (2, 3):
-        config = CleanupConfig(dimensions=dimensions, largest_only=True)
+        config = CleanupConfig(dimensions=dimensions, min_fraction=0.5)
         assert not clean_labels(labels, config).any()
 
 
@@ -93,12 +126,13 @@ def _naive(labels: np.ndarray, config: CleanupConfig, axis: int) -> np.ndarray:
         sizes = [int((numbered == n + 1).sum()) for n in range(count)]
         for number, size in enumerate(sizes, start=1):
             is_largest = number == 1 + sizes.index(max(sizes))
-            if size >= config.min_size and (is_largest or not config.largest_only):
+            large = is_largest or size > config.min_fraction * max(sizes)
+            if size >= config.min_size and large:
                 result[where][numbered == number] = value
     return result
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(9))
 def test_against_a_naive_loop(seed: int) -> None:
     rng = np.random.default_rng(seed)
     smooth = ndimage.gaussian_filter(rng.standard_normal((5, 9, 11, 10)), (0, 0.8, 0.8, 0.8))
@@ -108,7 +142,7 @@ def test_against_a_naive_loop(seed: int) -> None:
     config = CleanupConfig(
         dimensions=2 + seed % 2,
         min_size=int(rng.integers(0, 12)),
-        largest_only=seed >= 3,
+        min_fraction=(0, 0.3, 1)[seed // 3],
         connectivity=1 + seed % 2,
     )
     axis = seed % 3

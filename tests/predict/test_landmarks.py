@@ -7,7 +7,7 @@ import pytest
 
 from napari_fewshot.config import LandmarkConfig
 from napari_fewshot.errors import InputError
-from napari_fewshot.predict.landmarks import find_landmarks
+from napari_fewshot.predict.landmarks import component_centres, find_landmarks
 from napari_fewshot.types import Array, Landmark
 
 
@@ -170,6 +170,52 @@ def test_nan_is_no_probability() -> None:
     probability[9, 16] = np.nan
     (found,) = find(probability)
     assert found.position == pytest.approx((0, 9, 9), abs=0.1)
+
+
+def centres(labels: Array, confidence: Array | None = None, **config: object) -> list[Landmark]:
+    return component_centres(
+        labels,
+        np.full(labels.shape, 0.75, np.float32) if confidence is None else confidence,
+        label=3,
+        name="tip",
+        config=LandmarkConfig.of({"source": "labels", **config}, "landmarks"),
+        spacing=(2.0, 1.0, 1.0),
+    )
+
+
+def test_centres_of_the_parts_of_a_mask_the_largest_first() -> None:
+    """By hand: three slices of a block, which another label touches, and a pixel far away."""
+    labels = np.zeros((9, 12, 20), np.uint8)
+    labels[2:5, 4:7, 10:14] = 3
+    labels[2:5, 4:7, 14:18] = 5
+    labels[8, 0, 0] = 3
+    confidence = np.full(labels.shape, 0.1, np.float32)
+    confidence[2:5, 4:7, 10:12] = 0.6
+    confidence[2:5, 4:7, 12:14] = 0.8
+    confidence[8, 0, 0] = 1.0
+    block, pixel = centres(labels, confidence, per_label=9)
+    assert (block.name, block.label, block.position) == ("tip", 3, (3.0, 5.0, 11.5))
+    assert block.score == pytest.approx(0.7)
+    assert (pixel.position, pixel.score) == ((8.0, 0.0, 0.0), 1.0)
+    assert centres(labels, confidence) == [block]  # the largest, though another is surer
+    assert centres(np.where(labels == 3, 0, labels), confidence) == []
+
+
+def test_slices_that_touch_at_a_corner_make_one_landmark() -> None:
+    labels = np.zeros((3, 8, 8), np.uint8)
+    labels[0, 2:4, 2:4] = labels[1, 4:6, 4:6] = 3
+    (found,) = centres(labels, per_label=4)
+    z, y, x = map(int, found.position)  # their common centre is in neither
+    assert labels[z, y, x] == 3
+
+
+def test_the_centre_of_a_ring_is_in_the_ring_and_no_score_is_too_low() -> None:
+    radius = distance((1, 40, 40), np.array([0, 20, 20]), (1, 1, 1))
+    ring = (radius > 8) & (radius < 15)
+    (found,) = centres(ring.astype(np.uint8) * 3, np.full(ring.shape, 0.01, np.float32))
+    z, y, x = np.round(found.position).astype(int)
+    assert ring[z, y, x]
+    assert found.score == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,24 @@ def test_landmarks_of_wanted_labels(limit, monkeypatch):
     assert filled(given, (3, 9, 11), settings, names).finish().landmarks == ()
 
 
+def test_landmarks_of_the_cleaned_labels():
+    """A stray pixel is surer than the landmark, but the clean-up removes it."""
+    probability = np.zeros((2, *SHAPE), np.float32)
+    probability[1, 1, 3:6, 4:7] = 0.6
+    probability[1, 1, 0, 0] = probability[1, 3, 9, 9] = 1.0
+    probability[0] = 1 - probability[1]
+    given = [(k, probability[:, k]) for k in range(SHAPE[0])]
+    points = {"source": "labels", "per_label": 5, "min_score": 0.9}
+    settings = PropagationConfig(landmarks=points, cleanup={"min_fraction": 0.5, "dimensions": 2})
+    found = filled(given, (7,), settings, {7: "tip"}, landmarks=None).finish().landmarks
+    assert [(mark.name, mark.label, mark.position) for mark in found] == [
+        ("tip", 7, (1.0, 4.0, 5.0)),
+        ("tip", 7, (3.0, 9.0, 9.0)),  # alone in its slice
+    ]
+    assert [mark.score for mark in found] == pytest.approx([0.6, 1.0])
+    assert filled(given, (7,), settings).finish().landmarks == ()
+
+
 @pytest.mark.parametrize(("limit", "mapped"), [(2 * 60, False), (2 * 60 - 1, True)])
 def test_where_an_array_lives(limit, mapped, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))

@@ -65,6 +65,69 @@ def test_predicted_iou_decides_between_masks_that_agree_alike():
     np.testing.assert_array_equal(found.labels, shifted * 1)
 
 
+def test_published_takes_the_mask_of_the_highest_predicted_iou_whatever_it_is():
+    labels = (REGION * 7).astype(np.uint8)
+    published = {"choice": "predicted-iou", "agreement": 0.0}
+    found = refine(Scripted(([WIDE, EXACT, TINY], [0.9, 0.8, 0.95])), labels, **published)
+    np.testing.assert_array_equal(found.labels, TINY * 7)
+    found = refine(Scripted(([WIDE, EXACT, TINY], [-0.2, -0.3, -0.1])), labels, **published)
+    np.testing.assert_array_equal(found.labels, TINY * 7)
+    nothing = np.zeros(SHAPE, bool)
+    found = refine(Scripted(([WIDE, EXACT, nothing], [0.5, 0.8, 0.95])), labels, **published)
+    assert not found.labels.any()
+
+
+def test_ten_random_pixels_of_each_label_in_each_slice_and_the_seed_decides_which():
+    few = rectangle(slice(30, 32), slice(40, 43))
+    labels = (REGION * 1 + few * 2).astype(np.uint8)
+    region = Region(labels, np.full(SHAPE, 0.8, np.float32))
+
+    def drawn(seed: int, index: int) -> list[np.ndarray]:
+        predictor = Scripted(*[([EXACT] * 3, [0.9] * 3)] * 2)
+        refiner = SamRefiner(predictor, {index: torch.zeros(1)}, PromptConfig(), seed)
+        refiner.refine(index, region)
+        for asked in predictor.asked:
+            assert (asked.point_labels == 1).all()
+        return [asked.points[0] for asked in predictor.asked]
+
+    first = drawn(0, 0)
+    for points, inside, count in zip(first, (REGION, few), (10, 6), strict=True):
+        places = {(int(row), int(column)) for row, column in points}
+        assert len(places) == count  # none twice, and all where there are fewer
+        assert all(inside[place] for place in places)
+    for one, again in zip(first, drawn(0, 0), strict=True):
+        np.testing.assert_array_equal(one, again)
+    for other in (drawn(1, 0), drawn(0, 5)):
+        assert not np.array_equal(first[0], other[0])
+
+
+def test_the_least_agreement_is_asked_of_the_mask_that_was_chosen():
+    labels = (REGION * 7).astype(np.uint8)
+    answer = [WIDE, EXACT, TINY], [0.9, 0.8, 0.95]
+    found = refine(Scripted(answer), labels, choice="predicted-iou", agreement=0.5)
+    np.testing.assert_array_equal(found.labels, labels)
+
+
+def test_no_agreement_asked_leaves_the_choice_as_it_is():
+    labels = (REGION * 7).astype(np.uint8)
+    answer = [WIDE, EXACT, TINY], [0.9, 0.8, 0.95]
+    found = refine(Scripted(answer), labels, choice="agreement", agreement=0.0)
+    np.testing.assert_array_equal(found.labels, EXACT * 7)
+
+
+def test_where_labels_overlap_the_higher_predicted_iou_wins():
+    """Though its mask agrees less with its region, which published does not ask for."""
+    other = rectangle(slice(10, 20), slice(20, 30))
+    labels = (REGION * 1 + other * 2).astype(np.uint8)
+    near = rectangle(slice(10, 20), slice(10, 21))
+    far = rectangle(slice(2, 38), slice(2, 50))
+    answers = ([near] * 3, [0.7] * 3), ([far] * 3, [0.8] * 3)
+    by_agreement = refine(Scripted(*answers), labels, agreement=0.0).labels
+    assert (by_agreement[near] == 1).all()
+    published = refine(Scripted(*answers), labels, choice="predicted-iou", agreement=0.0).labels
+    np.testing.assert_array_equal(published, far * 2)
+
+
 def test_a_mask_of_something_else_leaves_the_region_as_it_was():
     labels = (REGION * 3).astype(np.uint8)
     confidence = np.where(REGION, 0.7, 0.95).astype(np.float32)

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from napari_fewshot import FewShotSegmenter, Landmark, ModelFileError, Template, WeightsError
-from napari_fewshot.config import PropagationConfig
+from napari_fewshot.config import CleanupConfig, LandmarkConfig, PromptConfig, PropagationConfig
 from napari_fewshot.segmenter.model_file import FORMAT_VERSION, read_model, write_model
 from napari_fewshot.templates.training_set import arrangements_of
 
@@ -66,7 +66,25 @@ def test_a_preset_and_its_changes_survive(quick, discs, tmp_path):
     model.fit(Template(image, labels)).save(tmp_path / "m.fewshot")
     copy = FewShotSegmenter.load(tmp_path / "m.fewshot", device="cpu")
     assert copy.config == model.config
-    assert copy.config.propagation.cleanup.largest_only
+    assert copy.config.propagation.cleanup.min_fraction == 0.1
+
+
+def test_a_model_of_the_preset_as_it_was_goes_on_predicting_so(quick, discs, tmp_path):
+    """It has the former key, and knows nothing of the settings that have come since."""
+    image, labels = discs()
+    quick(adapter="cosine", preset="published").fit(Template(image, labels)).save(tmp_path / "now")
+    _, metadata = parts(tmp_path / "now")
+    config = json.loads(metadata["content"])["config"]
+    below = config["propagation"]
+    below["cleanup"] = {"dimensions": 2, "min_size": 0, "largest_only": True, "connectivity": 1}
+    below["landmarks"] = {"per_label": 10, "min_score": 0.3, "min_distance": 5.0}
+    del below["refinement"]["prompts"]["choice"]
+    then = rewritten(tmp_path / "now", tmp_path / "then", content={"config": config})
+    found = FewShotSegmenter.load(then, device="cpu").config
+    assert found.preset == "published"
+    assert found.propagation.cleanup == CleanupConfig(dimensions=2, min_fraction=1)
+    assert found.propagation.landmarks == LandmarkConfig(per_label=10)
+    assert found.propagation.refinement.prompts == PromptConfig(agreement=0)
 
 
 def test_propagation_may_change_after_training(saved, torso):

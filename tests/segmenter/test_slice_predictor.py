@@ -10,7 +10,7 @@ from napari_fewshot.features.cache import FeatureCache
 from napari_fewshot.phantoms import make_phantom, painted_labels, template_slices
 
 
-@pytest.mark.parametrize("cleanup", [{}, {"largest_only": True}])
+@pytest.mark.parametrize("cleanup", [{}, {"min_fraction": 1}])
 def test_all_slices_in_any_order_are_a_prediction(
     quick, template, torso, cleanup, assert_same_labels
 ):

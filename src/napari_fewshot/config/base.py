@@ -33,6 +33,7 @@ FORMER_KEYS: dict[str, str] = {
     "epochs": "passes",
     "max_depth": "depth",
     "min_background": "background_least",
+    "min_fraction": "largest_only",
     "min_gain": "least_gain",
     "n_layers": "depth",
     "prior_weight": "hold",
@@ -40,7 +41,7 @@ FORMER_KEYS: dict[str, str] = {
     "update_epochs": "update_passes",
     "update_learning_rate": "update_rate",
 }
-"""What settings were called in version 0.1.0, by their present key: still read everywhere."""
+"""What settings were called before, by their present key: still read everywhere."""
 
 
 def _keys_of(field: str) -> str | AliasChoices:

@@ -25,20 +25,27 @@ class CleanupConfig(StageConfig):
     """3: components of the volume; 2: components of each slice."""
     min_size: int = Field(default=0, ge=0, title="Smallest", json_schema_extra={"step": 10})
     """Connected parts with fewer pixels or voxels are removed; 0 keeps all."""
-    largest_only: bool = False
-    """Keep one connected part of each label (and slice, with 2 dimensions)."""
+    min_fraction: float = Field(
+        default=0.0, ge=0, le=1, title="Smallest fraction", json_schema_extra={"step": 0.05}
+    )
+    """Connected parts of at most this fraction of the largest one of their label (in each slice,
+    with 2 dimensions) are removed: 0 keeps all, 1 the largest alone."""
     connectivity: int = Field(default=1, ge=1, le=3)
     """Voxels touch across faces (1), edges too (2) or corners too (3, volumes only)."""
 
     @property
     def changes_labels(self) -> bool:
         """Whether there is a rule that may remove a component."""
-        return self.min_size > 1 or self.largest_only
+        return self.min_size > 1 or self.min_fraction > 0
 
 
 class LandmarkConfig(StageConfig):
     """Points per label."""
 
+    source: Literal["probabilities", "labels"] = "probabilities"
+    """probabilities: places where a label is most probable. labels (published): centres of the
+    connected parts of the cleaned labels, the largest first, whatever their score, distance and
+    arrangement."""
     per_label: int = Field(default=1, ge=1)
     """Most points for one label."""
     min_score: float = Field(default=0.3, ge=0, le=1)
@@ -88,9 +95,12 @@ class PromptConfig(StageConfig):
     """What boxes are widened by on each side, as a fraction of their sides."""
     min_area: int = Field(default=4, ge=1, json_schema_extra={"unit": "pixels"})
     """Smaller components get no prompt of their own; with boxes they stay as they are."""
+    choice: Literal["agreement", "predicted-iou"] = Field(default="agreement", title="Mask")
+    """Which of SAM's three masks is taken. agreement: that of the highest IoU with the region times
+    predicted IoU. predicted-iou (published): that of the highest IoU that SAM predicts."""
     agreement: float = Field(default=0.5, ge=0, le=1, json_schema_extra={"step": 0.05})
-    """A region keeps its shape where the best mask has a smaller IoU with it: SAM then meant
-    another structure. 0: the mask is taken whatever it is (published)."""
+    """A region keeps its shape where the chosen mask has a smaller IoU with it: SAM then meant
+    another structure. 0 (published): the region takes the mask whatever it is."""
 
 
 class RefinementConfig(StageConfig):

@@ -53,7 +53,8 @@ class SegmenterConfig(StageConfig):
     @classmethod
     def _start_from_preset(cls, given: Any) -> Any:
         if isinstance(given, dict) and given.get("preset") == "published":
-            return merged_settings(_PUBLISHED, present_keys(cls, given), exclude_unset=True)
+            base = _published(given.get("adapter", DEFAULT_ADAPTER))
+            return merged_settings(base, present_keys(cls, given), exclude_unset=True)
         return given
 
     @property
@@ -61,6 +62,15 @@ class SegmenterConfig(StageConfig):
         """Settings of the chosen adapter; none where it has no section here."""
         found = getattr(self, self.adapter.replace("-", "_"), None)
         return found if isinstance(found, StageConfig) else StageConfig()
+
+    @classmethod
+    def stored(cls, given: dict[str, Any], parameter: str) -> Self:
+        """Settings out of a file: what is newer than the file is our default, with a preset too.
+
+        So a model goes on predicting as it did. Errors are those of :meth:`of`.
+        """
+        preset = cls.of({"preset": given.get("preset")}, parameter).preset
+        return cls.of({**given, "preset": None}, parameter).model_copy(update={"preset": preset})
 
     def changed(self, changes: dict[str, Any]) -> Self:
         """Return these settings with others laid over them.
@@ -96,8 +106,21 @@ _PUBLISHED: dict[str, Any] = {
     },
     "propagation": {
         "smoothing": 0.0,
-        "cleanup": {"dimensions": 2, "largest_only": True},
-        "landmarks": {"per_label": 10},
-        "refinement": {"prompts": {"strategy": "random", "points": 10, "agreement": 0.0}},
+        "cleanup": {"dimensions": 2, "min_fraction": 0.1},
+        "landmarks": {"source": "labels", "per_label": 1, "arrangement": False},
+        "refinement": {
+            "prompts": {
+                "strategy": "random",
+                "points": 10,
+                "choice": "predicted-iou",
+                "agreement": 0.0,
+            }
+        },
     },
 }
+
+
+def _published(adapter: str) -> dict[str, Any]:
+    """Settings of the paper that an adapter is of; nothing follows the masks of the SAM decoder."""
+    after = {} if adapter != "sam-decoder" else {"propagation": {"smoothing": 0.0}}
+    return {**_PUBLISHED, **after}

@@ -12,7 +12,7 @@ __all__ = ["clean_labels"]
 
 
 def clean_labels(labels: Array, config: CleanupConfig, axis: int = 0) -> Array:
-    """Remove components of each label that are too small, or all but the largest.
+    """Remove components of each label that are small, or small beside its largest.
 
     A component is a set of touching voxels of one label. Voxels of removed components become
     background (0).
@@ -22,8 +22,8 @@ def clean_labels(labels: Array, config: CleanupConfig, axis: int = 0) -> Array:
     labels : array, shape (Z, Y, X) or (Y, X), integers
         A 2D image is one slice, whatever ``config.dimensions``.
     config : CleanupConfig
-        With both rules, the largest component is kept only if it has the smallest size. Of
-        components of equal size, the one that comes first in the array is the largest.
+        With both rules, the largest component is kept only if it has the smallest size. With
+        ``min_fraction`` 1 one component stays: of equal ones that which comes first in the array.
     axis : int
         Axis of the slices, for components in two dimensions.
 
@@ -62,15 +62,15 @@ def _clean(labels: Array, config: CleanupConfig) -> None:
     )
     sizes = np.bincount(components.ravel(), minlength=count + 1)
     keep = sizes >= config.min_size
-    if config.largest_only:
+    if config.min_fraction > 0:
         values = np.zeros(count + 1, part.dtype)
         values[components] = part
         # By value, then size, the largest first; components are numbered in array order.
         order = np.lexsort((np.arange(1, count + 1), -sizes[1:], values[1:])) + 1
-        _, first = np.unique(values[order], return_index=True)
-        largest = np.zeros(count + 1, bool)
-        largest[order[first]] = True
-        keep &= largest
+        _, first, counts = np.unique(values[order], return_index=True, return_counts=True)
+        enough = sizes[order] > config.min_fraction * np.repeat(sizes[order[first]], counts)
+        enough[first] = True  # of equal ones, where all but the largest go
+        keep[order] &= enough
     keep[0] = True
     part[~keep[components]] = 0
 

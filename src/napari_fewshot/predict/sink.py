@@ -14,6 +14,7 @@ from ..slices.stack import SliceStack
 from ..types import Array, Landmark
 from .cleanup import clean_labels
 from .constellation import locate_landmarks
+from .landmarks import component_centres
 from .learned import LearnedLabels
 
 __all__ = ["FUSED", "Prediction", "PredictionSink", "scratch_array", "smallest_label_dtype"]
@@ -89,7 +90,7 @@ class PredictionSink:
         if settings.cleanup.changes_labels:  # labels become background: how probable is that?
             self._background = scratch_array(shape, np.float32, _IN_MEMORY)
         self._probabilities: Array | None = None
-        if self._points:
+        if self._points and settings.landmarks.source == "probabilities":
             self._probabilities = scratch_array((len(values), *shape), np.uint8, _IN_MEMORY)
         self.labels = stack.to_file(self._labels)
         self.confidence = stack.to_file(self._confidence)
@@ -108,17 +109,29 @@ class PredictionSink:
         """Clean the labels, find the landmarks; what was put stays as it is."""
         stack, learned = self._stack, self._learned
         labels = clean_labels(self._labels, self._settings.cleanup)
-        points: Sequence[Landmark] = ()
-        if self._probabilities is not None:
-            points = locate_landmarks(
-                self._probabilities, learned, self._settings.landmarks, stack, self._points
-            )
+        points = self._landmarks(labels)
         return Prediction(
             labels=np.ascontiguousarray(stack.to_file(labels)),
             confidence=np.ascontiguousarray(stack.to_file(self._confidence_of(labels))),
             landmarks=tuple(stack.landmark_to_file(point) for point in points),
             names=dict(learned.names),
         )
+
+    def _landmarks(self, cleaned: Array) -> list[Landmark]:
+        config, stack, learned = self._settings.landmarks, self._stack, self._learned
+        if self._probabilities is not None:
+            return locate_landmarks(self._probabilities, learned, config, stack, self._points)
+        found: list[Landmark] = []
+        for value in self._points:
+            found += component_centres(
+                cleaned,
+                self._confidence,
+                label=value,
+                name=learned.names.get(value, str(value)),
+                config=config,
+                spacing=stack.spacing,
+            )
+        return found
 
     def _confidence_of(self, cleaned: Array) -> Array:
         """Probability of each value of the labels of which some are now background."""

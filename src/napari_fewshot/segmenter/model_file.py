@@ -216,7 +216,7 @@ def _parse(content: str, tensors: dict[str, Array]) -> LearnedModel:
     except ValidationError as error:
         raise input_error(error, _Content, "content") from None
     fields = {name: getattr(found, name) for name in _Content.model_fields}
-    fields["config"] = SegmenterConfig.of(found.config, "config")
+    fields["config"] = SegmenterConfig.stored(found.config, "config")
     fields["adapter"] = AdapterState(tensors, found.adapter)
     return LearnedModel(**fields)
 

@@ -279,7 +279,7 @@ def test_a_live_stroke_does_not_stop_a_whole_run(predicted, viewer, qtbot):
 
 def test_settings_of_propagation_do_not_stop_a_training(session):
     job = session.train(score=False)
-    session.configure(propagation={"cleanup": {"largest_only": True}})
+    session.configure(propagation={"cleanup": {"min_fraction": 1}})
     assert job.wait(MINUTE) is not None
 
 

@@ -271,7 +271,7 @@ def test_settings_of_the_clean_up_count_without_training_again(predicted):
 
     layer = predicted.result_layer("image")
     model = predicted.model
-    predicted.configure(propagation={"cleanup": {"largest_only": True}})
+    predicted.configure(propagation={"cleanup": {"min_fraction": 1}})
     predicted.propagate("image", into=layer, policy="overwrite").wait(MINUTE)
     assert predicted.model is model
     painted = {k for k, status in statuses(predicted).items() if status == "painted"}

@@ -217,8 +217,8 @@ def test_grey_values_and_clean_up_are_set_in_the_docks(docks):
     mode.setCurrentIndex(mode.findData("percentile"))
     assert extraction.session.settings.config.intensity.high == 99.5
     assert not extraction.status.text()
-    propagation.cleanup.fields["largest_only"].setChecked(True)
-    assert extraction.session.settings.config.propagation.cleanup.largest_only
+    propagation.cleanup.fields["min_fraction"].setValue(0.25)
+    assert extraction.session.settings.config.propagation.cleanup.min_fraction == 0.25
 
 
 def test_heavy_libraries_are_imported_once_in_the_background(docks):

@@ -124,8 +124,7 @@ class Run:
 
     def prepare(self, model: FewShotSegmenter, like: Any) -> None:
         """On the GUI thread, before the first piece: make the layers."""
-        cleanup = model.config.propagation.cleanup
-        self._cleaned = cleanup.largest_only or cleanup.min_size > 1
+        self._cleaned = model.config.propagation.cleanup.changes_labels
         self._hidden = tuple(model.point_labels_)
         painted = [v for v in model.label_values_ if v not in self._hidden]
         self._draws = bool(painted)

@@ -42,7 +42,7 @@ class RefineSection(Section):
         methods = ((name, name, entry.summary) for name, entry in REFINERS.items())
         self.method = Choice([(AUTO, AUTO, AUTO_TIP), *methods])
         self.weights = PathField("fetched", WEIGHTS_FILES)
-        names = ("strategy", "points", "negatives", "agreement")
+        names = ("strategy", "points", "negatives", "choice", "agreement")
         self.prompts = SettingsForm(PromptConfig, names)
         self.one = ActionButton("Refine slice", "Refine the slice in view.")
         self.all = ActionButton("Refine all", "Refine all predicted slices, from the one in view.")
@@ -105,7 +105,7 @@ class LabelPropagation(SessionDock):
         self.owner = Note()
         self.confidence = QCheckBox("Confidence")
         self.landmarks = QCheckBox("Landmarks")
-        self.cleanup = SettingsForm(CleanupConfig, ("largest_only", "min_size", "dimensions"))
+        self.cleanup = SettingsForm(CleanupConfig, ("min_fraction", "min_size", "dimensions"))
         self.propagate = ActionButton("Propagate", "Predict labels for all slices of the image.")
         self.update_labels = ActionButton(
             "Update", "Train again with what was painted; the slice in view is redone first."

@@ -62,10 +62,10 @@ def test_a_value_beyond_what_a_field_can_show_is_no_error(qtbot):
     from napari_fewshot._napari.widgets.parts.settings_form import SettingsForm
     from napari_fewshot.config import CleanupConfig
 
-    form = SettingsForm(CleanupConfig, ("min_size", "dimensions", "largest_only"))
+    form = SettingsForm(CleanupConfig, ("min_size", "dimensions", "min_fraction"))
     qtbot.addWidget(form)
-    form.show_values(CleanupConfig(min_size=10**8, dimensions=2, largest_only=True))
-    assert form.values() == {"min_size": 10**6, "dimensions": 2, "largest_only": True}
+    form.show_values(CleanupConfig(min_size=10**8, dimensions=2, min_fraction=0.25))
+    assert form.values() == {"min_size": 10**6, "dimensions": 2, "min_fraction": 0.25}
 
 
 def test_an_adapter_shows_its_own_settings_and_tells_of_changes(adapters, qtbot):
