@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_fewshot.config import IntensityConfig
 from napari_fewshot.errors import InputError
 from napari_fewshot.phantoms import make_phantom, painted_labels
 from napari_fewshot.slices.axis import painted_axis
-from napari_fewshot.templates import SCRIBBLE_BACKGROUND, Template
+from napari_fewshot.slices.stack import SliceStack
+from napari_fewshot.templates import SCRIBBLE_BACKGROUND, Template, known_slices
 from napari_fewshot.types import Landmark, Volume
 
 IMAGE = np.zeros((6, 8, 10), np.float32)
@@ -203,3 +205,49 @@ def test_names_of_planes_need_an_orientation():
 def test_flat_images_have_one_axis():
     assert Template(IMAGE[0], painted(1)[2]).working_axis() == 0
     assert Template(IMAGE, points=[Landmark("a", 1, (1, 1, 1))]).working_axis() == 0
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_slices_alone_are_the_template_of_the_whole_array(axis):
+    planes = {k: np.moveaxis(painted(3, 7), axis, 0)[k] for k in (2, 3, 4)}
+    whole = np.zeros(IMAGE.shape, np.uint8)
+    for k, plane in planes.items():
+        np.moveaxis(whole, axis, 0)[k] = plane
+    template = Template(IMAGE, planes, axis=axis, slices=[2, 3, 4], names={3: "three"})
+    expected = Template(IMAGE, whole, axis=axis, slices=[2, 3, 4], names={3: "three"})
+    assert np.array_equal(template.labels.data, expected.labels.data)
+    for found in (template, expected):
+        assert found.painted_values() == sorted(set(whole.ravel().tolist()) - {0})
+        assert found.painted_slices() == [k for k, plane in planes.items() if plane.any()]
+        assert found.names == {3: "three"}
+    first, second = (known_slices(t, _stack(t), 1.0) for t in (template, expected))
+    assert [one.original for one in first] == [one.original for one in second] == [2, 3, 4]
+    assert all(np.array_equal(a.labels, b.labels) for a, b in zip(first, second, strict=True))
+
+
+def test_of_slices_alone_no_other_is_looked_at():
+    template = Template(IMAGE, {2: painted(3)[2]}, axis=0)
+    template.labels.data[4] = 9  # nobody may write to it; it shows who reads
+    assert template.painted_values() == [3]
+    assert [one.original for one in known_slices(template, _stack(template), 1.0)] == [2]
+
+
+@pytest.mark.parametrize(
+    ("planes", "message"),
+    [
+        ({6: painted(1)[2]}, r"be of slices 0\.\.5; got slice 6"),
+        ({2: painted(1)[:, 2]}, r"each have the shape \(8, 10\) of a slice; got shape \(6, 10\)"),
+        ({2: painted(1)[2] + 0.5}, "be whole numbers"),
+    ],
+)
+def test_bad_slices(planes, message):
+    with pytest.raises(InputError, match=f"labels must {message}"):
+        Template(IMAGE, planes, axis=0)
+
+
+def test_a_plane_may_be_given_by_its_number():
+    assert Template(IMAGE[0], {0: painted(1)[2]}).painted_slices() == [0]
+
+
+def _stack(template):
+    return SliceStack(template.volume, template.working_axis(), IntensityConfig())

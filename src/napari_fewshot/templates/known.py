@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import InputError
 from ..slices.grid import resize_plane
 from ..slices.stack import SlicePosition, SliceStack
-from ..types import Array, Volume
+from ..types import Array
 from .template import Template
 
 __all__ = ["UNKNOWN", "KnownSlice", "known_slices"]
@@ -64,10 +64,12 @@ def known_slices(template: Template, stack: SliceStack, point_radius: float) -> 
     unknown: the edge of a landmark is a convention, not an observation. :class:`InputError` if a
     listed slice does not exist, or no slice is known.
     """
-    labels = _stacked_labels(template, stack)
+    given = template.label_volume
+    labels = None if given is None else stack.from_file(given.data)
     points = _points_by_slice(template, stack)
     distance = stack.slice_distance * stack.grid.working[0] / stack.grid.shape[0]
-    painted = [] if labels is None else [k for k, plane in enumerate(labels) if plane.any()]
+    file_axis, numbers = stack.file_slices()
+    painted = sorted(numbers[k] for k in template.painted_planes(file_axis))
     count = stack.grid.shape[0]
     listed: set[int] = set()
     if template.slices is None or isinstance(template.slices, str):
@@ -76,7 +78,7 @@ def known_slices(template: Template, stack: SliceStack, point_radius: float) -> 
         listed = set(range(count)) if template.slices == "all" else set()
         wanted = sorted(listed or {*painted, *points})
     else:
-        listed = {_canonical_slice(template, stack, k) for k in template.slices}
+        listed = {_canonical_slice(numbers, k) for k in template.slices}
         wanted = sorted({*listed, *points})
     if not wanted:
         raise InputError(
@@ -110,19 +112,11 @@ def known_slices(template: Template, stack: SliceStack, point_radius: float) -> 
     return found
 
 
-def _stacked_labels(template: Template, stack: SliceStack) -> Array | None:
-    if template.labels is None:
-        return None
-    return stack.from_file(Volume.of(template.labels).data)
-
-
-def _canonical_slice(template: Template, stack: SliceStack, index: int) -> int:
-    count = stack.grid.shape[0]
-    if int(index) != index or not 0 <= index < count:
-        raise InputError("slices", f"be whole numbers in 0..{count - 1}", index)
-    if template.volume.ndim == 2:
-        return int(index)
-    return count - 1 - int(index) if stack.frame.flips[stack.axis] else int(index)
+def _canonical_slice(numbers: Sequence[int], index: int) -> int:
+    """Number in the stack of a slice in file order."""
+    if int(index) != index or not 0 <= index < len(numbers):
+        raise InputError("slices", f"be whole numbers in 0..{len(numbers) - 1}", index)
+    return numbers[int(index)]
 
 
 def _points_by_slice(

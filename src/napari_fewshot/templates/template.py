@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ..errors import InputError
 from ..geometry import Frame
 from ..io.volumes import check_match
-from ..slices.axis import check_painted_axis, painted_axis, working_axis
+from ..slices.axis import check_painted_axis, file_axis, painted_axis, working_axis
 from ..types import Array, Landmark, Volume
 
 __all__ = ["SCRIBBLE_BACKGROUND", "Template", "check_names"]
@@ -28,9 +28,10 @@ class Template:
     Parameters
     ----------
     image : Volume or array, shape (Z, Y, X) or (Y, X), with channels last if RGB
-    labels : Volume or int array, shape (Z, Y, X) or (Y, X), optional
-        Label values; 0 where nothing is painted. May be None for a template of points. An array
-        of int32 is not copied.
+    labels : Volume, int array or mapping of int to int array, optional
+        Label values, shape (Z, Y, X) or (Y, X); 0 where nothing is painted. An array of int32 is
+        not copied. A mapping holds slices along ``axis`` by their numbers, each of the shape of the
+        other two axes: others have no paint, and are not looked at. None for a template of points.
     slices : sequence of int, "painted" or "all", optional
         Slices along ``axis`` (in file order) that are known. None or ``"painted"``: those with
         paint. ``"all"``: every slice. A listed slice without paint is known to be empty. None
@@ -51,7 +52,7 @@ class Template:
     """
 
     image: Volume | npt.ArrayLike
-    labels: Volume | npt.ArrayLike | None = None
+    labels: Volume | npt.ArrayLike | Mapping[int, npt.ArrayLike] | None = None
     slices: Sequence[int] | Literal["painted", "all"] | None = None
     known_labels: Sequence[int] | None = None
     axis: int | str | None = None
@@ -59,6 +60,8 @@ class Template:
     points: Sequence[Landmark] = ()
     background: int = SCRIBBLE_BACKGROUND
     names: Mapping[int, str] = field(default_factory=dict)
+    _given: tuple[int, ...] | None = field(init=False, default=None, repr=False)
+    """Slices along ``axis`` that labels were given for; None: for all."""
 
     def __post_init__(self) -> None:
         """Check the values and turn arrays into volumes."""
@@ -68,7 +71,11 @@ class Template:
             raise InputError("kind", "be dense or scribble", self.kind)
         if self.labels is None and not self.points:
             raise InputError("labels", "be given, or points", "neither")
-        labels = None if self.labels is None else _checked_labels(self.labels, image)
+        labels: Volume | None = None
+        if isinstance(self.labels, Mapping):
+            labels = self._of_planes(self.labels, image)
+        elif self.labels is not None:
+            labels = _checked_labels(self.labels, image)
         object.__setattr__(self, "labels", labels)
         names = dict(labels.names) if labels is not None else {}
         names.update({point.label: point.name for point in self.points})
@@ -76,6 +83,24 @@ class Template:
         object.__setattr__(self, "names", names)
         self._check_values()
         self._check_axis()
+
+    def _of_planes(self, planes: Mapping[int, npt.ArrayLike], image: Volume) -> Volume:
+        """Labels of the whole image, of which what was not given takes no memory."""
+        axis = 0 if image.ndim == 2 else file_axis(image, self.axis)
+        shape = (1, *image.shape)[-3:]
+        rest = (*shape[:axis], *shape[axis + 1 :])
+        data = np.zeros((shape[axis], *rest), np.int32)
+        for number, plane in planes.items():
+            if not 0 <= number < len(data):
+                raise InputError("labels", f"be of slices 0..{len(data) - 1}", f"slice {number}")
+            if np.shape(plane) != rest:
+                raise _of_other_shape(f"each have the shape {rest} of a slice", np.shape(plane))
+            data[number] = _whole_numbers(np.asarray(plane))
+        object.__setattr__(self, "_given", tuple(sorted(planes)))
+        if image.ndim == 3:
+            object.__setattr__(self, "axis", axis)
+        whole = data[0] if image.ndim == 2 else np.moveaxis(data, 0, axis)
+        return image.with_data(whole, names=dict(self.names))
 
     def _check_values(self) -> None:
         values = set(self.painted_values())
@@ -112,21 +137,30 @@ class Template:
         Every slice along it would be cut by paint, and what nobody looked at be background.
         """
         unsaid = self.slices is None and self.kind == "dense"
-        if self.axis is None or self.labels is None or not unsaid or self.volume.ndim == 2:
+        labels = self.label_volume
+        if self.axis is None or labels is None or not unsaid or labels.ndim == 2:
             return
-        painted = Volume.of(self.labels).data != 0
-        check_painted_axis(painted, self.axis, self.file_axis(), self.frame)
+        check_painted_axis(labels.data != 0, self.axis, self.file_axis(), self.frame)
 
     def painted_values(self) -> list[int]:
         """Label values that occur in the labels or the points, sorted, without 0."""
         return sorted(self.painted_labels() | {point.label for point in self.points})
 
     def painted_labels(self) -> set[int]:
-        """Label values that occur in the labels, without 0; this looks at every slice."""
-        if self.labels is None:
-            return set()
-        found = _values(Volume.of(self.labels).data)
+        """Label values that occur in the labels, without 0."""
+        planes = self.painted_planes(0 if self._given is None else self.file_axis()).values()
+        found = {int(v) for plane in planes for v in np.unique(plane)} - {0}
         return found - {self.background} if self.kind == "scribble" else found
+
+    def painted_planes(self, axis: int) -> dict[int, Array]:
+        """Slices of the labels along a file axis that have paint, views; this looks at all."""
+        if self.label_volume is None:
+            return {}
+        data = self.label_volume.data
+        stack = data[None] if data.ndim == 2 else np.moveaxis(data, axis, 0)
+        if self._given is not None and axis == self.file_axis():
+            return {k: stack[k] for k in self._given if stack[k].any()}
+        return {int(k): stack[k] for k in np.flatnonzero(stack.any(axis=(1, 2)))}
 
     def only(self, *values: int) -> Template:
         """Return the template for some of its labels; the others become background.
@@ -139,7 +173,7 @@ class Template:
             if value not in painted:
                 raise InputError("values", f"be among the painted labels {painted}", value)
         names = {v: name for v, name in self.names.items() if v in values}
-        labels = None if self.labels is None else Volume.of(self.labels)
+        labels = self.label_volume
         if labels is not None:
             others = np.isin(labels.data, [v for v in painted if v not in values])
             rest = self.background if self.kind == "scribble" else 0
@@ -169,15 +203,17 @@ class Template:
             return [0]
         axis = self.file_axis()
         found = {int(np.floor(point.position[axis] + 0.5)) for point in self.points}
-        if self.labels is not None:
-            data = np.moveaxis(Volume.of(self.labels).data, axis, 0)
-            found |= {k for k, plane in enumerate(data) if plane.any()}
-        return sorted(found)
+        return sorted(found | self.painted_planes(axis).keys())
 
     @property
     def volume(self) -> Volume:
         """The image."""
         return Volume.of(self.image)
+
+    @property
+    def label_volume(self) -> Volume | None:
+        """The labels; None of points alone."""
+        return self.labels if isinstance(self.labels, Volume) else None
 
     @property
     def frame(self) -> Frame:
@@ -186,8 +222,9 @@ class Template:
 
     def working_axis(self) -> int:
         """Return the canonical axis of the slices: as given, or the one that is painted."""
-        if self.axis is None and self.labels is not None and self.volume.ndim == 3:
-            painted = painted_axis(Volume.of(self.labels).data, self.frame.file_axis(0))
+        labels = self.label_volume
+        if self.axis is None and labels is not None and labels.ndim == 3:
+            painted = painted_axis(labels.data, self.frame.file_axis(0))
             return self.frame.canonical_axis(painted)
         return working_axis(self.volume, self.axis)
 
@@ -198,9 +235,12 @@ def _checked_labels(labels: Volume | npt.ArrayLike, image: Volume) -> Volume:
         check_match(image, given)
     data = np.asarray(given.data if given is not None else labels)
     if data.shape != image.shape:
-        raise InputError(
-            "labels", f"have the shape of the image {image.shape}", f"shape {data.shape}"
-        )
+        raise _of_other_shape(f"have the shape of the image {image.shape}", data.shape)
+    return image.with_data(_whole_numbers(data), names=dict(given.names) if given else {})
+
+
+def _whole_numbers(data: Array) -> Array:
+    """Labels as int32; an array of that dtype is not copied."""
     if data.dtype.kind not in "biuf":
         raise InputError("labels", "be whole numbers", f"dtype {data.dtype}")
     if data.dtype.kind == "f" and not (np.isfinite(data).all() and (data == np.round(data)).all()):
@@ -208,15 +248,11 @@ def _checked_labels(labels: Volume | npt.ArrayLike, image: Volume) -> Volume:
     fits = np.can_cast(data.dtype, np.int32)  # else all of it is looked at
     if not fits and max(-int(data.min()), int(data.max())) > np.iinfo(np.int32).max:
         raise InputError("labels", "fit into int32", f"values {data.min()} to {data.max()}")
-    return image.with_data(
-        data.astype(np.int32, copy=False), names=dict(given.names) if given else {}
-    )
+    return data.astype(np.int32, copy=False)
 
 
-def _values(labels: Array) -> set[int]:
-    """Values other than 0. Most planes are empty: each is looked at before values are sorted."""
-    found = {int(v) for plane in labels if plane.any() for v in np.unique(plane)}
-    return found - {0}
+def _of_other_shape(wanted: str, shape: tuple[int, ...]) -> InputError:
+    return InputError("labels", wanted, f"shape {shape}")
 
 
 def check_names(templates: Sequence[Template], labels: Sequence[set[int]] | None = None) -> None:
@@ -230,14 +266,13 @@ def check_names(templates: Sequence[Template], labels: Sequence[set[int]] | None
     counted = [t.painted_labels() for t in templates] if labels is None else labels
     for template, own in zip(templates, counted, strict=True):
         pairs = [(point.label, point.name) for point in template.points]
-        if template.labels is not None:
-            names = Volume.of(template.labels).names
-            pairs += [(value, names[value]) for value in own if value in names]
+        names = {} if template.label_volume is None else template.label_volume.names
+        pairs += [(value, names[value]) for value in own if value in names]
         for value, name in pairs:
             other = found.setdefault(value, name)
             if other.strip().casefold() != name.strip().casefold():
                 raise _two_meanings(value, other, name)
-    named = {v for t in templates if t.labels is not None for v in Volume.of(t.labels).names}
+    named = {v for t in templates if t.label_volume is not None for v in t.label_volume.names}
     painted = set().union(*counted)
     for template in templates:
         for point in template.points:

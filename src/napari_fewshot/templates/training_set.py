@@ -97,7 +97,7 @@ class TrainingSet:
                 "be a Template or a list of them",
                 [type(t).__name__ for t in templates],
             )
-        counted = [template.painted_labels() for template in templates]  # it looks at all slices
+        counted = [template.painted_labels() for template in templates]
         check_names(templates, counted)
         images = number_images([template.volume for template in templates])
         stacks, numbers = _stacks(templates, config)
@@ -231,9 +231,10 @@ def _check_nothing_lost(
     template: Template, stack: SliceStack, slices: Sequence[KnownSlice]
 ) -> None:
     """Raise where a painted label has no pixel left at the working spacing."""
-    if template.labels is None or not stack.grid.changes_plane:
+    labels = template.label_volume
+    if labels is None or not stack.grid.changes_plane:
         return
-    whole = stack.from_file(Volume.of(template.labels).data)
+    whole = stack.from_file(labels.data)
     before = {int(v) for one in slices for v in np.unique(whole[one.original])}
     lost = before - labels_of(slices) - {0, template.background}
     if lost:

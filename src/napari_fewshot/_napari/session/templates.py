@@ -264,19 +264,16 @@ def _values(entry: TemplateEntry, data: Array, key: Key) -> Array:
 
 
 def _templates(known: _Known) -> Iterator[Template]:
-    volume, axis = known.volume, known.slicing.axis
-    where = None if volume.ndim == 2 else axis
+    volume = known.volume
     for planes, dense in ((known.dense, True), (known.scribbles, False)):
         if not planes:
             continue
-        data = np.zeros(volume.shape, np.int32)  # untouched pages take no memory
-        for k, plane in planes.items():
-            (np.moveaxis(data, axis, 0)[k] if volume.ndim == 3 else data)[...] = plane
         yield Template(
             volume,
-            volume.with_data(data, names=known.names),
+            planes,
             slices=sorted(planes) if dense else None,
-            axis=where,
+            axis=None if volume.ndim == 2 else known.slicing.axis,
+            names=known.names,
             kind="dense" if dense else "scribble",
             background=_BACKGROUND,
         )

@@ -102,9 +102,9 @@ def _one_label(template: Template, value: int) -> Template | None:
     """One label of a template against the rest; None where nothing is known of it."""
     if value in template.painted_values():
         return template.only(value)
-    if template.labels is None:
+    labels = template.label_volume
+    if labels is None:
         return None
-    labels = Volume.of(template.labels)
     slices = template.painted_slices() if template.slices in (None, "painted") else template.slices
     return replace(
         template,
