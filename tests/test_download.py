@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections.abc import Iterator
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -17,25 +13,9 @@ CONTENT = bytes(range(256)) * 2000
 
 
 @pytest.fixture
-def address() -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(CONTENT)))
-            self.end_headers()
-            with suppress(ConnectionError):
-                self.wfile.write(CONTENT)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=listening.serve_forever, args=(0.01,))
-    thread.start()
-    yield f"http://127.0.0.1:{listening.server_address[1]}/cells.tif"
-    listening.shutdown()
-    listening.server_close()
-    thread.join()
+def address(server) -> str:
+    server.content = CONTENT
+    return f"{server.url}/cells.tif"
 
 
 def test_progress_counts_up_to_the_whole_file(address, tmp_path):

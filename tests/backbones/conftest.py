@@ -1,11 +1,7 @@
-"""A tiny DINOv2 in the registry, its checkpoints in both formats, and a server of files."""
+"""A tiny DINOv2 in the registry, and its checkpoints in both formats."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -53,64 +49,6 @@ def official_state(
         for scale in ("ls1", "ls2"):
             state[f"{name}{scale}.gamma"] = 0.5 + random(width)
     return state
-
-
-@dataclass
-class Served:
-    """What the server answers, and what it was asked."""
-
-    url: str
-    content: bytes = b""
-    status: int = 200
-    content_type: str = "application/octet-stream"
-    ranges: bool = True
-    break_after: int | None = None
-    headers: dict[str, str] = field(default_factory=dict)
-    asked: list[tuple[str, str | None]] = field(default_factory=list)
-
-
-@pytest.fixture
-def server() -> Iterator[Served]:
-    """A server on loopback that can lie, break off, and serve ranges."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_HEAD(self) -> None:
-            self._answer(body=False)
-
-        def do_GET(self) -> None:
-            self._answer(body=True)
-
-        def _answer(self, body: bool) -> None:
-            wanted = self.headers.get("Range")
-            served.asked.append((self.command, wanted))
-            start = int(wanted.removeprefix("bytes=").split("-")[0]) if wanted else 0
-            ranged = bool(wanted) and served.ranges and served.status == 200
-            status = 206 if ranged else served.status
-            if ranged and start >= len(served.content):
-                status = 416
-            rest = served.content[start:] if ranged else served.content
-            self.send_response(status)
-            self.send_header("Content-Type", served.content_type)
-            self.send_header("Content-Length", str(len(rest)))
-            for name, value in served.headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            if body and status != 416:
-                cut, served.break_after = served.break_after, None
-                self.wfile.write(rest[:cut])
-            self.close_connection = True
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    served = Served(f"http://127.0.0.1:{listening.server_address[1]}")
-    thread = threading.Thread(target=listening.serve_forever, args=(0.01,))
-    thread.start()
-    yield served
-    listening.shutdown()
-    listening.server_close()
-    thread.join()
 
 
 @pytest.fixture

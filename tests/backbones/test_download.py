@@ -10,7 +10,7 @@ from napari_fewshot.backbones.weights import fetch_from_hub
 from napari_fewshot.download import fetch_url
 from napari_fewshot.errors import DownloadError, WeightsError
 
-from .conftest import Served
+from ..conftest import Served
 
 CONTENT = bytes(range(256)) * 4000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -15,7 +15,7 @@ from napari_fewshot.backbones.weights import (
 )
 from napari_fewshot.errors import WeightsError
 
-from .conftest import Served
+from ..conftest import Served
 
 SOURCE = WeightsSource(
     "tiny", "MIT", hub_id="timm/tiny_net.tag", official_file="tiny_official.pth", size_mb=3

@@ -96,6 +96,7 @@ def test_store_is_opened_as_asked(tmp_path, monkeypatch):
     assert opened(no_store=True) is None
     assert opened(store=tmp_path / "mine").root == tmp_path / "mine"
     assert opened().root == tmp_path / "default" / "features"
+    assert opened(store_limit=2.5).limit == 2_500_000_000
     assert not list(tmp_path.iterdir())  # made when first written to
     for limit in (-1.0, float("nan")):
         with pytest.raises(InputError, match="--store-limit must be at least 0"):

@@ -174,11 +174,18 @@ def test_prune_removes_the_least_recently_used(store):
         os.utime(folder, (past, past))
     assert store.get(SIGNATURE, KEYS[0]) is not None  # now the youngest
     whole = store.size()
-    removed = store.prune(whole // 2)
+    half = FeatureStore(store.root, limit_gb=whole / 2e9)
+    removed = half.prune()
     assert store.size() == whole - removed <= whole // 2
     kept = [store.get(SIGNATURE, key) is not None for key in KEYS]
     assert kept == [True, False, False, False, True, True]
-    assert store.prune(whole) == 0
+    assert half.prune() == store.prune() == 0
+
+
+@pytest.mark.parametrize("limit", [-1.0, float("nan")])
+def test_a_limit_below_zero_is_refused(tmp_path, limit):
+    with pytest.raises(InputError, match="store_limit must be at least 0"):
+        FeatureStore(tmp_path, limit_gb=limit)
 
 
 def test_clear_leaves_what_is_not_ours(store, entry):
@@ -196,7 +203,7 @@ def test_clear_leaves_what_is_not_ours(store, entry):
 
 def test_a_store_that_does_not_exist_is_empty(store):
     assert store.size() == 0
-    assert store.prune(0) == 0
+    assert FeatureStore(store.root, limit_gb=0).prune() == 0
     store.clear()
     assert not store.root.exists()
 

@@ -101,7 +101,8 @@ def run(options: argparse.Namespace) -> int:
         )
     with outputs.writing():
         files = found.write(options.output)
-    shared.limit_store(given.store, options)
+    if given.store is not None:
+        given.store.prune()
     print(found.format_table())
     for path in files:
         print(path)

@@ -97,7 +97,8 @@ def run(options: argparse.Namespace) -> int:
         with failures.of(job.image):
             _predict(model, refiner, job, outputs, options)
             print(job.labels)
-    shared.limit_store(model.extractor.store, options)
+    if model.extractor.store is not None:
+        model.extractor.store.prune()
     return failures.status
 
 

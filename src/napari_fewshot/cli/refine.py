@@ -83,7 +83,8 @@ def run(options: argparse.Namespace) -> int:
         if options.output_confidence is not None:
             write_image(options.output_confidence, confidence, given.labels)
         write_labels(options.output, labels, given.labels, names=given.labels.names)
-    shared.limit_store(given.store, options)
+    if given.store is not None:
+        given.store.prune()
     changed = int((labels != given.labels.data).sum())
     print(f"{refiner.name}: {changed} of {labels.size} voxels changed: {options.output}")
     return 0

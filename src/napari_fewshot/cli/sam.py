@@ -59,7 +59,9 @@ def run(options: argparse.Namespace) -> int:
             if warning:
                 print(f"napari-fewshot: warning: {job.image}: {warning}", file=sys.stderr)
             print(job.output)
-    shared.limit_store(given.settings["sam"].store, options)
+    store = given.settings["sam"].store
+    if store is not None:
+        store.prune()
     return failures.status
 
 

@@ -33,7 +33,6 @@ __all__ = [
     "existing_file",
     "existing_image",
     "given_intensity",
-    "limit_store",
     "loading_sam",
     "open_store",
     "parse_numbers",
@@ -85,7 +84,9 @@ def add_setting(
     :func:`chosen_settings` collects them.
     """
     info = field_info(model, name)
-    first, space, rest = info.help.rstrip(".").partition(" ")
+    # None can not be given here; where it is the default, leaving the option out is.
+    help_text = info.help if info.default is None else info.help.partition(" None:")[0]
+    first, space, rest = help_text.rstrip(".").partition(" ")
     text = f"{first.lower() if first.istitle() else first}{space}{rest}"
     if info.kind is bool:
         form: dict[str, Any] = {"action": "store_const", "const": True, "help": text}
@@ -131,13 +132,7 @@ def open_store(options: argparse.Namespace) -> FeatureStore | None:
 
     if not options.store_limit >= 0:
         raise InputError("--store-limit", "be at least 0", options.store_limit)
-    return None if options.no_store else FeatureStore(options.store)
-
-
-def limit_store(store: FeatureStore | None, options: argparse.Namespace) -> None:
-    """Keep the feature store, where one was used, below the limit that the options set."""
-    if store is not None:
-        store.prune(int(options.store_limit * 1e9))
+    return None if options.no_store else FeatureStore(options.store, limit_gb=options.store_limit)
 
 
 def window_settings(options: argparse.Namespace) -> dict[str, Any]:

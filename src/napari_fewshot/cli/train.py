@@ -142,7 +142,8 @@ def run(options: argparse.Namespace) -> int:
             with ProgressBars() as bars:
                 scores = {use: model.held_out_score(progress=bars)}
         _report_score(model, scores[use])
-    shared.limit_store(model.extractor.store, options)
+    if model.extractor.store is not None:
+        model.extractor.store.prune()
     return 0
 
 

@@ -18,6 +18,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from ..config import STORE_LIMIT_GB
 from ..errors import FewShotError, InputError
 from ..types import Array, FeatureMap
 
@@ -177,19 +178,27 @@ class FeatureStore:
         Made when first written to; :func:`default_store_root` when None.
     free_bytes : callable, optional
         ``free_bytes(folder) -> int``: bytes left on the disk of a folder.
+    limit_gb : float
+        Size that :meth:`prune` leaves; runs call it at their end.
 
     Raises
     ------
     InputError
-        If ``root`` is a file.
+        If ``root`` is a file, or the limit is negative.
     """
 
     def __init__(
-        self, root: Path | None = None, free_bytes: Callable[[Path], int] | None = None
+        self,
+        root: Path | None = None,
+        free_bytes: Callable[[Path], int] | None = None,
+        limit_gb: float = STORE_LIMIT_GB,
     ) -> None:
         self.root = Path(root) if root is not None else default_store_root()
         if self.root.exists() and not self.root.is_dir():
             raise InputError("store", "be a folder", str(self.root))
+        if not limit_gb >= 0:
+            raise InputError("store_limit", "be at least 0", limit_gb)
+        self.limit = int(limit_gb * 1e9)
         self._free_bytes = free_bytes or (lambda folder: shutil.disk_usage(folder).free)
         self._swept = False
 
@@ -256,8 +265,8 @@ class FeatureStore:
         """Bytes of all entries."""
         return sum(_tree_bytes(folder) for folder in self._entries())
 
-    def prune(self, max_bytes: int) -> int:
-        """Remove the least recently used entries until ``max_bytes`` are kept.
+    def prune(self) -> int:
+        """Remove the least recently used entries down to the limit.
 
         Returns
         -------
@@ -268,7 +277,7 @@ class FeatureStore:
         for folder in self._entries():
             with contextlib.suppress(OSError):  # removed by another process
                 found.append((folder.stat().st_mtime_ns, _tree_bytes(folder), folder))
-        excess = sum(size for _, size, _ in found) - max_bytes
+        excess = sum(size for _, size, _ in found) - self.limit
         removed = 0
         for _, size, folder in sorted(found):
             if removed >= excess:

@@ -10,7 +10,7 @@ import pytest
 
 from napari_fewshot._napari.session.autosave_files import Autosave, read_autosave
 from napari_fewshot._napari.session.jobs import Job
-from napari_fewshot._napari.session.provenance import provenance_of
+from napari_fewshot._napari.session.teaching import provenance_of
 
 from .conftest import MINUTE, stroke
 

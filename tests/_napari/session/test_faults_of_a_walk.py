@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+from functools import partial
+
 import numpy as np
 import pytest
 
 from napari_fewshot import FeatureStore
+from napari_fewshot._napari.session import result_layers, undo
 
 from .conftest import MINUTE, stroke
 
@@ -27,7 +31,8 @@ def test_autosave_that_is_switched_off_saves_no_more_when_layers_go(predicted, v
 
 
 def test_the_store_of_features_stays_below_its_limit(session, monkeypatch):
-    monkeypatch.setattr("napari_fewshot._napari.session.jobs.STORE_LIMIT_GB", 0)
+    limited = partial(FeatureStore, limit_gb=0)
+    monkeypatch.setattr("napari_fewshot._napari.session.jobs.FeatureStore", limited)
     store = FeatureStore()
     old = store.root / "features-v1" / "network" / ("0" * 40)  # features of a run before
     for start in (
@@ -113,3 +118,67 @@ def erase(layer, index):
     rows, columns = np.nonzero(layer.data[index])
     with layer.block_history():
         layer.data_setitem((np.full_like(rows, index), rows, columns), 0)
+
+
+def test_an_autosave_folder_that_is_gone_is_not_what_is_restored(worked_folder, predicted, viewer):
+    kept = worked_folder
+    before = predicted.result_layer("image").data.copy()
+    predicted.autosave_folder = kept.parent / "other"
+    predicted.save().wait(MINUTE)
+    assert predicted.latest_autosave("image") == kept.parent / "other"
+    shutil.rmtree(kept.parent / "other")
+    assert predicted.latest_autosave("image") == kept
+    predicted.restore().wait(MINUTE)
+    np.testing.assert_array_equal(predicted.result_layer("image").data, before)
+
+
+def test_without_any_saved_session_restore_is_closed(predicted, viewer, tmp_path):
+    from napari_fewshot._napari.widgets.propagation import LabelPropagation
+
+    dock = LabelPropagation(viewer)
+    viewer.window.add_dock_widget(dock)
+    predicted.autosave_folder = tmp_path / "gone"
+    dock.show_state()
+    assert not dock.restore.isEnabled()
+    (tmp_path / "gone").mkdir()  # nothing was saved to it
+    dock.show_state()
+    assert not dock.restore.isEnabled()
+    predicted.save().wait(MINUTE)
+    dock.show_state()
+    assert dock.restore.isEnabled()
+
+
+@pytest.fixture
+def worked_folder(predicted):
+    """Folder to which a session was saved by itself."""
+    folder = predicted.autosave_folder
+    predicted.save().wait(MINUTE)
+    return folder
+
+
+def test_undo_and_redo_keep_the_size_of_a_run(predicted, monkeypatch):
+    layer = predicted.result_layer("image")
+    (size,) = (undo._size(step) for step in layer._undo_history)
+    assert size > 0
+    layer.undo()
+    layer.redo()
+    assert [undo._size(step) for step in layer._undo_history] == [size]
+    monkeypatch.setattr(undo, "MAX_BYTES", 0)
+    predicted.refine("image", method="random-walker").wait(MINUTE)
+    assert len(layer._undo_history) == 1  # the propagation went, though it was redone
+
+
+def test_refinements_that_nobody_keeps_or_discards_take_no_more_than_a_limit(
+    predicted, monkeypatch
+):
+    result = predicted._state.result_of(predicted._view.image("image"))
+    for _ in range(2):
+        predicted.refine("image", method="random-walker").wait(MINUTE)
+    last = {key: own[-1] for key, own in result.refined.items()}
+    assert any(len(own) == 2 for own in result.refined.values())
+    monkeypatch.setattr(result_layers, "MAX_BYTES", 0)
+    predicted.refine("image", method="random-walker").wait(MINUTE)
+    steps = {id(step) for own in result.refined.values() for step in own}
+    assert len(steps) == 1
+    assert not steps & {id(step) for step in last.values()}
+    assert predicted.can_discard_refinement("image")

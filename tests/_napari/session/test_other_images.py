@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from napari_fewshot._napari.session.provenance import provenance_of
+from napari_fewshot._napari.session.teaching import provenance_of
 from napari_fewshot.errors import InputError
 
 from .conftest import MINUTE, stroke

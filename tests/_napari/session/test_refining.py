@@ -166,7 +166,7 @@ def test_the_result_can_be_removed_while_the_weights_are_loaded(predicted, viewe
 
 
 def test_what_is_known_of_slices_is_asked_on_the_gui_thread_alone(predicted, monkeypatch):
-    from napari_fewshot._napari.session.provenance import Provenance
+    from napari_fewshot._napari.session.teaching import Provenance
 
     threads = set()
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from qtpy.QtTest import QTest
 
-from napari_fewshot._napari.session.provenance import provenance_of
 from napari_fewshot._napari.session.slicing import Slicing
+from napari_fewshot._napari.session.teaching import provenance_of
 from napari_fewshot.errors import FewShotError
 
 from .conftest import MINUTE, stroke

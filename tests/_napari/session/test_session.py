@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from napari_fewshot._napari.session.provenance import provenance_of
+from napari_fewshot._napari.session.teaching import provenance_of
 from napari_fewshot.errors import InputError, NotFittedError, UnknownNameError
 
 from .conftest import MINUTE, stroke

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_fewshot._napari.session.provenance import provenance_of
+from napari_fewshot._napari.session.teaching import provenance_of
 
 from .conftest import MINUTE, stroke
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from .estimates import Estimate
 from .jobs import Job
-from .provenance import is_result
 from .review import SliceInfo
 from .session import Session
 from .state import SessionSettings
+from .teaching import is_result
 from .templates import TemplateEntry
 
 __all__ = [

@@ -16,13 +16,14 @@ import numpy as np
 
 from ...errors import FewShotError, InputError
 from ...io.outputs import replacing
-from .provenance import Provenance, provenance_of
 from .slicing import Key, Slicing
+from .teaching import Provenance, provenance_of
 
 __all__ = [
     "Autosave",
     "SavedLayer",
     "about_image",
+    "holds_session",
     "latest_autosave",
     "new_autosave",
     "read_autosave",
@@ -219,6 +220,11 @@ def new_autosave(root: Path, image: Any) -> Path:
     for path in _saved_in(folder)[: -_KEPT + 1]:
         shutil.rmtree(path, ignore_errors=True)
     return folder / time.strftime("%Y-%m-%d-%H%M%S")
+
+
+def holds_session(folder: Path | None) -> bool:
+    """Whether a session was saved in a folder, and is still there."""
+    return folder is not None and (folder / _JSON).is_file()
 
 
 def latest_autosave(root: Path, image: Any) -> Path | None:

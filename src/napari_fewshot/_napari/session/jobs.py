@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, Literal
 
-from ...config import STORE_LIMIT_GB
 from ...device import avoid_llvm_clash
 from ...errors import Cancelled, FewShotError
 from ...features.store import FeatureStore
@@ -185,7 +184,7 @@ class Job:
             avoid_llvm_clash()
             result = self._work(self)
             if self._stores_features:  # keep the store below the limit of all runs
-                FeatureStore().prune(int(STORE_LIMIT_GB * 1e9))
+                FeatureStore().prune()
             self._outcome = ("done", result)
         except Cancelled:
             self._outcome = ("cancelled", None)

@@ -16,11 +16,11 @@ from ...segmenter import FewShotSegmenter, Prediction
 from ...types import Array, Volume
 from ..layers import image_volume, label_features
 from .jobs import Callbacks, Generations, Job, JobRunner, Stage
-from .provenance import provenance_of
 from .result_layers import POLICIES, Policy, ResultLayers
 from .saving import SessionStorage
 from .slicing import Key, Slicing
 from .state import State
+from .teaching import provenance_of
 from .templates import TemplateEntry
 from .training import TrainingController
 from .undo import UndoStep

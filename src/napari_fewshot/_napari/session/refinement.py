@@ -17,10 +17,10 @@ from ...sam.checkpoint import SAMS
 from ...types import Array
 from .jobs import Generations, Job, JobRunner
 from .propagation import PropagationController, PropagationRequest, Run
-from .provenance import Provenance
 from .result_layers import ResultLayers
 from .slicing import Key
 from .state import State
+from .teaching import Provenance
 from .undo import UndoStep
 from .view import View
 
@@ -101,6 +101,7 @@ class RefinementRun(Run):
     def close(self) -> None:
         """On the GUI thread, however it ended."""
         super().close()
+        self.target.forget_oldest_refined()
         self._labels = self._confidence = None
 
     def _copied(self, data: Any) -> Array:

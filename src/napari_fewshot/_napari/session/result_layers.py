@@ -11,10 +11,10 @@ from ...errors import FewShotError, InputError
 from ...predict.sink import smallest_label_dtype
 from ...types import Array, Landmark, Volume
 from ..layers import geometry_of, no_features, shape_of
-from .provenance import CONFIDENCE, KEY, Provenance, provenance_of
 from .slicing import Key, Slicing
+from .teaching import CONFIDENCE, KEY, Provenance, provenance_of
 from .templates import TemplateEntry
-from .undo import Made, UndoStep
+from .undo import MAX_BYTES, Made, UndoStep
 
 __all__ = ["POLICIES", "Policy", "ResultLayers"]
 
@@ -26,7 +26,8 @@ class ResultLayers:
     """Labels, confidence and landmarks of one image, at a level where it has several.
 
     ``refined`` holds the steps of refinements that nobody has kept or discarded, by slice, the
-    oldest first; a slice that another run has written to since has nothing to bring back.
+    oldest first; a slice that another run has written to since has nothing to bring back. Steps
+    beyond 512 MB go, the oldest first: what they changed is kept.
     """
 
     def __init__(self, viewer: Any, image: Any, level: int = 0) -> None:
@@ -231,6 +232,15 @@ class ResultLayers:
                 part = entry.scribbles(own)
                 found = found if part is None else np.where(part != 0, part, found)
         return found
+
+    def forget_oldest_refined(self) -> None:
+        """Keep as many steps of refinements as there is memory for, but the last."""
+        steps = {id(step): step for own in self.refined.values() for step in own}
+        left = sorted(steps.values(), key=lambda step: step.number)
+        while len(left) > 1 and sum(step.nbytes for step in left) > MAX_BYTES:
+            oldest = left.pop(0)
+            kept = {k: [one for one in own if one is not oldest] for k, own in self.refined.items()}
+            self.refined = {key: own for key, own in kept.items() if own}
 
     def refresh(self) -> None:
         """Show what was written."""

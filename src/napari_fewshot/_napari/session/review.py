@@ -10,10 +10,10 @@ from ...errors import InputError
 from ...predict.suggestion import painting_values, suggest_slice
 from .jobs import single_shot
 from .propagation import PropagationController
-from .provenance import Provenance, Status, Teaches, provenance_of
 from .saving import SessionStorage
 from .slicing import Key
 from .state import State
+from .teaching import Provenance, Status, Teaches, provenance_of
 from .templates import TemplateEntry
 from .view import View
 

@@ -19,6 +19,7 @@ from .autosave_files import (
     Autosave,
     SavedLayer,
     about_image,
+    holds_session,
     latest_autosave,
     new_autosave,
     read_autosave,
@@ -26,9 +27,9 @@ from .autosave_files import (
     restore_provenance,
 )
 from .jobs import Callbacks, Job, JobRunner, single_shot
-from .provenance import Provenance
 from .result_layers import ResultLayers
 from .state import State
+from .teaching import Provenance
 from .templates import TemplateEntry
 from .view import View
 
@@ -125,12 +126,14 @@ class SessionStorage:
         return Autosave(Path(folder))
 
     def latest(self, image: Any) -> Path | None:
-        """Folder of the last session with an image."""
+        """The autosave folder where something is saved, else that of the last session."""
+        if holds_session(self.folder):
+            return self.folder
         return None if image is None else latest_autosave(_root(), image)
 
     def restore(self, folder: str | os.PathLike[str] | None, image: Any, session: Any) -> Job:
         """Read a folder on the worker, then add its layers to the session."""
-        path = Path(folder) if folder is not None else self.folder or self.latest(image)
+        path = self.latest(image) if folder is None else Path(folder)
         if path is None or not path.is_dir():
             raise InputError("folder", "hold a saved session", path or "none for this image")
 

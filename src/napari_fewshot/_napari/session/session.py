@@ -381,11 +381,11 @@ class Session:
         return self._storage.save(folder)
 
     def latest_autosave(self, image: Any = None) -> Path | None:
-        """Folder of the last session with an image, also of another day."""
+        """What :meth:`restore` opens: the last session with an image, also of another day."""
         return self._storage.latest(self._view.image_or_none(image))
 
     def restore(self, folder: str | os.PathLike[str] | None = None) -> Job:
-        """Open what was saved in a folder (None: the last one of the image in view, if open)."""
+        """Open what was saved in a folder (None: :meth:`latest_autosave` of the image in view)."""
         return self._storage.restore(folder, self._view.image_or_none(), self)
 
     def close(self) -> None:

@@ -20,9 +20,9 @@ from ...sam.checkpoint import SAMS
 from ...segmenter import FewShotSegmenter, HeldOutScore
 from ..layers import level_like
 from .estimates import Rates
-from .provenance import provenance_of
 from .result_layers import Policy, ResultLayers
 from .slicing import Key
+from .teaching import provenance_of
 from .templates import TemplateEntry
 
 __all__ = ["SessionEvents", "SessionSettings", "State"]

@@ -15,8 +15,8 @@ from ...templates import Template
 from ...types import Array, Landmark, Volume
 from ..annotations import check_order, landmarks_in, named
 from ..layers import array_of, check_axes, image_volume, label_names, level_like, shape_of
-from .provenance import Provenance, Teaches, provenance_of
 from .slicing import Key, Slicing
+from .teaching import Provenance, Teaches, provenance_of
 
 __all__ = ["Kind", "TemplateEntry", "entry_of", "snapshot"]
 

@@ -6,6 +6,7 @@ what changed on each slice, before and after.
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any, Literal
 
 import numpy as np
@@ -13,25 +14,30 @@ import numpy as np
 from ...types import Array
 from .slicing import Key, Slicing
 
-__all__ = ["Made", "UndoStep"]
+__all__ = ["MAX_BYTES", "Made", "UndoStep"]
 
 Made = Literal["predicted", "copied"] | None
 """How a slice was made: by a prediction, as a copy of a template, or by neither."""
 
-_MAX_BYTES = 512 * 2**20
+MAX_BYTES = 512 * 2**20
+"""Most memory of the steps of one layer; the oldest go first."""
 
 
 class UndoStep:
     """What one run changed in a labels layer, and in the confidence layer beside it.
 
     napari undoes the labels; :meth:`turn` follows with the confidence. ``made`` tells how slices
-    were made before the run and by it; ``done`` is False while the step is undone.
+    were made before the run and by it; ``done`` is False while the step is undone; ``number``
+    counts the steps as they are begun.
     """
+
+    _numbers = count()
 
     def __init__(self, layer: Any, slicing: Slicing) -> None:
         self.layer = layer
         self.made: dict[Key, tuple[Made, Made]] = {}
         self.done = True
+        self.number = next(self._numbers)
         self._slicing = slicing
         self._boxes: dict[Key, tuple[slice, slice, Array, Array]] = {}  # old and new labels
         self._confidence = _Confidence(slicing)
@@ -81,21 +87,21 @@ class UndoStep:
         """
         if not self._boxes or np.shape(self.layer.data) != self._slicing.shape:
             return []
-        item = _Step()
+        item: list[Any] = []
         for key, (rows, columns, old, new) in self._boxes.items():
             place = self._slicing.box(key, rows, columns)
             now = np.asarray(self.layer.data[place])
             # What was painted while it ran: to undo the run is not to undo strokes.
             painted = now.reshape(new.shape) != new
             old[painted] = new[painted] = now.reshape(new.shape)[painted]
-            item.append((place, old.reshape(now.shape), new.reshape(now.shape)))
+            item.append(_Atom((place, old.reshape(now.shape), new.reshape(now.shape))))
         self._confidence.shrink()
-        item.nbytes = self.nbytes
+        item[0].nbytes = self.nbytes
         history = self.layer._undo_history
         history.append(item)
         self.layer._redo_history.clear()
-        steps = [step for step in history if isinstance(step, _Step)]
-        while len(steps) > 1 and sum(step.nbytes for step in steps) > _MAX_BYTES:
+        steps = [step for step in history if _size(step)]
+        while len(steps) > 1 and sum(map(_size, steps)) > MAX_BYTES:
             oldest = steps.pop(0)
             # An earlier state can only be reached through it, so what is before goes too.
             while history and history.popleft() is not oldest:
@@ -108,10 +114,18 @@ class UndoStep:
         self._confidence.turn(done)
 
 
-class _Step(list[Any]):
-    """Item of the history: (box, before, after) of each slice."""
+class _Atom(tuple[Any, ...]):
+    """Box, before and after of a slice; the first one knows the memory of its whole step.
+
+    Undo and redo make new lists of a step, but keep its atoms.
+    """
 
     nbytes = 0
+
+
+def _size(step: list[Any]) -> int:
+    """Memory of a step of the history that a run made; 0 of a stroke."""
+    return sum(atom.nbytes for atom in step if isinstance(atom, _Atom))
 
 
 class _Confidence:
@@ -137,12 +151,12 @@ class _Confidence:
         """Note a plane before it is written, for the first time in this run."""
         if self._layer is None:
             self._layer = layer
-        if layer is not self._layer or key in self._planes or self._bytes > _MAX_BYTES:
+        if layer is not self._layer or key in self._planes or self._bytes > MAX_BYTES:
             return
         plane = np.array(self._slicing.plane(layer.data, key))
         self._planes[key] = plane if plane.any() else None
         self._bytes += plane.nbytes if plane.any() else 0
-        if self._bytes > _MAX_BYTES:  # the labels alone are undone
+        if self._bytes > MAX_BYTES:  # the labels alone are undone
             self._planes.clear()
 
     def before(self, key: Key, plane: Array) -> Array:

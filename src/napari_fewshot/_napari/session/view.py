@@ -11,9 +11,9 @@ import numpy as np
 from ...errors import FewShotError, InputError, UnknownNameError
 from ...types import Array
 from ..layers import level_like, shape_of
-from .provenance import is_result
 from .slicing import Key, Slicing
 from .state import State
+from .teaching import is_result
 
 __all__ = ["View"]
 

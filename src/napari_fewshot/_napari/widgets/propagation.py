@@ -193,7 +193,9 @@ class LabelPropagation(SessionDock):
         )
         self.folder.changed.connect(self._on_folder)
         self.save_now.clicked.connect(lambda: self.attempt(session.save))
-        self.restore.clicked.connect(lambda: self.attempt(session.restore))
+        self.restore.clicked.connect(
+            lambda: self.attempt(session.restore, session.latest_autosave(self.image.layer))
+        )
         events = session.events
         active = self.viewer.layers.selection.events.active
         for emitter in (events.slices, events.trained, events.propagated, active):
@@ -235,7 +237,7 @@ class LabelPropagation(SessionDock):
         folder = session.autosave_folder
         self.folder.show_path(folder)
         self.save_now.block("" if folder else "choose a folder")
-        saved = folder if folder and folder.is_dir() else session.latest_autosave(image)
+        saved = session.latest_autosave(image) is not None
         self.restore.block("" if saved else "nothing is saved yet for this image")
         self.table.show_slices(() if image is None else session.slices(image))
         self.next.block("" if self.table.model.slices else "open an image")

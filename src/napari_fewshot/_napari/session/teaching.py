@@ -1,4 +1,4 @@
-"""Who made what in a labels layer: painted, predicted, reviewed, slice by slice."""
+"""What of a labels layer teaches, and who made it: slices painted, predicted, reviewed."""
 
 from __future__ import annotations
 
