@@ -54,6 +54,13 @@ ADAPTERS.add(
     lambda config, device, weights: PixelAdapter(Forest(), config.sampling, config.position),
 )
 
+PUBLISHED: dict[str, Any] = {
+    "preset": "published",
+    "backbone": "embedded",
+    "propagation": {"refinement": {"method": "none"}},
+}
+"""The published adapters on the features of the others, so that these alone are compared."""
+
 METHODS: dict[str, dict[str, Any]] = {
     "forest": {
         "backbone": "multiscale",
@@ -65,9 +72,9 @@ METHODS: dict[str, dict[str, Any]] = {
     "classification": {"adapter": "classification"},
     "contrastive": {"adapter": "contrastive"},
     "contrastive, no position": {"adapter": "contrastive", "position": {"use": False}},
-    "published cosine": {"adapter": "cosine", "preset": "published"},
-    "published classification": {"adapter": "classification", "preset": "published"},
-    "published contrastive": {"adapter": "contrastive", "preset": "published"},
+    "published cosine": {"adapter": "cosine", **PUBLISHED},
+    "published classification": {"adapter": "classification", **PUBLISHED},
+    "published contrastive": {"adapter": "contrastive", **PUBLISHED},
 }
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from time import sleep
@@ -73,6 +74,38 @@ def tiny_sam(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sam") / "sam_tiny.pth"
     torch.save(network.state_dict(), path)
     return path
+
+
+@pytest.fixture
+def published_weights(tiny_sam: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folder of weights with what the published preset takes, all of true format and small.
+
+    DINOv2 base is built with small measures for as long as the test runs.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    from napari_fewshot.backbones import BACKBONES
+    from napari_fewshot.backbones.timm_network import build_network, timm_entry
+    from napari_fewshot.backbones.weights import WEIGHTS_FOLDER, WeightsSource
+
+    name, model = "dinov2-b", "vit_base_patch14_dinov2.lvd142m"
+    options = {"embed_dim": 48, "depth": 2, "num_heads": 2, "weight_init": "skip"}
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    drawn = torch.Generator().manual_seed(0)
+    state = {
+        key: torch.randn(value.shape, generator=drawn) * 0.1
+        for key, value in build_network(model, options).state_dict().items()
+    }
+    save_file(state, folder / f"{name}.safetensors")
+    spec = replace(BACKBONES.get(name).spec, channels=48)
+    entry = timm_entry(spec, model, WeightsSource(name, spec.licence), options)
+    monkeypatch.setitem(BACKBONES._entries, name, entry)
+    for file in ("sam_vit_b_01ec64.pth", "sam_vit_h_4b8939.pth"):
+        shutil.copy(tiny_sam, folder / file)
+    monkeypatch.setenv(WEIGHTS_FOLDER, str(folder))
+    return folder
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -152,6 +152,55 @@ def test_given_settings_lie_over_the_preset(given):
     assert config.propagation.landmarks.source == "labels"
 
 
+@pytest.mark.parametrize("adapter", ["cosine", "classification", "contrastive"])
+def test_the_published_chain_of_the_pixel_adapters(adapter):
+    config = SegmenterConfig(preset="published", adapter=adapter)
+    refinement = config.propagation.refinement
+    assert (config.backbone, refinement.method) == ("dinov2-b", "sam-vit-h")
+    assert (refinement.prompts.strategy, refinement.prompts.points) == ("random", 10)
+    assert refinement.landmarks is False
+
+
+def test_the_published_chain_of_the_decoder():
+    config = SegmenterConfig(preset="published", adapter="sam-decoder")
+    assert (config.backbone, config.propagation.refinement.method) == ("sam-vit-b", None)
+
+
+@pytest.mark.parametrize("method", [None, "none"])
+def test_settings_win_over_the_published_chain(method):
+    own = {"backbone": "embedded", "propagation": {"refinement": {"method": method}}}
+    config = SegmenterConfig.of({"preset": "published", **own}, "settings")
+    assert (config.backbone, config.propagation.refinement.method) == ("embedded", None)
+    assert config.contrastive.head == "concat"
+
+
+def test_a_preset_may_be_taken_and_left_later():
+    own = SegmenterConfig(seed=3, backbone="multiscale", intensity={"low": 1.0})
+    taken = own.changed({"preset": "published"})
+    assert (taken.backbone, taken.contrastive.head) == ("dinov2-b", "concat")
+    assert (taken.seed, taken.intensity.low) == (3, 1.0)
+    assert taken.changed({"preset": None}) == own.changed({"backbone": "embedded"})
+    mine = own.changed({"preset": "published", "backbone": "dinov2-s"})
+    assert mine.backbone == "dinov2-s"
+    assert mine.changed({"seed": 4}).backbone == "dinov2-s"
+
+
+def test_another_adapter_of_a_preset_has_its_own_chain():
+    pixels = SegmenterConfig(preset="published", backbone="embedded")
+    assert pixels.changed({"adapter": "cosine"}).backbone == "embedded"
+    decoder = pixels.changed({"adapter": "sam-decoder"})
+    assert decoder == SegmenterConfig(preset="published", adapter="sam-decoder")
+    assert decoder.changed({"adapter": "contrastive"}) == SegmenterConfig(preset="published")
+
+
+@pytest.mark.parametrize("wrong", [{"preset": "paper"}, {"preset": []}, {"adapter": []}])
+def test_a_wrong_preset_is_refused_as_any_setting(wrong):
+    with pytest.raises(InputError, match=rf"settings\.{next(iter(wrong))} must be"):
+        SegmenterConfig.of({"preset": "published", **wrong}, "settings")
+    with pytest.raises(InputError, match=rf"settings\.{next(iter(wrong))} must be"):
+        SegmenterConfig(preset="published").changed(wrong)
+
+
 def test_changed_lays_settings_over_sections():
     config = SegmenterConfig(seed=3).changed({"propagation": {"smoothing": 2.5}})
     assert config.seed == 3

@@ -61,6 +61,22 @@ def test_sections_and_settings_are_sound(name: str, tmp_path: Path) -> None:
                 continue  # settings are checked before weights
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_called_published_is_the_whole_chain_or_says_what_it_lacks(name, tmp_path):
+    papers = {*OFFICIAL, *OWN_COHORT} - {"msd_hippocampus"}
+    for method in load_config(name, data=tmp_path).methods:
+        own = method.settings
+        if own.get("preset") != "published":
+            assert "published" not in method.name
+        elif name in papers:
+            assert method.name.endswith(", published")
+            assert not {"backbone", "extraction", "propagation"} & set(own)
+        else:
+            assert method.name.endswith(", published, embedded features")
+            assert own["backbone"] == "embedded"
+            assert own["propagation"] == {"refinement": {"method": "none"}}
+
+
 @pytest.mark.parametrize("name", [*OFFICIAL, *OWN_COHORT])
 def test_structures_of_published_tables(name: str, tmp_path: Path) -> None:
     config = load_config(name, data=tmp_path)

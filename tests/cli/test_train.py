@@ -161,6 +161,7 @@ def test_options_become_settings(words, settings):
 def test_settings_are_saved_with_the_model(run, patients, tmp_path):
     one, out = patients[0], tmp_path / "m"
     words = "--window 0 900 --spacing 4 --isotropic --position off --seed 5 --preset published"
+    words += " --backbone embedded"
     files = ("--image", one.image, "--labels", one.painted)
     assert run("train", *files, *words.split(), *QUICK, "-o", out).code == 0
     config = FewShotSegmenter.load(out).config

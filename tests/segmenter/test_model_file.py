@@ -62,7 +62,8 @@ def test_a_loaded_model_predicts_the_same(adapter, quick, discs, tmp_path, asser
 def test_a_preset_and_its_changes_survive(quick, discs, tmp_path):
     image, labels = discs()
     settings = {"smoothing": 0.7, "cleanup": {"min_size": 3}}
-    model = quick(adapter="cosine", preset="published", propagation=settings)
+    own = {"backbone": "embedded", "propagation": settings}
+    model = quick(adapter="cosine", preset="published", **own)
     model.fit(Template(image, labels)).save(tmp_path / "m.fewshot")
     copy = FewShotSegmenter.load(tmp_path / "m.fewshot", device="cpu")
     assert copy.config == model.config
@@ -72,19 +73,25 @@ def test_a_preset_and_its_changes_survive(quick, discs, tmp_path):
 def test_a_model_of_the_preset_as_it_was_goes_on_predicting_so(quick, discs, tmp_path):
     """It has the former key, and knows nothing of the settings that have come since."""
     image, labels = discs()
-    quick(adapter="cosine", preset="published").fit(Template(image, labels)).save(tmp_path / "now")
+    own = {"backbone": "embedded", "adapter": "cosine"}
+    quick(preset="published", **own).fit(Template(image, labels)).save(tmp_path / "now")
     _, metadata = parts(tmp_path / "now")
     config = json.loads(metadata["content"])["config"]
     below = config["propagation"]
     below["cleanup"] = {"dimensions": 2, "min_size": 0, "largest_only": True, "connectivity": 1}
     below["landmarks"] = {"per_label": 10, "min_score": 0.3, "min_distance": 5.0}
-    del below["refinement"]["prompts"]["choice"]
+    below["refinement"]["method"] = None
+    del below["refinement"]["prompts"]["choice"], below["refinement"]["landmarks"]
     then = rewritten(tmp_path / "now", tmp_path / "then", content={"config": config})
-    found = FewShotSegmenter.load(then, device="cpu").config
+    loaded = FewShotSegmenter.load(then, device="cpu")
+    found = loaded.config
     assert found.preset == "published"
     assert found.propagation.cleanup == CleanupConfig(dimensions=2, min_fraction=1)
     assert found.propagation.landmarks == LandmarkConfig(per_label=10)
     assert found.propagation.refinement.prompts == PromptConfig(agreement=0)
+    assert found.propagation.refinement.landmarks
+    assert loaded.load_refiner() is None
+    assert loaded.with_settings().config == found
 
 
 def test_propagation_may_change_after_training(saved, torso):

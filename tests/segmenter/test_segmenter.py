@@ -373,7 +373,8 @@ def test_axis_of_a_prediction(fitted, torso):
 
 
 def test_published_preset_predicts_as_the_paper_says(quick, template, torso):
-    model = quick(preset="published", adapter="cosine", propagation={"smoothing": 0.5})
+    own = {"smoothing": 0.5, "refinement": {"method": "none"}}
+    model = quick(preset="published", adapter="cosine", backbone="embedded", propagation=own)
     assert model.config.propagation.smoothing == 0.5
     found = model.fit(template).predict(torso.image)
     for value in model.label_values_:

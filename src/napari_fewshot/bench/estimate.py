@@ -13,6 +13,7 @@ from ..device import choose_device
 from ..errors import FewShotError
 from .config import MethodConfig
 from .methods import METHODS
+from .methods.fewshot import settings_for_task
 from .plan import Fit
 from .runner import Benchmark
 from .templates import FOLDS
@@ -96,7 +97,9 @@ def _estimate(benchmark: Benchmark, method: MethodConfig, shared: set[str]) -> E
     if config.features != "none":  # the same slice is not encoded again
         encoded = min(sum(painted), pooled) + len(set(cases)) * slices
     features = {}
-    for name, weights_mb, tokens, channels in _encoders(method, pixels):
+    for name, weights_mb, tokens, channels in _encoders(
+        method, pixels, config.landmarks is not None
+    ):
         if config.features == "disk":
             features[name] = encoded * (_ENTRY_MB + tokens * channels * 2e-6)
         if not done and name not in shared:
@@ -127,7 +130,9 @@ def _template_slices(benchmark: Benchmark, fit: Fit, slices: int) -> int:
     return shot * slices if how.choice == "cases" else shot
 
 
-def _encoders(method: MethodConfig, pixels: int) -> Iterator[tuple[str, float, float, int]]:
+def _encoders(
+    method: MethodConfig, pixels: int, landmarks: bool
+) -> Iterator[tuple[str, float, float, int]]:
     """Transformers that a method encodes slices with: name, MB of weights, tokens, and channels.
 
     There are none for features that cost little. A slice is taken as a square.
@@ -138,6 +143,7 @@ def _encoders(method: MethodConfig, pixels: int) -> Iterator[tuple[str, float, f
         backbones[str(settings.get("sam", DEFAULT_SAM))] = ExtractionConfig()
     if method.method == "fewshot":
         known = {k: v for k, v in settings.items() if k in SegmenterConfig.model_fields}
+        known = settings_for_task(known, landmarks=landmarks)
         config = SegmenterConfig.of(known, "settings")
         backbones[config.backbone] = config.extraction
         if config.propagation.refinement.method is not None:

@@ -85,8 +85,7 @@ def run(options: argparse.Namespace) -> int:
     refiners = {name: refiner(config) for name, config in strategies.items()}
     for network in networks:  # weights that cannot be had are seen before the work
         one = next(r for r in refiners.values() if r.name == network)
-        with shared.loading_sam():
-            one.load().unload()
+        one.load().unload()
     with ProgressBars() as bars:
         found = compare_refinements(
             given.image,

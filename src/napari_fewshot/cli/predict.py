@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..config import NO_REFINEMENT
 from ..errors import InputError
 from . import shared
 from .reporting import Failures, ProgressBars
@@ -56,8 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--refine",
         metavar="NAME",
-        help="make the labels more exact: random-walker, a SAM (sam-vit-b ...), or auto: a SAM "
-        "whose weights are here, else random-walker (default: as set in the model, else not)",
+        help="make the labels more exact: random-walker, a SAM (sam-vit-b ...), auto: a SAM whose "
+        "weights are here, else random-walker, or none (default: as set in the model, else not)",
     )
     shared.add_options(parser, "--sam-weights", help="local checkpoint of the SAM that refines")
     shared.add_options(parser, "--frame")
@@ -87,11 +88,11 @@ def run(options: argparse.Namespace) -> int:
         store=shared.open_store(options),
         propagation=settings.get("propagation"),
     )
-    set_method = model.config.propagation.refinement.method
-    if options.sam_weights is not None and options.refine is None and set_method is None:
-        raise InputError("--sam-weights", "stand beside --refine NAME", "no --refine")
-    with shared.loading_sam():
-        refiner = model.load_refiner(options.refine, options.sam_weights)
+    method = options.refine or model.refinement or NO_REFINEMENT
+    if options.sam_weights is not None and method == NO_REFINEMENT:
+        given = "no --refine" if options.refine is None else f"--refine {options.refine}"
+        raise InputError("--sam-weights", "stand beside --refine NAME", given)
+    refiner = model.load_refiner(options.refine, options.sam_weights)
     failures = Failures()
     for job in jobs:
         with failures.of(job.image):
@@ -106,17 +107,16 @@ def _check_refinement(options: argparse.Namespace, settings: dict[str, Any]) -> 
     """Check ``--refine``, ``--set`` and ``--sam-weights`` before anything is loaded."""
     from ..predict.refiners import check_method
 
-    if options.refine is not None:
-        check_method(options.refine, "--refine")
     found: Any = settings
     for part in METHOD.split("."):
         found = found.get(part) if isinstance(found, dict) else None
-    if isinstance(found, str):
-        check_method(found, f"--set {METHOD}")
-        if options.refine not in (None, found):
-            raise InputError(
-                "--refine", f"agree with --set {METHOD}={found}", options.refine, "Give one."
-            )
+    for parameter, method in (("--refine", options.refine), (f"--set {METHOD}", found)):
+        if isinstance(method, str) and method != NO_REFINEMENT:
+            check_method(method, parameter)
+    if isinstance(found, str) and options.refine not in (None, found):
+        raise InputError(
+            "--refine", f"agree with --set {METHOD}={found}", options.refine, "Give one."
+        )
     if options.sam_weights is not None:
         shared.existing_file("--sam-weights", options.sam_weights)
 

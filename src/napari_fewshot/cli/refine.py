@@ -67,8 +67,7 @@ def run(options: argparse.Namespace) -> int:
         seed=options.seed,
         store=given.store,
     )
-    with shared.loading_sam():
-        refiner.load()
+    refiner.load()
     with ProgressBars(options.labels.name) as bars:
         labels, confidence = refine_labels(
             given.image,

@@ -220,10 +220,7 @@ def _prepare(options: argparse.Namespace) -> tuple[_Given, list[_Job], Outputs]:
     }
     device, store = choose_device(options.device), shared.open_store(options)
     templates = [_template(image, labels, options.frame) for image, labels in references]
-    with shared.loading_sam(instead=""):
-        settings["sam"] = load_sam(
-            options.sam, weights=options.sam_weights, device=device, store=store
-        )
+    settings["sam"] = load_sam(options.sam, weights=options.sam_weights, device=device, store=store)
     learned = None
     if templates:
         with ProgressBars() as bars:

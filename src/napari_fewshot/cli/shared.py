@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +32,6 @@ __all__ = [
     "existing_file",
     "existing_image",
     "given_intensity",
-    "loading_sam",
     "open_store",
     "parse_numbers",
     "parse_settings",
@@ -44,7 +42,6 @@ __all__ = [
 ]
 
 LONGEST_RANGE = 100_000
-NO_DOWNLOAD = "refine with random-walker, which needs no download"
 
 SHARED: dict[str, dict[str, Any]] = {
     "--confidence": {"action": "store_true", "help": "write the confidence too"},
@@ -148,17 +145,6 @@ def window_settings(options: argparse.Namespace) -> dict[str, Any]:
 def given_intensity(options: argparse.Namespace) -> IntensityConfig:
     """Intensity as ``--window`` says, else by default."""
     return IntensityConfig.of(window_settings(options), "intensity")
-
-
-@contextmanager
-def loading_sam(instead: str = NO_DOWNLOAD) -> Iterator[None]:
-    """Word missing weights for a SAM that is prompted: the library speaks of backbones."""
-    from ..backbones.weights import MissingWeightsError
-
-    try:
-        yield
-    except MissingWeightsError as error:
-        raise error.of_sam(instead) from error
 
 
 def existing_file(parameter: str, path: Path) -> Path:

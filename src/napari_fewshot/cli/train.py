@@ -196,6 +196,22 @@ def _report(
     print(f"{len(templates)} template(s), {model.training_set_.describe()}")
     print(f"labels: {labels}")
     print(f"{model.config.backbone} + {model.config.adapter}, trained in {seconds:.1f} s: {output}")
+    _report_refinement(model)
+
+
+def _report_refinement(model: FewShotSegmenter) -> None:
+    """Say which weights the prediction will need beside those that were there for training."""
+    from ..predict.refiners import REFINERS, check_method
+
+    if model.refinement is None:
+        return
+    print(f"predictions are refined by {model.refinement} (predict --refine none: not)")
+    if not REFINERS.get(check_method(model.refinement)).available():
+        print(
+            f"weights of {model.refinement} are not on this machine: predict fetches them, or "
+            "takes --sam-weights FILE",
+            file=sys.stderr,
+        )
 
 
 def _report_score(model: FewShotSegmenter, score: HeldOutScore | None) -> None:

@@ -18,6 +18,7 @@ from .learning import (
     TrainingConfig,
 )
 from .propagation import (
+    NO_REFINEMENT,
     CleanupConfig,
     LandmarkConfig,
     PromptConfig,
@@ -34,6 +35,7 @@ __all__ = [
     "DEFAULT_ADAPTER",
     "DEFAULT_BACKBONE",
     "DEFAULT_SAM",
+    "NO_REFINEMENT",
     "STORE_LIMIT_GB",
     "AutomaticConfig",
     "ClassificationConfig",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from .base import StageConfig
 
 __all__ = [
+    "NO_REFINEMENT",
     "CleanupConfig",
     "LandmarkConfig",
     "PromptConfig",
@@ -16,6 +17,10 @@ __all__ = [
     "RefinementConfig",
     "WalkerConfig",
 ]
+
+
+NO_REFINEMENT = "none"
+"""How text says that nothing is refined: in a file of settings, on the command line."""
 
 
 class CleanupConfig(StageConfig):
@@ -108,11 +113,18 @@ class RefinementConfig(StageConfig):
 
     method: str | None = None
     """random-walker, a SAM (sam-vit-b, sam-vit-l, sam-vit-h, medsam), or auto: SAM where its
-    weights are on this machine, else the random walker. None: no refinement."""
+    weights are on this machine, else the random walker. None, also written none: no refinement."""
+    landmarks: bool = True
+    """Labels that were learned as landmarks are refined like the others (published: no)."""
     prompts: PromptConfig = PromptConfig()
     """Prompts that SAM gets."""
     walker: WalkerConfig = WalkerConfig()
     """Of the random walker."""
+
+    @field_validator("method", mode="before")
+    @classmethod
+    def _read_none(cls, value: Any) -> Any:
+        return None if value == NO_REFINEMENT else value
 
 
 class PropagationConfig(StageConfig):

@@ -34,8 +34,8 @@ class SegmenterConfig(StageConfig):
     adapter: str = DEFAULT_ADAPTER
     """What learns from them: cosine, classification, contrastive or sam-decoder."""
     preset: Literal["published"] | None = None
-    """Start from the settings of the papers instead of our defaults; settings that are given as
-    well still count."""
+    """Start from the settings of the papers instead of our defaults, backbone and refinement by SAM
+    included; settings that are given as well still count."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Of all that is drawn at random: the same seed gives the same result on the same machine."""
     intensity: IntensityConfig = IntensityConfig()
@@ -53,7 +53,7 @@ class SegmenterConfig(StageConfig):
     @classmethod
     def _start_from_preset(cls, given: Any) -> Any:
         if isinstance(given, dict) and given.get("preset") == "published":
-            base = _published(given.get("adapter", DEFAULT_ADAPTER))
+            base = _preset_settings("published", given.get("adapter", DEFAULT_ADAPTER))
             return merged_settings(base, present_keys(cls, given), exclude_unset=True)
         return given
 
@@ -75,13 +75,42 @@ class SegmenterConfig(StageConfig):
     def changed(self, changes: dict[str, Any]) -> Self:
         """Return these settings with others laid over them.
 
-        A dict changes what it names; a configuration takes the place of its section.
+        A dict changes what it names; a configuration takes the place of its section. With another
+        preset, or another adapter of one, what presets say of the two in different ways begins
+        anew.
         """
         changes = present_keys(type(self), changes)
-        return type(self).of(merged_settings(self.model_dump(), changes), "settings")
+        before = _preset_settings(self.preset, self.adapter)
+        after = _preset_settings(
+            changes.get("preset", self.preset), changes.get("adapter", self.adapter)
+        )
+        kept = _where_alike(self.model_dump(), before, after)
+        return type(self).of(merged_settings(kept, changes), "settings")
+
+
+def _preset_settings(preset: Any, adapter: Any) -> dict[str, Any]:
+    """What a preset says of an adapter and of all that goes before and after it."""
+    if preset != "published":
+        return {}
+    return _PUBLISHED | (_OF_THE_DECODER if adapter == "sam-decoder" else {})
+
+
+def _where_alike(
+    settings: dict[str, Any], before: dict[str, Any], after: dict[str, Any]
+) -> dict[str, Any]:
+    """Settings without those of which two presets say different things."""
+    kept = {}
+    for key, value in settings.items():
+        one, other = before.get(key), after.get(key)
+        if isinstance(value, dict):
+            kept[key] = _where_alike(value, one or {}, other or {})
+        elif one == other and (key in before) is (key in after):
+            kept[key] = value
+    return kept
 
 
 _PUBLISHED: dict[str, Any] = {
+    "backbone": "dinov2-b",
     "sampling": {"background_factor": 1.0, "min_background": 1},
     "position": {"use": False},
     "cosine": {"threshold": 0.5, "standardise": False},
@@ -109,18 +138,22 @@ _PUBLISHED: dict[str, Any] = {
         "cleanup": {"dimensions": 2, "min_fraction": 0.1},
         "landmarks": {"source": "labels", "per_label": 1, "arrangement": False},
         "refinement": {
+            "method": "sam-vit-h",
+            "landmarks": False,
             "prompts": {
                 "strategy": "random",
                 "points": 10,
                 "choice": "predicted-iou",
                 "agreement": 0.0,
-            }
+            },
         },
     },
 }
+"""Features, localisation, SAM (arXiv:2410.09759, section 2, figure 5), and what the decoder trains
+with. No paper says which size of DINOv2 or SAM it took."""
 
-
-def _published(adapter: str) -> dict[str, Any]:
-    """Settings of the paper that an adapter is of; nothing follows the masks of the SAM decoder."""
-    after = {} if adapter != "sam-decoder" else {"propagation": {"smoothing": 0.0}}
-    return {**_PUBLISHED, **after}
+_OF_THE_DECODER: dict[str, Any] = {
+    "backbone": "sam-vit-b",
+    "propagation": {"smoothing": 0.0},
+}
+"""In place of these sections: its masks are the result (arXiv:2407.04651, section 3.2.1)."""

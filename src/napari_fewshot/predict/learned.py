@@ -56,6 +56,12 @@ class LearnedModel:
     adapter: AdapterState
     arrangements: tuple[dict[int, tuple[float, ...]], ...] = ()
 
+    @property
+    def unrefined(self) -> frozenset[int]:
+        """Labels that stay as they were localised."""
+        landmarks = self.config.propagation.refinement.landmarks
+        return frozenset() if landmarks else self.point_labels
+
     @classmethod
     def of(
         cls, config: SegmenterConfig, weights_hash: str, training: TrainingSet, adapter: Adapter

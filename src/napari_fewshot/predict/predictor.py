@@ -157,6 +157,7 @@ class VolumePredictor:
             refiner,
             axis=Frame.of(image.affine, image.ndim).file_axis(along),
             intensity=self.model.config.intensity,
+            unrefined=self.model.unrefined,
             copy=False,  # they are ours
         )
         for _ in work.run(progress=progress):

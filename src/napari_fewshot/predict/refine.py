@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,8 @@ class LabelRefiner(SliceWork[RefinedSlice]):
         ``"sagittal"`` in the patient. None: axial where the file says how it lies, else 0.
     intensity : IntensityConfig or dict, optional
         How grey values become 0..1.
+    unrefined : collection of int
+        Labels that stay as they are, and are background to the others.
     copy : bool
         Whether to leave the arrays that are given as they are; else they are written to, where
         their type allows it.
@@ -95,6 +97,7 @@ class LabelRefiner(SliceWork[RefinedSlice]):
         *,
         axis: int | str | None = None,
         intensity: IntensityConfig | dict[str, Any] | None = None,
+        unrefined: Collection[int] = (),
         copy: bool = True,
     ) -> None:
         self.labels = np.array(labels) if copy else np.asanyarray(labels)
@@ -111,7 +114,7 @@ class LabelRefiner(SliceWork[RefinedSlice]):
                 raise InputError(name, f"have the shape {volume.shape} of the image", array.shape)
         settings = IntensityConfig.of(intensity, "intensity")
         super().__init__(SliceStack(volume, working_axis(volume, axis), settings))
-        self._refiner = refiner
+        self._refiner, self._unrefined = refiner, list(unrefined)
         self._labels = self._stack.from_file(self.labels)
         self._confidence = self._stack.from_file(self.confidence)
 
@@ -120,13 +123,15 @@ class LabelRefiner(SliceWork[RefinedSlice]):
         for done, index in enumerate(wanted, start=1):
             number = self._numbers[index]
             region = self._region(number)
-            filled = bool(region.labels.any())
+            stays = np.isin(region.labels, self._unrefined)
+            labels = np.where(stays, 0, region.labels)
+            filled = bool(labels.any())
             if filled:
                 if refiner is None:
                     refiner = self._refiner.on(self._stack)
-                found = refiner.refine(number, region)
-                self._labels[number] = found.labels
-                self._confidence[number] = found.confidence
+                found = refiner.refine(number, replace(region, labels=labels))
+                self._labels[number] = np.where(stays, region.labels, found.labels)
+                self._confidence[number] = np.where(stays, region.confidence, found.confidence)
             elif not self._given:
                 self._confidence[number] = region.confidence
             part = RefinedSlice(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..backbones.base import BackboneEntry
+from ..backbones.weights import MissingWeightsError
 from ..config import DEFAULT_SAM, ExtractionConfig, IntensityConfig
 from ..device import choose_device
 from ..errors import InputError
@@ -201,6 +202,7 @@ def load_sam(
     device: str = "cpu",
     store: FeatureStore | None = None,
     cache: FeatureCache | None = None,
+    instead: str = "",
 ) -> SamModel:
     """Load a SAM once, for any number of images.
 
@@ -215,6 +217,8 @@ def load_sam(
         As for :func:`~napari_fewshot.device.choose_device`.
     store, cache : optional
         Where embeddings of slices are kept, on disk and in memory.
+    instead : str
+        What needs no download, for the message where the weights cannot be had.
 
     Raises
     ------
@@ -230,9 +234,11 @@ def load_sam(
     if isinstance(name, SamModel):
         return name
     device = choose_device(device)
-    return SamModel(
-        read_sam(name, None if weights is None else Path(weights)), device, store, cache
-    )
+    try:
+        checkpoint = read_sam(name, None if weights is None else Path(weights))
+    except MissingWeightsError as error:  # it speaks of backbones
+        raise error.of_sam(instead) from error
+    return SamModel(checkpoint, device, store, cache)
 
 
 class VolumeSlices:

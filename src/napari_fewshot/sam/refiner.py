@@ -92,6 +92,7 @@ def _entry(name: str, sam: Sam) -> RefinerEntry:
             device=settings.device,
             store=settings.store,
             cache=settings.cache,
+            instead="refine with random-walker, which needs no download",
         )
         predictor, extractor = model.predictor, model.extractor  # loaded now, not at a slice
 

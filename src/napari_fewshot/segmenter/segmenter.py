@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ..adapters import Adapter, build_adapter, check_adapter
 from ..backbones import backbone_entry, get_backbone
-from ..config import PropagationConfig, SegmenterConfig
+from ..config import NO_REFINEMENT, PropagationConfig, SegmenterConfig
 from ..device import choose_device
 from ..errors import NotFittedError
 from ..features.cache import FeatureCache
@@ -44,7 +44,7 @@ class FewShotSegmenter:
         ``"cosine"``, ``"classification"``, ``"contrastive"``, or ``"sam-decoder"`` with a SAM as
         the backbone.
     preset : {"published"}, optional
-        Settings of the papers instead of our defaults.
+        Settings of the papers instead of our defaults, backbone and SAM included.
     weights : path, optional
         Local checkpoint of the backbone.
     device : str
@@ -143,6 +143,13 @@ class FewShotSegmenter:
         return self._learned().point_labels
 
     @property
+    def refinement(self) -> str | None:
+        """What refines predictions if no other is asked for; None also for landmarks that stay."""
+        learned = self._saved
+        nothing = learned is not None and learned.unrefined.issuperset(learned.label_values)
+        return None if nothing else self.config.propagation.refinement.method
+
+    @property
     def training_set_(self) -> TrainingSet:
         """Known slices that it was fitted to; not there in a loaded model."""
         if self._training is None:
@@ -192,7 +199,7 @@ class FewShotSegmenter:
         WeightsError
             If the backbone's weights cannot be had.
         """
-        training = self._training_set(templates)
+        training = TrainingSet.of(templates, self.config)
         saved, self._saved = self._saved, None
         try:
             adapter = self._build_adapter()
@@ -226,7 +233,7 @@ class FewShotSegmenter:
             As :meth:`fit`.
         """
         learned = self._learned()
-        training = self._training_set(templates)
+        training = TrainingSet.of(templates, self.config)
         model = self.with_settings()
         if learned.channels != training.channels:
             adapter = self._build_adapter()
@@ -238,10 +245,6 @@ class FewShotSegmenter:
             model._learn(update, training, requirements, progress)
         model._become(adapter, training)
         return model
-
-    def _training_set(self, templates: Template | Sequence[Template]) -> TrainingSet:
-        given = [templates] if isinstance(templates, Template) else list(templates)
-        return TrainingSet.of(given, self.config)
 
     def _build_adapter(self) -> Adapter:
         return build_adapter(self.config, self.device, self.weights)
@@ -296,8 +299,8 @@ class FewShotSegmenter:
             Whether to look for landmarks.
         refine : str or Refiner, optional
             How to make the cleaned labels more exact: ``"random-walker"``, ``"auto"``, the name
-            of a SAM, or what :func:`~napari_fewshot.get_refiner` gave. None: the method of the
-            configuration, which by default is none.
+            of a SAM, what :func:`~napari_fewshot.get_refiner` gave, or ``"none"``. None: the
+            method of the configuration, which by default is none.
         progress : callable
             ``progress(done, total, what)``; it may raise ``Cancelled``.
 
@@ -339,18 +342,17 @@ class FewShotSegmenter:
     ) -> Refiner | None:
         """Load what refines predictions, with the settings and on the device of this segmenter.
 
-        ``refine`` as for :meth:`predict`; None where neither it nor the configuration names a
+        ``refine`` as for :meth:`predict`; None where neither it nor :attr:`refinement` names a
         method. ``sam_weights`` is a checkpoint of SAM in place of the download.
         """
         if isinstance(refine, Refiner):
             return refine.load()
-        config = self.config.propagation.refinement
-        method = refine or config.method
-        if method is None:
+        method = refine or self.refinement
+        if method is None or method == NO_REFINEMENT:
             return None
         return get_refiner(
             method,
-            config=config,
+            config=self.config.propagation.refinement,
             sam_weights=sam_weights,
             device=self.device,
             seed=self.config.seed,

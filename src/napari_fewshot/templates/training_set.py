@@ -84,11 +84,12 @@ class TrainingSet:
     copies: tuple[AugmentedSlices, ...] = ()
 
     @classmethod
-    def of(cls, templates: Sequence[Template], config: SegmenterConfig) -> TrainingSet:
-        """Collect the known slices of templates.
+    def of(cls, templates: Template | Sequence[Template], config: SegmenterConfig) -> TrainingSet:
+        """Collect the known slices of one template or several.
 
         :class:`InputError` if there is no template, no paint, or the images differ in channels.
         """
+        templates = [templates] if isinstance(templates, Template) else list(templates)
         if not templates:
             raise InputError("templates", "have at least one template", "none")
         if not all(isinstance(template, Template) for template in templates):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_fewshot.bench.methods import METHODS, MethodContext
-from napari_fewshot.errors import InputError
+from napari_fewshot.errors import InputError, WeightsError
 from napari_fewshot.templates import Template
 from napari_fewshot.types import Volume
 
@@ -53,6 +53,40 @@ def painted(labels: np.ndarray, index: int) -> np.ndarray:
 def test_unknown_settings(name, key):
     with pytest.raises(InputError, match=key):
         METHODS.get(name).make({key: 1}, MethodContext(0, "cpu", Path()))
+
+
+@pytest.mark.parametrize(
+    ("landmarks", "own", "method"),
+    [
+        (False, {}, "sam-vit-h"),
+        (True, {}, None),
+        (True, {"propagation": {"refinement": {"method": "sam-vit-b"}}}, "sam-vit-b"),
+        (False, {"propagation": {"refinement": {"method": "none"}}}, None),
+    ],
+)
+def test_the_published_chain_ends_with_sam_where_labels_are_scored(landmarks, own, method):
+    context = MethodContext(0, "cpu", Path(), landmarks=landmarks)
+    made = METHODS.get("fewshot").make({"preset": "published", **own}, context)
+    config = made._unfitted().config
+    assert (config.backbone, config.propagation.refinement.method) == ("dinov2-b", method)
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_the_published_chain_runs(binary, published_weights):
+    image, labels = two_blocks()
+    template = Template(image, painted(labels, 4), slices=(4,), known_labels=(1, 2), axis=0)
+    own = {"adapter": "cosine", "extraction": {"min_tokens": 8}, "binary": binary}
+    method = METHODS.get("fewshot").make(
+        {"preset": "published", **own}, MethodContext(0, "cpu", Path())
+    )
+    method.fit([template])
+    assert method.predict(image, 0).labels.shape == labels.shape
+    (published_weights / "sam_vit_h_4b8939.pth").unlink()
+    method = METHODS.get("fewshot").make(
+        {"preset": "published", **own}, MethodContext(0, "cpu", Path())
+    )
+    with pytest.raises(WeightsError, match="sam-vit-h"):  # before the fit
+        method.fit([template], progress=None)
 
 
 def test_what_the_data_set_asks_for_gives_way_to_own_settings():

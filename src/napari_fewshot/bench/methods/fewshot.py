@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...config import SegmenterConfig
-from ...config.base import StageConfig
+from ...config import NO_REFINEMENT, SegmenterConfig
+from ...config.base import StageConfig, merged_settings
 from ...templates.template import Template
 from ...types import Progress, Volume, no_progress
 from . import MethodContext, MethodEntry, Predicted, split_settings
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ...predict.refiners import Refiner
     from ...segmenter import FewShotSegmenter, Prediction
 
-__all__ = ["FewShotMethod"]
+__all__ = ["FewShotMethod", "settings_for_task"]
 
 
 class _Extras(StageConfig):
@@ -34,6 +34,12 @@ class _Extras(StageConfig):
     """Predict along the axes that templates are painted along, two at least, and average."""
 
 
+def settings_for_task(stages: dict[str, Any], *, landmarks: bool) -> dict[str, Any]:
+    """Settings of the segmenter; where landmarks are scored, no preset refines where they lie."""
+    none = {"propagation": {"refinement": {"method": NO_REFINEMENT}}}
+    return merged_settings(none, stages) if landmarks and "preset" in stages else stages
+
+
 class FewShotMethod:
     """The few-shot segmenter.
 
@@ -45,6 +51,7 @@ class FewShotMethod:
         extras, stages = split_settings(settings, _Extras, SegmenterConfig)
         self.extras = _Extras.of(extras, "settings")
         self.context = context
+        stages = settings_for_task(stages, landmarks=context.landmarks)
         self._given = {"seed": context.seed, **context.with_intensity(stages)}
         self._models: dict[int | None, FewShotSegmenter] = {None: self._unfitted()}
         self._refiner: Refiner | None = None
