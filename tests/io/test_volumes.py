@@ -55,7 +55,7 @@ def test_folder(tmp_path: Path) -> None:
         (b"", "got an empty file"),
         (b"hello, world", "begins with the bytes 68 65 6c 6c 6f 2c .*b'hello, world'"),
         (b"\x89PNG\r\n", "begins with the bytes 89 50 4e 47 0d 0a"),
-        (gzip.compress(b"no image"), "begins with the bytes 1f 8b"),
+        (gzip.compress(b"no image", mtime=0), "begins with the bytes 1f 8b"),
         (b"\x1f\x8b\x08broken", "begins with the bytes 1f 8b 08 62"),
     ],
 )
