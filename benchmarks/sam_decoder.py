@@ -1,12 +1,13 @@
 """The few-shot mask decoder beside other adapters on the same SAM, and beside our default.
 
     python benchmarks/sam_decoder.py DATA --weights SAM [--backbone sam-vit-b] [--tasks ...]
-                                     [--methods ...] [--seed 0] [--device cpu] [--json FILE]
+                                     [--methods ...] [--seeds 0 1 2] [--device cpu] [--json FILE]
 
 DATA is a folder with ``mr_abdomen`` and ``hippocampus_mr``; the phantoms need none. Painted slices
 are evenly spaced and left out of the score. ``hippocampus-5`` has one painted slice in each of five
 patients and scores eight others, whole. Dice is the mean over labels (and patients); seconds are
-those of the training, encoding of the templates and their copies included, and of a slice.
+those of the training, encoding of the templates and their copies included, and of a slice. "0.1.0"
+is what was called published in version 0.1.0; other variants of "published" each change one thing.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import json
 from collections.abc import Callable
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +30,26 @@ from napari_fewshot.phantoms import PhantomKind, make_phantom, painted_labels, t
 
 OTHERS = 8
 DECODER = {"adapter": "sam-decoder"}
+PUBLISHED = {**DECODER, "preset": "published"}
+FORMER = {
+    "target_masks": "coverage",
+    "prompts": "drawn",
+    "mask_scale": 4,
+    "iteration": "copies",
+    "best_epoch": True,
+    "refit": False,
+    "patience": 0,
+}
 METHODS: dict[str, dict[str, Any]] = {
-    "sam-decoder, published": {**DECODER, "preset": "published"},
+    "sam-decoder, published": PUBLISHED,
+    "published, 0.1.0": {**PUBLISHED, "sam_decoder": FORMER},
+    "published, iteration: step": {**PUBLISHED, "sam_decoder": {"iteration": "step"}},
+    "published, iteration: copies": {**PUBLISHED, "sam_decoder": {"iteration": "copies"}},
+    "published, start: scratch": {**PUBLISHED, "sam_decoder": {"start": "scratch"}},
+    "published, start: sam": {**PUBLISHED, "sam_decoder": {"start": "sam"}},
+    "published, prompts: drawn": {**PUBLISHED, "sam_decoder": {"prompts": "drawn"}},
+    "published, masks: coverage": {**PUBLISHED, "sam_decoder": {"target_masks": "coverage"}},
+    "published, mask scale 4": {**PUBLISHED, "sam_decoder": {"mask_scale": 4}},
     "sam-decoder, random start": {**DECODER, "sam_decoder": {"start": "he"}},
     "sam-decoder, no copies": {**DECODER, "sam_decoder": {"augmentations": 0}},
     "sam-decoder": DECODER,
@@ -78,17 +98,19 @@ def tasks(data: Path) -> dict[str, Callable[[], Task]]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Markdown: a row for each method, Dice and seconds of training and of a slice."""
+    """Markdown: a row for each method; mean and spread of Dice over seeds, seconds of training."""
     names = list(dict.fromkeys(row["task"] for row in rows))
     lines = ["| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     for method in dict.fromkeys(row["method"] for row in rows):
-        own = {row["task"]: row for row in rows if row["method"] == method}
-        cells = [
-            f"{r['dice']:.3f} ({r['fit_seconds']:.0f} s, {r['seconds_per_slice']:.2f} s)"
-            if (r := own.get(name))
-            else ""
-            for name in names
-        ]
+        cells = []
+        for name in names:
+            own = [row for row in rows if (row["task"], row["method"]) == (name, method)]
+            dice, fit, one = (
+                [row[key] for row in own] for key in ("dice", "fit_seconds", "seconds_per_slice")
+            )
+            spread = f" ± {np.std(dice):.3f}" if len(own) > 1 else ""
+            seconds = f"({np.mean(fit):.0f} s, {np.mean(one):.2f} s)" if own else ""
+            cells.append(f"{np.mean(dice):.3f}{spread} {seconds}" if own else "")
         lines.append(f"| {method} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -101,7 +123,7 @@ def main() -> None:
     parser.add_argument("--backbone", default="sam-vit-b", help="name of the SAM")
     parser.add_argument("--tasks", nargs="+", help="default: all")
     parser.add_argument("--methods", nargs="+", choices=[*METHODS, DEFAULT], help="default: all")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", type=Path, help="write the rows here")
     options = parser.parse_args()
@@ -113,10 +135,10 @@ def main() -> None:
         if options.tasks and name not in options.tasks:
             continue
         task = load()
-        for method in options.methods or methods:
-            row = {"task": name, "method": method, **score(task, methods[method], options.seed)}
-            print(json.dumps(row), flush=True)
-            rows.append(row)
+        for method, seed in product(options.methods or methods, options.seeds):
+            found = score(task, methods[method], seed)
+            rows.append({"task": name, "method": method, "seed": seed, **found})
+            print(json.dumps(rows[-1]), flush=True)
     print("\n" + table(rows))
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")

@@ -12,6 +12,9 @@ from napari_fewshot.sam.cells import (
     cells_to_pixels,
     coverage,
     guided_attention,
+    known_numbers,
+    nearest_cells,
+    refined,
     similarity,
 )
 from napari_fewshot.slices.stack import SlicePosition
@@ -83,7 +86,6 @@ def test_slices_that_are_hidden_have_no_label():
 def test_targets_are_shares_of_what_is_known():
     plane = painted((3, slice(0, 6), slice(0, 30)), (-1, slice(10, 20), slice(0, 30)))
     found = CellLabels.of(example(plane), [3, 7], (GRID, GRID), EXTENT)
-    assert found.numbers == (0, 1)
     columns = [1] * 7 + [0.5]  # the slice is 30 wide: half of the last cell of four
     np.testing.assert_allclose(found.known[0, :2], [columns] * 2)
     np.testing.assert_allclose(found.known[0, 2], np.array(columns) / 2)  # rows 8, 9 are known
@@ -99,7 +101,6 @@ def test_a_label_nobody_looked_for_is_absent_only_where_others_are(also_painted)
     regions = [(7, slice(12, 16), slice(8, 12))] if also_painted else []
     plane = painted((3, slice(0, 4), slice(0, 8)), *regions)
     found = CellLabels.of(example(plane, known=(3,)), [3, 7], (GRID, GRID), EXTENT)
-    assert found.numbers == (0, 1)
     if also_painted:  # painted is looked for
         np.testing.assert_array_equal(found.known[1], found.known[0])
         assert found.fractions[1, 3, 2] == 1
@@ -108,12 +109,21 @@ def test_a_label_nobody_looked_for_is_absent_only_where_others_are(also_painted)
         assert not found.fractions[1].any()
 
 
-def test_labels_of_which_nothing_is_known_are_left_out():
-    found = CellLabels.of(example(painted(), known=(3,)), [3, 7], (GRID, GRID), EXTENT)
-    assert found.numbers == (0,)
-    found = CellLabels.of(example(painted(), known=()), [3, 7], (GRID, GRID), EXTENT)
-    assert found.numbers == ()
-    assert found.fractions.shape == (0, GRID, GRID)
+@pytest.mark.parametrize(
+    ("regions", "known", "numbers"),
+    [
+        ([], (3,), [0]),
+        ([], (), []),
+        ([(7, slice(0, 4), slice(0, 8))], (), [0, 1]),  # 3 is not where 7 is
+        ([(-1, slice(0, 20), slice(0, 30))], (3, 7), []),
+        ([(-1, slice(0, 20), slice(0, 29))], (3,), [0]),
+    ],
+)
+def test_labels_of_which_something_is_known(regions, known, numbers):
+    one = example(painted(*regions), known)
+    assert known_numbers(one, [3, 7]) == numbers
+    cells = CellLabels.of(one, [3, 7], (GRID, GRID), EXTENT)
+    assert np.flatnonzero(cells.known.any(axis=(1, 2))).tolist() == numbers
 
 
 def plain_coverage(mask, cells, extent, fine=60):
@@ -154,6 +164,42 @@ def test_a_single_pixel_of_a_large_slice_leaves_a_trace():
     share = coverage(mask, (16, 16), (512.0, 512.0))
     assert share[6, 9] == pytest.approx(1 / 32**2)
     assert np.count_nonzero(share) == 1
+
+
+@pytest.mark.parametrize(
+    ("shape", "cells", "extent"), [((12, 18), (4, 6), (18.0, 18.0)), ((5, 7), (12, 12), (8.4, 8.4))]
+)
+def test_masks_are_downsampled_to_cells_with_them_at_their_centre(shape, cells, extent):
+    mask = np.random.default_rng(0).random(shape) < 0.4
+    found = nearest_cells(mask, cells, extent)
+    assert found.shape == cells
+    for row, column in np.ndindex(cells):
+        y, x = (
+            int((k + 0.5) * e / c) for k, e, c in zip((row, column), extent, cells, strict=True)
+        )
+        inside = y < shape[0] and x < shape[1]
+        assert found[row, column] == (inside and mask[y, x])
+    assert not nearest_cells(np.zeros(shape, bool), cells, extent).any()
+
+
+def test_a_label_between_the_centres_keeps_the_cell_it_covers_most():
+    labels = painted((3, slice(3, 9), slice(5, 20)), (7, slice(7, 9), slice(15, 16)))
+    data = embedding()
+    found = TargetEmbeddings.of([example(labels)], [data], [3, 7], nearest_cells)
+    whole = data.data.astype(float)
+    # Centres are pixels 2, 6, 10 ... of cells of 4 × 4: rows 6, columns 6, 10, 14, 18 are inside.
+    np.testing.assert_allclose(found.vectors[0, 0], whole[:, 1, 1:5].mean(axis=1), rtol=1e-5)
+    # Of the other label one pixel lies in each of two cells: the first of equals.
+    np.testing.assert_allclose(found.vectors[0, 1], whole[:, 1, 3], rtol=1e-5)
+    assert found.present.tolist() == [[True, True]]
+
+
+def test_refining_is_bilinear_between_centres_of_cells():
+    values = torch.rand(1, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+    assert refined(values, 4) is values
+    fine = refined(values, 16)
+    # The same plane as straight from the coarse cells to pixels of that size.
+    torch.testing.assert_close(fine, cells_to_pixels(values, (16, 16), (16.0, 16.0)))
 
 
 def test_cells_of_padding_take_no_part():

@@ -12,6 +12,8 @@ import torch
 from napari_fewshot.adapters import build_adapter
 from napari_fewshot.config import SegmenterConfig
 from napari_fewshot.errors import Cancelled, InputError
+from napari_fewshot.sam import decoder_training
+from napari_fewshot.sam.cells import TargetEmbeddings, nearest_cells
 from napari_fewshot.sam.checkpoint import read_sam
 from napari_fewshot.sam.decoder import SamDecoderAdapter
 from napari_fewshot.sam.decoder_training import DecoderTraining
@@ -317,6 +319,86 @@ def test_outputs_may_start_as_masks_of_sam(decoder, tiny_sam):
     torch.testing.assert_close(found[:, 1], -expected[:, 1])
 
 
-def test_the_published_preset_starts_at_random():
-    assert config().sam_decoder.start == "sam"
-    assert SegmenterConfig(preset="published").sam_decoder.start == "he"
+@pytest.mark.parametrize("start", ["he", "scratch"])
+def test_what_starts_at_random(start, tiny_sam):
+    """He: the tokens alone; scratch: all that is trained, but not how places are encoded."""
+    adapter = build_adapter(config(start=start), "cpu", tiny_sam)
+    state = torch.load(tiny_sam, weights_only=True)
+    network = adapter._from_sam()
+    of_sam = {
+        name
+        for name, tensor in network.decoder.state_dict().items()
+        if torch.equal(tensor, state[f"mask_decoder.{name}"][: len(tensor)])
+    }
+    names = set(network.decoder.state_dict())
+    if start == "he":
+        assert names - of_sam == {"mask_tokens.weight"}
+    else:
+        assert "transformer.layers.0.mlp.lin1.weight" not in of_sam
+        assert "output_hypernetworks_mlps.1.layers.0.weight" not in of_sam
+    matrix = "positional_encoding_gaussian_matrix"
+    torch.testing.assert_close(
+        network.position.state_dict()[matrix], state[f"prompt_encoder.pe_layer.{matrix}"]
+    )
+
+
+def test_paper_3_to_the_letter(tiny_sam, monkeypatch):
+    """All embeddings prompt, nothing is held out, an iteration sees every slice once."""
+    published = SegmenterConfig(backbone="sam-vit-b", adapter="sam-decoder", preset="published")
+    adapter = build_adapter(published, "cpu", tiny_sam)
+    examples = [example(k, lacking=[7] if k == 4 else []) for k in range(5)]
+    copies = [replace(one, labels=one.labels[:, ::-1].copy(), origin=one) for one in examples]
+    maps = [embedding(one, k) for k, one in enumerate([*examples, *copies])]
+    seen, prompted, sizes = [], [], set()
+    forward = FewShotDecoder.forward
+
+    def watched(self, image, prompts):
+        prompted.extend(tuple(map(tuple, one.tolist())) for one in prompts)
+        return forward(self, image, prompts)
+
+    def told(logits, fractions, known, dice):
+        sizes.add((*logits.shape[-2:], *fractions.shape[-2:], dice))
+        return true_loss(logits, fractions, known, dice)
+
+    true_loss = decoder_training.decoder_loss
+    monkeypatch.setattr(FewShotDecoder, "forward", watched)
+    monkeypatch.setattr(decoder_training, "decoder_loss", told)
+    adapter.fit([*examples, *copies], maps, [3, 7], lambda *report: seen.append(report))
+    assert seen[-1] == (250, 250, "training")
+    assert len(prompted) == 2 * 250  # each label by all its slices, whatever slice is learned
+    first, second = (tuple(map(tuple, adapter._embeddings.of_label(k).tolist())) for k in range(2))
+    assert (len(first), len(second)) == (5, 4)
+    assert set(prompted) == {first, second}
+    side = 16 * GRID  # 1,024 for an official SAM
+    assert sizes == {(side, side, side, side, 0.0)}
+    hard = TargetEmbeddings.of(examples, maps[:5], [3, 7], nearest_cells)
+    np.testing.assert_allclose(adapter.state().tensors["targets"], hard.vectors, atol=1e-6)
+
+
+def test_masks_of_the_size_of_the_input_of_sam(fit):
+    """The two channels are resized first, then brought to pixels."""
+    fine = fit([example(0), example(3)], epochs=1, mask_scale=16)
+    features = embedding(example(2), 9)
+    found = fine.predict(features, PLACE)
+    image = torch.from_numpy(features.data.astype(np.float32))
+    with torch.no_grad():
+        vectors = torch.from_numpy(fine._embeddings.of_label(0))
+        two = fine._network(image, vectors[None])
+    whole = torch.nn.functional.interpolate(two, (128, 128), mode="bilinear")[0]
+    margin = (whole[0] - whole[1]).numpy()
+    centres = [(np.arange(n) + 0.5) * 128 / 40 - 0.5 for n in SHAPE]
+    from scipy.ndimage import map_coordinates
+
+    expected = map_coordinates(margin, np.meshgrid(*centres, indexing="ij"), order=1)
+    odds = np.log(found[1] / found[0])
+    np.testing.assert_allclose(odds, expected, atol=2e-3)
+
+
+def test_the_published_preset_differs_from_ours():
+    ours = config().sam_decoder
+    published = SegmenterConfig(preset="published").sam_decoder
+    assert (ours.start, ours.prompts, ours.target_masks) == ("sam", "drawn", "coverage")
+    assert (ours.mask_scale, ours.iteration, ours.best_epoch) == (4, "copies", False)
+    assert (published.start, published.prompts, published.target_masks) == ("he", "all", "nearest")
+    assert (published.mask_scale, published.iteration) == (16, "slices")
+    assert (published.best_epoch, published.dice_loss, published.flips) == (False, 0.0, True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_fewshot.config import SamDecoderConfig
+from napari_fewshot.config import SamDecoderConfig, SegmenterConfig
 from napari_fewshot.errors import Cancelled
 from napari_fewshot.sam.cells import TargetEmbeddings
 from napari_fewshot.sam.decoder_training import (
@@ -161,6 +161,62 @@ def test_without_copies_a_label_of_one_slice_has_but_itself():
     assert network.prompted == [[0.0]] * 3
 
 
+def test_all_target_embeddings_prompt_as_in_use():
+    """Also that of the slice itself, for copies as well; none of a copy."""
+    learned = samples([example(k, 3) for k in range(3)], copies=2)
+    network = Net()
+    run = training(network, 3, prompts="all", iteration="slices", best_epoch=False)
+    run.run(learned, [], 5, lambda *_: None)
+    assert network.prompted == [[0.0, 1.0, 2.0]] * 15
+    run = training(Net(), 3, prompts="all")
+    run.run(learned, [1], 1, lambda *_: None)
+    assert set(map(tuple, run._network.prompted[:-1])) == {(0.0, 2.0)}
+
+
+@pytest.mark.parametrize(
+    ("iteration", "steps", "epochs"), [("copies", 36, 4), ("slices", 12, 4), ("step", 4, 4)]
+)
+def test_what_an_iteration_is(iteration, steps, epochs):
+    seen, visited = [], []
+    learned = samples([example(k, 3) for k in range(3)], copies=2)
+    run = training(Net(), 3, iteration=iteration)
+    true_loss = run.loss
+    run.loss = lambda sample, learn: (visited.append(sample), true_loss(sample, learn=learn))[1]
+    assert run.run(learned, [], epochs, lambda *report: seen.append(report)) == epochs
+    assert seen == [(k, steps, "training") for k in range(1, steps + 1)]
+    if iteration == "copies":
+        for k in range(epochs):
+            assert len(set(map(id, visited[9 * k : 9 * k + 9]))) == 9
+    else:
+        for start in range(0, steps - 2, 3):
+            assert {sample.own for sample in visited[start : start + 3]} == {0, 1, 2}
+    if iteration == "slices":
+        assert len({id(sample) for sample in visited}) > 3  # copies and the slices themselves
+
+
+@pytest.mark.parametrize("scale", [4, 16])
+def test_the_loss_is_that_of_masks_on_the_grid_asked_for(scale):
+    """A border between two pixels falls into the middle of a coarse cell, not of a fine one."""
+    run = training(Net(), 1, mask_scale=scale)
+    one = example(0, 3, 3, 3)  # the first 3 of 8 rows
+    (learned,) = samples([one])
+    with torch.no_grad():
+        run._network.weight.fill_(2.0)
+    side = 2 * scale
+    labels = np.clip(3 * side / 8 - np.arange(side), 0, 1)
+    expected = -(labels * np.log(1 / (1 + np.exp(-2))) + (1 - labels) * np.log(1 / (1 + np.exp(2))))
+    found = run.loss(learned, learn=True) - (1 - dice_of(labels, 1 / (1 + np.exp(-2))))
+    assert found == pytest.approx(expected.mean(), rel=1e-5)
+    assert float(run._network.weight.grad) != 0
+
+
+def dice_of(labels, probability):
+    """As :func:`decoder_loss` has it, of rows of equal cells."""
+    size = len(labels)
+    both, sizes = size * labels.sum() * probability, size * (labels.sum() + size * probability)
+    return (2 * both + 1) / (sizes + 1)
+
+
 def test_the_best_pass_is_kept():
     """Full slices are learned, a slice of one row is held out: each pass is worse than the last."""
     full, thin = [3] * 8, [3]
@@ -206,3 +262,9 @@ def test_same_seed_same_order():
 def test_epochs_for_few_and_many(templates, epochs):
     assert SamDecoderConfig().epochs_for(templates) == epochs
     assert SamDecoderConfig(epochs=7).epochs_for(templates) == 7
+
+
+def test_steps_of_the_published_preset():
+    published = SegmenterConfig(preset="published").sam_decoder
+    steps = [published.epochs_for(n) * published.steps_per_epoch(n, 21 * n) for n in (5, 20, 50)]
+    assert steps == [50 * 5, 80 * 20, 100 * 50]

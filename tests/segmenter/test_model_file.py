@@ -59,6 +59,22 @@ def test_a_loaded_model_predicts_the_same(adapter, quick, discs, tmp_path, asser
         )
 
 
+def test_settings_that_a_file_lacks_are_not_those_of_todays_preset(quick, discs, tmp_path):
+    """They came later, and the model was trained without them."""
+    image, labels = discs()
+    model = quick(adapter="cosine", preset="published").fit(Template(image, labels))
+    model.save(tmp_path / "m.fewshot")
+    content = json.loads(parts(tmp_path / "m.fewshot")[1]["content"])["config"]
+    for name in ("prompts", "mask_scale"):
+        del content["sam_decoder"][name]
+    content["sam_decoder"]["passes"] = content["sam_decoder"].pop("epochs") + 7
+    old = rewritten(tmp_path / "m.fewshot", tmp_path / "old.fewshot", content={"config": content})
+    decoder = FewShotSegmenter.load(old, device="cpu").config.sam_decoder
+    assert model.config.sam_decoder.mask_scale == 16
+    assert (decoder.prompts, decoder.mask_scale, decoder.epochs) == ("drawn", 4, 7)
+    assert decoder.start == "he"  # is in the file
+
+
 def test_a_preset_and_its_changes_survive(quick, discs, tmp_path):
     image, labels = discs()
     settings = {"smoothing": 0.7, "cleanup": {"min_size": 3}}

@@ -191,26 +191,43 @@ _TEMPLATES, _EPOCHS = (5, 20, 50), (50, 80, 100)
 class SamDecoderConfig(StageConfig):
     """SAM's mask decoder, prompted by the embeddings of the templates."""
 
-    start: Literal["sam", "he"] = "sam"
-    """What the two output tokens start as. sam: as a mask of SAM and the opposite of another. he
-    (published): at random, which learns much more slowly."""
+    start: Literal["sam", "he", "scratch"] = "sam"
+    """sam: the weights of SAM, the two output tokens as a mask of SAM and the opposite of another.
+    he (published): the two tokens, which SAM does not have, at random, which learns much more
+    slowly. scratch: the whole decoder at random."""
+    target_masks: Literal["coverage", "nearest"] = "coverage"
+    """Which cells of an embedding are averaged for a label. coverage: all that it touches, each by
+    the fraction that it covers. nearest (published): those with the label at their centre; of a
+    label that lies at no centre the cell that it covers most."""
+    prompts: Literal["drawn", "all"] = "drawn"
+    """What prompts for a label in training. drawn: target embeddings of any number of the other
+    slices, or of their copies. all (published): those of all template slices, that of the slice
+    itself among them, as in use."""
+    mask_scale: int = Field(default=4, ge=4, le=16)
+    """Masks are learned and made on a grid so many times as fine as the embedding. 4: that of the
+    decoder, 256 × 256. 16 (published): that of the input of SAM, 1024 × 1024."""
     epochs: int = Field(default=0, ge=0, json_schema_extra={"step": 10})
-    """Most passes over the template slices and their copies; 0 (published): 50 for five slices or
-    fewer, 80 for 20, 100 for 50 or more, and between these in proportion."""
+    """Most iterations; 0 (published): 50 for five template slices or fewer, 80 for 20, 100 for 50
+    or more, and between these in proportion."""
+    iteration: Literal["copies", "slices", "step"] = "copies"
+    """What counts as one of the epochs. copies: every template slice and every copy of it. slices
+    (published): every template slice once, as it is or as one of its copies, drawn anew. step: one
+    slice."""
     best_epoch: bool = False
     """With three template slices or more, hold one out (a volume, with three volumes or more), and
-    keep the epoch that predicts it best (published). Else learn from all of them and keep the last
-    epoch: one slice says little of when to stop."""
+    keep the epoch that predicts it best. Else learn from all of them and keep the last epoch
+    (published): one slice says little of when to stop."""
     refit: bool = True
-    """With a slice held out: learn anew from all of them, for as many epochs as were best
-    (published: no). One of a few slices is much to leave unused."""
+    """With a slice held out: learn anew from all of them, for as many epochs as were best. One of a
+    few slices is much to leave unused."""
     patience: int = Field(default=15, ge=0, json_schema_extra={"unit": "epochs"})
-    """Epochs without a better one after which training ends; 0: never early."""
+    """With a slice held out: epochs without a better one after which training ends; 0: never
+    early."""
     augmentations: int = Field(default=4, ge=0)
     """Augmented copies of each template slice. Each is encoded once, which takes as long as
     encoding a slice."""
     flips: bool = Field(default=False, title="Mirrored copies")
-    """Whether copies may be mirrored: good where sides are alike."""
+    """Whether copies may be mirrored (published): good where sides are alike."""
     learning_rate: float = Field(default=1e-4, gt=0, json_schema_extra={"step": 0.0001})
     """Learning rate of Adam."""
     dice_loss: float = Field(default=1.0, ge=0, json_schema_extra={"step": 0.1})
@@ -222,3 +239,7 @@ class SamDecoderConfig(StageConfig):
     def epochs_for(self, templates: int) -> int:
         """Most epochs for so many template slices."""
         return self.epochs or round(float(np.interp(templates, _TEMPLATES, _EPOCHS)))
+
+    def steps_per_epoch(self, templates: int, samples: int) -> int:
+        """Slices in an epoch, of so many template slices, which are ``samples`` with copies."""
+        return {"copies": samples, "slices": templates, "step": 1}[self.iteration]

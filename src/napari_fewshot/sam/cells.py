@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING
@@ -21,6 +21,9 @@ __all__ = [
     "cells_to_pixels",
     "coverage",
     "guided_attention",
+    "known_numbers",
+    "nearest_cells",
+    "refined",
     "similarity",
 ]
 
@@ -40,6 +43,25 @@ def coverage(mask: Array, cells: tuple[int, int], extent: tuple[float, float]) -
     return fractions
 
 
+def nearest_cells(mask: Array, cells: tuple[int, int], extent: tuple[float, float]) -> Array:
+    """Downsample a mask, (H, W), to the cells that have it at their centre, (h, w), bool.
+
+    A mask that lies at no centre keeps the cell of which it covers most, so that it is not lost.
+    Arguments are those of :func:`coverage`.
+    """
+    rows, columns = (
+        np.floor((np.arange(count) + 0.5) * length / count).astype(int)
+        for count, length in zip(cells, extent, strict=True)
+    )
+    height, width = mask.shape
+    found = np.zeros(cells, dtype=bool)
+    inside = np.ix_(rows < height, columns < width)
+    found[inside] = mask[np.ix_(rows[rows < height], columns[columns < width])]
+    if mask.any() and not found.any():
+        found.flat[coverage(mask, cells, extent).argmax()] = True
+    return found
+
+
 def _overlaps(pixels: int, cells: int, extent: float) -> Array:
     """Fraction of each cell that each pixel covers along one axis, shape (cells, pixels)."""
     edges = np.arange(cells + 1) * extent / cells
@@ -47,6 +69,15 @@ def _overlaps(pixels: int, cells: int, extent: float) -> Array:
     stop = np.minimum(edges[1:, None], np.arange(pixels) + 1)
     fractions: Array = np.clip(stop - start, 0, None) * cells / extent
     return fractions.astype(np.float32)
+
+
+def refined(values: torch.Tensor, side: int) -> torch.Tensor:
+    """Bring values of cells, (B, M, h, h), to a grid of ``side`` cells a side, bilinear."""
+    from torch.nn.functional import interpolate
+
+    if values.shape[-1] == side:
+        return values
+    return interpolate(values, (side, side), mode="bilinear", align_corners=False)
 
 
 def cells_to_pixels(
@@ -112,10 +143,12 @@ class TargetEmbeddings:
         slices: Sequence[KnownSlice],
         maps: Sequence[FeatureMap],
         label_values: Sequence[int],
+        weigh: Callable[[Array, tuple[int, int], tuple[float, float]], Array] = coverage,
     ) -> TargetEmbeddings:
-        """Average the cells of each label, weighted by the fraction that the label covers.
+        """Average the cells of each label (Xie et al. 2024, section 3.2.1, first formula).
 
-        Structures far smaller than a cell thus have a vector too.
+        ``weigh`` brings the mask of a label to weights of cells: :func:`coverage` or
+        :func:`nearest_cells`. With either, structures far smaller than a cell have a vector too.
         """
         channels = maps[0].channels if maps else 0
         vectors = np.zeros((len(slices), len(label_values), channels), np.float32)
@@ -125,7 +158,7 @@ class TargetEmbeddings:
             for c, value in enumerate(label_values):
                 mask = known.labels == value
                 if mask.any():
-                    weights = coverage(mask, cells, features.extent).astype(np.float64)
+                    weights = weigh(mask, cells, features.extent).astype(np.float64)
                     total = np.tensordot(features.data.astype(np.float64), weights, 2)
                     vectors[n, c] = total / weights.sum()
                     present[n, c] = True
@@ -147,14 +180,22 @@ class TargetEmbeddings:
         return TargetEmbeddings(self.vectors, present)
 
 
+def known_numbers(known: KnownSlice, label_values: Sequence[int]) -> list[int]:
+    """Numbers of the labels of which something is known in a slice."""
+    here = set(np.unique(known.labels).tolist())
+    return [
+        number
+        for number, value in enumerate(label_values)
+        if max(here) > 0 or (value in known.known_labels and 0 in here)
+    ]
+
+
 @dataclass(frozen=True, eq=False)
 class CellLabels:
-    """The labels of a known slice on a grid of cells, by area: what the decoder should find."""
+    """Labels of a known slice on a grid of cells, by area: what the decoder should find."""
 
-    numbers: tuple[int, ...]
-    """Numbers of the labels of which something is known in this slice."""
     fractions: Array
-    """Fraction of each label in what is known of a cell, (len(numbers), h, w), float32."""
+    """Fraction of each label in what is known of a cell, (L, h, w), float32."""
     known: Array
     """Fraction of each cell of which is known whether it has the label, of the same shape."""
 
@@ -166,7 +207,7 @@ class CellLabels:
         cells: tuple[int, int],
         extent: tuple[float, float],
     ) -> CellLabels:
-        """Bring the labels of a slice to a grid of cells.
+        """Bring L labels of a slice to a grid of cells.
 
         Padding and pixels of which nothing is known do not count. Of a label that nobody looked
         for it is only known that it is not where other labels were painted.
@@ -182,5 +223,4 @@ class CellLabels:
             if value in here:
                 covered = coverage(known.labels == value, cells, extent)
                 fractions[number] = np.clip(covered / np.maximum(weights[number], 1e-6), 0, 1)
-        numbers = np.flatnonzero(weights.any(axis=(1, 2)))
-        return cls(tuple(numbers.tolist()), fractions[numbers], weights[numbers])
+        return cls(fractions, weights)

@@ -18,7 +18,7 @@ from ..slices.stack import SlicePosition
 from ..templates.augmentation import Augmentation, FeatureRequirements
 from ..templates.known import KnownSlice
 from ..types import Array, FeatureMap, Progress, joint_progress, no_progress
-from .cells import TargetEmbeddings, cells_to_pixels
+from .cells import TargetEmbeddings, cells_to_pixels, coverage, nearest_cells, refined
 from .checkpoint import SAMS, read_sam
 from .decoder_training import DecoderTraining, TrainingSample, batches, choose_held_out
 
@@ -95,12 +95,12 @@ class SamDecoderAdapter:
     ) -> SamDecoderAdapter:
         """Train from SAM's weights; see :class:`~.base.Adapter`."""
         network = self._from_sam()
-        samples, embeddings = _samples(examples, maps, label_values, network.architecture)
+        samples, embeddings = self._samples(examples, maps, label_values, network.architecture)
         templates = [known for known in examples if known.origin is None]
         held_out = choose_held_out(templates) if self.config.best_epoch else []
         epochs = self.config.epochs_for(len(templates))
         again = bool(held_out) and self.config.refit
-        steps = epochs * len(samples)
+        steps = epochs * self.config.steps_per_epoch(len(templates), len(samples))
         counters = joint_progress([steps, steps] if again else [steps], progress)
         training = DecoderTraining(network, embeddings, label_values, self.config, self.seed)
         epochs = training.run(samples, held_out, epochs, _scaled(counters[0], steps))
@@ -124,7 +124,7 @@ class SamDecoderAdapter:
         The weights know nothing of single labels, so labels may come and go.
         """
         network = fitted(self._network, "The adapter")
-        samples, embeddings = _samples(examples, maps, label_values, network.architecture)
+        samples, embeddings = self._samples(examples, maps, label_values, network.architecture)
         training = DecoderTraining(network, embeddings, label_values, self.config, self.seed)
         training.run(samples, [], self.config.update_epochs, progress)
         self._embeddings = embeddings
@@ -140,11 +140,12 @@ class SamDecoderAdapter:
         prompts = {label: embeddings.of_label(label) for label in range(self.label_count)}
         logits = torch.full((len(prompts) + 1, *features.shape), -torch.inf, device=self.device)
         logits[0] = 0.0
+        side = self.config.mask_scale * network.architecture.grid
         with torch.inference_mode():
             image = torch.from_numpy(embedding.data.astype(np.float32)).to(self.device)
             for labels, vectors in batches(prompts, network.architecture.grid**2):
                 found = network(image, torch.from_numpy(vectors).to(self.device))
-                margins = found[:, :1] - found[:, 1:]
+                margins = refined(found[:, :1] - found[:, 1:], side)
                 margins = cells_to_pixels(margins, features.shape, features.extent)
                 logits[[label + 1 for label in labels]] = margins[:, 0]
             probabilities: Array = logits.softmax(0).cpu().numpy()
@@ -178,6 +179,27 @@ class SamDecoderAdapter:
         self._embeddings = TargetEmbeddings(vectors, present)
         return self
 
+    def _samples(
+        self,
+        examples: Sequence[KnownSlice],
+        maps: Iterable[FeatureMap],
+        label_values: Sequence[int],
+        architecture: DecoderArchitecture,
+    ) -> tuple[list[TrainingSample], TargetEmbeddings]:
+        """All images to learn from, and the target embeddings of those that are no copies."""
+        embeddings = [_embedding(features, architecture) for features in maps]
+        weigh = nearest_cells if self.config.target_masks == "nearest" else coverage
+        of_all = TargetEmbeddings.of(examples, embeddings, label_values, weigh)
+        templates = [k for k, known in enumerate(examples) if known.origin is None]
+        numbers = {id(examples[k]): own for own, k in enumerate(templates)}
+        samples = [
+            TrainingSample(known, found, numbers[id(known.origin or known)], vectors, present)
+            for known, found, vectors, present in zip(
+                examples, embeddings, of_all.vectors, of_all.present, strict=True
+            )
+        ]
+        return samples, of_all.only(templates)
+
     def _from_sam(self) -> FewShotDecoder:
         from .networks import DecoderArchitecture
 
@@ -186,7 +208,7 @@ class SamDecoderAdapter:
         network = self._build(
             DecoderArchitecture(of.channels, of.grid, of.decoder_layers, of.decoder_mlp)
         )
-        network.start_from(checkpoint)
+        network.start_from(checkpoint, decoder=self.config.start != "scratch")
         if self.config.start == "sam":
             network.start_as_masks(checkpoint)
         return network.to(self.device)
@@ -196,26 +218,6 @@ class SamDecoderAdapter:
 
         with seeded(self.seed):
             return FewShotDecoder(architecture)
-
-
-def _samples(
-    examples: Sequence[KnownSlice],
-    maps: Iterable[FeatureMap],
-    label_values: Sequence[int],
-    architecture: DecoderArchitecture,
-) -> tuple[list[TrainingSample], TargetEmbeddings]:
-    """All images to learn from, and the target embeddings of those that are no copies."""
-    embeddings = [_embedding(features, architecture) for features in maps]
-    of_all = TargetEmbeddings.of(examples, embeddings, label_values)
-    templates = [k for k, known in enumerate(examples) if known.origin is None]
-    numbers = {id(examples[k]): own for own, k in enumerate(templates)}
-    samples = [
-        TrainingSample(known, found, numbers[id(known.origin or known)], vectors, present)
-        for known, found, vectors, present in zip(
-            examples, embeddings, of_all.vectors, of_all.present, strict=True
-        )
-    ]
-    return samples, of_all.only(templates)
 
 
 def _scaled(progress: Progress, steps: int) -> Progress:

@@ -1,4 +1,4 @@
-"""Training of the few-shot mask decoder: epochs over the template slices, the best one kept."""
+"""Training of the few-shot mask decoder: epochs over the template slices, their last or best."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from ..config import SamDecoderConfig
 from ..templates.known import KnownSlice, labels_of
 from ..types import Array, FeatureMap, Progress
-from .cells import CellLabels, TargetEmbeddings
+from .cells import CellLabels, TargetEmbeddings, known_numbers, refined
 
 if TYPE_CHECKING:
     import torch
@@ -121,7 +121,7 @@ class DecoderTraining:
         epochs: int,
         progress: Progress,
     ) -> int:
-        """Go over the slices and their copies, in each epoch in another order.
+        """Go over the slices, in each epoch in another order.
 
         Template slices of the numbers ``held_out`` are not learned from and prompt for nothing;
         the epoch that predicts them best is kept, without any the last. Progress is told after
@@ -140,15 +140,15 @@ class DecoderTraining:
         optimiser = torch.optim.Adam(
             self._network.parameters(), lr=self._config.learning_rate, betas=_BETAS
         )
-        total = epochs * len(learned)
+        length = self._config.steps_per_epoch(len(self._copies), len(learned))
+        total = epochs * length
         self._network.train()
-        for epoch in range(epochs):
-            for step, chosen in enumerate(self._rng.permutation(len(learned))):
-                optimiser.zero_grad()
-                self.loss(learned[chosen], learn=True)
-                optimiser.step()
-                progress(epoch * len(learned) + step + 1, total, "training")
-            if validation:
+        for step, sample in zip(range(1, total + 1), self._visits(learned), strict=False):
+            optimiser.zero_grad()
+            self.loss(sample, learn=True)
+            optimiser.step()
+            progress(step, total, "training")
+            if validation and step % length == 0:
                 losses = [self.loss(sample, learn=False) for sample in validation]
                 if stopping.update(float(np.mean(losses))):
                     progress(total, total, "training")
@@ -157,6 +157,16 @@ class DecoderTraining:
         self._embeddings = whole
         self._network.eval()
         return stopping.best_epoch or epochs
+
+    def _visits(self, learned: Sequence[TrainingSample]) -> Iterator[TrainingSample]:
+        """Slices to learn from, without end: all samples, or one copy drawn of each slice."""
+        while True:
+            if self._config.iteration == "copies":
+                yield from (learned[k] for k in self._rng.permutation(len(learned)))
+            else:
+                for own in self._rng.permutation(list(self._copies)):
+                    copies = self._copies[own]
+                    yield copies[self._rng.integers(len(copies))]
 
     def loss(self, sample: TrainingSample, *, learn: bool) -> float:
         """Mean loss over the labels of a slice; ``learn`` adds its gradients to the weights'.
@@ -167,25 +177,25 @@ class DecoderTraining:
         import torch
 
         grid = sample.features.data.shape[1]
+        side = self._config.mask_scale * grid
         device = next(self._network.parameters()).device
-        targets = CellLabels.of(
-            sample.known, self._label_values, (4 * grid, 4 * grid), sample.features.extent
-        )
-        place = {label: k for k, label in enumerate(targets.numbers)}
-        prompts = {label: self._prompts(label, sample, learn) for label in targets.numbers}
+        prompts = {
+            label: self._prompts(label, sample, learn)
+            for label in known_numbers(sample.known, self._label_values)
+        }
         count = sum(len(vectors) > 0 for vectors in prompts.values())
         image = torch.from_numpy(sample.features.data.astype(np.float32)).to(device)
         total = 0.0
         dice = self._config.dice_loss if learn else max(1.0, self._config.dice_loss)
         with torch.set_grad_enabled(learn):
             for labels, vectors in batches(prompts, grid**2):
-                chosen = [place[label] for label in labels]
+                values = [self._label_values[label] for label in labels]
+                targets = CellLabels.of(sample.known, values, (side, side), sample.features.extent)
                 fractions, known = (
-                    torch.from_numpy(part[chosen]).to(device)
-                    for part in (targets.fractions, targets.known)
+                    torch.from_numpy(part).to(device) for part in (targets.fractions, targets.known)
                 )
                 logits = self._network(image, torch.from_numpy(vectors).to(device))
-                value = decoder_loss(logits, fractions, known, dice).sum() / count
+                value = decoder_loss(refined(logits, side), fractions, known, dice).sum() / count
                 if learn:
                     value.backward()
                 total += float(value.detach())
@@ -195,12 +205,12 @@ class DecoderTraining:
         """Vectors of a label, shape (T, C): all, or some of others to learn a slice from.
 
         Any number of the other slices with the label is drawn, and any copy of each. Were it all
-        of them, the one that is missing would tell which slice it is, and the decoder would learn
-        by heart what to draw there. For the same reason a slice without the label has as many to
-        draw from. Where it alone has the label, another copy of it prompts.
+        of the others, the one that is missing would tell which slice it is, and the decoder would
+        learn by heart what to draw there. For the same reason a slice without the label has as many
+        to draw from. Where it alone has the label, another copy of it prompts.
         """
         slices = np.flatnonzero(self._embeddings.present[:, label])
-        if not learn or not len(slices):
+        if not learn or self._config.prompts == "all" or not len(slices):
             return self._embeddings.of_label(label)
         if len(slices) > 1:
             present = self._embeddings.present[sample.own, label]

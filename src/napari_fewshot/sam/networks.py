@@ -129,14 +129,16 @@ class FewShotDecoder(nn.Module):
         self.register_buffer("no_mask", torch.zeros(width))
         self.apply(_he)
 
-    def start_from(self, checkpoint: SamCheckpoint) -> list[str]:
+    def start_from(self, checkpoint: SamCheckpoint, *, decoder: bool = True) -> list[str]:
         """Take the weights of a SAM where name and shape agree; return the names of the rest.
 
-        SAM's positional encoding and its embedding of "no mask prompt" are taken too; they are
-        no parameters and stay as they are in training.
+        Without ``decoder`` nothing that is trained is taken. SAM's positional encoding and its
+        embedding of "no mask prompt" always are; they are no parameters, and training leaves them.
         """
         given, own = checkpoint.part("mask_decoder"), self.decoder.state_dict()
-        agreeing = {n: t for n, t in given.items() if n in own and own[n].shape == t.shape}
+        agreeing = {
+            n: t for n, t in given.items() if decoder and n in own and own[n].shape == t.shape
+        }
         self.decoder.load_state_dict(agreeing, strict=False)
         prompts = checkpoint.part("prompt_encoder")
         matrix = "positional_encoding_gaussian_matrix"

@@ -74,7 +74,8 @@ class Rates:
         settings = config.adapter_config
         if isinstance(settings, SamDecoderConfig):
             rate = self._steps.get(config.adapter)
-            steps = settings.epochs_for(slices) * slices * (1 + settings.augmentations)
+            samples = slices * (1 + settings.augmentations)
+            steps = settings.epochs_for(slices) * settings.steps_per_epoch(slices, samples)
             return None if rate is None else rate * steps
         return self._steps.get(config.adapter, _STEP) * getattr(settings, "steps", 0)
 
