@@ -263,6 +263,61 @@ def test_results_are_refined_kept_and_discarded_from_the_dock(viewer, docks, qtb
     assert session.settings.config.propagation.refinement.prompts.strategy == "boxes"
 
 
+def test_the_published_preset_is_chosen_in_one_dock_and_shown_in_all(docks, qtbot, tmp_path):
+    extraction, training, propagation = docks
+    (tmp_path / "other.pth").write_bytes(b"")
+    training.session.configure(backbone="dinov2-s", weights=tmp_path / "other.pth")
+    training.preset.choose("published")
+    settings = training.session.settings
+    assert (settings.backbone, settings.weights) == ("dinov2-b", None)  # no file of another one
+    qtbot.waitUntil(lambda: extraction.backbone.name == "dinov2-b")
+    qtbot.waitUntil(propagation.refined.isChecked)
+    assert propagation.refine.method.value == "sam-vit-h"
+    assert training.adapter.values()["head"] == "concat"
+    said = "Published: backbone dinov2-b, refinement sam-vit-h."
+    assert training.chain.text() == said
+
+    extraction.backbone.names.choose("embedded")
+    propagation.refined.click()
+    wanted = (
+        f"{said} Not as published: backbone embedded, chosen in Feature extraction. "
+        "Not as published: refinement none, chosen in Label propagation."
+    )
+    qtbot.waitUntil(lambda: training.chain.text() == wanted)
+    training.adapter.names.choose("classification")
+    assert training.session.settings.config.classification.balance == 1
+    assert training.session.settings.backbone == "embedded"
+    training.adapter.names.choose("sam-decoder")
+    assert training.session.settings.backbone == "sam-vit-b"
+    training.preset.choose(None)
+    assert training.session.settings.config.sam_decoder.start == "sam"
+    assert training.session.settings.backbone == "embedded"
+    qtbot.waitUntil(lambda: not training.chain.text())
+    assert not training.status.text()
+
+
+def test_what_is_propagated_is_refined_afterwards_if_so_chosen(viewer, docks, qtbot):
+    viewer.open_sample("napari-fewshot", "torso")
+    _, training, propagation = docks
+    session = training.session
+    session.configure(backbone="multiscale", adapter="cosine")
+    session.add_template("torso", "torso template")
+    session.train(score=False).wait(60)
+    propagation.refine.method.choose("random-walker")
+    assert session.settings.config.propagation.refinement.method is None
+    propagation.refined.click()
+    assert session.settings.config.propagation.refinement.method == "random-walker"
+    qtbot.waitUntil(propagation.propagate.isEnabled)
+    propagation.propagate.click()
+    assert [job.stage for job in session.jobs] == ["propagate", "refine"]
+    qtbot.waitUntil(lambda: not session.jobs, timeout=MINUTE)
+    assert session.can_discard_refinement("torso")
+    propagation.refined.click()
+    assert session.settings.config.propagation.refinement.method is None
+    propagation.propagate.click()
+    assert [job.stage for job in session.jobs] == ["propagate"]
+
+
 @pytest.fixture
 def two(viewer, docks):
     """Dock of propagation, session, and two images of one shape; the first has a result."""

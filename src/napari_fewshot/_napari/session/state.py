@@ -105,6 +105,8 @@ class SessionSettings:
         backbone_entry(config.backbone)
         if "weights" in own:
             own["weights"] = _file("weights", own["weights"])
+        elif "backbone" not in stages and config.backbone != self.backbone:
+            own["weights"] = None  # a preset chose another network
         if "sam_weights" in own:
             own["sam_weights"] = self._sam_weights(own["sam_weights"])
         _check(own)

@@ -39,6 +39,7 @@ class RefineSection(Section):
         super().__init__("Refine", tip)
         self._dock, self._image = dock, image
         self._here: SliceInfo | None = None
+        self._shown: str | None = None  # method of the settings
         methods = ((name, name, entry.summary) for name, entry in REFINERS.items())
         self.method = Choice([(AUTO, AUTO, AUTO_TIP), *methods])
         self.weights = PathField("fetched", WEIGHTS_FILES)
@@ -52,7 +53,7 @@ class RefineSection(Section):
         self.form.add("Method", self.method, "How labels are made more exact.")
         self.form.add("Weights", self.weights, "Local file of SAM's weights: the official .pth.")
         self.add(self.form, self.prompts, row(self.one, self.all), row(self.keep, self.discard))
-        self.method.currentIndexChanged.connect(lambda _: self.show_state(self._here))
+        self.method.currentIndexChanged.connect(self._on_method)
         self.weights.changed.connect(
             lambda: dock.configure(sam_weights={self.method.value: self.weights.path})
         )
@@ -67,7 +68,13 @@ class RefineSection(Section):
     def show_state(self, here: SliceInfo | None) -> None:
         """Show the session as it is now, with the slice in view."""
         self._here = here
-        session, image, method = self._dock.session, self._image.layer, self.method.value
+        session, image = self._dock.session, self._image.layer
+        wanted = session.settings.config.propagation.refinement.method
+        if wanted != self._shown:  # a preset, a model or a script chose it
+            self._shown = wanted
+            if wanted is not None:
+                self.method.show_value(wanted)
+        method = self.method.value
         self.form.set_row_visible(self.weights, method in SAMS)
         self.prompts.setVisible(method != "random-walker")
         self.weights.show_path(session.settings.sam_file(method))
@@ -79,6 +86,16 @@ class RefineSection(Section):
         waits = image is not None and session.can_discard_refinement(image)
         for button in (self.keep, self.discard):
             button.block("" if waits else "nothing was refined")
+
+    def _on_method(self, _: int) -> None:
+        if self._shown is not None:  # propagation is refined: by this one from now on
+            self.refine_afterwards(True)
+        self.show_state(self._here)
+
+    def refine_afterwards(self, on: bool) -> None:
+        """Refine whatever is propagated from now on, or leave it as it is."""
+        method = self.method.value if on else None
+        self._dock.configure(propagation={"refinement": {"method": method}})
 
     def _refine(self, *, current_slice_only: bool) -> None:
         session, image = self._dock.session, self._image.layer
@@ -105,6 +122,7 @@ class LabelPropagation(SessionDock):
         self.owner = Note()
         self.confidence = QCheckBox("Confidence")
         self.landmarks = QCheckBox("Landmarks")
+        self.refined = QCheckBox("Refine")
         self.cleanup = SettingsForm(CleanupConfig, ("min_fraction", "min_size", "dimensions"))
         self.propagate = ActionButton("Propagate", "Predict labels for all slices of the image.")
         self.update_labels = ActionButton(
@@ -150,12 +168,13 @@ class LabelPropagation(SessionDock):
         )
         self.confidence.setToolTip("Image layer of the probability of the label, 0 to 1.")
         self.landmarks.setToolTip("Points layer of the best places of each label, with scores.")
+        self.refined.setToolTip("Refine the labels afterwards, by the method chosen in Refine.")
         for box in (self.confidence, self.landmarks):
             box.setChecked(True)
         folder = Form()
         folder.add("Folder", self.folder, "Templates and results are kept here as they change.")
         self.add(
-            *(self.form, self.owner, row(self.confidence, self.landmarks)),
+            *(self.form, self.owner, row(self.confidence, self.landmarks, self.refined)),
             Section("Clean up", "Connected parts of each label", self.cleanup),
             *(self.propagate, self.cost, self.progress),
             Section(
@@ -182,6 +201,7 @@ class LabelPropagation(SessionDock):
         self.cleanup.changed.connect(
             lambda: self.configure(propagation={"cleanup": self.cleanup.values()})
         )
+        self.refined.clicked.connect(self.refine.refine_afterwards)
         self.propagate.clicked.connect(self._on_propagate)
         self.update_labels.clicked.connect(lambda: self.attempt(session.update, self.image.layer))
         self.live.clicked.connect(lambda on: self.attempt(setattr, session, "live", on))
@@ -221,7 +241,9 @@ class LabelPropagation(SessionDock):
         session, image = self.session, self.image.layer
         self._follow_image()
         self._show_target()
-        self.cleanup.show_values(session.settings.config.propagation.cleanup)
+        settings = session.settings.config.propagation
+        self.cleanup.show_values(settings.cleanup)
+        self.refined.setChecked(settings.refinement.method is not None)
         no_image = "open an image" if image is None else ""
         trained = session.model is not None
         untrained = "" if trained else "train a model, or load one, in Adapter training"
@@ -308,7 +330,7 @@ class LabelPropagation(SessionDock):
             self.policy.choose("overwrite")
 
     def _on_propagate(self) -> None:
-        into = self.into.layer
+        into, model = self.into.layer, self.session.model
         job = self.attempt(
             self.session.propagate,
             self.image.layer,
@@ -317,9 +339,13 @@ class LabelPropagation(SessionDock):
             confidence=self.confidence.isChecked(),
             landmarks=self.landmarks.isChecked(),
         )
-        if job is not None:
-            self._chosen = None  # the next run goes on with the same layer
-            self._follow_image()
+        if job is None or model is None:
+            return
+        self._chosen = None  # the next run goes on with the same layer
+        self._follow_image()
+        method = self.session.settings.config.propagation.refinement.method
+        if method is not None and set(model.label_values_) - model.point_labels_:
+            self.attempt(self.session.refine, self.image.layer, method=method)
 
     def _on_next(self) -> None:
         index = self.attempt(self.session.next_slice, self.image.layer)

@@ -6,15 +6,20 @@ from typing import Any
 
 from qtpy.QtWidgets import QCheckBox, QFileDialog
 
+from ...config import NO_REFINEMENT, SegmenterConfig
 from .dock import SessionDock
 from .parts.connections import listen
-from .parts.forms import ActionButton, Form, Section, row
+from .parts.forms import ActionButton, Choice, Form, Note, Section, row
 from .parts.scores import ScoreTable
 from .parts.settings_form import AdapterChoice
 
 __all__ = ["AdapterTraining"]
 
 MODEL_FILES = "Models (*.fewshot);;All files (*)"
+PRESETS = (
+    ("our defaults", None, "What scored best in our own evaluation."),
+    ("published", "published", "Each method as its paper has it, backbone and SAM included."),
+)
 
 
 class AdapterTraining(SessionDock):
@@ -25,6 +30,8 @@ class AdapterTraining(SessionDock):
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer)
         self.adapter = AdapterChoice()
+        self.preset = Choice(PRESETS)
+        self.chain = Note()
         self.position = QCheckBox("Use position")
         self.score = QCheckBox("Score afterwards")
         self.score.setChecked(True)
@@ -42,6 +49,8 @@ class AdapterTraining(SessionDock):
         """Show the session as it is now."""
         settings, session = self.session.settings, self.session
         self.adapter.show_choice(settings.config)
+        self.preset.show_value(settings.config.preset)
+        self.chain.say(chain_of(settings.config))
         self.position.setChecked(settings.position)
         self.train.block("" if session.templates else "add a template in Feature extraction")
         self.save.block("" if session.model is not None else "train a model first")
@@ -58,6 +67,13 @@ class AdapterTraining(SessionDock):
             "Runs in the background and delays nothing; needs two template slices."
         )
         switches = Form()
+        switches.add(
+            "Settings",
+            self.preset,
+            "Choosing sets the adapter's settings, the backbone in Feature extraction,\n"
+            "and clean-up and refinement in Label propagation. Each can be changed afterwards.",
+        )
+        switches.add_wide(self.chain)
         switches.add_wide(self.position)
         switches.add_wide(self.score)
         self.add(
@@ -70,6 +86,7 @@ class AdapterTraining(SessionDock):
     def _connect(self) -> None:
         session = self.session
         self.adapter.changed.connect(self._on_adapter)
+        self.preset.currentIndexChanged.connect(lambda _: self.configure(preset=self.preset.value))
         self.position.clicked.connect(lambda on: self.configure(position=on))
         self.train.clicked.connect(
             lambda: self.attempt(session.train, score=self.score.isChecked())
@@ -81,8 +98,10 @@ class AdapterTraining(SessionDock):
 
     def _on_adapter(self) -> None:
         values = self.adapter.values()
-        settings = {"of_adapter": values} if values else {}  # there may be none
-        self.configure(adapter=self.adapter.name, **settings)
+        if self.adapter.name != self.session.settings.adapter:  # its own settings are kept
+            self.configure(adapter=self.adapter.name)
+        elif values:  # there may be none
+            self.configure(of_adapter=values)
 
     def _on_save(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self, "Save the model", "model.fewshot", MODEL_FILES)
@@ -104,3 +123,23 @@ class AdapterTraining(SessionDock):
             return
         names, colours = session.label_names(), session.label_colours()
         self.scores.show_scores(session.scores.dice, names, colours)
+
+
+def chain_of(config: SegmenterConfig) -> str:
+    """What a preset means for the other docks, and where they are set to something else."""
+    if config.preset is None:
+        return ""
+    paper = SegmenterConfig(preset=config.preset, adapter=config.adapter)
+    steps = (
+        ("backbone", "Feature extraction", config.backbone, paper.backbone),
+        ("refinement", "Label propagation", _refinement(config), _refinement(paper)),
+    )
+    lines = [f"Published: backbone {paper.backbone}, refinement {_refinement(paper)}."]
+    for what, dock, chosen, published in steps:
+        if chosen != published:
+            lines.append(f"Not as published: {what} {chosen}, chosen in {dock}.")
+    return " ".join(lines)
+
+
+def _refinement(config: SegmenterConfig) -> str:
+    return config.propagation.refinement.method or NO_REFINEMENT
