@@ -85,12 +85,10 @@ class BatchEncoder:
         self.size = size
 
     def encode(self, inputs: list[torch.Tensor]) -> torch.Tensor:
-        """Encode the first inputs of a list, as many as fit.
+        """Encode the first ``n`` inputs of a list, as many as fit, 1 ≤ n ≤ ``size``.
 
-        Inputs are of one shape (S, C, H, W), float32. Returns the features (n, F, h, w), float32,
-        on the CPU, of the first ``n`` of them, 1 ≤ n ≤ ``size``. :class:`FewShotError` if memory
-        does not suffice for a single input, or the features have another shape than the stride
-        gives.
+        Inputs (S, C, H, W) and features (n, F, h, w) are float32 on the CPU. FewShotError if not
+        one fits, or the features have another shape than the stride gives.
         """
         while True:
             part = inputs[: self.size]
@@ -109,8 +107,7 @@ class BatchEncoder:
     def _try(self, part: list[torch.Tensor]) -> torch.Tensor | None:
         """Encode, or None when out of memory.
 
-        The retry is the caller's: inside the ``except`` block the traceback would keep the
-        tensors of the failed attempt alive.
+        The caller tries again: within ``except``, the traceback keeps the tensors alive.
         """
         import torch
 
@@ -158,8 +155,7 @@ def context_slices(k: int, count: int, reach: int) -> list[int]:
 class SliceEncoder:
     """Encodes slices with a backbone, already on ``device``; knows nothing of stores.
 
-    ``precision`` is the one in use; ``features`` counts those of one input, as the spec says or as
-    measured with the first batch.
+    ``precision`` is in use; ``features`` of one input are as in the spec, else as measured.
     """
 
     def __init__(self, backbone: Backbone, config: ExtractionConfig, device: str) -> None:
@@ -196,11 +192,9 @@ class SliceEncoder:
     def encode(
         self, source: SliceSource, wanted: Sequence[int]
     ) -> Iterator[list[tuple[int, Array]]]:
-        """Encode distinct slices.
+        """Encode distinct slices; after every batch, those that it finished (none amid tiles).
 
-        Yields after every batch the slices that it finished, with features (C, h, w), float32; none
-        in the midst of many tiles. :class:`FewShotError` if memory does not suffice for one input,
-        or features are not finite.
+        Features are (C, h, w), float32; a FewShotError if they are not finite, or memory is short.
         """
         layout, groups = self.layout(source), self.groups(source)
         read = _Reader(source, layout, self.backbone)

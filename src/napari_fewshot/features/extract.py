@@ -24,11 +24,9 @@ RECIPE = 1
 
 
 def signature(backbone: Backbone, config: ExtractionConfig, precision: Precision) -> str:
-    """JSON of all that features depend on apart from the slices themselves.
+    """JSON of all that features depend on apart from the slices and the last bits.
 
-    Two extractions of equal signature give the same features for the same slice, but for
-    rounding: batches, threads and processor decide the last bits. The batch size is no part of
-    it; ``precision`` is the one in use, since ``auto`` depends on the machine.
+    These depend on batches, threads and processor. ``precision`` is in use, thus never ``auto``.
     """
     spec = backbone.spec
     return json.dumps(
@@ -165,10 +163,9 @@ class FeatureExtractor:
     def _maps(
         self, source: SliceSource, wanted: list[int], progress: Progress
     ) -> Iterator[tuple[int, FeatureMap]]:
-        """Go through windows at fixed places.
+        """Go through windows at fixed places, so that a run that goes on forms equal batches.
 
-        A run that was stopped and goes on thus forms the batches of one that was not, but for
-        the batch in which it was stopped. Features of other batches differ in their last bits.
+        Features of other batches differ in their last bits.
         """
         size = self._encoder.window(source)
         for start in range(0, len(wanted), size):

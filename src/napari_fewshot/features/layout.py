@@ -70,13 +70,8 @@ class Layout:
 def plan_layout(shape: tuple[int, int], spec: BackboneSpec, config: ExtractionConfig) -> Layout:
     """Lay out slices of ``shape`` for a backbone.
 
-    ``grid``: the slice is enlarged, never shrunk, until its shorter side has
-    ``config.min_tokens`` cells. Both sides grow alike until the longer one fills a tile; in a
-    slice so narrow that this is not enough, the shorter side then grows alone, because thick
-    slices seen from the side are narrow in voxels rather than in mm, and dozens of tiles of
-    almost nothing help nobody. Sides above ``config.max_side`` are cut into tiles. A pixel grid
-    (``none``) is cut at the size that the spec names, else only where a slice has more than
-    4096² pixels.
+    A token ``grid`` is enlarged (:func:`_enlarged`), and sides above ``config.max_side`` are cut
+    into tiles. A pixel grid (``none``) is cut at the size of the spec, else above 4096² pixels.
     """
     prep = spec.preprocessing
     unit = math.lcm(prep.multiple, spec.stride)
@@ -115,7 +110,11 @@ def _fixed(shape: tuple[int, int], spec: BackboneSpec, unit: int) -> Layout:
 
 
 def _enlarged(shape: tuple[int, int], least: int, limit: int) -> tuple[int, int]:
-    """Size at which no side is below ``least``; see :func:`plan_layout`."""
+    """Size at which no side is below ``least``: both grow alike until the longer fills a tile.
+
+    Then the shorter one grows alone: thick slices seen from the side are narrow in voxels, not in
+    mm, and dozens of tiles of almost nothing help nobody.
+    """
     if min(shape) >= least:
         return shape
     scale = min(least / min(shape), max(1.0, max(limit, least) / max(shape)))
@@ -129,9 +128,8 @@ def _round_up(value: int, unit: int) -> int:
 def tile_starts(length: int, tile: int, overlap: float, unit: int) -> tuple[int, ...]:
     """Origins of the tiles that cover a side of ``length`` pixels, spread evenly from 0 to the end.
 
-    Neighbours have at least the fraction ``overlap`` of a tile in common. All lengths and origins
-    are multiples of ``unit`` (the cell size), so that the cells of neighbouring tiles fall on one
-    another and stitching interpolates nothing.
+    Neighbours share at least the fraction ``overlap`` of a tile. All is in multiples of ``unit``
+    (a cell), so that the cells of neighbours coincide, and stitching interpolates nothing.
     """
     span = (length - tile) // unit
     if span <= 0:
@@ -142,10 +140,9 @@ def tile_starts(length: int, tile: int, overlap: float, unit: int) -> tuple[int,
 
 
 def blend_weights(cells: int) -> Array:
-    """Weight of each cell along one side of a tile: rises linearly from both ends.
+    """Weight of each cell along one side of a tile, (cells,), float32: rises from both ends.
 
-    Divided by their sum over the tiles, these weights fade one tile into the next linearly,
-    and are 1 where only one tile reaches. Shape (cells,), float32.
+    Divided by their sum over the tiles, weights fade one tile into the next linearly.
     """
     index = np.arange(cells, dtype=np.float32) + 0.5
     weights: Array = np.minimum(index, cells - index)
@@ -188,8 +185,7 @@ def prepare(image: Array, prep: Preprocessing, layout: Layout) -> torch.Tensor:
     """Prepare one slice, (C, H, W), float32 in 0..1, as the backbone expects it.
 
     Returns G inputs (:func:`input_groups`), (G, C', h, w), float32, of the padded size of the
-    layout, on the CPU. :class:`InputError` if the slice has another shape than the layout, or is
-    not finite.
+    layout. InputError if the slice has another shape than the layout, or is not finite.
     """
     import torch
 

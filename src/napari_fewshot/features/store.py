@@ -40,16 +40,10 @@ HALF_SMALL = 2.0**-8
 
 @dataclass(frozen=True, eq=False)
 class PackedMap:
-    """A feature map in float16, and the power of two that its values were divided by.
+    """A feature map as float16 ``data``, (C, h, w), and what its values were divided by.
 
-    Parameters
-    ----------
-    data : array, shape (C, h, w), float16
-    scale : float
-        1 unless the largest absolute value is beyond float16 (65504) or so small that float16
-        would lose digits of it; a power of two, so that dividing rounds nothing.
-    shape, extent
-        As in :class:`~napari_fewshot.types.FeatureMap`.
+    ``scale`` is 1 unless the largest value is beyond float16 (65504) or so small that digits would
+    be lost; a power of two, so that dividing rounds nothing. The rest is as in ``FeatureMap``.
     """
 
     data: Array
@@ -78,8 +72,7 @@ def pack(data: Array, shape: tuple[int, int], extent: tuple[float, float]) -> Pa
 def write_entry(folder: Path, packed: PackedMap, names: dict[str, str]) -> None:
     """Write an entry to a folder that does not exist yet.
 
-    ``names`` (signature and key) are kept with it, so that an entry that was copied to the
-    wrong place is recognised.
+    By ``names`` (signature and key) one that was copied to the wrong place is recognised.
     """
     import zarr
 
@@ -218,12 +211,8 @@ class FeatureStore:
     def put(self, signature: str, entries: Mapping[str, PackedMap]) -> None:
         """Write the features of slices, given by key; entries appear whole.
 
-        All are written before the first is renamed, so that a kill rarely divides a batch.
-
-        Raises
-        ------
-        FewShotError
-            If the disk is full or not writable; nothing half-written is left.
+        All are written before the first is renamed, so that a kill rarely divides a batch. A full
+        disk is a FewShotError, and nothing half-written is left.
         """
         staging = self._staging()
         try:
@@ -243,13 +232,7 @@ class FeatureStore:
             shutil.rmtree(staging, ignore_errors=True)
 
     def require_space(self, needed: int) -> None:
-        """Check that ``needed`` more bytes fit on the disk.
-
-        Raises
-        ------
-        FewShotError
-            If they do not; the message says how much is missing.
-        """
+        """Check that ``needed`` more bytes fit on the disk; the FewShotError says what is free."""
         folder = self.root
         while not folder.exists():
             folder = folder.parent
@@ -266,13 +249,7 @@ class FeatureStore:
         return sum(_tree_bytes(folder) for folder in self._entries())
 
     def prune(self) -> int:
-        """Remove the least recently used entries down to the limit.
-
-        Returns
-        -------
-        int
-            Bytes removed.
-        """
+        """Remove the least recently used entries down to the limit; returns the bytes removed."""
         found = []
         for folder in self._entries():
             with contextlib.suppress(OSError):  # removed by another process

@@ -60,10 +60,9 @@ def frame_index(
 
 
 def file_beside(header: Path, name: str, endings: tuple[str, ...] = ("",)) -> Path:
-    """Find the data file that a header names: a plain file in the folder of the header.
+    """Find the data file that a header names, in its folder; names that lead out are refused.
 
-    ``endings`` are what the name may lack at its end; the first that is there counts. Names that
-    lead out of the folder (a folder in it, ``..``, a link) are refused.
+    ``endings`` are what the name may lack at its end; the first that is there counts.
     """
     plain = name.removeprefix("./")
     if PureWindowsPath(plain).name != plain or plain in ("", ".", "..", "-") or "\0" in plain:

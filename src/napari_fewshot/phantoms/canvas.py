@@ -228,8 +228,3 @@ class Canvas:
         target += cover * (tone - target)
         if label is not None:
             self.labels[space.box][distance < 0] = label
-
-    def world_index(self, model: Point) -> Point:
-        """Array position (z, y, x) of a point of the model, exact through the pose."""
-        z, y, x = self.grid.to_index(self.pose.to_world(np.asarray(model, dtype=np.float64)))
-        return float(z), float(y), float(x)

@@ -2,41 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import nibabel.orientations
 import numpy as np
 
 from ..errors import InputError
+from ..geometry import Frame
 from ..types import Array
 
 __all__ = ["Grid", "Habit", "Pose", "computed_tomography", "magnetic_resonance", "orientation"]
 
 
 def orientation(storage: str) -> Array:
-    """World axis (0 R, 1 A, 2 S) and sign of each array axis, shape (3, 2), as nibabel has it.
+    """World axis (0 R, 1 A, 2 S) and sign of each array axis, shape (3, 2).
 
-    ``storage`` are the directions in which i, j and k grow, as in ``"LPS"``; array axes are in
-    the order (k, j, i).
-
-    Raises
-    ------
-    InputError
-        If the letters do not name the three axes of the body once each.
+    ``storage`` are the directions in which i, j and k grow, as in ``"LPS"`` (InputError if they do
+    not name the three axes of the body once each); array axes are in the order (k, j, i).
     """
-    find: Callable[..., Array] = nibabel.orientations.axcodes2ornt
-    letters = str(storage).upper()
-    known = len(letters) == 3 and set(letters) <= set("RLAPSI")
-    axes = find(tuple(reversed(letters))) if known else np.zeros((0, 2))
-    if sorted(axes[:, 0]) != [0, 1, 2]:
+    ways = ["RLAPSI".find(letter) for letter in reversed(str(storage).upper())]
+    if sorted(way // 2 for way in ways) != [0, 1, 2]:
         raise InputError(
             "storage",
             "have one letter each of R/L, A/P and S/I",
             storage,
             "Example: LPS, for axial slices with anterior up.",
         )
-    return axes
+    return np.array([(way // 2, -1 if way % 2 else 1) for way in ways])
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,13 +37,11 @@ class Grid:
     The ``affine`` (4, 4) takes array indices (z, y, x, 1) to (R, A, S, 1) in mm.
     """
 
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     affine: Array
 
     @classmethod
-    def centred(
-        cls, shape: tuple[int, int, int], spacing: tuple[float, float, float], storage: str
-    ) -> Grid:
+    def centred(cls, shape: tuple[int, ...], spacing: tuple[float, ...], storage: str) -> Grid:
         """Grid whose middle is the origin of the world; ``spacing`` in mm, array order."""
         affine = np.eye(4)
         affine[:3, :3] = 0.0
@@ -60,6 +49,19 @@ class Grid:
             affine[int(world), column] = sign * spacing[column]
         affine[:3, 3] = -affine[:3, :3] @ ((np.asarray(shape) - 1) / 2)
         return cls(shape, affine)
+
+    def stored(self, storage: str) -> Grid:
+        """Give the same voxels with array axes in other directions."""
+        own = Frame.of(self.affine, 3)
+        axes = Frame.of(Grid.centred(self.shape, self.spacing, storage).affine, 3)
+        order = [own.file_axis(axes.canonical_axis(axis)) for axis in range(3)]
+        shape, spacing = (tuple(of[axis] for axis in order) for of in (self.shape, self.spacing))
+        return Grid.centred(shape, spacing, storage)
+
+    def moved(self, array: Array, other: Grid) -> Array:
+        """Bring an array on this grid to the order of another one of the same voxels."""
+        canonical = Frame.of(self.affine, 3).to_canonical(array)
+        return np.ascontiguousarray(Frame.of(other.affine, 3).from_canonical(canonical))
 
     @property
     def spacing(self) -> tuple[float, float, float]:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
-import nibabel.affines
-import nibabel.orientations
 import numpy as np
 
 from ..errors import InputError
@@ -16,7 +13,7 @@ from ..registry import Registry
 from ..types import Array, Landmark, Volume
 from . import joint, torso
 from .canvas import Canvas, Point
-from .patient import Grid, Habit, Pose, computed_tomography, magnetic_resonance, orientation
+from .patient import Grid, Habit, Pose, computed_tomography, magnetic_resonance
 
 __all__ = [
     "PHANTOMS",
@@ -57,20 +54,10 @@ class Phantom:
 class PhantomKind:
     """What a kind of phantom is made of.
 
-    Parameters
-    ----------
-    names, landmarks : mapping of int to str, tuple of str
-    shape, field : tuple
-        Default (Z, Y, X) in voxels, and the extent in mm; another shape changes the spacing.
-    storage : str
-        Directions in which i, j and k grow.
-    background : float
-        Grey value of empty space.
-    pose : mapping of str to float
-        Arguments of :meth:`~napari_fewshot.phantoms.patient.Pose.draw`.
-    paint, scan : callable
-        ``paint(canvas, habit)`` gives the landmarks in model coordinates,
-        ``scan(image, grid, rng)`` the image with blur, bias and noise.
+    ``shape`` is the default (Z, Y, X) in voxels, ``field`` the extent in mm; ``storage`` are the
+    directions in which i, j and k grow, ``background`` is the grey value of empty space, ``pose``
+    are arguments of :meth:`.Pose.draw`. ``paint(canvas, habit)`` gives the landmarks in model
+    coordinates, ``scan(image, grid, rng)`` the image with blur, bias and noise.
     """
 
     names: MappingProxyType[int, str]
@@ -136,48 +123,33 @@ def make_phantom(
     InputError
         If another argument breaks its limit.
     """
-    orientations: Any = nibabel.orientations
     entry = PHANTOMS.get(kind)
     _check_count(patient, "patient")
     _check_count(seed, "seed")
     size = entry.shape if shape is None else _checked_shape(shape)
-    storage = entry.storage if storage is None else storage
-    turn = orientations.ornt_transform(orientation(entry.storage), orientation(storage))
+    spacing = tuple(extent / n for extent, n in zip(entry.field, size, strict=True))
+    grid = Grid.centred(size, spacing, entry.storage)
+    stored = grid if storage is None else grid.stored(storage)
 
     # One stream for each concern, so that a finer grid shows the same patient.
     number = list(PHANTOMS).index(kind)
     streams = np.random.SeedSequence([seed, number, patient]).spawn(4)
     posing, body, grain, scanner = (np.random.Generator(np.random.PCG64(s)) for s in streams)
-    z, y, x = (extent / n for extent, n in zip(entry.field, size, strict=True))
-    grid = Grid.centred(size, (z, y, x), entry.storage)
     canvas = Canvas(grid, Pose.draw(posing, **entry.pose), entry.background, grain)
     points = entry.paint(canvas, Habit(body))
     image = entry.scan(canvas.image, grid, scanner)
-
-    turned_to_painted = orientations.inv_ornt_aff(turn, size)
-    affine = grid.affine @ turned_to_painted
-    back = np.linalg.inv(turned_to_painted)
     landmarks = []
     for label, name in enumerate(entry.landmarks, start=1):
-        at = back @ [*canvas.world_index(points[name]), 1.0]
-        landmarks.append(Landmark(name, label, (float(at[0]), float(at[1]), float(at[2]))))
+        z, y, x = stored.to_index(canvas.pose.to_world(np.array(points[name]))).tolist()
+        landmarks.append(Landmark(name, label, (z, y, x)))
+    place = stored.spacing, stored.affine
     return Phantom(
         kind,
         int(patient),
-        _turned(image, turn, affine),
-        _turned(canvas.labels, turn, affine, names=entry.names),
+        Volume(grid.moved(image, stored), *place),
+        Volume(grid.moved(canvas.labels, stored), *place, names=entry.names),
         tuple(landmarks),
     )
-
-
-def _turned(
-    data: Array, turn: Array, affine: Array, names: Mapping[int, str] = MappingProxyType({})
-) -> Volume:
-    turned: Any = nibabel.orientations.apply_orientation
-    sizes: Any = nibabel.affines.voxel_sizes
-    moved = np.ascontiguousarray(turned(data, turn))
-    z, y, x = (float(size) for size in sizes(affine))
-    return Volume(moved, (z, y, x), affine, names=names)
 
 
 def make_cohort(
@@ -188,21 +160,9 @@ def make_cohort(
     *,
     storage: str | None = None,
 ) -> list[Phantom]:
-    """Compute several patients of one cohort.
+    """Compute several patients of one cohort, as :func:`make_phantom` does each.
 
-    Parameters
-    ----------
-    kind, shape, seed, storage
-        As for :func:`make_phantom`.
-    patients : int or iterable of int
-        How many, from 0 on, or which.
-
-    Raises
-    ------
-    UnknownNameError
-        If there is no such kind.
-    InputError
-        If ``patients`` is empty or another argument breaks its limit.
+    ``patients`` are how many, from 0 on, or which; InputError if there are none.
     """
     if isinstance(patients, int):
         _check_count(patients, "patients")
@@ -218,12 +178,8 @@ def make_cohort(
 def template_slices(phantom: Phantom, n: int, axis: int = 0) -> tuple[int, ...]:
     """Choose ``n`` slices, evenly spaced over the range along an array axis that holds labels.
 
-    The range is cut into ``n`` equal parts and the middle of each is taken.
-
-    Raises
-    ------
-    InputError
-        If ``n`` is not from 1 to the number of slices in the range, or ``axis`` not 0, 1 or 2.
+    The range is cut into ``n`` equal parts (InputError if it has fewer slices) and the middle of
+    each is taken.
     """
     _check_axis(axis)
     others = tuple(a for a in range(3) if a != axis)
@@ -236,13 +192,7 @@ def template_slices(phantom: Phantom, n: int, axis: int = 0) -> tuple[int, ...]:
 
 
 def painted_labels(phantom: Phantom, slices: Iterable[int], axis: int = 0) -> Volume:
-    """Keep the labels of the given slices along an array axis, and clear all others.
-
-    Raises
-    ------
-    InputError
-        If a slice or the axis lies outside of the volume.
-    """
+    """Keep the labels of the given slices along an array axis, and clear all others."""
     _check_axis(axis)
     size = phantom.labels.shape[axis]
     chosen = sorted(set(slices))

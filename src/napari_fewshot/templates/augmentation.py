@@ -32,13 +32,8 @@ class Augmentation:
 class FeatureRequirements:
     """What an adapter asks of the feature maps that it is given.
 
-    Parameters
-    ----------
-    padding : bool
-        Keep the cells of padding; see
-        :meth:`~napari_fewshot.features.extract.FeatureExtractor.maps`.
-    augmentation : Augmentation, optional
-        Augmented copies of the template slices to fit to, behind the slices themselves.
+    ``padding`` keeps its cells, as in ``FeatureExtractor.maps``; ``augmentation`` gives augmented
+    copies of the template slices, behind the slices themselves.
     """
 
     padding: bool = False
@@ -48,17 +43,9 @@ class FeatureRequirements:
 class AugmentedSlices:
     """Augmented copies of some slices of a source, as a source themselves.
 
-    Intensity is scaled and shifted, contrast stretched, Gaussian noise added; slices are
-    mirrored (if wanted), cropped and resized to their size. What becomes of a slice depends on
-    its content, the number of the copy and the seed alone, so that the features of copies are
-    found again in the store whatever other slices there are.
-
-    Parameters
-    ----------
-    source : SliceSource
-    indices : sequence of int
-        Slices of the source; copy ``n`` of slice ``indices[k]`` is number ``k * count + n``.
-    augmentation : Augmentation
+    What becomes of a slice (:class:`_Draw`) depends on its content, the number of the copy and the
+    seed alone, so that features are found again in the store whatever other slices there are.
+    Copy ``n`` of slice ``indices[k]`` is number ``k * count + n``.
     """
 
     def __init__(
@@ -104,11 +91,10 @@ class AugmentedSlices:
 
 @dataclass(frozen=True)
 class _Draw:
-    """What is done to one slice.
+    """What is done to one slice: grey values, mirroring, a crop that is resized to the slice.
 
-    Intensity is scaled and shifted after ``low`` and ``high`` have become 0 and 1; ``noise`` is a
-    standard deviation and ``seed`` its own; ``flipped`` are rows and columns; ``side`` and
-    ``corner`` of the crop are fractions of the slice and of what is left beside the crop.
+    ``low`` and ``high`` become 0 and 1 before values are scaled and shifted; ``seed`` is of the
+    noise; ``side`` and ``corner`` of the crop are fractions of the slice and of what is left.
     """
 
     scale: float

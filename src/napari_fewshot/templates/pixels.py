@@ -52,13 +52,10 @@ def plan_pixels(
 ) -> tuple[list[Array], Array]:
     """Choose the pixels to learn from, before any feature is computed.
 
-    At most ``config.pixels_per_label`` pixels of each label, spread over the slices in proportion
-    to its area there, but at least one from each slice that has it; background up to
-    ``config.background_factor`` times the chosen foreground, or ``pixels_per_label`` where that is
-    more. ``planes`` (H, W) are label values, negative where unknown.
-
-    Returns the flat pixel indices for each plane, ascending, and the share (L + 1,) of background
-    and of each label among all known pixels.
+    How many is set by ``config``; they are spread over the slices in proportion to the area of the
+    label there, at least one from each that has it. ``planes`` (H, W) are label values, negative
+    where unknown. Returns ascending flat indices for each plane, and the share (L + 1,) of each
+    class among all known pixels.
     """
     values = [0, *label_values]
     counts = np.array([[int((p == v).sum()) for v in values] for p in planes], dtype=np.int64)

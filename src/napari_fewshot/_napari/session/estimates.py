@@ -36,7 +36,7 @@ class Estimate:
 
 
 class Rates:
-    """Speeds of this machine: assumed at first, then as measured."""
+    """Speeds of this machine: assumed at first, then as measured, also by a worker."""
 
     def __init__(self) -> None:
         self._extraction = dict(_SECONDS_PER_PIXEL)

@@ -30,11 +30,11 @@ _BUSY_S = 0.02
 _LOG = logging.getLogger(__name__)
 
 
-def single_shot(ms: int, act: Callable[[], None]) -> Any:
-    """A timer of Qt that acts once, so long after its last start."""
+def single_shot(ms: int, act: Callable[[], None], owner: Any = None) -> Any:
+    """A timer of Qt that acts once, so long after its last start; it goes with its owner."""
     from qtpy.QtCore import QTimer
 
-    timer = QTimer()
+    timer = QTimer(owner)
     timer.setSingleShot(True)
     timer.setInterval(ms)
     timer.timeout.connect(act)

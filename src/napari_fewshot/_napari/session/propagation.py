@@ -261,22 +261,16 @@ class PropagationController:
         for other in others:  # at once: what runs for them must not write to it any more
             self._let_go(other)
         self._supersede(image, run)
-        measured: list[tuple[float, int]] = []  # seconds and voxels of a prediction alone
         there = (id(image), model.config.backbone) in state.extracted and request.slices is None
 
         def work(job: Job) -> Prediction | None:
             start = time.perf_counter()
             found = run.predict(job, model, first)
-            if there and found is not None:
-                measured[:] = [(time.perf_counter() - start, found.labels.size)]
+            if there and found is not None:  # nothing was encoded
+                state.rates.measured_prediction(time.perf_counter() - start, found.labels.size)
             return found
 
-        def done(prediction: Prediction | None) -> None:
-            for seconds, voxels in measured:
-                state.rates.measured_prediction(seconds, voxels)
-            run.finish(prediction)
-
-        return self.start(f"Propagating to {image.name}", "propagate", work, run, done=done)
+        return self.start(f"Propagating to {image.name}", "propagate", work, run)
 
     def update(self, image: Any, *, current_slice_only: bool = False) -> Job:
         """Learn on, then predict again, as was asked for last."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import islice
 from typing import Any, Literal
 
@@ -173,17 +174,6 @@ def entry_of(image: Any, labels: Any, kind: Kind | None, axis: int, lead: Key) -
     return TemplateEntry(image, labels, kind or "dense", slicing, level, () if own else lead)
 
 
-class _Volumes(dict[tuple[int, Key, int], Volume]):
-    """Volumes of images; the same object each time, so that templates of one are joined."""
-
-    def of(self, image: Any, lead: Key, level: int) -> Volume:
-        """Volume of an image at a place and level."""
-        key = (id(image), lead, level)
-        if key not in self:
-            self[key] = image_volume(image, lead, level)
-        return self[key]
-
-
 @dataclass
 class _Known:
     """What is known of one image along one axis."""
@@ -202,12 +192,12 @@ def snapshot(entries: Sequence[TemplateEntry]) -> tuple[list[Template], dict[int
     templates: labels of landmarks that had to give way to painted labels of the same number,
     value in the templates to value in the layer. InputError if nothing is known.
     """
-    volumes = _Volumes()
+    volume_of = cache(image_volume)  # the same object each time: templates of one are joined
     known: dict[tuple[int, Key, int, int], _Known] = {}
     for entry in entries:
         for place, slices in entry.taught().items() if entry.kind != "points" else ():
             key = (id(entry.image), place, entry.level, entry.slicing.axis)
-            volume = volumes.of(entry.image, place, entry.level)
+            volume = volume_of(entry.image, place, entry.level)
             _gather(known.setdefault(key, _Known(volume, entry.slicing)), entry, slices)
     templates = [template for one in known.values() for template in _templates(one)]
     names: dict[int, str] = {}
@@ -215,7 +205,7 @@ def snapshot(entries: Sequence[TemplateEntry]) -> tuple[list[Template], dict[int
         painted = (np.unique(plane) for plane in (*one.dense.values(), *one.scribbles.values()))
         values = {int(v) for found in painted for v in found} - {0, _BACKGROUND}
         names |= {v: one.names.get(v, str(v)) for v in (*values, *one.names)}
-    points, renumbered = _point_templates(entries, volumes, names)
+    points, renumbered = _point_templates(entries, volume_of, names)
     if not templates and not points:
         raise InputError(
             "templates",
@@ -280,7 +270,9 @@ def _templates(known: _Known) -> Iterator[Template]:
 
 
 def _point_templates(
-    entries: Sequence[TemplateEntry], volumes: _Volumes, taken: dict[int, str]
+    entries: Sequence[TemplateEntry],
+    volume_of: Callable[[Any, Key, int], Volume],
+    taken: dict[int, str],
 ) -> tuple[list[Template], dict[int, int]]:
     found: list[Template] = []
     renumbered: dict[int, int] = {}
@@ -288,7 +280,7 @@ def _point_templates(
     gathered = _named_points(entries, taken.values())
     free = max([*taken, *(mark.label for _, _, marks in gathered for mark in marks)], default=0) + 1
     for entry, place, own in gathered:
-        volume = volumes.of(entry.image, place, entry.level)
+        volume = volume_of(entry.image, place, entry.level)
         marks = []
         for mark in own:
             key = (mark.label, mark.name.strip().casefold())

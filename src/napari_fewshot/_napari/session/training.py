@@ -123,7 +123,6 @@ class TrainingController:
         renumbered = self.renumbered
         self._runner.cancel("train")
         self._score_wanted = score
-        measured: list[tuple[float, int]] = []  # seconds and steps of the training alone
 
         def work(job: Job) -> FewShotSegmenter:
             start = 0.0
@@ -132,15 +131,14 @@ class TrainingController:
                 nonlocal start
                 job.progress(done, total, what)
                 if what == "training":
-                    start = start or time.perf_counter()
+                    now = time.perf_counter()
+                    start = start or now
                     if done == total:
-                        measured[:] = [(time.perf_counter() - start, total)]
+                        state.rates.measured_training(model.config.adapter, now - start, total)
 
             return model.fit(templates, progress)
 
         def done(model: FewShotSegmenter) -> None:
-            for seconds, steps in measured:
-                state.rates.measured_training(model.config.adapter, seconds, steps)
             self.show(model, renumbered)
 
         callbacks = Callbacks(done=done, end=self.score_if_wanted)

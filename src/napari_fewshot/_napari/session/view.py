@@ -36,15 +36,7 @@ class View:
     # Layers that a caller means
 
     def layer(self, given: Any, types: Sequence[str], parameter: str) -> Any:
-        """Layer of one of the types, given itself or by name.
-
-        Raises
-        ------
-        UnknownNameError
-            If no layer has the name.
-        InputError
-            If it is of another type, or is not in the viewer.
-        """
+        """Layer of one of the types, given itself or by name; another one is an InputError."""
         layers = self.viewer.layers
         if isinstance(given, str):
             if given not in layers:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from qtpy.QtCore import QSize, Qt, QTimer
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QDockWidget, QFrame, QMainWindow, QScrollArea, QVBoxLayout, QWidget
 
@@ -17,6 +17,7 @@ from ...config import DEFAULT_BACKBONE
 from ...device import avoid_llvm_clash
 from ...errors import FewShotError
 from ..session import is_result, viewer_session
+from ..session.jobs import single_shot
 from .parts.connections import listen
 from .parts.forms import GAP, ActionButton, Note
 from .parts.progress import ProgressRow, estimate
@@ -58,8 +59,8 @@ class SessionDock(QScrollArea):
         self.progress = ProgressRow()
         self.status = Note()
         # A propagation tells of every slice: show many changes at once.
-        self._soon = self._timer(SOON_MS, self.show_state)
-        self._join_soon = self._timer(0, self._join)
+        self._soon = single_shot(SOON_MS, self.show_state, self)
+        self._join_soon = single_shot(0, self._join, self)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -74,13 +75,6 @@ class SessionDock(QScrollArea):
         for emitter in (events.settings, events.templates, events.layers):
             listen(self, emitter, self.show_soon)
         listen(self, events.job, self._on_job)
-
-    def _timer(self, milliseconds: int, act: Callable[[], None]) -> QTimer:
-        timer = QTimer(self)
-        timer.setSingleShot(True)
-        timer.setInterval(milliseconds)
-        timer.timeout.connect(act)
-        return timer
 
     def add(self, *widgets: QWidget) -> None:
         """Put widgets below those that are there."""
