@@ -42,8 +42,7 @@ def landmarks_in(
 def marks_of(positions: Array, features: Any, layer_name: str) -> list[Landmark]:
     """Points of a layer: positions (N, 3) in voxels, and what its features tell of them.
 
-    Name, label and score are those of the features of these names. What is not told is ``""``
-    and 0 until :func:`named` has filled it in.
+    A name and a label that are not told are ``""`` and 0 until :func:`named` has filled them in.
     """
     columns = columns_of(features)
     marks = []
@@ -65,11 +64,9 @@ def named(
 ) -> list[list[Landmark]]:
     """Fill in names and labels, so that equal names are one landmark in all images.
 
-    ``images`` are what :func:`marks_of` gave for each; ``taken`` are names that mean something
-    else. A point with a label and no name is called as its label. One with neither is a landmark
-    of its own: *point 1*, *point 2* and so on, in the order within its image, without the names
-    that the image has already. A name without a label takes the label that it has elsewhere,
-    else the lowest that is free.
+    A point without a name is called as its label, without both *point 1*, *point 2* and so on in
+    the order within its image, but by no name that is there, or ``taken``. A name without a label
+    takes the one that it has elsewhere, else the lowest that is free.
     """
     filled = []
     for marks in images:
@@ -101,8 +98,7 @@ def check_order(
 ) -> None:
     """Refuse images in which the order of points without names tells not which is which.
 
-    ``titles`` are names of the images, ``images`` what was given to :func:`named`, ``filled``
-    what it gave. Numbered points must be as many in each image that has some.
+    ``images`` was given to :func:`named`, which gave ``filled``.
     """
     unnamed = any(not mark.name and not mark.label for marks in images for mark in marks)
     found = {
@@ -137,10 +133,9 @@ def boxes_in(
 ) -> list[PromptBox]:
     """Boxes of a shapes layer in voxels of an image layer that is sliced along ``axis``.
 
-    Of a shape that is no rectangle the box round it is taken. What sticks out of the image is cut
-    off; shapes that do not touch it, and those of other time points, are left out. Shapes that
-    were drawn without the sliced axis lie on slice ``here``. The feature ``label`` tells what is
-    in a shape; where there is none it is ``label``, or one of its own for each, from 1 on.
+    They are those round the shapes, cut at the edges of the image; shapes beside it, or of other
+    time points, are left out. Shapes without the sliced axis lie on slice ``here``. Labels are of
+    the feature ``label``, else ``label``, else each has its own, from 1 on.
     """
     from ..sam import PromptBox
 

@@ -29,10 +29,9 @@ _TOLERANCE = 1e-6
 
 
 def grid_of(meta: Mapping[str, Any], shape: tuple[int, ...] | None, ndim: int) -> Volume:
-    """Find the grid on which a layer is written.
+    """Find the grid on which a layer is written; ``meta`` is what napari hands to a writer.
 
-    ``meta`` are the attributes of the layer, as napari hands them to a writer; ``shape`` is the
-    spatial one of its data (None for points, which have none) of 2 or 3 axes.
+    ``shape`` is the spatial one of its data, 2 or 3 axes; None for points, which have none.
     """
     own = _stored(meta.get("metadata", {}))
     candidates = [] if own is None else [own]
@@ -95,8 +94,7 @@ def _lies_on(grid: Volume, meta: Mapping[str, Any], shape: tuple[int, ...] | Non
 def _grid_of_transform(meta: Mapping[str, Any], shape: tuple[int, ...] | None, ndim: int) -> Volume:
     """Grid of a layer of unknown origin, from its transform and its units.
 
-    The last three axes of the world are taken as S, A, R, which is what our reader makes of
-    them again. A 2D layer keeps its pixel size alone.
+    The last axes of the world are taken as S, A, R, as our reader has it; 2D has pixel sizes alone.
     """
     matrix, offset = _world(meta, ndim)
     factors = mm_per_unit(meta.get("units"), ndim)

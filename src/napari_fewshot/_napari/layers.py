@@ -56,11 +56,9 @@ _RADIOLOGICAL_VIEW = ("up", "left")
 
 
 def placement(volume: Volume) -> dict[str, Any]:
-    """Keyword arguments that put a layer of this volume at its place in the patient.
+    """Keyword arguments that put a layer of this volume at its place in the patient, in mm.
 
-    ``scale`` and ``translate`` are in mm, for the axes of the canonical array; a file without
-    orientation starts at the origin. ``metadata`` holds the geometry of the file order, for
-    writing.
+    They are for the axes of the canonical array; ``metadata`` holds the geometry of the file order.
     """
     frame = Frame.of(volume.affine, volume.ndim)
     translate = np.zeros(volume.ndim)
@@ -87,7 +85,6 @@ def placement(volume: Volume) -> dict[str, Any]:
 def geometry_of(image: Any, level: int = 0, ndim: int | None = None) -> dict[str, Any]:
     """Keyword arguments that put a layer exactly on an image (or on one of its levels).
 
-    napari drops the units of all layers once they are mixed, so every layer gets all of these.
     ``ndim`` keeps the last axes only, for layers without the leading ones.
     """
     from napari.utils.transforms import Affine
@@ -190,12 +187,10 @@ def is_missing(value: Any) -> bool:
 
 
 def face_patient() -> None:
-    """Turn the view of the current viewer as radiologists look, unless somebody else has a say.
+    """Turn the view as radiologists look: anterior and head above, the patient's right on the left.
 
-    Anterior and head are above, the patient's right is on the left. Arrays of oriented files are
-    (S, A, R), and napari draws the second axis downwards: without this, patients lie on their
-    face. The camera is one for all layers, so it is left alone when it was turned already, or
-    when an image without orientation is open.
+    napari draws the second axis of (S, A, R) downwards: patients would lie on their face. All
+    layers share the camera: it stays if it was turned, or an image has no orientation.
     """
     import napari
 
@@ -293,10 +288,8 @@ def placed_in(
 ) -> tuple[Array, Array]:
     """Points of a layer in voxels of an image layer, where the viewer shows them.
 
-    ``points``, shape (N, axes of the layer), are data coordinates of a layer with any scale,
-    rotation and number of axes; axes that it lacks are 0. Returned are places on the spatial axes
-    of the level, shape (N, 2 or 3), and which of them are at the place ``lead`` of the axes before
-    these.
+    ``points`` are data coordinates (N, axes of the layer); axes that it lacks are 0. Returned are
+    places on the spatial axes of the level, (N, 2 or 3), and which of them are at ``lead``.
     """
     shape, step = shape_of(image), _step_of(image, level)
     ndim = len(step)

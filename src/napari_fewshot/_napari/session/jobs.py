@@ -345,11 +345,7 @@ class JobRunner:
             self._tell(job)
 
     def _wait(self, job: Job, timeout: float | None) -> None:
-        """Let the events of the viewer run until a job is over.
-
-        In the loop of Qt, since one of our own would take the interpreter from the worker
-        hundreds of times a second.
-        """
+        """Let Qt's loop run until a job is over: one of our own would starve the worker."""
         from qtpy.QtCore import QEventLoop
 
         if not job.is_over:

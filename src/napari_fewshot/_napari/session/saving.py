@@ -219,8 +219,7 @@ class SessionStorage:
     def _image_for(self, about: dict[str, Any]) -> Any:
         """Open image layer that a saved one stands for, by file and shape, else by name.
 
-        Two images may have the same name and shape, and other names in another session: a layer
-        of another file counts by its name only if the file that was saved has been moved.
+        A layer of another file counts by its name only if the file that was saved was moved.
         """
         source, layers = about["source"], self._view.viewer.layers
         found = [(layer, about_image(layer)) for layer in layers if layer._type_string == "image"]

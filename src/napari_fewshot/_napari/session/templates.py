@@ -143,9 +143,8 @@ class TemplateEntry:
 def entry_of(image: Any, labels: Any, kind: Kind | None, axis: int, lead: Key) -> TemplateEntry:
     """Pair an image layer with its labels or points; InputError if the two do not go together.
 
-    ``kind`` None: points for a Points layer, else dense. ``axis`` is the spatial one that is
-    sliced; labels that are clearly painted along another one keep it. ``lead`` is the place in
-    view on the image's leading axes.
+    ``kind`` None: points for a Points layer, else dense. Labels that are clearly painted along
+    another spatial axis than ``axis`` keep it. ``lead`` is in view on the image's leading axes.
     """
     check_axes(image)
     if labels._type_string == "points":
@@ -188,9 +187,8 @@ class _Known:
 def snapshot(entries: Sequence[TemplateEntry]) -> tuple[list[Template], dict[int, int]]:
     """Take templates of all that is known now; layers may change afterwards.
 
-    Where two layers know a slice of the same image, the later entry counts. Returned with the
-    templates: labels of landmarks that had to give way to painted labels of the same number,
-    value in the templates to value in the layer. InputError if nothing is known.
+    Where two layers know a slice of an image, the later counts. Returned too: labels of landmarks
+    that gave way to painted ones, value here to value in the layer. InputError if nothing is known.
     """
     volume_of = cache(image_volume)  # the same object each time: templates of one are joined
     known: dict[tuple[int, Key, int, int], _Known] = {}

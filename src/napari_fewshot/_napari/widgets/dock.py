@@ -171,10 +171,9 @@ def _is_docked(dock: QDockWidget) -> bool:
 
 @lru_cache(maxsize=1)
 def warm_up() -> threading.Thread:
-    """Import in the background what the first job needs; once in a process.
+    """Import in the background what the first job needs, once: each holds the interpreter.
 
-    An import holds the interpreter for a fifth of a second at a time: better when a dock opens
-    than in the middle of the first stroke.
+    Better when a dock opens than in the middle of the first stroke.
     """
     thread = threading.Thread(target=_import, name="imports of napari-fewshot")
     thread.start()

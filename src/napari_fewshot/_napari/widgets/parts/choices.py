@@ -26,9 +26,8 @@ WEIGHTS_FILES = "Weights (*.safetensors *.pth *.pt *.bin);;All files (*)"
 class LayerChoice(QComboBox):
     """Combo box of the viewer's layers of some types, topmost first.
 
-    The chosen layer stays chosen while others come, go, move or are renamed. With ``none``,
-    the text of an entry that stands for no layer, that one is chosen first; else the first
-    layer that ``prefer`` is true for. The rest are offered all the same.
+    The chosen layer stays chosen while others come or go. First chosen is ``none``, the text of an
+    entry for no layer, if there is one, else the first layer that ``prefer`` is true for.
     """
 
     chosen = Signal()

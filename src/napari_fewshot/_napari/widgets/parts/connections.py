@@ -32,11 +32,9 @@ def _drop(emitter: Any, reference: weakref.WeakMethod[Callable[..., Any]], *_: o
 def bind_keys(
     viewer: Any, actions: Mapping[str, Callable[[], Any]], owner: QObject
 ) -> tuple[str, ...]:
-    """Bind keys (``"K"``) of the viewer for as long as the owner lives, but none that is taken.
+    """Bind keys (``"K"``) of the viewer for as long as the owner lives; returns those bound.
 
-    Taken by the viewer, by a plugin, or by the user in the preferences; nobody's key is
-    replaced. Keys of layers come before those of the viewer, so a key that some layer uses
-    does there what it always did. Returns the keys that were bound.
+    None is taken from the viewer, a plugin or the preferences; keys of layers come before.
     """
     from napari.settings import get_settings
 
