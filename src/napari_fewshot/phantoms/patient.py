@@ -55,8 +55,8 @@ class Grid:
         own = Frame.of(self.affine, 3)
         axes = Frame.of(Grid.centred(self.shape, self.spacing, storage).affine, 3)
         order = [own.file_axis(axes.canonical_axis(axis)) for axis in range(3)]
-        shape, spacing = (tuple(of[axis] for axis in order) for of in (self.shape, self.spacing))
-        return Grid.centred(shape, spacing, storage)
+        shape = tuple(self.shape[axis] for axis in order)
+        return Grid.centred(shape, tuple(self.spacing[axis] for axis in order), storage)
 
     def moved(self, array: Array, other: Grid) -> Array:
         """Bring an array on this grid to the order of another one of the same voxels."""

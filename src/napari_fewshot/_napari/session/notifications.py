@@ -54,8 +54,8 @@ class Activity:
             from napari.utils import progress
 
             bar = self._bars[id(job)] = progress(total=total, desc=job.name, leave=False)
-            if job.is_over or id(job) not in self._bars:  # a bar lets events through
-                self._close(job)
+            self._close_if_over(job)  # a bar lets events through
+            if id(job) not in self._bars:
                 return
         if self._stages.get(id(job)) != what or bar.total != total:
             self._stages[id(job)] = what
@@ -69,6 +69,10 @@ class Activity:
         for bar in self._bars.values():
             bar.close()
         self._bars.clear()
+
+    def _close_if_over(self, job: Job) -> None:
+        if job.is_over:
+            self._close(job)
 
     def _close(self, job: Job) -> None:
         bar = self._bars.pop(id(job), None)
