@@ -251,3 +251,12 @@ def test_a_plane_may_be_given_by_its_number():
 
 def _stack(template):
     return SliceStack(template.volume, template.working_axis(), IntensityConfig())
+
+
+def test_slices_alone_say_their_axis():
+    image, labels = np.zeros((40, 40, 40), np.float32), np.zeros((40, 40, 40), np.uint8)
+    labels[[10, 15, 20], 8:32, 8:32] = 1
+    with pytest.raises(InputError, match="be the one along which slices are painted"):
+        Template(image, labels, axis=2)
+    across = {k: labels[:, :, k] for k in range(8, 32)}
+    assert Template(image, across, axis=2).working_axis() == 2

@@ -136,7 +136,7 @@ class Template:
 
         Every slice along it would be cut by paint, and what nobody looked at be background.
         """
-        unsaid = self.slices is None and self.kind == "dense"
+        unsaid = self.slices is None and self.kind == "dense" and self._given is None
         labels = self.label_volume
         if self.axis is None or labels is None or not unsaid or labels.ndim == 2:
             return
