@@ -9,7 +9,16 @@ import pytest
 from PIL import Image
 from skimage.color import rgb2lab
 
-from napari_fewshot.bench.drawing import View, grey_range, label_colours, overlay, with_legend
+from napari_fewshot.bench.drawing import (
+    DARK,
+    View,
+    grey_range,
+    judge,
+    label_colours,
+    lay_out,
+    overlay,
+    with_legend,
+)
 from napari_fewshot.bench.methods import Predicted
 from napari_fewshot.bench.pictures import SheetRow, contact_sheet, draw_worst, even_slices
 from napari_fewshot.bench.prepare import PreparedCase
@@ -163,10 +172,44 @@ def test_a_legend_takes_as_many_lines_as_it_needs():
     picture = Image.new("RGB", (200, 40))
     colours = label_colours(list(range(1, 31)))
     entries = [(f"structure {label}", colour) for label, colour in colours.items()]
-    found = np.asarray(with_legend(picture, entries, "white", "black"))
+    found = np.asarray(with_legend(picture, entries))
     assert found.shape[0] > 40 + 10 * 20
     assert set(colours.values()) <= set(map(tuple, found[40:].reshape(-1, 3).tolist()))
-    assert with_legend(picture, [], "white", "black").size == picture.size
+    assert with_legend(picture, []).size == picture.size
+
+
+def test_panels_are_laid_out_in_rows_and_columns():
+    red, blue = Image.new("RGB", (50, 30), (255, 0, 0)), Image.new("RGB", (40, 20), (0, 0, 255))
+    heads = [("one", False), ("two", True)]
+    found = np.asarray(lay_out([[red, None], [blue, red]], ["a", "b"], heads, DARK)).astype(int)
+    assert found.shape[0] == 46 + 2 * (30 + 6)
+    left = found.shape[1] - 2 * (50 + 6)
+    assert found[46, left].tolist() == found[46 + 29, left + 49].tolist() == [255, 0, 0]
+    assert found[46 + 36, left].tolist() == [0, 0, 255]
+    assert found[46, left + 56].tolist() == [*DARK.ground]  # left free
+    assert found[46 + 36 + 29, left + 56 + 49].tolist() == [255, 0, 0]
+    assert found[46 - 8, left + 56].tolist() == [*DARK.accent]  # painted
+    assert found[46 - 8, left].tolist() == [*DARK.ground]
+
+
+def test_a_long_head_takes_more_lines_and_not_more_width():
+    panel = Image.new("RGB", (60, 30))
+    short = lay_out([[panel, panel]], ["a"], [("one", False), ("two", False)])
+    long = lay_out([[panel, panel]], ["a"], [("a method of many words", False), ("two", False)])
+    assert long.width == short.width
+    assert long.height > short.height
+
+
+@pytest.mark.parametrize(("false", "empty", "green", "red"), [
+    (0, True, True, False), (0, False, False, False), (1, True, False, True),
+    (7, False, False, True),
+])  # fmt: skip
+def test_slices_are_judged_in_their_corner(false, empty, green, red):
+    panel = Image.new("RGB", (60, 40), (90, 90, 90))
+    judge(panel, false, empty=empty)
+    found = set(map(tuple, np.asarray(panel)[:22, 20:].reshape(-1, 3).tolist()))
+    assert ((0, 190, 120) in found, (240, 60, 20) in found) == (green, red)
+    assert (np.asarray(panel)[22:] == 90).all()
 
 
 def test_even_slices_cover_the_labels():

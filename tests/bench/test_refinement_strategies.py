@@ -15,6 +15,7 @@ from napari_fewshot.bench.refinement_strategies import (
     StrategyComparison,
     StrategyRow,
     compare_refinements,
+    is_random,
     named_strategies,
 )
 from napari_fewshot.config import RefinementConfig
@@ -106,6 +107,71 @@ def test_the_plot_has_a_bar_for_each_strategy_the_best_first(squares):
     blue, orange = (bar.get_facecolor()[:3] for bar in axes.patches[:2])
     assert blue[2] > blue[0]
     assert orange[0] > orange[2]
+
+
+def swept(name, points, *scores, base="sam"):
+    """Rows of two labels, with one score for each seed; the second label has none."""
+    return [
+        StrategyRow(f"{base}:{name}", label, "", 0.5, iou, 0.6, iou, points, seed)
+        for seed, score in enumerate(scores)
+        for label, iou in ((2, score), (9, math.nan))
+    ]
+
+
+def test_scores_over_the_number_of_points(tmp_path):
+    rows = [
+        *swept("random:1", 1, 0.2, 0.4), *swept("random:5", 5, 0.6, 0.8),
+        *swept("random:20", 20, 0.7, 0.7), *swept("box", 0, 0.55),
+    ]  # fmt: skip
+    count = dict.fromkeys([row.strategy for row in rows], 1)
+    found = StrategyComparison(tuple(rows), count, count)
+    assert found.mean("sam:random:5", "iou_after") == pytest.approx(0.7)
+    assert found.seed_means("sam:random:5", "iou_after") == pytest.approx([0.6, 0.8])
+    table = {line.split(" | ")[0]: line for line in found.format_table().splitlines()}
+    assert "| 0.700 ± 0.141 | +0.200 |" in table["| sam:random:5"]
+    assert "| 0.550 | +0.050 |" in table["| sam:box"]
+    assert "| 0 / 1 |" in table["| sam:random:1"]  # labels, not labels and seeds
+    for axes in found._points_figure().axes:
+        before, box, curve = sorted(axes.lines, key=lambda line: len(line.get_xdata()) * 2 + (
+            line.get_label() == "sam:box"))  # fmt: skip
+        assert set(before.get_ydata()) <= {0.5, 0.6}
+        assert (curve.get_label(), box.get_label()) == ("sam:random", "sam:box")
+        assert list(curve.get_xdata()) == [1, 5, 20]
+        assert list(curve.get_ydata()) == pytest.approx([0.3, 0.7, 0.7])
+        assert list(box.get_ydata()) == pytest.approx([0.55, 0.55])
+        spread = axes.collections[0].get_paths()[0].vertices
+        assert (spread[:, 1].min(), spread[:, 1].max()) == pytest.approx((0.2, 0.8))
+    paths = found.write(tmp_path)
+    assert [path.name for path in paths] == ["table.md", "table.csv", "plot.png", "points.png"]
+    with paths[1].open() as file:
+        first = next(csv.DictReader(file))
+    assert (first["points"], first["seed"]) == ("1", "0")
+
+
+def test_several_refiners_of_a_name_are_other_seeds_of_it(squares, stub_refiner):
+    image, labels, truth = squares
+    some = [get_refiner("stub", seed=seed) for seed in (3, 4)]
+    totals = []
+    found = compare_refinements(
+        image, labels, truth, {"down": some, "walk": get_refiner("random-walker")},
+        progress=lambda done, total, what: totals.append((done, total)),
+    )  # fmt: skip
+    assert [(row.strategy, row.seed) for row in found.rows] == [
+        ("down", 3), ("down", 3), ("down", 4), ("down", 4), ("walk", 0), ("walk", 0),
+    ]  # fmt: skip
+    assert found.slices["down"] == 3
+    assert totals[-1] == (12, 12)
+
+
+def test_numbers_of_points_are_strategies_of_those_that_draw_points(stub_refiner):
+    found = named_strategies(["stub:random", "stub:box", "random-walker"], points=[1, 20])
+    assert list(found) == ["stub:random:1", "stub:random:20", "stub:box", "random-walker"]
+    assert [one.prompts.points for one in found.values()] == [1, 20, 10, 10]
+    assert [is_random(one) for one in found.values()] == [True, True, False, False]
+    with_negatives = RefinementConfig.of({"prompts": {"negatives": 2}}, "config")
+    assert is_random(named_strategies(["stub:box"], with_negatives)["stub:box"])
+    with pytest.raises(InputError, match=r"prompts\.points must be .* 1.*0"):
+        named_strategies(["stub:random"], points=[0])
 
 
 def test_the_plot_needs_matplotlib(monkeypatch, tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from napari_fewshot.bench import refinement_strategies
-from napari_fewshot.bench.refinement_strategies import FILES_WRITTEN
+from napari_fewshot.bench.refinement_strategies import FILES_WRITTEN, POINTS_PLOT
 from napari_fewshot.io import read_labels, write_labels
 
 from .conftest import files_below
@@ -49,6 +49,26 @@ def test_all_strategies_of_what_works_here(run, patients, tmp_path, stub_refiner
     assert "| random-walker |" in table
 
 
+def test_a_sweep_over_the_number_of_points(run, patients, tmp_path, stub_refiner):
+    one = patients[0]
+    said = run(
+        "compare-refinement", one.image, one.truth, "--truth", one.truth, "--no-store",
+        "--strategies", "stub:random,stub:box", "--points", "1-3,10", "--repeats", "2",
+        "--seed", "5", "-o", tmp_path / "out",
+    )  # fmt: skip
+    assert said.code == 0, said.err
+    assert files_below(tmp_path / "out") == sorted([*FILES_WRITTEN, POINTS_PLOT])
+    drawn = [(made.config.prompts.points, made.seed) for made in stub_refiner.made[1:]]
+    assert drawn == [(n, seed) for n in (1, 2, 3, 10) for seed in (5, 6)] + [(10, 5)]
+    with (tmp_path / "out" / "table.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    found = {(row["strategy"], row["points"], row["seed"]) for row in rows}
+    assert ("stub:random:10", "10", "6") in found
+    assert ("stub:box", "0", "5") in found
+    assert len(found) == 9
+    assert str(tmp_path / "out" / POINTS_PLOT) in said.out
+
+
 def test_bad_input(run, patients, tmp_path):
     one = patients[0]
     given = ("compare-refinement", one.image, one.truth, "--truth")
@@ -60,6 +80,12 @@ def test_bad_input(run, patients, tmp_path):
             (one.truth, "--strategies", "random-walker", "--sam-weights", one.truth, "-o",
              tmp_path / "a"),
             "--sam-weights must stand beside one SAM",
+        ),
+        ((one.truth, "--points", "ten", "-o", tmp_path / "a"), "--points must be numbers such as"),
+        ((one.truth, "--repeats", "0", "-o", tmp_path / "a"), "--repeats must be at least 1"),
+        (
+            (one.truth, "--strategies", "random-walker", "--points", "1,5", "-o", tmp_path / "a"),
+            "--points must stand beside a strategy of --strategies that draws points",
         ),
     ):  # fmt: skip
         said = run(*given, *arguments)

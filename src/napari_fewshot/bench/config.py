@@ -174,10 +174,15 @@ class PublishedConfig(StageConfig):
 
 
 class OutputConfig(StageConfig):
-    """How many worst slices the report shows of each method; whether label maps are written."""
+    """What is kept and shown beside the scores."""
 
     pictures: int = Field(default=4, ge=0)
+    """Worst slices of each method, and cases of the figures; 0: no pictures of cases, and nothing
+    is kept for them."""
+    picture_slices: int = Field(default=10, ge=1, le=50)
+    """Slices of a case, at equal distances, that are kept of predictions, and shown."""
     predictions: bool = False
+    """Whether label maps are written."""
 
 
 class MethodConfig(StageConfig):

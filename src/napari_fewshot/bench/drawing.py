@@ -15,9 +15,42 @@ from ..types import Array, Volume
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["View", "font", "grey_range", "label_colours", "mark", "overlay", "with_legend"]
+__all__ = [
+    "DARK",
+    "PREDICTED",
+    "TRUE",
+    "Paper",
+    "View",
+    "as_stack",
+    "font",
+    "grey_range",
+    "judge",
+    "label_colours",
+    "lay_out",
+    "mark",
+    "name_panel",
+    "overlay",
+    "with_legend",
+]
 
 Colour = tuple[int, int, int]
+
+TRUE, PREDICTED = (255, 255, 255), (255, 140, 0)
+"""Colours of landmarks, and of outlines."""
+_RIGHT, _WRONG = (0, 190, 120), (240, 60, 20)
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Colours of a sheet: its ground, words, lesser words, and what was painted."""
+
+    ground: Colour = (255, 255, 255)
+    ink: Colour = (0, 0, 0)
+    soft: Colour = (80, 80, 80)
+    accent: Colour = (176, 108, 0)
+
+
+WHITE, DARK = Paper(), Paper((18, 20, 24), (236, 238, 242), (150, 156, 166), (255, 196, 61))
 
 # The eight-colour set of Okabe and Ito without black, then the light set of Paul Tol: both can
 # be told apart with the common kinds of colour blindness.
@@ -25,7 +58,8 @@ _PALETTE = (
     "E69F00 56B4E9 009E73 F0E442 0072B2 D55E00 CC79A7 BBCC33 FFAABB 99DDFF 44BB99 EE8866 AAAA00"
 )
 _MARGIN = 3
-_LINE, _SWATCH, _GAP = 24, 14, 8
+_LINE, _SWATCH, _SPACE = 24, 14, 8
+_TOP, _GAP, _WORD_LINE = 46, 6, 17
 
 
 def label_colours(labels: Sequence[int]) -> dict[int, Colour]:
@@ -181,7 +215,7 @@ def mark(
         pen.line((at, line_to), fill=colour, width=1)
     x, y = at
     pen.ellipse((x - 3, y - 3, x + 3, y + 3), fill=colour, outline="black")
-    pen.text((x + 5, y - 10), name, "white", font(13), "lm", stroke_width=2, stroke_fill="black")
+    _write(pen, (x + 5, y - 10), name)
 
 
 def font(size: int = 14) -> Any:
@@ -194,26 +228,114 @@ def font(size: int = 14) -> Any:
 def with_legend(
     picture: Image.Image,
     entries: Sequence[tuple[str, Colour | None]],
-    paper: str | Colour,
-    ink: str | Colour,
+    paper: Paper = WHITE,
 ) -> Image.Image:
     """Write entries, with their colours if they have one, below a picture."""
     from PIL import Image, ImageDraw
 
-    places, x, line = [], _GAP, 0
+    places, x, line = [], _SPACE, 0
     for text, colour in entries:
-        width = (_SWATCH + 6) * (colour is not None) + round(font().getlength(text)) + 2 * _GAP
-        if x > _GAP and x + width > picture.width:
-            x, line = _GAP, line + 1
+        width = (_SWATCH + 6) * (colour is not None) + round(font().getlength(text)) + 2 * _SPACE
+        if x > _SPACE and x + width > picture.width:
+            x, line = _SPACE, line + 1
         places.append((x, picture.height + line * _LINE + _LINE // 2 + 2))
         x += width
     below = (line + 1) * _LINE + 4 if entries else 0
-    sheet = Image.new("RGB", (picture.width, picture.height + below), paper)
+    sheet = Image.new("RGB", (picture.width, picture.height + below), paper.ground)
     sheet.paste(picture)
     pen = ImageDraw.Draw(sheet)
     for (x, y), (text, colour) in zip(places, entries, strict=True):
         if colour is not None:
             pen.rectangle((x, y - 7, x + _SWATCH, y + 7), fill=colour)
             x += _SWATCH + 6
-        pen.text((x, y), text, fill=ink, font=font(), anchor="lm")
+        pen.text((x, y), text, fill=paper.ink, font=font(), anchor="lm")
     return sheet
+
+
+def lay_out(
+    panels: Sequence[Sequence[Image.Image | None]],
+    rows: Sequence[str],
+    heads: Sequence[tuple[str, bool]],
+    paper: Paper = WHITE,
+) -> Image.Image:
+    """Lay panels out in rows with a title each, below heads; None is left free.
+
+    A head is what the column shows, and whether that was painted.
+    """
+    from PIL import Image, ImageDraw
+
+    columns = list(zip(*panels, strict=True))
+    widths = [max((p.width for p in column if p), default=1) for column in columns]
+    heights = [max((p.height for p in row if p), default=1) for row in panels]
+    words = [
+        _wrapped(f"{text}  painted" if painted else text, width)
+        for (text, painted), width in zip(heads, widths, strict=True)
+    ]
+    top = _TOP + _WORD_LINE * (max(map(len, words)) - 1)
+    gutter = 16 + round(max(font().getlength(title) for title in rows))
+    size = gutter + sum(widths) + _GAP * len(widths), top + sum(heights) + _GAP * len(heights)
+    sheet = Image.new("RGB", size, paper.ground)
+    pen = ImageDraw.Draw(sheet)
+    lefts = [gutter + sum(widths[:n]) + _GAP * n for n in range(len(widths))]
+    for left, width, lines, (_, painted) in zip(lefts, widths, words, heads, strict=True):
+        colour, at = paper.accent if painted else paper.soft, (left + width / 2, top / 2 - 3)
+        pen.multiline_text(at, "\n".join(lines), colour, font(), "mm", align="center")
+        if painted:
+            pen.rectangle((left, top - 10, left + width - 1, top - 6), fill=paper.accent)
+    y = top
+    for title, row, height in zip(rows, panels, heights, strict=True):
+        pen.text((8, y + height / 2), title, paper.ink, font(), "lm")
+        for panel, left in zip(row, lefts, strict=True):
+            if panel is not None:
+                sheet.paste(panel, (left, y))
+        y += height + _GAP
+    return sheet
+
+
+def _wrapped(text: str, width: float) -> list[str]:
+    """Lines of at most a width in screen pixels; a word that is longer stays whole."""
+    lines: list[str] = []
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and font().getlength(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
+
+
+def judge(panel: Image.Image, false: int, *, empty: bool) -> None:
+    """Mark a slice in its corner: a red arrow and how many labels are false there, or a green one.
+
+    Green: it is ``empty`` by the truth, and nothing was found.
+    """
+    from PIL import ImageDraw
+
+    if not false and not empty:
+        return
+    pen, right = ImageDraw.Draw(panel), panel.width - 4
+    colour = _WRONG if false else _RIGHT
+    pen.polygon([(right - 16, 4), (right, 4), (right - 8, 18)], fill=colour, outline="black")
+    if false > 1:
+        _write(pen, (right - 20, 11), str(false), "rm", colour)
+
+
+def name_panel(panel: Image.Image, text: str) -> None:
+    """Write a word or number into the lower left corner of a slice."""
+    from PIL import ImageDraw
+
+    _write(ImageDraw.Draw(panel), (4, panel.height - 11), text)
+
+
+def _write(
+    pen: Any, at: tuple[float, float], text: str, anchor: str = "lm", colour: Colour = TRUE
+) -> None:
+    """Write on a picture; the dark rim keeps it visible on bone."""
+    pen.text(at, text, colour, font(13), anchor, stroke_width=2, stroke_fill="black")
+
+
+def as_stack(image: Volume) -> Volume:
+    """One slice of a 2D image as a volume, for the view."""
+    if image.ndim == 3:
+        return image
+    return replace(image, data=image.data[None], spacing=(1.0, *image.spacing), affine=None)

@@ -20,6 +20,7 @@ from ..io import write_labels
 from ..io.outputs import Outputs
 from ..types import Progress
 from .config import BenchmarkConfig
+from .kept import KeptSlices
 from .machine import describe_machine, peak_device_memory_mb, peak_memory_mb
 from .methods import (
     METHODS,
@@ -185,7 +186,7 @@ class MethodRun:
         return found, time.perf_counter() - start
 
     def _keep(self, unit: Unit, found: Predicted, painted: Painted, record: Record) -> None:
-        """Score a prediction and write its record, the picture before it."""
+        """Score a prediction and write its record; before it, what figures are made of."""
         config, case = self.config, self.prepared(unit.case)
         own = painted.slices.get(unit.case, ())
         rows = score_case(
@@ -203,6 +204,8 @@ class MethodRun:
         with self._outputs.writing():
             if config.output.pictures and unit.seed == first_seed:
                 worst = draw_worst(found, case, own, picture, painted.taught)
+                kept = KeptSlices.of(found, case, own, config.output.picture_slices)
+                kept.write(self.records.kept_path(unit))
             if config.output.predictions and found.labels is not None:
                 target = prediction_files(self.folder, unit)[case.image.ndim == 2]
                 write_labels(target, found.labels, replace(case.image, header=None))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
@@ -13,17 +13,27 @@ from ..errors import InputError
 from ..io.outputs import replacing
 from ..metrics.scores import LabelScores, LandmarkScores
 from ..types import Array, Landmark, Volume
-from .drawing import View, font, grey_range, label_colours, mark, overlay, with_legend
+from .drawing import (
+    DARK,
+    PREDICTED,
+    TRUE,
+    View,
+    as_stack,
+    grey_range,
+    label_colours,
+    lay_out,
+    mark,
+    overlay,
+    with_legend,
+)
+from .kept import evenly
 from .methods import Predicted
 from .prepare import PreparedCase
-from .scoring import landmarks_of_labels
+from .scoring import points_of
 
 __all__ = ["SheetRow", "contact_sheet", "draw_worst", "even_slices", "worst_slice"]
 
-_TRUTH, _PRED = (255, 255, 255), (255, 140, 0)
-_PAPER, _INK, _SOFT, _ACCENT = (18, 20, 24), (236, 238, 242), (150, 156, 166), (255, 196, 61)
-_SIDE, _GAP, _TOP = 236, 6, 46
-_WORST_SIDE = 260
+_SIDE, _WORST_SIDE, _GAP = 236, 260, 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +49,7 @@ def even_slices(labels: Array, n: int = 8) -> list[int]:
     """At most ``n`` slices, evenly spaced over those that hold a label, or over all if none."""
     used = np.flatnonzero(labels.any(axis=(1, 2)))
     first, last = (int(used[0]), int(used[-1])) if used.size else (0, len(labels) - 1)
-    width = (last - first + 1) / n
-    return sorted({int(first + (part + 0.5) * width) for part in range(n)})
+    return evenly(first, last, n)
 
 
 def contact_sheet(
@@ -64,44 +73,31 @@ def contact_sheet(
     InputError
         If a row does not match the image, or a slice lies outside of it.
     """
-    from PIL import Image, ImageDraw
-
     _check(image, rows, slices)
     view, limits = View.of(image, 0, slices, _SIDE), grey_range(image)
     colours = label_colours([score.label for score in scores.labels])
-    truth = [(point, _TRUTH, str(n)) for n, point in enumerate(rows[0].landmarks, start=1)]
-    marks = [truth, *([*truth, *((p, _PRED, "") for p in row.landmarks)] for row in rows[1:])]
-    height, width = view.size
-    titles = ["image", *(row.title for row in rows)]
-    gutter = 16 + round(max(font().getlength(title) for title in titles))
-    shape = gutter + len(slices) * (width + _GAP), _TOP + len(titles) * (height + _GAP)
-    sheet = Image.new("RGB", shape, _PAPER)
-    pen = ImageDraw.Draw(sheet)
-    for line, title in enumerate(titles):
-        pen.text((8, _TOP + line * (height + _GAP) + height / 2), title, _INK, font(), "lm")
-    for column, position in enumerate(slices):
-        left = gutter + column * (width + _GAP)
-        painted = position in template_slices
-        text, colour = ("  painted", _ACCENT) if painted else ("", _SOFT)
-        pen.text((left + width / 2, 20), f"slice {position}{text}", colour, font(), "mm")
-        if painted:
-            pen.rectangle((left, _TOP - 10, left + width - 1, _TOP - 6), fill=_ACCENT)
-        grey = view.take(image.data, position)
-        sheet.paste(overlay(grey, None, limits, {}, view.size), (left, _TOP))
-        for line, row in enumerate(rows):
+    truth = [(point, TRUE, str(n)) for n, point in enumerate(rows[0].landmarks, start=1)]
+    marks = [truth, *([*truth, *((p, PREDICTED, "") for p in row.landmarks)] for row in rows[1:])]
+    greys = [view.take(image.data, position) for position in slices]
+    panels = [[overlay(grey, None, limits, {}, view.size) for grey in greys]]
+    for row, points in zip(rows, marks, strict=True):
+        panels.append([])
+        for grey, position in zip(greys, slices, strict=True):
             labels = view.take(row.labels, position)
             panel = overlay(grey, labels, limits, colours, view.size)
-            for point, colour, name in marks[line]:
+            for point, colour, name in points:
                 if position == min(slices, key=lambda n: abs(n - point.position[0])):
                     mark(panel, view.locate(point.position), colour, name)
-            sheet.paste(panel, (left, _TOP + (line + 1) * (height + _GAP)))
+            panels[-1].append(panel)
+    heads = [(f"slice {n}", n in template_slices) for n in slices]
+    sheet = lay_out(panels, ["image", *(row.title for row in rows)], heads, DARK)
     legend = [
         (f"{one.name} {_number(one.dice, 2) or 'none'}", colours[one.label])
         for one in scores.labels
     ]
-    sheet = with_legend(sheet, legend, _PAPER, _INK)
+    sheet = with_legend(sheet, legend, DARK)
     if landmark_scores is not None:
-        sheet = with_legend(sheet, _landmark_legend(landmark_scores), _PAPER, _INK)
+        sheet = with_legend(sheet, _landmark_legend(landmark_scores), DARK)
     with replacing(path) as part:
         sheet.save(part, format="PNG")
     return path
@@ -154,7 +150,8 @@ def draw_worst(
         return _draw_landmark(found, case, path)
     if found.labels is None or case.truth is None:
         return None
-    image, truth = _volume(case.image), case.truth.data.reshape(_volume(case.image).shape)
+    image = as_stack(case.image)
+    truth = case.truth.data.reshape(image.shape)
     pred = found.labels.reshape(truth.shape)
     planes = np.moveaxis(pred, case.axis, 0)
     index = worst_slice(planes, case.planes, painted)
@@ -170,28 +167,25 @@ def draw_worst(
         panel = overlay(grey, labels, limits, colours, view.size)
         sheet.paste(panel, (column * (width + _GAP), 0))
     both = np.array(overlay(grey, None, limits, {}, view.size))
-    for labels, colour in ((true, _TRUTH), (guess, _PRED)):
+    for labels, colour in ((true, TRUE), (guess, PREDICTED)):
         large = Image.fromarray(labels.astype(np.int32)).resize((width, height), 0)
         both[maximum_filter(large, 2) != minimum_filter(large, 2)] = colour
     sheet.paste(Image.fromarray(both), (2 * (width + _GAP), 0))
     legend = [(names.get(label, str(label)), colour) for label, colour in colours.items()]
     # Few colours make small files; those of the legend are added to them, and so stay as they are.
-    sheet = with_legend(sheet.quantize(128).convert("RGB"), legend, "white", "black")
+    sheet = with_legend(sheet.quantize(128).convert("RGB"), legend)
     with replacing(path) as part:
         sheet.quantize(256).save(part, format="PNG", optimize=True)
     return f"slice {index}, {int((planes[index] != case.planes[index]).sum())} wrong pixels"
 
 
 def _draw_landmark(found: Predicted, case: PreparedCase, path: Path) -> str | None:
-    points: Sequence[Landmark] = found.landmarks
-    if not points and found.labels is not None:
-        names = {point.label: point.name for point in case.landmarks}
-        points = landmarks_of_labels(found.labels, names)
-    guesses = {point.name: point for point in sorted(points, key=lambda p: p.score or 0.0)}
+    points = sorted(points_of(found, case), key=lambda point: point.score or 0.0)
+    guesses = {point.name: point for point in points}
     pairs = [(true, guesses[true.name]) for true in case.landmarks if true.name in guesses]
     if not pairs:
         return None
-    image = _volume(case.image)
+    image = as_stack(case.image)
     errors = {
         true.name: float(np.linalg.norm(np.subtract(guess.position, true.position) * image.spacing))
         for true, guess in pairs
@@ -203,15 +197,8 @@ def _draw_landmark(found: Predicted, case: PreparedCase, path: Path) -> str | No
     for true in (true for true in case.landmarks if case.slice_of(true) == index):
         there = view.locate(true.position)
         if true.name in guesses:
-            mark(picture, view.locate(guesses[true.name].position), _PRED, line_to=there)
-        mark(picture, there, _TRUTH)
+            mark(picture, view.locate(guesses[true.name].position), PREDICTED, line_to=there)
+        mark(picture, there, TRUE)
     with replacing(path) as part:
         picture.save(part, format="PNG", optimize=True)
     return f"slice {index}, landmark {worst} {errors[worst]:.1f} mm off"
-
-
-def _volume(image: Volume) -> Volume:
-    """One slice of a 2D image as a volume, for the view."""
-    if image.ndim == 3:
-        return image
-    return replace(image, data=image.data[None], spacing=(1.0, *image.spacing), affine=None)

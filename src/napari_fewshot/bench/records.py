@@ -59,6 +59,15 @@ class Records:
         """File of a unit; the picture of its worst slice has the same name."""
         return self.folder / f"{unit.key}.json"
 
+    def kept_path(self, unit: Unit) -> Path:
+        """File of what is kept of its prediction, for figures."""
+        return self.path(unit).with_suffix(".npz")
+
+    def is_kept(self, unit: Unit) -> bool:
+        """Whether there is anything of its prediction."""
+        files = (self.kept_path(unit), *prediction_files(self.folder.parent, unit))
+        return any(path.is_file() for path in files)
+
     def write(self, unit: Unit, record: Record) -> None:
         """Keep a record."""
         content = {"unit": asdict(unit), **asdict(record)}

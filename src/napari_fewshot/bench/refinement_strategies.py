@@ -30,7 +30,9 @@ __all__ = ["StrategyComparison", "StrategyRow", "compare_refinements", "named_st
 
 PROMPTS: tuple[str, ...] = get_args(PromptConfig.model_fields["strategy"].annotation)
 BOXES = ("box", "boxes")
-FILES_WRITTEN = ("table.md", "table.csv", "plot.png")
+POINTED = ("random", "box-points")
+"""Strategies that draw points."""
+FILES_WRITTEN, POINTS_PLOT = ("table.md", "table.csv", "plot.png"), "points.png"
 ALL = "all"
 _BETTER, _WORSE = "#0072B2", "#D55E00"
 
@@ -47,6 +49,10 @@ class StrategyRow(Record):
         Of the label; empty where none is known.
     iou_before, iou_after, dice_before, dice_after : float
         In 0..1.
+    points : int
+        Of each prompt, where its number is part of the strategy's name; else 0.
+    seed : int
+        Of random prompts.
     """
 
     strategy: str
@@ -56,6 +62,8 @@ class StrategyRow(Record):
     iou_after: float
     dice_before: float
     dice_after: float
+    points: int = 0
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -65,11 +73,11 @@ class StrategyComparison(Record):
     Parameters
     ----------
     rows : tuple of StrategyRow
-        For each strategy, one for each label.
+        For each strategy and seed, one for each label.
     slices : dict of str to int
         Slices that each strategy refined.
     seconds : dict of str to float
-        Time of each of them, loading included, per refined slice.
+        Time of each of them, loading included, per refined slice; over all seeds.
     """
 
     rows: tuple[StrategyRow, ...]
@@ -77,10 +85,16 @@ class StrategyComparison(Record):
     seconds: dict[str, float]
 
     def mean(self, strategy: str, score: str) -> float:
-        """Mean of a score, such as ``"iou_after"``, over the labels that have it."""
-        values = [getattr(row, score) for row in self.rows if row.strategy == strategy]
-        known = [value for value in values if not math.isnan(value)]
-        return math.fsum(known) / len(known) if known else math.nan
+        """Mean of a score, such as ``"iou_after"``, over the labels that have it, and the seeds."""
+        return _mean(getattr(row, score) for row in self.rows if row.strategy == strategy)
+
+    def seed_means(self, strategy: str, score: str) -> list[float]:
+        """Mean of a score over the labels that have it, for each seed."""
+        rows = [row for row in self.rows if row.strategy == strategy]
+        return [
+            _mean(getattr(row, score) for row in rows if row.seed == seed)
+            for seed in dict.fromkeys(row.seed for row in rows)
+        ]
 
     def format_table(self) -> str:
         """Return a table in Markdown: a row for each strategy, the best first."""
@@ -91,10 +105,15 @@ class StrategyComparison(Record):
                 self.mean(name, score)
                 for score in ("iou_before", "iou_after", "dice_before", "dice_after")
             )
-            changes = [r.iou_after - r.iou_before for r in self.rows if r.strategy == name]
-            up, down = sum(c > 0 for c in changes), sum(c < 0 for c in changes)
+            changes: dict[int, list[float]] = {}
+            for row in (row for row in self.rows if row.strategy == name):
+                changes.setdefault(row.label, []).append(row.iou_after - row.iou_before)
+            up = sum(_mean(change) > 0 for change in changes.values())
+            down = sum(_mean(change) < 0 for change in changes.values())
+            seeds = self.seed_means(name, "iou_after")
+            spread = f" ± {np.std(seeds, ddof=1):.3f}" if len(seeds) > 1 else ""
             lines.append(
-                f"| {name} | {before:.3f} | {after:.3f} | {after - before:+.3f} | "
+                f"| {name} | {before:.3f} | {after:.3f}{spread} | {after - before:+.3f} | "
                 f"{dice_before:.3f} | {dice_after:.3f} | {up} / {down} | {self.slices[name]} | "
                 f"{self.seconds[name]:.2f} |"
             )
@@ -102,6 +121,9 @@ class StrategyComparison(Record):
 
     def write(self, folder: Path) -> list[Path]:
         """Write ``table.md``, ``table.csv`` (a row for each label) and ``plot.png``.
+
+        Where numbers of points are compared, or seeds, the CSV has them as columns; of the numbers
+        there is ``points.png``.
 
         Raises
         ------
@@ -115,6 +137,8 @@ class StrategyComparison(Record):
         with replacing(files[0]) as part:
             part.write_text(self.format_table() + "\n", encoding="utf-8")
         scores = pd.DataFrame(self.rows, columns=list(StrategyRow.__dataclass_fields__))
+        if scores[["points", "seed"]].nunique().max() < 2:
+            scores = scores.drop(columns=["points", "seed"])
         seconds = {name: f"{value:.3f}" for name, value in self.seconds.items()}
         scores["slices"] = scores["strategy"].map(self.slices)
         scores["seconds_per_slice"] = scores["strategy"].map(seconds)
@@ -122,6 +146,10 @@ class StrategyComparison(Record):
             scores.to_csv(part, index=False, float_format="%.4f", lineterminator="\n")
         with replacing(files[2]) as part:
             self._figure().savefig(part, format="png", dpi=110)
+        if any(row.points for row in self.rows):
+            files.append(folder / POINTS_PLOT)
+            with replacing(files[-1]) as part:
+                self._points_figure().savefig(part, format="png", dpi=110)
         return files
 
     def _ranked(self) -> list[str]:
@@ -156,6 +184,38 @@ class StrategyComparison(Record):
         axes.set_axisbelow(True)
         return figure
 
+    def _points_figure(self) -> Figure:
+        """Draw scores over the number of points, with the range of the seeds; others are level."""
+        from matplotlib.figure import Figure
+
+        curves: dict[str, dict[int, str]] = {}
+        for row in self.rows:
+            base = row.strategy.removesuffix(f":{row.points}")
+            curves.setdefault(base, {})[row.points] = row.strategy
+        numbers = sorted({row.points for row in self.rows} - {0})
+        figure = Figure(figsize=(9, 3.8), layout="constrained")
+        panels = figure.subplots(1, 2)
+        for axes, score, title in zip(panels, ("iou", "dice"), ("IoU", "Dice"), strict=True):
+            before = self.mean(self.rows[0].strategy, f"{score}_before")
+            axes.axhline(before, color="black", linewidth=1, label="before")
+            for number, (base, names) in enumerate(curves.items()):
+                places = [n for n in numbers if n in names] or [numbers[0], numbers[-1]]
+                found = [self.seed_means(names.get(n, base), f"{score}_after") for n in places]
+                line, colour = "o-" if numbers[0] in names else "--", f"C{number % 10}"
+                axes.plot(places, [_mean(one) for one in found], line, color=colour, label=base)
+                low, high = [min(one) for one in found], [max(one) for one in found]
+                axes.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
+            axes.set(xlabel="points of a prompt", ylabel=f"mean {title}", xticks=numbers)
+            axes.grid(axis="y", color="#dddddd")
+        panels[1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        return figure
+
+
+def _mean(values: Iterable[float]) -> float:
+    """Mean of those that are a number; nan of none."""
+    known = [value for value in values if not math.isnan(value)]
+    return math.fsum(known) / len(known) if known else math.nan
+
 
 def check_matplotlib() -> None:
     """Refuse to go on where the plot cannot be drawn; the error names the extra."""
@@ -165,7 +225,11 @@ def check_matplotlib() -> None:
 
 
 def named_strategies(
-    words: Iterable[str], config: RefinementConfig | None = None, parameter: str = "strategies"
+    words: Iterable[str],
+    config: RefinementConfig | None = None,
+    parameter: str = "strategies",
+    *,
+    points: Sequence[int] = (),
 ) -> dict[str, RefinementConfig]:
     """Settings of strategies that are named in short.
 
@@ -178,11 +242,16 @@ def named_strategies(
         The other settings.
     parameter : str
         What the caller named them.
+    points : sequence of int
+        Numbers of points, each of which makes a strategy of those that draw points, such as
+        ``"sam-vit-b:random:5"``. None: they draw as many as ``config`` says.
 
     Raises
     ------
     UnknownNameError
         If a method or strategy does not exist.
+    InputError
+        If a number of points breaks its limit.
     """
     base = config or RefinementConfig()
     found: dict[str, RefinementConfig] = {}
@@ -197,18 +266,25 @@ def named_strategies(
                 known = [f"{one}:{prompt}" for one in REFINERS for prompt in _prompts_of(one)]
                 raise UnknownNameError(parameter, word, [ALL, *REFINERS, *known])
             for prompt in [strategy] if colon else _prompts_of(name):
-                prompts = base.prompts.model_copy(update={"strategy": prompt})
-                found[f"{name}:{prompt}"] = base.model_copy(
-                    update={"method": name, "prompts": prompts}
-                )
+                given = {**base.prompts.model_dump(), "strategy": prompt}
+                numbers = [(f":{n}", {"points": n}) for n in points if prompt in POINTED]
+                for suffix, number in numbers or [("", {})]:
+                    update = {"method": name, "prompts": PromptConfig.of(given | number, "prompts")}
+                    found[f"{name}:{prompt}{suffix}"] = base.model_copy(update=update)
     return found
+
+
+def is_random(config: RefinementConfig) -> bool:
+    """Whether a strategy gives another result with another seed."""
+    prompts = config.prompts
+    return config.method != WALKER and bool(prompts.strategy in POINTED or prompts.negatives)
 
 
 def compare_refinements(
     volume: Volume | npt.ArrayLike,
     labels: Volume | npt.ArrayLike,
     truth: Volume | npt.ArrayLike,
-    strategies: Mapping[str, Refiner],
+    strategies: Mapping[str, Refiner | Sequence[Refiner]],
     *,
     confidence: Volume | npt.ArrayLike | None = None,
     exclude: Exclusion | None = None,
@@ -223,8 +299,9 @@ def compare_refinements(
         As for :func:`~napari_fewshot.refine_labels`.
     truth : Volume or int array, of the shape of ``labels``
         What ``labels`` should be.
-    strategies : mapping of str to Refiner
-        From :func:`~napari_fewshot.get_refiner`, under the names of the table.
+    strategies : mapping of str to Refiner, or to several
+        From :func:`~napari_fewshot.get_refiner`, under the names of the table. Several refiners of
+        one name are the same strategy with other seeds; a name that ends in ``:5`` draws 5 points.
     exclude : mask or tuple of (axis, indices), optional
         What does not count, as for :func:`~napari_fewshot.evaluate_labels`.
     progress : callable
@@ -254,18 +331,22 @@ def compare_refinements(
     slices: dict[str, int] = {}
     seconds: dict[str, float] = {}
     counters: list[Progress] = []
-    for done, (name, refiner) in enumerate(strategies.items()):
+    several = {n: [r] if isinstance(r, Refiner) else list(r) for n, r in strategies.items()}
+    runs = [(name, one, len(some)) for name, some in several.items() for one in some]
+    for done, (name, refiner, repeats) in enumerate(runs):
         start, ours = time.perf_counter(), not refiner.is_loaded
         work = LabelRefiner(image, given, given_confidence, refiner, **how)
-        counters = counters or joint_progress([len(work)] * len(strategies), progress)
+        counters = counters or joint_progress([len(work)] * len(runs), progress)
         slices[name] = sum(part.refined for part in work.run(progress=counters[done]))
-        seconds[name] = (time.perf_counter() - start) / max(1, slices[name])
+        took = (time.perf_counter() - start) / max(1, slices[name])
+        seconds[name] = seconds.get(name, 0.0) + took / repeats
         if ours:  # one network in memory at a time
             refiner.unload()
+        prompts, seed = refiner.settings.config.prompts, refiner.settings.seed
+        points = prompts.points if name.endswith(f":{prompts.points}") else 0
         for old, new in zip(before, scores(work.labels), strict=True):
-            rows.append(
-                StrategyRow(name, old.label, old.name, old.iou, new.iou, old.dice, new.dice)
-            )
+            both = (old.iou, new.iou, old.dice, new.dice)
+            rows.append(StrategyRow(name, old.label, old.name, *both, points, seed))
     return StrategyComparison(tuple(rows), slices, seconds)
 
 

@@ -101,6 +101,7 @@ class Benchmark:
         for unit in (unit for fit in left for unit in fit.units if not self.records.done(unit)):
             yield self.records.path(unit)
             yield self.records.path(unit).with_suffix(".png")
+            yield self.records.kept_path(unit)
             if self.config.output.predictions:
                 yield from prediction_files(self.folder, unit)
 

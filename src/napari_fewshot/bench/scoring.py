@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -15,7 +15,7 @@ from ..types import Array, Landmark
 from .methods import Predicted
 from .prepare import PreparedCase
 
-__all__ = ["LABEL_COLUMNS", "LANDMARK_COLUMNS", "landmarks_of_labels", "score_case"]
+__all__ = ["LABEL_COLUMNS", "LANDMARK_COLUMNS", "landmarks_of_labels", "points_of", "score_case"]
 
 _RATIOS = ("dice", "iou", "precision", "recall", "assd_mm")
 _COUNTS = ("truth_voxels", "pred_voxels", "empty_slices", "empty_slices_kept")
@@ -96,13 +96,17 @@ def landmarks_of_labels(labels: Array, names: dict[int, str]) -> tuple[Landmark,
     return tuple(found)
 
 
+def points_of(found: Predicted, case: PreparedCase) -> Sequence[Landmark]:
+    """Landmarks that were predicted; of a method that knows none, the middles of its labels."""
+    if found.landmarks or found.labels is None:
+        return found.landmarks
+    return landmarks_of_labels(found.labels, {point.label: point.name for point in case.landmarks})
+
+
 def _score_landmarks(found: Predicted, case: PreparedCase, radius_px: float) -> list[Row]:
-    points: Iterable[Landmark] = found.landmarks
-    if not found.landmarks and found.labels is not None:
-        names = {point.label: point.name for point in case.landmarks}
-        points = landmarks_of_labels(found.labels, names)
+    points, spacing = points_of(found, case), case.image.spacing
     scores = evaluate_landmarks(
-        points, case.landmarks, case.image.spacing, axis=case.axis, radius_px=radius_px
+        points, case.landmarks, spacing, axis=case.axis, radius_px=radius_px
     )
     return [
         {

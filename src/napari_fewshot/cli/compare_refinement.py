@@ -1,7 +1,8 @@
 """Compare strategies of refinement on given truth.
 
-Writes table.md, table.csv (a row for each strategy and label) and plot.png to the folder DIR;
-the plot needs matplotlib (the extra benchmark).
+Writes table.md, table.csv (a row for each strategy and label) and plot.png to the folder DIR, with
+--points also points.png, scores over the number of points; plots need matplotlib (the extra
+benchmark).
 """
 
 from __future__ import annotations
@@ -38,6 +39,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "works here without a download (default: all)",
     )
     add(
+        "--points",
+        metavar="N,N",
+        help="numbers of points to compare, such as 1,2,3,5,10,15,20, of strategies that draw some "
+        "(default: prompts.points)",
+    )
+    add(
+        "--repeats",
+        type=int,
+        default=1,
+        metavar="R",
+        help="draw random prompts so many times, with the seeds S, S + 1 ... (default: 1)",
+    )
+    add(
         "--exclude-slices-of",
         type=Path,
         metavar="L",
@@ -49,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the table, and write it and the plot."""
-    from ..bench.refinement_strategies import compare_refinements, named_strategies
+    from ..bench.refinement_strategies import compare_refinements, is_random, named_strategies
     from ..config import RefinementConfig
     from ..features.cache import FeatureCache
     from ..io import check_match, read_labels
@@ -57,10 +71,16 @@ def run(options: argparse.Namespace) -> int:
 
     outputs = _outputs(options)
     words = [word.strip() for word in options.strategies.split(",")]
-    named_strategies(words, None, "--strategies")
+    points = shared.parse_numbers("--points", options.points) or ()
+    if options.repeats < 1:
+        raise InputError("--repeats", "be at least 1", options.repeats)
+    named = named_strategies(words, None, "--strategies", points=points)
+    if points and not any(is_random(config) for config in named.values()):
+        limit = "stand beside a strategy of --strategies that draws points"
+        raise InputError("--points", limit, options.strategies)
     shared.existing_file("--truth", options.truth)
     given = read_inputs(options)
-    strategies = named_strategies(words, given.config, "--strategies")
+    strategies = named_strategies(words, given.config, "--strategies", points=points)
     networks = {config.method for config in strategies.values()} - {WALKER}
     if options.sam_weights is not None and len(networks) != 1:
         shown = ", ".join(sorted(str(name) for name in networks)) or "no SAM"
@@ -72,19 +92,22 @@ def run(options: argparse.Namespace) -> int:
         exclude = excluded_slices(options.exclude_slices_of, truth, options.axis)
     cache = FeatureCache()  # all strategies of a network share its embeddings
 
-    def refiner(config: RefinementConfig) -> Refiner:
-        return get_refiner(
-            config=config,
-            sam_weights=None if config.method == WALKER else options.sam_weights,
-            device=given.device,
-            seed=options.seed,
-            store=given.store,
-            cache=cache,
-        )
+    def refiners_of(config: RefinementConfig) -> list[Refiner]:
+        return [
+            get_refiner(
+                config=config,
+                sam_weights=None if config.method == WALKER else options.sam_weights,
+                device=given.device,
+                seed=options.seed + number,
+                store=given.store,
+                cache=cache,
+            )
+            for number in range(options.repeats if is_random(config) else 1)
+        ]
 
-    refiners = {name: refiner(config) for name, config in strategies.items()}
+    refiners = {name: refiners_of(config) for name, config in strategies.items()}
     for network in networks:  # weights that cannot be had are seen before the work
-        one = next(r for r in refiners.values() if r.name == network)
+        one = next(some[0] for some in refiners.values() if some[0].name == network)
         one.load().unload()
     with ProgressBars() as bars:
         found = compare_refinements(
@@ -109,14 +132,15 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _outputs(options: argparse.Namespace) -> Outputs:
-    from ..bench.refinement_strategies import FILES_WRITTEN, check_matplotlib
+    from ..bench.refinement_strategies import FILES_WRITTEN, POINTS_PLOT, check_matplotlib
 
     check_matplotlib()
     shared.check_folder("--output", options.output)
     inputs = (options.image, options.labels, options.confidence, options.truth)
+    names = (*FILES_WRITTEN, POINTS_PLOT) if options.points else FILES_WRITTEN
     return shared.check_outputs(
         "--output",
-        [options.output / name for name in FILES_WRITTEN],
+        [options.output / name for name in names],
         [*inputs, options.exclude_slices_of, options.sam_weights],
         overwrite=options.overwrite,
     )

@@ -14,6 +14,7 @@ from typing import Any
 from ...io.outputs import is_ours, replacing
 from ..methods import METHODS
 from ..runner import Benchmark
+from .cases import case_figures
 from .figures import can_plot, plots, worst_cases
 from .published import published_tables
 from .results import Results
@@ -24,7 +25,8 @@ __all__ = ["report_files", "write_report"]
 _COSTS = (
     "fit_seconds", "predict_seconds", "first", "slices", "memory_mb", "device_memory_mb", "painted",
 )  # fmt: skip
-_OUR_FIGURES = ("shots.png", "boxes.png", "worst-*.png")
+_PLOTS = ("shots.png", "boxes.png", "intensities.png", "cases.png", "montage.png")
+_OUR_FIGURES = (*_PLOTS, "worst-*.png")
 
 
 def report_files(benchmark: Benchmark) -> Iterator[Path]:
@@ -32,7 +34,7 @@ def report_files(benchmark: Benchmark) -> Iterator[Path]:
     folder, figures = benchmark.folder, benchmark.folder / "figures"
     for name in ("results.csv", "results.json", "report.md", "report.html"):
         yield folder / name
-    yield from (figures / "shots.png", figures / "boxes.png")
+    yield from (figures / name for name in _PLOTS)
     for unit in benchmark.units:
         yield figures / f"worst-{benchmark.records.path(unit).stem}.png"
 
@@ -64,7 +66,8 @@ def write_report(benchmark: Benchmark, command: str = "") -> Path:
         content = _report(results, command)
         for ending in ("md", "html"):
             _write(folder / f"report.{ending}", _rendered(ending, content, folder))
-        _remove_stale(folder / "figures", [one.path for one in content["plots"] + content["worst"]])
+        pictures = (*content["plots"], *content["cases"], *content["worst"])
+        _remove_stale(folder / "figures", [one.path for one in pictures])
     return folder / "report.html"
 
 
@@ -134,6 +137,7 @@ def _report(results: Results, command: str) -> dict[str, Any]:
         "plots": list(plots(results, figures)) if shots and can_plot() else [],
         "published": published,
         "not_published": not_published,
+        "cases": list(case_figures(results, figures)) if shots else [],
         "worst": worst,
         "missing": missing,
         "costs": cost_table(results),

@@ -5,6 +5,7 @@ Curves and box plots need matplotlib (the extra ``benchmark``).
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -14,9 +15,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ...config import IntensityConfig
 from ...io.outputs import replacing
-from ..config import MethodConfig
-from ..plan import Unit
+from ...slices.intensity import IntensityScaler
+from ..kept import evenly
+from ..prepare import intensity_of
 from ..records import Record
 from .results import Results
 
@@ -27,6 +30,10 @@ __all__ = ["Picture", "can_plot", "plots", "worst_cases"]
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#B8A800")
 """Of Okabe and Ito: they can be told apart with the common kinds of colour blindness."""
+
+_CURVES, _VOXELS, _WIDE = 30, 300_000, 10
+"""Curves of grey values at most, voxels that one is made of, and how much brighter than the others
+an image is where their axis is logarithmic."""
 
 _DASHES = ("-", "--", ":", "-.")
 
@@ -52,6 +59,11 @@ def plots(results: Results, folder: Path) -> Iterator[Picture]:
         yield Picture(_saved(_shot_curves(results), folder / "shots.png"), words)
     words = "Cases and structures: median, quartiles, and 1.5 quartile distances."
     yield Picture(_saved(_box_plots(results), folder / "boxes.png"), words)
+    if results.config.output.pictures:
+        figure, count = _intensities(results)
+        total = len(results.benchmark.selection.scored)
+        words = f"Grey values of {count} of {total} cases, a curve each."
+        yield Picture(_saved(figure, folder / "intensities.png"), words)
 
 
 def _shot_curves(results: Results) -> Figure:
@@ -121,6 +133,43 @@ def _box_plots(results: Results) -> Figure:
     return figure
 
 
+def _intensities(results: Results) -> tuple[Figure, int]:
+    """Draw a curve for each case: grey values as they are, and scaled; and count the curves.
+
+    They are scaled as the configuration says, else as our segmenter does by itself.
+    """
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    scored, image = results.benchmark.selection.scored, results.config.image
+    wanted = intensity_of(image) or IntensityConfig()
+    if image.percentiles is not None:
+        low, high = image.percentiles
+        wanted = IntensityConfig(mode="percentile", low=low, high=high)
+    values = []
+    for place in evenly(0, len(scored) - 1, _CURVES):
+        volume = scored[place].image()
+        step = math.ceil((volume.data.size / _VOXELS) ** (1 / volume.ndim))
+        thin = np.asarray(volume.data[(slice(None, None, step),) * volume.ndim])
+        scaled = IntensityScaler.of(volume.data, volume.has_channels, wanted).apply(thin)
+        raw = thin.astype(np.float64).ravel()
+        values.append((raw[np.isfinite(raw)], scaled.ravel()))
+    tops = [np.percentile(raw, 99.5) for raw, _ in values if raw.size]
+    wide = max(tops, default=0.0) > _WIDE * np.median(tops)
+    figure = Figure(figsize=(7.5, 3.2), layout="constrained")
+    titles = ("grey values of the files", "scaled to 0..1")
+    for number, (axes, title) in enumerate(zip(figure.subplots(1, 2), titles, strict=True)):
+        for place, part in enumerate(pair[number] for pair in values if pair[0].size):
+            ends = (0, 1) if number else tuple(np.percentile(part, (0.5, 99.5)))
+            counts, edges = np.histogram(part, 40, ends)
+            colour = colormaps["viridis"](place / len(values))
+            axes.plot((edges[1:] + edges[:-1]) / 2, counts / part.size, color=colour, linewidth=1)
+        axes.set(xlabel=title, yscale="log", xscale="linear" if number or not wide else "symlog")
+        axes.grid(axis="y", color="#dddddd")
+    figure.axes[0].set_ylabel("share of the voxels, in 40 steps")
+    return figure, len(values)
+
+
 def _saved(figure: Figure, path: Path) -> Path:
     with replacing(path) as part:
         figure.savefig(part, format="png", dpi=110)
@@ -138,7 +187,9 @@ def worst_cases(results: Results, folder: Path) -> tuple[list[Picture], dict[str
     missing: dict[str, list[str]] = {}
     for method in results.config.methods if count else ():
         drawn = []
-        for unit, record in _own(results, method):
+        own = results.of_first_seed(method)
+        largest = results.largest_shot(own)
+        for unit, record in (pair for pair in own if pair[0].shot in largest):
             if record.picture and (units / record.picture).is_file():
                 drawn.append((float(np.nan_to_num(score.of(record.rows))), unit, record))
             elif _is_wrong(record):
@@ -151,19 +202,6 @@ def worst_cases(results: Results, folder: Path) -> tuple[list[Picture], dict[str
             where = f"{method.name}, {unit.case}, {results.shot_name(unit.shot)}"
             shown.append(Picture(target, f"{where}: {score.title} {value:.3f}; {what}"))
     return shown, missing
-
-
-def _own(results: Results, method: MethodConfig) -> list[tuple[Unit, Record]]:
-    """What pictures are made of: the first seed, here at the largest shot that is there."""
-    first = results.config.seeds_of(method)[0]
-    own = [
-        (unit, record)
-        for unit, record in results.records
-        if unit.method == method.name and unit.seed == first and not record.error
-    ]
-    there = {unit.shot for unit, _ in own}
-    largest = [shot for shot in results.shots if shot in there][-1:]
-    return [(unit, record) for unit, record in own if unit.shot in largest]
 
 
 def _is_wrong(record: Record) -> bool:

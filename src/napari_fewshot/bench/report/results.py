@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from ...errors import FewShotError
-from ..config import BenchmarkConfig, Shot
+from ..config import BenchmarkConfig, MethodConfig, Shot
 from ..datasets import Case
 from ..plan import Selection, Unit
 from ..records import Record
@@ -183,6 +183,20 @@ class Results:
         for unit in self.benchmark.units:
             groups.setdefault((unit.method, unit.shot), []).append(unit in scored)
         return {key: Coverage(sum(found), len(found)) for key, found in groups.items()}
+
+    def of_first_seed(self, method: MethodConfig) -> list[tuple[Unit, Record]]:
+        """What pictures are made of."""
+        wanted = method.name, self.config.seeds_of(method)[0]
+        return [
+            (unit, record)
+            for unit, record in self.records
+            if (unit.method, unit.seed) == wanted and not record.error
+        ]
+
+    def largest_shot(self, pairs: Sequence[tuple[Unit, Record]]) -> list[Shot]:
+        """Largest shot of some records; none of none."""
+        there = {unit.shot for unit, _ in pairs}
+        return [shot for shot in self.shots if shot in there][-1:]
 
     @cached_property
     def unit(self) -> LengthUnit:
