@@ -179,16 +179,16 @@ def test_a_legend_takes_as_many_lines_as_it_needs():
 
 
 def test_panels_are_laid_out_in_rows_and_columns():
-    red, blue = Image.new("RGB", (50, 30), (255, 0, 0)), Image.new("RGB", (40, 20), (0, 0, 255))
+    red, blue = (Image.new("RGB", (w, 30), c) for w, c in ((120, (255, 0, 0)), (90, (0, 0, 255))))
     heads = [("one", False), ("two", True)]
     found = np.asarray(lay_out([[red, None], [blue, red]], ["a", "b"], heads, DARK)).astype(int)
     assert found.shape[0] == 46 + 2 * (30 + 6)
-    left = found.shape[1] - 2 * (50 + 6)
-    assert found[46, left].tolist() == found[46 + 29, left + 49].tolist() == [255, 0, 0]
+    left = found.shape[1] - 2 * (120 + 6)
+    assert found[46, left].tolist() == found[46 + 29, left + 119].tolist() == [255, 0, 0]
     assert found[46 + 36, left].tolist() == [0, 0, 255]
-    assert found[46, left + 56].tolist() == [*DARK.ground]  # left free
-    assert found[46 + 36 + 29, left + 56 + 49].tolist() == [255, 0, 0]
-    assert found[46 - 8, left + 56].tolist() == [*DARK.accent]  # painted
+    assert found[46, left + 126].tolist() == [*DARK.ground]  # left free
+    assert found[46 + 36 + 29, left + 126 + 119].tolist() == [255, 0, 0]
+    assert found[46 - 8, left + 126].tolist() == [*DARK.accent]  # painted
     assert found[46 - 8, left].tolist() == [*DARK.ground]
 
 

@@ -164,7 +164,7 @@ def _intensities(results: Results) -> tuple[Figure, int]:
             counts, edges = np.histogram(part, 40, ends)
             colour = colormaps["viridis"](place / len(values))
             axes.plot((edges[1:] + edges[:-1]) / 2, counts / part.size, color=colour, linewidth=1)
-        axes.set(xlabel=title, yscale="log", xscale="linear" if number or not wide else "symlog")
+        axes.set(xlabel=title, yscale="log", xscale="log" if wide and not number else "linear")
         axes.grid(axis="y", color="#dddddd")
     figure.axes[0].set_ylabel("share of the voxels, in 40 steps")
     return figure, len(values)
