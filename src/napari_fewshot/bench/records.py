@@ -126,7 +126,8 @@ def take_over(folder: Path) -> None:
 def _of_units(folder: Path) -> Iterator[Path]:
     """Records of units, their pictures, and predictions that they or the report list."""
     units, report = folder / "units", folder / "results.json"
-    yield from (path for path in units.glob("*.png") if _KEY.fullmatch(path.stem))
+    pictures = (path for path in units.glob("*") if path.suffix in (".png", ".npz"))
+    yield from (path for path in pictures if _KEY.fullmatch(path.stem))
     runs = _json(report).get("runs")
     for run in runs if isinstance(runs, list) else ():
         yield from _predictions(folder, run, report)
