@@ -14,6 +14,7 @@ from napari_fewshot.bench.prepare import prepare_case
 from napari_fewshot.bench.records import Record
 from napari_fewshot.bench.report import cases
 from napari_fewshot.bench.report.cases import case_figures
+from napari_fewshot.bench.report.figures import _grey_values, _intensities
 from napari_fewshot.bench.report.results import Results
 from napari_fewshot.io import read_labels, write_labels, write_points
 from napari_fewshot.types import Landmark
@@ -205,3 +206,26 @@ def test_landmarks_are_drawn_with_their_errors(open_with, sheets, tmp_path, data
     assert orange in colours_of(prediction)
     marks = [[{GREEN, RED} & colours_of(panel) for panel in row] for row in sheets[1][2]]
     assert marks[1] == [set(), {RED}, {GREEN}]
+
+
+def test_grey_values_are_a_curve_for_each_case_that_can_be_read(open_with, data):
+    window = CONFIG + "\n[image]\nwindow = [0.0, 320.0]\n"
+    values = _grey_values(Results(open_with(window)))
+    assert len(values) == 3
+    for number, (raw, scaled) in enumerate(values):
+        assert raw.min() == number
+        np.testing.assert_allclose(scaled, raw / 320, atol=1e-6)
+    whole = _grey_values(Results(open_with()))[0][1]
+    assert (whole.min(), whole.max()) == (0, 1)
+    before, after = _intensities(values).axes
+    assert len(before.lines) == len(after.lines) == 3
+    assert all(line.get_ydata().sum() == pytest.approx(1) for line in after.lines)
+    assert before.get_xscale() == "linear"
+    bright = [*values, (values[0][0] * 1000, values[0][1])]
+    assert _intensities(bright).axes[0].get_xscale() == "log"
+    benchmark = open_with()
+    (data / "data" / "images" / "b.nii.gz").write_bytes(b"no image")
+    assert len(_grey_values(Results(benchmark))) == 2
+    finish(benchmark, record)
+    text, _ = texts(benchmark)
+    assert "Grey values of 2 of 3 cases" in text

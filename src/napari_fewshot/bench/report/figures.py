@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from operator import itemgetter
 from pathlib import Path
@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ...config import IntensityConfig
+from ...errors import FewShotError
 from ...io.outputs import replacing
 from ...slices.intensity import IntensityScaler
+from ...types import Array
 from ..kept import evenly
 from ..prepare import intensity_of
 from ..records import Record
@@ -59,11 +61,11 @@ def plots(results: Results, folder: Path) -> Iterator[Picture]:
         yield Picture(_saved(_shot_curves(results), folder / "shots.png"), words)
     words = "Cases and structures: median, quartiles, and 1.5 quartile distances."
     yield Picture(_saved(_box_plots(results), folder / "boxes.png"), words)
-    if results.config.output.pictures:
-        figure, count = _intensities(results)
+    values = _grey_values(results) if results.config.output.pictures else []
+    if values:
         total = len(results.benchmark.selection.scored)
-        words = f"Grey values of {count} of {total} cases, a curve each."
-        yield Picture(_saved(figure, folder / "intensities.png"), words)
+        words = f"Grey values of {len(values)} of {total} cases, a curve each."
+        yield Picture(_saved(_intensities(values), folder / "intensities.png"), words)
 
 
 def _shot_curves(results: Results) -> Figure:
@@ -133,14 +135,11 @@ def _box_plots(results: Results) -> Figure:
     return figure
 
 
-def _intensities(results: Results) -> tuple[Figure, int]:
-    """Draw a curve for each case: grey values as they are, and scaled; and count the curves.
+def _grey_values(results: Results) -> list[tuple[Array, Array]]:
+    """Some grey values of some cases, as they are and scaled; what cannot be read has none.
 
     They are scaled as the configuration says, else as our segmenter does by itself.
     """
-    from matplotlib import colormaps
-    from matplotlib.figure import Figure
-
     scored, image = results.benchmark.selection.scored, results.config.image
     wanted = intensity_of(image) or IntensityConfig()
     if image.percentiles is not None:
@@ -148,18 +147,30 @@ def _intensities(results: Results) -> tuple[Figure, int]:
         wanted = IntensityConfig(mode="percentile", low=low, high=high)
     values = []
     for place in evenly(0, len(scored) - 1, _CURVES):
-        volume = scored[place].image()
+        try:
+            volume = scored[place].image()
+        except (FewShotError, OSError):
+            continue
         step = math.ceil((volume.data.size / _VOXELS) ** (1 / volume.ndim))
         thin = np.asarray(volume.data[(slice(None, None, step),) * volume.ndim])
         scaled = IntensityScaler.of(volume.data, volume.has_channels, wanted).apply(thin)
-        raw = thin.astype(np.float64).ravel()
-        values.append((raw[np.isfinite(raw)], scaled.ravel()))
-    tops = [np.percentile(raw, 99.5) for raw, _ in values if raw.size]
-    wide = max(tops, default=0.0) > _WIDE * np.median(tops)
+        finite = np.isfinite(thin)
+        if finite.any():
+            values.append((thin[finite].astype(np.float64), scaled[finite]))
+    return values
+
+
+def _intensities(values: Sequence[tuple[Array, Array]]) -> Figure:
+    """Draw a curve for each case: grey values as they are, and scaled."""
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    tops = [np.percentile(raw, 99.5) for raw, _ in values]
+    wide = max(tops) > _WIDE * np.median(tops) > 0
     figure = Figure(figsize=(7.5, 3.2), layout="constrained")
     titles = ("grey values of the files", "scaled to 0..1")
     for number, (axes, title) in enumerate(zip(figure.subplots(1, 2), titles, strict=True)):
-        for place, part in enumerate(pair[number] for pair in values if pair[0].size):
+        for place, part in enumerate(pair[number] for pair in values):
             ends = (0, 1) if number else tuple(np.percentile(part, (0.5, 99.5)))
             counts, edges = np.histogram(part, 40, ends)
             colour = colormaps["viridis"](place / len(values))
@@ -167,7 +178,7 @@ def _intensities(results: Results) -> tuple[Figure, int]:
         axes.set(xlabel=title, yscale="log", xscale="log" if wide and not number else "linear")
         axes.grid(axis="y", color="#dddddd")
     figure.axes[0].set_ylabel("share of the voxels, in 40 steps")
-    return figure, len(values)
+    return figure
 
 
 def _saved(figure: Figure, path: Path) -> Path:
