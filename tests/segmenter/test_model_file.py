@@ -62,7 +62,9 @@ def test_a_loaded_model_predicts_the_same(adapter, quick, discs, tmp_path, asser
 def test_settings_that_a_file_lacks_are_not_those_of_todays_preset(quick, discs, tmp_path):
     """They came later, and the model was trained without them."""
     image, labels = discs()
-    model = quick(adapter="cosine", preset="published").fit(Template(image, labels))
+    model = quick(backbone="embedded", adapter="cosine", preset="published").fit(
+        Template(image, labels)
+    )
     model.save(tmp_path / "m.fewshot")
     content = json.loads(parts(tmp_path / "m.fewshot")[1]["content"])["config"]
     for name in ("prompts", "mask_scale"):

@@ -46,8 +46,10 @@ class SamDecoderAdapter:
 
     After "SAM Fewshot Finetuning for Anatomical Segmentation in Medical Images" (Xie et al.
     2024, arXiv:2407.04651). Target embeddings, the mean embedding inside each label on each
-    template slice, take the place of points and boxes. For each label the decoder gives a
-    foreground and a background logit; only the decoder is trained.
+    template slice, take the place of points and boxes (section 3.2.1). For each label the decoder
+    gives a foreground and a background logit; only the decoder is trained (section 4.4). The
+    preset "published" is the paper; the defaults start, prompt and train otherwise, see
+    :class:`~napari_fewshot.config.SamDecoderConfig`.
 
     With L labels, the logit of a label is its foreground logit less its background logit, that
     of background is 0, and the class probabilities are the softmax over these L + 1. For one
