@@ -111,6 +111,9 @@ def test_published_preset_is_what_the_papers_say():
     assert config.propagation.landmarks == points
     prompts = PromptConfig(choice="predicted-iou", agreement=0)
     assert config.propagation.refinement.prompts == prompts
+    assert config.contrastive.loss == "both"
+    assert config.contrastive.negative_distance == 0  # the method; at first 10 was tried
+    assert config.sampling.pixels_per_label == 0
     # What the papers do not say stays our default.
     assert config.contrastive.steps == SegmenterConfig().contrastive.steps
 
@@ -199,6 +202,37 @@ def test_a_wrong_preset_is_refused_as_any_setting(wrong):
         SegmenterConfig.of({"preset": "published", **wrong}, "settings")
     with pytest.raises(InputError, match=rf"settings\.{next(iter(wrong))} must be"):
         SegmenterConfig(preset="published").changed(wrong)
+
+
+@pytest.mark.parametrize(
+    ("given", "loss", "compares"),
+    [
+        ({}, "pair", False),
+        ({"similarity_loss": 0.0}, "pair", False),
+        ({"similarity_loss": 0.3}, "both", True),
+        ({"similarity_loss": 0.3, "loss": "pair"}, "pair", False),
+        ({"loss": "similarity"}, "similarity", True),
+    ],
+)
+def test_weight_of_similarities_was_their_switch(given, loss, compares):
+    config = ContrastiveConfig.of(given, "contrastive")
+    assert (config.loss, config.compares_outputs) == (loss, compares)
+    assert ContrastiveConfig.of(config.model_dump(), "contrastive") == config
+
+
+def test_saved_published_settings_of_before_stay_what_they_were():
+    """They name all settings that there were; those of today must not add a similarity."""
+    saved = ContrastiveConfig().model_dump() | {"similarity_loss": 0.0}
+    for name in ("loss", "temperature"):
+        del saved[name]
+    config = SegmenterConfig.of({"preset": "published", "contrastive": saved}, "settings")
+    assert not config.contrastive.compares_outputs
+    assert config.contrastive.negative_distance == 0
+
+
+def test_similarity_alone_needs_a_weight():
+    with pytest.raises(InputError, match="similarity_loss above 0 with loss similarity"):
+        ContrastiveConfig.of({"loss": "similarity", "similarity_loss": 0}, "contrastive")
 
 
 def test_changed_lays_settings_over_sections():

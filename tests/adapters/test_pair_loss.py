@@ -9,9 +9,8 @@ import torch
 from napari_fewshot.adapters.contrastive_network import (
     PairNetwork,
     PairTargets,
-    near_pairs,
     pair_loss,
-    similarity_term,
+    similarity_loss,
 )
 from napari_fewshot.config import ContrastiveConfig
 
@@ -23,7 +22,7 @@ POSSIBLE = np.array(
 
 
 def case(head="bilinear", labels=(0, 1, 2), **weights):
-    settings = {"pair_loss": 1.0, "pixel_loss": 0.0, "similarity_loss": 0.0} | weights
+    settings = {"pair_loss": 1.0, "pixel_loss": 0.0} | weights
     config = ContrastiveConfig(head=head, hidden=8, width=6, **settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -123,70 +122,98 @@ def test_loss_of_pixels_is_that_of_a_prediction(head, labels):
     assert float(difference.detach()) == pytest.approx(np.mean(naive), rel=1e-3)
 
 
-def test_similarity_term_against_loops():
+def naive_similarity(outputs, references, kind, temperature):
+    """Both directions, one row at a time: cross-entropy to the even share of its positives."""
+    n, rows, count = len(outputs), *references.shape[:2]
+    cosine = np.zeros((n, rows * count))
+    for a, row, k in np.ndindex(n, rows, count):
+        left, right = outputs[a], references[row, k]
+        cosine[a, row * count + k] = left @ right / np.linalg.norm(left) / np.linalg.norm(right)
+    kind = np.repeat(kind, count, axis=1)
+    directions = []
+    for scores, kinds_of in ((cosine, kind), (cosine.T, kind.T)):
+        each = []
+        for line, signs in zip(scores / temperature, kinds_of, strict=True):
+            if (signs == 1).any():
+                total = np.log(np.exp(line[signs != 0]).sum())
+                each.append(np.mean([total - line[j] for j in np.flatnonzero(signs == 1)]))
+        directions.append(np.mean(each))
+    return np.mean(directions)
+
+
+@pytest.mark.parametrize("temperature", [0.07, 0.5])
+@pytest.mark.parametrize("labels", [(0, 1, 2), (2, 0)])
+def test_similarity_loss_against_loops(labels, temperature):
     generator = torch.Generator().manual_seed(2)
     outputs = torch.randn(5, 6, generator=generator)
-    references = torch.randn(3, COUNT, 6, generator=generator)
-    kind = kinds((0, 1, 2))
-    pull, push = [], []
-    for n, row, k in np.ndindex(5, 3, COUNT):
-        a, b = outputs[n].numpy(), references[row, k].numpy()
-        cosine = a @ b / np.linalg.norm(a) / np.linalg.norm(b)
-        if kind[n, row] == 1:
-            pull.append(1 - cosine)
-        elif kind[n, row] == -1:
-            push.append(max(0, cosine))
-    found = similarity_term(
-        outputs,
-        references,
-        torch.from_numpy(kind == 1)[..., None],
-        torch.from_numpy(kind == -1)[..., None],
-    )
-    assert float(found) == pytest.approx(np.mean(pull) + np.mean(push), rel=1e-5)
+    references = torch.randn(len(labels), COUNT, 6, generator=generator)
+    known = PairTargets(torch.from_numpy(POSSIBLE), torch.tensor(labels))
+    found = similarity_loss(outputs, references, known, temperature)
+    naive = naive_similarity(outputs.numpy(), references.numpy(), kinds(labels), temperature)
+    assert float(found) == pytest.approx(naive, rel=1e-4)
+
+
+def test_similarity_loss_pulls_one_region_together_and_pushes_others_away():
+    outputs = torch.eye(4)[[0, 1, 2, 3, 3]].requires_grad_()
+    references = torch.ones(1, 1, 4)  # alike to all
+    known = PairTargets(torch.from_numpy(POSSIBLE), torch.tensor([0]))
+    similarity_loss(outputs, references, known, 0.1).backward()
+    along = (outputs.grad * references[0]).sum(1)  # against the gradient is where it goes
+    assert float(along[2]) < -1e-3  # of the label of the reference
+    assert (along[[0, 1, 3, 4]] > 1e-3).all()  # of none, and of another label
+
+
+def test_batches_without_positive_pairs_have_no_similarity_loss():
+    known = PairTargets(torch.from_numpy(POSSIBLE[:2]), torch.tensor([0]))
+    assert float(similarity_loss(torch.randn(2, 6), torch.randn(1, 4, 6), known, 0.07)) == 0
 
 
 def test_terms_add_up_with_their_weights():
     values = {}
-    for name, weights in {
+    for name, settings in {
         "pair": {},
         "twice": {"pair_loss": 2.0},
-        "both": {"similarity_loss": 0.5},
+        "both": {"loss": "both", "similarity_loss": 0.5, "temperature": 0.2},
+        "similarity": {"loss": "similarity", "similarity_loss": 0.5, "temperature": 0.2},
     }.items():
-        net, targets, references, known, config = case(**weights)
+        net, targets, references, known, config = case(**settings)
         values[name] = float(pair_loss(net, targets, references, known, config).detach())
         outputs, others = net.shared(targets), net.shared(references)
-        term = similarity_term(
-            outputs, others, known.positive[..., None], known.negative[..., None]
-        )
+        term = float(similarity_loss(outputs, others, known, 0.2).detach())
     assert values["twice"] == pytest.approx(2 * values["pair"], rel=1e-5)
-    assert values["both"] == pytest.approx(values["pair"] + 0.5 * float(term.detach()), rel=1e-4)
-
-
-def places():
-    targets = torch.tensor([[0, 0, 0], [0, 9, 9], [1, 0, 0], [1, 3, 4], [0, 0, 30]]).float()
-    return targets, torch.tensor([[0, 3, 4], [1, 0, 1], [1, 9, 9]]).float().repeat(1, 4, 1)
-
-
-@pytest.mark.parametrize("distance", [2.0, 5.0, 10.0])
-def test_near_pairs_lie_close_in_one_slice(distance):
-    targets, references = places()
-    found = near_pairs(targets, references, distance)
-    for n, r, k in np.ndindex(*found.shape):
-        a, b = targets[n].numpy(), references[r, k].numpy()
-        close = np.hypot(*(a[1:] - b[1:])) < distance
-        assert bool(found[n, r, k]) == bool(a[0] == b[0] and close)
+    assert values["both"] == pytest.approx(values["pair"] + 0.5 * term, rel=1e-4)
+    assert values["similarity"] == pytest.approx(values["both"], rel=1e-6)
 
 
 @pytest.mark.parametrize("head", ["concat", "bilinear"])
-def test_near_negative_pairs_do_not_count(head):
-    net, targets, references, known, config = case(head, (0,))
+def test_with_similarity_alone_the_head_does_not_teach_the_shared_network(head):
+    """Its gradient is that of the similarity alone; the head gets the one it always has."""
+    gradients = {}
+    for name, weight in {"pair": 1.0, "similarity": 1.0, "heavy": 9.0}.items():
+        loss = "pair" if name == "pair" else "similarity"
+        net, targets, references, known, config = case(head, loss=loss, pair_loss=weight)
+        pair_loss(net, targets, references, known, config).backward()
+        gradients[name] = {key: value.grad for key, value in net.named_parameters()}
+    branch = [name for name in gradients["pair"] if name.startswith("branch.")]
+    for name in branch:
+        assert torch.equal(gradients["heavy"][name], gradients["similarity"][name])
+        assert not torch.equal(gradients["pair"][name], gradients["similarity"][name])
+    for name in {"target.weight", "reference.weight", "product"} & set(gradients["pair"]):
+        torch.testing.assert_close(gradients["similarity"][name], gradients["pair"][name])
+    assert float(gradients["similarity"]["temperature"].abs()) > 0
+
+
+@pytest.mark.parametrize("head", ["concat", "bilinear"])
+@pytest.mark.parametrize("loss", ["pair", "similarity"])
+def test_negative_pairs_too_near_to_the_label_do_not_count(head, loss):
+    net, targets, references, known, config = case(head, (0,), loss=loss)
     targets.requires_grad_()
-    near = torch.zeros(len(POSSIBLE), 1, COUNT, dtype=torch.bool)
-    near[1] = True  # plain background, too close to every reference
-    near[2] = True  # a positive pair counts, however close
-    pair_loss(
-        net, targets, references, PairTargets(known.possible, known.labels, near), config
-    ).backward()
+    far = torch.ones(len(POSSIBLE), 1, dtype=torch.bool)
+    far[1] = False  # plain background, too close to the label
+    far[2] = False  # a positive pair counts, however close
+    known = PairTargets(known.possible, known.labels, far)
+    pair_loss(net, targets, references, known, config).backward()
     assert float(targets.grad[1].abs().max()) == 0
-    assert float(targets.grad[2].abs().max()) > 0
     assert float(targets.grad[3].abs().max()) > 0
+    if loss == "pair":
+        assert float(targets.grad[2].abs().max()) > 0

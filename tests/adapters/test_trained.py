@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -30,8 +31,9 @@ MAKERS = {
     "bilinear": contrastive,
     "concat": lambda **s: contrastive("concat", **s),
     "concat as published": lambda **s: contrastive(
-        "concat", **({"pair_loss": 1.0, "pixel_loss": 0.0, "balance": 1.0} | s)
+        "concat", **({"loss": "both", "pair_loss": 1.0, "pixel_loss": 0.0, "balance": 1.0} | s)
     ),
+    "similarity": lambda **s: contrastive("concat", **({"loss": "similarity"} | s)),
 }
 all_makers = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())
 
@@ -48,18 +50,47 @@ def test_separable_classes_are_learned(make, labels, toy):
     assert (probabilities.argmax(1) == fresh.classes).mean() > 0.95
 
 
-def test_similarity_loss_separates_the_shared_outputs(toy):
+@pytest.mark.parametrize("loss", ["similarity", "both"])
+def test_similarity_loss_separates_the_shared_outputs(loss, toy):
     samples = toy(2)
-    near = []
-    for weight in (0.0, 2.0):
-        classifier = contrastive(similarity_loss=weight).fit(samples, seed=0)
+    within, between = [], []
+    for steps in (1, 160):
+        network = contrastive("concat", loss=loss, steps=steps).fit(samples, seed=0).network
         with torch.inference_mode():
-            outputs = classifier._network.shared(torch.from_numpy(samples.features))
-            unit = torch.nn.functional.normalize(outputs, dim=1)
-            near.append(float((unit[samples.classes == 1] @ unit[samples.classes == 2].T).mean()))
-        right = classifier.predict(samples.features).argmax(1) == samples.classes
-        assert right.mean() > 0.95
-    assert near[1] < near[0]
+            outputs = network.shared(torch.from_numpy(samples.features))
+        unit = torch.nn.functional.normalize(outputs, dim=1)
+        one, two = unit[samples.classes == 1], unit[samples.classes == 2]
+        within.append(float((one @ one.T).mean()))
+        between.append(float((one @ two.T).mean()))
+    assert within[1] > 0.95
+    assert between[1] < between[0] - 0.2
+
+
+def test_temperature_is_learned_and_saved(toy):
+    classifier = contrastive(loss="both").fit(toy(2), seed=0)
+    state = classifier.state()
+    assert abs(float(state.tensors["temperature"])) > 1e-3
+    again = contrastive(loss="both").restore(state)
+    assert float(again.network.temperature.detach()) == float(state.tensors["temperature"])
+
+
+def test_models_with_a_similarity_but_no_temperature_can_be_read(toy):
+    """The weight alone used to switch the similarity on, and nothing else was saved of it."""
+    samples = toy(2)
+    classifier = contrastive(similarity_loss=0.5).fit(samples, seed=0)
+    state = classifier.state()
+    del state.tensors["temperature"]
+    again = contrastive(similarity_loss=0.5).restore(state)
+    np.testing.assert_array_equal(
+        again.predict(samples.features), classifier.predict(samples.features)
+    )
+
+
+def test_no_negative_pair_far_enough_is_an_error(toy):
+    samples = toy(1)
+    samples = replace(samples, planes=[np.full((1, 1), samples.label_values[0])])
+    with pytest.raises(InputError, match=r"contrastive\.negative_distance.*0 takes negative pairs"):
+        contrastive(negative_distance=4.0, decoys=0.0).fit(samples, seed=0)
 
 
 @all_makers

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..config import ContrastiveConfig, SegmenterConfig
 from ..device import seeded
+from ..errors import InputError
 from ..templates.pixels import Samples
 from ..types import Array
 from .base import AdapterEntry, AdapterState, fitted
@@ -62,13 +63,12 @@ class ContrastiveClassifier(NetworkClassifier["PairNetwork", ContrastiveConfig])
         """Loss of a batch of pairs; see :func:`.contrastive_network.pair_loss`."""
         import torch
 
-        from .contrastive_network import PairTargets, near_pairs, pair_loss
+        from .contrastive_network import PairTargets, pair_loss
 
         generator = torch.Generator().manual_seed(seed)
         features = torch.from_numpy(samples.features).to(self.device)
         possible = torch.from_numpy(samples.possible).to(self.device)
-        places = torch.from_numpy(samples.places).to(self.device)
-        distance = self.config.negative_distance
+        far = self._far(samples)
         draw = ClassBalancedDraw(samples, self.config.balance, generator)
         classes = torch.from_numpy(np.flatnonzero(samples.are_present) + 1)
         wanted = classes[:, None].expand(-1, self.config.pairs)
@@ -76,11 +76,31 @@ class ContrastiveClassifier(NetworkClassifier["PairNetwork", ContrastiveConfig])
         def loss() -> torch.Tensor:
             chosen = draw.targets(self.config.targets).to(self.device)
             paired = draw.of_classes(wanted).to(self.device)
-            near = near_pairs(places[chosen], places[paired], distance) if distance else None
-            targets = PairTargets(possible[chosen], (classes - 1).to(self.device), near)
+            labels = (classes - 1).to(self.device)
+            targets = PairTargets(
+                possible[chosen], labels, None if far is None else far[chosen][:, labels]
+            )
             return pair_loss(network, features[chosen], features[paired], targets, self.config)
 
         return loss
+
+    def _far(self, samples: Samples) -> torch.Tensor | None:
+        """Which samples lie far enough from each label for a negative pair; None where all do."""
+        import torch
+
+        distance = self.config.negative_distance
+        if not distance:
+            return None
+        far = samples.far_from_labels(distance)
+        outside = ~samples.possible[:, 1:]
+        if (outside.any(axis=0) & ~(outside & far).any(axis=0)).any():
+            raise InputError(
+                "contrastive.negative_distance",
+                "leave pixels of the templates that are this far from a label",
+                f"{distance:g} pixels",
+                "Lower it; 0 takes negative pairs from anywhere outside the label.",
+            )
+        return torch.from_numpy(far).to(self.device)
 
     def finish(self, network: PairNetwork, samples: Samples, seed: int) -> None:
         """Draw the reference pixels of each label; a label with few pixels repeats them."""
@@ -132,6 +152,8 @@ class ContrastiveClassifier(NetworkClassifier["PairNetwork", ContrastiveConfig])
         """Become the classifier that ``state`` was taken from."""
         tensors = dict(state.tensors)
         vectors = tensors.pop("references")
+        if self.config.compares_outputs:  # files of before have no temperature
+            tensors.setdefault("temperature", np.zeros((), np.float32))
         build = partial(self.build, vectors.shape[2], vectors.shape[0], 0)
         self._network = load_tensors(build, tensors, self.device)
         self._set_references(vectors)

@@ -16,13 +16,13 @@ __all__ = [
     "PairTargets",
     "References",
     "log_denominators",
-    "near_pairs",
     "pair_loss",
-    "similarity_term",
+    "similarity_loss",
 ]
 
 _LEAST = 1e-6
 _PAIRS_AT_ONCE = 4_000_000
+_LOWEST_TEMPERATURE = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +65,8 @@ class PairNetwork(nn.Module):
         self.calibration = nn.Parameter(torch.zeros(labels))
         if self.bilinear:
             self.product = nn.Parameter(torch.randn(width, width) / width)
+        if config.compares_outputs:  # log of the learned temperature over the one of the start
+            self.temperature = nn.Parameter(torch.zeros(()))
 
     def shared(self, features: torch.Tensor) -> torch.Tensor:
         """The branch that both pixels of a pair pass: (..., C) to (..., d), 0 or above."""
@@ -73,8 +75,11 @@ class PairNetwork(nn.Module):
 
     def references(self, features: torch.Tensor, labels: torch.Tensor | None = None) -> References:
         """Prepare references, shape (L, K, C); ``labels`` when not all labels are there."""
-        outputs = self.shared(features)
-        numbers = torch.arange(len(features)) if labels is None else labels
+        return self.prepared(self.shared(features), labels)
+
+    def prepared(self, outputs: torch.Tensor, labels: torch.Tensor | None = None) -> References:
+        """Prepare shared outputs of references, shape (L, K, d)."""
+        numbers = torch.arange(len(outputs)) if labels is None else labels
         numbers = numbers.to(outputs.device)
         if not self.bilinear:
             return References(self.reference(outputs), None, numbers)
@@ -158,13 +163,13 @@ class PairTargets:
     """What is known of the target pixels.
 
     ``possible`` (n, L + 1) are the classes that each may have, one for a painted pixel; ``labels``
-    (R,) the zero-based labels that have references; ``near`` (n, R, K) the pairs whose pixels lie
-    too close together to count as negative.
+    (R,) the zero-based labels that have references; ``far`` (n, R) whether the pixel lies far
+    enough from the region of a label to make a negative pair with it.
     """
 
     possible: torch.Tensor
     labels: torch.Tensor
-    near: torch.Tensor | None = None
+    far: torch.Tensor | None = None
 
     @property
     def positive(self) -> torch.Tensor:
@@ -174,8 +179,9 @@ class PairTargets:
 
     @property
     def negative(self) -> torch.Tensor:
-        """Whether the target is known not to have the label of the row, shape (n, R)."""
-        return ~self.possible[:, self.labels + 1]
+        """Whether the target, far enough away, surely lacks the label of the row, shape (n, R)."""
+        outside = ~self.possible[:, self.labels + 1]
+        return outside if self.far is None else outside & self.far
 
 
 def pair_loss(
@@ -185,15 +191,23 @@ def pair_loss(
     known: PairTargets,
     config: ContrastiveConfig,
 ) -> torch.Tensor:
-    """Cross-entropy on the class of every pair, and of the averaged pairs of every pixel.
+    """What the shared network and its head learn from a batch, as ``config.loss`` says.
+
+    pair: the cross-entropy on the class of every pair, and of the averaged pairs of every pixel.
+    both: :func:`similarity_loss` of the shared outputs besides. similarity: the shared network
+    learns from the similarities alone; the head learns the cross-entropies from its outputs, as a
+    linear probe does, without changing them. So all three predict in the same way.
 
     ``targets`` (n, C) and ``references`` (R, K, C) are standardised features; K references of each
     label in ``known.labels``. Positive and negative pairs of a label weigh the same. Pairs of which
     nothing is known (the label was not looked for at the target) do not count. The pixel loss is
     the cross-entropy of what a prediction would say, with these references.
     """
-    outputs = network.shared(targets)
-    prepared = network.references(references, known.labels)
+    shared, shared_references = network.shared(targets), network.shared(references)
+    outputs, reference_outputs = shared, shared_references
+    if config.loss == "similarity":
+        outputs, reference_outputs = shared.detach(), shared_references.detach()
+    prepared = network.prepared(reference_outputs, known.labels)
     logits = network.pair_logits(outputs, prepared)
     positive, negative = known.positive[..., None], known.negative[..., None]
     if network.bilinear:
@@ -202,17 +216,16 @@ def pair_loss(
         )
     else:
         each = _softmax_cross_entropy(network, outputs, prepared, known)
-    far = negative if known.near is None else negative & ~known.near
-    loss = config.pair_loss * _balanced(each, positive, far)
+    loss = config.pair_loss * _balanced(each, positive, negative)
     if config.pixel_loss:
         classes = torch.cat([torch.zeros_like(known.labels[:1]), known.labels + 1])
         odds = network.class_logits(outputs, prepared, logits)
         each_pixel = partial_cross_entropy(odds, known.possible[:, classes], config.background_pull)
         loss = loss + config.pixel_loss * each_pixel
-    if config.similarity_loss:
-        reference_outputs = network.shared(references)
-        loss = loss + config.similarity_loss * similarity_term(
-            outputs, reference_outputs, positive, negative
+    if config.compares_outputs:
+        temperature = config.temperature * network.temperature.exp()
+        loss = loss + config.similarity_loss * similarity_loss(
+            shared, shared_references, known, temperature.clamp(min=_LOWEST_TEMPERATURE)
         )
     return loss
 
@@ -238,29 +251,36 @@ def _balanced(each: torch.Tensor, positive: torch.Tensor, negative: torch.Tensor
     return total.mean()
 
 
-def near_pairs(targets: torch.Tensor, references: torch.Tensor, distance: float) -> torch.Tensor:
-    """Pairs of one slice whose pixels are closer than a distance in pixels, shape (n, R, K).
-
-    Targets (n, 3) and references (R, K, 3) are example number, row and column.
-    """
-    flat = references.reshape(-1, 3)
-    same = targets[:, None, 0] == flat[None, :, 0]
-    near = same & (torch.cdist(targets[:, 1:], flat[:, 1:]) < distance)
-    return near.view(len(targets), *references.shape[:2])
-
-
-def similarity_term(
-    outputs: torch.Tensor, references: torch.Tensor, positive: torch.Tensor, negative: torch.Tensor
+def similarity_loss(
+    outputs: torch.Tensor,
+    references: torch.Tensor,
+    known: PairTargets,
+    temperature: torch.Tensor | float,
 ) -> torch.Tensor:
-    """Pull the outputs of positive pairs together, push those of negative pairs apart.
+    """Small where the outputs of positive pairs are close and those of negative pairs far apart.
 
-    One minus the cosine similarity of positive pairs plus the positive part of that of
-    negative pairs, each kind averaged. ``outputs`` (n, d) and ``references`` (R, K, d) are shared
-    outputs; ``positive`` and ``negative`` (n, R, 1) say the kind of the pairs.
+    The semantic matching loss of MedCLIP (Wang et al. 2022, arXiv 2210.10163), to whose Eq. 8
+    "Data Adaptive Few-shot Multi Label Segmentation with Foundation Model" refers: cross-entropy
+    between the softmax of the cosine similarities over ``temperature`` and the distribution that is
+    even over the positive partners of a pixel; the mean of each reference among all targets and
+    each target among all references. Pixels without a positive partner (background) are only what
+    others are told from; unknown pairs are left out.
+
+    ``outputs`` (n, d) and ``references`` (R, K, d) are shared outputs.
     """
-    left = functional.normalize(outputs, dim=1)
-    right = functional.normalize(references, dim=2)
-    cosine = torch.einsum("nd,rkd->nrk", left, right)
-    pull = ((1 - cosine) * positive).sum() / (positive.sum() * cosine.shape[2]).clamp(min=1)
-    push = (cosine.relu() * negative).sum() / (negative.sum() * cosine.shape[2]).clamp(min=1)
-    return pull + push
+    unit = functional.normalize(references.flatten(0, 1), dim=1)
+    logits = functional.normalize(outputs, dim=1) @ unit.T / temperature
+    positive, negative = (
+        kind.repeat_interleave(references.shape[1], dim=1)
+        for kind in (known.positive, known.negative)
+    )
+    logits = logits.masked_fill(~(positive | negative), float("-inf"))
+    return (_matching(logits, positive) + _matching(logits.T, positive.T)) / 2
+
+
+def _matching(logits: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
+    """Mean cross-entropy of the rows to the even distribution over their positive columns."""
+    rows = positive.any(1)
+    logits, positive = logits[rows], positive[rows]
+    logs = logits.log_softmax(1).masked_fill(~positive, 0.0)
+    return -(logs.sum(1) / positive.sum(1)).sum() / max(1, len(logs))

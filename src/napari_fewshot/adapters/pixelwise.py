@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,10 @@ class Standardiser:
     def of(cls, features: Array, position: int = 0, position_weight: float = 1.0) -> Standardiser:
         """Take the statistics of samples, shape (N, C), of which the last are position."""
         mean = features.mean(axis=0, dtype=np.float64)
-        spread = features.std(axis=0, dtype=np.float64)
+        blocks = range(0, features.shape[1], 8)  # of columns: each makes a copy in float64
+        spread = np.concatenate(
+            [features[:, k : k + 8].std(axis=0, dtype=np.float64) for k in blocks]
+        )
         flat = spread <= _FLAT * np.maximum(1.0, np.abs(mean))
         scale = np.where(flat, 0.0, 1.0 / np.where(flat, 1.0, spread))
         if position:
@@ -81,9 +85,9 @@ class Standardiser:
         """Leave vectors of so many columns as they are."""
         return cls(np.zeros(columns, np.float32), np.ones(columns, np.float32))
 
-    def apply(self, features: Array) -> Array:
-        """Standardise vectors, shape (n, C), float32."""
-        result: Array = features - self.mean
+    def apply(self, features: Array, out: Array | None = None) -> Array:
+        """Standardise vectors, shape (n, C), float32; ``out`` may be the same array."""
+        result: Array = np.subtract(features, self.mean, out=out)
         result *= self.scale
         return result
 
@@ -152,7 +156,17 @@ class PixelAdapter:
         progress: Progress = no_progress,
     ) -> PixelAdapter:
         """Sample pixels from the examples and fit the classifier; see :class:`~.base.Adapter`."""
-        return self.fit_samples(self._samples(examples, maps, label_values), progress)
+        samples = self._samples(examples, maps, label_values)
+        columns = _POSITION_COLUMNS if self.position.use else 0
+        if self.standardise:
+            standardiser = Standardiser.of(samples.features, columns, self.position.weight)
+        else:
+            standardiser = Standardiser.identity(samples.features.shape[1])
+        standardiser.apply(samples.features, out=samples.features)
+        self.classifier.fit(samples, self.seed, progress)
+        self._standardiser = standardiser
+        self._classes = samples.class_count
+        return self
 
     def update(
         self,
@@ -165,8 +179,8 @@ class PixelAdapter:
         """Sample anew and train the classifier on; the statistics of features stay."""
         standardiser = fitted(self._standardiser, "The adapter")
         samples = self._samples(examples, maps, label_values)
-        standard = replace(samples, features=standardiser.apply(samples.features))
-        self.classifier.update(standard, before, self.seed, progress)
+        standardiser.apply(samples.features, out=samples.features)
+        self.classifier.update(samples, before, self.seed, progress)
         self._classes = samples.class_count
         return self
 
@@ -184,19 +198,6 @@ class PixelAdapter:
             position=self.position.use,
             rng=np.random.default_rng(self.seed),
         )
-
-    def fit_samples(self, samples: Samples, progress: Progress = no_progress) -> PixelAdapter:
-        """Fit to pixels that were collected before (position columns included)."""
-        columns = _POSITION_COLUMNS if self.position.use else 0
-        if self.standardise:
-            standardiser = Standardiser.of(samples.features, columns, self.position.weight)
-        else:
-            standardiser = Standardiser.identity(samples.features.shape[1])
-        standard = replace(samples, features=standardiser.apply(samples.features))
-        self.classifier.fit(standard, self.seed, progress)
-        self._standardiser = standardiser
-        self._classes = samples.class_count
-        return self
 
     def predict(self, features: FeatureMap, position: SlicePosition) -> Array:
         """Class probabilities, shape (L + 1, H, W), float32; see :class:`~.base.Adapter`."""
@@ -280,29 +281,36 @@ def collect_samples(
 ) -> Samples:
     """Choose pixels from the labels, then read their features map by map.
 
-    Only the chosen pixels stay in memory. ``maps`` come in the order of ``known``.
+    Only the chosen pixels stay in memory. ``maps`` come in the order of ``examples``.
     """
-    chosen, frequency = plan_pixels([e.labels for e in examples], label_values, sampling, rng)
+    planes = [e.labels for e in examples]
+    maps = iter(maps)
+    first = next(maps)  # tells how many features a pixel has
+    columns = first.channels + (_POSITION_COLUMNS if position else 0)
+    chosen, frequency = plan_pixels(planes, label_values, sampling, rng, columns)
     values = np.array([0, *label_values])
-    features, classes, possible, places = [], [], [], []
-    for number, (example, fmap) in enumerate(zip(examples, maps, strict=True)):
+    features = np.empty((sum(map(len, chosen)), columns), dtype=np.float32)
+    classes, possible, places = [], [], []
+    rest = features
+    for number, (example, fmap) in enumerate(zip(examples, chain([first], maps), strict=True)):
         flat = chosen[number]
-        vectors = gather_pixels(fmap, flat)
+        rest[: len(flat), : first.channels] = gather_pixels(fmap, flat)
         if position:
-            vectors = np.concatenate([vectors, example.position.columns(flat)], axis=1)
+            rest[: len(flat), first.channels :] = example.position.columns(flat)
+        rest = rest[len(flat) :]
         found = np.searchsorted(values, example.labels.reshape(-1)[flat])
-        features.append(vectors)
         classes.append(found)
         possible.append(_possible(found, values, example.known_labels))
         row, column = np.divmod(flat, example.labels.shape[1])
         places.append(np.stack([np.full(len(flat), number), row, column], axis=1))
     return Samples(
-        features=np.concatenate(features).astype(np.float32, copy=False),
+        features=features,
         classes=np.concatenate(classes).astype(np.int64),
         possible=np.concatenate(possible),
         places=np.concatenate(places).astype(np.float32),
         label_values=tuple(int(v) for v in label_values),
         frequency=frequency,
+        planes=planes,
     )
 
 

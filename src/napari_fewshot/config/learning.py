@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from .base import StageConfig
 
@@ -75,8 +75,12 @@ class ExtractionConfig(StageConfig):
 class SamplingConfig(StageConfig):
     """Pixels taken out of templates."""
 
-    pixels_per_label: int = Field(default=4000, ge=10)
-    """Most pixels of one label, over all template slices."""
+    pixels_per_label: int = Field(default=4000, ge=0)
+    """Most pixels of one label, over all template slices, 10 at least; 0 (published): all of them,
+    as far as the memory below goes."""
+    max_memory: float = Field(default=2.0, gt=0, json_schema_extra={"unit": "GB"})
+    """Most memory for the features of all pixels where their number has no limit; of what does not
+    fit, the most frequent labels give fewer pixels, and a warning says so."""
     min_background: int = Field(default=4000, ge=1, json_schema_extra={"unit": "pixels"})
     """Background pixels at least, since few pixels of a landmark or a small structure need more of
     what it is not."""
@@ -84,6 +88,13 @@ class SamplingConfig(StageConfig):
     """Background pixels for each foreground pixel; 1 is the published balance for one label."""
     point_radius: float = Field(default=3.0, gt=0, json_schema_extra={"unit": "pixels"})
     """Radius of the disk that stands for a landmark."""
+
+    @field_validator("pixels_per_label")
+    @classmethod
+    def _check(cls, value: int) -> int:
+        if 0 < value < 10:
+            raise ValueError("be 0 (all) or at least 10")
+        return value
 
 
 class PositionConfig(StageConfig):
@@ -168,21 +179,45 @@ class ContrastiveConfig(TrainingConfig):
     references: int = Field(default=32, ge=1, json_schema_extra={"step": 8})
     """Reference pixels of each label that a prediction compares every pixel with: more are steadier
     and slower."""
+    loss: Literal["pair", "similarity", "both"] = "pair"
+    """What the shared network learns from. pair: the class of each pair. similarity: outputs of one
+    label become similar, those of others dissimilar (MedCLIP, semantic matching); the comparison is
+    learned from outputs so made. both (published): the sum."""
     pair_loss: float = Field(default=0.5, gt=0)
     """Weight of the cross-entropy on the class of each pair."""
     pixel_loss: float = Field(default=1.0, ge=0)
     """Weight of the cross-entropy of the averaged pairs of a pixel, beside that of the pairs."""
     negative_distance: float = Field(
-        default=0.0, ge=0, title="Pair distance", json_schema_extra={"unit": "pixels"}
+        default=0.0, ge=0, title="Negative distance", json_schema_extra={"unit": "pixels"}
     )
-    """Pairs of two labels count only if their pixels are at least this far apart in their slice
-    (published: 0, anywhere, or 10)."""
+    """The second pixel of a negative pair lies at least this far from what is painted of the label
+    in its slice; 0 is anywhere outside the label (published, as is 10)."""
     background_pull: float = Field(default=0.01, ge=0, le=1)
     """Weight with which a pixel that may be background, or a label nobody looked for, is taken for
     background."""
-    similarity_loss: float = Field(default=0.0, ge=0)
-    """Weight of a term that pulls the outputs of positive pairs together and pushes those of
-    negative pairs apart."""
+    similarity_loss: float = Field(default=1.0, ge=0)
+    """Weight of the similarity in the loss; given without a loss, it means both."""
+    temperature: float = Field(default=0.07, ge=0.01, le=1, json_schema_extra={"step": 0.01})
+    """What the similarities are divided by at the start of training; it is learned."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_former_weight(cls, given: Any) -> Any:
+        # The weight, 0 by default, used to be the only switch.
+        if isinstance(given, dict) and "loss" not in given and given.get("similarity_loss"):
+            return {**given, "loss": "both"}
+        return given
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.loss == "similarity" and not self.similarity_loss:
+            raise ValueError("have similarity_loss above 0 with loss similarity")
+        return self
+
+    @property
+    def compares_outputs(self) -> bool:
+        """Whether similarities are a part of the loss."""
+        return self.loss != "pair" and self.similarity_loss > 0
 
 
 _TEMPLATES, _EPOCHS = (5, 20, 50), (50, 80, 100)

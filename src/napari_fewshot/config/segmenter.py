@@ -111,7 +111,7 @@ def _where_alike(
 
 _PUBLISHED: dict[str, Any] = {
     "backbone": "dinov2-b",
-    "sampling": {"background_factor": 1.0, "min_background": 1},
+    "sampling": {"pixels_per_label": 0, "background_factor": 1.0, "min_background": 1},
     "position": {"use": False},
     "cosine": {"threshold": 0.5, "standardise": False},
     "classification": {"balance": 1.0, "decoys": 0.0},
@@ -119,8 +119,13 @@ _PUBLISHED: dict[str, Any] = {
         "head": "concat",
         "balance": 1.0,
         "decoys": 0.0,
+        "n_layers": 2,
+        "loss": "both",
         "pair_loss": 1.0,
         "pixel_loss": 0.0,
+        "similarity_loss": 1.0,
+        "temperature": 0.07,
+        "negative_distance": 0.0,
     },
     "sam_decoder": {
         "start": "he",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -12,6 +14,8 @@ from ..types import Array
 
 __all__ = ["Samples", "plan_pixels", "with_decoys"]
 
+_LOGGER = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, eq=False)
 class Samples:
@@ -20,9 +24,9 @@ class Samples:
     ``features`` (N, C), float32, are not yet standardised, position columns last. ``classes`` (N,)
     are 0 for background, i + 1 for ``label_values[i]``. ``possible`` (N, L + 1) are the classes
     that each pixel may have: one for a painted pixel; for background the class 0 and the labels
-    that nobody looked for there. ``places`` (N, 3) are number of the slice, row and column, for
-    rules about the distance of two pixels. ``frequency`` (L + 1,) is the part of each class among
-    all known pixels of the templates, before sampling.
+    that nobody looked for there. ``places`` (N, 3) are number of the slice, row and column.
+    ``frequency`` (L + 1,) is the part of each class among all known pixels of the templates, before
+    sampling. ``planes`` are the label values (H, W) of the slices.
     """
 
     features: Array
@@ -31,6 +35,7 @@ class Samples:
     places: Array
     label_values: tuple[int, ...]
     frequency: Array
+    planes: Sequence[Array] = ()
 
     @property
     def class_count(self) -> int:
@@ -43,27 +48,44 @@ class Samples:
         present: Array = np.bincount(self.classes, minlength=self.class_count)[1:] > 0
         return present
 
+    def far_from_labels(self, distance: float) -> Array:
+        """Whether each sample is this many pixels or more from what is painted of each label.
+
+        Counted in its slice, shape (N, L); all of a slice without a label is far from that label,
+        as is a sample of no slice. One distance map is in memory at a time.
+        """
+        from scipy.ndimage import distance_transform_edt
+
+        far = np.ones((len(self.places), len(self.label_values)), dtype=bool)
+        for number, plane in enumerate(self.planes):
+            members = np.flatnonzero(self.places[:, 0] == number)
+            rows, columns = self.places[members, 1:].astype(np.int64).T
+            for column, value in enumerate(self.label_values):
+                outside = plane != value
+                if len(members) and not outside.all():
+                    near = distance_transform_edt(outside)[rows, columns] < distance
+                    far[members[near], column] = False
+        return far
+
 
 def plan_pixels(
     planes: Sequence[Array],
     label_values: Sequence[int],
     config: SamplingConfig,
     rng: np.random.Generator,
+    columns: int = 1,
 ) -> tuple[list[Array], Array]:
-    """Choose the pixels to learn from, before any feature is computed.
+    """Choose the pixels to learn from, before their features are read.
 
     How many is set by ``config``; they are spread over the slices in proportion to the area of the
     label there, at least one from each that has it. ``planes`` (H, W) are label values, negative
-    where unknown. Returns ascending flat indices for each plane, and the share (L + 1,) of each
-    class among all known pixels.
+    where unknown; a pixel has ``columns`` features (float32). Returns ascending flat indices for
+    each plane, and the share (L + 1,) of each class among all known pixels.
     """
     values = [0, *label_values]
     counts = np.array([[int((p == v).sum()) for v in values] for p in planes], dtype=np.int64)
     counts = counts.reshape(len(planes), len(values))
-    quota = np.minimum(counts.sum(axis=0), config.pixels_per_label)
-    foreground = int(quota[1:].sum())
-    background = max(config.min_background, round(config.background_factor * foreground))
-    quota[0] = min(int(counts[:, 0].sum()), background)
+    quota = _quota(counts.sum(axis=0), config, columns)
     shares = [_spread(counts[:, c], int(quota[c])) for c in range(len(values))]
     chosen = []
     for number, plane in enumerate(planes):
@@ -76,6 +98,29 @@ def plan_pixels(
         chosen.append(np.sort(np.concatenate(parts)) if parts else np.zeros(0, dtype=np.int64))
     total = counts.sum(axis=0).astype(np.float64)
     return chosen, total / max(1.0, total.sum())
+
+
+def _quota(counts: Array, config: SamplingConfig, columns: int) -> Array:
+    """Pixels to take of background and each label, out of so many."""
+    most = config.pixels_per_label
+    if not most:
+        fitting = int(config.max_memory * 1e9 / 4 / columns / (1 + config.background_factor))
+        every = int(counts[1:].max(initial=0))
+        most = bisect_right(
+            range(every + 1), fitting, key=lambda n: int(np.minimum(counts[1:], n).sum())
+        )
+        most = max(1, most - 1)
+        if most < every:
+            _LOGGER.warning(
+                "At most %d pixels of a label are learned from, not all that are painted: the "
+                "features of more do not fit into sampling.max_memory, %g GB.",
+                most,
+                config.max_memory,
+            )
+    quota = np.minimum(counts, most)
+    background = round(config.background_factor * int(quota[1:].sum()))
+    quota[0] = min(int(counts[0]), max(config.min_background, background))
+    return quota
 
 
 def _spread(counts: Array, quota: int) -> Array:

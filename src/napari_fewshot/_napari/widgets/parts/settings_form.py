@@ -23,7 +23,7 @@ TIP_WIDTH = 90
 
 MAIN = ("steps", "references", "threshold", "epochs", "augmentations")
 """Settings of adapters that are not folded away."""
-HIDDEN = ("pair_loss", "pixel_loss", "background_pull", "similarity_loss")
+HIDDEN = ("pair_loss", "pixel_loss", "background_pull", "similarity_loss", "temperature")
 """Weights of losses are for experiments, and stay with scripts."""
 
 
