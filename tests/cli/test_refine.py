@@ -215,3 +215,21 @@ def test_a_true_sam_refines_a_prediction(run, model, patients, predicted, tmp_pa
     assert set(np.unique(found)) <= set(np.unique(before))
     empty = ~before.any(axis=(1, 2))
     assert not found[empty].any()
+
+
+def test_none_switches_off_what_the_model_file_sets(run, patients, tmp_path, stub_refiner):
+    stub_refiner.available = False
+    model = tmp_path / "m.fewshot"
+    files = ("--image", patients[0].image, "--labels", patients[0].painted, "-o", model)
+    said = run("train", *files, *QUICK, "--set", "propagation.refinement.method=stub")
+    assert "predictions are refined by stub" in said.out
+    assert "weights of stub are not on this machine" in said.err
+    given = ("predict", model, patients[1].image, "-o", tmp_path / "out")
+    assert run(*given, "--refine", "none").code == 0
+    assert run(*given, "--set", "propagation.refinement.method=none").code == 0
+    assert stub_refiner.made == []
+    assert run(*given).code == 0
+    assert len(stub_refiner.made) == 1
+    said = run(*given, "--refine", "none", "--sam-weights", patients[0].image)
+    assert said.code == 2
+    assert "--sam-weights must stand beside --refine NAME; got --refine none." in said.err

@@ -160,7 +160,7 @@ def _predict(
             image,
             axis=options.axis,
             landmarks=job.landmarks is not None,
-            refine=refiner,
+            refine=refiner or NO_REFINEMENT,
             progress=bars,
         )
     with outputs.writing():
