@@ -5,6 +5,8 @@ import pytest
 from napari_fewshot.bench import load_config
 from napari_fewshot.errors import InputError
 
+from .conftest import WITHIN
+
 GOOD = """
 title = "Tiny"
 shots = [1, "all"]
@@ -84,3 +86,16 @@ def test_sections_that_may_be_several(tmp_path):
     more = '[published]\ndataset = "AMOS22 CT"\nstructures = { aorta = "aorta" }\n[[methods]]'
     config = load(tmp_path, GOOD.replace("[[methods]]", more, 1))
     assert config.published[0].structures == {"aorta": "aorta"}
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ('[labels]\njoin = { a = ["x"], b = ["x"] }', "each name once in join"),
+        ('[labels]\nmerge = "all"\njoin = { a = ["x"] }', "either merge or join"),
+        ("[templates]\nscored = true\n[labels]", 'dataset.test "all" with templates.scored'),
+    ],
+)
+def test_settings_that_do_not_go_together(config_of, section, message):
+    with pytest.raises(InputError, match=message):
+        config_of(WITHIN.replace("[labels]", section))

@@ -88,3 +88,22 @@ def test_splits(config_of):
     with pytest.raises(InputError, match="landmarks"):
         select_cases(config_of(ACROSS.replace("[labels]", "[landmarks]\n[labels]")))
     assert len(select_cases(config_of(LANDMARKS, METHODS)).scored) == 2
+
+
+def test_all_cases_are_scored_where_that_is_asked_for(config_of) -> None:
+    text = ACROSS.replace("test = 1", 'test = "all"')
+    selection = select_cases(config_of(text))
+    assert [case.name for case in selection.pool] == ["a1", "a2"]
+    assert [case.name for case in selection.scored] == ["a1", "a2", "b1", "b2"]
+    assert selection.left_out == ()
+
+
+def test_keys_of_results_know_new_settings_only_where_they_are_used(config_of) -> None:
+    from napari_fewshot.bench.plan import case_settings
+
+    config = config_of(LANDMARKS)
+    found = case_settings(config)
+    assert "join" not in found["labels"]
+    assert found["landmarks"] == {"use": None, "templates": "points"}
+    joined = config_of(LANDMARKS.replace("[landmarks]", "[landmarks]\nper_label = 2"))
+    assert case_settings(joined)["landmarks"]["per_label"] == 2

@@ -11,7 +11,7 @@ from napari_fewshot.bench.prepare import (
 from napari_fewshot.errors import InputError
 from napari_fewshot.types import Landmark, Volume
 
-from .conftest import WITHIN
+from .conftest import LANDMARKS, WITHIN
 
 
 def first(config):
@@ -59,3 +59,24 @@ def test_points_and_affine_move_with_the_grid():
     there = [affine @ (*point.position, 1), half.affine @ (*moved.position, 1)]
     assert there[0] == pytest.approx(there[1])
     assert half.spacing == pytest.approx((2.0, 2.0, 2.0))
+
+
+def test_joined_labels_are_one(config_of):
+    join = '[labels]\njoin = { both = ["core", "ball"] }'
+    case = first(config_of(WITHIN.replace("[labels]", join)))
+    assert set(np.unique(case.truth.data)) == {0, 2}  # the value of the one that is named first
+    assert case.truth.names == {2: "both"}
+    assert case.listed == (2,)
+    renamed = first(config_of(WITHIN.replace("[labels]", '[labels]\njoin = { dot = ["core"] }')))
+    assert renamed.truth.names == {1: "ball", 2: "dot"}
+    with pytest.raises(InputError, match=r"labels\.join"):
+        first(config_of(WITHIN.replace("[labels]", '[labels]\njoin = { all = ["bone"] }')))
+    with pytest.raises(InputError, match="no other label has"):
+        first(config_of(WITHIN.replace("[labels]", '[labels]\njoin = { ball = ["core"] }')))
+
+
+def test_joined_landmarks_are_two_of_one_name(config_of):
+    join = '[labels]\njoin = { both = ["middle", "edge"] }\n[landmarks]'
+    case = first(config_of(LANDMARKS.replace("[landmarks]", join)))
+    assert [point.name for point in case.landmarks] == ["both", "both"]
+    assert len({point.position for point in case.landmarks}) == 2

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from napari_fewshot.bench.estimate import format_plan
+from napari_fewshot.bench.execute import method_context
+from napari_fewshot.bench.methods.fewshot import FewShotMethod
+from napari_fewshot.bench.plan import Fit, select_cases
 from napari_fewshot.bench.runner import open_benchmark
 from napari_fewshot.errors import Cancelled, InputError
 
@@ -274,3 +277,50 @@ def test_what_is_raised_in_between_ends_the_process(config_of, tmp_path):
     with pytest.raises(Cancelled):
         benchmark.run(progress=cancel)
     assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("scored", [False, True])
+def test_cases_that_taught_are_scored_and_marked(config_of, tmp_path, scored):
+    text = ACROSS.replace("test = 1", 'test = "all"').replace('"cases"', '"even"')
+    if scored:
+        text = text.replace("[templates]", "[templates]\nscored = true")
+    _, seen = run(config_of(text, METHODS[: METHODS.index("[[methods]]", 5)]), tmp_path)
+    assert [unit.case for unit, _ in seen] == ["a1", "a2", "b1", "b2"]
+    (painted,) = {tuple(record.painted) for _, record in seen}
+    for unit, record in seen:
+        assert {row["taught"] for row in record.rows} == {unit.case in painted}
+        slices = 10 - (unit.case in painted and not scored)
+        true = nibabel.load(select_cases_of(config_of(text), unit.case)).get_fdata()
+        whole = int((true == 1).sum())
+        assert (record.rows[0]["truth_voxels"] == whole) is (slices == 10)
+
+
+def select_cases_of(config, name):
+    return next(c.files[-1] for c in select_cases(config).scored if c.name == name)
+
+
+def test_landmarks_on_slices_that_taught_are_left_out(config_of, tmp_path):
+    text = LANDMARKS.replace("train = 2", 'train = 2\ntest = "all"')
+    method = METHODS[METHODS.rindex("[[methods]]") :]
+    _, seen = run(config_of(text, method), tmp_path / "out")
+    rows = {unit.case: record.rows for unit, record in seen}
+    assert not rows["a1"]  # whole cases teach: no landmark is left
+    assert not rows["a2"]
+    assert len(rows["b1"]) == len(rows["b2"]) == 2
+    again = text.replace("[templates]", "[templates]\nscored = true")
+    _, seen = run(config_of(again, method), tmp_path / "again")
+    assert [len(record.rows) for _, record in seen] == [2, 2, 2, 2]
+
+
+def test_two_landmarks_of_one_name_are_both_looked_for(config_of, tmp_path):
+    join = '[labels]\njoin = { both = ["middle", "edge"] }\n[landmarks]\nper_label = 2'
+    config = config_of(LANDMARKS.replace("[landmarks]", join))
+    _, seen = run(config, tmp_path)
+    for _, record in seen:
+        assert not record.error, record.trace
+        assert [row["name"] for row in record.rows] == ["both", "both"]
+    context = method_context(config, Fit(config.methods[1], 1, 0, ()), tmp_path)
+    for given, expected in ({}, 2), ({"landmarks": {"per_label": 5}}, 5):
+        settings = {**config.methods[1].settings, "propagation": given}
+        model = FewShotMethod(settings, context)._unfitted()
+        assert model.config.propagation.landmarks.per_label == expected

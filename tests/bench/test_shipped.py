@@ -13,6 +13,7 @@ from napari_fewshot.bench.datasets import LAYOUTS
 from napari_fewshot.bench.methods import METHODS, MethodContext
 from napari_fewshot.bench.plan import select_cases
 from napari_fewshot.bench.report.published import check_published
+from napari_fewshot.config import AutomaticConfig
 from napari_fewshot.errors import InputError, WeightsError
 from napari_fewshot.io import check_match
 
@@ -30,7 +31,14 @@ SHARED = [
     "spine_xray_landmarks_2d",
     "wbc_2d",
 ]
-OFFICIAL = ["amos22", "hanseg", "msd_heart", "msd_hippocampus", "totalsegmentator", "verse20"]
+OFFICIAL = [
+    "amos22",
+    "hanseg",
+    "msd_heart",
+    "msd_hippocampus",
+    "totalsegmentator",
+    "verse20",
+]
 OWN_COHORT = [
     "challenge_ct",
     "knee_ct",
@@ -89,13 +97,43 @@ def test_structures_of_published_tables(name: str, tmp_path: Path) -> None:
                 assert structure in use
 
 
+def test_pairs_of_hanseg_can_be_sides(tmp_path: Path) -> None:
+    text = ready_config("hanseg").read_text("utf-8")
+    lines = text.splitlines()
+    start = lines.index("[labels.join]")
+    sides = [*lines[:start], *lines[start + 4 :]]
+    sides = [line for line in sides if not line.startswith(("per_label", "structures"))]
+    sides = [line.removeprefix("# ") if "structures =" in line else line for line in sides]
+    file = tmp_path / "sides.toml"
+    file.write_text("\n".join(sides), "utf-8")
+    config = load_config(file, data=tmp_path)
+    check_published(config)
+    assert not config.labels.join
+    assert {"eye_left", "eye_right"} < set(config.published[0].structures)
+    pairs = load_config("hanseg", data=tmp_path)
+    assert pairs.landmarks is not None
+    assert pairs.landmarks.per_label == 2
+    assert pairs.labels.joined["eye_right"] == "HNEye"
+
+
 @pytest.mark.parametrize("name", ["hanseg", "mr_knee_landmarks", "mr_whole_body_landmarks"])
-def test_published_methods_that_take_landmarks(name: str, tmp_path: Path) -> None:
+def test_all_five_methods_of_the_published_landmarks(name: str, tmp_path: Path) -> None:
     config = load_config(name, data=tmp_path)
-    methods = {method.method for method in config.methods}
-    assert "universeg" in methods
-    points = config.landmarks is not None and config.landmarks.templates == "points"
-    assert ("persam" in methods) is not points
+    assert {"universeg", "persam"} <= {method.method for method in config.methods}
+    published = [m.settings for m in config.methods if m.settings.get("preset") == "published"]
+    adapters = {settings["adapter"] for settings in published}
+    assert adapters == {"cosine", "classification", "contrastive"}
+
+
+def test_the_challenge_is_as_the_paper_orders_it(tmp_path: Path) -> None:
+    config = load_config("challenge_ct", data=tmp_path)
+    assert (config.dataset.train, config.dataset.test) == (200, "all")
+    methods = [(method.method, method.settings) for method in config.methods]
+    names = ["sam-everything"] * 3 + ["sam-automatic", "unet", "sam-boxes", "fewshot"]
+    assert [name for name, _ in methods] == names
+    limits = [AutomaticConfig(max_area=s["max_area"]).areas(512**2)[1] for _, s in methods[:4]]
+    assert limits == [10**9, 10**9, 512**2 / 2, 512**2 / 2]  # none, and half of the slice
+    assert methods[4][1] == {"merge": True, "loss": "binary"}
 
 
 @pytest.mark.parametrize("name", ["amos22", "knee_ct", "msd_heart", "verse20"])

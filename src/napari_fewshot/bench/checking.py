@@ -80,17 +80,21 @@ def check_case(config: BenchmarkConfig, selection: Selection) -> CaseCheck:
     """
     case = selection.scored[0]
     landmarks = config.landmarks
-    everything = landmarks and landmarks.model_copy(update={"use": None})
+    update: dict[str, object] = {}
+    if landmarks is not None:  # names as they are in the file
+        update["landmarks"] = landmarks.model_copy(update={"use": None})
+        update["labels"] = config.labels.model_copy(update={"join": {}})
     try:
-        found = prepare_case(case, config.model_copy(update={"landmarks": everything}))
+        found = prepare_case(case, config.model_copy(update=update))
     except InputError as error:
         if error.parameter == "labels.use" and _surely_wrong(error, config):
             raise
         return CaseCheck((f"case {case.name}: {error}",))
     except Exception as error:  # a file that cannot be read fails as its case, whatever is raised
         return CaseCheck((f"case {case.name}: {' '.join(str(error).split())}",))
-    if landmarks is not None and landmarks.use is not None:
-        warnings = _missing_landmarks(landmarks.use, found)
+    named = {**dict.fromkeys((landmarks and landmarks.use) or ()), **config.labels.joined}
+    if landmarks is not None and named:
+        warnings = _missing_landmarks(list(named), found)
     else:
         warnings = [*_missing_labels(config, found), *_large_shots(config, found)]
     voxels = math.prod(found.image.shape)

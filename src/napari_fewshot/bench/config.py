@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from ..config.base import StageConfig, input_error
 from ..errors import InputError, UnknownNameError, UnreadableFileError
@@ -38,6 +46,25 @@ Patterns = Annotated[tuple[str, ...], OneOrSeveral]
 _READY = Path(__file__).parent / "configs"
 
 
+class _Grown(StageConfig):
+    """Settings of ``later`` versions are written only where they say something.
+
+    Older results know nothing of them, and stay what they are.
+    """
+
+    later: ClassVar[tuple[str, ...]] = ()
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).model_fields
+        silent = {
+            name
+            for name in self.later
+            if getattr(self, name) == fields[name].get_default(call_default_factory=True)
+        }
+        return {name: value for name, value in write(self).items() if name not in silent}
+
+
 class DatasetConfig(StageConfig):
     """Where the images are, and which of them are templates."""
 
@@ -53,9 +80,10 @@ class DatasetConfig(StageConfig):
     train: Literal["split"] | int | tuple[str, ...] | None = None
     """The pool of cases that templates come from: those of the data set's own split, the first so
     many, or these. None: the split. Of no meaning within a volume."""
-    test: Literal["split", "rest"] | int | tuple[str, ...] = "rest"
+    test: Literal["split", "rest", "all"] | int | tuple[str, ...] = "rest"
     """The cases that are scored: those of the split, all outside the pool, the first so many of
-    these, or these. Cases that share a person with the pool are left out."""
+    these, or these. Cases that share a person with the pool are left out. ``"all"``: those of the
+    pool too, without the slices that taught; the report keeps them apart."""
     axis: int | Literal["auto", "axial", "coronal", "sagittal"] = "auto"
     """Working axis, in file order; auto: axial where the file says how it lies, else 0."""
     name_of_case: str | None = None
@@ -111,8 +139,10 @@ class ImageConfig(StageConfig):
         return self
 
 
-class TemplatesConfig(StageConfig):
+class TemplatesConfig(_Grown):
     """What is painted."""
+
+    later = ("scored",)
 
     scope: Literal["within", "across"] = "within"
     """within: slices of each scored case are its templates, and are left out of its score. across:
@@ -127,6 +157,9 @@ class TemplatesConfig(StageConfig):
     """Which cases of the pool, where whole cases are painted: the first, or drawn by the seed."""
     empty_slices: bool = True
     """Whether slices of whole cases that have no label are known to be empty, or unknown."""
+    scored: bool = False
+    """Whether the slices that taught are scored too, as some published figures were made. It says
+    how well a method learns by heart, and the report says so."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -135,8 +168,10 @@ class TemplatesConfig(StageConfig):
         return self
 
 
-class LabelsConfig(StageConfig):
+class LabelsConfig(_Grown):
     """Which labels count; others are background."""
+
+    later = ("join",)
 
     names: dict[int, str] = Field(default_factory=dict)
     """Over the names that files have."""
@@ -144,8 +179,26 @@ class LabelsConfig(StageConfig):
     """Values or names; None: all that occur."""
     merge: str | None = None
     """All of them become one label of this name."""
+    join: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Names of labels, or of landmarks, that become one of this name; the others stay. A joined
+    label of two landmarks, such as both eyes, has both of them."""
     min_voxels: int = Field(default=1, ge=1)
     """A label that is smaller than this in a case, painted slices included, is not scored there."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        joined = [name for names in self.join.values() for name in names]
+        twice = sorted({name for name in joined if joined.count(name) > 1})
+        if twice:
+            raise ValueError(f"have each name once in join, not {twice[0]!r} twice")
+        if self.join and self.merge is not None:
+            raise ValueError("have either merge or join")
+        return self
+
+    @property
+    def joined(self) -> dict[str, str]:
+        """Name of the label that a name becomes."""
+        return {name: whole for whole, names in self.join.items() for name in names}
 
     @property
     def listed(self) -> bool:
@@ -153,11 +206,16 @@ class LabelsConfig(StageConfig):
         return bool(self.names or self.use or self.merge)
 
 
-class LandmarksConfig(StageConfig):
+class LandmarksConfig(_Grown):
     """That landmarks are compared, which of them, and whether points or labels are shown."""
+
+    later = ("per_label",)
 
     use: tuple[str, ...] | None = None
     templates: Literal["points", "labels"] = "points"
+    per_label: int = Field(default=1, ge=1)
+    """How many landmarks of one name a case has at most, such as two where sides are joined;
+    methods look for as many."""
 
 
 class MetricsConfig(StageConfig):
@@ -234,6 +292,10 @@ class BenchmarkConfig(StageConfig):
             raise ValueError(f"have a baseline that is the name of a method, not {self.baseline!r}")
         if self.landmarks is not None and self.templates.scope == "within":
             raise ValueError('have templates.scope "across" with landmarks')
+        if self.dataset.test == "all" and self.templates.scope == "within":
+            raise ValueError('have templates.scope "across" with dataset.test "all"')
+        if self.templates.scored and self.dataset.test != "all":
+            raise ValueError('have dataset.test "all" with templates.scored')
         return self
 
     def shots_of(self, method: MethodConfig) -> tuple[Shot, ...]:

@@ -139,7 +139,7 @@ def _encoders(
     """
     settings = method.settings
     backbones: dict[str, ExtractionConfig] = {}
-    if METHODS.get(method.method).oracle or method.method == "persam":
+    if METHODS.get(method.method).oracle or method.method in ("persam", "sam-everything"):
         backbones[str(settings.get("sam", DEFAULT_SAM))] = ExtractionConfig()
     if method.method == "fewshot":
         known = {k: v for k, v in settings.items() if k in SegmenterConfig.model_fields}
@@ -176,7 +176,8 @@ def format_plan(benchmark: Benchmark) -> str:
     """Describe the plan: cases, fits, predictions, time, room on the disk."""
     config, rows, selection = benchmark.config, estimate(benchmark), benchmark.selection
     lines = [config.title] if config.title else []
-    pool = f", templates from {len(selection.pool)} others" if selection.pool else ""
+    which = "of them" if config.dataset.test == "all" else "others"
+    pool = f", templates from {len(selection.pool)} {which}" if selection.pool else ""
     lines.append(f"{len(selection.scored)} cases are scored{pool}")
     if selection.left_out:
         lines.append(f"left out, since they share a group with the pool: {selection.left_out}")

@@ -54,6 +54,7 @@ def method_context(config: BenchmarkConfig, fit: Fit, folder: Path) -> MethodCon
         work=folder / "work" / fit.key,
         intensity=intensity_of(config.image),
         landmarks=config.landmarks is not None,
+        per_label=config.landmarks.per_label if config.landmarks else 1,
     )
 
 
@@ -152,7 +153,7 @@ class MethodRun:
             fitting, predicting = fitting + seconds, predicting + took / len(parts)
         record = Record(fit_seconds=fitting, predict_seconds=predicting)
         taught = {value: name for part in parts for value, name in part.taught.items()}
-        self._keep(unit, Predicted(labels), Painted(taught=taught), record)
+        self._keep(unit, replace(found, labels=labels), Painted(taught=taught), record)
 
     def _painted(self, fit: Fit, name: str) -> list[Painted]:
         config = self.config
@@ -188,7 +189,7 @@ class MethodRun:
     def _keep(self, unit: Unit, found: Predicted, painted: Painted, record: Record) -> None:
         """Score a prediction and write its record; before it, what figures are made of."""
         config, case = self.config, self.prepared(unit.case)
-        own = painted.slices.get(unit.case, ())
+        own = () if config.templates.scored else painted.slices.get(unit.case, ())
         rows = score_case(
             found,
             case,
@@ -197,6 +198,8 @@ class MethodRun:
             min_voxels=config.labels.min_voxels,
             radius_px=None if config.landmarks is None else config.metrics.radius_px,
         )
+        if config.dataset.test == "all":
+            rows = [{**row, "taught": unit.case in painted.slices} for row in rows]
         method = next(one for one in config.methods if one.name == unit.method)
         first_seed = config.seeds_of(method)[0]
         picture = self.records.path(unit).with_suffix(".png")

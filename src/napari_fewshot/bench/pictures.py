@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..io.outputs import replacing
+from ..metrics.landmarks import match_landmarks
 from ..metrics.scores import LabelScores, LandmarkScores
 from ..types import Array, Landmark, Volume
 from .drawing import (
@@ -34,6 +35,7 @@ from .scoring import points_of
 __all__ = ["SheetRow", "contact_sheet", "draw_worst", "even_slices", "worst_slice"]
 
 _SIDE, _WORST_SIDE, _GAP = 236, 260, 6
+_REGION = {1: "foreground"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,12 +154,13 @@ def draw_worst(
         return None
     image = as_stack(case.image)
     truth = case.truth.data.reshape(image.shape)
-    pred = found.labels.reshape(truth.shape)
-    planes = np.moveaxis(pred, case.axis, 0)
-    index = worst_slice(planes, case.planes, painted)
+    pred, names = found.labels.reshape(truth.shape), {**taught, **case.truth.names}
+    if found.scored != "labels":  # numbers mean nothing: what is compared is shown
+        truth, pred, names = (truth > 0).view(np.uint8), (pred > 0).view(np.uint8), _REGION
+    planes, true_planes = (np.moveaxis(data, case.axis, 0) for data in (pred, truth))
+    index = worst_slice(planes, true_planes, painted)
     if index is None:
         return None
-    names = {**taught, **case.truth.names}
     colours = label_colours(sorted({int(v) for v in (*np.unique(truth), *np.unique(pred))} - {0}))
     view, limits = View.of(image, case.axis, [index], _WORST_SIDE), grey_range(image)
     height, width = view.size
@@ -176,29 +179,26 @@ def draw_worst(
     sheet = with_legend(sheet.quantize(128).convert("RGB"), legend)
     with replacing(path) as part:
         sheet.quantize(256).save(part, format="PNG", optimize=True)
-    return f"slice {index}, {int((planes[index] != case.planes[index]).sum())} wrong pixels"
+    return f"slice {index}, {int((planes[index] != true_planes[index]).sum())} wrong pixels"
 
 
 def _draw_landmark(found: Predicted, case: PreparedCase, path: Path) -> str | None:
-    points = sorted(points_of(found, case), key=lambda point: point.score or 0.0)
-    guesses = {point.name: point for point in points}
-    pairs = [(true, guesses[true.name]) for true in case.landmarks if true.name in guesses]
+    image = as_stack(case.image)
+    guesses = match_landmarks(points_of(found, case), case.landmarks, image.spacing)
+    pairs = [(t, g) for t, g in zip(case.landmarks, guesses, strict=True) if g is not None]
     if not pairs:
         return None
-    image = as_stack(case.image)
-    errors = {
-        true.name: float(np.linalg.norm(np.subtract(guess.position, true.position) * image.spacing))
-        for true, guess in pairs
-    }
-    worst = max(errors, key=lambda name: errors[name])
-    index = case.slice_of(next(true for true in case.landmarks if true.name == worst))
+    errors = [np.linalg.norm(np.subtract(g.position, t.position) * image.spacing) for t, g in pairs]
+    worst = int(np.argmax(errors))
+    index = case.slice_of(pairs[worst][0])
     view = View.of(image, case.axis, [index], 2 * _WORST_SIDE)
     picture = overlay(view.take(image.data, index), None, grey_range(image), {}, view.size)
-    for true in (true for true in case.landmarks if case.slice_of(true) == index):
-        there = view.locate(true.position)
-        if true.name in guesses:
-            mark(picture, view.locate(guesses[true.name].position), PREDICTED, line_to=there)
-        mark(picture, there, TRUE)
+    for true, guess in zip(case.landmarks, guesses, strict=True):
+        if case.slice_of(true) == index:
+            there = view.locate(true.position)
+            if guess is not None:
+                mark(picture, view.locate(guess.position), PREDICTED, line_to=there)
+            mark(picture, there, TRUE)
     with replacing(path) as part:
         picture.save(part, format="PNG", optimize=True)
-    return f"slice {index}, landmark {worst} {errors[worst]:.1f} mm off"
+    return f"slice {index}, landmark {pairs[worst][0].name} {errors[worst]:.1f} mm off"

@@ -142,6 +142,8 @@ def select_cases(config: BenchmarkConfig) -> Selection:
     cases, dataset = _found_cases(config), config.dataset
     if config.templates.scope == "within":
         return Selection((), tuple(_scored(cases, cases, dataset)))
+    if dataset.test == "all":
+        return Selection(tuple(_pool(cases, dataset)), tuple(cases))
     pool = _pool(cases, dataset)
     names, groups = {case.name for case in pool}, {case.group for case in pool} - {""}
     rest = [case for case in cases if case.name not in names]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -88,6 +88,7 @@ def prepare_case(case: Case, config: BenchmarkConfig) -> PreparedCase:
     points = tuple(case.landmarks()) if case.landmarks and config.landmarks else ()
     if config.landmarks is not None and config.landmarks.use is not None:
         points = tuple(point for point in points if point.name in config.landmarks.use)
+    points = _joined_points(points, config.labels, {} if truth is None else truth.names)
     if config.image.spacing is not None:
         shape = _resampled_shape(image, axis, config.image.spacing, config.image.resample)
         points = resample_points(points, image.shape, shape)
@@ -140,16 +141,49 @@ def _labels(truth: Volume, config: LabelsConfig) -> tuple[Volume, tuple[int, ...
         names = {value: name for value, name in names.items() if value in listed}
     if config.merge is not None:
         data, names, listed = (data > 0).astype(np.uint8), {1: config.merge}, {1}
+    elif config.join:
+        data, names, listed = _joined(data, names, listed, config)
     return truth.with_data(data, names=names), tuple(sorted(listed - {0}))
 
 
-def _number(name: str, names: dict[int, str]) -> int:
+def _joined(
+    data: Array, names: dict[int, str], listed: set[int], config: LabelsConfig
+) -> tuple[Array, dict[int, str], set[int]]:
+    """Give labels that are joined the value of the first of them, and the name of the whole."""
+    values = {_number(name, names, "labels.join"): whole for name, whole in config.joined.items()}
+    first = {whole: value for value, whole in reversed(values.items())}
+    others = {value: name for value, name in names.items() if value not in values}
+    for whole in first:
+        if whole in others.values():
+            raise InputError("labels.join", "make names that no other label has", whole)
+    places = np.arange(int(data.max(initial=0)) + 1)
+    for value, whole in values.items():
+        places[value : value + 1] = first[whole]
+    data = places[data]
+    data = data.astype(fitting_dtype(data), copy=False)
+    names = others | {value: whole for whole, value in first.items()}
+    return data, names, {first[values[one]] if one in values else one for one in listed}
+
+
+def _joined_points(
+    points: tuple[Landmark, ...], config: LabelsConfig, names: Mapping[int, str]
+) -> tuple[Landmark, ...]:
+    """Landmarks under the names, and with the labels, of what they are joined to."""
+    numbers = {name: value for value, name in names.items()}
+    wholes = [config.joined.get(point.name, point.name) for point in points]
+    return tuple(
+        replace(point, name=whole, label=numbers.get(whole, point.label))
+        for point, whole in zip(points, wholes, strict=True)
+    )
+
+
+def _number(name: str, names: dict[int, str], parameter: str = "labels.use") -> int:
     numbers = {known: value for value, known in names.items()}
     if name in numbers:
         return numbers[name]
     if numbers:
-        raise UnknownNameError("labels.use", name, numbers)
-    raise InputError("labels.use", "be numbers, since the labels have no names", name)
+        raise UnknownNameError(parameter, name, numbers)
+    raise InputError(parameter, "be numbers, since the labels have no names", name)
 
 
 def _resampled_shape(

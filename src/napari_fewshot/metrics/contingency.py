@@ -16,6 +16,7 @@ __all__ = [
     "compact_labels",
     "count_pairs",
     "match_instances",
+    "pair_table",
     "present_labels",
     "rand_indices",
 ]
@@ -78,14 +79,14 @@ def count_pairs(pred: Array, truth: Array, size: int, axis: int, keep: Array | N
         if keep is not None:
             here = keep.take(number, axis)
             true, found = true[here], found[here]
-        table = _table(true, found, (size, size))
+        table = pair_table(true, found, (size, size))
         by_truth.append(table.sum(axis=1))
         by_pred.append(table.sum(axis=0))
         total = total + table
     return PairCounts(total, np.array(by_truth), np.array(by_pred))
 
 
-def _table(rows: Array, columns: Array, shape: tuple[int, int]) -> Any:
+def pair_table(rows: Array, columns: Array, shape: tuple[int, int]) -> Any:
     """Count the pairs of indices, as a sparse array of int64."""
     from scipy.sparse import coo_array
 
@@ -93,8 +94,8 @@ def _table(rows: Array, columns: Array, shape: tuple[int, int]) -> Any:
     return coo_array((np.ones(rows.size, np.int64), where), shape=shape).tocsr()
 
 
-def rand_indices(pairs: PairCounts) -> tuple[float, float]:
-    """Return the Rand index and the adjusted Rand index of two labellings.
+def rand_indices(table: Any) -> tuple[float, float]:
+    """Return the Rand index and the adjusted Rand index of two labellings, by their table of pairs.
 
     They are computed from the table of pairs, as scikit-learn does from the voxels, because
     the voxels of a volume need not then be held as two int64 vectors. With no voxel at all
@@ -105,14 +106,14 @@ def rand_indices(pairs: PairCounts) -> tuple[float, float]:
     Hubert and Arabie, Comparing partitions, Journal of Classification 2 (1985), eq. 5.
     """
     # Python integers: squares of voxel counts overflow int64 in large volumes.
-    total = int(pairs.table.sum())
+    total = int(table.sum())
     if total == 0:
         return float("nan"), float("nan")
     if total == 1:
         return 1.0, 1.0
-    same_both = _square_sum(pairs.table.data)
-    same_truth = _square_sum(pairs.table.sum(axis=1))
-    same_pred = _square_sum(pairs.table.sum(axis=0))
+    same_both = _square_sum(table.data)
+    same_truth = _square_sum(table.sum(axis=1))
+    same_pred = _square_sum(table.sum(axis=0))
     together = same_both - total
     only_truth = same_truth - same_both
     only_pred = same_pred - same_both
@@ -172,7 +173,7 @@ def match_instances(instances: npt.ArrayLike, truth: npt.ArrayLike, share: float
         return np.zeros(found.shape, np.int32)
     numbers, place = np.unique(found, return_inverse=True)
     values, kind = np.unique(true, return_inverse=True)
-    table = _table(place, kind, (len(numbers), len(values)))
+    table = pair_table(place, kind, (len(numbers), len(values)))
     largest = table.max(axis=1).toarray().ravel()
     label = values[np.asarray(table.argmax(axis=1)).ravel()]
     claimed = (largest > share * table.sum(axis=1)) & (numbers > 0)

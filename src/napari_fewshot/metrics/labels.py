@@ -96,7 +96,7 @@ def evaluate_labels(
     empty = _empty_slices(
         pairs.truth_by_slice[:, columns].sum(1), pairs.pred_by_slice[:, columns].sum(1), slices
     )
-    rand, adjusted = rand_indices(pairs)
+    rand, adjusted = rand_indices(pairs.table)
     return LabelScores(
         labels=rows,
         mean=_means(rows),

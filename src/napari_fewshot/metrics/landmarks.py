@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from ..errors import InputError
-from ..types import Array, Landmark
+from ..types import Landmark
 from .scores import LandmarkScore, LandmarkScores
 
-__all__ = ["evaluate_landmarks"]
+__all__ = ["evaluate_landmarks", "match_landmarks"]
 
 
 def evaluate_landmarks(
@@ -66,7 +66,7 @@ def evaluate_landmarks(
         for point in group:
             if not np.isfinite(point.position).all():
                 raise InputError(parameter, "have finite positions (z, y, x)", point)
-    matches = _match(guesses, points, np.asarray(sizes))
+    matches = match_landmarks(guesses, points, sizes)
     rows = tuple(
         _score(point, match, sizes, axis, radius_px)
         for point, match in zip(points, matches, strict=True)
@@ -102,10 +102,13 @@ def _key(point: Landmark, by_name: bool) -> str | int:
     return point.name if by_name and point.name else point.label
 
 
-def _match(
-    guesses: Sequence[Landmark], points: Sequence[Landmark], spacing: Array
+def match_landmarks(
+    guesses: Sequence[Landmark], points: Sequence[Landmark], spacing: Sequence[float]
 ) -> list[Landmark | None]:
-    """Return the prediction of each true landmark, None where there is none."""
+    """Return the prediction of each true landmark, None where there is none.
+
+    ``spacing`` is in mm, of (z, y, x); how they are matched is said at :func:`evaluate_landmarks`.
+    """
     from scipy.optimize import linear_sum_assignment
     from scipy.spatial.distance import cdist
 

@@ -123,16 +123,21 @@ class PersonalSam:
         sam: str | SamModel = DEFAULT_SAM,
         config: PerSamConfig | dict[str, Any] | None = None,
         intensity: IntensityConfig | dict[str, Any] | None = None,
+        point_radius: float | None = None,
         progress: Progress = no_progress,
     ) -> PersonalSam:
-        """Take the targets from templates; arguments and errors as for :func:`persam`."""
+        """Take the targets from templates; arguments and errors as for :func:`persam`.
+
+        With ``point_radius``, in pixels, points of templates are shown as disks; else they are
+        not used.
+        """
         settings = PerSamConfig.of(config, "config")
         scale = IntensityConfig.of(intensity, "intensity")
         given = [templates] if isinstance(templates, Template) else list(templates)
         check_names(given)
         model = load_sam(sam)
         model.require_points()
-        targets = learn_targets(given, model, settings, scale, progress)
+        targets = learn_targets(given, model, settings, scale, point_radius, progress)
         return cls(targets, model, settings, scale, given)
 
     def segment(
@@ -177,12 +182,14 @@ def learn_targets(
     sam: SamModel,
     config: PerSamConfig,
     intensity: IntensityConfig | None = None,
+    point_radius: float | None = None,
     progress: Progress = no_progress,
 ) -> list[Target]:
     """Learn the targets of all labels of templates, and with PerSAM-F how their masks are mixed."""
     if config.fine_tune and any(one.kind == "scribble" for one in templates):
         raise InputError("fine_tune", "be off for scribbles: it needs whole masks", True)
-    painted = list(_painted_slices(templates, sam, intensity or IntensityConfig(), progress))
+    scale = intensity or IntensityConfig()
+    painted = list(_painted_slices(templates, sam, scale, point_radius, progress))
     slices, maps = [known for known, _ in painted], [features for _, features in painted]
     values = sorted(labels_of(slices))
     embeddings = TargetEmbeddings.of(slices, maps, values)
@@ -198,17 +205,22 @@ def learn_targets(
 
 
 def _painted_slices(
-    templates: Sequence[Template], sam: SamModel, intensity: IntensityConfig, progress: Progress
+    templates: Sequence[Template],
+    sam: SamModel,
+    intensity: IntensityConfig,
+    point_radius: float | None,
+    progress: Progress,
 ) -> Iterator[tuple[KnownSlice, FeatureMap]]:
-    """Encode the painted slices of templates; points of templates are not used."""
+    """Encode the painted slices of templates; without a radius points of templates are not used."""
     if not templates:
         raise InputError("templates", "be at least one", "none")
     work = []
     for template in templates:
-        if template.labels is None:
+        if point_radius is None and template.labels is None:
             raise InputError("templates", "have labels", "points alone")
         stack = SliceStack(template.volume, template.working_axis(), intensity)
-        slices = known_slices(replace(template, points=()), stack, 1.0)
+        shown = template if point_radius is not None else replace(template, points=())
+        slices = known_slices(shown, stack, point_radius or 1.0)
         painted = [known for known in slices if (known.labels > 0).any()]
         if not painted:
             raise InputError("templates", "have at least one painted slice", "no paint")

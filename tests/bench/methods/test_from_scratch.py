@@ -106,3 +106,13 @@ def test_half_of_the_patience_without_gain_is_a_plateau() -> None:
         rule.put(loss)
         seen.append(rule.plateaus)
     assert seen == [0, 0, 1, 1, 1, 1, 2]
+
+
+def test_without_dice_it_is_binary_cross_entropy() -> None:
+    torch.manual_seed(0)
+    logits, classes = torch.randn(2, 2, 5, 6), torch.randint(-1, 2, (2, 5, 6))
+    loss = partial_loss(logits, classes, torch.ones(2, 1, dtype=torch.bool), dice=False)
+    known = classes >= 0
+    foreground = (logits[:, 1] - logits[:, 0])[known].sigmoid()
+    expected = torch.nn.functional.binary_cross_entropy(foreground, classes[known].float())
+    torch.testing.assert_close(loss, expected)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -45,7 +46,19 @@ def preprocess_dataset(dataset, plans, configurations, workers, show_progress_ba
     "nnunetv2/training/nnUNetTrainer/nnUNetTrainer.py": """
 import os, time
 from pathlib import Path
+from batchgeneratorsv2.transforms.utils.random import RandomTransform
+def _kind(name): return type(name, (), {"p_rotation": 0.2})()
+class _Compose:
+    def __init__(self, transforms): self.transforms = transforms
 class nnUNetTrainer:
+    @staticmethod
+    def get_training_transforms(*given, **more):
+        names = ("GaussianNoiseTransform", "GaussianBlurTransform",
+                 "MultiplicativeBrightnessTransform", "ContrastTransform",
+                 "SimulateLowResolutionTransform", "GammaTransform")
+        return _Compose([_kind("SpatialTransform")]
+                        + [RandomTransform(_kind(name), 0.15) for name in names]
+                        + [_kind("MirrorTransform"), _kind("RemoveLabelTansform")])
     def __init__(self, plans, configuration, fold, dataset_json, device):
         self._best_ema, self.current_epoch = None, 0
         self.folder = Path(os.environ["nnUNet_results"], "Dataset001_FewShot",
@@ -58,11 +71,27 @@ class nnUNetTrainer:
         self.current_epoch += 1
     def on_train_end(self): (self.folder / "checkpoint_final.pth").write_text("done")
     def run_training(self):
+        found = self.get_training_transforms((8, 8), mirror_axes=(0, 1)).transforms
+        print("transforms", *(type(getattr(t, "transform", t)).__name__ for t in found))
+        print("rotation", found[0].p_rotation)
         for epoch in range(self.num_epochs):
             print(f"Epoch {epoch}")
             time.sleep(float(os.environ.get("PAUSE", "0")))
             self.on_epoch_end()
         self.on_train_end()
+""",
+    "batchgeneratorsv2/__init__.py": "",
+    "batchgeneratorsv2/transforms/__init__.py": "",
+    "batchgeneratorsv2/transforms/intensity/__init__.py": "",
+    "batchgeneratorsv2/transforms/intensity/brightness.py": """
+class BrightnessAdditiveTransform:
+    def __init__(self, mu, sigma, per_channel=True, p_per_channel=1.0): pass
+""",
+    "batchgeneratorsv2/transforms/utils/__init__.py": "",
+    "batchgeneratorsv2/transforms/utils/random.py": """
+class RandomTransform:
+    def __init__(self, transform, apply_probability=1):
+        self.transform, self.apply_probability = transform, apply_probability
 """,
     "nnunetv2/run/__init__.py": "",
     "nnunetv2/run/run_training.py": """
@@ -204,6 +233,47 @@ def test_whole_volumes_are_held_out(tmp_path: Path) -> None:
     assert split["val"] == [f"slice_{k:05d}" for k in range(12, 16)]
 
 
+def test_a_tenth_of_the_slices_is_held_out_evenly(tmp_path: Path) -> None:
+    image, labels = scene(20)
+    learned = collect_slices([Template(image, labels, axis=0, slices="all")], SETTINGS)
+    split = write_dataset(tmp_path, learned, "2d", WHOLE, 0.1, "slices")
+    assert split["val"] == ["slice_00005", "slice_00015"]
+    assert len(split["train"]) == 18
+    assert not set(split["train"]) & set(split["val"])
+    few = write_dataset(tmp_path / "few", learned, "2d", WHOLE, 0.01, "slices")
+    assert few["val"] == few["train"]
+
+
+@pytest.mark.parametrize("augmentation", ["nnunet", "published"])
+def test_augmentations_and_split_as_published(
+    tmp_path: Path, stand_in: str, augmentation: str
+) -> None:
+    image, labels = scene(20)
+    settings = {"held_out": 0.1, "hold_out": "slices", "augmentation": augmentation}
+    method = nnunet(tmp_path, python=stand_in, epochs=1, **settings)
+    method.fit([Template(image, labels, axis=0, slices="all")])
+    files = sorted((method.folders.root / "preprocessed").rglob("splits_final.json"))
+    (split,) = json.loads(files[0].read_text())
+    assert len(split["val"]) == 2
+    log = method.folders.log.read_text()
+    names = re.search(r"transforms (.*)", log)[1].split()
+    left_out = {"GaussianBlurTransform", "GammaTransform", "SimulateLowResolutionTransform"}
+    if augmentation == "nnunet":
+        assert left_out < set(names)
+        assert "rotation 0.2" in log
+    else:
+        assert names == [
+            "SpatialTransform",
+            "GaussianNoiseTransform",
+            "BrightnessAdditiveTransform",
+            "MultiplicativeBrightnessTransform",
+            "ContrastTransform",
+            "MirrorTransform",
+            "RemoveLabelTansform",
+        ]
+        assert "rotation 0\n" in log
+
+
 @pytest.mark.parametrize("configuration", ["2d", "3d_fullres"])
 @pytest.mark.parametrize("axis", [0, 2])
 def test_from_templates_to_labels_in_file_order(
@@ -279,6 +349,10 @@ def test_settings_are_checked(tmp_path: Path, stand_in: str) -> None:
         nnunet(tmp_path, epoch=3)
     with pytest.raises(InputError, match=r"settings\.configuration"):
         nnunet(tmp_path, configuration="3d_lowres")
+    with pytest.raises(InputError, match="volumes with 3d_fullres"):
+        nnunet(tmp_path, python=stand_in, configuration="3d_fullres", hold_out="slices").fit(
+            [Template(*scene(), axis=0)]
+        )
     flat = Volume(np.random.default_rng(0).random((9, 9), dtype=np.float32), (1.0, 1.0))
     with pytest.raises(InputError, match="2d for 2D images"):
         nnunet(tmp_path, python=stand_in, configuration="3d_fullres").fit(

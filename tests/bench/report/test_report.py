@@ -195,11 +195,14 @@ def test_small_distances_keep_two_digits(open_with):
 
 def test_the_published_rand_index_stands_beside_ours(open_with):
     benchmark = open_with(CONFIG + PUBLISHED.format("challenge CT", 'mean = "all structures"'))
-    finish(benchmark, lambda u: Record(rows=[label_row(1, "liver", 0.5, rand_index=0.875)]))
+    indices = {"rand_index": 0.925, "adjusted_rand_index": 0.875}
+    finish(benchmark, lambda u: Record(rows=[label_row(1, "liver", 0.5, **indices)]))
     text, _ = texts(benchmark)
     (published,) = (line for line in text.splitlines() if "0.007" in line)
     assert "ENS" in published
-    assert any("0.875" in line and "this report" in line for line in text.splitlines())
+    ours = [line for line in text.splitlines() if "this report" in line]
+    assert any("0.875" in line for line in ours)  # chance is 0 of the adjusted one alone
+    assert not any("0.925" in line for line in ours)
 
 
 def test_a_published_structure_without_scores_of_ours_is_named(open_with):
@@ -342,3 +345,26 @@ def test_all_machines_and_versions_are_named(open_with, change):
     assert ("different versions of napari-fewshot" in text) is ("device" not in change)
     words = ", ".join(f"{name} {value}" for name, value in other.items())
     assert f"- {words}: predictions of rival (6)" in text
+
+
+@pytest.mark.parametrize("scored", [False, True])
+def test_cases_that_taught_stand_apart(open_with, scored):
+    text = CONFIG.replace('root = "data"', 'root = "data"\ntrain = 1\ntest = "all"')
+    how = "scope = 'across'" + "\nscored = true" * scored
+    benchmark = open_with(text.replace("[labels]", f"[templates]\n{how}\n[labels]"))
+
+    def record(unit):
+        taught = unit.case == "a"
+        rows = [label_row(1, "liver", 0.9 if taught else 0.5, taught=taught)]
+        return Record(rows=rows, machine=MACHINE, painted={"a": [1]})
+
+    finish(benchmark, record)
+    text, page = texts(benchmark)
+    assert "Leak: 1 of the scored cases have slices that taught a method." in text
+    assert ("These slices are scored too" in text) is scored
+    assert ("Painted slices are scored like others." in text) is scored
+    assert lines(text, "rival")[1][1:] == ["0.900 ± 0.000", "0.500 ± 0.000"]
+    assert "cases that taught" in page
+    content = (benchmark.folder / "results.csv").read_text("utf-8").splitlines()
+    assert content[0].endswith(",taught")
+    assert content[1].endswith(",True")

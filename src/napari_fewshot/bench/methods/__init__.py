@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from ...config import IntensityConfig
 from ...config.base import StageConfig
@@ -25,9 +25,11 @@ __all__ = [
     "MethodEntry",
     "Oracle",
     "Predicted",
+    "Scored",
     "split_settings",
 ]
 
+Scored = Literal["labels", "union", "each"]
 WORK_FILES, WORK_FOLDERS = ("unet.pt",), ("nnunet",)
 """What methods make in their folder for work; only these are removed at the end."""
 
@@ -42,10 +44,15 @@ class Predicted:
         None where it finds landmarks only.
     landmarks : tuple of Landmark
         None of a label that it holds for absent.
+    scored : str
+        How labels are compared. ``"labels"``: with those of the truth. ``"union"``: their numbers
+        mean nothing; all of them as one region with all structures as one. ``"each"``: as
+        :func:`~napari_fewshot.metrics.instances.score_each_instance` does.
     """
 
     labels: Array | None
     landmarks: tuple[Landmark, ...] = ()
+    scored: Scored = "labels"
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,8 @@ class MethodContext:
         Grey values to 0..1 as the data set asks for; a method's own settings go before it.
     landmarks : bool
         Whether landmarks are scored, and not labels.
+    per_label : int
+        How many landmarks of a label there are at most.
     """
 
     seed: int
@@ -76,6 +85,7 @@ class MethodContext:
     cache: FeatureCache | None = None
     intensity: IntensityConfig | None = None
     landmarks: bool = False
+    per_label: int = 1
 
     def with_intensity(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Settings of a method, with the intensity of the data set where they have none."""

@@ -45,15 +45,15 @@ __all__ = [
     "training_digest",
 ]
 
-_SETTINGS = PropagationConfig(cleanup=CleanupConfig(), landmarks=LandmarkConfig(arrangement=False))
-"""Baselines are compared as they are: nothing is cleaned, no landmark placed by the others."""
-
 
 class BaselineConfig(StageConfig):
     """Settings that every baseline has, as the segmenter."""
 
     intensity: IntensityConfig = IntensityConfig()
     resampling: ResamplingConfig = ResamplingConfig()
+    merge: bool = False
+    """All labels are one class; the result has the values 0 and 1, and where the truth has several
+    labels it is compared with all of them as one."""
 
 
 Config = TypeVar("Config", bound=BaselineConfig)
@@ -88,23 +88,21 @@ class Baseline(ABC, Generic[Config]):
         """Label a volume slice by slice."""
         training = fitted(self.training, self.name)
         stack = open_stack(volume, axis, training, self.config)
-        return predict_stack(stack, training, self, progress, landmarks=self.context.landmarks)
+        return predict_stack(stack, training, self, self.config, self.context, progress)
 
     def planes(self, stack: SliceStack, indices: Sequence[int], /) -> Iterator[Array]:
         """Class probabilities of working slices, for the loop of predictions."""
         return (self.classify(stack.slice(index)) for index in indices)
 
 
-def collect_slices(
-    templates: Sequence[Template], config: BaselineConfig, *, merge: bool = False
-) -> TrainingSet:
-    """Known slices of templates; ``merge`` makes one label, 1, of all.
+def collect_slices(templates: Sequence[Template], config: BaselineConfig) -> TrainingSet:
+    """Known slices of templates; ``merge`` of the settings makes one label, 1, of all.
 
     Labels take as few bytes as hold them: all slices of many volumes stay while it trains.
     """
     settings = SegmenterConfig(intensity=config.intensity, resampling=config.resampling)
     training = TrainingSet.of(templates, settings)
-    if merge:
+    if config.merge:
         training = _merged(training)
     top = max(training.label_values)
     # Signed, since unknown pixels are below 0.
@@ -193,22 +191,25 @@ def predict_stack(
     stack: SliceStack,
     training: TrainingSet,
     predictor: Predictor,
+    config: BaselineConfig,
+    context: MethodContext,
     progress: Progress = no_progress,
-    *,
-    landmarks: bool = False,
 ) -> Predicted:
     """Label a volume, on its own grid and in file order.
 
-    ``landmarks``: look for a landmark of every label, and for nothing else; otherwise for those
+    Where landmarks are scored, they are looked for of every label, and nothing else is; otherwise
     of the labels that were given as points.
     """
-    points = set(training.label_values if landmarks else training.point_labels)
-    sink = PredictionSink(stack, training, _SETTINGS, points)
+    points = set(training.label_values if context.landmarks else training.point_labels)
+    # Baselines are compared as they are: nothing is cleaned, no landmark placed by the others.
+    marks = LandmarkConfig(arrangement=False, per_label=context.per_label)
+    settings = PropagationConfig(cleanup=CleanupConfig(), landmarks=marks)
+    sink = PredictionSink(stack, training, settings, points)
     for index, plane in slice_probabilities(stack, predictor, progress=progress):
         sink.put(index, plane)
     found = sink.finish()
     labels = None if points >= set(training.label_values) else found.labels
-    return Predicted(labels, found.landmarks)
+    return Predicted(labels, found.landmarks, "union" if config.merge else "labels")
 
 
 def require(module: str, extra: str, method: str) -> None:

@@ -53,6 +53,9 @@ class FewShotMethod:
         self.context = context
         stages = settings_for_task(stages, landmarks=context.landmarks)
         self._given = {"seed": context.seed, **context.with_intensity(stages)}
+        if context.per_label > 1:
+            wanted = {"propagation": {"landmarks": {"per_label": context.per_label}}}
+            self._given = merged_settings(wanted, self._given)
         self._models: dict[int | None, FewShotSegmenter] = {None: self._unfitted()}
         self._refiner: Refiner | None = None
 

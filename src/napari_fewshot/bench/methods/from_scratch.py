@@ -129,7 +129,7 @@ class PatchSampler:
 
 
 def partial_loss(
-    logits: torch.Tensor, classes: torch.Tensor, looked_for: torch.Tensor
+    logits: torch.Tensor, classes: torch.Tensor, looked_for: torch.Tensor, *, dice: bool = True
 ) -> torch.Tensor:
     """Mean cross-entropy of known pixels, plus 1 - the mean soft Dice of labels in the batch.
 
@@ -143,6 +143,9 @@ def partial_loss(
         Labels that a slice was searched for. Where one was not, a background pixel may be that
         label as well: the cross-entropy takes both for right, and the Dice of that label leaves
         the slice out.
+    dice : bool
+        Without it, the loss of one label is the binary cross-entropy of its probability: the
+        softmax of two classes is the sigmoid of the difference of their logits.
     """
     import torch
 
@@ -154,6 +157,8 @@ def partial_loss(
     possible = target.bool()
     possible[:, 1:] |= ~searched & (classes == 0)[:, None]
     entropy = marginal_cross_entropy(logits.movedim(1, -1)[known], possible.movedim(1, -1)[known])
+    if not dice:
+        return entropy
     counted = (known[:, None] & searched).to(logits.dtype)
     probability = logits.softmax(dim=1)[:, 1:] * counted
     truth = target[:, 1:] * counted
@@ -163,8 +168,7 @@ def partial_loss(
     present = truth.sum(over) > 0
     if not present.any():
         return entropy
-    dice = (2 * overlap[present] + 1) / (size[present] + 1)
-    return entropy + 1 - dice.mean()
+    return entropy + 1 - ((2 * overlap[present] + 1) / (size[present] + 1)).mean()
 
 
 class Convergence:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -34,7 +34,7 @@ from .baseline import (
     predict_stack,
     training_digest,
 )
-from .nnunet_cases import ENDING, Configuration, read_cases, write_cases, write_dataset
+from .nnunet_cases import ENDING, Configuration, HoldOut, read_cases, write_cases, write_dataset
 
 __all__ = ["NnUNet", "NnUNetConfig", "NnUNetFolders"]
 
@@ -59,10 +59,14 @@ class NnUNetConfig(BaselineConfig):
     patience: int = Field(default=10, ge=1)
     """Epochs without a better smoothed Dice of the validation patches, which end the training."""
     held_out: float = Field(default=0.1, ge=0, lt=1)
-    """Fraction of the volumes that validate, and whose best checkpoint predicts. With less than
-    one whole volume the training cases themselves are watched, and the last one predicts."""
-    merge: bool = False
-    """All labels are one class; the result has the values 0 and 1."""
+    """Fraction that validates, and whose best checkpoint predicts. With less than one whole volume
+    or slice the training cases themselves are watched, and the last one predicts."""
+    hold_out: HoldOut = "volumes"
+    """Of what: whole volumes, the last ones; or slices of all of them, evenly spaced (published: a
+    tenth of the images, which are slices), whose neighbours are trained on."""
+    augmentation: Literal["nnunet", "published"] = "nnunet"
+    """published: of nnU-Net's own, what Xie et al. name (section 4.4): scaling and contrast of grey
+    values, noise, mirroring, resizing; and a shift of grey values beside them."""
     memory_gb: float | None = Field(default=None, gt=0)
     """Memory of the device that patches and batches are planned for; None: nnU-Net's 8."""
     workers: int = Field(default=0, ge=0)
@@ -94,7 +98,9 @@ class NnUNet:
         """Write the raw data set, plan, preprocess and train."""
         self.folders.check()
         config = self.config
-        training = collect_slices(templates, config, merge=config.merge)
+        if config.hold_out == "slices" and config.configuration != "2d":
+            raise InputError("settings.hold_out", "be volumes with 3d_fullres", config.hold_out)
+        training = collect_slices(templates, config)
         # Neither changes what is learned.
         lasting = config.model_dump_json(exclude={"python", "workers"})
         key = training_digest(training, f"{lasting} {self.context.seed}")
@@ -103,7 +109,12 @@ class NnUNet:
         if done.get("key") != key:
             self.folders.clear()
             split = write_dataset(
-                self.folders.raw, training, config.configuration, config.intensity, config.held_out
+                self.folders.raw,
+                training,
+                config.configuration,
+                config.intensity,
+                config.held_out,
+                config.hold_out,
             )
             done = {"key": key, "split": split}
             self.folders.run("plan", self._all_settings(split), progress)
@@ -138,7 +149,7 @@ class NnUNet:
         count = len(training.label_values) + 1
         classified = _Classified(read_cases(files, stack, config.configuration), count)
         shutil.rmtree(folder)
-        return predict_stack(stack, training, classified, landmarks=self.context.landmarks)
+        return predict_stack(stack, training, classified, config, self.context)
 
     def _all_settings(self, split: Mapping[str, Sequence[str]]) -> dict[str, Any]:
         """What the driver and the trainer read."""

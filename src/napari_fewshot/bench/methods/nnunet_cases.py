@@ -26,10 +26,11 @@ from ...templates.training_set import TrainingSet
 from ...types import Array
 from .baseline import class_plane, held_out_volumes, labels_looked_for
 
-__all__ = ["ENDING", "Configuration", "read_cases", "write_cases", "write_dataset"]
+__all__ = ["ENDING", "Configuration", "HoldOut", "read_cases", "write_cases", "write_dataset"]
 
 ENDING = ".nii.gz"
 Configuration = Literal["2d", "3d_fullres"]
+HoldOut = Literal["volumes", "slices"]
 Spacing = tuple[float, float, float]
 
 _THICK = 999.0  # spacing across a single slice, as nnU-Net's own reader of 2D images says
@@ -52,11 +53,12 @@ def write_dataset(
     configuration: Configuration,
     intensity: IntensityConfig,
     fraction: float,
+    hold_out: HoldOut = "volumes",
 ) -> dict[str, list[str]]:
     """Write ``imagesTr``, ``labelsTr`` and ``dataset.json`` to ``nnUNet_raw/DatasetXXX_NAME``.
 
     Returns the split, names of cases to learn from (``train``) and of those of the ``fraction``
-    of the volumes that are held out (``val``); with less than one volume both are all cases.
+    of the volumes, or slices, that are held out (``val``); with less than one both are all cases.
     """
     (folder / "labelsTr").mkdir(parents=True, exist_ok=True)
     volumes: dict[str, int] = {}
@@ -75,14 +77,16 @@ def write_dataset(
         "overwrite_image_reader_writer": "NibabelIO",
     }
     (folder / "dataset.json").write_text(json.dumps(content, indent=2), encoding="utf-8")
-    kept = {training.examples[k].volume for k in held_out_volumes(training, fraction)[1]}
     names = sorted(volumes)
-    if not kept:
+    if hold_out == "slices":
+        count = int(fraction * len(names) + 1e-9)
+        val = {names[(2 * k + 1) * len(names) // (2 * count)] for k in range(count)}
+    else:
+        kept = {training.examples[k].volume for k in held_out_volumes(training, fraction)[1]}
+        val = {name for name in names if volumes[name] in kept}
+    if not val:
         return {"train": names, "val": names}
-    return {
-        "train": [name for name in names if volumes[name] not in kept],
-        "val": [name for name in names if volumes[name] in kept],
-    }
+    return {"train": [name for name in names if name not in val], "val": sorted(val)}
 
 
 def _class_names(training: TrainingSet, with_ignore: bool) -> dict[str, int]:

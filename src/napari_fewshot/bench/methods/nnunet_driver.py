@@ -19,6 +19,8 @@ __all__ = ["FewShotTrainer"]
 
 DATASET = 1
 PLANS = "nnUNetPlans"
+_SHIFT = 0.1  # standard deviation, of images whose own is 1; how much is not published
+_NOT_PUBLISHED = ("GaussianBlurTransform", "GammaTransform", "SimulateLowResolutionTransform")
 
 
 class _Converged(Exception):  # noqa: N818 - ends the loop of nnU-Net's own training
@@ -45,8 +47,31 @@ class FewShotTrainer(nnUNetTrainer):  # type: ignore[misc] # of a library withou
         self.num_iterations_per_epoch = settings["iterations"]
         self.num_val_iterations_per_epoch = settings["validation_iterations"]
         self.save_every = 1 if self.num_epochs <= 20 else 5
+        self._published = settings["augmentation"] == "published"
         self._patience = settings["patience"]
         self._waited = 0
+
+    def get_training_transforms(self, *given: Any, **more: Any) -> Any:
+        """nnU-Net's augmentations, or those of them that Xie et al. name, and a shift."""
+        found = nnUNetTrainer.get_training_transforms(*given, **more)
+        if not self._published:
+            return found
+        from batchgeneratorsv2.transforms.intensity.brightness import BrightnessAdditiveTransform
+        from batchgeneratorsv2.transforms.utils.random import RandomTransform
+
+        kept = []
+        for one in found.transforms:
+            kind = type(getattr(one, "transform", one)).__name__
+            if kind in _NOT_PUBLISHED:
+                continue
+            if kind == "SpatialTransform":
+                one.p_rotation = 0
+            elif kind == "MultiplicativeBrightnessTransform":
+                shift = BrightnessAdditiveTransform(0, _SHIFT)
+                kept.append(RandomTransform(shift, apply_probability=one.apply_probability))
+            kept.append(one)
+        found.transforms = kept
+        return found
 
     def on_epoch_end(self) -> None:
         """Count the epochs without gain."""

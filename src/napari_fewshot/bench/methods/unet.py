@@ -9,10 +9,10 @@ import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ...adapters.base import fitted
 from ...device import avoid_llvm_clash, choose_device, seeded
@@ -49,8 +49,9 @@ _Batch = tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]
 class UNetConfig(BaselineConfig):
     """Settings of the U-Net."""
 
-    merge: bool = False
-    """All labels are one class; the result has the values 0 and 1."""
+    loss: Literal["dice", "binary"] = "dice"
+    """dice: cross-entropy and soft Dice. binary: cross-entropy of foreground against background
+    alone, as equation 2 of the report on the ENS × Radium challenge; with ``merge``."""
     width: int = Field(default=24, ge=4, le=256)
     """Channels of the first level; each of the four halvings doubles those below the first."""
     patch: int = Field(default=192, ge=32, le=2048)
@@ -73,6 +74,12 @@ class UNetConfig(BaselineConfig):
     weight_decay: float = Field(default=1e-4, ge=0)
     augmentation: AugmentationConfig = AugmentationConfig()
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.loss == "binary" and not self.merge:
+            raise ValueError('have merge = true with loss "binary", which knows one foreground')
+        return self
+
 
 class UNet(Baseline[UNetConfig]):
     """The U-Net as a method of the benchmark.
@@ -94,7 +101,7 @@ class UNet(Baseline[UNetConfig]):
         require("monai", "baselines", "unet")
         avoid_llvm_clash()
         config = self.config
-        training = collect_slices(templates, config, merge=config.merge)
+        training = collect_slices(templates, config)
         shapes = np.array([known.labels.shape for known in training.examples])
         self._size = PatchSampler.fitting(shapes.max(axis=0), config.patch)
         network = _network(training, config.width, self.context.seed)
@@ -225,7 +232,8 @@ class UNetTraining:
 
     def _loss(self, batch: _Batch) -> torch.Tensor:
         images, classes, looked_for = batch
-        return partial_loss(self._network(images), classes, looked_for)
+        dice = self._config.loss == "dice"
+        return partial_loss(self._network(images), classes, looked_for, dice=dice)
 
     def _batch(
         self, numbers: Sequence[int], sampler: PatchSampler, rng: np.random.Generator

@@ -18,7 +18,7 @@ from .cases import case_figures
 from .figures import can_plot, plots, worst_cases
 from .published import published_tables
 from .results import Results
-from .tables import cost_table, failure_table, method_table, structure_table
+from .tables import cost_table, failure_table, method_table, structure_table, taught_table
 
 __all__ = ["report_files", "write_report"]
 
@@ -133,6 +133,7 @@ def _report(results: Results, command: str) -> dict[str, Any]:
         "whole": all(one.whole for one in results.coverage.values()),
         "methods": [method_table(results, shot) for shot in shots],
         "structures": [structure_table(results, shot) for shot in shots],
+        "taught": [taught_table(results, shot) for shot in shots] if results.taught else [],
         "can_plot": can_plot(),
         "plots": list(plots(results, figures)) if shots and can_plot() else [],
         "published": published,

@@ -24,7 +24,9 @@ _METRICS = {
     "precision": "precision",
     "recall": "recall",
     "ASSD mm": "assd_mm",
-    "Rand index": "rand_index",
+    # 0.0067, said to be no better than chance, is that of the adjusted one: the plain one is far
+    # above 0 for any two label maps.
+    "Rand index": "adjusted_rand_index",
     "localisation accuracy (10 px)": "localised",
 }
 """Published name of a metric to ours."""
@@ -87,21 +89,21 @@ def _names(config: BenchmarkConfig) -> Iterator[set[str]]:
     labels, landmarks = config.labels, config.landmarks
     if landmarks is not None:
         if landmarks.use is not None:
-            yield set(landmarks.use)
+            yield {labels.joined.get(name, name) for name in landmarks.use}
             return
     elif labels.merge is not None:
         yield {labels.merge}
         return
     else:
         used = {one for one in labels.use or () if isinstance(one, str)}
-        yield used | set(labels.names.values())
+        yield {labels.joined.get(name, name) for name in used | set(labels.names.values())}
     for case in select_cases(config).scored:
         if landmarks is not None and case.landmarks is not None:
-            yield {point.name for point in case.landmarks()}
+            yield {labels.joined.get(point.name, point.name) for point in case.landmarks()}
         elif landmarks is None and case.truth is not None:
             truth = case.truth()
             values = {str(value) for value in np.unique(truth.data) if value}
-            yield values | set(truth.names.values())
+            yield values | {labels.joined.get(name, name) for name in truth.names.values()}
 
 
 def published_tables(results: Results) -> tuple[list[Table], list[str]]:

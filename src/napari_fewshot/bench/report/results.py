@@ -164,7 +164,8 @@ class Results:
     def scores(self) -> pd.DataFrame:
         """A row for each method, shot, seed, case and structure; what failed has none."""
         columns = LABEL_COLUMNS if self.config.landmarks is None else LANDMARK_COLUMNS
-        return pd.DataFrame(self.rows, columns=[*_KEYS, *columns])
+        taught = ["taught"] if self.config.dataset.test == "all" else []
+        return pd.DataFrame(self.rows, columns=[*_KEYS, *columns, *taught])
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -174,6 +175,14 @@ class Results:
             for unit, record in self.records
             for row in record.rows
         ]
+
+    @property
+    def taught(self) -> list[str]:
+        """Scored cases that templates are of as well; none where this was not asked for."""
+        if self.config.dataset.test != "all":
+            return []
+        found = {unit.case for unit, record in self.records if unit.case in record.painted}
+        return sorted(found)
 
     @cached_property
     def coverage(self) -> dict[tuple[str, Shot], Coverage]:

@@ -11,7 +11,15 @@ from statistics import median
 from ..config import Shot
 from .results import Metric, Results, Summary, summarise
 
-__all__ = ["Best", "Table", "cost_table", "failure_table", "method_table", "structure_table"]
+__all__ = [
+    "Best",
+    "Table",
+    "cost_table",
+    "failure_table",
+    "method_table",
+    "structure_table",
+    "taught_table",
+]
 
 
 class Best(str):
@@ -74,6 +82,19 @@ def structure_table(results: Results, shot: Shot) -> Table:
         if any(one.cases for one in summaries):
             rows.append([structure, *_column(summaries, results.score, whole)])
     head = ["structure", *(results.marked(name, shot) for name in parts)]
+    return Table(head, rows, caption=results.shot_name(shot))
+
+
+def taught_table(results: Results, shot: Shot) -> Table:
+    """Methods below each other; the score of cases that taught beside that of the others."""
+    rows = []
+    for name in results.methods(shot):
+        part = results.part(name, shot)
+        taught = part["taught"].eq(True)
+        own = [summarise(part[which], results.score) for which in (taught, ~taught)]
+        rows.append([results.marked(name, shot), *(one.text(results.score.digits) for one in own)])
+    title = results.score.title
+    head = ["method", f"{title} of cases that taught", f"{title} of the others"]
     return Table(head, rows, caption=results.shot_name(shot))
 
 
