@@ -32,6 +32,7 @@ QUICK = {
         "extraction": {"min_tokens": 4},
     },
     "sam-automatic": {"points_per_side": 3, "iou": 0.0, "stability": 0.0},
+    "sam-everything": {"points_per_side": 3, "iou": 0.0, "stability": 0.0},
     "unet": {"epochs": 1, "steps": 1, "width": 4, "patch": 32},
 }
 ELSEWHERE = ("nnunet", "universeg")
@@ -42,6 +43,7 @@ SHAPE = (12, 32, 32)
 def structures(config: BenchmarkConfig) -> dict[int, str]:
     """Values and names of the structures that a configuration is about."""
     named = [name for one in config.published for name in one.structures if name != "mean"]
+    named = list(config.labels.joined) or named  # pairs are of two sides
     if config.landmarks is not None and config.landmarks.use:
         named = list(config.landmarks.use)
     values = config.labels.names or dict(enumerate(named or ["one", "two"], start=1))
@@ -88,7 +90,8 @@ def on_phantoms(name: str, folder: Path) -> BenchmarkConfig:
         patterns["labels"] = f"labels/{{case}}{suffix}"
     if landmarks is not None:
         patterns["landmarks"] = "landmarks/{case}.csv"
-    dataset = DatasetConfig(root=folder, axis=config.dataset.axis, train=2, test=1, **patterns)
+    test = "all" if config.dataset.test == "all" else 1
+    dataset = DatasetConfig(root=folder, axis=config.dataset.axis, train=2, test=test, **patterns)
     settings = config.model_dump(exclude={"dataset", "methods", "shots", "seeds"})
     settings["labels"]["names"] = names
     methods = [quick(method) for method in config.methods if runs(method)]
