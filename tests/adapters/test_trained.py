@@ -69,9 +69,15 @@ def test_similarity_loss_separates_the_shared_outputs(loss, toy):
 def test_temperature_is_learned_and_saved(toy):
     classifier = contrastive(loss="both").fit(toy(2), seed=0)
     state = classifier.state()
-    assert abs(float(state.tensors["temperature"])) > 1e-3
+    assert abs(state.tensors["temperature"].item()) > 1e-3
     again = contrastive(loss="both").restore(state)
-    assert float(again.network.temperature.detach()) == float(state.tensors["temperature"])
+    assert again.network.temperature.item() == state.tensors["temperature"].item()
+
+
+def test_nothing_that_is_saved_is_a_scalar(toy):
+    """A model file gives scalars back with a dimension, which the network then refuses."""
+    state = contrastive(loss="both", steps=2).fit(toy(2), seed=0).state()
+    assert all(tensor.ndim > 0 for tensor in state.tensors.values())
 
 
 def test_models_with_a_similarity_but_no_temperature_can_be_read(toy):

@@ -153,7 +153,7 @@ class ContrastiveClassifier(NetworkClassifier["PairNetwork", ContrastiveConfig])
         tensors = dict(state.tensors)
         vectors = tensors.pop("references")
         if self.config.compares_outputs:  # files of before have no temperature
-            tensors.setdefault("temperature", np.zeros((), np.float32))
+            tensors.setdefault("temperature", np.zeros(1, np.float32))
         build = partial(self.build, vectors.shape[2], vectors.shape[0], 0)
         self._network = load_tensors(build, tensors, self.device)
         self._set_references(vectors)

@@ -66,7 +66,7 @@ class PairNetwork(nn.Module):
         if self.bilinear:
             self.product = nn.Parameter(torch.randn(width, width) / width)
         if config.compares_outputs:  # log of the learned temperature over the one of the start
-            self.temperature = nn.Parameter(torch.zeros(()))
+            self.temperature = nn.Parameter(torch.zeros(1))
 
     def shared(self, features: torch.Tensor) -> torch.Tensor:
         """The branch that both pixels of a pair pass: (..., C) to (..., d), 0 or above."""

@@ -53,7 +53,7 @@ def test_every_adapter_is_offered_with_all_its_settings_and_words_on_it(adapters
         assert important.fields
         assert not {*important.fields} & {*others.fields}
         # Weights of losses are for experiments, and stay with scripts.
-        hidden = {"pair_loss", "pixel_loss", "background_pull", "similarity_loss"}
+        hidden = {"pair_loss", "pixel_loss", "background_pull", "similarity_loss", "temperature"}
         model = type(SegmenterConfig(adapter=name).adapter_config)
         assert set(adapters.values()) == set(model.model_fields) - hidden
 
