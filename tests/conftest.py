@@ -102,7 +102,7 @@ def published_weights(tiny_sam: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     spec = replace(BACKBONES.get(name).spec, channels=48)
     entry = timm_entry(spec, model, WeightsSource(name, spec.licence), options)
     monkeypatch.setitem(BACKBONES._entries, name, entry)
-    for file in ("sam_vit_b_01ec64.pth", "sam_vit_h_4b8939.pth"):
+    for file in ("sam_vit_b_01ec64.pth", "sam_vit_h_4b8939.pth", "medsam_vit_b.pth"):
         shutil.copy(tiny_sam, folder / file)
     monkeypatch.setenv(WEIGHTS_FOLDER, str(folder))
     return folder
