@@ -88,7 +88,13 @@ def _value(action: argparse.Action) -> str:
 
 def settings() -> str:
     """Markdown tables of all settings that ``--set`` takes."""
-    from napari_fewshot.config import AutomaticConfig, PerSamConfig, RegionConfig, SegmenterConfig
+    from napari_fewshot.config import (
+        AutomaticConfig,
+        PerSamConfig,
+        RegionConfig,
+        SegmenterConfig,
+        TuneConfig,
+    )
 
     lines = [
         "## Settings",
@@ -104,6 +110,7 @@ def settings() -> str:
         "`sam automatic`": AutomaticConfig,
         "`sam boxes` and `sam points`": RegionConfig,
         "`sam persam`": PerSamConfig,
+        "`sam tune`": TuneConfig,
     }
     for title, model in modes.items():
         lines += _table(f"Of {title}", model, "")

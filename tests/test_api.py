@@ -48,6 +48,7 @@ EXPORTED = {
     "sam_automatic",
     "sam_boxes",
     "sam_points",
+    "tune_sam",
     "viewer_session",
     "write_image",
     "write_labels",

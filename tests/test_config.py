@@ -22,6 +22,7 @@ from napari_fewshot.config import (
     SamDecoderConfig,
     SegmenterConfig,
     StageConfig,
+    TuneConfig,
     WalkerConfig,
     field_info,
 )
@@ -330,7 +331,7 @@ def test_what_is_known_of_a_setting():
 
 
 def stages():
-    models = [SegmenterConfig, AutomaticConfig, PerSamConfig, RegionConfig]
+    models = [SegmenterConfig, AutomaticConfig, PerSamConfig, RegionConfig, TuneConfig]
     for model in models:
         below = [field.annotation for field in model.model_fields.values()]
         models += [

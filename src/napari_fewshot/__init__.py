@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         sam_automatic,
         sam_boxes,
         sam_points,
+        tune_sam,
     )
     from .segmenter import FewShotSegmenter, HeldOutScore, Prediction
     from .templates import Template
@@ -86,6 +87,7 @@ _HOMES = {
         "sam_automatic",
         "sam_boxes",
         "sam_points",
+        "tune_sam",
     ),
     "predict.refine": ("refine_labels",),
     "predict.refiners": ("get_refiner",),
@@ -133,6 +135,7 @@ __all__ = [
     "sam_automatic",
     "sam_boxes",
     "sam_points",
+    "tune_sam",
     "viewer_session",
     "write_image",
     "write_labels",

@@ -31,6 +31,11 @@ method = "sam-everything"
 settings = {{ weights = "{file}", points_per_side = 4, iou = 0.0, stability = 0.0, score = "each" }}
 
 [[methods]]
+name = "automatic, MedSAM"
+method = "sam-automatic"
+settings = {{ sam = "medsam", weights = "{file}", points_per_side = 4, stability = 0.0 }}
+
+[[methods]]
 name = "PerSAM"
 method = "persam"
 settings = {{ weights = "{file}" }}
@@ -54,7 +59,15 @@ def test_every_mode(config_of, tmp_path, tiny_sam):
     benchmark.run(own_processes=False)
     assert not benchmark.failures(), benchmark.failures()[0][1].trace
     found = {unit.method: r.rows for unit, r in benchmark.records.all(benchmark.units)}
-    assert set(found) == {"boxes", "points", "automatic", "everything", "PerSAM", "refined"}
+    assert set(found) == {
+        "boxes",
+        "points",
+        "automatic",
+        "automatic, MedSAM",
+        "everything",
+        "PerSAM",
+        "refined",
+    }
     assert [row["name"] for row in found["everything"]] == ["foreground"]
     assert all(rows for rows in found.values())
 

@@ -19,6 +19,7 @@ CASES = [
     "sam automatic img.nii.gz -o . --truth img_instances.nii.gz",
     "sam automatic img.nii.gz img_instances.nii.gz -o .",
     "sam persam img.nii.gz -o . --reference other.nii.gz img_labels.nii.gz",
+    "sam tune --image img.nii.gz --labels img_labels.nii.gz --sam-weights my.pth -o my.pth",
     "sam persam img.nii.gz -o . --reference img_labels.nii.gz painted.nii.gz",
     "predict img_labels.nii.gz img.nii.gz -o .",
     "predict model.fewshot img.nii.gz img_labels.nii.gz -o .",
@@ -41,7 +42,7 @@ def folder(patients, tmp_path, monkeypatch):
     one, other = patients
     (tmp_path / "results").mkdir()
     for source, names in (
-        (one.image, ("img.nii.gz", "plot.png", "model.fewshot")),
+        (one.image, ("img.nii.gz", "plot.png", "model.fewshot", "my.pth")),
         (other.image, ("other.nii.gz",)),
         (one.painted, ("painted.nii.gz",)),
         (one.truth, ("img_labels.nii.gz", "img_instances.nii.gz", "img_confidence.nii.gz")),

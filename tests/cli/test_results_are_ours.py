@@ -31,6 +31,7 @@ CASES = [
     ("sam boxes img.nii.gz -o . --labels truth.nii.gz", "img_labels.nii.gz"),
     ("sam points img.nii.gz -o . --labels truth.nii.gz --confidence", "img_confidence.nii.gz"),
     ("sam persam img.nii.gz -o . --reference other.nii.gz painted.nii.gz", "img_labels.json"),
+    ("sam tune --image img.nii.gz --labels painted.nii.gz -o new.pth", "new.pth"),
     (TRAIN, "new.fewshot"),
     ("demo --out .", "torso1_labels.nii.gz"),
     ("demo --out . --kind joint", "joint0.png"),

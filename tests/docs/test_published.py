@@ -11,12 +11,23 @@ from typing import Any
 
 import pytest
 
-from napari_fewshot.config import AutomaticConfig, PerSamConfig, RegionConfig, SegmenterConfig
+from napari_fewshot.config import (
+    AutomaticConfig,
+    PerSamConfig,
+    RegionConfig,
+    SegmenterConfig,
+    TuneConfig,
+)
 from napari_fewshot.config import segmenter as presets
 
 HEADER = ["quantity", "paper (section or equation)", "preset", "our default", "measured difference"]
 ADAPTERS = {"Paper 1": ("cosine", "classification", "contrastive"), "Paper 3": ("sam-decoder",)}
-OTHERS = {"automatic": AutomaticConfig, "regions": RegionConfig, "persam": PerSamConfig}
+OTHERS = {
+    "automatic": AutomaticConfig,
+    "regions": RegionConfig,
+    "persam": PerSamConfig,
+    "tune": TuneConfig,
+}
 """Sections of what SAM does by itself, which has no preset."""
 SETTING = re.compile(r"`([a-z_]+(?:\.[a-z_0-9]+)*) = ([^`]+)`")
 READY = re.compile(r"`([a-z_0-9]+)\.toml (?:\[([^\]]+)\] )?([a-z_0-9.]+) = ([^`]+)`")

@@ -49,7 +49,7 @@ def drawing(sam: SamModel, tiny_sam: Path, official: Any) -> tuple[SamModel, Any
             return 20 * (near - levels), better
 
     ours = load_sam("sam-vit-b", weights=tiny_sam)
-    ours.predictor._decoder = Disks(official.prompt_encoder)
+    ours.predictor.decoder = Disks(official.prompt_encoder)
     theirs = copy.copy(official)
     theirs._modules = {**official._modules, "mask_decoder": Disks(official.prompt_encoder)}
     return ours, theirs

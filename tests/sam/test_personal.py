@@ -178,7 +178,7 @@ def test_what_does_not_suit_is_refused(sam, tiny_sam, scene):
     volume, labels = scene
     template = Template(volume, labels)
     medsam = load_sam("medsam", weights=tiny_sam)
-    with pytest.raises(InputError, match="sam must have been trained with points; got medsam"):
+    with pytest.raises(InputError, match="three masks and predict their IoU; got medsam"):
         persam(template, volume, sam=medsam)
     scribbles = Template(volume, labels, kind="scribble")
     with pytest.raises(InputError, match="needs whole masks"):

@@ -152,12 +152,11 @@ def test_given_boxes_are_those_drawn_round_labels(sam, scene, assert_same_labels
         sam_boxes(flat, [PromptBox(2, (0, 5, 8), (0, 19, 29))], sam=sam)
 
 
-def test_medsam_takes_boxes_and_no_points(tiny_sam, scene):
+def test_medsam_gives_its_one_mask_for_boxes_and_points(tiny_sam, scene):
     medsam = load_sam("medsam", weights=tiny_sam)
     found = sam_boxes(*scene, sam=medsam, config={"several": True, "margin": 0.1})
     assert set(np.unique(found.labels)) <= {0, 2, 3}
-    with pytest.raises(InputError, match="trained with points; got medsam"):
-        sam_points(*scene, sam=medsam)
+    assert set(np.unique(sam_points(*scene, sam=medsam).labels)) <= {0, 2, 3}
 
 
 @pytest.mark.parametrize("method", [sam_boxes, sam_points])

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config import (
-    DEFAULT_SAM,
+    BOX_SAM,
     AutomaticConfig,
     PerSamConfig,
     RegionConfig,
     StageConfig,
 )
 from ..errors import InputError
-from . import shared
+from . import sam_tune, shared
 from .reporting import Failures, ProgressBars
 
 if TYPE_CHECKING:
@@ -43,13 +43,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         below = modes.add_parser(name, help=mode.summary, description=mode.about)
         _add_common_arguments(below, mode.example)
         mode.add_arguments(below)
+    tuning = modes.add_parser(sam_tune.NAME, help=sam_tune.HELP, description=sam_tune.__doc__)
+    sam_tune.add_arguments(tuning)
 
 
 def run(options: argparse.Namespace) -> int:
     """Work on one image after the other; a bad one does not keep the others from being done."""
     from ..io import read_volume
 
+    if options.mode == sam_tune.NAME:
+        return sam_tune.run(options)
     given, jobs, outputs = _prepare(options)
+    if options.sam == BOX_SAM and options.mode in ("automatic", "points"):
+        note = f"{BOX_SAM} was trained with boxes alone; tuned weights may know points"
+        print(f"napari-fewshot: warning: {note}.", file=sys.stderr)
     failures = Failures()
     for job in jobs:
         with failures.of(job.image):
@@ -69,12 +76,7 @@ def _add_common_arguments(parser: argparse.ArgumentParser, example: str) -> None
     add = parser.add_argument
     add("images", type=Path, nargs="+", metavar="IMAGE", help="image to segment")
     add("-o", "--output", type=Path, required=True, metavar="OUTDIR", help="folder of the results")
-    add(
-        "--sam",
-        default=DEFAULT_SAM,
-        metavar="NAME",
-        help="sam-vit-b, sam-vit-l, sam-vit-h or medsam (default: %(default)s)",
-    )
+    shared.add_options(parser, "--sam")
     add(
         "--axis",
         metavar="N|axial|coronal|sagittal",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from ..config import STORE_LIMIT_GB, IntensityConfig, field_info
+from ..config import DEFAULT_SAM, STORE_LIMIT_GB, IntensityConfig, field_info
 from ..errors import InputError
 
 if TYPE_CHECKING:
@@ -50,6 +50,11 @@ SHARED: dict[str, dict[str, Any]] = {
         "action": "store_true",
         "help": "replace files, too, that no run has written or that were changed since; never "
         "inputs",
+    },
+    "--sam": {
+        "default": DEFAULT_SAM,
+        "metavar": "NAME",
+        "help": "sam-vit-b, sam-vit-l, sam-vit-h or medsam (default: %(default)s)",
     },
     "--sam-weights": {"type": Path, "metavar": "FILE", "help": "local checkpoint of the SAM"},
     "--set": {"action": "append", "default": [], "metavar": "KEY=VALUE"},

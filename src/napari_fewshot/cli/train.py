@@ -24,6 +24,7 @@ from . import shared
 from .reporting import ProgressBars
 
 if TYPE_CHECKING:
+    from ..io.outputs import Outputs
     from ..segmenter import FewShotSegmenter, HeldOutScore
     from ..templates.template import Template
 
@@ -39,39 +40,16 @@ FILES = ("labels", "points")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add = parser.add_argument
-    add(
-        "--image", action=InOrder, nargs="+", metavar="I", required=True, help="image to learn from"
-    )
-    add(
-        "--labels",
-        action=InOrder,
-        nargs="+",
-        metavar="L",
-        help="its label map, some slices painted",
-    )
+    add_template_arguments(parser)
     add("--points", action=InOrder, nargs="+", metavar="P.csv", help="its landmarks")
-    add(
-        "--slices",
-        action=InOrder,
-        metavar="K,K-K",
-        help="slices that are known, counted along the axis from 0 (a listed slice without paint "
-        "is known to be empty), or painted, or all (default: painted)",
-    )
     add(
         "--known-labels",
         action=InOrder,
         metavar="V,V",
         help="labels that were looked for; others are unknown there (default: those that occur)",
     )
-    add("--only", metavar="V,V", help="learn these labels only; the others become background")
     add("--template", choices=["dense", "scribble"], default="dense", help="kind of the label maps")
     add("--background", type=int, metavar="V", help="value painted as background in scribbles")
-    add(
-        "--axis",
-        action=InOrder,
-        metavar="auto|N|axial|coronal|sagittal",
-        help="axis of the slices; N counts in file order (default: the painted one)",
-    )
     shared.add_setting(parser, "--backbone", SegmenterConfig, "backbone", metavar="NAME")
     shared.add_setting(parser, "--adapter", SegmenterConfig, "adapter", metavar="NAME")
     shared.add_setting(parser, "--preset", SegmenterConfig, "preset")
@@ -98,6 +76,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shared.add_options(parser, "--overwrite")
 
 
+def add_template_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what :func:`group_templates` and :func:`read_templates` take of any command."""
+    add = parser.add_argument
+    add(
+        "--image", action=InOrder, nargs="+", metavar="I", required=True, help="image to learn from"
+    )
+    add(
+        "--labels",
+        action=InOrder,
+        nargs="+",
+        metavar="L",
+        help="its label map, some slices painted",
+    )
+    add(
+        "--slices",
+        action=InOrder,
+        metavar="K,K-K",
+        help="slices that are known, counted along the axis from 0 (a listed slice without paint "
+        "is known to be empty), or painted, or all (default: painted)",
+    )
+    add("--only", metavar="V,V", help="learn these labels only; the others become background")
+    add(
+        "--axis",
+        action=InOrder,
+        metavar="auto|N|axial|coronal|sagittal",
+        help="axis of the slices; N counts in file order (default: the painted one)",
+    )
+
+
 def run(options: argparse.Namespace) -> int:
     """Train, write the model, then estimate its held-out score."""
     files = group_templates(options.given)
@@ -110,16 +117,7 @@ def run(options: argparse.Namespace) -> int:
         )
     if options.template == "dense" and options.background is not None:
         raise InputError("--background", "stand beside --template scribble", options.background)
-    if options.output.is_dir() or not _writable(options.output):
-        raise InputError("--output", "be a file in a folder that can be written", options.output)
-    inputs = [path for group in files for path in (group.image, group.points)]
-    labels = shared.with_names(*(group.labels for group in files))
-    outputs = shared.check_outputs(
-        "--output",
-        [options.output],
-        [*inputs, *labels, options.weights],
-        overwrite=options.overwrite,
-    )
+    outputs = check_output(options, files, options.weights)
     from ..segmenter import FewShotSegmenter
 
     model = FewShotSegmenter(
@@ -145,6 +143,20 @@ def run(options: argparse.Namespace) -> int:
     if model.extractor.store is not None:
         model.extractor.store.prune()
     return 0
+
+
+def check_output(
+    options: argparse.Namespace, files: Sequence[TemplateFiles], weights: Path | None
+) -> Outputs:
+    """Check that the file to write can be written, and that it is no file that is read."""
+    path = options.output
+    if path.is_dir() or not _writable(path):
+        raise InputError("--output", "be a file in a folder that can be written", path)
+    inputs = [path for group in files for path in (group.image, group.points)]
+    labels = shared.with_names(*(group.labels for group in files))
+    return shared.check_outputs(
+        "--output", [path], [*inputs, *labels, weights], overwrite=options.overwrite
+    )
 
 
 def _fit(

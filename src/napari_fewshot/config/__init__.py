@@ -26,7 +26,7 @@ from .propagation import (
     RefinementConfig,
     WalkerConfig,
 )
-from .sam import BOX_SAM, DEFAULT_SAM, AutomaticConfig, PerSamConfig, RegionConfig
+from .sam import BOX_SAM, DEFAULT_SAM, AutomaticConfig, PerSamConfig, RegionConfig, TuneConfig
 from .segmenter import DEFAULT_ADAPTER, DEFAULT_BACKBONE, SegmenterConfig
 
 __all__ = [
@@ -58,6 +58,7 @@ __all__ = [
     "SegmenterConfig",
     "StageConfig",
     "TrainingConfig",
+    "TuneConfig",
     "WalkerConfig",
     "field_info",
 ]

@@ -1,4 +1,4 @@
-"""Settings of what SAM does by itself: automatic mode, given boxes and points, PerSAM."""
+"""Settings of SAM without an adapter: automatic mode, boxes and points, PerSAM, tuning."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from pydantic_core import PydanticCustomError
 
 from .base import StageConfig
 
-__all__ = ["BOX_SAM", "DEFAULT_SAM", "AutomaticConfig", "PerSamConfig", "RegionConfig"]
+__all__ = [
+    "BOX_SAM",
+    "DEFAULT_SAM",
+    "AutomaticConfig",
+    "PerSamConfig",
+    "RegionConfig",
+    "TuneConfig",
+]
 
 DEFAULT_SAM = "sam-vit-b"
 BOX_SAM = "medsam"
@@ -111,3 +118,29 @@ class PerSamConfig(StageConfig):
     min_similarity: float | None = Field(default=None, ge=-1, le=1)
     """Slices without a pixel that is this similar to the target get no mask. None, as published:
     the structure is taken to be in every slice."""
+
+
+class TuneConfig(StageConfig):
+    """The mask decoder of a SAM, tuned on painted slices that points and boxes prompt for."""
+
+    prompts: Literal["both", "boxes", "points"] = "both"
+    """What prompts in training: boxes round connected parts of labels, random points in them, or
+    one or the other in each step."""
+    steps: int = Field(default=400, ge=1, json_schema_extra={"step": 100})
+    """Steps of training, each on the parts of one slice."""
+    learning_rate: float = Field(default=3e-4, gt=0, json_schema_extra={"step": 0.0001})
+    """Learning rate of Adam."""
+    points: int = Field(default=10, ge=1)
+    """Most points in a part: half of the prompts of points are a single one, the others any
+    number up to this."""
+    jitter: float = Field(default=0.1, ge=0, le=1, json_schema_extra={"step": 0.05})
+    """How far edges of boxes are off: standard deviation, as a fraction of the side."""
+    focal_loss: float = Field(default=20.0, ge=0)
+    """Weight of the focal loss beside that of the Dice loss, as SAM was trained."""
+    min_area: int = Field(default=10, ge=1, json_schema_extra={"unit": "pixels"})
+    """Smaller parts prompt for nothing."""
+    hold_out: bool = True
+    """With three painted slices or more, keep one out of the training (a volume, with three volumes
+    or more), to tell the Dice before and after."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of what is drawn."""

@@ -1,4 +1,4 @@
-"""All of SAM: prompted, personalised, refining what was localised, trained on templates."""
+"""All of SAM: prompted, personalised, refining what was localised, trained and tuned."""
 
 from .automatic import Instance, Instances, sam_automatic
 from .model import SamModel, load_sam
@@ -6,6 +6,7 @@ from .personal import PersonalSam, persam
 from .predictor import Masks, Prompts, SamPredictor
 from .prompted import SamLabels, sam_boxes, sam_points
 from .prompts import PromptBox
+from .tuning import TunedSam, tune_sam
 
 __all__ = [
     "Instance",
@@ -17,9 +18,11 @@ __all__ = [
     "SamLabels",
     "SamModel",
     "SamPredictor",
+    "TunedSam",
     "load_sam",
     "persam",
     "sam_automatic",
     "sam_boxes",
     "sam_points",
+    "tune_sam",
 ]

@@ -28,7 +28,7 @@ class Instance:
     area: int
     """Pixels that it has in the label map."""
     iou: float
-    """IoU with the true structure, as SAM predicts it."""
+    """IoU with the true structure, as SAM predicts it; MedSAM does not: its stability."""
     stability: float
     """How little the mask changes with the cut-off, 0..1."""
 
@@ -61,7 +61,8 @@ def sam_automatic(
     volume : Volume or array, shape (Z, Y, X) or (Y, X), channels last if RGB
         The image.
     sam : str or SamModel
-        A name, or what :func:`~napari_fewshot.load_sam` gave.
+        A name, or what :func:`~napari_fewshot.load_sam` gave. MedSAM was trained with boxes alone:
+        at points its masks are what its decoder makes of what it was never shown.
     config : AutomaticConfig or dict, optional
         Points, filters, sizes, crops.
     axis : int or str, optional
@@ -77,7 +78,7 @@ def sam_automatic(
     Raises
     ------
     InputError
-        If a setting, an axis or a slice does not exist, or the SAM was trained with boxes alone.
+        If a setting, an axis or a slice does not exist.
     WeightsError
         If the weights cannot be had.
     """
@@ -101,7 +102,6 @@ def everything_in(
     Yields slices of the stack of ``work``, in its order, with their labels, int32, (H, W), whose
     numbers go on from slice to slice, and their instances.
     """
-    model.require_points()
     count = 0
     for done, number in enumerate(work.numbers):
         step = _shifted(progress, done, len(work.numbers))

@@ -17,14 +17,24 @@ from ..backbones.checkpoint import read_checkpoint
 from ..backbones.weights import WeightsSource, find_weights, resolve_weights
 from ..download import has_digest
 from ..errors import InputError, WeightsError
+from ..io.outputs import replacing
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["SAMS", "Sam", "SamArchitecture", "SamCheckpoint", "read_sam"]
+__all__ = [
+    "SAMS",
+    "Sam",
+    "SamArchitecture",
+    "SamCheckpoint",
+    "check_checkpoint_name",
+    "read_sam",
+    "write_sam",
+]
 
 _URL = "https://dl.fbaipublicfiles.com/segment_anything"
 _SIDE, _STRIDE, _CHANNELS = 1024, 16, 256
+_SUFFIXES = (".pth", ".pt", ".safetensors")
 _PARTS = ("image_encoder", "prompt_encoder", "mask_decoder")
 _SAM_INPUT = Preprocessing(
     mean=tuple(value / 255 for value in (123.675, 116.28, 103.53)),
@@ -207,6 +217,11 @@ class SamCheckpoint:
             if key.startswith(prefix)
         }
 
+    def with_decoder(self, decoder: Mapping[str, torch.Tensor]) -> SamCheckpoint:
+        """Return it with other weights of the mask decoder, named as within it."""
+        changed = {f"mask_decoder.{name}": tensor for name, tensor in decoder.items()}
+        return replace(self, state={**self.state, **changed})
+
     def digest(self) -> str:
         """Digest of the tensors of the image encoder, in float32, whatever the file's format."""
         import torch
@@ -244,6 +259,30 @@ def read_sam(name: str, weights: Path | None = None) -> SamCheckpoint:
     prep = replace(sam.spec.preprocessing, size=found.side, multiple=found.patch)
     spec = replace(sam.spec, preprocessing=prep, stride=found.patch, channels=found.channels)
     return SamCheckpoint(replace(sam, spec=spec), path, state, found)
+
+
+def check_checkpoint_name(path: Path, parameter: str = "path") -> None:
+    """Raise :class:`InputError` unless :func:`write_sam` knows the format by its suffix."""
+    if path.suffix not in _SUFFIXES:
+        raise InputError(parameter, f"end in {', '.join(_SUFFIXES)}", path)
+
+
+def write_sam(checkpoint: SamCheckpoint, path: Path) -> None:
+    """Write a checkpoint as the official files are: its tensors by name.
+
+    ``.pth`` and ``.pt`` are read by ``segment_anything`` as well; ``.safetensors`` by us.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    check_checkpoint_name(path)
+    tensors = {name: tensor.contiguous() for name, tensor in checkpoint.state.items()}
+    with replacing(path) as temporary:
+        if path.suffix == ".safetensors":
+            save_file(tensors, temporary)
+        else:
+            with temporary.open("wb") as stream:  # torch's own writing hides what the disk says
+                torch.save(tensors, stream)
 
 
 def _refuse_file_of_another(name: str, path: Path, fits: list[Sam]) -> None:

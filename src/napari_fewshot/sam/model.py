@@ -179,13 +179,13 @@ class SamModel:
         encoder = SamBackbone(self.checkpoint)
         return FeatureExtractor(encoder, ExtractionConfig(), self.device, self.store, self.cache)
 
-    def require_points(self) -> None:
-        """Raise :class:`InputError` if it was trained with boxes alone, as MedSAM was."""
+    def require_several(self) -> None:
+        """Raise :class:`InputError` if it makes one mask and predicts no IoU, as MedSAM does."""
         sam = self.checkpoint.sam
         if sam.one_mask:
             raise InputError(
                 "sam",
-                "have been trained with points",
+                "make three masks and predict their IoU",
                 sam.spec.name,
                 "Take another SAM, or boxes.",
             )

@@ -22,6 +22,7 @@ from .model import SamModel, VolumeSlices, load_sam
 from .predictor import Masks, Prompts, SamPredictor
 from .prompted import LabelCanvas, SamLabels, labels_of_volume
 from .prompts import box_of
+from .tuning import mask_loss
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["PersonalSam", "Target", "find_targets", "fit_mask_weights", "learn_targets", "persam"]
 
 _AT_ONCE = 16
-_FOCAL_ALPHA, _FOCAL_GAMMA = 0.25, 2.0
 _REPORT_EVERY = 50
 
 
@@ -136,7 +136,7 @@ class PersonalSam:
         given = [templates] if isinstance(templates, Template) else list(templates)
         check_names(given)
         model = load_sam(sam)
-        model.require_points()
+        model.require_several()
         targets = learn_targets(given, model, settings, scale, point_radius, progress)
         return cls(targets, model, settings, scale, given)
 
@@ -360,15 +360,3 @@ def fit_mask_weights(
             progress(step, config.steps, "mask weights")
     learned = free.detach()
     return torch.cat([1 - learned.sum(dim=0, keepdim=True), learned]).numpy(), losses
-
-
-def mask_loss(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Dice loss and focal loss (Lin et al. 2017, arXiv:1708.02002) of a mask, shape (P,)."""
-    from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
-
-    found = logits.sigmoid()
-    dice = (2 * (found * mask).sum() + 1) / (found.sum() + mask.sum() + 1)
-    wrong = (found - mask).abs()
-    balance = 1 - _FOCAL_ALPHA + (2 * _FOCAL_ALPHA - 1) * mask
-    focal = (balance * wrong**_FOCAL_GAMMA * cross_entropy(logits, mask, reduction="none")).mean()
-    return 1 - dice + focal

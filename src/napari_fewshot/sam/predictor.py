@@ -101,7 +101,7 @@ class SamPredictor:
         self.channels = checkpoint.architecture.channels
         self.one_mask = checkpoint.sam.one_mask
         self._side = checkpoint.architecture.side
-        self._prompts, self._decoder = (head.to(self.device) for head in build_heads(checkpoint))
+        self._prompts, self.decoder = (head.to(self.device) for head in build_heads(checkpoint))
         self._position: torch.Tensor = self._prompts.get_dense_pe()
 
     def predict(
@@ -156,7 +156,7 @@ class SamPredictor:
 
         with torch.inference_mode():
             sparse, dense = self._encode(shape, prompts)
-            low, iou = self._decoder(
+            low, iou = self.decoder(
                 image_embeddings=embedding.to(self.device)[None],
                 image_pe=self._position,
                 sparse_prompt_embeddings=sparse,
@@ -164,6 +164,24 @@ class SamPredictor:
                 multimask_output=several and not self.one_mask,
             )
         return low, iou
+
+    def learn_by(
+        self, embedding: torch.Tensor, shape: tuple[int, int], prompts: Prompts
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Decode all masks of few prompts, with gradients to the weights of the decoder.
+
+        Returns logits, shape (B, M, 4g, 4g), and predicted IoU, shape (B, M): the single mask, and
+        unless it alone was trained those for an ambiguous prompt.
+        """
+        sparse, dense = self._encode(shape, prompts)
+        low, iou = self.decoder.predict_masks(
+            image_embeddings=embedding.to(self.device)[None],
+            image_pe=self._position,
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+        )
+        kept = slice(1 if self.one_mask else None)
+        return low[:, kept], iou[:, kept]
 
     def trusted(self, iou: Array) -> Array:
         """Predicted IoU as a score; 1 where the head that predicts it was not trained (MedSAM)."""
@@ -180,7 +198,7 @@ class SamPredictor:
         from .networks import guide_decoder
 
         other = copy(self)
-        other._decoder = guide_decoder(self._decoder, attention, target)
+        other.decoder = guide_decoder(self.decoder, attention, target)
         return other
 
     def _encode(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +13,21 @@ from ..config import DEFAULT_SAM, IntensityConfig, RegionConfig
 from ..errors import InputError
 from ..types import Array, Progress, Volume, no_progress
 from .model import SamModel, VolumeSlices, load_sam
+from .predictor import SamPredictor
 from .prompts import LabelPrompts, PromptBox, box_prompts, boxes_by_slice, point_prompts
 
-__all__ = ["LabelCanvas", "SamLabels", "in_boxes", "labels_of_volume", "sam_boxes", "sam_points"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = [
+    "LabelCanvas",
+    "SamLabels",
+    "draw",
+    "in_boxes",
+    "labels_of_volume",
+    "sam_boxes",
+    "sam_points",
+]
 
 _AT_ONCE = 16
 _MIN_SCORE = 1e-6
@@ -170,7 +182,7 @@ def sam_points(
     regions : Volume or int array of the shape of the image
         A label map: the truth, or where labels were localised.
     sam, config, axis, intensity, slices, progress
-        As for :func:`sam_boxes`; a SAM that was trained with boxes alone is refused.
+        As for :func:`sam_boxes`; MedSAM was trained with boxes alone, unless it was tuned.
 
     Raises
     ------
@@ -179,9 +191,7 @@ def sam_points(
     """
     settings = RegionConfig.of(config, "config")
     work = VolumeSlices.of(Volume.of(volume), axis, intensity, slices)
-    model = load_sam(sam)
-    model.require_points()
-    return _from_regions(work, regions, point_prompts, model, settings, progress)
+    return _from_regions(work, regions, point_prompts, sam, settings, progress)
 
 
 def _from_regions(
@@ -219,16 +229,30 @@ def _canvases(
     model = load_sam(sam)
     embeddings, shape = model.embeddings(work.stack), work.stack.shape
     for done, number in enumerate(wanted, start=1):
-        labels, every = prompts[number]
-        canvas = LabelCanvas(shape)
-        for start in range(0, len(labels), _AT_ONCE):
-            part = every.part(slice(start, start + _AT_ONCE))
-            masks = model.predictor.predict(embeddings[number], shape, part, several=several)
-            iou = model.predictor.trusted(masks.iou)
-            for row, best in enumerate(iou.argmax(axis=1)):
-                canvas.put(labels[start + row], masks.logits[row, best], float(iou[row, best]))
-        yield number, canvas
+        yield number, draw(model.predictor, embeddings[number], shape, prompts[number], several)
         progress(done, len(wanted), "prompting")
+
+
+def draw(
+    predictor: SamPredictor,
+    embedding: torch.Tensor,
+    shape: tuple[int, int],
+    prompts: LabelPrompts,
+    several: bool,
+) -> LabelCanvas:
+    """Prompt for all labels of a slice of (H, W), and regroup their masks.
+
+    ``several``: of three masks the one of highest predicted IoU, else SAM's single one.
+    """
+    labels, every = prompts
+    canvas = LabelCanvas(shape)
+    for start in range(0, len(labels), _AT_ONCE):
+        part = every.part(slice(start, start + _AT_ONCE))
+        masks = predictor.predict(embedding, shape, part, several=several)
+        iou = predictor.trusted(masks.iou)
+        for row, best in enumerate(iou.argmax(axis=1)):
+            canvas.put(labels[start + row], masks.logits[row, best], float(iou[row, best]))
+    return canvas
 
 
 def _are_boxes(regions: Any) -> TypeGuard[Sequence[PromptBox]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..config import PromptConfig, RegionConfig
+from ..config import PromptConfig, RegionConfig, TuneConfig
 from ..errors import InputError
 from ..slices.stack import SliceStack
 from ..types import Array
@@ -23,6 +23,7 @@ __all__ = [
     "deepest_pixel",
     "point_prompts",
     "region_prompts",
+    "training_prompts",
 ]
 
 LabelPrompts = tuple[list[int], Prompts]
@@ -117,6 +118,22 @@ def region_prompts(
         low = predictor.to_low(region)[None]
         return [(region, Prompts(point.points, point.point_labels, masks=low))]
     return [(region, _points(_draw(region, config.points, rng), negatives))]
+
+
+def training_prompts(
+    regions: Sequence[Array], config: TuneConfig, rng: np.random.Generator
+) -> Prompts:
+    """Draw a prompt for each region, bool, (H, W), not empty: all boxes, or all points."""
+    kind = config.prompts if config.prompts != "both" else rng.choice(["boxes", "points"])
+    if kind == "points":
+        count = 1 if rng.random() < 0.5 else int(rng.integers(1, config.points + 1))
+        flat = np.array([rng.choice(np.flatnonzero(one), count) for one in regions])
+        points = np.stack(np.divmod(flat, regions[0].shape[1]), axis=-1).astype(np.float64)
+        return Prompts(points, np.ones((len(regions), count)))
+    corners = np.array([box_of(one) for one in regions]).reshape(-1, 2, 2)
+    off = rng.normal(0, config.jitter, corners.shape) * (corners[:, 1:] - corners[:, :1] + 1)
+    boxes = np.sort(np.clip(corners + off, 0, np.array(regions[0].shape) - 1), axis=1)
+    return Prompts(boxes=boxes.reshape(-1, 4))
 
 
 def _draw(region: Array, count: int, rng: np.random.Generator) -> Array:

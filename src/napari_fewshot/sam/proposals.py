@@ -34,7 +34,7 @@ class Proposal:
     box: Box  # of the mask in the slice
     bits: Array  # the mask within its box, packed
     area: int  # in pixels
-    iou: float  # predicted by SAM
+    iou: float  # predicted by SAM; of MedSAM its stability
     stability: float  # IoU between the masks of a higher and a lower cut-off
     crop: Box  # of the part of the slice that was looked at
 
@@ -73,7 +73,8 @@ def propose_masks(
     A grid of points is prompted; of the three masks of each point those stay that SAM predicts to
     be good, that are stable, of a size within the limits, and no duplicates of better ones.
     Memory holds the bits of the masks within their boxes, and the logits of one batch. Progress is
-    told after every batch of points. The SAM must have been trained with points.
+    told after every batch of points. Of MedSAM, which predicts no IoU, the one mask is taken that
+    it was trained for, and the stability stands in for the IoU.
     """
     shape = source.shape
     crops = crops_of(shape, config.crop_layers, config.crop_overlap)
@@ -110,7 +111,8 @@ def _masks_at(
     prompts = Prompts(points=points[:, None], point_labels=np.ones((len(points), 1)))
     low, iou = predictor.decode(embedding, size, prompts)
     low, iou = low.flatten(0, 1), iou.flatten()
-    good = iou > config.iou if config.iou else iou > -np.inf
+    trusts = not predictor.one_mask
+    good = iou > (config.iou if config.iou and trusts else -np.inf)
     low, ious = low[good], iou[good].tolist()
     min_area, max_area = config.areas(shape[0] * shape[1])
     at_once = max(1, _AT_ONCE // (size[0] * size[1]))
@@ -127,8 +129,8 @@ def _masks_at(
         if not config.clean_area:
             kept &= areas >= min_area
         for k in kept.nonzero().flatten().tolist():
-            mask = masks[k].cpu().numpy()
-            yield Proposal.of(mask, crop[:2], ious[start + k], float(stability[k]), crop)
+            mask, stable = masks[k].cpu().numpy(), float(stability[k])
+            yield Proposal.of(mask, crop[:2], ious[start + k] if trusts else stable, stable, crop)
 
 
 def _cleaned(
