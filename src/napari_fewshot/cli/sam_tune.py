@@ -65,8 +65,7 @@ def run(options: argparse.Namespace) -> int:
     intensity = shared.given_intensity(options)
     templates = read_templates(files, options)
     store = shared.open_store(options)
-    with shared.loading_sam(instead=""):
-        sam = load_sam(options.sam, weights=options.sam_weights, device=options.device, store=store)
+    sam = load_sam(options.sam, weights=options.sam_weights, device=options.device, store=store)
     start = time.perf_counter()
     with ProgressBars() as bars:
         tuned = tune_sam(templates, sam=sam, config=config, intensity=intensity, progress=bars)
@@ -83,5 +82,6 @@ def run(options: argparse.Namespace) -> int:
             advice = f"worse with {kind} than before: paint more slices, or give fewer --steps"
             print(f"napari-fewshot: warning: {advice}.", file=sys.stderr)
     print(options.output)
-    shared.limit_store(store, options)
+    if store is not None:
+        store.prune()
     return 0
