@@ -29,6 +29,7 @@ def test_nothing_is_said_of_what_is_sound(config_of, text):
         (WITHIN, "[labels]", '[labels]\nuse = ["bal"]', "got bal. Did you mean ball?"),
         (WITHIN, "[labels]", '[labels]\nuse = ["bone"]', "labels.use must be one of ball, core"),
         (WITHIN, 'names = { 1 = "ball", 2 = "core" }', 'use = ["x"]', "labels have no names"),
+        (WITHIN, "[labels]", '[labels]\njoin = { all = ["bal", "core"] }', "Did you mean ball?"),
         (LANDMARKS, "[landmarks]", '[landmarks]\nuse = ["midle"]', "Did you mean middle?"),
         (LANDMARKS, "[landmarks]", '[landmarks]\nuse = ["Edge"]', "landmarks.use must be one of"),
     ],

@@ -9,7 +9,7 @@ import pytest
 
 from napari_fewshot.bench.methods import Predicted
 from napari_fewshot.bench.prepare import PreparedCase
-from napari_fewshot.bench.scoring import score_case
+from napari_fewshot.bench.scoring import FOREGROUND, score_case
 from napari_fewshot.types import Landmark, Volume
 
 
@@ -55,7 +55,7 @@ def test_numbers_that_mean_nothing_are_compared_with_all_structures_as_one(case,
     labels = np.zeros((6, 4, 4), np.int32)
     labels[0, :2], labels[1, 0], labels[3, 0] = 40, 41, 42  # all of the liver, half of it, nothing
     (row,) = score_case(Predicted(labels, scored=scored), case, [5])
-    assert (row["label"], row["name"]) == (1, "foreground")
+    assert (row["label"], row["name"]) == (FOREGROUND, "foreground")
     assert (row["truth_voxels"], row["pred_voxels"], row["empty_slices_kept"]) == (16, 16, 2)
     if scored == "union":
         assert row["precision"] == row["recall"] == 0.75
@@ -66,7 +66,8 @@ def test_numbers_that_mean_nothing_are_compared_with_all_structures_as_one(case,
         assert row["assd_mm"] is None
     other = np.array([0, 7, 3, 9])[np.searchsorted([0, 40, 41, 42], labels)]
     assert score_case(Predicted(other, scored=scored), case, [5]) == [row]
-    assert score_case(Predicted(labels, scored=scored), case, range(6)) == []
+    for how in (scored, "labels"):
+        assert score_case(Predicted(labels, scored=how), case, range(6)) == []
 
 
 def test_the_working_axis_of_regions_is_that_of_the_case(case):
@@ -85,6 +86,23 @@ def test_a_truth_of_one_label_keeps_its_name():
     case = PreparedCase("a", volume, volume)
     (row,) = score_case(Predicted(truth.astype(np.int32), scored="union"), case, [])
     assert (row["name"], row["dice"]) == ("cell", 1)
+
+
+@pytest.mark.parametrize("scored", ["union", "each"])
+def test_instances_on_a_truth_of_one_label_are_no_labels(case, scored):
+    truth = (case.truth.data > 1).astype(np.uint8)
+    labels = np.zeros(truth.shape, np.int32)
+    labels[5, 0, :2] = [1, 2]  # half of it in each direction: numbers mean nothing
+    cell = Volume(truth, (1.0, 1.0, 1.0), names={1: "cell"})
+    found = Predicted(labels, scored=scored)
+    (row,) = score_case(found, replace(case, truth=cell), [])
+    assert (row["label"], row["name"], row["pred_voxels"]) == (1, "cell", 2)
+    assert row["precision"] == 0.5
+    (row,) = score_case(found, replace(case, truth=cell), [], taught={1: "cell", 2: "node"})
+    assert (row["label"], row["name"]) == (FOREGROUND, "foreground")
+    nothing = cell.with_data(truth * 0)
+    (row,) = score_case(found, replace(case, truth=nothing), [])
+    assert row["pred_voxels"] == 2
 
 
 def test_a_label_of_two_landmarks_is_matched_with_the_least_distance():

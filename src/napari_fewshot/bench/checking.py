@@ -87,7 +87,7 @@ def check_case(config: BenchmarkConfig, selection: Selection) -> CaseCheck:
     try:
         found = prepare_case(case, config.model_copy(update=update))
     except InputError as error:
-        if error.parameter == "labels.use" and _surely_wrong(error, config):
+        if error.parameter in ("labels.use", "labels.join") and _surely_wrong(error, config):
             raise
         return CaseCheck((f"case {case.name}: {error}",))
     except Exception as error:  # a file that cannot be read fails as its case, whatever is raised
@@ -107,6 +107,7 @@ def _surely_wrong(error: InputError, config: BenchmarkConfig) -> bool:
     if set(known) <= set(config.labels.names.values()):
         return True
     used = [one for one in config.labels.use or () if isinstance(one, str)]
+    used += config.labels.joined
     return _misspelt(str(error.given), known, used)
 
 

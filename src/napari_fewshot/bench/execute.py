@@ -166,7 +166,9 @@ class MethodRun:
         found = paint_across(
             pool, self.areas, self.prepared, fit.shot, config, fit.seed, self._progress
         )
-        return [found]
+        # What learns nothing has no slices to leave out where cases of the pool are scored too.
+        learns = METHODS.get(fit.method.method).learns or config.dataset.test != "all"
+        return [found if learns else replace(found, slices={})]
 
     def _fitted(self, fit: Fit, painted: Painted) -> tuple[Method, float]:
         context = method_context(self.config, fit, self.folder)
@@ -207,7 +209,8 @@ class MethodRun:
         with self._outputs.writing():
             if config.output.pictures and unit.seed == first_seed:
                 worst = draw_worst(found, case, own, picture, painted.taught)
-                kept = KeptSlices.of(found, case, own, config.output.picture_slices)
+                region = int(rows[0]["label"]) if rows else 1
+                kept = KeptSlices.of(found, case, own, config.output.picture_slices, region)
                 kept.write(self.records.kept_path(unit))
             if config.output.predictions and found.labels is not None:
                 target = prediction_files(self.folder, unit)[case.image.ndim == 2]

@@ -52,15 +52,28 @@ class KeptSlices:
 
     @classmethod
     def of(
-        cls, found: Predicted, case: PreparedCase, painted: Sequence[int], count: int
+        cls,
+        found: Predicted,
+        case: PreparedCase,
+        painted: Sequence[int],
+        count: int,
+        region: int = 1,
     ) -> KeptSlices:
-        """Take ``count`` slices at equal distances, and the fullest that was not painted."""
+        """Take ``count`` slices at equal distances, and the fullest that was not painted.
+
+        Labels whose numbers mean nothing become one of the number ``region``.
+        """
         if case.landmarks:
             return cls((), None, tuple(points_of(found, case)))
         unseen = sorted(set(range(case.slices)) - set(painted))
         best = [fullest(case, unseen)] if unseen else []
         wanted = sorted({*evenly(0, case.slices - 1, count), *best})
-        return cls(tuple(wanted), None if found.labels is None else _stack(found, case)[wanted])
+        if found.labels is None:
+            return cls(tuple(wanted), None)
+        planes = _stack(found, case)[wanted]
+        if found.scored != "labels":
+            planes = np.where(planes > 0, np.int32(region), 0)
+        return cls(tuple(wanted), planes)
 
     def labels(self, index: int) -> Array | None:
         """Labels of a slice, shape (H, W); None where they were not kept."""

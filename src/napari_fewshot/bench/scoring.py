@@ -12,6 +12,7 @@ import numpy as np
 
 from ..config import LandmarkConfig
 from ..errors import InputError
+from ..io.checks import LARGEST_LABEL
 from ..metrics.contingency import present_labels
 from ..metrics.instances import compare_partitions, score_each_instance
 from ..metrics.labels import evaluate_labels
@@ -22,7 +23,10 @@ from ..types import Array, Landmark
 from .methods import Predicted
 from .prepare import PreparedCase
 
-__all__ = ["LABEL_COLUMNS", "LANDMARK_COLUMNS", "points_of", "score_case"]
+__all__ = ["FOREGROUND", "LABEL_COLUMNS", "LANDMARK_COLUMNS", "points_of", "score_case"]
+
+FOREGROUND = LARGEST_LABEL
+"""Label of all structures as one, where there are several."""
 
 _RATIOS = ("dice", "iou", "precision", "recall", "assd_mm")
 _MEANS = ("dice", "iou", "precision", "recall", "rand_index", "adjusted_rand_index")
@@ -49,8 +53,10 @@ def score_case(
     Slices that were ``painted`` do not count. Labels that were ``taught`` have a row in every case,
     as those that the configuration lists, so that what a method leaves out where it is absent
     counts as what it puts there. Labels of fewer than ``min_voxels`` in the whole case are not
-    scored. A landmark within the radius is localised.
+    scored. A landmark within the radius is localised. A case that was painted whole has no row.
     """
+    if not set(range(case.slices)) - set(painted):
+        return []
     if radius_px is not None:
         return _score_landmarks(found, case, radius_px, painted)
     if found.labels is None:
@@ -59,10 +65,17 @@ def score_case(
     if truth is None:
         raise InputError("dataset", "have labels", f"case {case.name} has none")
     exclude = (case.axis, list(painted)) if painted else None
-    if found.scored != "labels" and (case.areas.keys() | set(case.listed)) - {1}:
-        return _score_regions(found.labels, case, painted, each=found.scored == "each")
-    whole = {value: sum(line.values()) for value, line in case.areas.items()}
+    values = {*case.areas, *case.listed, *taught}
     predicted = {int(value) for value in present_labels(found.labels)}
+    if found.scored == "each" or (found.scored == "union" and (values | predicted) - {0, 1}):
+        label, name = FOREGROUND, "foreground"
+        if not values - {1}:
+            label, name = 1, {**taught, **truth.names}.get(1, "1")
+        return [
+            row | {"label": label, "name": name}
+            for row in _score_regions(found.labels, case, painted, each=found.scored == "each")
+        ]
+    whole = {value: sum(line.values()) for value, line in case.areas.items()}
     scores = evaluate_labels(
         found.labels,
         truth.data,
@@ -102,15 +115,12 @@ def _score_regions(
     means over the labels, taken one by one; the counts stay those of all.
     """
     kept = np.setdiff1d(np.arange(case.slices), painted)
-    if not kept.size:
-        return []
     true = case.planes[kept]
     found = (labels[None] if labels.ndim == 2 else np.moveaxis(labels, case.axis, 0))[kept]
     # Slices lie along the first axis here.
     spacing = [1.0, *case.image.spacing][-3:]
     spacing.insert(0, spacing.pop(case.axis))
-    names = {1: "foreground"}
-    scores = evaluate_labels(found > 0, true > 0, spacing, labels=[1], names=names)
+    scores = evaluate_labels(found > 0, true > 0, spacing, labels=[1])
     row = _row(scores.labels[0], scores, spacing)
     if each:
         means = score_each_instance(found, true)

@@ -13,9 +13,10 @@ from napari_fewshot.bench.methods import Predicted
 from napari_fewshot.bench.prepare import prepare_case
 from napari_fewshot.bench.records import Record
 from napari_fewshot.bench.report import cases
-from napari_fewshot.bench.report.cases import case_figures
+from napari_fewshot.bench.report.cases import _columns, _Drawing, case_figures
 from napari_fewshot.bench.report.figures import _grey_values, _intensities
 from napari_fewshot.bench.report.results import Results
+from napari_fewshot.bench.scoring import FOREGROUND
 from napari_fewshot.io import read_labels, write_labels, write_points
 from napari_fewshot.types import Landmark
 
@@ -206,6 +207,55 @@ def test_landmarks_are_drawn_with_their_errors(open_with, sheets, tmp_path, data
     assert orange in colours_of(prediction)
     marks = [[{GREEN, RED} & colours_of(panel) for panel in row] for row in sheets[1][2]]
     assert marks[1] == [set(), {RED}, {GREEN}]
+
+
+def test_both_landmarks_of_a_pair_are_drawn(open_with, sheets, tmp_path, data):
+    config = LANDMARKS.replace("images/{case}.png", "images/{case}.nii.gz")
+    config = config.replace("[landmarks]", "[landmarks]\nper_label = 2")
+    volume = read_labels(data / "data" / "labels" / "a.nii.gz")
+    truth = [Landmark("eye", 1, (0.0, 3.0, x)) for x in (2.0, 9.0)]
+    for name in "abc":
+        write_points(data / "data" / "points" / f"{name}.csv", truth, volume)
+    benchmark = open_with(config)
+    finish(benchmark, lambda u: Record(rows=[landmark_row("eye", True, 2.0)]))
+    found = tuple(Landmark("eye", 1, (0.0, 8.0, x)) for x in (2.0, 9.0))
+    for unit in benchmark.units:
+        case = prepare_case(benchmark.selection.case(unit.case), benchmark.config)
+        kept = KeptSlices.of(Predicted(None, found), case, [], 10)
+        kept.write(benchmark.records.kept_path(unit))
+    list(case_figures(Results(benchmark), tmp_path))
+    for panel in (sheets[0][2][0][3], sheets[1][2][1][0]):
+        half = panel.width // 2
+        for side in (panel.crop((0, 0, half, panel.height)), panel.crop((half, 0, *panel.size))):
+            assert {(255, 140, 0), (255, 255, 255)} <= colours_of(side)
+
+
+def test_a_region_has_a_colour_of_its_own_and_is_no_label(open_with, sheets, tmp_path):
+    benchmark = open_with()
+    rows = [label_row(FOREGROUND, "foreground", 0.5)]
+    finish(benchmark, lambda u: replace(record(u), rows=rows) if u.method == "rival" else record(u))
+    for unit in benchmark.units:
+        case = prepare_case(benchmark.selection.case(unit.case), benchmark.config)
+        found = Predicted((case.truth.data > 0).astype(np.int32), scored="union")
+        if unit.method != "rival":
+            found = Predicted(case.truth.data.astype(np.int32))
+        kept = KeptSlices.of(found, case, [], 10, FOREGROUND)
+        kept.write(benchmark.records.kept_path(unit))
+    drawn = _Drawing(Results(benchmark), _columns(Results(benchmark)))
+    assert drawn.names == {1: "liver", FOREGROUND: "foreground"}
+    list(case_figures(Results(benchmark), tmp_path))
+    truth, baseline, rival = (row[0] for row in sheets[1][2])
+    assert colours_of(truth) == colours_of(baseline) != colours_of(rival)
+    assert RED not in colours_of(rival)
+
+
+def test_a_case_of_which_nothing_is_scored_is_not_shown(open_with, sheets, tmp_path):
+    benchmark = open_with()
+    finish(benchmark, lambda u: replace(record(u), rows=[]) if u.case == "a" else record(u))
+    for unit in benchmark.units:
+        keep(benchmark, unit)
+    list(case_figures(Results(benchmark), tmp_path))
+    assert sheets[0][0] == ["c", "b"]
 
 
 def test_grey_values_are_a_curve_for_each_case_that_can_be_read(open_with, data):

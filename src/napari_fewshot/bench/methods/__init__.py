@@ -131,6 +131,8 @@ class MethodEntry:
         For the report: paper, licence.
     oracle : bool
         Whether what it makes is an :class:`Oracle`, for the report.
+    learns : bool
+        Whether it learns anything from templates.
     """
 
     name: str
@@ -139,6 +141,7 @@ class MethodEntry:
     needs: tuple[str, ...] = ()
     about: Mapping[str, str] = field(default_factory=dict)
     oracle: bool = False
+    learns: bool = True
 
 
 METHODS: Registry[MethodEntry] = Registry(

@@ -177,23 +177,27 @@ ENTRIES = {
         "SAM, prompted with boxes round the truth",
         partial(OracleSam, mode="boxes"),
         oracle=True,
+        learns=False,
     ),
     "sam-points": MethodEntry(
         "sam-points",
         "SAM, prompted with a point inside each part of the truth",
         partial(OracleSam, mode="points"),
         oracle=True,
+        learns=False,
     ),
     "sam-automatic": MethodEntry(
         "sam-automatic",
         "SAM, segment everything; instances are matched with the truth",
         partial(OracleSam, mode="automatic"),
         oracle=True,
+        learns=False,
     ),
     "sam-everything": MethodEntry(
         "sam-everything",
         "SAM, segment everything; instances are compared as they are, without the truth",
         SamEverything,
+        learns=False,
     ),
     "persam": MethodEntry("persam", "PerSAM, or PerSAM-F with fine_tune", PerSamMethod),
 }

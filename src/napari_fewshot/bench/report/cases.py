@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -13,6 +16,7 @@ import numpy as np
 
 from ...errors import FewShotError
 from ...io.outputs import replacing
+from ...metrics.landmarks import match_landmarks
 from ...types import Landmark
 from ..drawing import (
     PREDICTED,
@@ -32,6 +36,7 @@ from ..kept import KeptSlices, evenly, fullest
 from ..plan import Unit
 from ..prepare import PreparedCase, prepare_case
 from ..records import Record
+from ..scoring import FOREGROUND
 from .figures import Picture
 from .results import Results
 
@@ -82,7 +87,10 @@ def _columns(results: Results) -> list[_Column]:
     own = {}
     for method in results.config.methods:
         pairs = results.of_first_seed(method)
-        own[method.name] = [p for p in pairs if results.benchmark.records.is_kept(p[0])]
+        # Without rows nothing of a case is scored, as all of it was painted.
+        own[method.name] = [
+            p for p in pairs if p[1].rows and results.benchmark.records.is_kept(p[0])
+        ]
     first = own[results.config.reference] or next(filter(None, own.values()), [])
     common = results.largest_shot(first)
     columns = []
@@ -132,13 +140,13 @@ class _Drawing:
         slices = [set(one.slices) for one in kept if one and one.planes is not None]
         among = set.intersection(*slices) if slices else set(range(case.slices))
         unseen = among - set(painted.get(case.name, ()))
-        index = fullest(case, sorted(unseen or range(case.slices)))
+        index = fullest(case, sorted(unseen or among or range(case.slices)))
         view = _Shown(self, case, [index])
         methods = [view.panel(index, one) for one in kept]
         for column, panel in zip(self.columns, methods, strict=True):
             if panel is not None:
                 value = self.results.score.of(column.pairs[case.name][1].rows)
-                name_panel(panel, f"{value:.2f}")
+                name_panel(panel, "–" if math.isnan(value) else f"{value:.2f}")
         return [
             view.plain(index),
             self._template_panel(case, painted, index),
@@ -235,6 +243,8 @@ class _Shown:
                 return None
             found, true = ({*np.unique(p)} & scored for p in (plane, self.case.planes[index]))
             self.drawing.shown |= found
+            if true and FOREGROUND in found:  # all structures as one
+                true.add(FOREGROUND)
             false, empty = len(found - true), not found | true
             grey = self.view.take(self.image.data, index)
             labels = self.view.take(np.moveaxis(plane[None], 0, self.case.axis), 0)
@@ -245,25 +255,29 @@ class _Shown:
 
     def _with_points(self, index: int, kept: KeptSlices) -> tuple[Image.Image, int, bool]:
         """Slice with landmarks, how many were found that are not there, and whether none are."""
-        picture = self.plain(index)
-        true = {point.name: point for point in self._points(index, self.case.landmarks)}
-        found = {point.name: point for point in self._points(index, kept.landmarks)}
-        places = {name: self.view.locate(point.position) for name, point in true.items()}
-        for name, point in found.items():
-            at = self.view.locate(point.position)
-            mark(picture, at, PREDICTED, line_to=places.get(name))
-        for place in places.values():
-            mark(picture, place, TRUE)
-        return picture, len({*found} - {*true}), not found and not true
-
-    def _points(self, index: int, points: Sequence[Landmark]) -> list[Landmark]:
-        """Those that a slice is nearest to; of a slice alone, those of the landmarks on it."""
-        own = self.case
+        picture, case = self.plain(index), self.case
+        answers = match_landmarks(kept.landmarks, case.landmarks, self.image.spacing)
         if len(self.slices) > 1:
-            nearest = [min(self.slices, key=lambda k: abs(k - own.slice_of(p))) for p in points]
-            return [p for p, slice_ in zip(points, nearest, strict=True) if slice_ == index]
-        names = {point.name for point in own.landmarks if own.slice_of(point) == index}
-        return [point for point in points if point.name in names]
+            true, found = (self._near(index, one) for one in (case.landmarks, kept.landmarks))
+        else:  # those of the landmarks on it, wherever they were found
+            here = [case.slice_of(point) == index for point in case.landmarks]
+            true = list(compress(case.landmarks, here))
+            found = [answer for answer in compress(answers, here) if answer is not None]
+        goals = {id(a): t for t, a in zip(case.landmarks, answers, strict=True) if t in true}
+        for point in found:
+            goal = goals.get(id(point))
+            line_to = None if goal is None else self.view.locate(goal.position)
+            mark(picture, self.view.locate(point.position), PREDICTED, line_to=line_to)
+        for point in true:
+            mark(picture, self.view.locate(point.position), TRUE)
+        # By their names: a pair has two of one name.
+        false = Counter(point.name for point in found) - Counter(point.name for point in true)
+        return picture, false.total(), not found and not true
+
+    def _near(self, index: int, points: Sequence[Landmark]) -> list[Landmark]:
+        """Those that a slice is nearest to."""
+        nearest = [min(self.slices, key=lambda k: abs(k - self.case.slice_of(p))) for p in points]
+        return [p for p, slice_ in zip(points, nearest, strict=True) if slice_ == index]
 
 
 def _truth(case: PreparedCase) -> KeptSlices:
