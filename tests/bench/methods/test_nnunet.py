@@ -74,6 +74,9 @@ class nnUNetTrainer:
         found = self.get_training_transforms((8, 8), mirror_axes=(0, 1)).transforms
         print("transforms", *(type(getattr(t, "transform", t)).__name__ for t in found))
         print("rotation", found[0].p_rotation)
+        shifts = [t.transform for t in found if isinstance(t, RandomTransform)]
+        shifts = [t for t in shifts if type(t).__name__ == "Shift"]
+        print("shifted", *(shift(image=1.0, segmentation=2) for shift in shifts))
         for epoch in range(self.num_epochs):
             print(f"Epoch {epoch}")
             time.sleep(float(os.environ.get("PAUSE", "0")))
@@ -82,11 +85,6 @@ class nnUNetTrainer:
 """,
     "batchgeneratorsv2/__init__.py": "",
     "batchgeneratorsv2/transforms/__init__.py": "",
-    "batchgeneratorsv2/transforms/intensity/__init__.py": "",
-    "batchgeneratorsv2/transforms/intensity/brightness.py": """
-class BrightnessAdditiveTransform:
-    def __init__(self, mu, sigma, per_channel=True, p_per_channel=1.0): pass
-""",
     "batchgeneratorsv2/transforms/utils/__init__.py": "",
     "batchgeneratorsv2/transforms/utils/random.py": """
 class RandomTransform:
@@ -119,7 +117,13 @@ class nnUNetPredictor:
             name = file.name.replace("_0000.nii", ".nii")
             nibabel.save(nibabel.Nifti1Image(data, image.affine), Path(labels) / name)
 """,
-    "torch.py": "def manual_seed(seed): pass\ndef device(name): return name\n",
+    "torch.py": """
+def manual_seed(seed): pass
+def device(name): return name
+class randn:
+    def __init__(self, size): pass
+    def item(self): return -2.0
+""",
 }
 
 
@@ -265,13 +269,14 @@ def test_augmentations_and_split_as_published(
         assert names == [
             "SpatialTransform",
             "GaussianNoiseTransform",
-            "BrightnessAdditiveTransform",
+            "Shift",
             "MultiplicativeBrightnessTransform",
             "ContrastTransform",
             "MirrorTransform",
             "RemoveLabelTansform",
         ]
         assert "rotation 0\n" in log
+        assert "shifted {'image': 0.8, 'segmentation': 2}" in log
 
 
 @pytest.mark.parametrize("configuration", ["2d", "3d_fullres"])

@@ -27,6 +27,17 @@ class _Converged(Exception):  # noqa: N818 - ends the loop of nnU-Net's own trai
     """No gain for as many epochs as the patience says."""
 
 
+class Shift:
+    """Adds a normally distributed number to an image.
+
+    nnU-Net's library has such a transform, which draws evenly from 0 to the deviation by default.
+    """
+
+    def __call__(self, **data: Any) -> dict[str, Any]:
+        """Shift the image among what belongs to a patch."""
+        return {**data, "image": data["image"] + _SHIFT * torch.randn(1).item()}
+
+
 class FewShotTrainer(nnUNetTrainer):  # type: ignore[misc] # of a library without types
     """Stops after some epochs without a better smoothed Dice of the validation patches.
 
@@ -56,7 +67,6 @@ class FewShotTrainer(nnUNetTrainer):  # type: ignore[misc] # of a library withou
         found = nnUNetTrainer.get_training_transforms(*given, **more)
         if not self._published:
             return found
-        from batchgeneratorsv2.transforms.intensity.brightness import BrightnessAdditiveTransform
         from batchgeneratorsv2.transforms.utils.random import RandomTransform
 
         kept = []
@@ -67,8 +77,7 @@ class FewShotTrainer(nnUNetTrainer):  # type: ignore[misc] # of a library withou
             if kind == "SpatialTransform":
                 one.p_rotation = 0
             elif kind == "MultiplicativeBrightnessTransform":
-                shift = BrightnessAdditiveTransform(0, _SHIFT)
-                kept.append(RandomTransform(shift, apply_probability=one.apply_probability))
+                kept.append(RandomTransform(Shift(), apply_probability=one.apply_probability))
             kept.append(one)
         found.transforms = kept
         return found
