@@ -9,7 +9,7 @@ import pytest
 
 from napari_fewshot.bench.methods import Predicted
 from napari_fewshot.bench.prepare import PreparedCase
-from napari_fewshot.bench.scoring import FOREGROUND, score_case
+from napari_fewshot.bench.scoring import score_case
 from napari_fewshot.types import Landmark, Volume
 
 
@@ -55,7 +55,7 @@ def test_numbers_that_mean_nothing_are_compared_with_all_structures_as_one(case,
     labels = np.zeros((6, 4, 4), np.int32)
     labels[0, :2], labels[1, 0], labels[3, 0] = 40, 41, 42  # all of the liver, half of it, nothing
     (row,) = score_case(Predicted(labels, scored=scored), case, [5])
-    assert (row["label"], row["name"]) == (FOREGROUND, "foreground")
+    assert (row["label"], row["name"]) == (0, "foreground")
     assert (row["truth_voxels"], row["pred_voxels"], row["empty_slices_kept"]) == (16, 16, 2)
     if scored == "union":
         assert row["precision"] == row["recall"] == 0.75
@@ -99,7 +99,7 @@ def test_instances_on_a_truth_of_one_label_are_no_labels(case, scored):
     assert (row["label"], row["name"], row["pred_voxels"]) == (1, "cell", 2)
     assert row["precision"] == 0.5
     (row,) = score_case(found, replace(case, truth=cell), [], taught={1: "cell", 2: "node"})
-    assert (row["label"], row["name"]) == (FOREGROUND, "foreground")
+    assert (row["label"], row["name"]) == (0, "foreground")
     nothing = cell.with_data(truth * 0)
     (row,) = score_case(found, replace(case, truth=nothing), [])
     assert row["pred_voxels"] == 2

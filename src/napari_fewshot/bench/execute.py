@@ -20,7 +20,7 @@ from ..io import write_labels
 from ..io.outputs import Outputs
 from ..types import Progress
 from .config import BenchmarkConfig
-from .kept import KeptSlices
+from .kept import FOREGROUND, KeptSlices
 from .machine import describe_machine, peak_device_memory_mb, peak_memory_mb
 from .methods import (
     METHODS,
@@ -209,7 +209,7 @@ class MethodRun:
         with self._outputs.writing():
             if config.output.pictures and unit.seed == first_seed:
                 worst = draw_worst(found, case, own, picture, painted.taught)
-                region = int(rows[0]["label"]) if rows else 1
+                region = int(rows[0]["label"] if rows else 0) or FOREGROUND
                 kept = KeptSlices.of(found, case, own, config.output.picture_slices, region)
                 kept.write(self.records.kept_path(unit))
             if config.output.predictions and found.labels is not None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import FewShotError
 from ..io import read_labels
-from ..io.checks import fitting_dtype
+from ..io.checks import LARGEST_LABEL, fitting_dtype
 from ..io.outputs import replacing
 from ..types import Array, Landmark
 from .methods import Predicted
@@ -21,7 +21,10 @@ from .prepare import PreparedCase
 from .records import Records, prediction_files
 from .scoring import points_of
 
-__all__ = ["KeptSlices", "evenly", "fullest"]
+__all__ = ["FOREGROUND", "KeptSlices", "evenly", "fullest"]
+
+FOREGROUND = LARGEST_LABEL
+"""All structures as one, where they have several labels; rows of scores have 0 for it."""
 
 
 def evenly(first: int, last: int, n: int) -> list[int]:
@@ -57,7 +60,7 @@ class KeptSlices:
         case: PreparedCase,
         painted: Sequence[int],
         count: int,
-        region: int = 1,
+        region: int = FOREGROUND,
     ) -> KeptSlices:
         """Take ``count`` slices at equal distances, and the fullest that was not painted.
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from ..config import LandmarkConfig
 from ..errors import InputError
-from ..io.checks import LARGEST_LABEL
 from ..metrics.contingency import present_labels
 from ..metrics.instances import compare_partitions, score_each_instance
 from ..metrics.labels import evaluate_labels
@@ -23,10 +22,7 @@ from ..types import Array, Landmark
 from .methods import Predicted
 from .prepare import PreparedCase
 
-__all__ = ["FOREGROUND", "LABEL_COLUMNS", "LANDMARK_COLUMNS", "points_of", "score_case"]
-
-FOREGROUND = LARGEST_LABEL
-"""Label of all structures as one, where there are several."""
+__all__ = ["LABEL_COLUMNS", "LANDMARK_COLUMNS", "points_of", "score_case"]
 
 _RATIOS = ("dice", "iou", "precision", "recall", "assd_mm")
 _MEANS = ("dice", "iou", "precision", "recall", "rand_index", "adjusted_rand_index")
@@ -68,7 +64,7 @@ def score_case(
     values = {*case.areas, *case.listed, *taught}
     predicted = {int(value) for value in present_labels(found.labels)}
     if found.scored == "each" or (found.scored == "union" and (values | predicted) - {0, 1}):
-        label, name = FOREGROUND, "foreground"
+        label, name = 0, "foreground"
         if not values - {1}:
             label, name = 1, {**taught, **truth.names}.get(1, "1")
         return [
@@ -109,7 +105,7 @@ def _row(one: LabelScore, scores: LabelScores, spacing: Sequence[float]) -> Row:
 def _score_regions(
     labels: Array, case: PreparedCase, painted: Sequence[int], *, each: bool
 ) -> list[Row]:
-    """One row for all structures as one region, whatever the numbers of labels.
+    """One row for all structures as one region, which is no label, whatever the numbers of labels.
 
     The Rand indices are those of the labels as they are. ``each``: ratios and Rand indices are
     means over the labels, taken one by one; the counts stay those of all.

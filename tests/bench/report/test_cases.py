@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_fewshot.bench.kept import KeptSlices
+from napari_fewshot.bench.kept import FOREGROUND, KeptSlices
 from napari_fewshot.bench.methods import Predicted
 from napari_fewshot.bench.prepare import prepare_case
 from napari_fewshot.bench.records import Record
@@ -16,7 +16,6 @@ from napari_fewshot.bench.report import cases
 from napari_fewshot.bench.report.cases import _columns, _Drawing, case_figures
 from napari_fewshot.bench.report.figures import _grey_values, _intensities
 from napari_fewshot.bench.report.results import Results
-from napari_fewshot.bench.scoring import FOREGROUND
 from napari_fewshot.io import read_labels, write_labels, write_points
 from napari_fewshot.types import Landmark
 
@@ -232,14 +231,14 @@ def test_both_landmarks_of_a_pair_are_drawn(open_with, sheets, tmp_path, data):
 
 def test_a_region_has_a_colour_of_its_own_and_is_no_label(open_with, sheets, tmp_path):
     benchmark = open_with()
-    rows = [label_row(FOREGROUND, "foreground", 0.5)]
+    rows = [label_row(0, "foreground", 0.5)]
     finish(benchmark, lambda u: replace(record(u), rows=rows) if u.method == "rival" else record(u))
     for unit in benchmark.units:
         case = prepare_case(benchmark.selection.case(unit.case), benchmark.config)
         found = Predicted((case.truth.data > 0).astype(np.int32), scored="union")
         if unit.method != "rival":
             found = Predicted(case.truth.data.astype(np.int32))
-        kept = KeptSlices.of(found, case, [], 10, FOREGROUND)
+        kept = KeptSlices.of(found, case, [], 10)
         kept.write(benchmark.records.kept_path(unit))
     drawn = _Drawing(Results(benchmark), _columns(Results(benchmark)))
     assert drawn.names == {1: "liver", FOREGROUND: "foreground"}

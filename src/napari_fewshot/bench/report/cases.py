@@ -32,11 +32,10 @@ from ..drawing import (
     overlay,
     with_legend,
 )
-from ..kept import KeptSlices, evenly, fullest
+from ..kept import FOREGROUND, KeptSlices, evenly, fullest
 from ..plan import Unit
 from ..prepare import PreparedCase, prepare_case
 from ..records import Record
-from ..scoring import FOREGROUND
 from .figures import Picture
 from .results import Results
 
@@ -110,7 +109,7 @@ class _Drawing:
     def __init__(self, results: Results, columns: Sequence[_Column]) -> None:
         self.results, self.columns = results, columns
         rows = [row for column in columns for _, r in column.pairs.values() for row in r.rows]
-        self.names = {int(row["label"]): str(row["name"]) for row in rows}
+        self.names = {int(row["label"]) or FOREGROUND: str(row["name"]) for row in rows}
         self.colours = label_colours(sorted(self.names))
         reference = [column for column in columns if column.title == results.config.reference]
         self.first = (*reference, *columns)[0]
