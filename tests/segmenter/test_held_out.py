@@ -147,6 +147,17 @@ def test_folds_that_leave_nothing_to_learn_are_passed_over():
     assert log == [[0], [10]]  # nothing but label 4 teaches no background
 
 
+def test_a_fold_that_cannot_be_learned_is_passed_over(torso, quick):
+    labels = np.zeros(torso.image.data.shape, np.uint8)
+    labels[2, 20:26, 20:26] = labels[9, 3:-3, 3:-3] = 1  # alone, the second leaves no negative pair
+    settings = {"steps": 2, "negative_distance": 10, "decoys": 0}
+    model = quick(adapter="contrastive", contrastive=settings)
+    model.fit(Template(torso.image, labels, slices=[2, 9]))
+    score = model.held_out_score()
+    assert score.folds == 2
+    assert score.dice.keys() == {1}
+
+
 def test_progress_and_cancel_within_a_fold():
     seen = []
     examples = [labelled(0, 4), labelled(10, 4)]

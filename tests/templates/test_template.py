@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -236,6 +238,9 @@ def test_of_slices_alone_no_other_is_looked_at():
     ("planes", "message"),
     [
         ({6: painted(1)[2]}, r"be of slices 0\.\.5; got slice 6"),
+        ({-1: painted(1)[2]}, r"be of slices 0\.\.5; got slice -1"),
+        ({"2": painted(1)[2]}, r"be of slices 0\.\.5; got slice '2'"),
+        ({2.5: painted(1)[2]}, r"be of slices 0\.\.5; got slice 2\.5"),
         ({2: painted(1)[:, 2]}, r"each have the shape \(8, 10\) of a slice; got shape \(6, 10\)"),
         ({2: painted(1)[2] + 0.5}, "be whole numbers"),
     ],
@@ -259,4 +264,8 @@ def test_slices_alone_say_their_axis():
     with pytest.raises(InputError, match="be the one along which slices are painted"):
         Template(image, labels, axis=2)
     across = {k: labels[:, :, k] for k in range(8, 32)}
-    assert Template(image, across, axis=2).working_axis() == 2
+    template = Template(image, across, axis=2)
+    assert template.working_axis() == 2
+    for copy in (template.only(1), replace(template, points=())):  # they hold the whole array
+        assert copy.working_axis() == 2
+        assert copy.painted_slices() == list(range(8, 32))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..adapters import Adapter
+from ..errors import InputError
 from ..templates.known import KnownSlice
 from ..types import Array, FeatureMap, Progress, no_progress
 
@@ -27,7 +28,8 @@ class HeldOutScore:
     ----------
     dice : dict of int to float
         For each label, over all held-out slices together; nan where a label could be held out
-        nowhere (it is painted on one slice only, say: nothing is left to learn it from).
+        nowhere (it is painted on one slice only, say: nothing is left to learn it from; or no
+        negative pair is left at the distance that is wanted).
         Known-empty slices count: what is predicted there lowers the Dice.
     folds : int
     grouped_by : str
@@ -105,7 +107,11 @@ def held_out_score(
         learned = classes - {0}
         if learned and 0 in classes:
             adapter = build()
-            adapter.fit([examples[k] for k in rest], maps(rest), label_values, training)
+            try:
+                adapter.fit([examples[k] for k in rest], maps(rest), label_values, training)
+            except InputError:  # all slices could teach it, these are too few
+                progress(number + 1, len(folds), "held-out score")
+                continue
             for k, features in zip(fold, maps(fold), strict=True):
                 predicted = values[adapter.predict(features, examples[k].position).argmax(axis=0)]
                 overlap += _counts(examples[k], predicted, values, learned)

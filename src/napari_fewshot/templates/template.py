@@ -91,14 +91,17 @@ class Template:
         rest = (*shape[:axis], *shape[axis + 1 :])
         data = np.zeros((shape[axis], *rest), np.int32)
         for number, plane in planes.items():
-            if not 0 <= number < len(data):
-                raise InputError("labels", f"be of slices 0..{len(data) - 1}", f"slice {number}")
+            if not isinstance(number, int | np.integer) or not 0 <= number < len(data):
+                raise InputError("labels", f"be of slices 0..{len(data) - 1}", f"slice {number!r}")
             if np.shape(plane) != rest:
                 raise _of_other_shape(f"each have the shape {rest} of a slice", np.shape(plane))
             data[number] = _whole_numbers(np.asarray(plane))
         object.__setattr__(self, "_given", tuple(sorted(planes)))
         if image.ndim == 3:
             object.__setattr__(self, "axis", axis)
+            if self.slices is None:  # a copy of this template has the whole array
+                painted = [number for number in self._given or () if data[number].any()]
+                object.__setattr__(self, "slices", painted)
         whole = data[0] if image.ndim == 2 else np.moveaxis(data, 0, axis)
         return image.with_data(whole, names=dict(self.names))
 
