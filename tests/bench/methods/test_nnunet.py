@@ -354,10 +354,8 @@ def test_settings_are_checked(tmp_path: Path, stand_in: str) -> None:
         nnunet(tmp_path, epoch=3)
     with pytest.raises(InputError, match=r"settings\.configuration"):
         nnunet(tmp_path, configuration="3d_lowres")
-    with pytest.raises(InputError, match="volumes with 3d_fullres"):
-        nnunet(tmp_path, python=stand_in, configuration="3d_fullres", hold_out="slices").fit(
-            [Template(*scene(), axis=0)]
-        )
+    with pytest.raises(InputError, match='hold_out = "volumes" with 3d_fullres'):
+        nnunet(tmp_path, configuration="3d_fullres", hold_out="slices")
     flat = Volume(np.random.default_rng(0).random((9, 9), dtype=np.float32), (1.0, 1.0))
     with pytest.raises(InputError, match="2d for 2D images"):
         nnunet(tmp_path, python=stand_in, configuration="3d_fullres").fit(

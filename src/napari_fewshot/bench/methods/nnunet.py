@@ -13,10 +13,10 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ...adapters.base import fitted
 from ...config import IntensityConfig
@@ -76,6 +76,12 @@ class NnUNetConfig(BaselineConfig):
     intensity: IntensityConfig = IntensityConfig(low=0, high=100)
     """Clipping before normalisation; nothing is clipped by default, as in nnU-Net."""
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.hold_out == "slices" and self.configuration != "2d":
+            raise ValueError('have hold_out = "volumes" with 3d_fullres, whose cases are volumes')
+        return self
+
 
 class NnUNet:
     """nnU-Net as a method of the benchmark.
@@ -98,8 +104,6 @@ class NnUNet:
         """Write the raw data set, plan, preprocess and train."""
         self.folders.check()
         config = self.config
-        if config.hold_out == "slices" and config.configuration != "2d":
-            raise InputError("settings.hold_out", "be volumes with 3d_fullres", config.hold_out)
         training = collect_slices(templates, config)
         # Neither changes what is learned.
         lasting = config.model_dump_json(exclude={"python", "workers"})
