@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -84,7 +84,7 @@ class Template:
         self._check_values()
         self._check_axis()
 
-    def _of_planes(self, planes: Mapping[int, npt.ArrayLike], image: Volume) -> Volume:
+    def _of_planes(self, planes: Mapping[Any, npt.ArrayLike], image: Volume) -> Volume:
         """Labels of the whole image, of which what was not given takes no memory."""
         axis = 0 if image.ndim == 2 else file_axis(image, self.axis)
         shape = (1, *image.shape)[-3:]
