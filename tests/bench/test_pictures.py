@@ -200,15 +200,16 @@ def test_a_long_head_takes_more_lines_and_not_more_width():
     assert long.height > short.height
 
 
-@pytest.mark.parametrize(("false", "empty", "green", "red"), [
-    (0, True, True, False), (0, False, False, False), (1, True, False, True),
-    (7, False, False, True),
+@pytest.mark.parametrize(("false", "missed", "empty", "colours"), [
+    (0, 0, True, "green"), (0, 0, False, ""), (1, 0, True, "red"), (7, 0, False, "red"),
+    (0, 2, False, "yellow"), (3, 2, False, "red yellow"),
 ])  # fmt: skip
-def test_slices_are_judged_in_their_corner(false, empty, green, red):
-    panel = Image.new("RGB", (60, 40), (90, 90, 90))
-    judge(panel, false, empty=empty)
-    found = set(map(tuple, np.asarray(panel)[:22, 20:].reshape(-1, 3).tolist()))
-    assert ((0, 190, 120) in found, (240, 60, 20) in found) == (green, red)
+def test_slices_are_judged_in_their_corner(false, missed, empty, colours):
+    panel = Image.new("RGB", (90, 40), (90, 90, 90))
+    judge(panel, false, missed, empty=empty)
+    found = set(map(tuple, np.asarray(panel)[:22].reshape(-1, 3).tolist()))
+    marks = {"green": (0, 190, 120), "red": (240, 60, 20), "yellow": (255, 220, 60)}
+    assert {name for name, colour in marks.items() if colour in found} == {*colours.split()}
     assert (np.asarray(panel)[22:] == 90).all()
 
 

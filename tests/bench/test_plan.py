@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from napari_fewshot.bench.plan import Fingerprints, select_cases
+from napari_fewshot.bench import plan
+from napari_fewshot.bench.plan import Fingerprints, make_plan, select_cases
 from napari_fewshot.errors import InputError
 
 from .conftest import ACROSS, LANDMARKS, METHODS
@@ -107,3 +108,30 @@ def test_keys_of_results_know_new_settings_only_where_they_are_used(config_of) -
     assert found["landmarks"] == {"use": None, "templates": "points"}
     joined = config_of(LANDMARKS.replace("[landmarks]", "[landmarks]\nper_label = 2"))
     assert case_settings(joined)["landmarks"]["per_label"] == 2
+
+
+def test_results_of_a_preset_are_of_what_it_means_now(config_of, tmp_path, monkeypatch) -> None:
+    methods = """
+[[methods]]
+name = "ours"
+method = "fewshot"
+
+[[methods]]
+name = "published"
+method = "fewshot"
+settings = { preset = "published" }
+"""
+    config = config_of(ACROSS, methods)
+    selection, files = select_cases(config), Fingerprints(tmp_path / "out")
+
+    def keys() -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for fit in make_plan(config, selection, files):
+            found.setdefault(fit.method.name, set()).update(unit.key for unit in fit.units)
+        return found
+
+    before = keys()
+    monkeypatch.setattr(plan, "preset_settings", lambda *_: {"position": {"use": True}})
+    after = keys()
+    assert after["ours"] == before["ours"]
+    assert not after["published"] & before["published"]

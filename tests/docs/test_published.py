@@ -136,7 +136,7 @@ def test_every_table_has_the_same_columns(page):
 def test_every_setting_of_the_preset_is_on_the_page(page):
     said = {path for _, cells in rows(page) for path, _ in SETTING.findall(cells[2])}
     for adapter in ("contrastive", "sam-decoder"):
-        assert set(leaves(presets._preset_settings("published", adapter))) - said == set()
+        assert set(leaves(presets.preset_settings("published", adapter))) - said == set()
 
 
 @pytest.mark.parametrize(

@@ -159,3 +159,12 @@ def test_bad_input() -> None:
         clean_labels(np.zeros((3, 3)), CleanupConfig(min_size=2))
     with pytest.raises(InputError, match=r"axis must be in 0\.\.1"):
         clean_labels(np.zeros((3, 3), int), CleanupConfig(min_size=2), axis=2)
+
+
+def test_a_part_of_exactly_the_fraction_goes() -> None:
+    labels = np.zeros((3, 130), np.uint8)
+    labels[0, :100] = 1
+    labels[2, :29] = 1
+    cleaned = clean_labels(labels, CleanupConfig(min_fraction=0.29))
+    assert cleaned[0].any()
+    assert not cleaned[2].any()

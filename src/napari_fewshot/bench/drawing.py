@@ -37,7 +37,7 @@ Colour = tuple[int, int, int]
 
 TRUE, PREDICTED = (255, 255, 255), (255, 140, 0)
 """Colours of landmarks, and of outlines."""
-_RIGHT, _WRONG = (0, 190, 120), (240, 60, 20)
+_RIGHT, _WRONG, _MISSED = (0, 190, 120), (240, 60, 20), (255, 220, 60)
 
 
 @dataclass(frozen=True)
@@ -304,20 +304,29 @@ def _wrapped(text: str, width: float) -> list[str]:
     return lines
 
 
-def judge(panel: Image.Image, false: int, *, empty: bool) -> None:
-    """Mark a slice in its corner: a red arrow and how many labels are false there, or a green one.
+def judge(panel: Image.Image, false: int, missed: int, *, empty: bool) -> None:
+    """Mark a slice in its corner, with how many labels are meant where these are several.
 
-    Green: it is ``empty`` by the truth, and nothing was found.
+    A red arrow: labels that are ``false`` there; an open one: labels that were ``missed``; green:
+    the slice is ``empty`` by the truth, and nothing was found.
     """
     from PIL import ImageDraw
 
-    if not false and not empty:
-        return
     pen, right = ImageDraw.Draw(panel), panel.width - 4
-    colour = _WRONG if false else _RIGHT
-    pen.polygon([(right - 16, 4), (right, 4), (right - 8, 18)], fill=colour, outline="black")
-    if false > 1:
-        _write(pen, (right - 20, 11), str(false), "rm", colour)
+    arrows = [
+        (false, _WRONG, "black"),
+        (missed, None, _MISSED),
+        (int(empty and not false), _RIGHT, "black"),
+    ]
+    for count, inside, rim in arrows:
+        if not count:
+            continue
+        corners = [(right - 16, 4), (right, 4), (right - 8, 18)]
+        pen.polygon(corners, fill=inside, outline=rim, width=1 if inside else 2)
+        right -= 20
+        if count > 1:
+            _write(pen, (right, 11), str(count), "rm")
+            right -= 12
 
 
 def name_panel(panel: Image.Image, text: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..config import preset_settings
 from ..download import file_sha256
 from ..errors import InputError
 from ..io.outputs import replacing
@@ -252,7 +253,10 @@ def _common(
 ) -> dict[str, Any]:
     """All that the results of a method depend on, but for shot, seed and case."""
     settings = method.model_dump(mode="json", include={"method", "settings"})
+    preset, adapter = (method.settings.get(key) for key in ("preset", "adapter"))
     return {
+        # What a preset means may change within a version.
+        **({} if preset is None else {"preset": preset_settings(preset, adapter)}),
         "format": _FORMAT,
         "version": __version__,
         "device": config.device,

@@ -88,10 +88,6 @@ def _label_scores(options: argparse.Namespace) -> LabelScores:
     axis, exclude = file_axis(truth, _axis(options)), None
     if options.exclude_slices_of is not None:
         axis, exclude = excluded_slices(options.exclude_slices_of, truth, _axis(options))
-        if len(exclude) == truth.shape[axis]:
-            raise InputError(
-                "--exclude-slices-of", "leave slices to score", f"paint on all {len(exclude)}"
-            )
     return evaluate_labels(
         pred.data,
         truth.data,
@@ -118,6 +114,10 @@ def excluded_slices(path: Path, truth: Volume, given: str | None) -> tuple[int, 
     if given is None:
         axis = painted_axis(painted.data, axis)
     slices = np.moveaxis(painted.data, axis, 0).any(axis=(1, 2))
+    if slices.all():
+        raise InputError(
+            "--exclude-slices-of", "leave slices to score", f"paint on all {len(slices)}"
+        )
     return axis, [int(k) for k in np.flatnonzero(slices)]
 
 

@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 
 from ..config import TuneConfig
-from ..errors import InputError
 from . import shared
 from .reporting import ProgressBars
 from .train import add_template_arguments, check_output, group_templates, read_templates
@@ -52,10 +51,7 @@ def run(options: argparse.Namespace) -> int:
     from ..sam import load_sam, tune_sam
     from ..sam.checkpoint import check_checkpoint_name
 
-    files = group_templates(options.given)
-    for one in files:
-        if one.labels is None:
-            raise InputError("--labels", "be given for every image", f"{one.image}")
+    files = group_templates(options.given, landmarks=False)
     if options.sam_weights is not None:
         shared.existing_file("--sam-weights", options.sam_weights)
     check_checkpoint_name(options.output, "--output")

@@ -271,8 +271,10 @@ class TemplateFiles:
     axis: str | None = None
 
 
-def group_templates(given: Sequence[tuple[str, str]]) -> list[TemplateFiles]:
-    """Share options out to images.
+def group_templates(
+    given: Sequence[tuple[str, str]], *, landmarks: bool = True
+) -> list[TemplateFiles]:
+    """Share options out to images, each of which needs labels, or landmarks where these do.
 
     An option that is given once for every image goes to them in order; slices, known labels or
     an axis given once count for all; otherwise each belongs to the image that stands before it.
@@ -302,8 +304,9 @@ def group_templates(given: Sequence[tuple[str, str]]) -> list[TemplateFiles]:
             found = shared.existing_file(option, Path(value)) if kind in FILES else value
             setattr(groups[owner], kind, found)
     for group in groups:
-        if group.labels is None and group.points is None:
-            raise InputError("--labels", "be given for every image, or --points", f"{group.image}")
+        if group.labels is None and (group.points is None or not landmarks):
+            need = "be given for every image" + (", or --points" if landmarks else "")
+            raise InputError("--labels", need, f"{group.image}")
     return groups
 
 

@@ -27,7 +27,7 @@ from .propagation import (
     WalkerConfig,
 )
 from .sam import BOX_SAM, DEFAULT_SAM, AutomaticConfig, PerSamConfig, RegionConfig, TuneConfig
-from .segmenter import DEFAULT_ADAPTER, DEFAULT_BACKBONE, SegmenterConfig
+from .segmenter import DEFAULT_ADAPTER, DEFAULT_BACKBONE, SegmenterConfig, preset_settings
 
 __all__ = [
     "BOX_SAM",
@@ -61,6 +61,7 @@ __all__ = [
     "TuneConfig",
     "WalkerConfig",
     "field_info",
+    "preset_settings",
 ]
 
 CACHE_LIMIT_MB = 2000.0

@@ -20,7 +20,7 @@ from .learning import (
 )
 from .propagation import PropagationConfig
 
-__all__ = ["DEFAULT_ADAPTER", "DEFAULT_BACKBONE", "SegmenterConfig"]
+__all__ = ["DEFAULT_ADAPTER", "DEFAULT_BACKBONE", "SegmenterConfig", "preset_settings"]
 
 DEFAULT_BACKBONE = "embedded"
 DEFAULT_ADAPTER = "contrastive"
@@ -53,7 +53,7 @@ class SegmenterConfig(StageConfig):
     @classmethod
     def _start_from_preset(cls, given: Any) -> Any:
         if isinstance(given, dict) and given.get("preset") == "published":
-            base = _preset_settings("published", given.get("adapter", DEFAULT_ADAPTER))
+            base = preset_settings("published", given.get("adapter", DEFAULT_ADAPTER))
             return merged_settings(base, present_keys(cls, given), exclude_unset=True)
         return given
 
@@ -80,15 +80,15 @@ class SegmenterConfig(StageConfig):
         anew.
         """
         changes = present_keys(type(self), changes)
-        before = _preset_settings(self.preset, self.adapter)
-        after = _preset_settings(
+        before = preset_settings(self.preset, self.adapter)
+        after = preset_settings(
             changes.get("preset", self.preset), changes.get("adapter", self.adapter)
         )
         kept = _where_alike(self.model_dump(), before, after)
         return type(self).of(merged_settings(kept, changes), "settings")
 
 
-def _preset_settings(preset: Any, adapter: Any) -> dict[str, Any]:
+def preset_settings(preset: Any, adapter: Any) -> dict[str, Any]:
     """What a preset says of an adapter and of all that goes before and after it."""
     if preset != "published":
         return {}

@@ -68,7 +68,7 @@ def _clean(labels: Array, config: CleanupConfig) -> None:
         # By value, then size, the largest first; components are numbered in array order.
         order = np.lexsort((np.arange(1, count + 1), -sizes[1:], values[1:])) + 1
         _, first, counts = np.unique(values[order], return_index=True, return_counts=True)
-        enough = sizes[order] > config.min_fraction * np.repeat(sizes[order[first]], counts)
+        enough = sizes[order] / np.repeat(sizes[order[first]], counts) > config.min_fraction
         enough[first] = True  # of equal ones, where all but the largest go
         keep[order] &= enough
     keep[0] = True

@@ -188,7 +188,8 @@ class _Drawing:
         what = "landmarks (each on the slice nearest to it)" if case.landmarks else "labels"
         words = (
             f"{case.name}, of middle score, along its slices. Green: nothing is there, and nothing "
-            f"was found. Red: {what} were found that are not on the slice, and how many."
+            f"was found. Red: {what} were found that are not on the slice; open: some on it were "
+            "not found. With how many, if more than one."
         )
         return self._saved(sheet, path, words)
 
@@ -235,7 +236,7 @@ class _Shown:
         if kept is None:
             return None
         if self.case.landmarks:
-            picture, false, empty = self._with_points(index, kept)
+            picture, false, missed, empty = self._with_points(index, kept)
         else:
             plane, scored = kept.labels(index), {*self.drawing.names}
             if plane is None:
@@ -243,17 +244,17 @@ class _Shown:
             found, true = ({*np.unique(p)} & scored for p in (plane, self.case.planes[index]))
             self.drawing.shown |= found
             if true and FOREGROUND in found:  # all structures as one
-                true.add(FOREGROUND)
-            false, empty = len(found - true), not found | true
+                true = found
+            false, missed, empty = len(found - true), len(true - found), not found | true
             grey = self.view.take(self.image.data, index)
             labels = self.view.take(np.moveaxis(plane[None], 0, self.case.axis), 0)
             picture = overlay(grey, labels, self.limits, self.drawing.colours, self.view.size)
         if judged:
-            judge(picture, false, empty=empty)
+            judge(picture, false, missed, empty=empty)
         return picture
 
-    def _with_points(self, index: int, kept: KeptSlices) -> tuple[Image.Image, int, bool]:
-        """Slice with landmarks, how many were found that are not there, and whether none are."""
+    def _with_points(self, index: int, kept: KeptSlices) -> tuple[Image.Image, int, int, bool]:
+        """Slice with landmarks, how many are false there and how many missed; whether none are."""
         picture, case = self.plain(index), self.case
         answers = match_landmarks(kept.landmarks, case.landmarks, self.image.spacing)
         if len(self.slices) > 1:
@@ -270,8 +271,8 @@ class _Shown:
         for point in true:
             mark(picture, self.view.locate(point.position), TRUE)
         # By their names: a pair has two of one name.
-        false = Counter(point.name for point in found) - Counter(point.name for point in true)
-        return picture, false.total(), not found and not true
+        here, there = (Counter(point.name for point in some) for some in (found, true))
+        return picture, (here - there).total(), (there - here).total(), not found and not true
 
     def _near(self, index: int, points: Sequence[Landmark]) -> list[Landmark]:
         """Those that a slice is nearest to."""
