@@ -313,16 +313,15 @@ def judge(panel: Image.Image, false: int, missed: int, *, empty: bool) -> None:
     from PIL import ImageDraw
 
     pen, right = ImageDraw.Draw(panel), panel.width - 4
-    arrows = [
-        (false, _WRONG, "black"),
-        (missed, None, _MISSED),
-        (int(empty and not false), _RIGHT, "black"),
-    ]
-    for count, inside, rim in arrows:
+    arrows = [(false, _WRONG), (missed, None), (int(empty and not false), _RIGHT)]
+    for count, inside in arrows:
         if not count:
             continue
         corners = [(right - 16, 4), (right, 4), (right - 8, 18)]
-        pen.polygon(corners, fill=inside, outline=rim, width=1 if inside else 2)
+        if inside:
+            pen.polygon(corners, fill=inside, outline="black")
+        else:
+            pen.polygon(corners, outline=_MISSED, width=2)
         right -= 20
         if count > 1:
             _write(pen, (right, 11), str(count), "rm")

@@ -116,7 +116,7 @@ def excluded_slices(path: Path, truth: Volume, given: str | None) -> tuple[int, 
     slices = np.moveaxis(painted.data, axis, 0).any(axis=(1, 2))
     if slices.all():
         raise InputError(
-            "--exclude-slices-of", "leave slices to score", f"paint on all {len(slices)}"
+            "--exclude-slices-of", "leave slices to score", f"paint on all {painted.shape[axis]}"
         )
     return axis, [int(k) for k in np.flatnonzero(slices)]
 

@@ -271,8 +271,8 @@ class _Shown:
         for point in true:
             mark(picture, self.view.locate(point.position), TRUE)
         # By their names: a pair has two of one name.
-        here, there = (Counter(point.name for point in some) for some in (found, true))
-        return picture, (here - there).total(), (there - here).total(), not found and not true
+        seen, there = (Counter(point.name for point in some) for some in (found, true))
+        return picture, (seen - there).total(), (there - seen).total(), not found and not true
 
     def _near(self, index: int, points: Sequence[Landmark]) -> list[Landmark]:
         """Those that a slice is nearest to."""
