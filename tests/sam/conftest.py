@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from napari_fewshot.features.cache import FeatureCache
 from napari_fewshot.sam import SamModel, load_sam
 
 
@@ -53,3 +54,12 @@ def drawing(sam: SamModel, tiny_sam: Path, official: Any) -> tuple[SamModel, Any
     theirs = copy.copy(official)
     theirs._modules = {**official._modules, "mask_decoder": Disks(official.prompt_encoder)}
     return ours, theirs
+
+
+@pytest.fixture(scope="module")
+def trained(repository: Path) -> SamModel:
+    """The small SAM that was trained on synthetic shapes."""
+    path = repository / "tests" / "data" / "small_sam.safetensors"
+    if not path.is_file():
+        pytest.skip("no tests/data/small_sam.safetensors: pretraining/small_sam makes it")
+    return load_sam("sam-vit-b", weights=path, cache=FeatureCache())

@@ -12,14 +12,6 @@ from napari_fewshot.sam import persam, sam_automatic, sam_boxes, sam_points
 
 
 @pytest.fixture(scope="module")
-def trained(repository):
-    path = repository / "tests" / "data" / "small_sam.safetensors"
-    if not path.is_file():
-        pytest.skip("no tests/data/small_sam.safetensors: pretraining/small_sam makes it")
-    return load_sam("sam-vit-b", weights=path, cache=FeatureCache())
-
-
-@pytest.fixture(scope="module")
 def untrained(tiny_sam):
     return load_sam("sam-vit-b", weights=tiny_sam, cache=FeatureCache())
 

@@ -11,7 +11,6 @@ import torch
 from napari_fewshot import Template, evaluate_labels, load_sam, sam_automatic, sam_boxes, sam_points
 from napari_fewshot.config import TuneConfig
 from napari_fewshot.errors import Cancelled, InputError, UnknownNameError
-from napari_fewshot.features.cache import FeatureCache
 from napari_fewshot.phantoms import make_phantom, painted_labels
 from napari_fewshot.sam import tune_sam
 from napari_fewshot.sam.prompts import training_prompts
@@ -213,14 +212,6 @@ def test_what_cannot_be_learned_from_is_refused(sam, scene):
         tune_sam(Template(volume, labels), sam=sam, config={**QUICK, "min_area": 10_000})
     with pytest.raises(UnknownNameError, match="epochs"):
         tune_sam(Template(volume, labels), sam=sam, config={"epochs": 3})
-
-
-@pytest.fixture(scope="module")
-def trained(repository):
-    path = repository / "tests" / "data" / "small_sam.safetensors"
-    if not path.is_file():
-        pytest.skip("no tests/data/small_sam.safetensors: pretraining/small_sam makes it")
-    return load_sam("sam-vit-b", weights=path, cache=FeatureCache())
 
 
 @pytest.mark.parametrize(
