@@ -19,12 +19,19 @@ if TYPE_CHECKING:
 
     from .networks import FewShotDecoder
 
-__all__ = ["DecoderTraining", "TrainingSample", "batches", "choose_held_out", "decoder_loss"]
+__all__ = [
+    "CELLS_AT_ONCE",
+    "DecoderTraining",
+    "TrainingSample",
+    "batches",
+    "choose_held_out",
+    "decoder_loss",
+]
 
 _BETAS = (0.9, 0.99)
 _MIN_TEMPLATES = 3
 _MAX_VALIDATION = 8
-_CELLS_AT_ONCE = 2**14
+CELLS_AT_ONCE = 2**14
 """Cells of embeddings decoded together: with 64 × 64 of them and gradients a GB."""
 
 
@@ -45,7 +52,7 @@ def batches(prompts: dict[int, Array], cells: int) -> Iterator[tuple[list[int], 
     ``cells`` are those of one embedding. Yields the labels and their prompts, (B, T, C); labels
     without any are left out.
     """
-    size = max(1, _CELLS_AT_ONCE // cells)
+    size = max(1, CELLS_AT_ONCE // cells)
     for count in sorted({len(vectors) for vectors in prompts.values()} - {0}):
         labels = [label for label, vectors in prompts.items() if len(vectors) == count]
         for start in range(0, len(labels), size):

@@ -18,7 +18,7 @@ from ..templates.training_set import TrainingSet
 from ..types import Array, Progress, no_progress
 from .cells import coverage
 from .checkpoint import write_sam
-from .decoder_training import choose_held_out
+from .decoder_training import CELLS_AT_ONCE, choose_held_out
 from .model import SamModel, load_sam
 from .predictor import SamPredictor
 from .prompted import draw
@@ -31,8 +31,6 @@ __all__ = ["TunedSam", "mask_loss", "prompt_loss", "tune_sam"]
 
 _FOCAL_ALPHA, _FOCAL_GAMMA = 0.25, 2.0
 _MOST_PARTS = 16
-_CELLS_AT_ONCE = 2**14
-"""Cells of embeddings decoded together: with 64 × 64 of them and gradients a GB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +192,7 @@ def _learn_from(
     prompts = training_prompts(regions, config, rng)
     cells, extent = (4 * predictor.grid, 4 * predictor.grid), predictor.extent(sample.shape)
     seen = coverage(np.ones(sample.shape, bool), cells, extent)
-    size = max(1, _CELLS_AT_ONCE // predictor.grid**2)
+    size = max(1, CELLS_AT_ONCE // predictor.grid**2)
     for start in range(0, len(few), size):
         part = slice(start, start + size)
         inside = np.stack([coverage(one, cells, extent) for one in regions[part]])
