@@ -7,7 +7,7 @@ import pytest
 
 from napari_fewshot.config import IntensityConfig
 from napari_fewshot.phantoms import make_phantom
-from napari_fewshot.predict import probabilities
+from napari_fewshot.predict import scratch
 from napari_fewshot.predict.probabilities import fused_probabilities
 from napari_fewshot.slices.stack import SliceStack, from_stack, to_stack
 from napari_fewshot.types import Volume
@@ -36,7 +36,7 @@ def along(stack, probabilities):
 @pytest.mark.parametrize("first", [0, 1, 2])
 @pytest.mark.parametrize("storage", [None, "LPS", "SRA"])
 def test_fusion_is_the_mean(limit, first, storage, volumes, monkeypatch):
-    monkeypatch.setattr(probabilities, "_IN_MEMORY", limit)
+    monkeypatch.setattr(scratch, "IN_MEMORY", limit)
     volume = volumes[storage]
     order = [first, (first + 1) % 3, (first + 2) % 3]
     stacks = [SliceStack(volume, axis, IntensityConfig()) for axis in order]

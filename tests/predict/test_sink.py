@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import gc
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from napari_fewshot.config import IntensityConfig, PropagationConfig
-from napari_fewshot.predict import sink as module
-from napari_fewshot.predict.sink import PredictionSink, scratch_array, smallest_label_dtype
+from napari_fewshot.errors import InputError
+from napari_fewshot.predict import scratch
+from napari_fewshot.predict.sink import PredictionSink, smallest_label_dtype
 from napari_fewshot.slices.stack import SliceStack
 from napari_fewshot.types import Volume
 
@@ -61,7 +61,7 @@ def test_smallest_dtype(values, dtype):
 @pytest.mark.parametrize("limit", [10**9, 1])
 @pytest.mark.parametrize("values", [(3, 9), (7, 70000)])
 def test_every_pixel_takes_its_most_probable_class(values, limit, monkeypatch):
-    monkeypatch.setattr(module, "_IN_MEMORY", limit)
+    monkeypatch.setattr(scratch, "IN_MEMORY", limit)
     found = filled(planes(), values).finish()
     assert found.labels.dtype == smallest_label_dtype(values)
     assert found.confidence.dtype == np.float32
@@ -94,7 +94,7 @@ def test_ties_are_background():
 
 @pytest.mark.parametrize("limit", [10**9, 1])
 def test_landmarks_of_wanted_labels(limit, monkeypatch):
-    monkeypatch.setattr(module, "_IN_MEMORY", limit)
+    monkeypatch.setattr(scratch, "IN_MEMORY", limit)
     probability = np.zeros((4, *SHAPE), np.float32)
     probability[1, 1, 3:6, 4:7] = 1.0
     probability[2, 2, 6:9, 1:4] = 0.8
@@ -129,15 +129,52 @@ def test_landmarks_of_the_cleaned_labels():
     assert filled(given, (7,), settings).finish().landmarks == ()
 
 
-@pytest.mark.parametrize(("limit", "mapped"), [(2 * 60, False), (2 * 60 - 1, True)])
-def test_where_an_array_lives(limit, mapped, tmp_path, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    array = scratch_array((3, 4, 5), np.float16, limit)
-    assert isinstance(array, np.memmap) is mapped
-    assert array.dtype == np.float16
-    assert not array.any()
-    array[1] += 2.5
-    gc.collect()
-    assert float(array.sum()) == 20 * 2.5
-    del array
-    assert list(tmp_path.iterdir()) == []
+EVERYTHING = PropagationConfig(cleanup={"min_size": 10}, landmarks={"min_score": 0.2})
+
+
+def arrays_of(sink):
+    return sink.part(0, SHAPE[0])
+
+
+def test_rows_of_a_slice_come_one_after_the_other():
+    whole = filled(planes(), (3, 9), EVERYTHING, landmarks=None)
+    banded = sink_of((3, 9), EVERYTHING, landmarks=None)
+    for k, plane in planes():
+        for rows in ((6, 10), (0, 1), (1, 6)):
+            banded.put(k, plane[:, slice(*rows)], rows)
+    for name, expected in arrays_of(whole).items():
+        np.testing.assert_array_equal(arrays_of(banded)[name], expected)
+
+
+@pytest.mark.parametrize("limit", [10**9, 1])
+def test_parts_of_several_sinks_make_one(limit, monkeypatch):
+    monkeypatch.setattr(scratch, "IN_MEMORY", limit)
+    whole = filled(planes(), (3, 9), EVERYTHING, landmarks=None)
+    joined = sink_of((3, 9), EVERYTHING, landmarks=None)
+    for start, stop in ((1, 4), (0, 1)):
+        one = sink_of((3, 9), EVERYTHING, landmarks=None)
+        for k, plane in planes():
+            if start <= k < stop:
+                one.put(k, plane)
+        joined.put_part(start, one.part(start, stop))
+    assert sorted(arrays_of(whole)) == ["background", "confidence", "labels", "probabilities"]
+    for name, expected in arrays_of(whole).items():
+        assert arrays_of(joined)[name].tobytes() == expected.tobytes()
+    found, expected = joined.finish(), whole.finish()
+    assert found.labels.tobytes() == expected.labels.tobytes()
+    assert found.confidence.tobytes() == expected.confidence.tobytes()
+    assert found.landmarks == expected.landmarks
+
+
+def test_parts_of_another_kind_of_sink_are_refused():
+    sink = filled(planes(), (3, 9), EVERYTHING, landmarks=None)
+    plain = filled(planes(), (3, 9))
+    before = arrays_of(plain)
+    with pytest.raises(InputError, match="part must have the arrays labels, confidence; got"):
+        plain.put_part(0, sink.part(0, 1))
+    with pytest.raises(InputError, match="labels must be uint8 of shape"):
+        plain.put_part(3, plain.part(0, 2))
+    with pytest.raises(InputError, match="labels must be uint8 of shape .* got uint16"):
+        plain.put_part(0, filled(planes(), (3, 300)).part(0, 1))
+    for name, expected in before.items():
+        np.testing.assert_array_equal(arrays_of(plain)[name], expected)

@@ -20,7 +20,7 @@ from ..features.extract import FeatureExtractor
 from ..slices.grid import resize_plane
 from ..slices.stack import SliceStack
 from ..types import Array, FeatureMap, Progress, no_progress
-from .sink import scratch_array
+from .scratch import scratch_array
 
 __all__ = [
     "AdapterPredictor",
@@ -30,7 +30,6 @@ __all__ = [
     "slice_probabilities",
 ]
 
-_IN_MEMORY = 1024 * 2**20
 Part = TypeVar("Part")
 
 
@@ -264,7 +263,7 @@ def fused_probabilities(
         for index, plane in planes:
             if total is None:
                 shape = (len(plane), *first.grid.shape)
-                total = scratch_array(shape, np.float16, _IN_MEMORY)
+                total = scratch_array(shape, np.float16)
             # axes of `total` after the class axis: the first stack's slices, rows, columns
             view = np.moveaxis(total, 1, 1 + first.axis)
             where = np.moveaxis(view, 1 + stack.axis, 1)

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from ..config import PropagationConfig
+from ..errors import InputError
 from ..slices.stack import SliceStack
 from ..types import Array, Landmark
 from .cleanup import clean_labels
 from .constellation import locate_landmarks
 from .landmarks import component_centres
 from .learned import LearnedLabels
+from .scratch import bands, contiguous, release, scratch_array
 
-__all__ = ["FUSED", "Prediction", "PredictionSink", "scratch_array", "smallest_label_dtype"]
+__all__ = ["FUSED", "Prediction", "PredictionSink", "smallest_label_dtype"]
 
 FUSED = "fused"
 """Axis of a prediction that averages the probabilities of all planes that were painted."""
-
-_IN_MEMORY = 512 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,26 +82,70 @@ class PredictionSink:
         values, shape = learned.label_values, stack.grid.shape
         self._values = np.array([0, *values], dtype=smallest_label_dtype(values))
         self._points = [v for v in values if landmarks is None or v in landmarks]
-        self._labels = scratch_array(shape, self._values.dtype, _IN_MEMORY)
-        self._confidence = scratch_array(shape, np.float32, _IN_MEMORY)
+        self._labels = scratch_array(shape, self._values.dtype)
+        self._confidence = scratch_array(shape, np.float32)
         self._background: Array | None = None
         if settings.cleanup.changes_labels:  # labels become background: how probable is that?
-            self._background = scratch_array(shape, np.float32, _IN_MEMORY)
+            self._background = scratch_array(shape, np.float32)
         self._probabilities: Array | None = None
         if self._points and settings.landmarks.source == "probabilities":
-            self._probabilities = scratch_array((len(values), *shape), np.uint8, _IN_MEMORY)
+            self._probabilities = scratch_array((len(values), *shape), np.uint8)
         self.labels = stack.to_file(self._labels)
         self.confidence = stack.to_file(self._confidence)
 
-    def put(self, index: int, plane: Array) -> None:
-        """Take the class probabilities, shape (L + 1, H, W), of a slice of the stack."""
-        best = plane.argmax(axis=0)
-        self._labels[index] = self._values[best]
-        self._confidence[index] = np.take_along_axis(plane, best[None], axis=0)[0]
-        if self._background is not None:
-            self._background[index] = plane[0]
-        if self._probabilities is not None:
-            self._probabilities[:, index] = np.round(plane[1:] * 255)
+    def put(self, index: int, plane: Array, rows: tuple[int, int] | None = None) -> None:
+        """Take the class probabilities, shape (L + 1, H, W), of a slice of the stack.
+
+        With ``rows``, (first, stop), those of these rows of it, shape (L + 1, stop - first, W).
+        """
+        first = 0 if rows is None else rows[0]
+        for part in bands(plane.shape[1], plane.shape[0] * plane.shape[2]):
+            given = plane[:, part]
+            to = (index, slice(first + part.start, first + part.stop))
+            self._labels[to], self._confidence[to] = _most_probable(given, self._values)
+            if self._background is not None:
+                self._background[to] = given[0]
+            if self._probabilities is not None:
+                self._probabilities[(slice(None), *to)] = np.rint(given[1:] * np.float32(255))
+        for array in (plane, *self._arrays().values()):
+            release(array)
+
+    def part(self, start: int, stop: int) -> dict[str, Array]:
+        """Copy what is held of slices ``start`` to ``stop`` of the stack, for another sink.
+
+        Arrays by name, slices along the last axis but two; :meth:`put_part` takes them.
+        """
+        return {
+            name: np.array(array[..., start:stop, :, :]) for name, array in self._arrays().items()
+        }
+
+    def put_part(self, start: int, arrays: Mapping[str, Array]) -> None:
+        """Take slices from ``start`` on, as :meth:`part` of a sink of the same volume gave them.
+
+        :class:`InputError` if that sink had other settings, labels or shape.
+        """
+        mine = self._arrays()
+        if set(arrays) != set(mine):
+            raise InputError("part", f"have the arrays {', '.join(mine)}", ", ".join(arrays))
+        for name, array in mine.items():
+            given = arrays[name]
+            wanted = array[..., start : start + given.shape[-3], :, :]
+            if given.shape != wanted.shape or given.dtype != array.dtype:
+                expected = f"be {array.dtype} of shape {wanted.shape}"
+                raise InputError(name, expected, f"{given.dtype} of shape {given.shape}")
+        for name, array in mine.items():
+            array[..., start : start + arrays[name].shape[-3], :, :] = arrays[name]
+            release(array)
+
+    def _arrays(self) -> dict[str, Array]:
+        """All that is kept, by name; the last axes are those of the stack."""
+        kept = {
+            "labels": self._labels,
+            "confidence": self._confidence,
+            "background": self._background,
+            "probabilities": self._probabilities,
+        }
+        return {name: array for name, array in kept.items() if array is not None}
 
     def finish(self) -> Prediction:
         """Clean the labels, find the landmarks; what was put stays as it is."""
@@ -111,8 +153,8 @@ class PredictionSink:
         labels = clean_labels(self._labels, self._settings.cleanup)
         points = self._landmarks(labels)
         return Prediction(
-            labels=np.ascontiguousarray(stack.to_file(labels)),
-            confidence=np.ascontiguousarray(stack.to_file(self._confidence_of(labels))),
+            labels=contiguous(stack.to_file(labels)),
+            confidence=contiguous(stack.to_file(self._confidence_of(labels))),
             landmarks=tuple(stack.landmark_to_file(point) for point in points),
             names=dict(learned.names),
         )
@@ -137,11 +179,26 @@ class PredictionSink:
         """Probability of each value of the labels of which some are now background."""
         if self._background is None:
             return self._confidence
-        result = scratch_array(self._labels.shape, np.float32, _IN_MEMORY)
-        for index, plane in enumerate(cleaned):
-            kept = plane == self._labels[index]
-            result[index] = np.where(kept, self._confidence[index], self._background[index])
+        result = scratch_array(self._labels.shape, np.float32)
+        height, width = result.shape[1:]
+        for index in range(len(result)):
+            for rows in bands(height, width):
+                to = (index, rows)
+                kept = cleaned[to] == self._labels[to]
+                result[to] = np.where(kept, self._confidence[to], self._background[to])
+            for array in (result, cleaned, *self._arrays().values()):
+                release(array)
         return result
+
+
+def _most_probable(plane: Array, values: Array) -> tuple[Array, Array]:
+    """Value (H, W) and probability of the most probable class, the first of equal ones."""
+    highest = np.array(plane[0])
+    best = np.full(highest.shape, values[0])
+    for value, probability in zip(values[1:], plane[1:], strict=True):
+        np.putmask(best, probability > highest, value)
+        np.maximum(highest, probability, out=highest)
+    return best, highest
 
 
 def smallest_label_dtype(values: Sequence[int]) -> np.dtype[np.unsignedinteger | np.signedinteger]:
@@ -151,17 +208,3 @@ def smallest_label_dtype(values: Sequence[int]) -> np.dtype[np.unsignedinteger |
         if top <= np.iinfo(dtype).max:
             return np.dtype(dtype)
     return np.dtype(np.int32)
-
-
-def scratch_array(shape: tuple[int, ...], dtype: npt.DTypeLike, in_memory: int) -> Array:
-    """Make an array of zeros: in memory up to so many bytes, else in a temporary file.
-
-    The file has no name, or is marked for deletion; it goes when the array goes, also when the
-    process is killed.
-    """
-    kind = np.dtype(dtype)
-    if kind.itemsize * int(np.prod(shape, dtype=np.int64)) <= in_memory:
-        return np.zeros(shape, dtype=kind)
-    with tempfile.TemporaryFile(prefix="napari-fewshot-") as file:  # the map keeps it open
-        mapped: Array = np.memmap(file, dtype=kind, mode="w+", shape=shape)
-    return mapped

@@ -1,0 +1,117 @@
+"""Arrays in memory or in a nameless file."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import os
+import shutil
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+
+from napari_fewshot.errors import InputError
+from napari_fewshot.predict import scratch
+from napari_fewshot.predict.scratch import bands, contiguous, release, scratch_array
+from napari_fewshot.types import Array
+
+
+@pytest.mark.parametrize(("limit", "mapped"), [(2 * 60, False), (2 * 60 - 1, True)])
+def test_where_an_array_lives(
+    limit: int, mapped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(scratch, "IN_MEMORY", limit)
+    array = scratch_array((3, 4, 5), np.float16)
+    assert isinstance(array, np.memmap) is mapped
+    assert array.dtype == np.float16
+    assert not array.any()
+    array[1] += 2.5
+    release(array)
+    gc.collect()
+    assert float(array.sum()) == 20 * 2.5
+    del array
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(scratch, "IN_MEMORY", 1)
+    message = r"folder for temporary files must have room for 4194304\.00 GiB more; got .*TMPDIR\.$"
+    with pytest.raises(InputError, match=message):
+        scratch_array((2**52,), np.uint8)
+    if hasattr(os, "posix_fallocate"):  # others took the room in the meantime
+        full = OSError(errno.ENOSPC, "No space left on device")
+        monkeypatch.setattr(os, "posix_fallocate", Mock(side_effect=full))
+        with pytest.raises(InputError, match="have room"):
+            scratch_array((9,), np.uint8)
+        unable = OSError(errno.EOPNOTSUPP, "Operation not supported")
+        monkeypatch.setattr(os, "posix_fallocate", Mock(side_effect=unable))
+        assert scratch_array((9,), np.uint8).sum() == 0
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=8))
+    with pytest.raises(InputError, match="have room"):
+        scratch_array((9,), np.uint8)
+    assert list(tmp_path.iterdir()) == []
+
+
+def _resident() -> int:
+    fields = Path("/proc/self/statm").read_text(encoding="ascii").split()
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts pages as Linux does")
+def test_released_pages_are_no_longer_resident(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scratch, "IN_MEMORY", 1)
+    array = scratch_array((40, 2**20), np.uint8)
+    view = np.asarray(array[1:, ::2].T)  # neither a map nor an owner itself
+    before = _resident()
+    array[:] = np.arange(40, dtype=np.uint8)[:, None]
+    full = _resident()
+    release(view)
+    assert full - before > 30 * 2**20
+    assert full - _resident() > 30 * 2**20
+    assert array[:, 0].tolist() == list(range(40))
+
+
+def test_what_must_not_be_released_stays(tmp_path: Path) -> None:
+    path = tmp_path / "image.raw"
+    path.write_bytes(bytes(9000))
+    private = np.memmap(path, np.uint8, mode="c")
+    private[:] = 7
+    release(private[5:])
+    assert (private == 7).all()
+    plain = np.ones(5)
+    release(plain)
+    release(None)
+    assert plain.all()
+
+
+@pytest.mark.parametrize("limit", [10**9, 1])
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 1, 0), (1, 2, 0)])
+@pytest.mark.parametrize("flip", [False, True])
+def test_contiguous(
+    limit: int, order: tuple[int, ...], flip: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scratch, "IN_MEMORY", limit)
+    monkeypatch.setattr(scratch, "_RUN", 4)
+    monkeypatch.setattr(scratch, "_AT_ONCE", 50)
+    whole = scratch_array((5, 9, 11), np.int32)
+    whole[:] = np.arange(whole.size).reshape(whole.shape)
+    view: Array = whole.transpose(order)
+    if flip:
+        view = view[::-1, :, ::-1]
+    found = contiguous(view)
+    assert found.flags.c_contiguous
+    assert isinstance(found, np.memmap) is (limit == 1)
+    assert np.shares_memory(found, whole) is (order == (0, 1, 2) and not flip)
+    np.testing.assert_array_equal(found, np.array(view))
+
+
+def test_bands() -> None:
+    assert bands(7, 10, 30) == [slice(0, 3), slice(3, 6), slice(6, 7)]
+    assert bands(2, 100, 30) == [slice(0, 1), slice(1, 2)]
+    assert bands(0, 0) == []
