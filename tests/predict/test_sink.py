@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from napari_fewshot import scratch
 from napari_fewshot.config import IntensityConfig, PropagationConfig
 from napari_fewshot.errors import InputError
-from napari_fewshot.predict import scratch
 from napari_fewshot.predict.sink import PredictionSink, smallest_label_dtype
 from napari_fewshot.slices.stack import SliceStack
 from napari_fewshot.types import Volume

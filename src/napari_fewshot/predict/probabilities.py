@@ -17,10 +17,10 @@ import numpy as np
 from ..adapters.base import Adapter
 from ..errors import InputError
 from ..features.extract import FeatureExtractor
+from ..scratch import scratch_array
 from ..slices.grid import resize_plane
 from ..slices.stack import SliceStack
 from ..types import Array, FeatureMap, Progress, no_progress
-from .scratch import scratch_array
 
 __all__ = [
     "AdapterPredictor",

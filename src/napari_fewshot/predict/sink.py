@@ -9,13 +9,13 @@ import numpy as np
 
 from ..config import PropagationConfig
 from ..errors import InputError
+from ..scratch import bands, contiguous, release, scratch_array
 from ..slices.stack import SliceStack
 from ..types import Array, Landmark
 from .cleanup import clean_labels
 from .constellation import locate_landmarks
 from .landmarks import component_centres
 from .learned import LearnedLabels
-from .scratch import bands, contiguous, release, scratch_array
 
 __all__ = ["FUSED", "Prediction", "PredictionSink", "smallest_label_dtype"]
 

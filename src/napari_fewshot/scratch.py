@@ -14,8 +14,8 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import InputError
-from ..types import Array
+from .errors import InputError
+from .types import Array
 
 __all__ = ["IN_MEMORY", "bands", "contiguous", "release", "scratch_array"]
 

@@ -14,9 +14,9 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
+from napari_fewshot import scratch
 from napari_fewshot.errors import InputError
-from napari_fewshot.predict import scratch
-from napari_fewshot.predict.scratch import bands, contiguous, release, scratch_array
+from napari_fewshot.scratch import bands, contiguous, release, scratch_array
 from napari_fewshot.types import Array
 
 
