@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .arrays import is_lazy, read, wrapped
 from .errors import InputError
 
 __all__ = [
@@ -50,8 +51,9 @@ class Volume:
     Parameters
     ----------
     data : array, shape (Z, Y, X) or (Y, X), with a last axis of channels if ``has_channels``
-        File order (k, j, i). Labels are of an integer dtype. An image may be an array that is
-        read as it is indexed (dask): slices are then read one by one, when they are needed.
+        File order (k, j, i). Labels are of an integer dtype. It may be an array that is read as
+        it is indexed (dask; arrays of zarr and data sets of HDF5 become one): blocks are then
+        read when they are needed, see :mod:`napari_fewshot.arrays`.
     spacing : tuple of float
         Distance of neighbouring voxels in mm, one for each spatial axis, in array order.
     affine : array, shape (4, 4), float64, optional
@@ -76,6 +78,7 @@ class Volume:
     header: Any = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "data", wrapped(self.data))
         spatial = self.data.ndim - int(self.has_channels)
         if spatial not in (2, 3):
             raise InputError(
@@ -115,6 +118,10 @@ class Volume:
             raise InputError("data", f"have shape {self.shape}", f"shape {data.shape}")
         return replace(self, data=data, has_channels=False, **changes)
 
+    def loaded(self) -> Volume:
+        """Return the volume with its data in memory, itself where they are."""
+        return replace(self, data=read(self.data)) if is_lazy(self.data) else self
+
     @classmethod
     def of(cls, image: Volume | npt.ArrayLike, *, channels: bool | None = None) -> Volume:
         """Take a volume as it is, or wrap an array with unit spacing and no orientation.
@@ -125,7 +132,7 @@ class Volume:
         """
         if isinstance(image, Volume):
             return image
-        array = np.asarray(image)
+        array = wrapped(image)
         if channels is None:
             rgb = array.ndim == 3 and array.shape[-1] in (3, 4) and array.dtype == np.uint8
             rgb = rgb and min(array.shape[:2]) > array.shape[-1]

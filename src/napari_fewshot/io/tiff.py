@@ -28,8 +28,9 @@ import numpy as np
 
 from ..errors import InputError, UnreadableFileError
 from ..types import Array, Volume
+from .axes import plan_axes
 from .calibration import Calibration, imagej_arguments, ome_metadata, read_calibration
-from .checks import DEFLATE_LIMIT, as_image, damaged, file_beside, frame_index
+from .checks import DEFLATE_LIMIT, as_image, damaged, file_beside
 from .formats import Format
 from .outputs import replacing
 
@@ -42,6 +43,7 @@ _MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _IMAGEJ_DTYPES = (np.uint8, np.uint16, np.float32)
 _IMAGEJ_LARGEST = 2**32 - 2**25
 _ALPHA = (1, 2)
+_TIME_HINT = "If the frames are slices, name the axis Z (ImageJ: Image > Properties)."
 # tifffile goes on where pages or frames are missing, and only says so in its log.
 _SIGNS_OF_DAMAGE = ("invalid", "corrupted", "failed", "missing", "out of range", "does not match")
 _DAMAGE = (
@@ -76,7 +78,7 @@ def _read(path: Path, frame: int | None, exact: bool) -> Volume:
                 level = tif.series[0].levels[0]
                 axes, shape = level.axes, level.shape
                 _check_damage(path, complaints, level)
-                order, index = _plan(path, axes, shape, frame)
+                order, index, _ = plan_axes(path, axes, shape, frame, _TIME_HINT)
                 data = level.asarray()[index].transpose(order)
                 data, has_channels = _drop_alpha(tif, data, axes, shape)
                 calibration = read_calibration(tif, data.ndim - int(has_channels))
@@ -155,35 +157,6 @@ def _write(path: Path, data: Array, like: Volume) -> None:
 def _calibration(like: Volume) -> Calibration:
     known = like.affine is not None or any(size != 1 for size in like.spacing)
     return Calibration(like.spacing, ("mm" if known else "",) * like.ndim)
-
-
-def _plan(
-    path: Path, axes: str, shape: tuple[int, ...], frame: int | None
-) -> tuple[tuple[int, ...], tuple[slice | int, ...]]:
-    """Decide what each axis is: order of those that stay, and the index into all."""
-    sizes = dict(zip(axes, shape, strict=True)) if len(set(axes)) == len(axes) else {}
-    long = [letter for letter, size in zip(axes, shape, strict=True) if size > 1]
-    stacks = [letter for letter in long if letter in "ZIQ"]
-    channels = [letter for letter in long if letter in "CS"]
-    unknown = [letter for letter in long if letter not in "ZIQCSTYX"]
-    if not {"Y", "X"} <= set(sizes) or len(stacks) > 1 or len(channels) > 1 or unknown:
-        raise InputError(
-            str(path),
-            "have the axes of one image: Y, X, and at most one of depth and of channels",
-            f"axes {axes} of shape {shape}",
-            "Save one position, angle or channel set as a file of its own, with its axes named.",
-        )
-    if 0 in shape:
-        raise InputError(str(path), "have no empty axis", f"shape {shape}")
-    hint = "If the frames are slices, name the axis Z (ImageJ: Image > Properties)."
-    given = f"axes {axes} of shape {shape}"
-    time = frame_index(path, frame, sizes.get("T", 1), given, what="time point", hint=hint)
-    wanted = [*stacks, "Y", "X", *channels]
-    index = tuple(
-        slice(None) if letter in wanted else time if letter == "T" else 0 for letter in axes
-    )
-    left = [letter for letter in axes if letter in wanted]
-    return tuple(left.index(letter) for letter in wanted), index
 
 
 def _drop_alpha(
