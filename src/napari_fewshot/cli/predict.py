@@ -1,23 +1,24 @@
 """Label images with a model.
 
-Every image IMAGE gives OUTDIR/<stem>_labels in its own format (.nii.gz, .tif, .png, .nrrd, .mha)
-and on its own grid; DICOM (the folder of a series, or a file of it) gives .nii.gz, JPEG .png.
-Images of equal stem keep their folders.
+IMAGE is a file, a folder that is an image (a DICOM series), a folder of images, or a pattern in
+quotes ('in/**/*.nii.gz'). Label maps and results that lie beside images are left out of folders
+and patterns. Every image gives OUTDIR/<stem>_labels in its own format (.nii.gz, .tif, .png, .nrrd,
+.mha) and on its own grid; DICOM gives .nii.gz, JPEG .png. Images of equal stem keep their folders.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config import NO_REFINEMENT
 from ..errors import InputError
-from . import shared
+from . import inputs, shared
 from .reporting import Failures, ProgressBars
 
 if TYPE_CHECKING:
+    from ..io.image_jobs import ImageJob
     from ..io.outputs import Outputs
     from ..predict.refiners import Refiner
     from ..segmenter import FewShotSegmenter
@@ -30,21 +31,11 @@ METHOD = "propagation.refinement.method"
 __all__ = ["HELP", "NAME", "add_arguments", "run"]
 
 
-@dataclass(frozen=True)
-class _Job:
-    """One image and the files that it gives."""
-
-    image: Path
-    labels: Path
-    confidence: Path | None
-    landmarks: Path | None
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL", help="model file of the train command")
-    add("images", type=Path, nargs="+", metavar="IMAGE", help="image to label")
+    add("images", nargs="+", metavar="IMAGE", help="image to label, folder or pattern")
     add("-o", "--output", type=Path, required=True, metavar="OUTDIR", help="folder of the results")
     shared.add_options(parser, "--confidence")
     add("--landmarks", action="store_true", help="write landmarks too, as CSV")
@@ -61,7 +52,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "weights are here, else random-walker, or none (default: as set in the model, else not)",
     )
     shared.add_options(parser, "--sam-weights", help="local checkpoint of the SAM that refines")
-    shared.add_options(parser, "--frame")
+    shared.add_options(
+        parser,
+        "--frame",
+        type=inputs.frame_choice,
+        metavar="T|all",
+        help="time point of 4D images; all: each (one NIfTI of four axes, else a file for each)",
+    )
     shared.add_options(
         parser,
         "--set",
@@ -121,49 +118,52 @@ def _check_refinement(options: argparse.Namespace, settings: dict[str, Any]) -> 
         shared.existing_file("--sam-weights", options.sam_weights)
 
 
-def _jobs(options: argparse.Namespace) -> tuple[list[_Job], Outputs]:
+def _jobs(options: argparse.Namespace) -> tuple[list[ImageJob], Outputs]:
     """Say what is written where; everything that can be seen before the work is checked."""
-    from ..io import output_paths
-    from ..io.volumes import name_files
+    from ..io.image_jobs import image_jobs
 
     shared.check_axis(options.axis, "fused")
     shared.check_folder("--output", options.output)
     shared.existing_file("MODEL", options.model)
-    images = [shared.existing_image("IMAGE", path) for path in options.images]
-    out, results = options.output, shared.result_paths
-    labels = output_paths(images, out)
-    confidence = results(images, out, "_confidence", "image", wanted=options.confidence)
-    landmarks = results(images, out, "_landmarks", "points", wanted=options.landmarks)
-    names = [name_files(path)[0] for path in labels]
+    images = inputs.images_of("IMAGE", options.images)
+    jobs = image_jobs(
+        images,
+        options.output,
+        confidence=options.confidence,
+        landmarks=options.landmarks,
+        frame=options.frame,
+    )
     outputs = shared.check_outputs(
         "--output",
-        [*labels, *names, *confidence, *landmarks],
+        [path for job in jobs for path in job.outputs],
         [*images, options.model, options.weights, options.sam_weights],
         overwrite=options.overwrite,
     )
-    jobs = [_Job(*row) for row in zip(images, labels, confidence, landmarks, strict=True)]
     return jobs, outputs
 
 
 def _predict(
     model: FewShotSegmenter,
     refiner: Refiner | None,
-    job: _Job,
+    job: ImageJob,
     outputs: Outputs,
     options: argparse.Namespace,
 ) -> None:
-    from ..io import read_volume, write_points
+    from ..io import read_volume
+    from ..io.image_jobs import write_results
 
-    image = read_volume(job.image, frame=options.frame)
-    with ProgressBars(job.image.name) as bars:
-        found = model.predict(
-            image,
-            axis=options.axis,
-            landmarks=job.landmarks is not None,
-            refine=refiner or NO_REFINEMENT,
-            progress=bars,
-        )
+    found = []
+    for frame in job.frames:
+        image = read_volume(job.image, frame=frame)
+        title = job.image.name if frame is None else f"{job.image.name} [{frame}]"
+        with ProgressBars(title) as bars:
+            prediction = model.predict(
+                image,
+                axis=options.axis,
+                landmarks=bool(job.landmarks),
+                refine=refiner or NO_REFINEMENT,
+                progress=bars,
+            )
+        found.append(prediction)
     with outputs.writing():
-        if job.landmarks is not None:
-            write_points(job.landmarks, found.landmarks, image)
-        shared.write_result(found, image, job.labels, job.confidence)
+        write_results(job, found, image)

@@ -16,6 +16,7 @@ __all__ = [
     "GZIP",
     "LARGEST_LABEL",
     "ZLIB_OR_GZIP",
+    "FrameError",
     "as_image",
     "as_labels",
     "check_stream",
@@ -44,6 +45,17 @@ def damaged(path: Path, title: str, what: str) -> UnreadableFileError:
     )
 
 
+class FrameError(InputError):
+    """No time point, or none of those that a file holds, was asked for; ``count`` of them are."""
+
+    count = 1
+
+    def counting(self, count: int) -> FrameError:
+        """Say how many there are."""
+        self.count = count
+        return self
+
+
 def frame_index(
     path: Path, frame: int | None, count: int, given: str, *, what: str = "volume", hint: str = ""
 ) -> int:
@@ -53,9 +65,11 @@ def frame_index(
     """
     if count > 1 and frame is None:
         choice = f"Choose one: frame=0..{count - 1} (on the command line --frame N)."
-        raise InputError(str(path), f"hold one {what}", given, f"{choice} {hint}".strip())
+        error = FrameError(str(path), f"hold one {what}", given, f"{choice} {hint}".strip())
+        raise error.counting(count)
     if frame is not None and not 0 <= frame < count:
-        raise InputError("frame", f"be within 0..{count - 1} for {path}", frame)
+        constraint = f"be within 0..{count - 1} for {path}"
+        raise FrameError("frame", constraint, frame).counting(count)
     return frame or 0
 
 

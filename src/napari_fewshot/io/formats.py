@@ -19,6 +19,7 @@ __all__ = [
     "Format",
     "Kind",
     "format_by_name",
+    "is_image_folder",
     "output_path",
     "output_paths",
     "sniff_format",
@@ -81,6 +82,12 @@ FORMATS: Registry[Format] = Registry(
     ".io.itk",
     ".io.dicom",
 )
+
+
+def is_image_folder(path: Path) -> bool:
+    """Whether a folder is an image as a whole, such as a DICOM series."""
+    known = (candidate.holds for _, candidate in FORMATS.items())
+    return path.is_dir() and any(holds(path) for holds in known if holds is not None)
 
 
 def sniff_format(path: Path) -> Format:

@@ -20,7 +20,7 @@ from ..download import file_sha256
 from ..errors import InputError
 from .formats import FORMATS
 
-__all__ = ["RECORD", "Outputs", "is_ours", "remember", "replacing"]
+__all__ = ["RECORD", "Outputs", "is_ours", "recorded_names", "remember", "replacing"]
 
 RECORD = ".napari-fewshot.jsonl"
 """Name of the record in each folder of results."""
@@ -139,6 +139,11 @@ def replacing(path: Path) -> Iterator[Path]:
 def is_ours(path: Path) -> bool:
     """Whether a file is as a run wrote it here."""
     return not _not_ours([path])
+
+
+def recorded_names(folder: Path) -> frozenset[str]:
+    """Names of files that runs have written into a folder, changed since or not."""
+    return frozenset(_recorded(folder))
 
 
 def remember(folder: Path, digests: Mapping[str, str | None]) -> None:

@@ -1,0 +1,94 @@
+"""Which images a command reads, and which part of them: patterns, channels, frames, regions."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from ..io.image_jobs import FrameChoice
+
+__all__ = ["Region", "frame_choice", "images_of", "label_maps_of", "parse_region"]
+
+Region = tuple[tuple[int, int] | None, ...]
+"""First number and the one behind the last along each axis; None: the whole axis."""
+
+
+def images_of(parameter: str, given: Sequence[str | Path]) -> list[Path]:
+    """Images that files, folders and patterns stand for; says what was left out of these.
+
+    Raises what :func:`~napari_fewshot.io.find.find_images` raises.
+    """
+    from ..io.find import find_images
+
+    found = find_images(parameter, given)
+    if found.left_out:
+        first, *more = found.left_out
+        others = f" and {len(more)} more" if more else ""
+        print(
+            f"napari-fewshot: left out as label maps and results of images: {first}{others}",
+            file=sys.stderr,
+        )
+    return list(found.images)
+
+
+def label_maps_of(option: str, given: Sequence[Path], images: Sequence[Path]) -> list[Path]:
+    """Label map of each image: files and patterns in the order of the images, or by a folder.
+
+    In a folder it is ``NAME_labels`` for the image ``NAME``, or ``NAME``, as in
+    :func:`~napari_fewshot.io.find.label_maps_in`.
+
+    Raises
+    ------
+    InputError
+        If an image has none, or their numbers differ.
+    """
+    from ..io.find import find_files, label_maps_in
+    from ..io.formats import is_image_folder, stem_of
+
+    if len(given) == 1 and given[0].is_dir() and not is_image_folder(given[0]):
+        maps = label_maps_in(given[0])
+        without = [path for path in images if stem_of(path) not in maps]
+        if without:
+            name = f"{stem_of(without[0])}_labels"
+            raise InputError(option, f"hold {name} for {without[0]}", given[0])
+        return [maps[stem_of(path)] for path in images]
+    files = [file for path in given for file in find_files(option, path)]
+    if len(files) != len(images):
+        raise InputError(option, f"be given for each of the {len(images)} images", len(files))
+    return files
+
+
+def frame_choice(text: str) -> FrameChoice:
+    """Read a time point or ``all``; argparse words the ValueError of anything else."""
+    from ..io.image_jobs import ALL_FRAMES
+
+    return ALL_FRAMES if text == ALL_FRAMES else int(text)
+
+
+def parse_region(option: str, text: str | None) -> Region | None:
+    """Read ``10-40``, or ``10-40,0-255,100-300`` with a part for each axis, in file order.
+
+    A part is a number or a range of which both ends belong to it; an empty one is the whole axis.
+    """
+    if text is None:
+        return None
+    parts: list[tuple[int, int] | None] = []
+    for part in (piece.strip() for piece in text.split(",")):
+        if not part:
+            parts.append(None)
+            continue
+        first, dash, last = part.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            what = "be a range of slices such as 10-40, or one for each axis, as 10-40,0-255,9-99"
+            raise InputError(option, what, text)
+        if int(last or first) < int(first):
+            raise InputError(option, "have rising ranges", part)
+        parts.append((int(first), int(last or first) + 1))
+    if all(part is None for part in parts):
+        raise InputError(option, "have a range", text)
+    return tuple(parts)

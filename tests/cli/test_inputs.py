@@ -1,0 +1,100 @@
+"""Patterns and folders, time points, channels and regions of images that commands read."""
+
+from __future__ import annotations
+
+import shutil
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from napari_fewshot.cli.inputs import label_maps_of, parse_region
+from napari_fewshot.errors import InputError
+from napari_fewshot.io import read_labels
+
+from .conftest import files_below
+
+
+@pytest.fixture
+def folder(patients, tmp_path, monkeypatch):
+    """Two images, one below the other, and the labels of one."""
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    for source, name in (
+        (patients[0].image, "in/a.nii.gz"),
+        (patients[0].truth, "in/a_labels.nii.gz"),
+        (patients[1].image, "in/sub/a.nii.gz"),
+    ):
+        shutil.copy(source, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_pattern_of_images(run, model, folder):
+    said = run("predict", model, "in/**/*.nii.gz", "-o", "out")
+    assert said.code == 0
+    assert said.out.splitlines() == ["out/a_labels.nii.gz", "out/sub/a_labels.nii.gz"]
+    assert said.err == (
+        "napari-fewshot: left out as label maps and results of images: in/a_labels.nii.gz\n"
+    )
+
+
+def test_a_folder_of_images_and_of_its_own_results(run, model, folder):
+    (folder / "in" / "a_labels.nii.gz").unlink()
+    for _ in range(2):
+        said = run("predict", model, "in", "-o", "in", "--confidence")
+        assert (said.code, said.out) == (0, "in/a_labels.nii.gz\n")
+    assert said.err.endswith("of images: in/a_confidence.nii.gz and 1 more\n")
+
+
+@pytest.mark.parametrize("given", ["in/*.tif", "nothing", "in/*_labels*"])
+def test_nothing_found(run, model, folder, given):
+    said = run("predict", model, given, "-o", "out")
+    assert said.code == 2
+    assert said.err.startswith("napari-fewshot: IMAGE must be ")
+    assert f"got {given} (" in said.err
+    assert not (folder / "out").exists()
+
+
+def test_all_time_points(run, model, patients, tmp_path):
+    first, second = (nib.load(patient.image) for patient in patients)
+    data = np.stack([np.asarray(one.dataobj) for one in (first, second)], axis=-1)
+    nib.save(nib.Nifti1Image(data, first.affine), tmp_path / "time.nii.gz")
+    said = run("predict", model, tmp_path / "time.nii.gz", "-o", tmp_path / "out", "--frame", "all")
+    assert said.code == 0
+    assert files_below(tmp_path / "out") == ["time_labels.json", "time_labels.nii.gz"]
+    assert nib.load(tmp_path / "out" / "time_labels.nii.gz").shape == data.shape
+    for t in range(2):
+        one = tmp_path / f"one{t}"
+        assert run("predict", model, tmp_path / "time.nii.gz", "-o", one, "--frame", t).code == 0
+        np.testing.assert_array_equal(
+            read_labels(tmp_path / "out" / "time_labels.nii.gz", frame=t).data,
+            read_labels(one / "time_labels.nii.gz").data,
+        )
+
+
+def test_a_time_point_that_is_none(run, model, patients, tmp_path):
+    said = run("predict", model, patients[0].image, "-o", tmp_path, "--frame", "last")
+    assert said.code == 2
+    assert "argument --frame: invalid" in said.err
+
+
+def test_regions():
+    assert parse_region("--region", None) is None
+    assert parse_region("--region", "10-40") == ((10, 41),)
+    assert parse_region("--region", "7, 0-255,") == ((7, 8), (0, 256), None)
+
+
+@pytest.mark.parametrize("text", ["", ",,", "a", "4-2", "-3", "1-2-3", "1:5"])
+def test_regions_that_are_none(text):
+    with pytest.raises(InputError, match="--region must"):
+        parse_region("--region", text)
+
+
+def test_label_maps_of_images(folder):
+    images = [folder / "in" / "a.nii.gz"]
+    (found,) = label_maps_of("--labels", [folder / "in"], images)
+    assert found.name == "a_labels.nii.gz"
+    with pytest.raises(InputError, match=r"--labels must hold b_labels for b\.nii"):
+        label_maps_of("--labels", [folder / "in"], [folder.relative_to(folder) / "b.nii"])
+    with pytest.raises(InputError, match="--labels must be given for each of the 1 images; got 2"):
+        label_maps_of("--labels", [folder / "in" / "*.nii.gz"], images)
