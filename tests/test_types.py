@@ -75,3 +75,20 @@ def test_joint_progress_counts_parts_as_one_stage():
 def test_a_small_volume_of_bytes_is_no_colour_image():
     assert not Volume.of(np.zeros((3, 3, 3), np.uint8)).has_channels
     assert Volume.of(np.zeros((5, 4, 3), np.uint8)).has_channels
+
+
+def test_channels_are_chosen_and_ordered():
+    data = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
+    volume = Volume(data, (2.0, 3.0), has_channels=True)
+    assert volume.with_channels(None) is volume
+    two = volume.with_channels((3, 0))
+    np.testing.assert_array_equal(two.data, data[..., [3, 0]])
+    assert (two.has_channels, two.shape, two.spacing) == (True, (2, 3), (2.0, 3.0))
+    grey = volume.with_channels([2])
+    np.testing.assert_array_equal(grey.data, data[..., 2])
+    assert (grey.has_channels, grey.shape) == (False, (2, 3))
+    assert grey.with_channels([0]).data is grey.data
+    assert grey.with_channels([0, 0, 0]).data.shape == (2, 3, 3)
+    for wrong, channels in ((volume, (0, 4)), (grey, (1,)), (volume, ()), (volume, (-1,))):
+        with pytest.raises(InputError, match=r"channels must be within 0\.\.[03]; got"):
+            wrong.with_channels(channels)

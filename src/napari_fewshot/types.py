@@ -122,6 +122,30 @@ class Volume:
         """Return the volume with its data in memory, itself where they are."""
         return replace(self, data=read(self.data)) if is_lazy(self.data) else self
 
+    def with_channels(self, channels: Sequence[int] | None) -> Volume:
+        """Return a volume with these channels alone, in this order; of one it is grey.
+
+        None: as it is. A volume without an axis of channels has channel 0 only.
+
+        Raises
+        ------
+        InputError
+            If it has no such channel.
+        """
+        if channels is None:
+            return self
+        count = self.data.shape[-1] if self.has_channels else 1
+        missing = [channel for channel in channels if not 0 <= channel < count]
+        if missing or not channels:
+            where = "" if self.source is None else f" for {self.source}"
+            given = ", ".join(map(str, channels)) or "none"
+            raise InputError("channels", f"be within 0..{count - 1}{where}", given)
+        if len(channels) == 1:
+            data = self.data[..., channels[0]] if self.has_channels else self.data
+            return replace(self, data=data, has_channels=False)
+        axis = self.data if self.has_channels else self.data[..., None]
+        return replace(self, data=axis[..., list(channels)], has_channels=True)
+
     @classmethod
     def of(cls, image: Volume | npt.ArrayLike, *, channels: bool | None = None) -> Volume:
         """Take a volume as it is, or wrap an array with unit spacing and no orientation.

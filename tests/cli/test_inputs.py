@@ -7,12 +7,13 @@ import shutil
 import nibabel as nib
 import numpy as np
 import pytest
+import tifffile
 
 from napari_fewshot.cli.inputs import label_maps_of, parse_region
 from napari_fewshot.errors import InputError
-from napari_fewshot.io import read_labels
+from napari_fewshot.io import read_labels, read_volume
 
-from .conftest import files_below
+from .conftest import QUICK, files_below
 
 
 @pytest.fixture
@@ -98,3 +99,64 @@ def test_label_maps_of_images(folder):
         label_maps_of("--labels", [folder / "in"], [folder.relative_to(folder) / "b.nii"])
     with pytest.raises(InputError, match="--labels must be given for each of the 1 images; got 2"):
         label_maps_of("--labels", [folder / "in" / "*.nii.gz"], images)
+
+
+@pytest.fixture
+def stained(patients, tmp_path):
+    """Two images of four channels, of which the third is a phantom, and the others are noise."""
+    rng = np.random.default_rng(0)
+    for number, place in ((0, 2), (1, 1)):
+        image = read_volume(patients[number].image).data.astype(np.uint16)
+        data = rng.integers(0, 900, (*image.shape, 4)).astype(np.uint16)
+        data[..., place] = image
+        stacked = np.moveaxis(data, -1, 1)
+        about = {"axes": "ZCYX"}
+        tifffile.imwrite(tmp_path / f"stain{number}.tif", stacked, imagej=True, metadata=about)
+        tifffile.imwrite(
+            tmp_path / f"grey{number}.tif", image, imagej=True, metadata={"axes": "ZYX"}
+        )
+    tifffile.imwrite(
+        tmp_path / "painted.tif", read_labels(patients[0].painted).data, metadata={"axes": "ZYX"}
+    )
+    return tmp_path
+
+
+def test_channels(run, stained, monkeypatch):
+    monkeypatch.chdir(stained)
+    train = ("train", "--labels", "painted.tif", *QUICK)
+    assert run(*train, "--image", "grey0.tif", "-o", "grey.fewshot").code == 0
+    said = run(*train, "--image", "stain0.tif", "--channels", "2", "-o", "one.fewshot")
+    assert said.code == 0
+    assert "channels: 2, of images to label too\n" in said.out
+    found = {}
+    for name, model, image, more in (
+        ("expected", "grey", "grey0.tif", ()),
+        ("as trained", "one", "stain0.tif", ()),
+        ("other expected", "grey", "grey1.tif", ()),
+        ("other", "one", "stain1.tif", ("--channels", "1")),
+        ("grey", "one", "grey1.tif", ("--channels", "0")),
+    ):
+        said = run("predict", f"{model}.fewshot", image, "-o", name, *more)
+        assert said.code == 0, said.err
+        found[name] = read_labels(stained / name / f"{image[:-4]}_labels.tif").data
+    np.testing.assert_array_equal(found["as trained"], found["expected"])
+    np.testing.assert_array_equal(found["other"], found["other expected"])
+    np.testing.assert_array_equal(found["grey"], found["other expected"])
+    assert found["expected"].any()
+    said = run("predict", "one.fewshot", "grey1.tif", "-o", "out")
+    assert said.code == 2
+    assert "--channels must be within 0..0 for grey1.tif; got 2." in said.err
+    said = run("predict", "one.fewshot", "stain1.tif", "-o", "out", "--channels", "0,1")
+    assert said.code == 2
+    assert "must have 1 channel(s), as the templates; got 2" in said.err
+
+
+def test_channels_of_every_step(run, stained, monkeypatch):
+    monkeypatch.chdir(stained)
+    grey = run("refine", "grey0.tif", "painted.tif", "-o", "a.tif", "--method", "random-walker")
+    one = run("refine", "stain0.tif", "painted.tif", "-o", "b.tif", "--method", "random-walker",
+              "--channels", "2")  # fmt: skip
+    assert (grey.code, one.code) == (0, 0)
+    np.testing.assert_array_equal(
+        *(read_labels(stained / name).data for name in ("a.tif", "b.tif"))
+    )

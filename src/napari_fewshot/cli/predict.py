@@ -61,6 +61,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     shared.add_options(
         parser,
+        "--channels",
+        help="channels to read in place of those that the model was trained with, e.g. 1,3",
+    )
+    shared.add_options(
+        parser,
         "--set",
         metavar="propagation.KEY=VALUE",
         help="another setting of the propagation, e.g. propagation.cleanup.min_size=50",
@@ -84,6 +89,7 @@ def run(options: argparse.Namespace) -> int:
         device=options.device,
         store=shared.open_store(options),
         propagation=settings.get("propagation"),
+        channels=shared.parse_numbers("--channels", options.channels),
     )
     method = options.refine or model.refinement or NO_REFINEMENT
     if options.sam_weights is not None and method == NO_REFINEMENT:

@@ -107,7 +107,7 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
         metavar="N|axial|coronal|sagittal",
         help="axis of the slices (default: axial where the file says how it lies, else 0)",
     )
-    shared.add_options(parser, "--frame", "--window")
+    shared.add_options(parser, "--frame", "--window", "--channels")
     shared.add_options(parser, "--set", help="a setting of the refinement, e.g. prompts.points=5")
     add("--seed", type=int, default=0, metavar="S", help="of random prompts (default: 0)")
     shared.add_store_options(parser, "embeddings of SAM")

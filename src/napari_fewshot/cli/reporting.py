@@ -33,6 +33,7 @@ OPTIONS = (
     "axis",
     "background",
     "backbone",
+    "channels",
     "device",
     "fine_tune",
     "frame",

@@ -83,7 +83,7 @@ def _add_common_arguments(parser: argparse.ArgumentParser, example: str) -> None
         help="axis of the slices (default: that of the reference; without one axial where the "
         "file says how it lies, else 0)",
     )
-    shared.add_options(parser, "--sam-weights", "--frame", "--window", "--overwrite")
+    shared.add_options(parser, "--sam-weights", "--frame", "--window", "--channels", "--overwrite")
     shared.add_options(parser, "--set", help=f"a setting of the mode, e.g. {example}")
     shared.add_store_options(parser, "embeddings of SAM")
 

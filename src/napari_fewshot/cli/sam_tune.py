@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shared.add_setting(parser, "--prompts", TuneConfig, "prompts")
     shared.add_setting(parser, "--steps", TuneConfig, "steps", metavar="N")
     shared.add_setting(parser, "--seed", TuneConfig, "seed", metavar="S")
-    shared.add_options(parser, "--sam-weights", "--frame", "--window")
+    shared.add_options(parser, "--sam-weights", "--frame", "--window", "--channels")
     shared.add_options(parser, "--set", help="another setting, e.g. learning_rate=0.0001")
     shared.add_store_options(parser, "embeddings of SAM")
     add(

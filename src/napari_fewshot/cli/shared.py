@@ -32,11 +32,11 @@ __all__ = [
     "existing_file",
     "existing_image",
     "given_intensity",
+    "intensity_settings",
     "open_store",
     "parse_numbers",
     "parse_settings",
     "result_paths",
-    "window_settings",
     "with_names",
     "write_result",
 ]
@@ -44,6 +44,10 @@ __all__ = [
 LONGEST_RANGE = 100_000
 
 SHARED: dict[str, dict[str, Any]] = {
+    "--channels": {
+        "metavar": "C,C",
+        "help": "channels to read, in this order, e.g. 0,2; one alone is taken as grey",
+    },
     "--confidence": {"action": "store_true", "help": "write the confidence too"},
     "--frame": {"type": int, "metavar": "T", "help": "time point of 4D images"},
     "--overwrite": {
@@ -137,19 +141,22 @@ def open_store(options: argparse.Namespace) -> FeatureStore | None:
     return None if options.no_store else FeatureStore(options.store, limit_gb=options.store_limit)
 
 
-def window_settings(options: argparse.Namespace) -> dict[str, Any]:
-    """Settings of the intensity that ``--window`` stands for; none without it."""
-    if options.window is None:
-        return {}
-    low, high = options.window
-    if not low < high:
-        raise InputError("--window", "have LO below HI", f"{low:g} {high:g}")
-    return {"mode": "window", "low": low, "high": high}
+def intensity_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """Settings of the intensity that ``--window`` and ``--channels`` stand for."""
+    settings: dict[str, Any] = {}
+    if options.window is not None:
+        low, high = options.window
+        if not low < high:
+            raise InputError("--window", "have LO below HI", f"{low:g} {high:g}")
+        settings |= {"mode": "window", "low": low, "high": high}
+    if options.channels is not None:
+        settings["channels"] = parse_numbers("--channels", options.channels)
+    return settings
 
 
 def given_intensity(options: argparse.Namespace) -> IntensityConfig:
-    """Intensity as ``--window`` says, else by default."""
-    return IntensityConfig.of(window_settings(options), "intensity")
+    """Intensity as ``--window`` and ``--channels`` say, else by default."""
+    return IntensityConfig.of(intensity_settings(options), "intensity")
 
 
 def existing_file(parameter: str, path: Path) -> Path:

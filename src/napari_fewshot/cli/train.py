@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shared.add_setting(parser, "--backbone", SegmenterConfig, "backbone", metavar="NAME")
     shared.add_setting(parser, "--adapter", SegmenterConfig, "adapter", metavar="NAME")
     shared.add_setting(parser, "--preset", SegmenterConfig, "preset")
-    shared.add_options(parser, "--window")
+    shared.add_options(parser, "--window", "--channels")
     add("--spacing", type=float, metavar="MM", help="resample rows and columns to this spacing")
     add("--isotropic", action="store_true", help="with --spacing: resample the slices too")
     add(
@@ -178,8 +178,8 @@ def _fit(
 def settings_of(options: argparse.Namespace) -> dict[str, Any]:
     """Settings of the segmenter that the options ask for."""
     settings = shared.chosen_settings(options)
-    if window := shared.window_settings(options):
-        settings["intensity"] = window
+    if intensity := shared.intensity_settings(options):
+        settings["intensity"] = intensity
     if options.spacing is not None:
         if not 0 < options.spacing < math.inf:
             raise InputError("--spacing", "be finite and above 0 mm", options.spacing)
@@ -207,6 +207,9 @@ def _report(
     )
     print(f"{len(templates)} template(s), {model.training_set_.describe()}")
     print(f"labels: {labels}")
+    if model.config.intensity.channels is not None:
+        channels = ", ".join(map(str, model.config.intensity.channels))
+        print(f"channels: {channels}, of images to label too")
     print(f"{model.config.backbone} + {model.config.adapter}, trained in {seconds:.1f} s: {output}")
     _report_refinement(model)
 

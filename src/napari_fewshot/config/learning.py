@@ -24,7 +24,7 @@ __all__ = [
 
 
 class IntensityConfig(StageConfig):
-    """Grey values to 0..1, once per volume.
+    """What is read of an image: its channels, and grey values to 0..1, once per volume.
 
     The three channels of RGB share their percentiles; other channels each have their own.
     """
@@ -36,6 +36,8 @@ class IntensityConfig(StageConfig):
     """Percentile, or grey value, that becomes black."""
     high: float = Field(default=99.5, title="White")
     """Percentile, or grey value, that becomes white."""
+    channels: tuple[int, ...] | None = Field(default=None, min_length=1, examples=[[0, 2]])
+    """Channels of the last axis, in this order; of one, images are grey. None: all."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -43,6 +45,8 @@ class IntensityConfig(StageConfig):
             raise ValueError("have low < high")
         if self.mode == "percentile" and not (0 <= self.low and self.high <= 100):
             raise ValueError("have percentiles within 0..100")
+        if self.channels is not None and min(self.channels) < 0:
+            raise ValueError("have channels from 0")
         return self
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from ..adapters import Adapter, AdapterState
-from ..config import SegmenterConfig
+from ..config import PropagationConfig, SegmenterConfig
 from ..templates.training_set import TrainingSet
 
 __all__ = ["LearnedLabels", "LearnedModel"]
@@ -61,6 +62,17 @@ class LearnedModel:
         """Labels that stay as they were localised."""
         landmarks = self.config.propagation.refinement.landmarks
         return frozenset() if landmarks else self.point_labels
+
+    def changed(
+        self,
+        propagation: PropagationConfig | dict[str, Any] | None = None,
+        channels: Sequence[int] | None = None,
+    ) -> LearnedModel:
+        """What was learned, with other settings of propagation, or for images of other channels."""
+        changes: dict[str, Any] = {} if propagation is None else {"propagation": propagation}
+        if channels is not None:
+            changes["intensity"] = {"channels": tuple(channels)}
+        return replace(self, config=self.config.changed(changes))
 
     @classmethod
     def of(

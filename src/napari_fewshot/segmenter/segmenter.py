@@ -383,18 +383,16 @@ class FewShotSegmenter:
         store: FeatureStore | str | os.PathLike[str] | None = None,
         cache: FeatureCache | None = None,
         propagation: PropagationConfig | dict[str, Any] | None = None,
+        channels: Sequence[int] | None = None,
     ) -> FewShotSegmenter:
         """Read a model file; the backbone is loaded on first use.
 
         ``propagation``: a dict changes the settings that it names, a configuration all of them.
+        ``channels`` are those to read of images where others stand for those of the templates.
 
-        Raises
-        ------
-        ModelFileError
-            If the file is missing, damaged, foreign or too new.
+        :class:`ModelFileError` if the file is missing, damaged, foreign or too new.
         """
-        saved = read_model(path)
-        settings = saved.config.changed({} if propagation is None else {"propagation": propagation})
-        model = cls(weights=weights, device=device, store=store, cache=cache, **dict(settings))
-        model._saved = replace(saved, config=settings)
+        saved = read_model(path).changed(propagation, channels)
+        model = cls(weights=weights, device=device, store=store, cache=cache, **dict(saved.config))
+        model._saved = saved
         return model

@@ -132,6 +132,7 @@ class SliceStack:
         Canonical axis: 0 axial, 1 coronal, 2 sagittal (the array axis where the file has no
         orientation); 0 for a 2D image.
     intensity : IntensityConfig
+        Channels to read, and what becomes black and white.
     resampling : ResamplingConfig, optional
 
     Attributes
@@ -148,6 +149,7 @@ class SliceStack:
         intensity: IntensityConfig,
         resampling: ResamplingConfig | None = None,
     ) -> None:
+        volume = volume.with_channels(intensity.channels)
         self.volume = volume
         self.axis = axis
         self.frame = Frame.of(volume.affine, volume.ndim)
