@@ -269,7 +269,7 @@ def test_damaged_and_empty(tmp_path: Path) -> None:
     with pytest.raises(UnreadableFileError, match=r"s1\.dcm must be a whole DICOM file"):
         read_volume(tmp_path / "a")
     (tmp_path / "b").mkdir()
-    with pytest.raises(InputError, match="a folder without DICOM files"):
+    with pytest.raises(InputError, match="a folder without either"):
         read_volume(tmp_path / "b")
 
 

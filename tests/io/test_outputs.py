@@ -249,3 +249,130 @@ def test_folder_or_file_in_the_way(tmp_path: Path) -> None:
     inside = tmp_path / "file" / "out.txt"
     with pytest.raises(InputError, match="lie in a folder that can be written"), replacing(inside):
         pass
+
+
+def write_folder(path: Path, text: str, outputs: Outputs | None = None) -> None:
+    """Write a Zarr folder of two files, in a run or as from the viewer."""
+    if outputs is None:
+        with replacing(path, folder=True) as part:
+            (part / "zarr.json").write_text("{}")
+            (part / "c" / "0").mkdir(parents=True)
+            (part / "c" / "0" / "0").write_text(text)
+        return
+    with outputs.writing():
+        write_folder(path, text)
+
+
+def content(path: Path) -> str:
+    """Text that :func:`write_folder` wrote."""
+    return (path / "c" / "0" / "0").read_text()
+
+
+def test_a_run_replaces_folders_that_runs_wrote(tmp_path):
+    path = tmp_path / "out" / "labels.ome.zarr"
+    for text in ("one", "two"):
+        write_folder(path, text, Outputs("-o"))
+        assert content(path) == text
+        assert is_ours(path)
+    assert sorted(p.name for p in path.parent.iterdir()) == [RECORD, "labels.ome.zarr"]
+    for change in ("text", "name", "more"):
+        file = path / "c" / "0" / "0"
+        if change == "text":
+            file.write_text("corrected")
+        elif change == "name":
+            file.rename(file.with_name("1"))
+        else:
+            (path / ".zattrs").write_text("{}")
+        assert not is_ours(path)
+        with pytest.raises(InputError, match="-o must not replace a file"):
+            Outputs("-o").check([path])
+        with pytest.raises(InputError, match="-o must not replace a file"):
+            write_folder(path, "new", Outputs("-o"))
+        write_folder(path, "new", Outputs("-o", overwrite=True))
+        assert content(path) == "new"
+    write_folder(path, "new")  # saved by a person
+    assert not is_ours(path)
+    assert sorted(p.name for p in path.parent.iterdir()) == [RECORD, "labels.ome.zarr"]
+
+
+def test_folders_that_are_no_results_stay(tmp_path):
+    for name, marked in (("pictures", True), ("a.ome.zarr", False)):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "mine").write_text("mine")
+        if marked:
+            (folder / "zarr.json").write_text("{}")
+        with pytest.raises(InputError, match="-o must name files to write"):
+            Outputs("-o", overwrite=True).check([folder])
+        with pytest.raises(InputError, match="be a file to write; got a folder"):
+            write_folder(folder, "new")
+        assert (folder / "mine").read_text() == "mine"
+
+
+def test_a_link_to_a_folder_is_replaced_and_what_it_leads_to_stays(tmp_path):
+    write_folder(tmp_path / "there.zarr", "mine")
+    (tmp_path / "link.zarr").symlink_to(tmp_path / "there.zarr", target_is_directory=True)
+    with pytest.raises(InputError, match="-o must not replace"):
+        write_folder(tmp_path / "link.zarr", "new", Outputs("-o"))
+    write_folder(tmp_path / "link.zarr", "new", Outputs("-o", overwrite=True))
+    assert content(tmp_path / "there.zarr") == "mine"
+    assert content(tmp_path / "link.zarr") == "new"
+
+
+def test_nothing_is_written_into_a_folder_that_is_read_nor_over_one_around_it(tmp_path):
+    image = tmp_path / "image.zarr"
+    write_folder(image, "grey", Outputs("-o"))
+    write_folder(image / "labels" / "cells", "painted")
+    inputs = [image, image / "labels" / "cells"]
+    for given, path in (
+        (inputs[0], image),
+        (inputs[0], image / "labels" / "new.ome.zarr"),
+        (inputs[1], image),
+        (inputs[0], tmp_path / "IMAGE.zarr" / "new.json"),
+    ):
+        with pytest.raises(InputError, match="-o must not overwrite an input"):
+            Outputs("-o", [given], overwrite=True).check([path])
+    Outputs("-o", inputs).check([tmp_path / "image.zarr_labels.ome.zarr"])
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_an_error_leaves_the_old_folder(tmp_path, monkeypatch, interrupted):
+    path = tmp_path / "labels.ome.zarr"
+    write_folder(path, "old")
+    rename = Path.rename
+
+    def fails(self: Path, target: Path) -> Path:
+        if self.suffix == ".tmp":
+            raise PermissionError
+        return rename(self, target)
+
+    def write_half() -> None:
+        with replacing(path, folder=True) as part:
+            (part / "zarr.json").write_text("{}")
+            raise KeyboardInterrupt
+
+    if interrupted:
+        with pytest.raises(KeyboardInterrupt):
+            write_half()
+    else:
+        monkeypatch.setattr(Path, "rename", fails)
+        with pytest.raises(PermissionError):
+            write_folder(path, "new")
+    assert content(path) == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_appears_at_the_last_moment_stays(tmp_path, monkeypatch):
+    path = tmp_path / "labels.ome.zarr"
+    rename = Path.rename
+
+    def late(self: Path, target: Path) -> Path:
+        (path / "c" / "0").mkdir(parents=True)
+        (path / "zarr.json").write_text("{}")
+        (path / "c" / "0" / "0").write_text("painted")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", late)
+    with pytest.raises(InputError, match="-o must not replace"):
+        write_folder(path, "predicted", Outputs("-o"))
+    assert content(path) == "painted"

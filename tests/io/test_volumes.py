@@ -45,7 +45,7 @@ def test_missing_file(tmp_path: Path) -> None:
 
 
 def test_folder(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"got a folder without DICOM files\. Give the image file"):
+    with pytest.raises(InputError, match=r"got a folder without either\. Give the image file"):
         read_labels(tmp_path)
 
 
@@ -113,7 +113,11 @@ def test_unknown_ending_lists_those_known(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "module"),
-    [("o.nii.gz", "nibabel.Nifti1Image.to_stream"), ("o.tif", "tifffile.imwrite")],
+    [
+        ("o.nii.gz", "napari_fewshot.io.nifti.slabs"),
+        ("o.tif", "tifffile.imwrite"),
+        ("o.ome.zarr", "napari_fewshot.io.ome_zarr.write_levels"),
+    ],
 )
 def test_failure_while_writing_keeps_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, module: str

@@ -224,13 +224,12 @@ def result_paths(
 def write_result(
     found: Prediction | SamLabels, image: Volume, labels: Path, confidence: Path | None
 ) -> None:
-    """Write labels, with the names that say more than their values, and confidence if wanted."""
+    """Write labels with their names, and confidence if wanted."""
     from ..io import write_image, write_labels
 
     if confidence is not None:
         write_image(confidence, found.confidence, image)
-    names = {value: name for value, name in found.names.items() if name != str(value)}
-    write_labels(labels, found.labels, image, names=names)
+    write_labels(labels, found.labels, image, names=found.names)
 
 
 def with_names(*label_maps: Path | None) -> list[Path]:

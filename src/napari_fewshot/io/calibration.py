@@ -12,18 +12,19 @@ import numpy as np
 if TYPE_CHECKING:
     from tifffile import TiffFile
 
-__all__ = ["Calibration", "imagej_arguments", "ome_metadata", "read_calibration"]
+__all__ = ["Calibration", "imagej_arguments", "mm_per_unit", "ome_metadata", "read_calibration"]
 
 _MM = {
     name: size
     for size, names in (
-        (1e-9, "pm"),
+        (1e-9, "pm picometer"),
         (1e-7, "å angstrom"),
-        (1e-6, "nm nanometer"),
-        (1e-3, "um micron microns micrometer"),
-        (1.0, "mm millimeter"),
-        (10.0, "cm centimeter"),
-        (1000.0, "m meter"),
+        (1e-6, "nm nanometer nanometre"),
+        (1e-3, "um micron microns micrometer micrometre"),
+        (1.0, "mm millimeter millimetre"),
+        (10.0, "cm centimeter centimetre"),
+        (100.0, "dm decimeter"),
+        (1000.0, "m meter metre"),
         (25.4, "in inch inches"),
     )
     for name in names.split()
@@ -51,7 +52,7 @@ class Calibration:
     @property
     def spacing(self) -> tuple[float, ...]:
         """Spacing in mm, in array order."""
-        factors = (_factor(unit) for unit in self.units)
+        factors = (mm_per_unit(unit) for unit in self.units)
         return tuple(size * factor for size, factor in zip(self.sizes, factors, strict=True))
 
 
@@ -85,13 +86,13 @@ def imagej_arguments(calibration: Calibration) -> dict[str, Any]:
     metadata: dict[str, Any] = {}
     if name:
         metadata["unit"] = name if known else "mm"
-    factor = _factor(unit) if known else 1.0
+    factor = mm_per_unit(unit) if known else 1.0
     sizes = [spacing / factor for spacing in calibration.spacing]
     if len(set(calibration.units)) == 1 and known:
         sizes = list(calibration.sizes)
     if len(sizes) == 3:
         metadata["spacing"] = sizes[0]
-    tag = {_factor(text): number for number, text in _TAG_UNITS.items()}.get(factor)
+    tag = {mm_per_unit(text): number for number, text in _TAG_UNITS.items()}.get(factor)
     return {
         "resolution": calibration.resolution or (1 / sizes[-1], 1 / sizes[-2]),
         "resolutionunit": tag if known and tag is not None else "NONE",
@@ -151,5 +152,6 @@ def _plain(unit: str) -> str:
     return re.sub(r"\\u00b5|\u00b5|\u03bc", "u", unit.strip().lower())
 
 
-def _factor(unit: str) -> float:
+def mm_per_unit(unit: str) -> float:
+    """Length of a unit in mm; 1 for an empty or unknown one."""
     return _MM.get(_plain(unit), 1.0)

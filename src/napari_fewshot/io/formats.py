@@ -8,9 +8,9 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from ..errors import InputError, UnreadableFileError
+from ..errors import InputError, UnknownNameError, UnreadableFileError
 from ..registry import Registry
 from ..types import Array, Volume
 
@@ -19,6 +19,7 @@ __all__ = [
     "Format",
     "Kind",
     "format_by_name",
+    "format_choices",
     "is_image_folder",
     "output_path",
     "output_paths",
@@ -60,6 +61,12 @@ class Format:
         As ``write``, for label maps, where the format can say that they are.
     holds : callable, optional
         ``holds(folder) -> bool``, where a folder of files is an image.
+    is_folder : bool
+        Whether what is written is a folder, with the names of labels in it.
+    choice : str
+        What results of this format are called as a choice (``--format``); empty: no choice.
+    require : callable, optional
+        ``require(path, what)``, an :class:`InputError` where an optional dependency is missing.
     """
 
     title: str
@@ -72,6 +79,9 @@ class Format:
     write_labels: Writer | None = None
     not_written: str = ""
     holds: Callable[[Path], bool] | None = None
+    is_folder: bool = False
+    choice: str = ""
+    require: Callable[[Path, str], Any] | None = None
 
 
 FORMATS: Registry[Format] = Registry(
@@ -80,6 +90,7 @@ FORMATS: Registry[Format] = Registry(
     ".io.tiff",
     ".io.png_jpeg",
     ".io.itk",
+    ".io.ome_zarr",
     ".io.dicom",
 )
 
@@ -91,7 +102,7 @@ def is_image_folder(path: Path) -> bool:
 
 
 def sniff_format(path: Path) -> Format:
-    """Find the format of a file by its first bytes; a folder of DICOM files is a series."""
+    """Find the format of a file by its first bytes, of a folder (DICOM, Zarr) by what it holds."""
     known = [candidate for _, candidate in FORMATS.items()]
     if path.is_dir():
         for candidate in known:
@@ -123,34 +134,64 @@ def format_by_name(path: Path) -> Format:
 def stem_of(path: Path) -> str:
     """File name without its ending, of which ``.nii.gz`` and ``.ome.tif`` are whole ones.
 
-    Of a folder (a DICOM series) it is the whole name.
+    Of the folder of a DICOM series it is the whole name; a group or array within a Zarr folder
+    (``image.zarr/0``) is called after both.
     """
-    name = path.name
-    if path.is_dir():
-        return name
-    endings = (ending for _, known in FORMATS.items() for ending in known.suffixes)
-    for ending in endings:
-        if name.lower().endswith(ending) and len(name) > len(ending):
-            return name[: -len(ending)]
-    return path.stem
+    is_folder = path.is_dir()
+    if is_folder:
+        for parent in path.parents:
+            if parent.suffix.lower() == ".zarr":
+                return "_".join([stem_of(parent), *path.relative_to(parent).parts])
+    known = (entry for _, entry in FORMATS.items() if entry.is_folder or not is_folder)
+    for ending in (ending for entry in known for ending in entry.suffixes):
+        if path.name.lower().endswith(ending) and len(path.name) > len(ending):
+            return path.name[: -len(ending)]
+    return path.name if is_folder else path.stem
+
+
+def format_choices() -> tuple[str, ...]:
+    """What a person can choose as the format of results: ``nii.gz``, ``tif`` and so on."""
+    return tuple(entry.choice for _, entry in FORMATS.items() if entry.choice)
 
 
 def output_path(
-    input_path: str | Path, out_dir: str | Path, suffix: str = "_labels", kind: Kind = "labels"
+    input_path: str | Path,
+    out_dir: str | Path,
+    suffix: str = "_labels",
+    kind: Kind = "labels",
+    choice: str | None = None,
 ) -> Path:
     """Name the result for one input: its stem and the suffix, in a folder.
 
-    Where the input exists, its content decides on the format, else its ending. Label maps are
-    ``.nii.gz``, ``.tif``, ``.png``, ``.nrrd`` or ``.mha`` as the input, ``.nii.gz`` for DICOM and
-    ``.png`` for JPEG; images (confidence) of PNG and JPEG inputs are ``.tif``; points ``.csv``.
+    ``choice`` is one of :func:`format_choices`. Without it, the content of the input decides on
+    the format where it exists, else its ending: label maps are ``.nii.gz``, ``.tif``, ``.png``,
+    ``.nrrd``, ``.mha`` or ``.ome.zarr`` as the input, ``.nii.gz`` for DICOM and ``.png`` for JPEG;
+    images (confidence) of PNG and JPEG inputs are ``.tif``. Points are ``.csv``.
+
+    Raises
+    ------
+    InputError
+        If the format needs a package that is not installed, or is no choice.
     """
     path = Path(input_path)
     if kind == "points":
-        ending = ".csv"
+        return Path(out_dir) / f"{stem_of(path)}{suffix}.csv"
+    if choice is not None:
+        found = _chosen(choice)
     else:
         found = sniff_format(path) if path.exists() else format_by_name(path)
-        ending = (kind == "image" and found.image_suffix) or found.labels_suffix
-    return Path(out_dir) / f"{stem_of(path)}{suffix}{ending}"
+    ending = (kind == "image" and found.image_suffix) or found.labels_suffix
+    result = Path(out_dir) / f"{stem_of(path)}{suffix}{ending}"
+    if found.require is not None:
+        found.require(result, "a result")
+    return result
+
+
+def _chosen(choice: str) -> Format:
+    for _, entry in FORMATS.items():
+        if entry.choice == choice:
+            return entry
+    raise UnknownNameError("format of results", choice, format_choices())
 
 
 def output_paths(
@@ -158,6 +199,7 @@ def output_paths(
     out_dir: str | Path,
     suffix: str = "_labels",
     kind: Kind = "labels",
+    choice: str | None = None,
 ) -> list[Path]:
     """Name the results for several inputs, so that none overwrites another or an input.
 
@@ -165,7 +207,7 @@ def output_paths(
     upper and lower case count as equal, since some file systems take them so.
     """
     sources = [Path(os.path.abspath(path)) for path in inputs]  # noqa: PTH100 - keeps links
-    results = [output_path(source, out_dir, suffix, kind) for source in sources]
+    results = [output_path(source, out_dir, suffix, kind, choice) for source in sources]
     groups: dict[str, list[Path]] = defaultdict(list)
     for source, result in zip(sources, results, strict=True):
         groups[result.name.casefold()].append(source)
@@ -200,8 +242,8 @@ def _head(path: Path) -> tuple[bytes, bytes]:
     """First bytes of a file, as stored and after gzip."""
     if path.is_dir():
         remedy = "Give the image file itself."
-        constraint = "be a file, or the folder of a DICOM series"
-        raise InputError(str(path), constraint, "a folder without DICOM files", remedy)
+        constraint = "be a file, a folder of DICOM files, or a Zarr folder"
+        raise InputError(str(path), constraint, "a folder without either", remedy)
     try:
         with path.open("rb") as stream:
             raw = stream.read(_HEAD)

@@ -140,12 +140,11 @@ def count_frames(path: Path) -> int:
 def write_results(job: ImageJob, found: Sequence[Result], like: Volume) -> None:
     """Write what was predicted for each time point of a job, on the grid of its image.
 
-    The label map comes last: where it is, the others are. Names of labels are written where they
-    say more than the values.
+    The label map comes last: where it is, the others are.
     """
     for path, one in zip(job.landmarks, found, strict=bool(job.landmarks)):
         write_points(path, one.landmarks, like)
-    first, names = found[0], {v: n for one in found for v, n in one.names.items() if n != str(v)}
+    first, names = found[0], {v: n for one in found for v, n in one.names.items()}
     if len(found) == 1:
         if job.confidence is not None:
             write_image(job.confidence, first.confidence, like)
@@ -156,8 +155,9 @@ def write_results(job: ImageJob, found: Sequence[Result], like: Volume) -> None:
         write_nifti(job.confidence, sure, like)
     labels = as_labels(np.stack([one.labels for one in found]), "labels")
     write_nifti(job.labels, labels.astype(fitting_dtype(labels), copy=False), like, "label")
-    if names:
-        write_names(job.labels, names)
+    telling = {value: name for value, name in names.items() if name != str(value)}
+    if telling:
+        write_names(job.labels, telling)
 
 
 def _of_frame(path: Path, image: Path, frame: int) -> Path:

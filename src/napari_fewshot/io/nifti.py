@@ -24,6 +24,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..types import Array, Volume
+from .blocks import slabs
 from .checks import DEFLATE_LIMIT, as_image, damaged, frame_index, same_affine
 from .formats import Format
 from .outputs import replacing
@@ -86,18 +87,18 @@ def write_nifti(path: Path, data: Array, like: Volume, intent: str = "none") -> 
     ``uint8`` dtype R, G, B are colours. ``intent`` is what values mean, in nibabel's words.
     """
     kept = like.header
-    array = data.T
+    shape = data.shape[::-1]
     if isinstance(kept, NiftiHeader) and _still_valid(kept, like):
-        image = _image_like(kept, array, array.ndim > like.ndim)
+        header = _header_like(kept, shape, data.dtype, len(shape) > like.ndim)
     else:
-        image = _image_from_geometry(array, like)
-    image.header.set_intent(intent)
+        header = _header_from_geometry(shape, data.dtype, like)
+    header.set_intent(intent)
     with replacing(path) as temporary, temporary.open("wb") as raw:
         if path.name.lower().endswith(".gz"):
             with gzip.GzipFile("", "wb", _GZIP_LEVEL, raw, mtime=0) as stream:
-                image.to_stream(stream)
+                _write_stream(stream, header, data)
         else:
-            image.to_stream(raw)
+            _write_stream(raw, header, data)
 
 
 def _is_nifti(head: bytes) -> bool:
@@ -236,31 +237,42 @@ def _still_valid(kept: NiftiHeader, like: Volume) -> bool:
     return same_affine(kept.affine, like.affine)
 
 
-def _image_like(kept: NiftiHeader, array: Array, frames: bool) -> Nifti1Image:
-    shape = (*kept.shape, 1, 1)[:3] + array.shape[-1:] if frames else kept.shape
+def _write_stream(stream: Any, header: Nifti1Header, data: Array) -> None:
+    """Write header and values, which lie in the file as they do in the array."""
+    header.write_to(stream)
+    dtype = header.get_data_dtype()
+    for slab in slabs(data):
+        stream.write(slab.astype(dtype, copy=False).tobytes())
+
+
+def _header_like(
+    kept: NiftiHeader, shape: tuple[int, ...], dtype: np.dtype[Any], frames: bool
+) -> Nifti1Header:
+    shape = (*kept.shape, 1, 1)[:3] + shape[-1:] if frames else kept.shape
     header = kept.header.copy()
     pixdim = header["pixdim"].copy()
-    header.set_data_dtype(array.dtype)
+    header.set_data_dtype(dtype)
     header.set_slope_inter(1.0, 0.0)
     # The range for display and private extensions tell of the image, not of what we write.
     header["cal_min"] = header["cal_max"] = 0
     header.extensions.clear()
     header["vox_offset"] = 0
-    kind = _image_class(header["sizeof_hdr"] == 540)
-    image: Nifti1Image = kind(array.reshape(shape, order="F"), None, header)
-    image.update_header()
-    image.header["pixdim"] = pixdim
-    return image
+    header.set_data_shape(shape)
+    header["pixdim"] = pixdim
+    return header
 
 
-def _image_from_geometry(array: Array, like: Volume) -> Nifti1Image:
+def _header_from_geometry(
+    shape: tuple[int, ...], dtype: np.dtype[Any], like: Volume
+) -> Nifti1Header:
     affine = None if like.affine is None else like.affine[:, [2, 1, 0, 3]]
-    image: Nifti1Image = _image_class(max(array.shape) > _NIFTI1_LARGEST)(array, affine)
+    nothing = np.broadcast_to(np.zeros((), dtype), shape)  # takes no memory
+    header = _image_class(max(shape) > _NIFTI1_LARGEST)(nothing, affine).header
     if affine is None:
-        image.header.set_zooms(like.spacing[::-1] + (1.0,) * (array.ndim - like.ndim))
-    image.header.set_xyzt_units("mm")
-    image.header.set_slope_inter(1.0, 0.0)
-    return image
+        header.set_zooms(like.spacing[::-1] + (1.0,) * (len(shape) - like.ndim))
+    header.set_xyzt_units("mm")
+    header.set_slope_inter(1.0, 0.0)
+    return header
 
 
 ENTRIES = {

@@ -1,5 +1,7 @@
 """Writing: a file is whole or not there, and a run replaces nothing that a person made or changed.
 
+A Zarr folder counts as one file, whose digest is that of all files in it with their names.
+
 Beside results lies a record of the digests that runs wrote them with. It is only appended to, a
 line before each file takes its place: a run that is killed, or one beside it, spoils nothing. A
 line that cannot be read counts for nothing, and then the file is not ours.
@@ -7,8 +9,10 @@ line that cannot be read counts for nothing, and then the file is not ours.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
 import stat
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,7 +33,7 @@ RECORD = ".napari-fewshot.jsonl"
 class Outputs:
     """The files that a run writes; ``parameter`` is the option that names them, for messages.
 
-    ``inputs`` are files and DICOM folders that the run reads, and never replaces. With
+    ``inputs`` are files and folders (DICOM, Zarr) that the run reads, and never replaces. With
     ``overwrite``, other files may be replaced that are not ours.
     """
 
@@ -42,6 +46,7 @@ class Outputs:
         self._identities = {_identity(path) for path in self.inputs} - {None}
         folders = {path if path.is_dir() else path.parent for path in self.inputs}
         self._folders = {_identity(folder) for folder in folders}
+        self._trees = {_spelling(path) for path in self.inputs if _is_result_folder(path)}
 
     def check(self, paths: Iterable[Path]) -> None:
         """Check all files of a run before its work, so that nothing is half done.
@@ -53,7 +58,7 @@ class Outputs:
             if self._is_input(path):
                 remedy = "Choose another name or folder."
                 raise InputError(self.parameter, "not overwrite an input", path, remedy)
-            if path.is_dir():
+            if path.is_dir() and not _is_result_folder(path):
                 raise InputError(self.parameter, "name files to write", f"{path}, a folder")
             if os.path.lexists(path) and not self.overwrite:
                 there.append(path)
@@ -77,25 +82,36 @@ class Outputs:
             _CURRENT.reset(token)
 
     def put(self, temporary: Path, path: Path) -> None:
-        """Move a file that is whole to its place, if that is free or ours."""
-        digest = file_sha256(temporary)
+        """Move a file or folder that is whole to its place, if that is free or ours."""
+        digest = _digest(temporary)
         while True:
             self.check([path])
             remember(path.parent, {path.name: digest})
             if os.path.lexists(path):
-                temporary.replace(path)
+                _take_place(temporary, path)
                 return
             try:
-                os.link(temporary, path)  # unlike a renaming, it never replaces
+                if temporary.is_dir():
+                    temporary.rename(path)  # of a folder, it never replaces more than an empty one
+                else:
+                    os.link(temporary, path)  # unlike a renaming, it never replaces
                 return
             except FileExistsError:
                 continue  # somebody was faster: whose is it?
-            except OSError:  # no links on this file system
-                temporary.replace(path)
+            except OSError:
+                if temporary.is_dir():
+                    if os.path.lexists(path):
+                        continue
+                    raise
+                _take_place(temporary, path)  # no links on this file system
                 return
 
     def _is_input(self, path: Path) -> bool:
-        if _spelling(path) in self._spellings or _identity(path) in self._identities:
+        name = _spelling(path)
+        if name in self._spellings or _identity(path) in self._identities:
+            return True
+        within = any(name.startswith(tree + os.sep) for tree in self._trees)
+        if within or any(one.startswith(name + os.sep) for one in self._spellings):
             return True
         # A series is given as its folder, or as one of its files.
         return path.is_file() and _identity(path.parent) in self._folders and _is_dicom(path)
@@ -105,20 +121,24 @@ _CURRENT: ContextVar[Outputs | None] = ContextVar("outputs", default=None)
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, folder: bool = False) -> Iterator[Path]:
     """Give a temporary path beside ``path``; on success it takes the place of ``path``.
 
+    It is that of an empty file, or ``folder``, which replaces no folder but one of results.
     Missing folders are made. On any error the temporary file is removed and ``path`` stays as
     it was. Outside of :meth:`Outputs.writing`, as when somebody saves from the viewer, any file
     may be replaced, and is no longer ours.
     """
-    if path.is_dir():
+    if path.is_dir() and not (folder and _is_result_folder(path)):
         raise InputError(str(path), "be a file to write", "a folder")
     # A name of our own, since tempfile makes files that only their owner can read.
     temporary = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.tmp"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch(exist_ok=False)
+        if folder:
+            temporary.mkdir()
+        else:
+            temporary.touch(exist_ok=False)
     except OSError as error:
         raise InputError(
             str(path), "lie in a folder that can be written", error.strerror or str(error)
@@ -131,9 +151,9 @@ def replacing(path: Path) -> Iterator[Path]:
             return
         if _recorded(path.parent).get(path.name):
             remember(path.parent, {path.name: None})
-        temporary.replace(path)
+        _take_place(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
 
 
 def is_ours(path: Path) -> bool:
@@ -180,7 +200,7 @@ def _recorded(folder: Path) -> Mapping[str, frozenset[str]]:
 def _not_ours(paths: Iterable[Path]) -> list[Path]:
     """Files that are not as a run wrote them."""
     # The record is read last: a run that replaces a file just now has added to it before.
-    digests = {path: _digest_of_file(path) for path in paths}
+    digests = {path: _digest(path) for path in paths}
     records = {folder: _recorded(folder) for folder in {path.parent for path in digests}}
     return [
         path
@@ -189,12 +209,55 @@ def _not_ours(paths: Iterable[Path]) -> list[Path]:
     ]
 
 
-def _digest_of_file(path: Path) -> str | None:
-    """Digest of a file; None of a link, which runs do not write, and of what cannot be read."""
+def _digest(path: Path) -> str | None:
+    """Digest of a file, or of all in a folder; None with links, which runs do not write."""
     try:
-        return file_sha256(path) if stat.S_ISREG(path.lstat().st_mode) else None
+        mode = path.lstat().st_mode
+        if not stat.S_ISDIR(mode):
+            return file_sha256(path) if stat.S_ISREG(mode) else None
+        total = hashlib.sha256()
+        names = {one.relative_to(path).as_posix(): one for one in path.rglob("*")}
+        for name, one in sorted(names.items()):
+            digest = "" if one.is_dir() and not one.is_symlink() else _digest(one)
+            if digest is None:
+                return None
+            total.update(f"{name}\0{digest}\n".encode())
+        return total.hexdigest()
     except OSError:
         return None
+
+
+def _is_result_folder(path: Path) -> bool:
+    """Whether a folder is a result as a whole, by its name and by what it holds."""
+    return path.is_dir() and any(
+        path.name.lower().endswith(entry.suffixes) and entry.holds is not None and entry.holds(path)
+        for _, entry in FORMATS.items()
+        if entry.is_folder
+    )
+
+
+def _take_place(temporary: Path, path: Path) -> None:
+    """Replace what is at a path, if anything; a folder is put aside first."""
+    if not temporary.is_dir():
+        temporary.replace(path)
+        return
+    aside = temporary.with_suffix(".old")
+    if os.path.lexists(path):
+        path.rename(aside)
+    try:
+        temporary.rename(path)
+    except OSError:
+        if os.path.lexists(aside):
+            aside.rename(path)
+        raise
+    _remove(aside)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -80,6 +80,7 @@ def _read_jpeg(path: Path, frame: int | None, exact: bool) -> Volume:
 def _write_png(path: Path, data: Array, like: Volume) -> None:
     from PIL import Image
 
+    data = np.asarray(data)
     if data.ndim != 2:
         raise InputError(
             str(path), "be a TIFF or NIfTI file for volumes", f"shape {data.shape}", "Use .tif."

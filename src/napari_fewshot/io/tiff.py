@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree
 
 import numpy as np
@@ -29,6 +29,7 @@ import numpy as np
 from ..errors import InputError, UnreadableFileError
 from ..types import Array, Volume
 from .axes import plan_axes
+from .blocks import slabs
 from .calibration import Calibration, imagej_arguments, ome_metadata, read_calibration
 from .checks import DEFLATE_LIMIT, as_image, damaged, file_beside
 from .formats import Format
@@ -138,7 +139,6 @@ def _write(path: Path, data: Array, like: Volume) -> None:
     same = isinstance(kept, _TiffHeader) and kept.calibration.spacing == like.spacing
     calibration = kept.calibration if same else _calibration(like)
     axes = "ZYX"[3 - data.ndim :]
-    data = np.ascontiguousarray(data)
     small = data.dtype in _IMAGEJ_DTYPES and data.nbytes < _IMAGEJ_LARGEST
     arguments: dict[str, Any]
     if small and not (same and kept.is_ome):
@@ -146,12 +146,30 @@ def _write(path: Path, data: Array, like: Volume) -> None:
         arguments["metadata"]["axes"] = axes
     else:
         # The writer's random identifier would make equal results differ.
-        digest = hashlib.sha256(data.tobytes()).hexdigest()
-        name = uuid.uuid5(uuid.NAMESPACE_OID, digest)
+        digest = hashlib.sha256()
+        for slab in slabs(data):
+            digest.update(slab.data)
+        name = uuid.uuid5(uuid.NAMESPACE_OID, digest.hexdigest())
         metadata = {"axes": axes, "UUID": f"urn:uuid:{name}", **ome_metadata(calibration)}
         arguments = {"ome": True, "metadata": metadata}
     with replacing(path) as temporary:
-        tifffile.imwrite(temporary, data, photometric="minisblack", **arguments)
+        # Room for the values first, which then follow each other there, a part at a time.
+        place = tifffile.imwrite(
+            temporary,
+            shape=data.shape,
+            dtype=data.dtype,
+            photometric="minisblack",
+            returnoffset=True,
+            bigtiff=data.nbytes >= _IMAGEJ_LARGEST,
+            **arguments,
+        )
+        if place is None:  # it never is, of values that are not compressed
+            raise RuntimeError(f"{path} was not laid out in one piece")
+        with temporary.open("r+b") as stream:
+            order: Literal[">", "<"] = ">" if stream.read(2) == b"MM" else "<"
+            stream.seek(place[0])
+            for slab in slabs(data):
+                stream.write(slab.astype(data.dtype.newbyteorder(order), copy=False).data)
 
 
 def _calibration(like: Volume) -> Calibration:

@@ -12,11 +12,15 @@ from dataclasses import replace
 from itertools import permutations, product
 from pathlib import Path
 from types import MappingProxyType
+from typing import cast
 
 import numpy as np
+import numpy.typing as npt
 
+from ..arrays import wrapped
 from ..errors import InputError
 from ..types import Array, Volume
+from .blocks import Retyped
 from .checks import as_labels, fitting_dtype
 from .formats import format_by_name, sniff_format, stem_of
 from .outputs import replacing
@@ -92,7 +96,9 @@ def read_labels(path: str | Path, *, frame: int | None = None) -> Volume:
     path = Path(path)
     volume = _read(path, frame, exact=True)
     data = as_labels(volume.data, str(path), volume.has_channels)
-    return replace(volume, data=data, has_channels=False, names=read_names(path) or volume.names)
+    within = volume.names if path.is_dir() else {}  # the names of a Zarr folder go with it
+    names = within or read_names(path) or volume.names
+    return replace(volume, data=data, has_channels=False, names=names)
 
 
 def write_labels(
@@ -115,7 +121,9 @@ def write_labels(
     like : Volume
         The volume that the labels belong to; its geometry is written exactly.
     names : mapping of int to str
-        Names of labels, written to a JSON file beside, where :func:`read_labels` finds them.
+        Names of labels, written to a JSON file beside, where :func:`read_labels` finds them
+        (into the file where that holds names: OME-Zarr); there, those alone that say more than
+        the value.
 
     Raises
     ------
@@ -125,9 +133,11 @@ def write_labels(
     """
     path = Path(path)
     labels = as_labels(_same_grid("labels", labels, like), "labels")
-    _write(path, labels.astype(fitting_dtype(labels), copy=False), like, are_labels=True)
-    if names:
-        write_names(path, names)
+    stored = _as_dtype(labels, fitting_dtype(labels))
+    _write(path, stored, replace(like, names=names), are_labels=True)
+    telling = {value: name for value, name in names.items() if name != str(value)}
+    if telling and not format_by_name(path).is_folder:
+        write_names(path, telling)
 
 
 def write_image(path: str | Path, data: Array, like: Volume) -> None:
@@ -138,7 +148,7 @@ def write_image(path: str | Path, data: Array, like: Volume) -> None:
     InputError
         If the shape differs, the format has no floats, or the path cannot be written.
     """
-    _write(Path(path), _same_grid("data", data, like).astype(np.float32, copy=False), like)
+    _write(Path(path), _as_dtype(_same_grid("data", data, like), np.float32), like)
 
 
 def name_files(path: Path) -> tuple[Path, Path]:
@@ -206,6 +216,11 @@ def _read(path: Path, frame: int | None, exact: bool) -> Volume:
     return found.read(path, frame, exact)
 
 
+def _as_dtype(array: Array, dtype: npt.DTypeLike) -> Array:
+    """Return an array of a dtype, itself if it is; another is converted as it is written."""
+    return array if array.dtype == dtype else cast(Array, Retyped(array, dtype))
+
+
 def _write(path: Path, data: Array, like: Volume, *, are_labels: bool = False) -> None:
     target = format_by_name(path)
     if target.write is None:
@@ -215,7 +230,7 @@ def _write(path: Path, data: Array, like: Volume, *, are_labels: bool = False) -
 
 
 def _same_grid(parameter: str, data: Array, like: Volume) -> Array:
-    data = np.asarray(data)
+    data = wrapped(data)
     if data.shape != like.shape:
         raise InputError(parameter, f"have shape {like.shape}", f"shape {data.shape}")
     return data

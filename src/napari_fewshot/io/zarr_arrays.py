@@ -1,0 +1,77 @@
+"""Zarr folders, versions 2 and 3: what they hold, and arrays that are read block by block."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..arrays import lazy_array
+from ..types import Array
+from .checks import damaged
+
+if TYPE_CHECKING:
+    import zarr
+
+__all__ = ["array_of", "holds_zarr", "open_node"]
+
+_TITLE = "Zarr"
+_MARKS = ("zarr.json", ".zarray", ".zgroup")
+_DAMAGE = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    zlib.error,
+)
+
+
+def holds_zarr(folder: Path) -> bool:
+    """Whether a folder is a Zarr array or group."""
+    return any((folder / mark).is_file() for mark in _MARKS)
+
+
+def open_node(path: Path) -> zarr.Array[Any] | zarr.Group:
+    """Open an array or a group for reading.
+
+    Raises
+    ------
+    UnreadableFileError
+        If its metadata cannot be read.
+    """
+    import zarr
+
+    try:
+        return zarr.open(store=str(path), mode="r")
+    except _DAMAGE as error:
+        raise damaged(path, _TITLE, _reason(error)) from error
+
+
+class _ZarrBlocks:
+    """A Zarr array that says which folder it is when a block turns out to be damaged."""
+
+    def __init__(self, array: zarr.Array[Any], path: Path) -> None:
+        self._array, self._path = array, path
+        self.shape: tuple[int, ...] = tuple(array.shape)
+        self.dtype: np.dtype[Any] = np.dtype(array.dtype)
+
+    def __getitem__(self, index: Any) -> Array:
+        try:
+            return np.asarray(self._array[index])
+        except _DAMAGE as error:
+            raise damaged(self._path, _TITLE, _reason(error)) from error
+
+
+def array_of(array: zarr.Array[Any], path: Path) -> Array:
+    """Return an array that is read as it is indexed, in blocks of whole chunks."""
+    return lazy_array(_ZarrBlocks(array, path), array.chunks)
+
+
+def _reason(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
