@@ -84,6 +84,9 @@ def test_channels_are_chosen_and_ordered():
     two = volume.with_channels((3, 0))
     np.testing.assert_array_equal(two.data, data[..., [3, 0]])
     assert (two.has_channels, two.shape, two.spacing) == (True, (2, 3), (2.0, 3.0))
+    assert np.shares_memory(two.data, data)
+    for order in ([3, 2, 1, 0], [0, 1], [1, 3], [2, 0], [0, 3, 1], [1, 1]):
+        np.testing.assert_array_equal(volume.with_channels(order).data, data[..., order])
     grey = volume.with_channels([2])
     np.testing.assert_array_equal(grey.data, data[..., 2])
     assert (grey.has_channels, grey.shape) == (False, (2, 3))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -143,8 +144,8 @@ class Volume:
         if len(channels) == 1:
             data = self.data[..., channels[0]] if self.has_channels else self.data
             return replace(self, data=data, has_channels=False)
-        axis = self.data if self.has_channels else self.data[..., None]
-        return replace(self, data=axis[..., list(channels)], has_channels=True)
+        array = self.data if self.has_channels else self.data[..., None]
+        return replace(self, data=array[..., _regular(channels)], has_channels=True)
 
     @classmethod
     def of(cls, image: Volume | npt.ArrayLike, *, channels: bool | None = None) -> Volume:
@@ -162,6 +163,15 @@ class Volume:
             rgb = rgb and min(array.shape[:2]) > array.shape[-1]
             channels = rgb or array.ndim == 4
         return cls(array, (1.0,) * (array.ndim - int(channels)), has_channels=channels)
+
+
+def _regular(numbers: Sequence[int]) -> slice | list[int]:
+    """Index of some numbers: evenly spaced ones, as any two are, are read without a copy."""
+    first, step = numbers[0], numbers[1] - numbers[0]
+    stop = first + step * len(numbers)
+    if step == 0 or any(b - a != step for a, b in pairwise(numbers)):
+        return list(numbers)
+    return slice(first, None if stop < 0 else stop, step)
 
 
 @dataclass(frozen=True)

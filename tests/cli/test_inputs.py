@@ -160,3 +160,40 @@ def test_channels_of_every_step(run, stained, monkeypatch):
     np.testing.assert_array_equal(
         *(read_labels(stained / name).data for name in ("a.tif", "b.tif"))
     )
+
+
+def test_templates_by_patterns_and_folders(run, patients, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "paint").mkdir()
+    for number, patient in enumerate(patients):
+        shutil.copy(patient.image, f"joint{number}.nii.gz")
+        shutil.copy(patient.painted, f"paint/joint{number}_labels.nii.gz")
+        shutil.copy(patient.points, f"joint{number}.csv")
+    made = {}
+    for name, given in (
+        ("one by one", ("--image", "joint0.nii.gz", "joint1.nii.gz", "--labels",
+                        "paint/joint0_labels.nii.gz", "paint/joint1_labels.nii.gz")),
+        ("patterns", ("--image", "j*.nii.gz", "--labels", "paint/*", "--axis", "0")),
+        ("folders", ("--image", ".", "--labels", "paint")),
+    ):  # fmt: skip
+        said = run("train", *given, "--adapter", "cosine", *QUICK, "-o", f"{name}.fewshot")
+        assert said.code == 0, said.err
+        assert said.out.startswith("2 template(s)")
+        made[name] = (tmp_path / f"{name}.fewshot").read_bytes()
+    assert made["one by one"] == made["patterns"] == made["folders"]
+    points = ("--image", "j*.nii.gz", "--points", "j*.csv", "--adapter", "cosine")
+    assert run("train", *points, *QUICK, "-o", "points.fewshot").code == 0
+    said = run("train", "--image", "j*.nii.gz", "--labels", "none*", *QUICK, "-o", "no.fewshot")
+    assert said.code == 2
+    assert "--labels must be an image, a folder of images, or a pattern; got none*" in said.err
+
+
+def test_images_and_label_maps_for_sam(run, patients, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "truth").mkdir()
+    for number, patient in enumerate(patients):
+        shutil.copy(patient.image, f"joint{number}.nii.gz")
+    shutil.copy(patients[0].truth, "truth/joint0.nii.gz")
+    said = run("sam", "boxes", "*.nii.gz", "--truth", "truth", "-o", "out")
+    assert said.code == 2
+    assert "--truth must hold joint1_labels for joint1.nii.gz; got truth." in said.err

@@ -12,6 +12,7 @@ from safetensors import safe_open
 from napari_fewshot import FewShotSegmenter
 from napari_fewshot.cli import build_parser
 from napari_fewshot.cli.train import settings_of
+from napari_fewshot.config import IntensityConfig
 from napari_fewshot.io import read_labels, read_volume, write_labels
 
 from .conftest import QUICK, files_below
@@ -165,7 +166,7 @@ def test_settings_are_saved_with_the_model(run, patients, tmp_path):
     files = ("--image", one.image, "--labels", one.painted)
     assert run("train", *files, *words.split(), *QUICK, "-o", out).code == 0
     config = FewShotSegmenter.load(out).config
-    assert config.intensity.model_dump() == {"mode": "window", "low": 0.0, "high": 900.0}
+    assert config.intensity == IntensityConfig(mode="window", low=0, high=900)
     assert config.resampling.model_dump() == {"mode": "isotropic", "spacing": 4.0}
     assert (config.position.use, config.seed, config.contrastive.steps) == (False, 5, 60)
     assert config.contrastive.head == "concat"

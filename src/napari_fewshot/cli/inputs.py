@@ -12,7 +12,14 @@ from ..errors import InputError
 if TYPE_CHECKING:
     from ..io.image_jobs import FrameChoice
 
-__all__ = ["Region", "frame_choice", "images_of", "label_maps_of", "parse_region"]
+__all__ = [
+    "Region",
+    "expanded_templates",
+    "frame_choice",
+    "images_of",
+    "label_maps_of",
+    "parse_region",
+]
 
 Region = tuple[tuple[int, int] | None, ...]
 """First number and the one behind the last along each axis; None: the whole axis."""
@@ -61,6 +68,35 @@ def label_maps_of(option: str, given: Sequence[Path], images: Sequence[Path]) ->
     if len(files) != len(images):
         raise InputError(option, f"be given for each of the {len(images)} images", len(files))
     return files
+
+
+def expanded_templates(given: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Options of templates in their order, with files in place of patterns and folders.
+
+    Raises
+    ------
+    InputError
+        If a path, pattern or folder gives nothing.
+    """
+    from ..io.find import find_files
+    from ..io.formats import is_image_folder
+
+    images = {value: images_of("--image", [value]) for name, value in given if name == "image"}
+    every = [path for name, value in given if name == "image" for path in images[value]]
+    result: list[tuple[str, str]] = []
+    for name, value in given:
+        path = Path(value)
+        if name == "image":
+            found = images[value]
+        elif name == "labels" and path.is_dir() and not is_image_folder(path):
+            found = label_maps_of("--labels", [path], every)
+        elif name in ("labels", "points"):
+            found = find_files(f"--{name}", path)
+        else:
+            result.append((name, value))
+            continue
+        result += ((name, str(file)) for file in found)
+    return result
 
 
 def frame_choice(text: str) -> FrameChoice:

@@ -1,7 +1,8 @@
 """Compare with SAM: everything in an image, what is in boxes or at points, or PerSAM.
 
 Each image IMAGE gives OUTDIR/<stem>_labels in its own format and on its own grid. Images of equal
-stem keep their folders.
+stem keep their folders. A folder or a pattern in quotes stands for the images in it; a folder as
+--labels or --truth for NAME_labels, or NAME, of each image NAME.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ..config import (
     StageConfig,
 )
 from ..errors import InputError
-from . import sam_tune, shared
+from . import inputs, sam_tune, shared
 from .reporting import Failures, ProgressBars
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _add_common_arguments(parser: argparse.ArgumentParser, example: str) -> None:
     add = parser.add_argument
-    add("images", type=Path, nargs="+", metavar="IMAGE", help="image to segment")
+    add("images", nargs="+", metavar="IMAGE", help="image to segment, folder or pattern")
     add("-o", "--output", type=Path, required=True, metavar="OUTDIR", help="folder of the results")
     shared.add_options(parser, "--sam")
     add(
@@ -156,7 +157,7 @@ class _Job:
 def _jobs(options: argparse.Namespace) -> list[_Job]:
     from ..io import output_paths
 
-    images = [shared.existing_file("IMAGE", path) for path in options.images]
+    images = inputs.images_of("IMAGE", options.images)
     automatic = options.mode == "automatic"
     out, results = options.output, shared.result_paths
     matched = automatic and options.truth is not None
@@ -182,9 +183,7 @@ def _label_maps(options: argparse.Namespace, images: Sequence[Path]) -> Sequence
         given = "neither" if labels is None else "both"
         raise InputError("--labels", "be given, or --truth", given)
     option, maps = ("--truth", options.truth) if labels is None else ("--labels", labels)
-    if len(maps) != len(images):
-        raise InputError(option, f"be given for each of the {len(images)} images", len(maps))
-    return [shared.existing_file(option, path) for path in maps]
+    return inputs.label_maps_of(option, maps, images)
 
 
 @dataclass(frozen=True, eq=False)

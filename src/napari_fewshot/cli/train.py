@@ -2,7 +2,9 @@
 
 Options that describe a template (labels, points, slices, known labels, axis) are given once for
 every image, in the order of the images, or each behind its own --image. Slices, known labels and
-axis may be given once for all images.
+axis may be given once for all images. Patterns in quotes and folders stand for the images, label
+maps and CSV files in them, in natural order; a folder as --labels for NAME_labels, or NAME, of each
+image NAME.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from ..config import SegmenterConfig
 from ..config.base import merged_settings
 from ..errors import InputError
-from . import shared
+from . import inputs, shared
 from .reporting import ProgressBars
 
 if TYPE_CHECKING:
@@ -284,9 +286,9 @@ def group_templates(
     """
     groups: list[TemplateFiles] = []
     owned: dict[str, list[tuple[int, str]]] = {kind: [] for kind in KINDS}
-    for name, value in given:
+    for name, value in inputs.expanded_templates(given):
         if name == "image":
-            groups.append(TemplateFiles(shared.existing_image("--image", Path(value))))
+            groups.append(TemplateFiles(Path(value)))
         else:
             owned[name].append((len(groups) - 1, value))
     if not groups:
@@ -304,8 +306,7 @@ def group_templates(
                 raise InputError(option, "be given once for each image", value)
             if kind == "axis":
                 shared.check_axis(value, "auto")
-            found = shared.existing_file(option, Path(value)) if kind in FILES else value
-            setattr(groups[owner], kind, found)
+            setattr(groups[owner], kind, Path(value) if kind in FILES else value)
     for group in groups:
         if group.labels is None and (group.points is None or not landmarks):
             need = "be given for every image" + (", or --points" if landmarks else "")
