@@ -16,13 +16,16 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from accuracy_tasks import Task, tasks
 
 from napari_fewshot import FewShotSegmenter, evaluate_labels
 from napari_fewshot.adapters import ADAPTERS, AdapterState, PixelAdapter
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Forest:
@@ -38,11 +41,16 @@ class Forest:
         self.forest.n_jobs = 1  # many small chunks are predicted
         return self
 
-    def predict(self, features: np.ndarray) -> np.ndarray:
+    def projection(self) -> None:
+        """Trees look at the features as they are."""
+
+    def predict(self, projected: torch.Tensor) -> torch.Tensor:
         """Class probabilities, shape (n, L + 1)."""
-        result = np.zeros((len(features), self.classes), dtype=np.float32)
-        result[:, self.forest.classes_] = self.forest.predict_proba(features)
-        return result
+        import torch
+
+        result = np.zeros((len(projected), self.classes), dtype=np.float32)
+        result[:, self.forest.classes_] = self.forest.predict_proba(projected.numpy())
+        return torch.from_numpy(result)
 
     def state(self) -> AdapterState:
         """Return nothing: forests are not saved."""

@@ -40,10 +40,17 @@ def ours(options: argparse.Namespace) -> Any:
     """What the adapter does."""
     import torch
 
+    from napari_fewshot.adapters.comparison import Comparison
+    from napari_fewshot.pointwise import linear
+
     network, pixels, vectors = build(options)
-    references = network.references(vectors)
-    parts = pixels.split(references.chunk)
-    return torch.cat([network.class_probabilities(network.shared(p), references)[0] for p in parts])
+    compare = Comparison(network, vectors)
+    first, _, _, last = network.branch
+    parts = []
+    for part in pixels.split(4096):
+        hidden = linear(part, first.weight, first.bias).relu_()
+        parts.append(compare(linear(hidden, last.weight, last.bias).relu_()))
+    return torch.cat(parts)
 
 
 def naive(options: argparse.Namespace) -> Any:
@@ -54,18 +61,21 @@ def naive(options: argparse.Namespace) -> Any:
     labels, count = vectors.shape[:2]
     result = []
     for part in pixels.split(CHUNK):
-        columns = []
+        odds = []
         for label in range(labels):
             target = part[:, None].expand(-1, count, -1).reshape(-1, CHANNELS)
             reference = vectors[label][None].expand(len(part), -1, -1).reshape(-1, CHANNELS)
             t, r = network.shared(target), network.shared(reference)
             if options.head == "bilinear":
                 linear = network.target(t)[:, label] + network.reference(r)[:, label]
-                pair = torch.sigmoid(linear + ((t @ network.product) * r).sum(1))
+                same = torch.sigmoid(linear + ((t @ network.product) * r).sum(1))
+                zero = 1 - same
             else:
-                pair = (network.target(t) + network.reference(r)).softmax(1)[:, label + 1]
-            columns.append(pair.view(-1, count).mean(1))
-        result.append(torch.stack(columns, 1))
+                pair = (network.target(t) + network.reference(r)).softmax(1)
+                same, zero = pair[:, label + 1], pair[:, 0]
+            odds.append(same.view(-1, count).mean(1) / zero.view(-1, count).mean(1))
+        logits = torch.stack([torch.ones_like(odds[0]), *odds], 1).log()
+        result.append(logits.softmax(1))
     return torch.cat(result)
 
 

@@ -6,10 +6,27 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 
+from napari_fewshot.adapters import PixelClassifier
+from napari_fewshot.adapters.projection import Projection
 from napari_fewshot.templates import Samples
 
 Toy = Callable[..., Samples]
+Classify = Callable[[PixelClassifier, np.ndarray], np.ndarray]
+
+
+@pytest.fixture(scope="session")
+def classify() -> Classify:
+    """Class probabilities of standardised vectors."""
+
+    def run(classifier: PixelClassifier, features: np.ndarray) -> np.ndarray:
+        columns = features.shape[1]
+        first = classifier.projection()
+        still = Projection.of(first, np.zeros(columns, np.float32), np.ones(columns, np.float32))
+        return classifier.predict(still.features(torch.from_numpy(features))).numpy()
+
+    return run
 
 
 @pytest.fixture(scope="session")

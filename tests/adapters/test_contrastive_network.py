@@ -125,10 +125,3 @@ def test_extreme_outputs_stay_finite():
     with torch.inference_mode():
         logits = net.class_logits(net.shared(targets), net.references(references))
     assert torch.isfinite(logits).all()
-
-
-def test_chunks_bound_the_pairs():
-    net = network("bilinear")
-    prepared = net.references(torch.zeros(LABELS, 1000, INPUTS))
-    assert prepared.chunk * LABELS * 1000 <= 4_000_000
-    assert net.references(torch.zeros(LABELS, 10**4, INPUTS)).chunk >= 64

@@ -43,7 +43,7 @@ def test_decoys_keep_the_range_of_each_feature_and_break_what_goes_together() ->
 
 
 @pytest.mark.parametrize("kind", ["classification", "contrastive"])
-def test_what_is_like_nothing_in_the_templates_stays_background(kind: str) -> None:
+def test_what_is_like_nothing_in_the_templates_stays_background(kind: str, classify) -> None:
     samples = corners(np.random.default_rng(1))
     # Two features say label, three say background: the templates show no such pixel.
     strange = np.tile(np.array([1, 1, 1, 1, -1, -1], np.float32), (50, 1))
@@ -56,8 +56,8 @@ def test_what_is_like_nothing_in_the_templates_stays_background(kind: str) -> No
             else ContrastiveClassifier(ContrastiveConfig(decoys=decoys, steps=300))
         )
         classifier.fit(samples, seed=0)
-        assert classifier.predict(usual)[:, 1].min() > 0.8
-        shares[decoys] = classifier.predict(strange)[:, 1].mean()
+        assert classify(classifier, usual)[:, 1].min() > 0.8
+        shares[decoys] = classify(classifier, strange)[:, 1].mean()
     assert shares[0.5] < 0.5 < shares[0.0]
 
 

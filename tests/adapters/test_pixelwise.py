@@ -195,7 +195,7 @@ def cosine_adapter(*, on_tokens, use_position=False):
 
 
 @pytest.mark.parametrize("use_position", [False, True])
-def test_probabilities_on_tokens_are_interpolated(use_position):
+def test_probabilities_on_tokens_are_interpolated(use_position, classify):
     adapter = cosine_adapter(on_tokens=True, use_position=use_position)
     found = adapter.predict(token_map(), example().position)
     # The same cells as pixels of a slice of 6 × 7: probabilities first, then interpolation.
@@ -205,7 +205,7 @@ def test_probabilities_on_tokens_are_interpolated(use_position):
         near = np.round(rows * 4 + 1.5) * SHAPE[1] + np.round(columns * 4 + 1.5)
         cells = np.concatenate([cells, example().position.columns(near.astype(int))], axis=1)
     state = adapter.state().tensors
-    coarse = adapter.classifier.predict((cells - state["mean"]) * state["scale"])
+    coarse = classify(adapter.classifier, (cells - state["mean"]) * state["scale"])
     expected = resize_plane(coarse.T.reshape(3, 6, 7), SHAPE)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     np.testing.assert_allclose(found.sum(0), 1, atol=1e-5)
@@ -239,7 +239,7 @@ def test_chunks_do_not_show(monkeypatch):
     fmap = FeatureMap(np.random.default_rng(0).normal(size=(4, 50, 60)), (50, 60), (50.0, 60.0))
     adapter = cosine_adapter(on_tokens=False)
     whole = adapter.predict(fmap, SlicePosition(0, (6, 50, 60), 0))
-    monkeypatch.setattr("napari_fewshot.adapters.pixelwise._CHUNK_BYTES", 1)
+    monkeypatch.setattr("napari_fewshot.adapters.pixelwise._PIXELS_AT_ONCE", 1)
     found = adapter.predict(fmap, SlicePosition(0, (6, 50, 60), 0))
     np.testing.assert_allclose(found, whole, atol=1e-5)
 

@@ -40,10 +40,10 @@ all_makers = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())
 
 @all_makers
 @pytest.mark.parametrize("labels", [1, 3])
-def test_separable_classes_are_learned(make, labels, toy):
+def test_separable_classes_are_learned(make, labels, toy, classify):
     classifier = make().fit(toy(labels), seed=0)
     fresh = toy(labels, seed=1)
-    probabilities = classifier.predict(fresh.features)
+    probabilities = classify(classifier, fresh.features)
     assert probabilities.shape == (len(fresh.classes), labels + 1)
     assert probabilities.dtype == np.float32
     np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
@@ -80,7 +80,7 @@ def test_nothing_that_is_saved_is_a_scalar(toy):
     assert all(tensor.ndim > 0 for tensor in state.tensors.values())
 
 
-def test_models_with_a_similarity_but_no_temperature_can_be_read(toy):
+def test_models_with_a_similarity_but_no_temperature_can_be_read(toy, classify):
     """The weight alone used to switch the similarity on, and nothing else was saved of it."""
     samples = toy(2)
     classifier = contrastive(similarity_loss=0.5).fit(samples, seed=0)
@@ -88,7 +88,7 @@ def test_models_with_a_similarity_but_no_temperature_can_be_read(toy):
     del state.tensors["temperature"]
     again = contrastive(similarity_loss=0.5).restore(state)
     np.testing.assert_array_equal(
-        again.predict(samples.features), classifier.predict(samples.features)
+        classify(again, samples.features), classify(classifier, samples.features)
     )
 
 
@@ -112,7 +112,7 @@ def test_same_seed_same_bytes(make, toy):
 
 
 @all_makers
-def test_random_state_of_the_caller_neither_counts_nor_changes(make, toy):
+def test_random_state_of_the_caller_neither_counts_nor_changes(make, toy, classify):
     samples = toy()
     found = []
     for number in (1, 2):
@@ -121,7 +121,7 @@ def test_random_state_of_the_caller_neither_counts_nor_changes(make, toy):
         random.seed(number)
         before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
         threads = torch.get_num_threads()
-        found.append(make(steps=15, dropout=0.2).fit(samples, seed=0).predict(samples.features))
+        found.append(classify(make(steps=15, dropout=0.2).fit(samples, seed=0), samples.features))
         assert torch.equal(torch.get_rng_state(), before[0])
         np.testing.assert_array_equal(np.random.get_state()[1], before[1])
         assert random.getstate() == before[2]
@@ -130,28 +130,28 @@ def test_random_state_of_the_caller_neither_counts_nor_changes(make, toy):
 
 
 @all_makers
-def test_state_and_back(make, toy):
+def test_state_and_back(make, toy, classify):
     samples = toy(3)
     classifier = make(steps=15, dropout=0.3).fit(samples, seed=0)
     copy = make(steps=15, dropout=0.3).restore(classifier.state())
     np.testing.assert_allclose(
-        copy.predict(samples.features), classifier.predict(samples.features), atol=1e-5
+        classify(copy, samples.features), classify(classifier, samples.features), atol=1e-5
     )
 
 
 @all_makers
-def test_a_label_without_samples_is_never_predicted(make, toy):
+def test_a_label_without_samples_is_never_predicted(make, toy, classify):
     samples = toy(3, absent=(2,))
     classifier = make().fit(samples, seed=0)
     fresh = toy(3, seed=1)
-    predicted = classifier.predict(fresh.features).argmax(1)
+    predicted = classify(classifier, fresh.features).argmax(1)
     assert 2 not in predicted
     known = fresh.classes != 2
     assert (predicted[known] == fresh.classes[known]).mean() > 0.95
 
 
 @all_makers
-def test_a_label_of_one_sample(make, toy):
+def test_a_label_of_one_sample(make, toy, classify):
     samples = toy(2)
     first = int(np.flatnonzero(samples.classes == 2)[0])
     keep = [*np.flatnonzero(samples.classes != 2).tolist(), first]
@@ -163,7 +163,7 @@ def test_a_label_of_one_sample(make, toy):
         samples.label_values,
         np.bincount(samples.classes[keep], minlength=3) / len(keep),
     )
-    probabilities = make(balance=1.0).fit(few, seed=0).predict(samples.features[[first]])
+    probabilities = classify(make(balance=1.0).fit(few, seed=0), samples.features[[first]])
     assert probabilities.argmax() == 2
 
 
@@ -179,8 +179,8 @@ def test_one_class_is_refused(make, absent, message, toy):
 @pytest.mark.parametrize(
     "make", [*MAKERS.values(), lambda: CosineClassifier(CosineConfig())], ids=[*MAKERS, "cosine"]
 )
-def test_unfitted_use(make):
-    for use in (lambda c: c.predict(np.zeros((1, 8), np.float32)), lambda c: c.state()):
+def test_unfitted_use(make, classify):
+    for use in (lambda c: classify(c, np.zeros((1, 8), np.float32)), lambda c: c.state()):
         with pytest.raises(NotFittedError, match="not fitted yet; call fit first"):
             use(make())
 

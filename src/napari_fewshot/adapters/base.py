@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ..config import SegmenterConfig
 from ..errors import NotFittedError
@@ -15,6 +15,9 @@ from ..templates.augmentation import FeatureRequirements
 from ..templates.known import KnownSlice
 from ..templates.pixels import Samples
 from ..types import Array, FeatureMap, Progress, no_progress
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = [
     "ADAPTERS",
@@ -106,8 +109,20 @@ class PixelClassifier(Protocol):
         """Learn on from what is fitted, quickly; ``before`` are the labels that it knows."""
         ...
 
-    def predict(self, features: Array) -> Array:
-        """Class probabilities, shape (n, L + 1), float32, of standardised vectors (n, C)."""
+    def projection(self) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Weight (E, C) and bias (E,) of a linear layer that comes first; None without one.
+
+        It is applied for the classifier, in one with the standardisation and before tokens are
+        interpolated to pixels.
+        """
+        ...
+
+    def predict(self, projected: torch.Tensor) -> torch.Tensor:
+        """Class probabilities, shape (n, L + 1), float32, on the device of the vectors.
+
+        ``projected`` (n, E), float32, are standardised vectors after the projection, where there is
+        one; they may be overwritten.
+        """
         ...
 
     def state(self) -> AdapterState:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ..config import ClassificationConfig, SegmenterConfig
 from ..device import seeded
 from ..templates.pixels import Samples
-from ..types import Array
 from .base import AdapterEntry, AdapterState
 from .pixelwise import PixelAdapter
 from .training import (
@@ -72,15 +69,13 @@ class ClassificationClassifier(NetworkClassifier["torch.nn.Sequential", Classifi
 
         return loss
 
-    def predict(self, features: Array) -> Array:
-        """Class probabilities, shape (n, L + 1), float32."""
-        import torch
+    def layers(self) -> Sequence[torch.nn.Module]:
+        """All of the network."""
+        return list(self.network)
 
-        network = self.network
-        with torch.inference_mode():
-            vectors = torch.from_numpy(np.ascontiguousarray(features)).to(self.device)
-            probabilities: Array = network(vectors).softmax(1).cpu().numpy()
-        return probabilities
+    def classes(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Softmax of the logits."""
+        return outputs.softmax(1)
 
     def state(self) -> AdapterState:
         """Weights and sizes of the fitted network."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +21,8 @@ from .training import ClassBalancedDraw, NetworkClassifier, load_tensors, networ
 if TYPE_CHECKING:
     import torch
 
-    from .contrastive_network import PairNetwork, References
+    from .comparison import Comparison
+    from .contrastive_network import PairNetwork
 
 __all__ = ["ContrastiveClassifier"]
 
@@ -50,7 +51,7 @@ class ContrastiveClassifier(NetworkClassifier["PairNetwork", ContrastiveConfig])
     def __init__(self, config: ContrastiveConfig, device: str = "cpu") -> None:
         super().__init__(config, device)
         self._vectors: Array | None = None
-        self._references: References | None = None
+        self._compare: Comparison | None = None
 
     def build(self, inputs: int, labels: int, seed: int) -> PairNetwork:
         """Make the network, not yet trained."""
@@ -123,24 +124,21 @@ class ContrastiveClassifier(NetworkClassifier["PairNetwork", ContrastiveConfig])
     def _set_references(self, vectors: Array) -> None:
         import torch
 
+        from .comparison import Comparison
+
         self._vectors = vectors
         with torch.inference_mode():
-            self._references = self.network.references(torch.from_numpy(vectors).to(self.device))
+            self._compare = Comparison(self.network, torch.from_numpy(vectors).to(self.device))
 
-    def predict(self, features: Array) -> Array:
-        """Class probabilities, shape (n, L + 1), float32."""
-        import torch
+    def layers(self) -> Sequence[torch.nn.Module]:
+        """The shared branch; its outputs are 0 or above."""
+        from torch import nn
 
-        network = self.network
-        references = fitted(self._references, "The contrastive adapter")
-        with torch.inference_mode():
-            vectors = torch.from_numpy(np.ascontiguousarray(features)).to(self.device)
-            parts = [
-                network.class_logits(network.shared(part), references).softmax(1)
-                for part in vectors.split(references.chunk)
-            ]
-            probabilities: Array = torch.cat(parts).cpu().numpy()
-        return probabilities
+        return [*self.network.branch, nn.ReLU()]
+
+    def classes(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Class probabilities of the shared outputs."""
+        return fitted(self._compare, "The contrastive adapter")(outputs)
 
     def state(self) -> AdapterState:
         """Weights of the network, and the standardised reference vectors (L, K, C)."""

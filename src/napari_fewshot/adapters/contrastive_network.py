@@ -12,6 +12,8 @@ from ..config import ContrastiveConfig
 from .training import feed_forward, partial_cross_entropy
 
 __all__ = [
+    "LEAST",
+    "LEAST_SUM",
     "PairNetwork",
     "PairTargets",
     "References",
@@ -20,8 +22,12 @@ __all__ = [
     "similarity_loss",
 ]
 
-_LEAST = 1e-6
-_PAIRS_AT_ONCE = 4_000_000
+LEAST = 1e-6
+"""Probabilities below count as this."""
+
+LEAST_SUM = 1e-30
+"""Sums of exponentials below count as this."""
+
 _LOWEST_TEMPERATURE = 0.01
 
 
@@ -43,12 +49,6 @@ class References:
         count = self.offset.shape[1]
         index = (self.labels + 1)[:, None, None].expand(-1, count, 1)
         return self.offset.gather(2, index)[..., 0]
-
-    @property
-    def chunk(self) -> int:
-        """Targets to compare at once, so that their pairs stay within a few megabytes."""
-        pairs = self.labels.numel() * self.offset.shape[1]
-        return max(64, _PAIRS_AT_ONCE // max(1, pairs))
 
 
 class PairNetwork(nn.Module):
@@ -137,7 +137,7 @@ class PairNetwork(nn.Module):
         label beats class 0.
         """
         same, zero = self.class_probabilities(targets, references, logits)
-        odds = same.clamp(min=_LEAST).log() - zero.clamp(min=_LEAST).log()
+        odds = same.clamp(min=LEAST).log() - zero.clamp(min=LEAST).log()
         odds = odds + self.calibration[references.labels]
         return torch.cat([torch.zeros_like(odds[:, :1]), odds], dim=1)
 
@@ -153,7 +153,7 @@ def log_denominators(own: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
     left = (own - top[:, None]).exp()
     right = (offset - offset_top[..., None]).exp()
     sums = left @ right.reshape(-1, own.shape[1]).T
-    logs = sums.clamp(min=1e-30).log().view(-1, *offset.shape[:2])
+    logs = sums.clamp(min=LEAST_SUM).log().view(-1, *offset.shape[:2])
     result: torch.Tensor = logs + top[:, None, None] + offset_top
     return result
 

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..config import CosineConfig, SegmenterConfig
 from ..errors import InputError
+from ..pointwise import linear
 from ..templates.pixels import Samples
 from ..types import Array, Progress, no_progress
 from .base import AdapterEntry, AdapterState, fitted
 from .pixelwise import PixelAdapter
 
+if TYPE_CHECKING:
+    import torch
+
 __all__ = ["CosineClassifier"]
 
 _SOFTNESS = 0.1
+_LEAST_LENGTH = 1e-30  # what has none is like nothing
 
 
 class CosineClassifier:
@@ -50,11 +56,13 @@ class CosineClassifier:
         progress(1, 1, "training")
         return self
 
-    def similarity(self, features: Array) -> Array:
-        """Cosine similarity of vectors (n, C) to each label, shape (n, L)."""
-        references = fitted(self._references, "The cosine adapter")
-        result: Array = _unit(features) @ references.T
-        return result
+    def similarity(self, vectors: torch.Tensor) -> torch.Tensor:
+        """Cosine similarity of standardised vectors (n, C) to each label, shape (n, L)."""
+        import torch
+
+        references = torch.from_numpy(fitted(self._references, "The cosine adapter"))
+        length = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+        return linear(vectors, references).div_(length.clamp_(min=_LEAST_LENGTH))
 
     def update(
         self, samples: Samples, before: Sequence[int], seed: int, progress: Progress = no_progress
@@ -62,14 +70,17 @@ class CosineClassifier:
         """Take the means anew."""
         return self.fit(samples, seed, progress)
 
-    def predict(self, features: Array) -> Array:
-        """Class probabilities, shape (n, L + 1), float32."""
-        similarity = self.similarity(features)
-        threshold = np.full((len(features), 1), self.config.threshold, dtype=np.float32)
-        logits = np.concatenate([threshold, similarity], axis=1) / _SOFTNESS
-        exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
-        probabilities: Array = exponents / exponents.sum(axis=1, keepdims=True)
-        return probabilities.astype(np.float32, copy=False)
+    def projection(self) -> None:
+        """Vectors are compared as they are."""
+
+    def predict(self, projected: torch.Tensor) -> torch.Tensor:
+        """Class probabilities; see :class:`~.base.PixelClassifier`."""
+        import torch
+
+        with torch.inference_mode():
+            similarity = self.similarity(projected)
+            threshold = similarity.new_full((len(similarity), 1), self.config.threshold)
+            return torch.cat([threshold, similarity], dim=1).div_(_SOFTNESS).softmax(1)
 
     def state(self) -> AdapterState:
         """Unit reference vectors, shape (L, C)."""

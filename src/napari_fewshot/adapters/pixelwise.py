@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,12 +18,17 @@ from ..templates.known import KnownSlice
 from ..templates.pixels import Samples, plan_pixels
 from ..types import Array, FeatureMap, Progress, no_progress
 from .base import AdapterState, PixelClassifier, fitted
+from .projection import Projection, sample_cells
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["PixelAdapter", "Standardiser", "collect_samples", "gather_pixels"]
 
 
 _POSITION_COLUMNS = 3
-_CHUNK_BYTES = 2 * 2**20  # fits into the cache of a core, which is twice as fast
+_PIXELS_AT_ONCE = 4096  # what the layers of a network make of them fits into the cache
+_ROWS_AT_ONCE = 16  # at least; a whole number of them is a whole number of images for linear
 _FLAT = 1e-6
 
 
@@ -127,6 +132,7 @@ class PixelAdapter:
         self.standardise = standardise
         self.seed = seed
         self._standardiser: Standardiser | None = None
+        self._projection: Projection | None = None
         self._classes = 0
 
     @classmethod
@@ -164,7 +170,7 @@ class PixelAdapter:
             standardiser = Standardiser.identity(samples.features.shape[1])
         standardiser.apply(samples.features, out=samples.features)
         self.classifier.fit(samples, self.seed, progress)
-        self._standardiser = standardiser
+        self._set_standardiser(standardiser)
         self._classes = samples.class_count
         return self
 
@@ -181,6 +187,7 @@ class PixelAdapter:
         samples = self._samples(examples, maps, label_values)
         standardiser.apply(samples.features, out=samples.features)
         self.classifier.update(samples, before, self.seed, progress)
+        self._set_standardiser(standardiser)
         self._classes = samples.class_count
         return self
 
@@ -201,41 +208,66 @@ class PixelAdapter:
 
     def predict(self, features: FeatureMap, position: SlicePosition) -> Array:
         """Class probabilities, shape (L + 1, H, W), float32; see :class:`~.base.Adapter`."""
-        fitted(self._standardiser, "The adapter")
+        projection = fitted(self._projection, "The adapter")
+        if features.channels != projection.columns:
+            raise InputError(
+                "image",
+                f"give {projection.columns} features for each pixel, as the templates did",
+                f"{features.channels}",
+                "It must have as many channels as the templates.",
+            )
         if self.on_tokens and not features.is_dense:
             return self._predict_tokens(features, position)
-        total = features.shape[0] * features.shape[1]
-        result = np.empty((self._classes, total), dtype=np.float32)
-        size = max(1024, _CHUNK_BYTES // (4 * features.channels))
-        for start in range(0, total, size):
-            flat = np.arange(start, min(total, start + size))
-            result[:, flat] = self._probabilities(gather_pixels(features, flat), position, flat).T
-        return result.reshape(self._classes, *features.shape)
+        height, width = features.shape
+        result = np.empty((self._classes, height, width), dtype=np.float32)
+        cells = None if features.is_dense else projection.features(_pixel_major(features.data))
+        step = max(_ROWS_AT_ONCE, _PIXELS_AT_ONCE // width)
+        for start in range(0, height, step):
+            stop = min(height, start + step)
+            if cells is None:
+                projected = projection.features(_pixel_major(features.data[:, start:stop]))
+            else:
+                (h, w), (rows, columns) = features.data.shape[1:], features.extent
+                y = (np.arange(start, stop) + 0.5) * (h / rows) - 0.5
+                x = (np.arange(width) + 0.5) * (w / columns) - 0.5
+                projected = sample_cells(cells, y, x)
+            flat = np.arange(start * width, stop * width)
+            found = self._probabilities(projected.view(len(flat), -1), position, flat)
+            result[:, start:stop] = found.T.reshape(self._classes, -1, width)
+        return result
 
     def _predict_tokens(self, features: FeatureMap, position: SlicePosition) -> Array:
         height, width = features.data.shape[1:]
         rows = _centres(height, features.extent[0], features.shape[0])
         columns = _centres(width, features.extent[1], features.shape[1])
         flat = (rows[:, None] * features.shape[1] + columns[None]).reshape(-1)
-        vectors = features.data.reshape(features.channels, -1).T.astype(np.float32)
-        coarse = self._probabilities(vectors, position, flat).T
+        projection = fitted(self._projection, "The adapter")
+        projected = projection.features(_pixel_major(features.data).flatten(0, 1))
+        coarse = self._probabilities(projected, position, flat).T
         coarse = np.ascontiguousarray(coarse).reshape(self._classes, height, width)
         covered = (round(features.extent[0]), round(features.extent[1]))
         fine = resize_plane(coarse, covered)
         return np.ascontiguousarray(fine[:, : features.shape[0], : features.shape[1]])
 
-    def _probabilities(self, vectors: Array, position: SlicePosition, flat: Array) -> Array:
-        standardiser = fitted(self._standardiser, "The adapter")
+    def _probabilities(
+        self, projected: torch.Tensor, position: SlicePosition, flat: Array
+    ) -> Array:
+        """Class probabilities (n, L + 1) of projected features, which are overwritten."""
         if self.position.use:
-            vectors = np.concatenate([vectors, position.columns(flat)], axis=1)
-        if vectors.shape[1] != len(standardiser.mean):
-            raise InputError(
-                "image",
-                f"give {len(standardiser.mean)} features for each pixel, as the templates did",
-                f"{vectors.shape[1]}",
-                "It must have as many channels as the templates.",
-            )
-        return self.classifier.predict(standardiser.apply(vectors))
+            projection = fitted(self._projection, "The adapter")
+            projection.add_position(projected, position.columns(flat))
+        found: Array = self.classifier.predict(projected).cpu().numpy()
+        return found
+
+    def _set_standardiser(self, standardiser: Standardiser) -> Projection:
+        self._standardiser = standardiser
+        self._projection = projection = Projection.of(
+            self.classifier.projection(),
+            standardiser.mean,
+            standardiser.scale,
+            _POSITION_COLUMNS if self.position.use else 0,
+        )
+        return projection
 
     def state(self) -> AdapterState:
         """Tensors and values of the fitted adapter; see :class:`~.base.Adapter`."""
@@ -253,15 +285,21 @@ class PixelAdapter:
             n.removeprefix(prefix): t for n, t in state.tensors.items() if n.startswith(prefix)
         }
         self.classifier.restore(AdapterState(inner, state.values["classifier"]))
-        self._standardiser = Standardiser(state.tensors["mean"], state.tensors["scale"])
+        standardiser = Standardiser(state.tensors["mean"], state.tensors["scale"])
+        projection = self._set_standardiser(standardiser)
         self._classes = int(state.values["classes"])
         # One pixel tells whether all parts fit each other.
-        columns = self._standardiser.mean.size
-        pixel = self._standardiser.apply(np.zeros((1, columns), np.float32))
-        probabilities = self.classifier.predict(pixel)
-        if pixel.shape != (1, columns) or probabilities.shape != (1, self._classes):
-            raise ValueError(f"shapes {pixel.shape} and {probabilities.shape} for a pixel")
+        probabilities = self.classifier.predict(projection.bias[None].clone())
+        if probabilities.shape != (1, self._classes):
+            raise ValueError(f"shape {tuple(probabilities.shape)} for a pixel")
         return self
+
+
+def _pixel_major(data: Array) -> torch.Tensor:
+    """Features of cells, (C, h, w), as (h, w, C)."""
+    import torch
+
+    return torch.from_numpy(data).permute(1, 2, 0)
 
 
 def _centres(cells: int, extent: float, pixels: int) -> Array:

@@ -14,6 +14,7 @@ import numpy as np
 from ..config import ClassificationConfig, ContrastiveConfig, TrainingConfig
 from ..device import avoid_llvm_clash, seeded
 from ..errors import InputError
+from ..pointwise import linear
 from ..templates.pixels import Samples, with_decoys
 from ..types import Array, Progress, no_progress
 from .base import fitted
@@ -167,6 +168,33 @@ class NetworkClassifier(ABC, Generic[Network, Config]):
     @abstractmethod
     def loss(self, network: Network, samples: Samples, seed: int) -> Callable[[], torch.Tensor]:
         """Make the loss of the next batch of samples, which are standardised."""
+
+    @abstractmethod
+    def layers(self) -> Sequence[torch.nn.Module]:
+        """Linear layers, ReLU and dropout that a vector passes, the first one linear."""
+
+    @abstractmethod
+    def classes(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Class probabilities, shape (n, L + 1), of what comes out of the layers."""
+
+    def projection(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Weight and bias of the first layer."""
+        first = self.layers()[0]
+        return first.get_parameter("weight").detach(), first.get_parameter("bias").detach()
+
+    def predict(self, projected: torch.Tensor) -> torch.Tensor:
+        """Class probabilities; see :class:`~.base.PixelClassifier`."""
+        import torch
+        from torch import nn
+
+        with torch.inference_mode():
+            outputs = projected
+            for layer in self.layers()[1:]:
+                if isinstance(layer, nn.Linear):
+                    outputs = linear(outputs, layer.weight, layer.bias)
+                elif isinstance(layer, nn.ReLU):
+                    outputs = outputs.relu_()
+            return self.classes(outputs)
 
     def finish(self, network: Network, samples: Samples, seed: int) -> None:
         """Do what is left to do when the network is trained."""
