@@ -68,7 +68,7 @@ class EmbeddedBackbone:
         height, width = small.shape[-2:]
         coarse = self.network(_mirrored(small))[..., :height, :width]
         coarse = interpolate(coarse, scale_factor=2.0, mode="bilinear")
-        features = normalize(self.network(image) + coarse, dim=1)
+        features = normalize(self.network(image).add_(coarse), dim=1)
         return features[..., :rows, :columns]
 
     def to(self, device: str) -> EmbeddedBackbone:

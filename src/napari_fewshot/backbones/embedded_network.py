@@ -7,7 +7,7 @@ level lets every place see the whole image. Statistics are taken over the channe
 only, never over the image, so that a tile is treated like the image that it was cut from, but
 for what lies beyond its border.
 
-This file needs nothing but torch.
+Nothing but torch is needed.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from ..pointwise import linear
 
 __all__ = ["EmbeddedNet", "NetworkConfig"]
 
@@ -69,9 +71,9 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to the same shape."""
         y = self.norm(self.mix(x).permute(0, 2, 3, 1))
-        y = self.reduce(F.relu(self.expand(y)))
-        z: Tensor = x + (y * self.scale).permute(0, 3, 1, 2)
-        return z
+        y = _relu(linear(y, self.expand.weight, self.expand.bias))
+        y = linear(y, self.reduce.weight, self.reduce.bias)
+        return _added((y * self.scale).permute(0, 3, 1, 2), x)
 
 
 class Residual(nn.Module):
@@ -149,30 +151,46 @@ class EmbeddedNet(nn.Module):
     def trunk(self, images: Tensor) -> Tensor:
         """Encode images up to the last layer, (B, C, H, W) to (B, ``head_width``, H, W)."""
         x = (images - self.config.mean) / self.config.std
-        x = F.relu(self.stem(x.contiguous(memory_format=torch.channels_last)))
-        full = F.relu(self.stem2(x))
+        x = _relu(self.stem(x.contiguous(memory_format=torch.channels_last)))
+        full = _relu(self.stem2(x))
         x, skips = full, []
         for down, blocks in zip(self.down, self.encode, strict=True):
             x = blocks(down(x))
             skips.append(x)
         x = self.last(self.context(x))
         for up, block, skip in zip(self.up, self.decode, skips[-2::-1], strict=True):
-            x = block(_enlarge(up(x)) + skip)
-        x = _enlarge(self.up_full(x)) + self.skip_full(full)
-        return F.relu(self.head(F.relu(x)))
+            x = block(_added(_enlarge(_mixed(up, x)), skip))
+        x = _added(_enlarge(_mixed(self.up_full, x)), _mixed(self.skip_full, full))
+        return _relu(self.head(_relu(x)))
 
     def embed(self, pixels: Tensor) -> Tensor:
         """Last layer, (..., ``head_width``) to unit-norm (..., ``out_channels``), float32.
 
         Training applies it to the few pixels of the loss alone.
         """
-        return F.normalize(self.project(pixels).float(), dim=-1)
+        return F.normalize(linear(pixels, self.project.weight, self.project.bias).float(), dim=-1)
 
 
 def _block(config: NetworkConfig, width: int) -> nn.Module:
     if config.block == "residual":
         return Residual(width)
     return Block(width, config.expansion, config.kernel)
+
+
+def _relu(x: Tensor) -> Tensor:
+    """ReLU, in place where nobody asks for gradients: large maps cost more to get than to fill."""
+    return F.relu(x, inplace=not torch.is_grad_enabled())
+
+
+def _added(x: Tensor, y: Tensor) -> Tensor:
+    """Sum of two maps, in the first one where nobody asks for gradients."""
+    return x + y if torch.is_grad_enabled() else x.add_(y)
+
+
+def _mixed(layer: nn.Module, x: Tensor) -> Tensor:
+    """Convolution of 1 × 1, of (B, C, H, W)."""
+    weight, bias = layer.get_parameter("weight"), layer.get_parameter("bias")
+    return linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
 
 
 def _enlarge(x: Tensor) -> Tensor:
