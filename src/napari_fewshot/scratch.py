@@ -17,7 +17,7 @@ import numpy.typing as npt
 from .errors import InputError
 from .types import Array
 
-__all__ = ["IN_MEMORY", "bands", "contiguous", "release", "scratch_array"]
+__all__ = ["IN_MEMORY", "bands", "contiguous", "duplicate", "release", "scratch_array"]
 
 IN_MEMORY = 64 * 2**20
 """Bytes of an array above which it lies in a temporary file."""
@@ -91,10 +91,13 @@ def bands(length: int, size: int, at_once: int = 2**18) -> list[slice]:
 
 def contiguous(array: Array) -> Array:
     """Return the array in C order, itself where it is; a large copy lies in a temporary file."""
-    if array.flags.c_contiguous:
-        return array
+    return array if array.flags.c_contiguous else duplicate(array)
+
+
+def duplicate(array: Array) -> Array:
+    """Copy an array to C order; a large copy lies in a temporary file."""
     if array.nbytes <= IN_MEMORY:
-        return np.ascontiguousarray(array)
+        return np.array(array, order="C")
     result = scratch_array(array.shape, array.dtype)
     # Whole pages of both files, as far as one block allows.
     block = [1] * array.ndim

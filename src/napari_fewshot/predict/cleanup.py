@@ -7,6 +7,8 @@ import numpy as np
 from ..config import CleanupConfig
 from ..errors import InputError
 from ..types import Array
+from .components import Box, Components, box_of
+from .scratch import duplicate, release, scratch_array
 
 __all__ = ["clean_labels"]
 
@@ -30,59 +32,57 @@ def clean_labels(labels: Array, config: CleanupConfig, axis: int = 0) -> Array:
     Returns
     -------
     array, shape and dtype of ``labels``
-        A new array. :class:`InputError` if there are no integers, or no such axes.
+        A new array, in a temporary file where it is large. :class:`InputError` if there are no
+        integers, or no such axes.
     """
     if labels.ndim not in (2, 3) or labels.dtype.kind not in "iu":
         given = f"shape {labels.shape}, dtype {labels.dtype}"
         raise InputError("labels", "be an array of integers with two or three axes", given)
     if axis not in range(labels.ndim):
         raise InputError("axis", f"be in 0..{labels.ndim - 1}", axis)
-    result = labels.copy()
     if not config.changes_labels:
-        return result
+        return duplicate(labels)
+    result = scratch_array(labels.shape, labels.dtype)
     if labels.ndim == 3 and config.dimensions == 2:
-        for part in np.moveaxis(result, axis, 0):
-            _clean(part, config)
+        for part, cleaned in zip(
+            np.moveaxis(labels, axis, 0), np.moveaxis(result, axis, 0), strict=True
+        ):
+            _clean(part, cleaned, config)
     else:
-        _clean(result, config)
+        _clean(labels, result, config)
     return result
 
 
-def _clean(labels: Array, config: CleanupConfig) -> None:
-    """Clean one slice or volume in place."""
-    from skimage.measure import label as find_components
-
-    box = _foreground_box(labels)
+def _clean(labels: Array, result: Array, config: CleanupConfig) -> None:
+    """Copy what stays of one slice or volume to an array of zeros."""
+    box = box_of(labels, lambda part: part != 0)
     if box is None:
         return
-    part = labels[box]
+    part, cleaned = labels[box], result[box]
+
+    def read(where: Box) -> Array:
+        release(labels)
+        return np.asarray(part[where])
+
     # One pass for all labels: touching voxels are joined where their values are equal.
-    components, count = find_components(
-        part, background=0, return_num=True, connectivity=min(config.connectivity, part.ndim)
-    )
-    sizes = np.bincount(components.ravel(), minlength=count + 1)
-    keep = sizes >= config.min_size
+    components = Components(read, part.shape, config.connectivity)
+    keep = _kept(components, config)
+    for where, numbers, names in components.blocks(keep):
+        np.copyto(cleaned[where], read(where), where=keep[names][numbers])
+        release(result)
+
+
+def _kept(components: Components, config: CleanupConfig) -> Array:
+    """Which components stay; [0] is background."""
+    sizes = components.sizes
+    keep: Array = sizes >= config.min_size
     if config.min_fraction > 0:
-        values = np.zeros(count + 1, part.dtype)
-        values[components] = part
+        values = components.values
         # By value, then size, the largest first; components are numbered in array order.
-        order = np.lexsort((np.arange(1, count + 1), -sizes[1:], values[1:])) + 1
+        order = np.lexsort((np.arange(1, len(sizes)), -sizes[1:], values[1:])) + 1
         _, first, counts = np.unique(values[order], return_index=True, return_counts=True)
         enough = sizes[order] / np.repeat(sizes[order[first]], counts) > config.min_fraction
         enough[first] = True  # of equal ones, where all but the largest go
         keep[order] &= enough
-    keep[0] = True
-    part[~keep[components]] = 0
-
-
-def _foreground_box(labels: Array) -> tuple[slice, ...] | None:
-    """Return the smallest box that holds all labels, None where there are none."""
-    foreground = labels != 0
-    box = []
-    for axis in range(labels.ndim):
-        others = tuple(number for number in range(labels.ndim) if number != axis)
-        places = np.flatnonzero(foreground.any(axis=others))
-        if len(places) == 0:
-            return None
-        box.append(slice(int(places[0]), int(places[-1]) + 1))
-    return tuple(box)
+    keep[0] = False
+    return keep
