@@ -6,9 +6,9 @@ import numpy as np
 
 from ..config import CleanupConfig
 from ..errors import InputError
+from ..scratch import duplicate, release, scratch_array
 from ..types import Array
 from .components import Box, Components, box_of
-from .scratch import duplicate, release, scratch_array
 
 __all__ = ["clean_labels"]
 

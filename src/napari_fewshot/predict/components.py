@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from itertools import product
 
 import numpy as np
 
+from ..scratch import release, scratch_array
 from ..types import Array
-from .scratch import release, scratch_array
 
-__all__ = ["AT_ONCE", "Box", "Components", "box_of", "volume_of"]
+__all__ = ["AT_ONCE", "Box", "Components", "blocks_of", "box_of"]
 
 Box = tuple[slice, ...]
 
@@ -106,30 +106,6 @@ class Components:
                 numbers = self._numbered(self._read(around))[0][inner]
             yield owned, numbers, names
 
-    def boxes(self, wanted: Sequence[int]) -> list[Box]:
-        """Return the smallest box of each of some components."""
-        from scipy.ndimage import find_objects
-
-        chosen = np.zeros(len(self.sizes), bool)
-        chosen[list(wanted)] = True
-        found: dict[int, Box] = {}
-        for where, numbers, names in self.blocks(chosen):
-            local = find_objects(numbers)
-            for number in np.flatnonzero(chosen[names[1 : len(local) + 1]]):
-                if local[number] is None:  # in the layer before alone
-                    continue
-                name = int(names[number + 1])
-                box = tuple(
-                    slice(outer.start + inner.start, outer.start + inner.stop)
-                    for outer, inner in zip(where, local[number], strict=True)
-                )
-                known = found.get(name, box)
-                found[name] = tuple(
-                    slice(min(a.start, b.start), max(a.stop, b.stop))
-                    for a, b in zip(known, box, strict=True)
-                )
-        return [found[name] for name in wanted]
-
     def _numbered(self, part: Array) -> tuple[Array, int]:
         from skimage.measure import label
 
@@ -163,8 +139,7 @@ class _Joins:
             self._join(numbers[inner[0], 0], self._row)
         mine = numbers[inner]
         self._here[owned[1:]] = self._ids(mine[-1])
-        if len(self._shape) == 3:
-            self._row = self._ids(mine[:, -1])
+        self._row = self._ids(mine[:, -1])
         if owned[1].stop == self._shape[1]:
             self._before, self._here = self._here, self._before
         release(self._before)
@@ -237,11 +212,8 @@ def _with_layer(box: Box) -> tuple[Box, Box]:
     return around, inner
 
 
-def box_of(
-    array: Array, test: Callable[[Array], Array], margin: Sequence[int] | int = 0
-) -> Box | None:
-    """Return the box of voxels that pass a test, wider by a margin; None where none does."""
-    margins = np.broadcast_to(margin, array.ndim).tolist()
+def box_of(array: Array, test: Callable[[Array], Array]) -> Box | None:
+    """Return the smallest box of the voxels that pass a test; None where none does."""
     found = [np.zeros(length, bool) for length in array.shape]
     for where in blocks_of(array.shape):
         passed = test(np.asarray(array[where]))
@@ -251,16 +223,5 @@ def box_of(
             found[axis][side] |= passed.any(axis=others)
     if not found[0].any():
         return None
-    box = []
-    for places, width in zip(map(np.flatnonzero, found), margins, strict=True):
-        start, stop = int(places[0]) - width, int(places[-1]) + 1 + width
-        box.append(slice(start, stop))
-    return tuple(
-        slice(max(side.start, 0), min(side.stop, length))
-        for side, length in zip(box, array.shape, strict=True)
-    )
-
-
-def volume_of(box: Box) -> int:
-    """Return the number of voxels of a box."""
-    return math.prod(side.stop - side.start for side in box)
+    places = [np.flatnonzero(along) for along in found]
+    return tuple(slice(int(along[0]), int(along[-1]) + 1) for along in places)

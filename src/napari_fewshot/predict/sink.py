@@ -27,6 +27,8 @@ FUSED = "fused"
 class Prediction:
     """A labelled volume, on the grid and in the order of the image it was made for.
 
+    Arrays above 64 MB lie in temporary files, which go with them; they behave as others do.
+
     Parameters
     ----------
     labels : int array, shape (Z, Y, X) or (Y, X)
