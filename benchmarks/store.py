@@ -88,6 +88,29 @@ def timed(extractor: FeatureExtractor, source: NoiseSlices) -> float:
     return (time.perf_counter() - start) / len(source)
 
 
+def measure(
+    slices: int = 8, side: int = 512, width: int = 384, depth: int = 12, device: str = "cpu"
+) -> dict[str, float]:
+    """Seconds and bytes of a slice."""
+    source = NoiseSlices(slices, side)
+    backbone = RandomTransformer(width, depth)
+    with tempfile.TemporaryDirectory() as folder:
+        store = FeatureStore(Path(folder))
+        config = ExtractionConfig()
+        computing = timed(FeatureExtractor(backbone, config, device), source)
+        filled = FeatureExtractor(backbone, config, device, store)
+        writing = timed(filled, source) - computing
+        reading = timed(filled, source)
+        on_disk = store.size() / len(source)
+    return {
+        "computing": computing,
+        "writing": writing,
+        "reading": reading,
+        "bytes": on_disk,
+        "pixel_bytes": 4 * width * side**2,
+    }
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -97,21 +120,12 @@ def main() -> None:
     parser.add_argument("--depth", type=int, default=12)
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
-
-    source = NoiseSlices(options.slices, options.side)
-    backbone = RandomTransformer(options.width, options.depth)
-    with tempfile.TemporaryDirectory() as folder:
-        store = FeatureStore(Path(folder))
-        config = ExtractionConfig()
-        computing = timed(FeatureExtractor(backbone, config, options.device), source)
-        filled = FeatureExtractor(backbone, config, options.device, store)
-        writing = timed(filled, source) - computing
-        reading = timed(filled, source)
-        on_disk = store.size() / len(source)
-    pixels = 4 * options.width * options.side**2
-    print(f"{options.slices} slices of {options.side}², width {options.width}, {filled.precision}")
+    found = measure(**vars(options))
+    computing, reading = found["computing"], found["reading"]
+    on_disk, pixels = found["bytes"], found["pixel_bytes"]
+    print(f"{options.slices} slices of {options.side}², width {options.width}")
     print(f"computing      {1e3 * computing:9.1f} ms a slice")
-    print(f"  and storing  {1e3 * writing:+9.1f} ms a slice")
+    print(f"  and storing  {1e3 * found['writing']:+9.1f} ms a slice")
     print(f"reading        {1e3 * reading:9.1f} ms a slice, {computing / reading:.0f} times faster")
     print(f"on disk        {on_disk / 1e6:9.2f} MB a slice")
     print(f"float32 pixels {pixels / 1e6:9.1f} MB a slice, {pixels / on_disk:.0f} times larger")
