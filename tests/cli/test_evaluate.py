@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from napari_fewshot.io import read_labels, read_volume, write_labels, write_points
-from napari_fewshot.types import Landmark
+from napari_fewshot.types import Landmark, Volume
 
 from .conftest import PAINTED
 
@@ -160,3 +161,73 @@ def test_bad_input(run, patients, words, message):
     assert said.err.count("\n") == 1
     assert message in said.err
     assert before == {path: path.read_bytes() for path in patients[0].image.parent.iterdir()}
+
+
+@pytest.fixture
+def folders(patients, wrong, tmp_path):
+    """Predictions of two images, one below, and of a third; truths of these two and of a fourth."""
+    pred, truth = tmp_path / "pred", tmp_path / "truth"
+    for source, target in (
+        (wrong, pred / "a_labels.nii.gz"),
+        (patients[1].truth, pred / "sub" / "b_labels.nii.gz"),
+        (wrong, pred / "other_labels.nii.gz"),
+        (patients[0].truth, truth / "a.nii.gz"),
+        (patients[0].truth, truth / "gone.nii.gz"),
+        (patients[1].truth, truth / "sub" / "b_labels.nii.gz"),
+        (patients[0].painted, tmp_path / "painted" / "a_labels.nii.gz"),
+    ):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, target)
+    shutil.copy(patients[0].truth, pred / "a_confidence.nii.gz")
+    return pred, truth
+
+
+def test_folders(run, patients, wrong, folders, tmp_path):
+    pred, truth = folders
+    files = ("--pred", pred, "--truth", truth, "--json", tmp_path / "all.json")
+    said = run("evaluate", *files)
+    assert said.code == 2
+    assert said.err.splitlines() == [
+        "napari-fewshot: without prediction: gone",
+        "napari-fewshot: without truth: other",
+    ]
+    rows = said.out.splitlines()
+    assert [row.split()[0] for row in rows[:4]] == ["image", "a", "sub/b", "mean"]
+    assert [row.split()[0] for row in rows[5:7]] == ["label", "1"]
+    found = json.loads((tmp_path / "all.json").read_text(encoding="utf-8"))
+    alone = tmp_path / "one.json"
+    _, one = scores(run, "--pred", wrong, "--truth", patients[0].truth, json_file=alone)
+    assert found["images"]["a"] == one
+    assert found["images"]["sub/b"]["mean"]["dice"] == 1.0
+    assert found["mean"]["dice"] == pytest.approx((one["mean"]["dice"] + 1) / 2)
+    assert found["mean"]["images"] == 2
+    assert found["labels"][0]["dice"] == pytest.approx((one["labels"][0]["dice"] + 1) / 2)
+    assert (found["without_prediction"], found["without_truth"]) == (["gone"], ["other"])
+    assert found["failed"] == []
+    (truth / "gone.nii.gz").unlink()
+    said = run("evaluate", *files, "--exclude-slices-of", tmp_path / "painted", "--labels", "1,2")
+    assert said.code == 0
+    found = json.loads((tmp_path / "all.json").read_text(encoding="utf-8"))
+    compared = [scores["compared_voxels"] for scores in found["images"].values()]
+    assert compared == [48 * 48 * (16 - len(PAINTED)), 48 * 48 * 16]
+    assert [row["label"] for row in found["labels"]] == [1, 2]
+
+
+def test_a_pair_of_folders_that_does_not_match(run, folders, tmp_path):
+    pred, truth = folders
+    write_labels(pred / "a_labels.nii.gz", np.zeros((2, 3, 4), int), Volume.of(np.zeros((2, 3, 4))))
+    said = run("evaluate", "--pred", pred, "--truth", truth, "--json", tmp_path / "s.json")
+    assert said.code == 2
+    assert "a_labels.nii.gz must have the shape" in said.err
+    found = json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))
+    assert (found["failed"], list(found["images"])) == (["a"], ["sub/b"])
+
+
+def test_folders_without_a_pair(run, patients, folders, tmp_path):
+    pred, truth = folders
+    said = run("evaluate", "--pred", pred / "sub", "--truth", truth)
+    assert said.code == 2
+    assert "--pred must have names of label maps that --truth has; got" in said.err
+    said = run("evaluate", "--pred", pred, "--truth", patients[0].truth)
+    assert said.code == 2
+    assert "--truth must be a folder of label maps, as the other is; got" in said.err

@@ -81,16 +81,20 @@ def find_files(parameter: str, given: str | Path) -> list[Path]:
     return files
 
 
-def label_maps_in(folder: Path) -> dict[str, Path]:
+def label_maps_in(folder: Path, *, deep: bool = False) -> dict[str, Path]:
     """Label maps of a folder by the stem of their image, in natural order.
 
     They are called as the image, or have ``_labels`` behind its stem, which goes before. Other
-    results are left out.
+    results are left out. With ``deep``, those of folders below are there too, by their path
+    (``sub/NAME``).
     """
     named: dict[str, Path] = {}
     plain: dict[str, Path] = {}
-    for path in _images_among(sorted(folder.iterdir(), key=_natural)):
-        stem = stem_of(path)
+    for path in _images_among(sorted(folder.glob("**/*" if deep else "*"), key=_natural)):
+        within = path.parent.relative_to(folder)
+        if any(part.startswith(".") for part in within.parts):
+            continue
+        stem = (within / stem_of(path)).as_posix()
         if stem.endswith("_labels"):
             named.setdefault(stem.removesuffix("_labels"), path)
         elif not stem.endswith(RESULT_SUFFIXES):

@@ -7,7 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["LabelScore", "LabelScores", "LandmarkScore", "LandmarkScores", "MeanScores", "Record"]
+__all__ = [
+    "LabelScore",
+    "LabelScores",
+    "LandmarkScore",
+    "LandmarkScores",
+    "MeanScores",
+    "Record",
+    "format_number",
+    "format_rows",
+]
 
 
 class Record:
@@ -116,11 +125,13 @@ class LabelScores(Record):
         head = ["label", "name", "Dice", "IoU", "precision", "recall", "ASSD mm", "empty kept"]
         rows = [[str(row.label), row.name, *_numbers(row), _kept_empty(row)] for row in self.labels]
         mean = self.mean
-        rows.append(["mean", f"{mean.scored} scored", *_numbers(mean), _number(mean.empty_kept)])
+        rows.append(
+            ["mean", f"{mean.scored} scored", *_numbers(mean), format_number(mean.empty_kept)]
+        )
         lines = [
-            _table(head, rows),
-            f"Rand index {_number(self.rand_index)}, adjusted "
-            f"{_number(self.adjusted_rand_index)}, over {self.compared_voxels} voxels",
+            format_rows(head, rows),
+            f"Rand index {format_number(self.rand_index)}, adjusted "
+            f"{format_number(self.adjusted_rand_index)}, over {self.compared_voxels} voxels",
         ]
         if self.empty_slices:
             lines.append(
@@ -189,35 +200,37 @@ class LandmarkScores(Record):
             [
                 str(row.label),
                 row.name,
-                _number(row.error_mm, 2),
-                _number(row.error_px, 1),
+                format_number(row.error_mm, 2),
+                format_number(row.error_px, 1),
                 "yes" if row.hit else ("no" if row.found else "missing"),
             ]
             for row in self.landmarks
         ]
         head = ["label", "name", "error mm", "error px", f"below {self.radius_px:g} px"]
         return (
-            f"{_table(head, rows)}\nlocalisation accuracy {_number(self.accuracy)}, "
-            f"mean radial error {_number(self.mean_error_mm, 2)} ± "
-            f"{_number(self.sd_error_mm, 2)} mm (median {_number(self.median_error_mm, 2)}), "
+            f"{format_rows(head, rows)}\nlocalisation accuracy {format_number(self.accuracy)}, "
+            f"mean radial error {format_number(self.mean_error_mm, 2)} ± "
+            f"{format_number(self.sd_error_mm, 2)} mm "
+            f"(median {format_number(self.median_error_mm, 2)}), "
             f"{self.missing} missing, {self.extra} extra"
         )
 
 
 def _numbers(row: LabelScore | MeanScores) -> list[str]:
     values = (row.dice, row.iou, row.precision, row.recall)
-    return [*map(_number, values), _number(row.assd_mm, 2)]
+    return [*map(format_number, values), format_number(row.assd_mm, 2)]
 
 
 def _kept_empty(row: LabelScore) -> str:
     return f"{row.empty_slices_kept}/{row.empty_slices}" if row.empty_slices else "-"
 
 
-def _number(value: float, digits: int = 3) -> str:
+def format_number(value: float, digits: int = 3) -> str:
+    """Return a score as text; ``-`` where it is undefined."""
     return f"{value:.{digits}f}" if math.isfinite(value) else "-"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def format_rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Align columns; the first two of them to the left, the others to the right."""
     lines = [head, *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
