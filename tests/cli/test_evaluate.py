@@ -182,7 +182,7 @@ def folders(patients, wrong, tmp_path):
     return pred, truth
 
 
-def test_folders(run, patients, wrong, folders, tmp_path):
+def test_folders(run, wrong, folders, tmp_path):
     pred, truth = folders
     files = ("--pred", pred, "--truth", truth, "--json", tmp_path / "all.json")
     said = run("evaluate", *files)
@@ -196,7 +196,7 @@ def test_folders(run, patients, wrong, folders, tmp_path):
     assert [row.split()[0] for row in rows[5:7]] == ["label", "1"]
     found = json.loads((tmp_path / "all.json").read_text(encoding="utf-8"))
     alone = tmp_path / "one.json"
-    _, one = scores(run, "--pred", wrong, "--truth", patients[0].truth, json_file=alone)
+    _, one = scores(run, "--pred", wrong, "--truth", truth / "a.nii.gz", json_file=alone)
     assert found["images"]["a"] == one
     assert found["images"]["sub/b"]["mean"]["dice"] == 1.0
     assert found["mean"]["dice"] == pytest.approx((one["mean"]["dice"] + 1) / 2)
