@@ -21,6 +21,7 @@ from napari_fewshot.io import (
     write_image,
     write_labels,
 )
+from napari_fewshot.io.outputs import Outputs
 from napari_fewshot.types import Volume
 
 zarr = pytest.importorskip("zarr")
@@ -304,7 +305,7 @@ def test_without_ome_zarr_plain_arrays_are_read(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=missing):
         write_image(tmp_path / "c.ome.zarr", values((4, 5)), Volume(values((4, 5)), (1.0, 1.0)))
     with pytest.raises(InputError, match=missing):
-        output_path("x.nii.gz", tmp_path, choice="ome-zarr")
+        Outputs("-o").check([output_path("x.nii.gz", tmp_path, choice="ome-zarr")])
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.zarr", "b.zarr"]
 
 

@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
     if points and not any(is_random(config) for config in named.values()):
         limit = "stand beside a strategy of --strategies that draws points"
         raise InputError("--points", limit, options.strategies)
-    shared.existing_file("--truth", options.truth)
+    shared.existing_image("--truth", options.truth)
     given = read_inputs(options)
     strategies = named_strategies(words, given.config, "--strategies", points=points)
     networks = {config.method for config in strategies.values()} - {WALKER}

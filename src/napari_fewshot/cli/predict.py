@@ -1,9 +1,10 @@
 """Label images with a model.
 
-IMAGE is a file, a folder that is an image (a DICOM series), a folder of images, or a pattern in
-quotes ('in/**/*.nii.gz'). Label maps and results that lie beside images are left out of folders
-and patterns. Every image gives OUTDIR/<stem>_labels in its own format (.nii.gz, .tif, .png, .nrrd,
-.mha) and on its own grid; DICOM gives .nii.gz, JPEG .png. Images of equal stem keep their folders.
+IMAGE is a file, a folder that is an image (a DICOM series, OME-Zarr), a folder of images, or a
+pattern in quotes ('in/**/*.nii.gz'). Label maps and results that lie beside images are left out of
+folders and patterns. Every image gives OUTDIR/<stem>_labels in its own format (.nii.gz, .tif, .png,
+.nrrd, .mha, .ome.zarr), else in that of --format, and on its own grid; DICOM gives .nii.gz, JPEG
+.png. Images of equal stem keep their folders.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("model", type=Path, metavar="MODEL", help="model file of the train command")
     add("images", nargs="+", metavar="IMAGE", help="image to label, folder or pattern")
     add("-o", "--output", type=Path, required=True, metavar="OUTDIR", help="folder of the results")
-    shared.add_options(parser, "--confidence")
+    shared.add_options(parser, "--format", "--confidence")
     add("--landmarks", action="store_true", help="write landmarks too, as CSV")
     add(
         "--axis",
@@ -138,6 +139,7 @@ def _jobs(options: argparse.Namespace) -> tuple[list[ImageJob], Outputs]:
         confidence=options.confidence,
         landmarks=options.landmarks,
         frame=options.frame,
+        choice=options.format,
     )
     outputs = shared.check_outputs(
         "--output",

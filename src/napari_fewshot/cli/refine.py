@@ -136,13 +136,11 @@ def read_inputs(options: argparse.Namespace) -> _Inputs:
     if options.seed < 0:
         raise InputError("--seed", "be at least 0", options.seed)
     shared.existing_image("IMAGE", options.image)
-    for name, path in (
-        ("LABELS", options.labels),
-        ("--confidence", options.confidence),
-        ("--sam-weights", options.sam_weights),
-    ):
+    for name, path in (("LABELS", options.labels), ("--confidence", options.confidence)):
         if path is not None:
-            shared.existing_file(name, path)
+            shared.existing_image(name, path)
+    if options.sam_weights is not None:
+        shared.existing_file("--sam-weights", options.sam_weights)
     config = RefinementConfig.of(shared.parse_settings(options.set), "settings")
     intensity = shared.given_intensity(options)
     device, store = choose_device(options.device), shared.open_store(options)

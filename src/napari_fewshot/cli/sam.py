@@ -1,8 +1,8 @@
 """Compare with SAM: everything in an image, what is in boxes or at points, or PerSAM.
 
-Each image IMAGE gives OUTDIR/<stem>_labels in its own format and on its own grid. Images of equal
-stem keep their folders. A folder or a pattern in quotes stands for the images in it; a folder as
---labels or --truth for NAME_labels, or NAME, of each image NAME.
+Each image IMAGE gives OUTDIR/<stem>_labels in its own format, else in that of --format, on its
+own grid. Images of equal stem keep their folders. A folder or a pattern in quotes stands for the
+images in it; a folder as --labels or --truth for NAME_labels, or NAME, of each image NAME.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +78,7 @@ def _add_common_arguments(parser: argparse.ArgumentParser, example: str) -> None
     add = parser.add_argument
     add("images", nargs="+", metavar="IMAGE", help="image to segment, folder or pattern")
     add("-o", "--output", type=Path, required=True, metavar="OUTDIR", help="folder of the results")
-    shared.add_options(parser, "--sam")
+    shared.add_options(parser, "--format", "--sam")
     add(
         "--axis",
         metavar="N|axial|coronal|sagittal",
@@ -159,13 +160,13 @@ def _jobs(options: argparse.Namespace) -> list[_Job]:
 
     images = inputs.images_of("IMAGE", options.images)
     automatic = options.mode == "automatic"
-    out, results = options.output, shared.result_paths
+    out, results = options.output, partial(shared.result_paths, choice=options.format)
     matched = automatic and options.truth is not None
     confidence = not automatic and options.confidence
     rows = zip(
         images,
         _label_maps(options, images),
-        output_paths(images, out, "_instances" if automatic else "_labels"),
+        output_paths(images, out, "_instances" if automatic else "_labels", choice=options.format),
         results(images, out, wanted=matched),
         results(images, out, "_instances", "points", wanted=automatic),
         results(images, out, "_confidence", "image", wanted=confidence),
@@ -233,8 +234,8 @@ def _template(image_path: Path, label_path: Path, frame: int | None) -> Template
     from ..io import check_match, read_labels, read_volume
     from ..templates import Template
 
-    image = read_volume(shared.existing_file("--reference", image_path), frame=frame)
-    labels = read_labels(shared.existing_file("--reference", label_path))
+    image = read_volume(shared.existing_image("--reference", image_path), frame=frame)
+    labels = read_labels(shared.existing_image("--reference", label_path))
     check_match(image, labels)
     if not labels.data.any():
         raise InputError(

@@ -43,12 +43,23 @@ __all__ = [
 
 LONGEST_RANGE = 100_000
 
+
+def _format_choice(text: str) -> str | None:
+    return None if text == "auto" else text.removeprefix(".")
+
+
 SHARED: dict[str, dict[str, Any]] = {
     "--channels": {
         "metavar": "C,C",
         "help": "channels to read, in this order, e.g. 0,2; one alone is taken as grey",
     },
     "--confidence": {"action": "store_true", "help": "write the confidence too"},
+    "--format": {
+        "type": _format_choice,
+        "metavar": "NAME",
+        "help": "format of label maps and confidence: nii.gz, tif, nrrd, mha or ome-zarr "
+        "(default: auto, that of the image)",
+    },
     "--frame": {"type": int, "metavar": "T", "help": "time point of 4D images"},
     "--overwrite": {
         "action": "store_true",
@@ -213,12 +224,13 @@ def result_paths(
     suffix: str = "_labels",
     kind: Kind = "labels",
     *,
+    choice: str | None = None,
     wanted: bool = True,
 ) -> Sequence[Path | None]:
     """Where a result of each image goes; None of each where it is not wanted."""
     from ..io import output_paths
 
-    return output_paths(images, folder, suffix, kind) if wanted else [None] * len(images)
+    return output_paths(images, folder, suffix, kind, choice) if wanted else [None] * len(images)
 
 
 def write_result(

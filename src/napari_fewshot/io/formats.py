@@ -170,8 +170,8 @@ def output_path(
 
     Raises
     ------
-    InputError
-        If the format needs a package that is not installed, or is no choice.
+    UnknownNameError
+        If ``choice`` is none.
     """
     path = Path(input_path)
     if kind == "points":
@@ -181,10 +181,7 @@ def output_path(
     else:
         found = sniff_format(path) if path.exists() else format_by_name(path)
     ending = (kind == "image" and found.image_suffix) or found.labels_suffix
-    result = Path(out_dir) / f"{stem_of(path)}{suffix}{ending}"
-    if found.require is not None:
-        found.require(result, "a result")
-    return result
+    return Path(out_dir) / f"{stem_of(path)}{suffix}{ending}"
 
 
 def _chosen(choice: str) -> Format:

@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import InputError
 from ..types import Array, Landmark, Volume
 from .checks import FrameError, as_labels, fitting_dtype
-from .formats import FORMATS, Kind, output_paths, sniff_format, stem_of
+from .formats import FORMATS, Kind, format_by_name, output_paths, sniff_format, stem_of
 from .nifti import write_nifti
 from .points import write_points
 from .volumes import name_files, write_image, write_labels, write_names
@@ -84,12 +84,14 @@ def image_jobs(
     confidence: bool = False,
     landmarks: bool = False,
     frame: FrameChoice = None,
+    choice: str | None = None,
 ) -> list[ImageJob]:
     """Say what is read of each image and which files it gives, in the order of the images.
 
     All time points of a NIfTI image become one file of four axes, as the image is; of other formats
     each is a job of its own, with files ``NAME_t000_labels`` and so on. Landmarks have a file for
-    each time point. Names are otherwise those of :func:`~.formats.output_paths`.
+    each time point. Names are otherwise those of :func:`~.formats.output_paths`, for the ``choice``
+    of a format.
 
     Raises
     ------
@@ -98,11 +100,11 @@ def image_jobs(
     """
 
     def named(suffix: str, kind: Kind, wanted: bool) -> Sequence[Path | None]:
-        return output_paths(images, out, suffix, kind) if wanted else [None] * len(images)
+        return output_paths(images, out, suffix, kind, choice) if wanted else [None] * len(images)
 
     rows = zip(
         images,
-        output_paths(images, out),
+        output_paths(images, out, choice=choice),
         named("_confidence", "image", confidence),
         named("_landmarks", "points", landmarks),
         strict=True,
@@ -114,7 +116,7 @@ def image_jobs(
         if frame != ALL_FRAMES or count == 1:
             at = None if frame == ALL_FRAMES else frame
             jobs.append(ImageJob(image, labels, sure, tuple(marks), (at,)))
-        elif sniff_format(image) is FORMATS.get("nifti"):
+        elif sniff_format(image) is format_by_name(labels) is FORMATS.get("nifti"):
             each = tuple(_of_frame(path, image, t) for t in range(count) for path in marks)
             jobs.append(ImageJob(image, labels, sure, each, tuple(range(count))))
         else:

@@ -175,6 +175,8 @@ ENTRIES = {
         _read,
         partial(_write, ending=".nrrd"),
         labels_suffix=".nrrd",
+        choice="nrrd",
+        require=require_simpleitk,
     ),
     "metaimage": Format(
         "MetaImage",
@@ -183,5 +185,7 @@ ENTRIES = {
         _read,
         partial(_write, ending=".mha"),
         labels_suffix=".mha",
+        choice="mha",
+        require=require_simpleitk,
     ),
 }

@@ -283,6 +283,7 @@ ENTRIES = {
         _read_one,
         write_nifti,
         labels_suffix=".nii.gz",
+        choice="nii.gz",
         write_labels=partial(write_nifti, intent=_LABEL),
     )
 }

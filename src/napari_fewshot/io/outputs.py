@@ -51,10 +51,14 @@ class Outputs:
     def check(self, paths: Iterable[Path]) -> None:
         """Check all files of a run before its work, so that nothing is half done.
 
-        None may be an input, by whatever name or link, or a folder, or a file that is not ours.
+        None may be an input, by whatever name or link, or a folder, or a file that is not ours,
+        or of a format that needs a package which is not installed.
         """
         there = []
         for path in paths:
+            for _, entry in FORMATS.items():
+                if entry.require is not None and path.name.lower().endswith(entry.suffixes):
+                    entry.require(path, "a file to write")
             if self._is_input(path):
                 remedy = "Choose another name or folder."
                 raise InputError(self.parameter, "not overwrite an input", path, remedy)

@@ -242,5 +242,6 @@ ENTRIES = {
         _read,
         _write,
         labels_suffix=".tif",
+        choice="tif",
     )
 }
