@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from napari_fewshot import Template, Volume, arrays
-from napari_fewshot.arrays import block_shape, blocks, is_lazy, lazy_array, read, wrapped
+from napari_fewshot import Template, Volume, arrays, scratch
+from napari_fewshot.arrays import block_shape, blocks, is_lazy, lazy_array, read, release, wrapped
+from napari_fewshot.scratch import scratch_array
 
 DATA = np.arange(7 * 30 * 40, dtype=np.int16).reshape(7, 30, 40)
 
@@ -133,3 +137,46 @@ def test_colours_are_found_by_shape():
     source = Counted(np.zeros((20, 20, 3), np.uint8))
     assert Volume.of(source).has_channels
     assert Template(source, np.ones((20, 20), int)).volume.ndim == 2
+
+
+def _resident() -> int:
+    fields = Path("/proc/self/statm").read_text(encoding="ascii").split()
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts pages as Linux does")
+def test_released_pages_are_no_longer_resident(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scratch, "IN_MEMORY", 1)
+    array = scratch_array((40, 2**20), np.uint8)
+    view = np.asarray(array[1:, ::2].T)  # neither a map nor an owner itself
+    before = _resident()
+    array[:] = np.arange(40, dtype=np.uint8)[:, None]
+    full = _resident()
+    release(view)
+    assert full - before > 30 * 2**20
+    assert full - _resident() > 30 * 2**20
+    assert array[:, 0].tolist() == list(range(40))
+
+
+def test_what_must_not_be_released_stays(tmp_path: Path) -> None:
+    path = tmp_path / "image.raw"
+    path.write_bytes(bytes(9000))
+    private = np.memmap(path, np.uint8, mode="c")
+    private[:] = 7
+    release(private[5:])
+    assert (private == 7).all()
+    plain = np.ones(5)
+    release(plain)
+    release(None)
+    assert plain.all()
+
+
+def test_blocks_of_a_mapped_array_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scratch, "IN_MEMORY", 1)
+    monkeypatch.setattr(arrays, "_AT_ONCE", 2**20)
+    released: list[Any] = []
+    monkeypatch.setattr(arrays, "release", released.append)
+    array = scratch_array((8, 2**19), np.uint8)
+    assert sum(part.size for _, part in blocks(array)) == array.size
+    assert len(released) == 4
+    assert all(one is array for one in released)

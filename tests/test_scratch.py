@@ -6,7 +6,6 @@ import errno
 import gc
 import os
 import shutil
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
@@ -15,8 +14,9 @@ import numpy as np
 import pytest
 
 from napari_fewshot import scratch
+from napari_fewshot.arrays import release
 from napari_fewshot.errors import InputError
-from napari_fewshot.scratch import bands, contiguous, release, scratch_array
+from napari_fewshot.scratch import bands, contiguous, scratch_array
 from napari_fewshot.types import Array
 
 
@@ -56,38 +56,6 @@ def test_a_full_disk_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(InputError, match="have room"):
         scratch_array((9,), np.uint8)
     assert list(tmp_path.iterdir()) == []
-
-
-def _resident() -> int:
-    fields = Path("/proc/self/statm").read_text(encoding="ascii").split()
-    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="counts pages as Linux does")
-def test_released_pages_are_no_longer_resident(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scratch, "IN_MEMORY", 1)
-    array = scratch_array((40, 2**20), np.uint8)
-    view = np.asarray(array[1:, ::2].T)  # neither a map nor an owner itself
-    before = _resident()
-    array[:] = np.arange(40, dtype=np.uint8)[:, None]
-    full = _resident()
-    release(view)
-    assert full - before > 30 * 2**20
-    assert full - _resident() > 30 * 2**20
-    assert array[:, 0].tolist() == list(range(40))
-
-
-def test_what_must_not_be_released_stays(tmp_path: Path) -> None:
-    path = tmp_path / "image.raw"
-    path.write_bytes(bytes(9000))
-    private = np.memmap(path, np.uint8, mode="c")
-    private[:] = 7
-    release(private[5:])
-    assert (private == 7).all()
-    plain = np.ones(5)
-    release(plain)
-    release(None)
-    assert plain.all()
 
 
 @pytest.mark.parametrize("limit", [10**9, 1])

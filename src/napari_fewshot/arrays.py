@@ -7,14 +7,16 @@ of its file and then read (:func:`read`), or passed over block by block (:func:`
 from __future__ import annotations
 
 import math
+import mmap
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import accumulate, product
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["LARGE", "block_shape", "blocks", "is_lazy", "lazy_array", "read", "wrapped"]
+__all__ = ["LARGE", "block_shape", "blocks", "is_lazy", "lazy_array", "read", "release", "wrapped"]
 
 LARGE = 256 * 2**20
 """Bytes above which readers of files give arrays that are read as they are indexed."""
@@ -102,7 +104,7 @@ def blocks(array: Array) -> Iterator[tuple[tuple[slice, ...], Array]]:
     """Pass over an array: indices of blocks that cover it, and what is in them.
 
     Of an array that is read as it is indexed, each block is read once, and about 64 MB are in
-    memory; else these are views.
+    memory; else these are views, of whose file the memory is given back where it has one.
     """
     if is_lazy(array):
         sides: Any = array.chunks  # type: ignore[attr-defined]
@@ -121,6 +123,22 @@ def blocks(array: Array) -> Iterator[tuple[tuple[slice, ...], Array]]:
         room = max(1, room // together)
     for place in product(*grid):
         yield place, read(array[place])
+        release(array)
+
+
+def release(array: Any) -> None:
+    """Give the memory of a mapped array back; what is in it stays, in its file.
+
+    Works on views too. Does nothing for arrays in memory, for maps whose changes do not go to
+    their file, and where the system knows no such advice.
+    """
+    while array is not None and not isinstance(array, mmap.mmap):
+        if getattr(array, "mode", None) == "c":  # changes are in memory alone
+            return
+        array = getattr(array, "base", None)
+    if array is not None and hasattr(mmap, "MADV_DONTNEED"):
+        with suppress(OSError, ValueError):
+            array.madvise(mmap.MADV_DONTNEED)
 
 
 class _Plain:

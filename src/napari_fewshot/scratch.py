@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import errno
 import math
-import mmap
 import os
 import shutil
 import tempfile
-from contextlib import suppress
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
 
+from .arrays import release
 from .errors import InputError
 from .types import Array
 
-__all__ = ["IN_MEMORY", "bands", "contiguous", "duplicate", "release", "scratch_array"]
+__all__ = ["IN_MEMORY", "bands", "contiguous", "duplicate", "scratch_array"]
 
 IN_MEMORY = 64 * 2**20
 """Bytes of an array above which it lies in a temporary file."""
@@ -66,21 +65,6 @@ def _reserve(file: IO[bytes], size: int) -> None:
             f"{tempfile.gettempdir()} with {free / 2**30:.2f} GiB",
             "Free some, or name a folder on a larger disk in the environment variable TMPDIR.",
         ) from error
-
-
-def release(array: Any) -> None:
-    """Give the memory of a mapped array back; what is in it stays, in its file.
-
-    Works on views too. Does nothing for arrays in memory, for maps whose changes do not go to
-    their file, and where the system knows no such advice.
-    """
-    while array is not None and not isinstance(array, mmap.mmap):
-        if getattr(array, "mode", None) == "c":  # changes are in memory alone
-            return
-        array = getattr(array, "base", None)
-    if array is not None and hasattr(mmap, "MADV_DONTNEED"):
-        with suppress(OSError, ValueError):
-            array.madvise(mmap.MADV_DONTNEED)
 
 
 def bands(length: int, size: int, at_once: int = 2**18) -> list[slice]:

@@ -304,3 +304,19 @@ def test_claims_that_deflate_cannot_keep(tmp_path: Path) -> None:
             tif.pages[0].tags[tag].overwrite(60000)
     with pytest.raises(UnreadableFileError, match="be a whole TIFF file"):
         read_volume(path)
+
+
+def test_large_results_are_bigtiff_and_laid_out_page_by_page(tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_fewshot.io.tiff._IMAGEJ_LARGEST", 1000)
+    monkeypatch.setattr("napari_fewshot.io.blocks.AT_ONCE", 500)
+    values = np.random.default_rng(0).integers(0, 9, (5, 20, 30)).astype(np.int32)
+    image = Volume(values, (2e-3, 1e-3, 1e-3))
+    write_labels(tmp_path / "a.tif", np.asfortranarray(values), image)
+    write_image(tmp_path / "b.tif", values, image)
+    for name in ("a.tif", "b.tif"):
+        assert (tmp_path / name).read_bytes()[:4] == b"II+\0"
+        with tifffile.TiffFile(tmp_path / name) as tif:
+            assert len(tif.pages) == 5
+        found = read_volume(tmp_path / name)
+        np.testing.assert_array_equal(found.data, values)
+        np.testing.assert_allclose(found.spacing, image.spacing)

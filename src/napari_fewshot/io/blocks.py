@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import read
-from ..scratch import release
+from ..arrays import read, release
 from ..types import Array
 
 __all__ = ["AT_ONCE", "Retyped", "regions", "slabs"]
@@ -40,7 +39,7 @@ class Retyped:
         return np.array(self[...], dtype=dtype, copy=copy)
 
     def release(self) -> None:
-        """Give memory of a mapped array back (:func:`~napari_fewshot.scratch.release`)."""
+        """Give memory of a mapped array back (:func:`~napari_fewshot.arrays.release`)."""
         release(self._array)
 
 

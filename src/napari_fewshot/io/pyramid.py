@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arrays import read
-from ..scratch import release
+from ..arrays import read, release
 from ..types import Array
 from .blocks import Retyped, regions
 
@@ -24,10 +23,10 @@ Reduce = Callable[[Sequence[Array]], Array]
 _COARSE = 256
 """Longest side of the last level."""
 _COMPRESSORS: dict[int, Any] = {
-    2: {"id": "blosc", "cname": "zstd", "clevel": 5, "shuffle": 1},
+    2: {"id": "blosc", "cname": "zstd", "clevel": 1, "shuffle": 1},
     3: {
         "name": "blosc",
-        "configuration": {"cname": "zstd", "clevel": 5, "shuffle": "shuffle"},
+        "configuration": {"cname": "zstd", "clevel": 1, "shuffle": "shuffle"},
     },
 }
 _CHUNK_2D = 1024

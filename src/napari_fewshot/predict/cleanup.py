@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..arrays import release
 from ..config import CleanupConfig
 from ..errors import InputError
-from ..scratch import duplicate, release, scratch_array
+from ..scratch import duplicate, scratch_array
 from ..types import Array
 from .components import Box, Components, box_of
 

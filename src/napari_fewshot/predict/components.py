@@ -9,7 +9,8 @@ from itertools import product
 
 import numpy as np
 
-from ..scratch import release, scratch_array
+from ..arrays import release
+from ..scratch import scratch_array
 from ..types import Array
 
 __all__ = ["AT_ONCE", "Box", "Components", "blocks_of", "box_of"]

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..arrays import release
 from ..config import PropagationConfig
 from ..errors import InputError
-from ..scratch import bands, contiguous, release, scratch_array
+from ..scratch import bands, contiguous, scratch_array
 from ..slices.stack import SliceStack
 from ..types import Array, Landmark
 from .cleanup import clean_labels
