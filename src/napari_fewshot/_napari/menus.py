@@ -9,9 +9,9 @@ from pathlib import Path
 from napari.viewer import Viewer
 
 from .layers import LayerData
-from .readers import read_image, read_label_map, read_point_file
+from .readers import read_image, read_label_map, read_point_file, read_zarr
 
-__all__ = ["open_as_image", "open_as_labels", "open_points"]
+__all__ = ["open_as_image", "open_as_labels", "open_points", "open_zarr"]
 
 _NIFTI = "NIfTI (*.nii *.nii.gz)"
 
@@ -31,11 +31,25 @@ def open_points(viewer: Viewer) -> None:
     _open(viewer, "Open points", "Points (*.csv)", read_point_file)
 
 
+def open_zarr(viewer: Viewer) -> None:
+    """Ask for the folder of an OME-Zarr image, and open it with its label images."""
+    from qtpy.QtWidgets import QFileDialog
+
+    name = QFileDialog.getExistingDirectory(None, "Open OME-Zarr")
+    if name:
+        _add(viewer, read_zarr(Path(name)))
+
+
 def _open(viewer: Viewer, title: str, kind: str, read: Callable[[Path], list[LayerData]]) -> None:
-    from napari.layers import Layer
     from qtpy.QtWidgets import QFileDialog
 
     names, _ = QFileDialog.getOpenFileNames(None, title, "", kind)
     for name in names:
-        for data in read(Path(name)):
-            viewer.add_layer(Layer.create(*data))
+        _add(viewer, read(Path(name)))
+
+
+def _add(viewer: Viewer, layers: list[LayerData]) -> None:
+    from napari.layers import Layer
+
+    for data in layers:
+        viewer.add_layer(Layer.create(*data))

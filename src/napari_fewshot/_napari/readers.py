@@ -1,4 +1,4 @@
-"""Readers of npe2: NIfTI, NRRD and MetaImage as image or labels, CSV of points.
+"""Readers of npe2: NIfTI, NRRD, MetaImage and OME-Zarr as image or labels, CSV of points.
 
 A file is a **labels** layer when it says so (NIfTI by the intent code ``LABEL``, which our writers
 set, ``.seg.nrrd`` by its ending), or when its name does (a word such as *labels*, *seg* or *mask*)
@@ -16,10 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
+from ..arrays import is_lazy
 from ..errors import InputError
 from ..io import FORMATS, read_labels, read_points, read_volume, sniff_format, stem_of
 from ..io.checks import as_labels
+from ..io.image_jobs import count_frames
 from ..io.nifti import NiftiHeader, read_nifti_frames
+from ..io.ome_zarr import OmeZarrHeader
+from ..io.ome_zarr_groups import find_level, label_groups
 from ..io.volumes import read_names
 from ..types import Volume
 from .grid import empty_grid, grids_in_viewer
@@ -32,6 +36,8 @@ __all__ = [
     "read_image",
     "read_label_map",
     "read_point_file",
+    "read_zarr",
+    "zarr_reader",
 ]
 
 Reader = Callable[[str | list[str]], list[LayerData]]
@@ -49,6 +55,11 @@ def nifti_reader(path: str | list[str]) -> Reader | None:
 def medical_reader(path: str | list[str]) -> Reader | None:
     """Return the reader for NRRD and MetaImage, or None if the first file is of another format."""
     return _each_file(_read_medical) if _is_of(path, "nrrd", "metaimage") else None
+
+
+def zarr_reader(path: str | list[str]) -> Reader | None:
+    """Return the reader for OME-Zarr and Zarr, or None if the first path is no such folder."""
+    return _each_file(read_zarr) if _is_of(path, "zarr") else None
 
 
 def points_reader(path: str | list[str]) -> Reader | None:
@@ -79,6 +90,26 @@ def read_label_map(path: str | Path) -> list[LayerData]:
         labels = replace(frame, data=data, has_channels=False, names=names)
         layers.append(labels_layer(labels, stem_of(path)))
     return [_in_time(layers, frames)]
+
+
+def read_zarr(path: str | Path) -> list[LayerData]:
+    """Read an OME-Zarr image with its label images, or a label image; large images stay on disk.
+
+    It is a label image if its metadata, or its name, say so.
+    """
+    path = Path(path)
+    name = stem_of(path)
+    level = find_level(path)
+    if level.is_labels or _named_as_labels(path):
+        return [labels_layer(read_labels(path), name)]
+    frames = [read_volume(path, frame=frame) for frame in range(count_frames(path))]
+    layers = _image_layers(frames, name)
+    for group in label_groups(path / "labels"):
+        count = count_frames(group)
+        labels = [read_labels(group, frame=frame) for frame in range(count)]
+        shown = [labels_layer(one, f"{name} {group.name}") for one in labels]
+        layers.append(_in_time(shown, labels))
+    return layers
 
 
 def read_point_file(path: str | Path) -> list[LayerData]:
@@ -147,7 +178,8 @@ def _in_time(layers: list[LayerData], frames: list[Volume]) -> LayerData:
         return layers[0]
     _, options, kind = layers[0]
     header = frames[0].header
-    step = header.frame_step_s if isinstance(header, NiftiHeader) else None
+    known = isinstance(header, (NiftiHeader, OmeZarrHeader))
+    step = header.frame_step_s if known else None
     options = {
         **options,
         "scale": (step or 1.0, *options["scale"]),
@@ -155,7 +187,12 @@ def _in_time(layers: list[LayerData], frames: list[Volume]) -> LayerData:
         "units": ("pixel" if step is None else "s", *options["units"]),
         "axis_labels": ("T", *options["axis_labels"]),
     }
-    return np.stack([layer[0] for layer in layers]), options, kind
+    parts = [layer[0] for layer in layers]
+    if any(is_lazy(part) for part in parts):
+        from dask.array import stack
+
+        return stack(parts), options, kind
+    return np.stack(parts), options, kind
 
 
 def _image_of_points(path: Path) -> Volume:

@@ -1,4 +1,4 @@
-"""Writers of npe2: layers to NIfTI and CSV, on the grid of the file that they came from."""
+"""Writers of npe2: layers to NIfTI, OME-Zarr and CSV, on the grid of the file they came from."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..geometry import Frame
 from ..io import write_labels, write_points
 from ..io.checks import as_image, as_labels, fitting_dtype
+from ..io.formats import format_by_name
 from ..io.nifti import write_nifti
 from ..io.volumes import write_names
 from ..types import Array, Volume
@@ -38,12 +39,15 @@ def write_image_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
 
 
 def write_labels_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write a labels layer as NIfTI, with the names in ``features`` to a JSON file beside it."""
+    """Write a labels layer as NIfTI, with the names in ``features`` beside it, or as OME-Zarr."""
     array, grid = _on_grid(data, meta)
     labels = as_labels(array, _name(meta))
     names = label_names(meta.get("features"))
     if labels.ndim == grid.ndim:
         write_labels(path, labels, grid, names)
+    elif format_by_name(Path(path)).is_folder:
+        remedy = "Save it as .nii.gz, or one time point alone."
+        raise InputError(_name(meta), "have no axis of time", f"shape {labels.shape}", remedy)
     else:
         write_nifti(Path(path), labels.astype(fitting_dtype(labels)), grid, "label")
         if names:

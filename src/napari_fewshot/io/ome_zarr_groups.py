@@ -19,7 +19,7 @@ from .zarr_arrays import holds_zarr, open_node
 if TYPE_CHECKING:
     import zarr
 
-__all__ = ["AFFINE_KEY", "RGBA", "Axis", "Level", "find_level", "require_ome_zarr"]
+__all__ = ["AFFINE_KEY", "RGBA", "Axis", "Level", "find_level", "label_groups", "require_ome_zarr"]
 
 RGBA = tuple[int, int, int, int]
 
@@ -58,6 +58,7 @@ class Level:
     names: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
     colors: Mapping[int, RGBA] = field(default_factory=lambda: MappingProxyType({}))
     affine: Array | None = None
+    is_labels: bool = False
 
 
 def require_ome_zarr(path: Path, what: str) -> Any:
@@ -92,12 +93,12 @@ def find_level(path: Path, *, labels: bool = False) -> Level:
     attributes = _attributes(node)
     if "multiscales" in attributes:
         if labels and "image-label" not in attributes:
-            groups = _label_groups(path / "labels")
+            groups = label_groups(path / "labels")
             if groups:
                 return find_level(_only(path, groups, "label group"))
         return _level(path, node, attributes)
     if "labels" in attributes or path.name == "labels":
-        groups = _label_groups(path)
+        groups = label_groups(path)
         if labels and groups:
             return find_level(_only(path, groups, "label group"))
         raise _several(path, "an image", "a group of label images", groups)
@@ -193,6 +194,7 @@ def _level(path: Path, group: Any, attributes: Mapping[str, Any], name: str | No
         MappingProxyType(names_of),
         MappingProxyType(colors),
         affine if number == 0 else None,
+        "image-label" in attributes,
     )
 
 
@@ -277,7 +279,7 @@ def _affine(group: Any) -> Array | None:
     return affine
 
 
-def _label_groups(folder: Path) -> list[Path]:
+def label_groups(folder: Path) -> list[Path]:
     """Label images in a folder ``labels``: those that its metadata list, else all."""
     if not folder.is_dir() or not holds_zarr(folder):
         return []
