@@ -10,7 +10,8 @@ import pytest
 from napari_fewshot.bench.datasets import LAYOUTS
 from napari_fewshot.bench.datasets.case import find_folder
 from napari_fewshot.errors import InputError
-from napari_fewshot.io import check_match
+from napari_fewshot.io import check_match, write_image, write_labels
+from napari_fewshot.types import Volume
 
 
 def test_images_and_labels_by_the_name_of_the_case(tmp_path: Path, nifti) -> None:
@@ -124,3 +125,18 @@ def test_no_folder(tmp_path: Path) -> None:
         (tmp_path / "empty").mkdir(exist_ok=True)
         with pytest.raises(InputError):
             LAYOUTS.get(name)(tmp_path / "empty", **options)
+
+
+def test_zarr_folders_are_images_and_hold_label_maps(tmp_path: Path) -> None:
+    pytest.importorskip("ome_zarr")
+    values = (np.arange(600).reshape(6, 10, 10) % 3).astype(np.uint8)
+    like = Volume(values, (1.0, 1.0, 1.0))
+    for name in ("a2", "a10"):
+        write_image(tmp_path / f"{name}.ome.zarr", values, like)
+        within = tmp_path / f"{name}.ome.zarr" / "labels" / "organ.ome.zarr"
+        write_labels(within, values, like, {1: "liver"})
+    labels = "{case}.ome.zarr/labels/organ.ome.zarr"
+    cases = find_folder(tmp_path, images="{case}.ome.zarr", labels=labels)
+    assert [case.name for case in cases] == ["a2", "a10"]
+    assert cases[0].image().shape == (6, 10, 10)
+    assert cases[0].truth().names == {1: "liver"}
