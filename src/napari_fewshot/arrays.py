@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 __all__ = ["LARGE", "block_shape", "blocks", "is_lazy", "lazy_array", "read", "release", "wrapped"]
 
-LARGE = 256 * 2**20
+LARGE = 64 * 2**20
 """Bytes above which readers of files give arrays that are read as they are indexed."""
 _BLOCK = 4 * 2**20
 """Bytes of a block of such an array, about: no more is read for a slice than for some of it."""
@@ -72,7 +72,12 @@ def lazy_array(source: Any, native: Sequence[int] | None = None, name: str = "")
     chunks = block_shape(source.shape, source.dtype.itemsize, native)
     # Told that fancy indices are no good, dask would read whole blocks for any index.
     result: Array = from_array(
-        _Plain(source), chunks=chunks, name=name or False, lock=False, asarray=True
+        _Plain(source),
+        chunks=chunks,
+        name=name or False,
+        lock=False,
+        asarray=True,
+        meta=np.empty((0,) * len(source.shape), source.dtype),
     )
     return result
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from ..errors import InputError
+from ..types import Array
 from .checks import frame_index
 
-__all__ = ["plan_axes"]
+__all__ = ["Transposed", "plan_axes"]
 
 
 def plan_axes(
@@ -64,3 +69,31 @@ def plan_axes(
     )
     left = [letter for letter in axes if letter in wanted]
     return tuple(left.index(letter) for letter in wanted), index, bool(channels)
+
+
+class Transposed:
+    """An array of a file as :func:`plan_axes` has it, read as it is indexed.
+
+    ``source`` is what is indexed in the order of the file, with ``shape`` and ``dtype``. Values are
+    in native byte order.
+    """
+
+    def __init__(self, source: Any, order: tuple[int, ...], index: tuple[slice | int, ...]) -> None:
+        self._source, self._index = source, index
+        left = [axis for axis, one in enumerate(index) if isinstance(one, slice)]
+        self._axes = [left[number] for number in order]
+        self.shape = self.reordered(source.shape)
+        self.dtype = source.dtype.newbyteorder("=")
+
+    def reordered(self, values: Sequence[int]) -> tuple[int, ...]:
+        """Of a value for each axis of the file, those of the axes here, such as sides of chunks."""
+        return tuple(int(values[axis]) for axis in self._axes)
+
+    def __getitem__(self, asked: tuple[slice | int, ...]) -> Array:
+        index = list(self._index)
+        for axis, one in zip(self._axes, asked, strict=False):
+            index[axis] = one
+        found = np.asarray(self._source[tuple(index)])
+        left = [axis for axis, one in enumerate(index) if isinstance(one, slice)]
+        order = [left.index(axis) for axis in self._axes if axis in left]
+        return found.transpose(order).astype(self.dtype, copy=False)

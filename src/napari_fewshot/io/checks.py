@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
+from typing import Any
 
 import numpy as np
 
+from ..arrays import blocks, is_lazy, read
 from ..errors import InputError, UnreadableFileError
 from ..types import Array
 
@@ -19,6 +22,7 @@ __all__ = [
     "FrameError",
     "as_image",
     "as_labels",
+    "block_name",
     "check_stream",
     "damaged",
     "file_beside",
@@ -119,6 +123,16 @@ def check_stream(
     raise ValueError(f"{found} bytes after decompression where the header tells of {length}")
 
 
+def block_name(path: Path, *details: object) -> str:
+    """Name of an array that is read from a file as it is indexed: equal if what is read is equal.
+
+    ``details`` are what else decides on it, such as the time point.
+    """
+    status = path.stat()
+    what = (str(path.resolve()), status.st_mtime_ns, status.st_size, *details)
+    return f"{path.stem}-{hashlib.sha256(repr(what).encode()).hexdigest()[:32]}"
+
+
 def same_affine(first: Array | None, second: Array | None) -> bool:
     """Whether a volume still lies where its file lay."""
     if first is None or second is None:
@@ -139,8 +153,10 @@ def as_image(array: Array, source: str) -> Array:
     if kind in "iu":
         return array.astype(array.dtype.newbyteorder("="), copy=False)
     if kind == "f":
-        with np.errstate(over="ignore", invalid="ignore"):
-            return array.astype(np.float32, copy=False)
+        if array.dtype == np.float32:
+            return array
+        lazy: Any = array
+        return lazy.map_blocks(_as_float32) if is_lazy(array) else _as_float32(array)
     raise InputError(
         source,
         "hold real numbers",
@@ -160,25 +176,13 @@ def as_labels(array: Array, source: str, has_channels: bool = False) -> Array:
     if has_channels:
         array = _single_channel(array, source)
     kind = array.dtype.kind
-    if kind == "b":
-        return array.astype(np.uint8)
-    if kind == "f":
-        _check_whole(array, source)
-    elif kind not in "iu":
+    if kind not in "biuf":
         raise InputError(source, "hold whole numbers as labels", f"values of type {array.dtype}")
-    low, high = array.min(), array.max()
-    if low < 0:
-        raise InputError(
-            source,
-            "hold labels of at least 0",
-            f"values down to {int(low)}",
-            "Replace negative values: 0 is the background, labels count from 1.",
-        )
-    if high > LARGEST_LABEL:
-        remedy = "Renumber the labels."
-        raise InputError(source, f"hold labels up to {LARGEST_LABEL}", f"{int(high)}", remedy)
-    small = kind != "f" and np.can_cast(array.dtype, np.int32)
-    return array.astype(array.dtype.newbyteorder("=") if small else np.int32, copy=False)
+    small = kind in "biu" and np.can_cast(array.dtype, np.int32)
+    if kind in "if" or not small:
+        _check_values(array, source)
+    dtype = np.uint8 if kind == "b" else array.dtype.newbyteorder("=") if small else np.int32
+    return array.astype(dtype, copy=False)
 
 
 def fitting_dtype(labels: Array) -> np.dtype[np.integer]:
@@ -186,7 +190,7 @@ def fitting_dtype(labels: Array) -> np.dtype[np.integer]:
 
     These three are read by every program for the formats written here.
     """
-    high = int(labels.max(initial=0))
+    high = max((int(part.max()) for _, part in blocks(labels)), default=0)
     for dtype in (np.uint8, np.uint16):
         if high <= np.iinfo(dtype).max:
             return np.dtype(dtype)
@@ -210,34 +214,60 @@ def _elsewhere(header: Path, name: str) -> UnreadableFileError:
     )
 
 
+def _as_float32(array: Array) -> Array:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return array.astype(np.float32, copy=False)
+
+
 def _single_channel(array: Array, source: str) -> Array:
-    first = array[..., :1]
-    if not np.array_equal(array, np.broadcast_to(first, array.shape)):
-        raise InputError(
-            source,
-            "hold one whole number for each pixel",
-            f"a colour image of {array.shape[-1]} channels",
-            "Save the labels as a grey or palette image.",
-        )
-    single: Array = first[..., 0]
+    single: Array = array[..., 0]
+    for place, part in blocks(single):
+        for channel in range(1, array.shape[-1]):
+            if not np.array_equal(part, read(array[(*place, channel)])):
+                raise InputError(
+                    source,
+                    "hold one whole number for each pixel",
+                    f"a colour image of {array.shape[-1]} channels",
+                    "Save the labels as a grey or palette image.",
+                )
     return single
 
 
-def _check_whole(array: Array, source: str) -> None:
-    finite = np.isfinite(array)
-    if not finite.all():
+def _check_values(array: Array, source: str) -> None:
+    """Refuse what is not whole, finite and within the labels, after one pass over the array."""
+    unusable, broken = 0, None
+    low, high = 0, 0
+    for _, part in blocks(array):
+        if part.dtype.kind == "f":
+            finite = np.isfinite(part)
+            unusable += int((~finite).sum())
+            fractions = part[finite & (part != np.rint(part))]
+            broken = float(fractions[0]) if broken is None and fractions.size else broken
+            part = part[finite]
+        low = min(low, int(part.min(initial=0)))
+        high = max(high, int(part.max(initial=0)))
+    if unusable:
         raise InputError(
             source,
             "hold finite labels",
-            f"{int((~finite).sum())} values that are NaN or infinite",
+            f"{unusable} values that are NaN or infinite",
             "Replace them by 0, the background.",
         )
-    broken = array != np.rint(array)
-    if broken.any():
+    if broken is not None:
         raise InputError(
             source,
             "hold whole numbers as labels",
-            f"values such as {float(array[broken][0]):g}",
+            f"values such as {broken:g}",
             "Is it an image or a probability map, or was it interpolated? "
             "Resample labels with nearest neighbours.",
         )
+    if low < 0:
+        raise InputError(
+            source,
+            "hold labels of at least 0",
+            f"values down to {low}",
+            "Replace negative values: 0 is the background, labels count from 1.",
+        )
+    if high > LARGEST_LABEL:
+        remedy = "Renumber the labels."
+        raise InputError(source, f"hold labels up to {LARGEST_LABEL}", f"{high}", remedy)

@@ -24,6 +24,7 @@ __all__ = [
     "output_path",
     "output_paths",
     "sniff_format",
+    "split_inside",
     "stem_of",
 ]
 
@@ -67,6 +68,8 @@ class Format:
         What results of this format are called as a choice (``--format``); empty: no choice.
     require : callable, optional
         ``require(path, what)``, an :class:`InputError` where an optional dependency is missing.
+    leads_on : bool
+        Whether a path may lead on within a file: ``FILE.h5/name/of/data``.
     """
 
     title: str
@@ -82,6 +85,7 @@ class Format:
     is_folder: bool = False
     choice: str = ""
     require: Callable[[Path, str], Any] | None = None
+    leads_on: bool = False
 
 
 FORMATS: Registry[Format] = Registry(
@@ -92,6 +96,7 @@ FORMATS: Registry[Format] = Registry(
     ".io.itk",
     ".io.ome_zarr",
     ".io.dicom",
+    ".io.hdf5",
 )
 
 
@@ -101,8 +106,21 @@ def is_image_folder(path: Path) -> bool:
     return path.is_dir() and any(holds(path) for holds in known if holds is not None)
 
 
+def split_inside(path: Path) -> tuple[Path, str]:
+    """Split ``FILE.h5/name/of/data`` into the file and the name; empty for other paths.
+
+    The ending of the file decides, so that patterns can be split too; a folder is none.
+    """
+    endings = tuple(end for _, one in FORMATS.items() if one.leads_on for end in one.suffixes)
+    for parent in reversed(path.parents):
+        if parent.name.lower().endswith(endings) and not parent.is_dir():
+            return parent, path.relative_to(parent).as_posix()
+    return path, ""
+
+
 def sniff_format(path: Path) -> Format:
     """Find the format of a file by its first bytes, of a folder (DICOM, Zarr) by what it holds."""
+    path = split_inside(path)[0]
     known = [candidate for _, candidate in FORMATS.items()]
     if path.is_dir():
         for candidate in known:
@@ -134,9 +152,12 @@ def format_by_name(path: Path) -> Format:
 def stem_of(path: Path) -> str:
     """File name without its ending, of which ``.nii.gz`` and ``.ome.tif`` are whole ones.
 
-    Of the folder of a DICOM series it is the whole name; a group or array within a Zarr folder
-    (``image.zarr/0``) is called after both.
+    Of the folder of a DICOM series it is the whole name; what lies within a Zarr folder or a file
+    (``image.zarr/0``, ``image.h5/raw``) is called after both.
     """
+    file, inner = split_inside(path)
+    if inner:
+        return "_".join([stem_of(file), *inner.split("/")])
     is_folder = path.is_dir()
     if is_folder:
         for parent in path.parents:
@@ -179,7 +200,8 @@ def output_path(
     if choice is not None:
         found = _chosen(choice)
     else:
-        found = sniff_format(path) if path.exists() else format_by_name(path)
+        file = split_inside(path)[0]
+        found = sniff_format(file) if file.exists() else format_by_name(file)
     ending = (kind == "image" and found.image_suffix) or found.labels_suffix
     return Path(out_dir) / f"{stem_of(path)}{suffix}{ending}"
 

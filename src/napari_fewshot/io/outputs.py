@@ -22,7 +22,7 @@ from pathlib import Path
 
 from ..download import file_sha256
 from ..errors import InputError
-from .formats import FORMATS
+from .formats import FORMATS, split_inside
 
 __all__ = ["RECORD", "Outputs", "is_ours", "recorded_names", "remember", "replacing"]
 
@@ -41,7 +41,7 @@ class Outputs:
         self, parameter: str, inputs: Iterable[Path | None] = (), *, overwrite: bool = False
     ) -> None:
         self.parameter, self.overwrite = parameter, overwrite
-        self.inputs = tuple(path for path in inputs if path is not None)
+        self.inputs = tuple(split_inside(path)[0] for path in inputs if path is not None)
         self._spellings = {_spelling(path) for path in self.inputs}
         self._identities = {_identity(path) for path in self.inputs} - {None}
         folders = {path if path.is_dir() else path.parent for path in self.inputs}

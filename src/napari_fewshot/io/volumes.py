@@ -22,7 +22,7 @@ from ..errors import InputError
 from ..types import Array, Volume
 from .blocks import Retyped
 from .checks import as_labels, fitting_dtype
-from .formats import format_by_name, sniff_format, stem_of
+from .formats import format_by_name, sniff_format, split_inside, stem_of
 from .outputs import replacing
 
 __all__ = [
@@ -48,13 +48,15 @@ def read_volume(path: str | Path, *, frame: int | None = None) -> Volume:
     The content decides on the format, whatever the name ends in. NaN and infinite values are
     kept (intensity normalisation ignores them), and constant or empty images are read like
     others. See :mod:`~napari_fewshot.io.nifti`, :mod:`~napari_fewshot.io.tiff`,
-    :mod:`~napari_fewshot.io.png_jpeg`, :mod:`~napari_fewshot.io.itk` and
-    :mod:`~napari_fewshot.io.dicom` for what each format means by axes, spacing and channels.
+    :mod:`~napari_fewshot.io.png_jpeg`, :mod:`~napari_fewshot.io.itk`,
+    :mod:`~napari_fewshot.io.dicom` and :mod:`~napari_fewshot.io.hdf5` for what each format means
+    by axes, spacing and channels.
 
     Parameters
     ----------
     path : str or Path
-        The file; for DICOM the folder of a series, or one of its files.
+        The file; for DICOM the folder of a series, or one of its files; for HDF5 the file, or
+        ``FILE.h5/name`` of one of its data sets.
     frame : int, optional
         Time point of a file that holds several, counted from 0.
 
@@ -154,6 +156,7 @@ def write_image(path: str | Path, data: Array, like: Volume) -> None:
 def name_files(path: Path) -> tuple[Path, Path]:
     """Files that :func:`read_names` looks for beside a label image, the first one first."""
     stem = stem_of(path).removesuffix("_labels")
+    path = split_inside(path)[0]
     return path.with_name(f"{stem}_labels.json"), path.with_name("labels.json")
 
 
@@ -211,7 +214,7 @@ def check_match(image: Volume, labels: Volume) -> None:
 
 def _read(path: Path, frame: int | None, exact: bool) -> Volume:
     found = sniff_format(path)
-    if not path.name.lower().endswith(found.suffixes):
+    if not split_inside(path)[0].name.lower().endswith(found.suffixes):
         _LOGGER.info("%s is read as %s, which its content is", path, found.title)
     return found.read(path, frame, exact)
 
