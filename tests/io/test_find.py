@@ -158,3 +158,20 @@ def test_label_maps_by_their_image(folder):
         "img10": "img10.nii.gz",
         "new": "new_labels.nii.gz",
     }
+
+
+def test_data_sets_within_files(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    for name in ("a10", "a2"):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            for data in ("raw", "labels"):
+                file.create_dataset(f"volumes/{data}", data=np.zeros((3, 4, 5), np.uint8))
+    for inner in ("volumes/raw", "volumes/labels"):
+        expected = [tmp_path / f"{name}.h5" / inner for name in ("a2", "a10")]
+        for given in ([tmp_path / "*.h5" / inner], expected):
+            assert list(find_images("IMAGE", given).images) == expected
+    assert find_files("--labels", tmp_path / "*.h5/volumes/labels") == expected
+    assert find_files("--labels", expected[0]) == expected[:1]
+    assert [one.name for one in find_images("IMAGE", [tmp_path]).images] == ["a2.h5", "a10.h5"]
+    with pytest.raises(InputError, match="no such file"):
+        find_images("IMAGE", [tmp_path / "b.h5" / "raw"])

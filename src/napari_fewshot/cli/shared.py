@@ -180,9 +180,9 @@ def existing_file(parameter: str, path: Path) -> Path:
 
 def existing_image(parameter: str, path: Path) -> Path:
     """Return the path, or raise :class:`InputError` when it is no file and no folder of one."""
-    from ..io.formats import is_image_folder
+    from ..io.formats import is_image_path
 
-    return path if is_image_folder(path) else existing_file(parameter, path)
+    return path if is_image_path(path) else existing_file(parameter, path)
 
 
 def check_axis(text: str | None, *words: str) -> None:

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
-from .formats import FORMATS, is_image_folder, sniff_format, stem_of
+from .formats import (
+    FORMATS,
+    is_image_folder,
+    is_image_path,
+    sniff_format,
+    split_inside,
+    stem_of,
+)
 from .outputs import recorded_names
 
 __all__ = ["RESULT_SUFFIXES", "FoundImages", "find_files", "find_images", "label_maps_in"]
@@ -50,7 +57,7 @@ def find_images(parameter: str, given: Sequence[str | Path]) -> FoundImages:
     images: list[Path] = []
     left_out: list[Path] = []
     for path in map(Path, given):
-        if path.is_file() or is_image_folder(path):
+        if is_image_path(path):
             images.append(path)  # as it was given, twice too: that is for the caller to judge
             seen.add(_absolute(path))
             continue
@@ -73,9 +80,9 @@ def find_files(parameter: str, given: str | Path) -> list[Path]:
     :class:`InputError` if there is none.
     """
     path = Path(given)
-    if path.is_file() or is_image_folder(path):
+    if is_image_path(path):
         return [path]
-    files = [one for one in _matches(path) if one.is_file() or is_image_folder(one)]
+    files = [one for one in _matches(path) if is_image_path(one)]
     if not files:
         raise _nothing(parameter, path, False)
     return files
@@ -112,11 +119,13 @@ def _natural(path: Path) -> tuple[object, ...]:
 
 
 def _matches(pattern: Path) -> list[Path]:
+    pattern, inner = split_inside(pattern)
     text = os.path.expanduser(pattern)  # noqa: PTH111 - a quoted ~ is not the shell's
     if not glob.has_magic(text):
         return []
     # Unlike Path.glob, this one takes absolute patterns and leaves hidden files alone.
-    return sorted(map(Path, glob.glob(text, recursive=True)), key=_natural)  # noqa: PTH207
+    found = map(Path, glob.glob(text, recursive=True))  # noqa: PTH207
+    return sorted((path / inner for path in found), key=_natural)
 
 
 def _images_among(paths: Sequence[Path]) -> Iterator[Path]:
@@ -159,7 +168,7 @@ class _Folders:
         """Whether a file is a label map or a result of another image, not an image."""
         stem, folder = stem_of(path), path.parent
         suffix = next((one for one in RESULT_SUFFIXES if stem.endswith(one)), None)
-        if suffix is None:
+        if suffix is None or split_inside(path)[1]:  # whoever names data in a file means them
             return False
         if folder not in self._known:
             stems = frozenset(stem_of(one).casefold() for one in folder.iterdir())

@@ -21,6 +21,7 @@ __all__ = [
     "format_by_name",
     "format_choices",
     "is_image_folder",
+    "is_image_path",
     "output_path",
     "output_paths",
     "sniff_format",
@@ -104,6 +105,11 @@ def is_image_folder(path: Path) -> bool:
     """Whether a folder is an image as a whole, such as a DICOM series."""
     known = (candidate.holds for _, candidate in FORMATS.items())
     return path.is_dir() and any(holds(path) for holds in known if holds is not None)
+
+
+def is_image_path(path: Path) -> bool:
+    """Whether there is something to read: a file, a folder that is an image, data in a file."""
+    return split_inside(path)[0].is_file() or is_image_folder(path)
 
 
 def split_inside(path: Path) -> tuple[Path, str]:

@@ -140,3 +140,15 @@ def test_zarr_folders_are_images_and_hold_label_maps(tmp_path: Path) -> None:
     assert [case.name for case in cases] == ["a2", "a10"]
     assert cases[0].image().shape == (6, 10, 10)
     assert cases[0].truth().names == {1: "liver"}
+
+
+def test_data_sets_within_files(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    for name in ("a2", "a10"):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file.create_dataset("raw", data=np.zeros((6, 10, 10), np.uint8))
+            file.create_dataset("labels", data=np.ones((6, 10, 10), np.uint8))
+    cases = find_folder(tmp_path, images="{case}.h5/raw", labels="{case}.h5/labels")
+    assert [case.name for case in cases] == ["a2", "a10"]
+    assert cases[0].files[0] == tmp_path / "a2.h5"
+    assert (cases[1].image().data.max(), cases[1].truth().data.min()) == (0, 1)

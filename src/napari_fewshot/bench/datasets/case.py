@@ -13,6 +13,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...io import check_match, read_labels, read_points, read_volume, stem_of
+from ...io.formats import split_inside
 from ...registry import Registry
 from ...types import Landmark, Volume
 
@@ -110,12 +111,13 @@ def find_folder(
 ) -> list[Case]:
     """Find the images of any cohort, and label maps or CSV files of points beside them.
 
-    ``images``, ``labels`` and ``landmarks`` are paths below the root, with ``*`` and one ``{case}``
-    in each, by which they are matched; without it they are matched in order. An image may be the
-    folder of a DICOM series. ``columns`` are our columns of CSV files (name, label, z, y, x, R, A,
-    S) to those of these, where they differ. What the first group of the regular expression
-    ``group`` matches in the name of a case is the person or animal; where ``numbers_per_group`` is
-    above 1, it is a number, and so many consecutive ones, from 1, belong together.
+    ``images``, ``labels`` and ``landmarks`` are paths below the root, with ``*`` and one
+    ``{case}`` in each, by which they are matched; without it they are matched in order. An
+    image may be the folder of a DICOM series, or lie within a file (``*.h5/raw``). ``columns``
+    are our columns of CSV files (name, label, z, y, x, R, A, S) to those of these, where they
+    differ. What the first group of the regular expression ``group`` matches in the name of a
+    case is the person or animal; where ``numbers_per_group`` is above 1, it is a number, and so
+    many consecutive ones, from 1, belong together.
     """
     existing_folder(root, "the folder of a data set")
     found = _matched(root, images, "images")
@@ -135,7 +137,9 @@ def find_folder(
                 truth=partial(read_labels, label) if label else None,
                 landmarks=read,
                 group=_group(name, group, numbers_per_group),
-                files=tuple(path for path in (image, label, point) if path is not None),
+                files=tuple(
+                    split_inside(path)[0] for path in (image, label, point) if path is not None
+                ),
             )
         )
     return cases
@@ -153,7 +157,8 @@ def _matched(root: Path, patterns: str | Sequence[str], option: str) -> dict[str
             raise InputError(option, f"be a path below the root, with at most one {_CASE}", pattern)
         parts = [re.escape(part).replace(r"\*", "[^/]*") for part in pattern.split(_CASE)]
         expression = re.compile("([^/]+?)".join(parts))
-        for path in sorted(root.glob(pattern.replace(_CASE, "*"))):
+        file, inner = split_inside(Path(pattern.replace(_CASE, "*")))
+        for path in sorted(one / inner for one in root.glob(file.as_posix())):
             match = expression.fullmatch(path.relative_to(root).as_posix())
             if match is None or path.name.startswith("."):
                 continue
