@@ -223,7 +223,8 @@ def _single_channel(array: Array, source: str) -> Array:
     single: Array = array[..., 0]
     for place, part in blocks(single):
         for channel in range(1, array.shape[-1]):
-            if not np.array_equal(part, read(array[(*place, channel)])):
+            index: tuple[slice | int, ...] = (*place, channel)
+            if not np.array_equal(part, read(array[index])):
                 raise InputError(
                     source,
                     "hold one whole number for each pixel",
