@@ -5,17 +5,15 @@ them: Z is depth, and so is a stack of pages without a name. Colour samples and 
 last axis; alpha is dropped. Time points need ``frame``. Axes of one are dropped. There is no
 orientation; the spacing is that of the OME or ImageJ metadata or of the resolution tags (see
 :func:`~.calibration.read_calibration`), 1 where there is none. Values are those stored, also of
-palette images.
+palette images. Of more than 64 MB, pages, strips and tiles are read when they are needed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-import struct
 import threading
 import uuid
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,14 +24,16 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from ..errors import InputError, UnreadableFileError
+from .. import arrays
+from ..errors import InputError
 from ..types import Array, Volume
-from .axes import plan_axes
+from .axes import Transposed, plan_axes
 from .blocks import slabs
 from .calibration import Calibration, imagej_arguments, ome_metadata, read_calibration
-from .checks import DEFLATE_LIMIT, as_image, damaged, file_beside
+from .checks import DEFLATE_LIMIT, as_image, block_name, damaged, file_beside
 from .formats import Format
 from .outputs import replacing
+from .tiff_pages import DAMAGE, array_of, unreadable
 
 if TYPE_CHECKING:
     from tifffile import TiffFile
@@ -47,18 +47,6 @@ _ALPHA = (1, 2)
 _TIME_HINT = "If the frames are slices, name the axis Z (ImageJ: Image > Properties)."
 # tifffile goes on where pages or frames are missing, and only says so in its log.
 _SIGNS_OF_DAMAGE = ("invalid", "corrupted", "failed", "missing", "out of range", "does not match")
-_DAMAGE = (
-    ArithmeticError,
-    AssertionError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zlib.error,
-)
 
 
 @dataclass(frozen=True)
@@ -80,16 +68,16 @@ def _read(path: Path, frame: int | None, exact: bool) -> Volume:
                 axes, shape = level.axes, level.shape
                 _check_damage(path, complaints, level)
                 order, index, _ = plan_axes(path, axes, shape, frame, _TIME_HINT)
-                data = level.asarray()[index].transpose(order)
+                data = _pixels(path, level, order, index)
                 data, has_channels = _drop_alpha(tif, data, axes, shape)
                 calibration = read_calibration(tif, data.ndim - int(has_channels))
                 header = _TiffHeader(calibration, bool(tif.is_ome))
         except InputError:
             raise
-        except _DAMAGE as error:
-            raise _unreadable(path, str(error) or type(error).__name__) from error
+        except DAMAGE as error:
+            raise unreadable(path, str(error) or type(error).__name__) from error
     if complaints:
-        raise _unreadable(path, complaints[0])
+        raise unreadable(path, complaints[0])
     return Volume(
         data=data if exact else as_image(data, str(path)),
         spacing=calibration.spacing,
@@ -97,6 +85,19 @@ def _read(path: Path, frame: int | None, exact: bool) -> Volume:
         source=path,
         header=header,
     )
+
+
+def _pixels(path: Path, level: Any, order: tuple[int, ...], index: tuple[Any, ...]) -> Array:
+    """Load what an index leaves of a series, its axes in order; a large one is read by blocks."""
+    found = array_of(path, level) if level.nbytes > arrays.LARGE else None
+    if found is None:
+        whole: Array = level.asarray()[index].transpose(order)
+        return whole
+    source, block = found
+    moved = Transposed(source, order, index)
+    name = block_name(path, level.shape, index, order)
+    data = arrays.lazy_array(moved, moved.reordered(block), name)
+    return data if data.nbytes > arrays.LARGE else arrays.read(data)
 
 
 def check_named_files(path: Path, tif: TiffFile) -> None:
@@ -194,7 +195,7 @@ def _drop_alpha(
 def _check_damage(path: Path, complaints: list[str], level: Any) -> None:
     """Refuse a damaged file before its pixels are loaded."""
     if complaints:
-        raise _unreadable(path, complaints[0])
+        raise unreadable(path, complaints[0])
     stored = path.stat().st_size
     page = level.keyframe
     limit = stored * {1: 1, 8: DEFLATE_LIMIT, 32946: DEFLATE_LIMIT}.get(page.compression, inf)
@@ -225,13 +226,6 @@ def _complaints() -> Iterator[list[str]]:
         yield found
     finally:
         logger.removeFilter(keep)
-
-
-def _unreadable(path: Path, what: str) -> UnreadableFileError:
-    if "imagecodecs" in what:
-        remedy = "Install the package imagecodecs, or save the image without compression."
-        return UnreadableFileError(str(path), "be of a compression that is read", what, remedy)
-    return damaged(path, "TIFF", what)
 
 
 ENTRIES = {
