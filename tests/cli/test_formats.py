@@ -105,4 +105,4 @@ def test_folders_without_dicom_are_refused(run, model, tmp_path):
     (tmp_path / "empty").mkdir()
     said = run("predict", model, tmp_path / "empty", "-o", tmp_path / "out")
     assert said.code == 2
-    assert "IMAGE must be an existing file" in said.err
+    assert "IMAGE must be an image, a folder of images, or a pattern" in said.err
