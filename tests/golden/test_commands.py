@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -203,7 +204,8 @@ def test_sam_automatic(run, files, tmp_path, golden):
     table = (tmp_path / "other_instances.csv").read_text("utf-8").splitlines()
     golden(
         "automatic",
-        BFLOAT16,
+        # Where the encoder runs in bfloat16, a mask of the untrained SAM may come or go.
+        replace(BFLOAT16, voxels=0.12, most=0.15),
         said=told(said, files, tmp_path),
         files=files_of(tmp_path),
         labels=read_labels(tmp_path / "other_labels.nii.gz").data,
