@@ -16,7 +16,7 @@ from ..slices.stack import SlicePosition
 from ..templates.augmentation import FeatureRequirements
 from ..templates.known import KnownSlice
 from ..templates.pixels import Samples, plan_pixels
-from ..types import Array, FeatureMap, Progress, no_progress
+from ..types import Array, FeatureMap, Progress, SliceFeatures, no_progress
 from .base import AdapterState, PixelClassifier, fitted
 
 __all__ = ["PixelAdapter", "Standardiser", "collect_samples", "gather_pixels"]
@@ -48,7 +48,9 @@ def gather_pixels(features: FeatureMap, flat: Array) -> Array:
     top, left = np.floor(y).astype(int), np.floor(x).astype(int)
     bottom, right = np.minimum(top + 1, height - 1), np.minimum(left + 1, width - 1)
     dy, dx = (y - top).astype(np.float32), (x - left).astype(np.float32)
-    cells = features.data.astype(np.float32)
+    first, last = int(top.min(initial=height - 1)), int(bottom.max(initial=0))
+    cells = features.data[:, first : last + 1].astype(np.float32)
+    top, bottom = top - first, bottom - first
     upper = cells[:, top, left] * (1 - dx) + cells[:, top, right] * dx
     lower = cells[:, bottom, left] * (1 - dx) + cells[:, bottom, right] * dx
     mixed = upper * (1 - dy) + lower * dy
@@ -108,8 +110,6 @@ class PixelAdapter:
     seed : int
     """
 
-    requirements = FeatureRequirements()
-
     def __init__(
         self,
         classifier: PixelClassifier,
@@ -144,6 +144,11 @@ class PixelAdapter:
         )
 
     @property
+    def requirements(self) -> FeatureRequirements:
+        """Probabilities of tokens are interpolated over a whole map."""
+        return FeatureRequirements(whole=self.on_tokens)
+
+    @property
     def label_count(self) -> int:
         """Number of labels that were learned."""
         return self._classes - 1
@@ -151,7 +156,7 @@ class PixelAdapter:
     def fit(
         self,
         examples: Sequence[KnownSlice],
-        maps: Iterable[FeatureMap],
+        maps: Iterable[SliceFeatures],
         label_values: Sequence[int],
         progress: Progress = no_progress,
     ) -> PixelAdapter:
@@ -171,7 +176,7 @@ class PixelAdapter:
     def update(
         self,
         examples: Sequence[KnownSlice],
-        maps: Iterable[FeatureMap],
+        maps: Iterable[SliceFeatures],
         label_values: Sequence[int],
         before: Sequence[int],
         progress: Progress = no_progress,
@@ -187,7 +192,7 @@ class PixelAdapter:
     def _samples(
         self,
         examples: Sequence[KnownSlice],
-        maps: Iterable[FeatureMap],
+        maps: Iterable[SliceFeatures],
         label_values: Sequence[int],
     ) -> Samples:
         return collect_samples(
@@ -199,18 +204,22 @@ class PixelAdapter:
             rng=np.random.default_rng(self.seed),
         )
 
-    def predict(self, features: FeatureMap, position: SlicePosition) -> Array:
+    def predict(
+        self, features: FeatureMap, position: SlicePosition, rows: slice = slice(None)
+    ) -> Array:
         """Class probabilities, shape (L + 1, H, W), float32; see :class:`~.base.Adapter`."""
         fitted(self._standardiser, "The adapter")
         if self.on_tokens and not features.is_dense:
             return self._predict_tokens(features, position)
-        total = features.shape[0] * features.shape[1]
-        result = np.empty((self._classes, total), dtype=np.float32)
+        width = features.shape[1]
+        first, last, _ = rows.indices(features.shape[0])
+        result = np.empty((self._classes, (last - first) * width), dtype=np.float32)
         size = max(1024, _CHUNK_BYTES // (4 * features.channels))
-        for start in range(0, total, size):
-            flat = np.arange(start, min(total, start + size))
-            result[:, flat] = self._probabilities(gather_pixels(features, flat), position, flat).T
-        return result.reshape(self._classes, *features.shape)
+        for start in range(first * width, last * width, size):
+            flat = np.arange(start, min(last * width, start + size))
+            probabilities = self._probabilities(gather_pixels(features, flat), features, position, flat)
+            result[:, flat - first * width] = probabilities.T
+        return result.reshape(self._classes, last - first, width)
 
     def _predict_tokens(self, features: FeatureMap, position: SlicePosition) -> Array:
         height, width = features.data.shape[1:]
@@ -218,16 +227,19 @@ class PixelAdapter:
         columns = _centres(width, features.extent[1], features.shape[1])
         flat = (rows[:, None] * features.shape[1] + columns[None]).reshape(-1)
         vectors = features.data.reshape(features.channels, -1).T.astype(np.float32)
-        coarse = self._probabilities(vectors, position, flat).T
+        coarse = self._probabilities(vectors, features, position, flat).T
         coarse = np.ascontiguousarray(coarse).reshape(self._classes, height, width)
         covered = (round(features.extent[0]), round(features.extent[1]))
         fine = resize_plane(coarse, covered)
         return np.ascontiguousarray(fine[:, : features.shape[0], : features.shape[1]])
 
-    def _probabilities(self, vectors: Array, position: SlicePosition, flat: Array) -> Array:
+    def _probabilities(
+        self, vectors: Array, features: FeatureMap, position: SlicePosition, flat: Array
+    ) -> Array:
         standardiser = fitted(self._standardiser, "The adapter")
         if self.position.use:
-            vectors = np.concatenate([vectors, position.columns(flat)], axis=1)
+            places = _in_slice(features, position, flat)
+            vectors = np.concatenate([vectors, position.columns(places)], axis=1)
         if vectors.shape[1] != len(standardiser.mean):
             raise InputError(
                 "image",
@@ -264,6 +276,15 @@ class PixelAdapter:
         return self
 
 
+def _in_slice(features: FeatureMap, position: SlicePosition, flat: Array) -> Array:
+    """Flat indices in the slice of pixels of a part of it."""
+    if features.origin == (0, 0) and features.shape[1] == position.stack_shape[2]:
+        return flat
+    row, column = np.divmod(flat, features.shape[1])
+    places: Array = (row + features.origin[0]) * position.stack_shape[2] + features.origin[1]
+    return places + column
+
+
 def _centres(cells: int, extent: float, pixels: int) -> Array:
     """Pixel nearest to the centre of each cell."""
     centre = (np.arange(cells) + 0.5) * extent / cells - 0.5
@@ -272,7 +293,7 @@ def _centres(cells: int, extent: float, pixels: int) -> Array:
 
 def collect_samples(
     examples: Sequence[KnownSlice],
-    maps: Iterable[FeatureMap],
+    maps: Iterable[SliceFeatures],
     label_values: Sequence[int],
     sampling: SamplingConfig,
     *,
@@ -294,7 +315,7 @@ def collect_samples(
     rest = features
     for number, (example, fmap) in enumerate(zip(examples, chain([first], maps), strict=True)):
         flat = chosen[number]
-        rest[: len(flat), : first.channels] = gather_pixels(fmap, flat)
+        _gather_parts(fmap, flat, rest[: len(flat), : first.channels])
         if position:
             rest[: len(flat), first.channels :] = example.position.columns(flat)
         rest = rest[len(flat) :]
@@ -312,6 +333,17 @@ def collect_samples(
         frequency=frequency,
         planes=planes,
     )
+
+
+def _gather_parts(features: SliceFeatures, flat: Array, out: Array) -> None:
+    """Write features at chosen pixels of a slice, flat indices (n,), to ``out`` (n, C)."""
+    rows, columns = np.divmod(flat, features.shape[1])
+    for part in features.parts():
+        row, column = rows - part.origin[0], columns - part.origin[1]
+        height, width = part.shape
+        inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+        if inside.any():
+            out[inside] = gather_pixels(part, row[inside] * width + column[inside])
 
 
 def _possible(classes: Array, values: Array, known: frozenset[int]) -> Array:
