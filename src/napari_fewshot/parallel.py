@@ -82,9 +82,7 @@ def one_thread_each() -> Iterator[None]:
                 _SHARED.limits = _LOCAL.held = None
 
 
-def ordered_map(
-    function: Callable[[Item], Result], items: Iterable[Item]
-) -> Iterator[Result]:
+def ordered_map(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """Results of ``function`` on items, in their order, computed side by side.
 
     Few items are taken ahead of the result that is wanted, so that memory does not grow with

@@ -217,7 +217,9 @@ class PixelAdapter:
         size = max(1024, _CHUNK_BYTES // (4 * features.channels))
         for start in range(first * width, last * width, size):
             flat = np.arange(start, min(last * width, start + size))
-            probabilities = self._probabilities(gather_pixels(features, flat), features, position, flat)
+            probabilities = self._probabilities(
+                gather_pixels(features, flat), features, position, flat
+            )
             result[:, flat - first * width] = probabilities.T
         return result.reshape(self._classes, last - first, width)
 

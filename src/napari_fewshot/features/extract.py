@@ -104,6 +104,11 @@ class FeatureExtractor:
         """Mean time of encoding a slice; None before the first."""
         return self._encoder.seconds_per_slice
 
+    def parts(self, source: SliceSource) -> int:
+        """Number of parts in which the features of each slice come."""
+        layout = self._encoder.layout(source)
+        return len(layout.origins) if layout.is_dense_cut else 1
+
     def map(self, source: SliceSource, k: int) -> SliceFeatures:
         """Features of slice ``k``."""
         return next(self.maps(source, [k]))[1]

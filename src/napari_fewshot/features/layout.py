@@ -179,6 +179,7 @@ def blended(tiles: Iterable[Array], layout: Layout) -> Iterator[tuple[int, int, 
     tiles : iterable of float32 arrays, shape (C, h, w)
         Features of the tiles of a slice, in the order of ``layout.origins``; they are used up.
     layout : Layout
+        How they cover the slice.
 
     Yields
     ------

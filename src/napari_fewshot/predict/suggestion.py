@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..scratch import bands
 from ..types import Array, FeatureMap, SliceFeatures
-from .scratch import bands
 
 __all__ = [
     "SliceDescription",
@@ -103,7 +103,7 @@ def slice_uncertainty(probabilities: Array) -> float:
         band = probabilities[:, rows]
         doubt = 1 - band.max(axis=0)
         total += float(((1 - band[0]) * doubt).sum(dtype=np.float64))
-    return total / probabilities[0].size
+    return total / float(probabilities[0].size)
 
 
 def painting_values(

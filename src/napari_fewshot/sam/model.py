@@ -22,7 +22,7 @@ from ..features.cache import FeatureCache
 from ..features.extract import FeatureExtractor
 from ..features.store import FeatureStore
 from ..slices.axis import working_axis
-from ..slices.stack import SliceSource, Window, SliceStack
+from ..slices.stack import SliceSource, SliceStack, Window
 from ..types import Array, FeatureMap, Volume
 from .checkpoint import SAMS, SamCheckpoint, read_sam
 from .predictor import SamPredictor
@@ -100,7 +100,7 @@ class SliceEmbeddings:
     def map(self, index: int) -> FeatureMap:
         """Feature map of slice ``index``, (C, g, g)."""
         ((_, features),) = self.extractor.maps(self.source, [index], padding=True)
-        return features
+        return next(features.parts())
 
     def __getitem__(self, index: int) -> torch.Tensor:
         """Embedding of slice ``index``: shape (C, g, g), float32, on the CPU."""
