@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +21,8 @@ __all__ = [
     "FeatureMap",
     "Landmark",
     "Progress",
+    "SliceFeatures",
+    "TiledFeatures",
     "Volume",
     "joint_progress",
     "no_progress",
@@ -197,23 +199,27 @@ class Landmark:
 
 @dataclass(frozen=True, eq=False)
 class FeatureMap:
-    """The features of one slice on a regular grid.
+    """The features of one slice, or of a part of it, on a regular grid.
 
     Parameters
     ----------
     data : array, shape (C, h, w), float16 or float32
     shape : tuple of int
-        (H, W) of the slice in pixels.
+        (H, W) of the slice, or of the part, in pixels.
     extent : tuple of float
         Height and width, in pixels of the slice, that the grid of ``h × w`` cells covers from
         the slice's upper left corner. It may exceed ``shape`` where cells see padding. Cell
         (r, c) is centred at pixel ``((r + 0.5) * extent[0] / h - 0.5,
         (c + 0.5) * extent[1] / w - 0.5)``.
+    origin : tuple of int
+        Row and column of the slice's pixel with which the map begins: not (0, 0) in a part of
+        a large slice.
     """
 
     data: Array
     shape: tuple[int, int]
     extent: tuple[float, float]
+    origin: tuple[int, int] = (0, 0)
 
     @property
     def channels(self) -> int:
@@ -224,6 +230,10 @@ class FeatureMap:
     def is_dense(self) -> bool:
         """Whether there is one cell for each pixel."""
         return tuple(self.data.shape[1:]) == tuple(self.shape)
+
+    def parts(self) -> Iterator[FeatureMap]:
+        """The map itself: what is not cut has one part."""
+        yield self
 
     def without_padding(self) -> FeatureMap:
         """Return the map without cells that see padding alone."""
@@ -237,4 +247,36 @@ class FeatureMap:
         extent = [
             covered * n / whole for covered, n, whole in zip(self.extent, seen, cells, strict=True)
         ]
-        return FeatureMap(self.data[:, : seen[0], : seen[1]], self.shape, (extent[0], extent[1]))
+        data = self.data[:, : seen[0], : seen[1]]
+        return FeatureMap(data, self.shape, (extent[0], extent[1]), self.origin)
+
+
+@dataclass(frozen=True, eq=False)
+class TiledFeatures:
+    """The features of one large slice, which are never whole in memory.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (H, W) of the slice in pixels.
+    channels : int
+        Number of feature channels C.
+    read : callable
+        Gives the parts, which cover the slice and do not overlap; each time anew.
+    """
+
+    shape: tuple[int, int]
+    channels: int
+    read: Callable[[], Iterator[FeatureMap]]
+
+    def parts(self) -> Iterator[FeatureMap]:
+        """Parts of the map, each computed when it is asked for."""
+        return self.read()
+
+    def without_padding(self) -> TiledFeatures:
+        """Return the same: pixel grids have no padding."""
+        return self
+
+
+SliceFeatures = FeatureMap | TiledFeatures
+"""The features of one slice: whole, or in parts."""

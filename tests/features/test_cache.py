@@ -10,12 +10,13 @@ import pytest
 from napari_fewshot.errors import InputError
 from napari_fewshot.features.cache import FeatureCache
 from napari_fewshot.features.store import pack
+from napari_fewshot.types import FeatureMap
 
 ENTRY = 2 * 4 * 5 * 5  # bytes
 
 
 def entry(value):
-    return pack(np.full((4, 5, 5), value, np.float32), (5, 5), (5.0, 5.0))
+    return pack(FeatureMap(np.full((4, 5, 5), value, np.float32), (5, 5), (5.0, 5.0)))
 
 
 def test_what_was_put_is_found_under_its_signature():

@@ -13,7 +13,21 @@ EXACT = {"precision": "float32", "min_tokens": 4}
 
 def encode(backbone, source, wanted=(0,), **config):
     encoder = SliceEncoder(backbone, ExtractionConfig(**(EXACT | config)), "cpu")
-    return dict(pair for batch in encoder.encode(source, wanted) for pair in batch)
+    return features(encoder, source, wanted)
+
+
+def features(encoder, source, wanted):
+    """Features (C, h, w) of slices, put together where they come in parts."""
+    found = {}
+    for k in wanted:
+        parts = list(encoder.parts(source, k))
+        found[k] = parts[0].data
+        if len(parts) > 1:
+            found[k] = np.full((parts[0].channels, *source.shape), np.nan, np.float32)
+            for part in parts:
+                (row, column), (height, width) = part.origin, part.shape
+                found[k][:, row : row + height, column : column + width] = part.data
+    return found
 
 
 def test_tiles_give_what_one_piece_gives(tiny):
@@ -79,7 +93,7 @@ def test_cells_map_to_the_right_pixels(tiny, shape, min_tokens, resize):
     coordinates = np.indices(shape, dtype=np.float32) / 100
     source = tiny.ArraySource(coordinates[:, None])
     encoder = SliceEncoder(backbone, config, "cpu")
-    maps = dict(pair for batch in encoder.encode(source, [0, 1]) for pair in batch)
+    maps = features(encoder, source, [0, 1])
     extent = encoder.layout(source).extent
     cells = [e / n for e, n in zip(extent, maps[0].shape[1:], strict=True)]
     centres = [
@@ -154,15 +168,30 @@ def test_a_pixel_grid_backbone_gets_the_slice_as_it_is(tiny):
     assert backbone.shapes == {(1, 2, 37, 41)}
 
 
-def test_batches_fill_up_with_slices_but_not_with_tiles_of_several(tiny):
-    encoder = SliceEncoder(tiny.ConvBackbone(), ExtractionConfig(batch=4, max_side=128), "cpu")
-    assert encoder.window(tiny.random_source(1, (128, 128))) == 4
-    assert encoder.window(tiny.random_source(1, (128, 128), channels=2)) == 2
-    assert encoder.window(tiny.random_source(1, (300, 300))) == 1
-    dense = tiny.ConvBackbone(stride=1, prep={"resize": "none"})
-    encoder = SliceEncoder(dense, ExtractionConfig(batch=4), "cpu")
-    assert encoder.window(tiny.random_source(1, (700, 700))) == 2
-    assert encoder.window(tiny.random_source(1, (2000, 1000))) == 1
+def test_a_processor_encodes_one_input_at_a_time(tiny):
+    backbone = tiny.ConvBackbone()
+    encode(backbone, tiny.random_source(3, (40, 48)), range(3), batch=4)
+    fixed = tiny.ConvBackbone(prep={"resize": "longest", "size": 64})
+    encode(fixed, tiny.random_source(3, (40, 48)), range(3), batch=4)
+    assert backbone.batches == fixed.batches == [1, 1, 1]
+
+
+def test_a_large_pixel_grid_comes_in_parts_and_is_read_by_window(tiny):
+    source = tiny.random_source(1, (150, 230))
+    dense = {"stride": 1, "prep": {"resize": "none", "multiple": 8}}
+    whole = encode(tiny.ConvBackbone(**dense), source)[0]
+    dense["prep"]["size"] = 64
+    encoder = SliceEncoder(tiny.ConvBackbone(**dense), ExtractionConfig(**EXACT), "cpu")
+    source.slice, array = None, source.array  # nobody reads it whole
+    source.window = lambda k, window: array[k][:, *window]
+    parts = list(encoder.parts(source, 0))
+    assert len(parts) == len(encoder.layout(source).origins) == 15
+    for part in parts:
+        (row, column), (height, width) = part.origin, part.shape
+        assert part.is_dense
+        assert np.allclose(
+            part.data, whole[:, row : row + height, column : column + width], atol=1e-6
+        )
 
 
 @pytest.mark.parametrize(("precision", "word"), [("float32", "weights"), ("bfloat16", "float32")])

@@ -150,17 +150,17 @@ def test_backbones_that_are_cheaper_than_reading_bypass_the_store(tiny, store):
     assert not store.root.exists()
 
 
-def test_progress_follows_the_batches(tiny, store):
+def test_progress_follows_the_slices(tiny, store):
     source = tiny.random_source(5)
     calls = []
     collect(tiny.ConvBackbone(), source, store=store, progress=lambda *call: calls.append(call))
-    assert calls == [(2, 5, "features"), (4, 5, "features"), (5, 5, "features")]
+    assert calls == [(done, 5, "features") for done in range(1, 6)]
     calls.clear()
     collect(tiny.ConvBackbone(), source, store=store, progress=lambda *call: calls.append(call))
     assert calls[-1] == (5, 5, "features")
 
 
-def test_cancelling_ends_within_one_batch_and_keeps_what_is_finished(tiny, store):
+def test_cancelling_ends_within_one_slice_and_keeps_what_is_finished(tiny, store):
     source = tiny.random_source(9)
     backbone = tiny.ConvBackbone()
 
@@ -183,26 +183,26 @@ def test_cancelling_in_the_midst_of_the_tiles_of_a_slice(tiny, store):
 
     def progress(done, total, what):
         calls.append(done)
-        if len(calls) == 3:  # one slice of four tiles is finished, the next has begun
+        if len(calls) == 6:  # one slice of four tiles is finished, the next has begun
             raise Cancelled("enough")
 
     backbone = tiny.ConvBackbone()
     with pytest.raises(Cancelled):
         collect(backbone, source, store=store, config=config, progress=progress)
-    assert calls == [0, 1, 1]
-    assert backbone.encoded == 6
+    assert calls == [0, 0, 0, 0, 1, 1]
+    assert backbone.encoded == 5
     rest = tiny.ConvBackbone()
     collect(rest, source, store=store, config=config)
     assert rest.encoded == 4
 
 
-def test_no_more_slices_are_read_than_a_batch_needs(tiny):
+def test_no_more_slices_are_read_than_are_encoded(tiny):
     source = tiny.random_source(50)
     reads = []
     source.slice = lambda k: reads.append(k) or source.array[k]
     maps = FeatureExtractor(tiny.ConvBackbone(), CONFIG).maps(source, range(50))
     next(maps)
-    assert reads == [0, 1]
+    assert reads == [0]
 
 
 @pytest.mark.parametrize("bad", [[-1], [0, 3]])
@@ -230,7 +230,7 @@ def test_too_small_a_disk_is_a_clear_error_before_much_is_done(tiny, tmp_path, c
     backbone = tiny.ConvBackbone(channels=channels)
     with pytest.raises(FewShotError, match=r"need about .* MB .*0\.2 MB are free"):
         collect(backbone, tiny.random_source(20), store=store)
-    assert backbone.encoded == (0 if channels else 2)
+    assert backbone.encoded == (0 if channels else 1)
     assert store.size() == 0
 
 

@@ -14,6 +14,7 @@ import zarr
 
 from napari_fewshot.errors import FewShotError, InputError
 from napari_fewshot.features.store import FeatureStore, default_store_root, pack
+from napari_fewshot.types import FeatureMap
 
 SIGNATURE = json.dumps({"backbone": "timm:vit/tiny?"})
 KEYS = [f"{n:040x}" for n in range(6)]
@@ -21,7 +22,7 @@ KEYS = [f"{n:040x}" for n in range(6)]
 
 def packed(seed=0, shape=(3, 4, 5)):
     data = np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
-    return pack(data, (40, 50), (40.5, 50.0))
+    return pack(FeatureMap(data, (40, 50), (40.5, 50.0)))
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_it_is_plain_zarr_with_one_chunk_for_a_slice(store, entry):
 
 
 def test_features_of_zeros_are_an_entry_like_any_other(store):
-    zeros = pack(np.zeros((2, 3, 3), np.float32), (3, 3), (3.0, 3.0))
+    zeros = pack(FeatureMap(np.zeros((2, 3, 3), np.float32), (3, 3), (3.0, 3.0)))
     store.put(SIGNATURE, {KEYS[0]: zeros})
     assert not store.get(SIGNATURE, KEYS[0]).data.any()
 
@@ -67,7 +68,7 @@ def test_features_of_zeros_are_an_entry_like_any_other(store):
 def test_float16_keeps_three_digits_of_any_range(peak):
     data = np.random.default_rng(0).uniform(0.25, 1, (2, 3, 3)).astype(np.float32)
     data *= np.float32(peak) / data.max()
-    one = pack(data, (3, 3), (3.0, 3.0))
+    one = pack(FeatureMap(data, (3, 3), (3.0, 3.0)))
     assert np.isfinite(one.data).all()
     assert np.allclose(one.unpack().data.astype(np.float32) / peak, data / peak, rtol=1e-3)
     assert (one.scale == 1) == (2.0**-8 <= peak <= 65504)
@@ -75,7 +76,7 @@ def test_float16_keeps_three_digits_of_any_range(peak):
 
 def test_a_scale_comes_back_from_the_store(store):
     data = np.full((1, 2, 2), 1e6, np.float32)
-    store.put(SIGNATURE, {KEYS[0]: pack(data, (2, 2), (2.0, 2.0))})
+    store.put(SIGNATURE, {KEYS[0]: pack(FeatureMap(data, (2, 2), (2.0, 2.0)))})
     assert np.allclose(store.get(SIGNATURE, KEYS[0]).unpack().data, data, rtol=1e-3)
 
 
@@ -257,11 +258,12 @@ import json, sys
 import numpy as np
 from pathlib import Path
 from napari_fewshot.features.store import pack
+from napari_fewshot.types import FeatureMap
 from napari_fewshot.features.store import FeatureStore
 store = FeatureStore(Path(sys.argv[1]))
 signature = json.dumps({"backbone": "shared"})
 for n in range(60):
-    one = pack(np.full((8, 8, 8), n, np.float32), (8, 8), (8.0, 8.0))
+    one = pack(FeatureMap(np.full((8, 8, 8), n, np.float32), (8, 8), (8.0, 8.0)))
     key = f"{n:040x}"
     store.put(signature, {key: one})
     found = store.get(signature, key)

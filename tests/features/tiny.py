@@ -25,6 +25,9 @@ class ArraySource:
     def slice(self, index):
         return self.array[index]
 
+    def window(self, index, window):
+        return self.slice(index)[:, *window]
+
     def digest(self, index):
         plane = np.ascontiguousarray(self.array[index])
         return hashlib.sha256(f"{plane.shape}".encode() + plane.tobytes()).hexdigest()

@@ -19,6 +19,9 @@ from napari_fewshot.types import FeatureMap, Volume
 class GreyExtractor:
     """The grey value itself as the only feature; the rest of the pipeline is real."""
 
+    def parts(self, source):
+        return 1
+
     def maps(self, source, indices, *, padding=False):
         for k in indices:
             plane = source.slice(k)
@@ -33,9 +36,9 @@ class GreyAdapter:
     def __init__(self):
         self.places = []
 
-    def predict(self, features, place):
+    def predict(self, features, place, rows=slice(None)):
         self.places.append(place)
-        return np.concatenate([1 - features.data, features.data])
+        return np.concatenate([1 - features.data, features.data])[:, rows]
 
 
 def grey(adapter=None):
@@ -194,7 +197,7 @@ def test_with_a_real_extractor():
     extractor = FeatureExtractor(get_backbone("multiscale", None, 1), ExtractionConfig(), "cpu")
 
     class First(GreyAdapter):
-        def predict(self, features, place):
+        def predict(self, features, place, rows):
             return super().predict(FeatureMap(features.data[:1], (20, 22), (20.0, 22.0)), place)
 
     found = [

@@ -14,7 +14,7 @@ from ..slices.stack import SlicePosition
 from ..templates.augmentation import FeatureRequirements
 from ..templates.known import KnownSlice
 from ..templates.pixels import Samples
-from ..types import Array, FeatureMap, Progress, no_progress
+from ..types import Array, FeatureMap, Progress, SliceFeatures, no_progress
 
 if TYPE_CHECKING:
     import torch
@@ -61,7 +61,7 @@ class Adapter(Protocol):
     def fit(
         self,
         examples: Sequence[KnownSlice],
-        maps: Iterable[FeatureMap],
+        maps: Iterable[SliceFeatures],
         label_values: Sequence[int],
         progress: Progress = no_progress,
     ) -> Adapter:
@@ -71,7 +71,7 @@ class Adapter(Protocol):
     def update(
         self,
         examples: Sequence[KnownSlice],
-        maps: Iterable[FeatureMap],
+        maps: Iterable[SliceFeatures],
         label_values: Sequence[int],
         before: Sequence[int],
         progress: Progress = no_progress,
@@ -79,8 +79,14 @@ class Adapter(Protocol):
         """Learn on from what is fitted, quickly; ``before`` are the labels that it knows."""
         ...
 
-    def predict(self, features: FeatureMap, position: SlicePosition) -> Array:
-        """Class probabilities, shape (L + 1, H, W), float32; class 0 is background."""
+    def predict(
+        self, features: FeatureMap, position: SlicePosition, rows: slice = slice(None), /
+    ) -> Array:
+        """Class probabilities, shape (L + 1, H, W), float32; class 0 is background.
+
+        ``features`` may be a part of a slice. ``rows`` of it are predicted, unless
+        ``requirements`` ask for whole maps.
+        """
         ...
 
     def state(self) -> AdapterState:

@@ -16,7 +16,7 @@ from ..slices.stack import SlicePosition
 from ..templates.augmentation import FeatureRequirements
 from ..templates.known import KnownSlice
 from ..templates.pixels import Samples, plan_pixels
-from ..types import Array, FeatureMap, Progress, no_progress
+from ..types import Array, FeatureMap, Progress, SliceFeatures, no_progress
 from .base import AdapterState, PixelClassifier, fitted
 from .projection import Projection, sample_cells
 
@@ -53,7 +53,9 @@ def gather_pixels(features: FeatureMap, flat: Array) -> Array:
     top, left = np.floor(y).astype(int), np.floor(x).astype(int)
     bottom, right = np.minimum(top + 1, height - 1), np.minimum(left + 1, width - 1)
     dy, dx = (y - top).astype(np.float32), (x - left).astype(np.float32)
-    cells = features.data.astype(np.float32)
+    first, last = int(top.min(initial=height - 1)), int(bottom.max(initial=0))
+    cells = features.data[:, first : last + 1].astype(np.float32)
+    top, bottom = top - first, bottom - first
     upper = cells[:, top, left] * (1 - dx) + cells[:, top, right] * dx
     lower = cells[:, bottom, left] * (1 - dx) + cells[:, bottom, right] * dx
     mixed = upper * (1 - dy) + lower * dy
@@ -113,8 +115,6 @@ class PixelAdapter:
     seed : int
     """
 
-    requirements = FeatureRequirements()
-
     def __init__(
         self,
         classifier: PixelClassifier,
@@ -150,6 +150,11 @@ class PixelAdapter:
         )
 
     @property
+    def requirements(self) -> FeatureRequirements:
+        """Probabilities of tokens are interpolated over a whole map."""
+        return FeatureRequirements(whole=self.on_tokens)
+
+    @property
     def label_count(self) -> int:
         """Number of labels that were learned."""
         return self._classes - 1
@@ -157,7 +162,7 @@ class PixelAdapter:
     def fit(
         self,
         examples: Sequence[KnownSlice],
-        maps: Iterable[FeatureMap],
+        maps: Iterable[SliceFeatures],
         label_values: Sequence[int],
         progress: Progress = no_progress,
     ) -> PixelAdapter:
@@ -177,7 +182,7 @@ class PixelAdapter:
     def update(
         self,
         examples: Sequence[KnownSlice],
-        maps: Iterable[FeatureMap],
+        maps: Iterable[SliceFeatures],
         label_values: Sequence[int],
         before: Sequence[int],
         progress: Progress = no_progress,
@@ -194,7 +199,7 @@ class PixelAdapter:
     def _samples(
         self,
         examples: Sequence[KnownSlice],
-        maps: Iterable[FeatureMap],
+        maps: Iterable[SliceFeatures],
         label_values: Sequence[int],
     ) -> Samples:
         return collect_samples(
@@ -206,7 +211,9 @@ class PixelAdapter:
             rng=np.random.default_rng(self.seed),
         )
 
-    def predict(self, features: FeatureMap, position: SlicePosition) -> Array:
+    def predict(
+        self, features: FeatureMap, position: SlicePosition, rows: slice = slice(None)
+    ) -> Array:
         """Class probabilities, shape (L + 1, H, W), float32; see :class:`~.base.Adapter`."""
         projection = fitted(self._projection, "The adapter")
         if features.channels != projection.columns:
@@ -219,21 +226,26 @@ class PixelAdapter:
         if self.on_tokens and not features.is_dense:
             return self._predict_tokens(features, position)
         height, width = features.shape
-        result = np.empty((self._classes, height, width), dtype=np.float32)
-        cells = None if features.is_dense else projection.features(_pixel_major(features.data))
+        first, last, _ = rows.indices(height)
+        result = np.empty((self._classes, last - first, width), dtype=np.float32)
+        cells, y, x = None, np.empty(0), np.empty(0)
+        if not features.is_dense:
+            (h, w), extent = features.data.shape[1:], features.extent
+            y = ((np.arange(first, last) + 0.5) * (h / extent[0]) - 0.5).clip(0, h - 1)
+            x = (np.arange(width) + 0.5) * (w / extent[1]) - 0.5
+            top = int(y[0])  # no more cells than these rows lie between
+            cells = projection.features(_pixel_major(features.data[:, top : int(y[-1]) + 2]))
+            y -= top
         step = max(_ROWS_AT_ONCE, _PIXELS_AT_ONCE // width)
-        for start in range(0, height, step):
-            stop = min(height, start + step)
+        for start in range(first, last, step):
+            stop = min(last, start + step)
             if cells is None:
                 projected = projection.features(_pixel_major(features.data[:, start:stop]))
             else:
-                (h, w), (rows, columns) = features.data.shape[1:], features.extent
-                y = (np.arange(start, stop) + 0.5) * (h / rows) - 0.5
-                x = (np.arange(width) + 0.5) * (w / columns) - 0.5
-                projected = sample_cells(cells, y, x)
+                projected = sample_cells(cells, y[start - first : stop - first], x)
             flat = np.arange(start * width, stop * width)
-            found = self._probabilities(projected.view(len(flat), -1), position, flat)
-            result[:, start:stop] = found.T.reshape(self._classes, -1, width)
+            found = self._probabilities(projected.view(len(flat), -1), features, position, flat)
+            result[:, start - first : stop - first] = found.T.reshape(self._classes, -1, width)
         return result
 
     def _predict_tokens(self, features: FeatureMap, position: SlicePosition) -> Array:
@@ -243,19 +255,24 @@ class PixelAdapter:
         flat = (rows[:, None] * features.shape[1] + columns[None]).reshape(-1)
         projection = fitted(self._projection, "The adapter")
         projected = projection.features(_pixel_major(features.data).flatten(0, 1))
-        coarse = self._probabilities(projected, position, flat).T
+        coarse = self._probabilities(projected, features, position, flat).T
         coarse = np.ascontiguousarray(coarse).reshape(self._classes, height, width)
         covered = (round(features.extent[0]), round(features.extent[1]))
         fine = resize_plane(coarse, covered)
         return np.ascontiguousarray(fine[:, : features.shape[0], : features.shape[1]])
 
     def _probabilities(
-        self, projected: torch.Tensor, position: SlicePosition, flat: Array
+        self,
+        projected: torch.Tensor,
+        features: FeatureMap,
+        position: SlicePosition,
+        flat: Array,
     ) -> Array:
         """Class probabilities (n, L + 1) of projected features, which are overwritten."""
         if self.position.use:
             projection = fitted(self._projection, "The adapter")
-            projection.add_position(projected, position.columns(flat))
+            places = _in_slice(features, position, flat)
+            projection.add_position(projected, position.columns(places))
         found: Array = self.classifier.predict(projected).cpu().numpy()
         return found
 
@@ -302,6 +319,15 @@ def _pixel_major(data: Array) -> torch.Tensor:
     return torch.from_numpy(data).permute(1, 2, 0)
 
 
+def _in_slice(features: FeatureMap, position: SlicePosition, flat: Array) -> Array:
+    """Flat indices in the slice of pixels of a part of it."""
+    if features.origin == (0, 0) and features.shape[1] == position.stack_shape[2]:
+        return flat
+    row, column = np.divmod(flat, features.shape[1])
+    places: Array = (row + features.origin[0]) * position.stack_shape[2] + features.origin[1]
+    return places + column
+
+
 def _centres(cells: int, extent: float, pixels: int) -> Array:
     """Pixel nearest to the centre of each cell."""
     centre = (np.arange(cells) + 0.5) * extent / cells - 0.5
@@ -310,7 +336,7 @@ def _centres(cells: int, extent: float, pixels: int) -> Array:
 
 def collect_samples(
     examples: Sequence[KnownSlice],
-    maps: Iterable[FeatureMap],
+    maps: Iterable[SliceFeatures],
     label_values: Sequence[int],
     sampling: SamplingConfig,
     *,
@@ -332,7 +358,7 @@ def collect_samples(
     rest = features
     for number, (example, fmap) in enumerate(zip(examples, chain([first], maps), strict=True)):
         flat = chosen[number]
-        rest[: len(flat), : first.channels] = gather_pixels(fmap, flat)
+        _gather_parts(fmap, flat, rest[: len(flat), : first.channels])
         if position:
             rest[: len(flat), first.channels :] = example.position.columns(flat)
         rest = rest[len(flat) :]
@@ -350,6 +376,17 @@ def collect_samples(
         frequency=frequency,
         planes=planes,
     )
+
+
+def _gather_parts(features: SliceFeatures, flat: Array, out: Array) -> None:
+    """Write features at chosen pixels of a slice, flat indices (n,), to ``out`` (n, C)."""
+    rows, columns = np.divmod(flat, features.shape[1])
+    for part in features.parts():
+        row, column = rows - part.origin[0], columns - part.origin[1]
+        height, width = part.shape
+        inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+        if inside.any():
+            out[inside] = gather_pixels(part, row[inside] * width + column[inside])
 
 
 def _possible(classes: Array, values: Array, known: frozenset[int]) -> Array:

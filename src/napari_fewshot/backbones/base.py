@@ -40,6 +40,11 @@ class Preprocessing:
     multiple: int = 1
     """Sides of the input must be multiples of this (the patch size)."""
 
+    @property
+    def is_fixed(self) -> bool:
+        """Whether all inputs have one size, whatever the slice (SAM)."""
+        return self.resize in ("longest", "square")
+
 
 @dataclass(frozen=True)
 class BackboneSpec:

@@ -1,11 +1,12 @@
-"""Slices to features: prepare, cut, run the network in batches, stitch."""
+"""Slices to features: prepare, cut, run the network, stitch."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache, partial
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -14,9 +15,10 @@ from ..backbones.base import Backbone
 from ..config import ExtractionConfig
 from ..device import is_out_of_memory
 from ..errors import FewShotError, InputError
+from ..parallel import ordered_map, worker_count
 from ..slices.stack import SliceSource
-from ..types import Array
-from .layout import Layout, input_groups, plan_layout, prepare, stitch
+from ..types import Array, FeatureMap
+from .layout import Layout, blended, input_groups, plan_layout, prepare
 
 if TYPE_CHECKING:
     import torch
@@ -143,8 +145,11 @@ class BatchEncoder:
             )
 
 
-PIXEL_GRID_BUDGET = 2**20
-"""Pixels of pixel-grid slices encoded at once: their features take some 100 bytes a pixel."""
+def ticking(items: Iterable[Array], tick: Callable[[], None]) -> Iterator[Array]:
+    """Call ``tick`` after each item."""
+    for item in items:
+        tick()
+        yield item
 
 
 def context_slices(k: int, count: int, reach: int) -> list[int]:
@@ -164,13 +169,19 @@ class SliceEncoder:
         tokens = backbone.spec.stride > 1
         self.precision = choose_precision(config.precision, device, tokens=tokens)
         self.features = backbone.spec.channels
-        self._batches = BatchEncoder(backbone, device, self.precision, config.batch)
-        self._slices = 0
+        on_cpu = device.partition(":")[0] == "cpu"
+        self.is_shared_out = on_cpu and not backbone.spec.preprocessing.is_fixed
+        """Whether tiles are encoded side by side, by one thread each. The large inputs of SAM take
+        all threads, one after the other, since each takes gigabytes; a GPU takes batches."""
+        self.batch = 1 if on_cpu else config.batch
+        self._batches = BatchEncoder(backbone, device, self.precision, self.batch)
+        self._reader: _Reader | None = None
+        self._slices = 0.0
         self._seconds = 0.0
 
     @property
     def seconds_per_slice(self) -> float | None:
-        """Mean time for a slice; None before the first is finished."""
+        """Mean time for a slice; None before any is encoded."""
         return self._seconds / self._slices if self._slices else None
 
     def layout(self, source: SliceSource) -> Layout:
@@ -181,61 +192,95 @@ class SliceEncoder:
         """Count the inputs that each slice makes, channel by channel, not counting tiles."""
         return input_groups(source.channels, self.backbone.spec.preprocessing)
 
-    def window(self, source: SliceSource) -> int:
-        """Slices to encode together: those that fill a batch, and at least one."""
-        inputs = len(self.layout(source).origins) * self.groups(source)
-        size = max(1, self.config.batch // inputs)
-        if self.backbone.spec.stride == 1:
-            size = min(size, max(1, PIXEL_GRID_BUDGET // (source.shape[0] * source.shape[1])))
-        return size
+    def slices(self, source: SliceSource, wanted: Sequence[int]) -> Iterator[FeatureMap]:
+        """Feature maps of slices that are one tile each; float32, as :meth:`parts`."""
+        for k, data in zip(wanted, self._encode(source, ((k, 0) for k in wanted)), strict=True):
+            yield from self._maps(source, k, [data])
 
-    def encode(
-        self, source: SliceSource, wanted: Sequence[int]
-    ) -> Iterator[list[tuple[int, Array]]]:
-        """Encode distinct slices; after every batch, those that it finished (none amid tiles).
+    def parts(
+        self, source: SliceSource, k: int, tick: Callable[[], None] = lambda: None
+    ) -> Iterator[FeatureMap]:
+        """Feature map of a slice, float32; of a large pixel grid, parts that cover it.
 
-        Features are (C, h, w), float32; a FewShotError if they are not finite, or memory is short.
+        No more is in memory than a row of tiles shares with the next. ``tick`` is called after
+        every tile.
+
+        Raises
+        ------
+        FewShotError
+            If features are not finite, or memory is short.
         """
-        layout, groups = self.layout(source), self.groups(source)
-        read = _Reader(source, layout, self.backbone)
-        todo = [(k, g, at) for k in wanted for g in range(groups) for at in layout.origins]
-        parts: dict[int, list[Array]] = {k: [] for k in wanted}
-        while todo:
-            start = time.perf_counter()
-            inputs = [read(*item) for item in todo[: self._batches.size]]
-            output = self._batches.encode(inputs).numpy()
-            for (k, _, _), data in zip(todo, output, strict=False):
-                parts[k].append(data)
-            del todo[: len(output)]
-            self.features = output.shape[1]
-            pending = {k for k, _, _ in todo}
-            finished = [k for k in parts if k not in pending]
-            results = [(k, self._assemble(k, parts.pop(k), layout)) for k in finished]
-            self._slices += len(finished)
-            self._seconds += time.perf_counter() - start
-            yield results
+        tiles = range(len(self.layout(source).origins))
+        encoded = self._encode(source, ((k, at) for at in tiles))
+        yield from self._maps(source, k, ticking(encoded, tick))
 
-    def _assemble(self, k: int, parts: list[Array], layout: Layout) -> Array:
-        """Join the tiles of each group, then the groups."""
-        height, width = layout.grid
-        tiles = len(layout.origins)
-        cells = [(row // layout.stride, column // layout.stride) for row, column in layout.origins]
-        joined = [
-            parts[at][:, :height, :width]
-            if tiles == 1
-            else stitch(zip(cells, parts[at : at + tiles], strict=True), layout.grid)
-            for at in range(0, len(parts), tiles)
-        ]
-        data = joined[0] if len(joined) == 1 else np.concatenate(joined)
-        if not np.isfinite(data).all():
-            remedy = "Check the weights."
-            if self.precision != "float32":
-                remedy = f"They overflow in {self.precision}: use precision float32."
-            raise FewShotError(
-                f"Backbone {self.backbone.spec.name} gave features of slice {k} that are not "
-                f"finite. {remedy}"
-            )
-        return data
+    def _maps(self, source: SliceSource, k: int, tiles: Iterable[Array]) -> Iterator[FeatureMap]:
+        layout = self.layout(source)
+        parts = blended((self._checked(k, tile) for tile in tiles), layout)
+        if layout.is_dense_cut:
+            for row, column, data in parts:
+                shape = (int(data.shape[1]), int(data.shape[2]))
+                yield FeatureMap(data, shape, shape, (row, column))
+            return
+        first = next(parts)
+        whole = first[2]
+        if whole.shape[1:] != layout.grid:
+            whole = np.empty((len(whole), *layout.grid), np.float32)
+            for row, column, data in chain([first], parts):
+                whole[:, row : row + data.shape[1], column : column + data.shape[2]] = data
+        yield FeatureMap(whole, layout.shape, layout.extent)
+
+    def _checked(self, k: int, data: Array) -> Array:
+        if np.isfinite(data).all():
+            return data
+        remedy = "Check the weights."
+        if self.precision != "float32":
+            remedy = f"They overflow in {self.precision}: use precision float32."
+        raise FewShotError(
+            f"Backbone {self.backbone.spec.name} gave features of slice {k} that are not "
+            f"finite. {remedy}"
+        )
+
+    def _encode(self, source: SliceSource, tiles: Iterable[tuple[int, int]]) -> Iterator[Array]:
+        """Features (C, h, w) of tiles, (slice, number of the tile), in their order."""
+        groups = self.groups(source)
+        read = self._read(source)
+        items = ((k, g, at) for k, at in tiles for g in range(groups))
+        if self.is_shared_out:
+            each = ordered_map(partial(self._one, read, worker_count()), items)
+        else:
+            each = self._all(ordered_map(read, items))
+        for data in each:
+            self.features = len(data)
+            self._slices += 1 / len(self.layout(source).origins)
+            yield data if groups == 1 else np.concatenate([data, *islice(each, groups - 1)])
+
+    def _read(self, source: SliceSource) -> _Reader:
+        """The reader of a source; kept where slices are the context of others."""
+        if self._reader is not None and self._reader.source is source:
+            return self._reader
+        reader = _Reader(source, self.layout(source), self.backbone)
+        self._reader = reader if reader.reach else None
+        return reader
+
+    def _one(self, read: _Reader, workers: int, item: tuple[int, int, int]) -> Array:
+        start = time.perf_counter()
+        (data,) = self._batches.encode([read(item)]).numpy()
+        self._seconds += (time.perf_counter() - start) / workers
+        return np.asarray(data)
+
+    def _all(self, inputs: Iterator[torch.Tensor]) -> Iterator[Array]:
+        """Encode inputs in batches; they are read ahead."""
+        waiting: list[torch.Tensor] = []
+        while True:
+            waiting += islice(inputs, self.batch - len(waiting))
+            if not waiting:
+                return
+            start = time.perf_counter()
+            output = self._batches.encode(waiting).numpy()
+            self._seconds += time.perf_counter() - start
+            del waiting[: len(output)]
+            yield from output
 
 
 class _Reader:
@@ -246,21 +291,42 @@ class _Reader:
         self.layout = layout
         self.prep = backbone.spec.preprocessing
         self.reach = backbone.spec.context
-        # Tiles and groups come from one slice; neighbours are context of one another.
+        self._by_window = layout.is_cut and self.prep.scale == "unit"
+        # Groups come from one slice; neighbours are context of one another.
         self._prepared = lru_cache(maxsize=2 * self.reach + 1)(self._prepare)
 
-    def __call__(self, k: int, group: int, origin: tuple[int, int]) -> torch.Tensor:
-        """One input, shape (S, C, h, w): tile and group of slice ``k`` and its neighbours."""
+    def __call__(self, item: tuple[int, int, int]) -> torch.Tensor:
+        """One input, shape (S, C, h, w): slice, group and tile, and the slice's neighbours."""
         import torch
 
-        (row, column), (height, width) = origin, self.layout.tile
+        k, group, at = item
+        (row, column), (height, width) = self.layout.origins[at], self.layout.tile
         near = context_slices(k, len(self.source), self.reach)
+        if self._by_window:
+            return torch.stack([self._window(n, at)[group] for n in near])
         return torch.stack(
             [self._prepared(n)[group, :, row : row + height, column : column + width] for n in near]
         )
 
+    def _window(self, k: int, at: int) -> torch.Tensor:
+        """Read no more of a large slice than a tile."""
+        (row, column), (height, width) = self.layout.origins[at], self.layout.tile
+        bottom, right = (
+            min(start + side, length)
+            for start, side, length in zip(
+                (row, column), (height, width), self.layout.shape, strict=True
+            )
+        )
+        shape = bottom - row, right - column
+        tile = Layout(shape, shape, (height, width), (height, width), ((0, 0),), self.layout.stride)
+        part = self.source.window(k, (slice(row, bottom), slice(column, right)))
+        return self._named(k, part, tile)
+
     def _prepare(self, k: int) -> torch.Tensor:
+        return self._named(k, self.source.slice(k), self.layout)
+
+    def _named(self, k: int, image: Array, layout: Layout) -> torch.Tensor:
         try:
-            return prepare(self.source.slice(k), self.prep, self.layout)
+            return prepare(image, self.prep, layout)
         except InputError as error:
             raise InputError(f"slice {k}", error.constraint, error.given, error.remedy) from None

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 
 from ..backbones.base import Backbone
 from ..config import ExtractionConfig
 from ..device import choose_device
 from ..errors import FewShotError, InputError
+from ..parallel import ordered_map
 from ..slices.stack import SliceSource
-from ..types import Array, FeatureMap, Progress, no_progress
+from ..types import FeatureMap, Progress, SliceFeatures, TiledFeatures, no_progress
 from .cache import FeatureCache
 from .encode import Precision, SliceEncoder, context_slices
 from .store import ENTRY_OVERHEAD, FeatureStore, PackedMap, pack
@@ -51,6 +53,8 @@ def entry_key(digests: Iterable[str]) -> str:
 
 
 WHAT = "features"
+_BATCHES = 8
+"""So many batches are looked for in the store at once, and their slices read ahead."""
 
 
 class FeatureExtractor:
@@ -100,8 +104,13 @@ class FeatureExtractor:
         """Mean time of encoding a slice; None before the first."""
         return self._encoder.seconds_per_slice
 
-    def map(self, source: SliceSource, k: int) -> FeatureMap:
-        """Feature map of slice ``k``."""
+    def parts(self, source: SliceSource) -> int:
+        """Number of parts in which the features of each slice come."""
+        layout = self._encoder.layout(source)
+        return len(layout.origins) if layout.is_dense_cut else 1
+
+    def map(self, source: SliceSource, k: int) -> SliceFeatures:
+        """Features of slice ``k``."""
         return next(self.maps(source, [k]))[1]
 
     def maps(
@@ -111,8 +120,10 @@ class FeatureExtractor:
         progress: Progress = no_progress,
         *,
         padding: bool = False,
-    ) -> Iterator[tuple[int, FeatureMap]]:
-        """Feature maps of slices, one after the other, in memory that does not grow with them.
+    ) -> Iterator[tuple[int, SliceFeatures]]:
+        """Features of slices, one after the other, in memory that does not grow with them.
+
+        Pixel grids of slices that are cut into tiles come in parts, each encoded when it is read.
 
         Parameters
         ----------
@@ -121,7 +132,7 @@ class FeatureExtractor:
         indices : sequence of int
             Slices, in the order in which they are wanted.
         progress : callable
-            Called after every batch, when its finished slices are in the store. It may raise
+            Called after every slice, when it is in the store. It may raise
             :class:`~napari_fewshot.errors.Cancelled`.
         padding : bool
             Keep cells that see padding alone, where the input of a network has one size: what
@@ -129,7 +140,7 @@ class FeatureExtractor:
 
         Returns
         -------
-        iterator of (int, FeatureMap)
+        iterator of (int, FeatureMap or TiledFeatures)
 
         Raises
         ------
@@ -162,25 +173,95 @@ class FeatureExtractor:
 
     def _maps(
         self, source: SliceSource, wanted: list[int], progress: Progress
-    ) -> Iterator[tuple[int, FeatureMap]]:
-        """Go through windows at fixed places, so that a run that goes on forms equal batches.
+    ) -> Iterator[tuple[int, SliceFeatures]]:
+        found: Iterator[SliceFeatures]
+        if len(self._encoder.layout(source).origins) > 1:
+            ticks = (partial(progress, done, len(wanted), WHAT) for done in range(len(wanted)))
+            found = map(partial(self._cut, source, wanted), wanted, ticks)
+        elif self._encoder.is_shared_out:
+            found = ordered_map(partial(self._slice, source, wanted), wanted)
+        else:
+            found = self._in_batches(source, wanted)
+        for done, (k, features) in enumerate(zip(wanted, found, strict=True), 1):
+            progress(done, len(wanted), WHAT)
+            yield k, features
 
-        Features of other batches differ in their last bits.
-        """
-        size = self._encoder.window(source)
+    def _slice(self, source: SliceSource, wanted: list[int], k: int) -> FeatureMap:
+        """A slice that is not cut, by itself."""
+        key = self._key(source, k)
+        found = self._kept(key)
+        if found is not None:
+            return found.unpack()
+        (fresh,) = self._encoder.slices(source, [k])
+        return self._keep(source, wanted, key, fresh)
+
+    def _in_batches(self, source: SliceSource, wanted: list[int]) -> Iterator[FeatureMap]:
+        """Slices that are not cut; equal ones have one key and are encoded once."""
+        size = _BATCHES * self._encoder.batch
         for start in range(0, len(wanted), size):
             window = wanted[start : start + size]
             keys = {k: self._key(source, k) for k in window}
-            found = self._stored(keys.values())
-            # Equal slices have one key and are encoded once.
+            kept = {key: self._kept(key) for key in set(keys.values())}
+            found = {key: one.unpack() for key, one in kept.items() if one is not None}
             missing = {key: k for k, key in keys.items() if key not in found}
-            if not missing:
-                progress(start + len(window), len(wanted), WHAT)
-            for batch in self._encode(source, wanted, list(missing.values())):
-                found.update(self._keep(source, {keys[k]: data for k, data in batch}))
-                progress(start + sum(keys[k] in found for k in window), len(wanted), WHAT)
+            fresh = zip(missing, self._encoder.slices(source, list(missing.values())), strict=True)
             for k in window:
-                yield k, found[keys[k]]
+                while keys[k] not in found:
+                    key, features = next(fresh)
+                    found[key] = self._keep(source, wanted, key, features)
+                yield found[keys[k]]
+
+    def _cut(
+        self, source: SliceSource, wanted: list[int], k: int, tick: Callable[[], None]
+    ) -> SliceFeatures:
+        """A slice of several tiles: pixel grids part by part, grids of tokens whole.
+
+        ``tick`` is called after each tile of those.
+        """
+        layout = self._encoder.layout(source)
+        if layout.is_dense_cut:
+            groups = self._encoder.groups(source)
+            if self._encoder.features is None:
+                next(self._encoder.parts(source, k))
+            channels = (self._encoder.features or 0) * groups
+            return TiledFeatures(layout.shape, channels, partial(self._parts, source, k))
+        key = self._key(source, k)
+        found = self._kept(key)
+        if found is not None:
+            return found.unpack()
+        (fresh,) = self._encoder.parts(source, k, tick)
+        return self._keep(source, wanted, key, fresh)
+
+    def _parts(self, source: SliceSource, k: int) -> Iterator[FeatureMap]:
+        """Parts of a pixel grid: from the cache if all are there, else encoded and put there."""
+        if self.cache is None:
+            yield from self._encoder.parts(source, k)
+            return
+        keys = self._part_keys(source, k)
+        kept = [self.cache.get(self.signature, key) for key in keys]
+        found = [one for one in kept if one is not None]
+        if len(found) == len(keys):
+            for one in found:
+                yield one.unpack()
+            return
+        for key, part in zip(keys, self._encoder.parts(source, k), strict=True):
+            packed = pack(part)
+            self.cache.put(self.signature, {key: packed})
+            yield packed.unpack()
+
+    def _part_keys(self, source: SliceSource, k: int) -> list[str]:
+        name = self._key(source, k)
+        return [f"{name} {number}" for number in range(len(self._encoder.layout(source).origins))]
+
+    def has(self, source: SliceSource, k: int) -> bool:
+        """Whether the features of slice ``k`` are kept, in memory or in the store."""
+        if self.store is None and self.cache is None:
+            return False
+        key = self._key(source, k)
+        keys = self._part_keys(source, k) if self._encoder.layout(source).is_dense_cut else [key]
+        if self.cache is not None and all(self.cache.has(self.signature, one) for one in keys):
+            return True
+        return self.store is not None and self.store.has(self.signature, key)
 
     def _key(self, source: SliceSource, k: int) -> str:
         """Name of the features of slice ``k``; of its content only where they are kept."""
@@ -188,10 +269,6 @@ class FeatureExtractor:
             return str(k)
         near = context_slices(k, len(source), self.spec.context)
         return entry_key(source.digest(n) for n in near)
-
-    def _stored(self, keys: Iterable[str]) -> dict[str, FeatureMap]:
-        found = {key: self._kept(key) for key in set(keys)}
-        return {key: one.unpack() for key, one in found.items() if one is not None}
 
     def _kept(self, key: str) -> PackedMap | None:
         """Features in memory, else in the store."""
@@ -202,35 +279,21 @@ class FeatureExtractor:
                 self.cache.put(self.signature, {key: found})
         return found
 
-    def has(self, source: SliceSource, k: int) -> bool:
-        """Whether the features of slice ``k`` are kept, in memory or in the store."""
-        if self.store is None and self.cache is None:
-            return False
-        key = self._key(source, k)
-        in_memory = self.cache is not None and self.cache.has(self.signature, key)
-        return in_memory or (self.store is not None and self.store.has(self.signature, key))
-
-    def _encode(
-        self, source: SliceSource, wanted: list[int], missing: list[int]
-    ) -> Iterator[list[tuple[int, Array]]]:
-        for batch in self._encoder.encode(source, missing):
-            if self._encoder.features != self._known_features:
-                self._known_features = self._encoder.features
-                self._check_space(source, wanted)  # now with the true number of features
-            yield batch
-
-    def _keep(self, source: SliceSource, fresh: dict[str, Array]) -> dict[str, FeatureMap]:
+    def _keep(
+        self, source: SliceSource, wanted: list[int], key: str, fresh: FeatureMap
+    ) -> FeatureMap:
         """Round new features as the store does, and keep them."""
-        layout = self._encoder.layout(source)
-        shape, extent = layout.shape, layout.extent
+        if self._encoder.features != self._known_features:
+            self._known_features = self._encoder.features
+            self._check_space(source, wanted)  # now with the true number of features
         if self.spec.stride == 1 and not self.spec.store and self.cache is None:
-            return {key: FeatureMap(data, shape, extent) for key, data in fresh.items()}
-        packed = {key: pack(data, shape, extent) for key, data in fresh.items()}
-        if self.store is not None and packed:
-            self.store.put(self.signature, packed)
+            return fresh
+        packed = pack(fresh)
+        if self.store is not None:
+            self.store.put(self.signature, {key: packed})
         if self.cache is not None:
-            self.cache.put(self.signature, packed)
-        return {key: one.unpack() for key, one in packed.items()}
+            self.cache.put(self.signature, {key: packed})
+        return packed.unpack()
 
     def _check_space(self, source: SliceSource, wanted: list[int]) -> None:
         needed = self.stored_bytes(source, len(set(wanted)))

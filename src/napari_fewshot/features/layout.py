@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,10 +22,10 @@ __all__ = [
     "FLAT",
     "Layout",
     "blend_weights",
+    "blended",
     "input_groups",
     "plan_layout",
     "prepare",
-    "stitch",
     "tile_starts",
 ]
 
@@ -58,6 +59,24 @@ class Layout:
         return height, width
 
     @property
+    def starts(self) -> tuple[list[int], list[int]]:
+        """First rows and first columns of the tiles, in cells."""
+        rows, columns = (
+            sorted({origin[axis] // self.stride for origin in self.origins}) for axis in (0, 1)
+        )
+        return rows, columns
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether tiles are parts of the slice as it is."""
+        return len(self.origins) > 1 and self.resized == self.shape
+
+    @property
+    def is_dense_cut(self) -> bool:
+        """Whether tiles have a cell for each pixel of their part of the slice."""
+        return self.is_cut and self.grid == self.shape
+
+    @property
     def extent(self) -> tuple[float, float]:
         """Pixels of the slice that the grid covers, as a feature map tells them."""
         height, width = (
@@ -75,7 +94,7 @@ def plan_layout(shape: tuple[int, int], spec: BackboneSpec, config: ExtractionCo
     """
     prep = spec.preprocessing
     unit = math.lcm(prep.multiple, spec.stride)
-    if prep.resize in ("longest", "square"):
+    if prep.is_fixed:
         return _fixed(shape, spec, unit)
     if prep.resize == "grid":
         limit = max(min(config.max_side, prep.size or config.max_side) // unit, 1) * unit
@@ -149,27 +168,58 @@ def blend_weights(cells: int) -> Array:
     return weights
 
 
-def stitch(tiles: Iterable[tuple[tuple[int, int], Array]], grid: tuple[int, int]) -> Array:
-    """Blend the feature grids of tiles, float32 (C, h, w), into one of so many cells.
+def blended(tiles: Iterable[Array], layout: Layout) -> Iterator[tuple[int, int, Array]]:
+    """Blend tiles into parts that cover the grid; the whole is never in memory.
 
-    With each tile comes its origin in cells; cells beyond the grid are cut off.
+    A part is given as soon as no later tile overlaps it. What the next tile of the row and the next
+    row share with a tile is kept until then.
+
+    Parameters
+    ----------
+    tiles : iterable of float32 arrays, shape (C, h, w)
+        Features of the tiles of a slice, in the order of ``layout.origins``; they are used up.
+    layout : Layout
+        How they cover the slice.
+
+    Yields
+    ------
+    row, column : int
+        Upper left cell of the part.
+    data : float32 array, shape (C, h', w')
     """
-    total: Array | None = None
-    weight = np.zeros(grid, np.float32)
-    for (row, column), data in tiles:
-        kept = data[:, : grid[0] - row, : grid[1] - column]
-        rows = slice(row, row + kept.shape[1])
-        columns = slice(column, column + kept.shape[2])
-        one = np.outer(blend_weights(data.shape[1]), blend_weights(data.shape[2]))
-        one = one[: kept.shape[1], : kept.shape[2]]
-        if total is None:
-            total = np.zeros((data.shape[0], *grid), np.float32)
-        total[:, rows, columns] += kept * one
-        weight[rows, columns] += one
-    if total is None or not weight.all():
-        raise ValueError("the tiles do not cover the grid")
-    total /= weight
-    return total
+    rows, columns = layout.starts
+    tiles = iter(tiles)
+    if len(rows) == len(columns) == 1:
+        yield 0, 0, next(tiles)[:, : layout.grid[0], : layout.grid[1]]
+        return
+    height, width = (side // layout.stride for side in layout.tile)
+    weight = np.outer(blend_weights(height), blend_weights(width))
+    below = np.zeros((0, 0, 0), np.float32)  # sums that the next row of tiles adds to
+    kept = 0  # rows of it
+    for top, bottom in zip(rows, [*rows[1:], layout.grid[0]], strict=True):
+        wide = np.zeros((0, 0, 0), np.float32)  # sums of the tile before
+        shared = 0  # columns of it that the next one adds to
+        for left, right in zip(columns, [*columns[1:], layout.grid[1]], strict=True):
+            tile = next(tiles)
+            sums = np.zeros((len(tile) + 1, height, width), np.float32)  # weights are the last
+            if kept:
+                inside = below[:, :kept, left + shared : left + width]
+                sums[:, :kept, shared : shared + inside.shape[2]] = inside
+            if shared:
+                sums[:, :, :shared] = wide[:, :, width - shared :]
+            sums[:-1] += np.multiply(tile, weight, out=tile)
+            sums[-1] += weight
+            done = sums[:, : bottom - top, : right - left]
+            yield top, left, done[:-1] / done[-1]
+            if bottom < layout.grid[0]:
+                if not below.size:
+                    deepest = height - min(b - a for a, b in pairwise(rows))
+                    below = np.zeros((len(sums), deepest, layout.grid[1]), np.float32)
+                # Nobody needs these columns of the row before any more.
+                rest = sums[:, bottom - top :, : right - left]
+                below[:, : rest.shape[1], left : left + rest.shape[2]] = rest
+            wide, shared = sums, left + width - right
+        kept = height - (bottom - top)
 
 
 FLAT = 1e-6

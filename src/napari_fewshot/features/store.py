@@ -50,23 +50,26 @@ class PackedMap:
     scale: float
     shape: tuple[int, int]
     extent: tuple[float, float]
+    origin: tuple[int, int] = (0, 0)
 
     def unpack(self) -> FeatureMap:
         """Return the feature map: float16, or float32 where a scale had to be used."""
         data = self.data
         if self.scale != 1.0:
             data = data.astype(np.float32) * np.float32(self.scale)
-        return FeatureMap(data, self.shape, self.extent)
+        return FeatureMap(data, self.shape, self.extent, self.origin)
 
 
-def pack(data: Array, shape: tuple[int, int], extent: tuple[float, float]) -> PackedMap:
-    """Round finite features, shape (C, h, w), float32, to float16."""
+def pack(features: FeatureMap) -> PackedMap:
+    """Round finite features, float32, to float16."""
+    data = features.data
     peak = float(np.abs(data).max(initial=0.0))
     scale = 1.0
     if peak > HALF_MAX or 0 < peak < HALF_SMALL:
         scale = 2.0 ** (math.frexp(peak)[1] - 15)
         data = data / np.float32(scale)
-    return PackedMap(np.ascontiguousarray(data, dtype=np.float16), scale, shape, extent)
+    half = np.ascontiguousarray(data, dtype=np.float16)
+    return PackedMap(half, scale, features.shape, features.extent, features.origin)
 
 
 def write_entry(folder: Path, packed: PackedMap, names: dict[str, str]) -> None:

@@ -12,13 +12,13 @@ from ..features.extract import FeatureExtractor
 from ..geometry import Frame
 from ..slices.axis import working_axis
 from ..slices.stack import SliceStack
-from ..types import Array, FeatureMap, Progress, Volume, joint_progress, no_progress
+from ..types import Array, FeatureMap, Progress, SliceFeatures, Volume, joint_progress, no_progress
 from .learned import LearnedModel
 from .probabilities import AdapterPredictor, SliceWork, fused_probabilities, slice_probabilities
 from .refine import LabelRefiner
 from .refiners import Refiner
 from .sink import FUSED, Prediction, PredictionSink
-from .suggestion import slice_descriptor, slice_uncertainty
+from .suggestion import SliceDescription, slice_descriptor, slice_uncertainty
 
 __all__ = ["SlicePrediction", "SlicePredictor", "VolumePredictor"]
 
@@ -83,6 +83,7 @@ class SlicePredictor(SliceWork[SlicePrediction]):
         self._smoothing = smoothing
         self._sink = sink
         self._descriptors: dict[int, Array] = {}
+        self._descriptions: dict[int, SliceDescription] = {}  # of slices in parts
 
     @property
     def slice_shape(self) -> tuple[int, ...]:
@@ -113,12 +114,22 @@ class SlicePredictor(SliceWork[SlicePrediction]):
                 self._plane(self._sink.labels, index).copy(),
                 self._plane(self._sink.confidence, index).copy(),
                 slice_uncertainty(plane),
-                self._descriptors[self._stack.grid.to_working(number)],
+                self._descriptor(self._stack.grid.to_working(number)),
             )
 
-    def _describe(self, index: int, features: FeatureMap) -> None:
+    def _descriptor(self, index: int) -> Array:
         if index not in self._descriptors:
+            self._descriptors[index] = self._descriptions.pop(index).vector()
+        return self._descriptors[index]
+
+    def _describe(self, index: int, features: SliceFeatures, part: FeatureMap) -> None:
+        if index in self._descriptors:
+            return
+        if isinstance(features, FeatureMap):
             self._descriptors[index] = slice_descriptor(features.without_padding())
+            return
+        description = self._descriptions.setdefault(index, SliceDescription(features.shape))
+        description.add(part)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,37 +10,53 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import groupby
 from typing import ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 
 from ..adapters.base import Adapter
+from ..arrays import release
 from ..errors import InputError
 from ..features.extract import FeatureExtractor
-from ..scratch import scratch_array
+from ..parallel import ordered_map
+from ..scratch import IN_MEMORY, bands, scratch_array
 from ..slices.grid import resize_plane
-from ..slices.stack import SliceStack
-from ..types import Array, FeatureMap, Progress, no_progress
+from ..slices.stack import SlicePosition, SliceStack
+from ..types import Array, FeatureMap, Progress, SliceFeatures, no_progress
 
 __all__ = [
     "AdapterPredictor",
     "Predictor",
     "SliceWork",
+    "class_probabilities",
     "fused_probabilities",
     "slice_probabilities",
 ]
 
+_TRUNCATE = 3.0
+_BAND = 2**16
+"""Pixels that an adapter predicts at once."""
 Part = TypeVar("Part")
+Tick = Callable[[int, int], None]
+
+
+def no_tick(done: int, parts: int) -> None:
+    """Take no notice of parts."""
 
 
 class Predictor(Protocol):
     """Anything that gives class probabilities for the slices of a stack."""
 
-    def planes(self, stack: SliceStack, indices: Sequence[int], /) -> Iterator[Array]:
+    def planes(
+        self, stack: SliceStack, indices: Sequence[int], tick: Tick = no_tick, /
+    ) -> Iterator[Array]:
         """Class probabilities of working slices, each computed when it is asked for.
 
         Arrays of shape (L + 1, H, W), float32, in the order of ``indices``; class 0 is
-        background.
+        background. Where a slice is predicted part by part, ``tick(done, parts)`` is called after
+        each; it may raise ``Cancelled``.
         """
         ...
 
@@ -48,26 +64,83 @@ class Predictor(Protocol):
 class AdapterPredictor:
     """A fitted adapter on the features of a backbone.
 
-    ``watch(index, features)`` is called with the features of each slice that is predicted.
+    Slices, and bands of rows of large ones, are predicted side by side. Of features there are never
+    more in memory than a few tiles, and of a plane that is large itself a few bands.
+
+    ``watch(index, features, part)`` is called with the features of each slice that is predicted,
+    for each of their parts.
     """
 
     def __init__(
         self,
         adapter: Adapter,
         extractor: FeatureExtractor,
-        watch: Callable[[int, FeatureMap], None] | None = None,
+        watch: Callable[[int, SliceFeatures, FeatureMap], None] | None = None,
     ) -> None:
         self._adapter = adapter
         self._extractor = extractor
         self._watch = watch
 
-    def planes(self, stack: SliceStack, indices: Sequence[int], /) -> Iterator[Array]:
+    def planes(
+        self, stack: SliceStack, indices: Sequence[int], tick: Tick = no_tick, /
+    ) -> Iterator[Array]:
         """Class probabilities of working slices; see :class:`Predictor`."""
-        padding = self._adapter.requirements.padding
-        for index, features in self._extractor.maps(stack, indices, padding=padding):
-            if self._watch is not None:
-                self._watch(index, features)
-            yield self._adapter.predict(features, stack.position(index))
+        bands = ordered_map(partial(self._predicted, stack), self._bands(stack, indices, tick))
+        for _, found in groupby(bands, key=lambda band: band[0]):
+            plane: Array | None = None
+            for _, (row, column), band in found:
+                if band.shape[1:] == stack.shape:
+                    plane = band
+                    break
+                if plane is None:
+                    plane = scratch_array((len(band), *stack.shape), np.float32)
+                plane[:, row : row + band.shape[1], column : column + band.shape[2]] = band
+                release(plane)
+            if plane is not None:
+                yield plane
+
+    def _bands(
+        self, stack: SliceStack, indices: Sequence[int], tick: Tick
+    ) -> Iterator[tuple[int, FeatureMap, slice]]:
+        """Rows of the parts of slices, so many as are predicted at once."""
+        requirements = self._adapter.requirements
+        maps = self._extractor.maps(stack, indices, padding=requirements.padding)
+        count = self._extractor.parts(stack)
+        for index, features in maps:
+            for number, part in enumerate(features.parts(), 1):
+                if self._watch is not None:
+                    self._watch(index, features, part)
+                whole = [slice(0, part.shape[0])]
+                for rows in whole if requirements.whole else bands(*part.shape, at_once=_BAND):
+                    yield index, part, rows
+                if count > 1:
+                    tick(number, count)
+
+    def _predicted(
+        self, stack: SliceStack, band: tuple[int, FeatureMap, slice]
+    ) -> tuple[int, tuple[int, int], Array]:
+        index, part, rows = band
+        top, left = part.origin
+        found = self._adapter.predict(part, stack.position(index), rows)
+        return index, (top + rows.start, left), found
+
+
+def class_probabilities(
+    adapter: Adapter, features: SliceFeatures, position: SlicePosition
+) -> Array:
+    """Class probabilities of one slice, (L + 1, H, W), float32, from all parts of its features."""
+    plane: Array | None = None
+    for part in features.parts():
+        (top, left), (height, width) = part.origin, part.shape
+        found = adapter.predict(part, position)
+        if found.shape[1:] == features.shape:
+            return found
+        if plane is None:
+            plane = scratch_array((len(found), *features.shape), np.float32)
+        plane[:, top : top + height, left : left + width] = found
+    if plane is None:
+        raise ValueError("features without a part")
+    return plane
 
 
 class SliceWork(ABC, Generic[Part]):
@@ -164,24 +237,52 @@ def slice_probabilities(
     probabilities : array, shape (L + 1, H, W), float32
         They sum to 1 at every pixel.
     """
+    ticks = 0
+
+    def tick(part: int, parts: int) -> None:
+        nonlocal ticks
+        ticks += 1
+        progress(ticks, len(missing) * parts, "tiles")
+
     mixing = _Mixing(stack, smoothing, across)
     wanted = range(stack.grid.shape[0]) if order is None else order
     parts = [mixing.parts(index) for index in wanted]
     missing = _missing_in_turn(parts)
-    predicted = predictor.planes(stack, missing)
-    cache = _PlaneCache(parts)
     done = 0
+    predicted = ordered_map(mixing.blurred, predictor.planes(stack, missing, tick))
+    cache = _PlaneCache(parts)
     for index, weights in zip(wanted, parts, strict=True):
         for number in weights:
             if not cache.touch(number):
-                plane = next(predicted)
+                cache.planes[number] = next(predicted)
                 done += 1
-                progress(done, len(missing), "slices")
-                cache.planes[number] = mixing.blurred(plane)
+                if not ticks:
+                    progress(done, len(missing), "slices")
         planes = [(cache.planes[number], weight) for number, weight in weights.items()]
         cache.drop()
-        mixed = planes[0][0] if len(planes) == 1 else sum(w * p for p, w in planes)
-        yield index, resize_plane(np.asarray(mixed), (stack.grid.shape[1], stack.grid.shape[2]))
+        mixed = planes[0][0] if len(planes) == 1 else _mixed(planes)
+        yield index, _resized(mixed, (stack.grid.shape[1], stack.grid.shape[2]))
+
+
+def _mixed(planes: Sequence[tuple[Array, float]]) -> Array:
+    """Weighted sum of planes."""
+    result = scratch_array(planes[0][0].shape, np.float32)
+    for rows in bands(result.shape[1], result[:, 0].size):
+        result[:, rows] = sum(weight * plane[:, rows] for plane, weight in planes)
+    for array in (result, *(plane for plane, _ in planes)):
+        release(array)
+    return result
+
+
+def _resized(plane: Array, shape: tuple[int, int]) -> Array:
+    """Probabilities (L + 1, H, W) on the grid of the file; large ones class by class."""
+    if plane.shape[1:] == shape or plane.nbytes <= IN_MEMORY:
+        return resize_plane(plane, shape)
+    result = scratch_array((len(plane), *shape), np.float32)
+    for number, one in enumerate(plane):
+        result[number] = resize_plane(one, shape)
+    release(result)
+    return result
 
 
 class _Mixing:
@@ -214,7 +315,16 @@ class _Mixing:
         if not self.smoothing:
             return plane
         sigma = (0.0, self.smoothing, self.smoothing)
-        return np.asarray(gaussian_filter(plane, sigma, mode="nearest", truncate=3.0))
+        halo = int(_TRUNCATE * self.smoothing + 0.5)
+        result = scratch_array(plane.shape, np.float32)
+        for rows in bands(plane.shape[1], plane[:, 0].size):
+            first = max(0, rows.start - halo)
+            band = plane[:, first : rows.stop + halo]
+            blurred = gaussian_filter(band, sigma, mode="nearest", truncate=_TRUNCATE)
+            result[:, rows] = blurred[:, rows.start - first : rows.stop - first]
+        release(plane)
+        release(result)
+        return result
 
 
 class _PlaneCache:
@@ -267,9 +377,16 @@ def fused_probabilities(
             # axes of `total` after the class axis: the first stack's slices, rows, columns
             view = np.moveaxis(total, 1, 1 + first.axis)
             where = np.moveaxis(view, 1 + stack.axis, 1)
-            where[:, index] += (plane / len(parts)).astype(np.float16)
+            for rows in bands(plane.shape[1], plane[:, 0].size):
+                where[:, index, rows] += (plane[:, rows] / len(parts)).astype(np.float16)
+            release(total)
     if total is None:
         return
     for index in range(first.grid.shape[0]):
-        plane = total[:, index].astype(np.float32)
-        yield index, plane / np.maximum(plane.sum(axis=0), 1e-6)
+        plane = scratch_array((len(total), *first.grid.shape[1:]), np.float32)
+        for rows in bands(plane.shape[1], plane[:, 0].size):
+            band = total[:, index, rows].astype(np.float32)
+            plane[:, rows] = band / np.maximum(band.sum(axis=0), 1e-6)
+        release(plane)
+        release(total)
+        yield index, plane

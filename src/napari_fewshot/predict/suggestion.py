@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..types import Array, FeatureMap
+from ..scratch import bands
+from ..types import Array, FeatureMap, SliceFeatures
 
 __all__ = [
+    "SliceDescription",
     "SliceScore",
     "painting_values",
     "slice_descriptor",
@@ -43,20 +45,51 @@ class SliceScore:
     descriptor: Array
 
 
-def slice_descriptor(features: FeatureMap) -> Array:
-    """Describe a slice by its ``features``, averaged over a coarse grid of cells.
+class SliceDescription:
+    """Describes a slice by its features, averaged over a coarse grid of cells.
 
-    The result has shape (D,) and is float32; D is the same for all slices of one backbone.
+    Parameters
+    ----------
+    grid : tuple of int
+        (h, w) of the features of the whole slice.
     """
-    # Of a pixel grid, a part of the pixels tells the mean of a cell just as well.
-    step = max(1, min(features.data.shape[1:]) // _ENOUGH)
-    data = features.data[:, ::step, ::step].astype(np.float32)
-    cells = [
-        data[:, top:bottom, left:right].mean(axis=(1, 2))
-        for top, bottom in _edges(data.shape[1])
-        for left, right in _edges(data.shape[2])
-    ]
-    return np.concatenate(cells)
+
+    def __init__(self, grid: tuple[int, int]) -> None:
+        # Of a pixel grid, a part of the pixels tells the mean of a cell just as well.
+        self._step = max(1, min(grid) // _ENOUGH)
+        self._edges = [_edges(-(-side // self._step)) for side in grid]
+        self._sums: dict[tuple[int, int], Array] = {}
+        self._counts: dict[tuple[int, int], int] = {}
+
+    def add(self, part: FeatureMap) -> None:
+        """Take the features of a part of the slice, or all of them."""
+        step, (top, left) = self._step, part.origin
+        data = part.data[:, -top % step :: step, -left % step :: step].astype(np.float32)
+        top, left = -(-top // step), -(-left // step)
+        for row, (first, last) in enumerate(self._edges[0]):
+            for column, (start, stop) in enumerate(self._edges[1]):
+                cell = data[
+                    :,
+                    max(0, first - top) : max(0, last - top),
+                    max(0, start - left) : max(0, stop - left),
+                ]
+                if cell.size:
+                    at = row, column
+                    self._sums[at] = self._sums.get(at, 0) + cell.sum(axis=(1, 2))
+                    self._counts[at] = self._counts.get(at, 0) + cell[0].size
+
+    def vector(self) -> Array:
+        """The descriptor, shape (D,), float32; D is the same for all slices of one backbone."""
+        return np.concatenate([self._sums[at] / self._counts[at] for at in sorted(self._sums)])
+
+
+def slice_descriptor(features: SliceFeatures) -> Array:
+    """Describe a slice by its ``features``; see :class:`SliceDescription`."""
+    whole = features.data.shape[1:] if isinstance(features, FeatureMap) else features.shape
+    description = SliceDescription((int(whole[0]), int(whole[1])))
+    for part in features.parts():
+        description.add(part)
+    return description.vector()
 
 
 def slice_uncertainty(probabilities: Array) -> float:
@@ -65,8 +98,12 @@ def slice_uncertainty(probabilities: Array) -> float:
     The mean over pixels of the probability of not being background, times that of the best class
     being wrong. Plain background adds nothing.
     """
-    doubt = 1 - probabilities.max(axis=0)
-    return float(np.mean((1 - probabilities[0]) * doubt, dtype=np.float64))
+    total = 0.0
+    for rows in bands(*probabilities.shape[1:]):
+        band = probabilities[:, rows]
+        doubt = 1 - band.max(axis=0)
+        total += float(((1 - band[0]) * doubt).sum(dtype=np.float64))
+    return total / float(probabilities[0].size)
 
 
 def painting_values(

@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..slices.stack import SlicePosition
 from ..templates.augmentation import Augmentation, FeatureRequirements
 from ..templates.known import KnownSlice
-from ..types import Array, FeatureMap, Progress, joint_progress, no_progress
+from ..types import Array, FeatureMap, Progress, SliceFeatures, joint_progress, no_progress
 from .cells import TargetEmbeddings, cells_to_pixels, coverage, nearest_cells, refined
 from .checkpoint import SAMS, read_sam
 from .decoder_training import DecoderTraining, TrainingSample, batches, choose_held_out
@@ -81,7 +81,7 @@ class SamDecoderAdapter:
         """Whole maps, and copies of the template slices."""
         count = self.config.augmentations
         augmentation = Augmentation(count, self.config.flips, self.seed) if count else None
-        return FeatureRequirements(padding=True, augmentation=augmentation)
+        return FeatureRequirements(padding=True, whole=True, augmentation=augmentation)
 
     @property
     def label_count(self) -> int:
@@ -91,7 +91,7 @@ class SamDecoderAdapter:
     def fit(
         self,
         examples: Sequence[KnownSlice],
-        maps: Iterable[FeatureMap],
+        maps: Iterable[SliceFeatures],
         label_values: Sequence[int],
         progress: Progress = no_progress,
     ) -> SamDecoderAdapter:
@@ -116,7 +116,7 @@ class SamDecoderAdapter:
     def update(
         self,
         examples: Sequence[KnownSlice],
-        maps: Iterable[FeatureMap],
+        maps: Iterable[SliceFeatures],
         label_values: Sequence[int],
         before: Sequence[int],
         progress: Progress = no_progress,
@@ -132,7 +132,9 @@ class SamDecoderAdapter:
         self._embeddings = embeddings
         return self
 
-    def predict(self, features: FeatureMap, position: SlicePosition) -> Array:
+    def predict(
+        self, features: FeatureMap, position: SlicePosition, rows: slice = slice(None)
+    ) -> Array:
         """Class probabilities, shape (L + 1, H, W), float32; see :class:`~.base.Adapter`."""
         network = fitted(self._network, "The adapter")
         embeddings = fitted(self._embeddings, "The adapter")
@@ -184,12 +186,12 @@ class SamDecoderAdapter:
     def _samples(
         self,
         examples: Sequence[KnownSlice],
-        maps: Iterable[FeatureMap],
+        maps: Iterable[SliceFeatures],
         label_values: Sequence[int],
         architecture: DecoderArchitecture,
     ) -> tuple[list[TrainingSample], TargetEmbeddings]:
         """All images to learn from, and the target embeddings of those that are no copies."""
-        embeddings = [_embedding(features, architecture) for features in maps]
+        embeddings = [_embedding(next(one.parts()), architecture) for one in maps]
         weigh = nearest_cells if self.config.target_masks == "nearest" else coverage
         of_all = TargetEmbeddings.of(examples, embeddings, label_values, weigh)
         templates = [k for k, known in enumerate(examples) if known.origin is None]

@@ -22,7 +22,7 @@ from ..features.cache import FeatureCache
 from ..features.extract import FeatureExtractor
 from ..features.store import FeatureStore
 from ..slices.axis import working_axis
-from ..slices.stack import SliceSource, SliceStack
+from ..slices.stack import SliceSource, SliceStack, Window
 from ..types import Array, FeatureMap, Volume
 from .checkpoint import SAMS, SamCheckpoint, read_sam
 from .predictor import SamPredictor
@@ -100,7 +100,7 @@ class SliceEmbeddings:
     def map(self, index: int) -> FeatureMap:
         """Feature map of slice ``index``, (C, g, g)."""
         ((_, features),) = self.extractor.maps(self.source, [index], padding=True)
-        return features
+        return next(features.parts())
 
     def __getitem__(self, index: int) -> torch.Tensor:
         """Embedding of slice ``index``: shape (C, g, g), float32, on the CPU."""
@@ -138,6 +138,10 @@ class ChangedSlices:
     def slice(self, index: int) -> Array:
         """Return a slice, changed."""
         return np.ascontiguousarray(self._change(self._source.slice(index)), dtype=np.float32)
+
+    def window(self, index: int, window: Window) -> Array:
+        """Return a part of a slice."""
+        return self.slice(index)[:, *window]
 
     def digest(self, index: int) -> str:
         """Digest of the slice and of the change."""

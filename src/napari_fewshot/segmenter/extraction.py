@@ -8,7 +8,7 @@ from ..slices.axis import working_axis
 from ..slices.stack import SliceStack
 from ..templates.template import Template
 from ..templates.training_set import TrainingSet
-from ..types import Progress, Volume, joint_progress, no_progress
+from ..types import Progress, SliceFeatures, Volume, joint_progress, no_progress
 from .segmenter import FewShotSegmenter
 
 __all__ = ["extract_features"]
@@ -41,13 +41,19 @@ def extract_features(
         rest = range(len(stack))
     known = len(training.examples)
     first, then = joint_progress([known, len(rest)], progress)
-    done = sum(1 for _ in training.maps(extractor, progress=first))
+    done = sum(_encoded(features) > 0 for features in training.maps(extractor, progress=first))
     for index, features in extractor.maps(stack, rest):
+        size = _encoded(features)
         then(index + 1, len(rest), "features")
         done += 1
-        if extractor.store is None and not _fits(model, len(rest) * 2 * features.data.size):
+        if extractor.store is None and not _fits(model, len(rest) * 2 * size):
             break
     return done
+
+
+def _encoded(features: SliceFeatures) -> int:
+    """Number of values of features, all of which are there now."""
+    return sum(part.data.size for part in features.parts())
 
 
 def _fits(model: FewShotSegmenter, needed: int) -> bool:

@@ -9,8 +9,9 @@ import numpy as np
 
 from ..adapters import Adapter
 from ..errors import InputError
+from ..predict.probabilities import class_probabilities
 from ..templates.known import KnownSlice
-from ..types import Array, FeatureMap, Progress, no_progress
+from ..types import Array, Progress, SliceFeatures, no_progress
 
 __all__ = ["HeldOutScore", "choose_folds", "held_out_score"]
 
@@ -78,7 +79,7 @@ def _depth(example: KnownSlice) -> tuple[int, int]:
 def held_out_score(
     build: Callable[[], Adapter],
     examples: Sequence[KnownSlice],
-    maps: Callable[[Sequence[int]], Iterable[FeatureMap]],
+    maps: Callable[[Sequence[int]], Iterable[SliceFeatures]],
     label_values: Sequence[int],
     progress: Progress = no_progress,
 ) -> HeldOutScore | None:
@@ -113,7 +114,8 @@ def held_out_score(
                 progress(number + 1, len(folds), "held-out score")
                 continue
             for k, features in zip(fold, maps(fold), strict=True):
-                predicted = values[adapter.predict(features, examples[k].position).argmax(axis=0)]
+                found = class_probabilities(adapter, features, examples[k].position)
+                predicted = values[found.argmax(axis=0)]
                 overlap += _counts(examples[k], predicted, values, learned)
             held_labels |= learned & _classes(examples, fold)
         progress(number + 1, len(folds), "held-out score")

@@ -18,11 +18,17 @@ __all__ = [
     "SlicePosition",
     "SliceSource",
     "SliceStack",
+    "Window",
     "digest_plane",
     "from_stack",
     "slice_coordinates",
     "to_stack",
 ]
+
+Window = tuple[slice, slice]
+"""Rows and columns of a slice."""
+
+WHOLE: Window = (slice(None), slice(None))
 
 _MIN_DISTANCE = 0.25
 """Sections thinner than this, in sides of a pixel, are not cut: such a spacing is a wrong tag."""
@@ -67,6 +73,10 @@ class SliceSource(Protocol):
 
     def slice(self, index: int, /) -> Array:
         """Return a slice: float32, shape (C, H, W), finite, in 0..1."""
+        ...
+
+    def window(self, index: int, window: Window, /) -> Array:
+        """Return the rows and columns of ``slice(index)``, without the rest where possible."""
         ...
 
     def digest(self, index: int, /) -> str:
@@ -222,8 +232,14 @@ class SliceStack:
             plane = self._scaled(index)
         return resize_plane(np.asarray(plane, dtype=np.float32), self.shape)
 
-    def _scaled(self, index: int) -> Array:
-        scaled = self._scaler.apply(np.asarray(self._slices[index]))
+    def window(self, index: int, window: Window) -> Array:
+        """Return a part of a working slice; the rest is not read unless it is resampled."""
+        if self.grid.working != self.grid.shape:
+            return self.slice(index)[:, *window]
+        return self._scaled(index, window)
+
+    def _scaled(self, index: int, window: Window = WHOLE) -> Array:
+        scaled = self._scaler.apply(np.asarray(self._slices[index, *window]))
         return np.moveaxis(scaled, -1, 0) if self.volume.has_channels else scaled[None]
 
     def digest(self, index: int) -> str:
@@ -251,9 +267,9 @@ class SliceStack:
 
 def digest_plane(plane: Array) -> str:
     """Hexadecimal digest of the content, shape and dtype of a slice."""
-    plane = np.ascontiguousarray(plane)
-    text = f"{plane.shape} {plane.dtype.str}".encode()
-    return hashlib.sha256(text + plane.tobytes()).hexdigest()
+    digest = hashlib.sha256(f"{plane.shape} {plane.dtype.str}".encode())
+    digest.update(np.ascontiguousarray(plane).data)
+    return digest.hexdigest()
 
 
 def _spacing(volume: Volume, frame: Frame, axis: int) -> tuple[float, float, float]:

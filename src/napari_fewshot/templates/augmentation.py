@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from ..slices.grid import resize_plane
-from ..slices.stack import SliceSource, digest_plane
+from ..slices.stack import SliceSource, Window, digest_plane
 from ..types import Array
 
 __all__ = ["Augmentation", "AugmentedSlices", "FeatureRequirements"]
@@ -32,11 +32,13 @@ class Augmentation:
 class FeatureRequirements:
     """What an adapter asks of the feature maps that it is given.
 
-    ``padding`` keeps its cells, as in ``FeatureExtractor.maps``; ``augmentation`` gives augmented
-    copies of the template slices, behind the slices themselves.
+    ``padding`` keeps its cells, as in ``FeatureExtractor.maps``; ``whole`` maps are predicted at
+    once, others band by band; ``augmentation`` gives augmented copies of the template slices,
+    behind the slices themselves.
     """
 
     padding: bool = False
+    whole: bool = False
     augmentation: Augmentation | None = None
 
 
@@ -68,6 +70,10 @@ class AugmentedSlices:
 
     def __len__(self) -> int:
         return len(self._indices) * self._augmentation.count
+
+    def window(self, index: int, window: Window, /) -> Array:
+        """Return a part of a copy."""
+        return self.slice(index)[:, *window]
 
     def digest(self, index: int, /) -> str:
         """Hexadecimal digest of the content of a copy."""

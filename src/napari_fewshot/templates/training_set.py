@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..features.extract import FeatureExtractor
 from ..geometry import Frame
 from ..slices.stack import SliceSource, SliceStack
-from ..types import Array, FeatureMap, Progress, Volume, no_progress
+from ..types import Array, Progress, SliceFeatures, Volume, no_progress
 from .augmentation import Augmentation, AugmentedSlices
 from .known import KnownSlice, known_slices, labels_of
 from .template import Template, check_names
@@ -186,8 +186,8 @@ class TrainingSet:
         progress: Progress = no_progress,
         *,
         padding: bool = False,
-    ) -> Iterator[FeatureMap]:
-        """Feature maps of the examples (all, or the chosen ones in ascending order).
+    ) -> Iterator[SliceFeatures]:
+        """Features of the examples (all, or the chosen ones in ascending order).
 
         ``padding`` as for :meth:`~napari_fewshot.features.extract.FeatureExtractor.maps`.
         """

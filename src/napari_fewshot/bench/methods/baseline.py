@@ -22,7 +22,7 @@ from ...config import (
 )
 from ...config.base import StageConfig
 from ...errors import InputError
-from ...predict.probabilities import Predictor, slice_probabilities
+from ...predict.probabilities import Predictor, Tick, no_tick, slice_probabilities
 from ...predict.sink import PredictionSink
 from ...slices.axis import working_axis
 from ...slices.stack import SliceStack
@@ -90,7 +90,9 @@ class Baseline(ABC, Generic[Config]):
         stack = open_stack(volume, axis, training, self.config)
         return predict_stack(stack, training, self, self.config, self.context, progress)
 
-    def planes(self, stack: SliceStack, indices: Sequence[int], /) -> Iterator[Array]:
+    def planes(
+        self, stack: SliceStack, indices: Sequence[int], tick: Tick = no_tick, /
+    ) -> Iterator[Array]:
         """Class probabilities of working slices, for the loop of predictions."""
         return (self.classify(stack.slice(index)) for index in indices)
 

@@ -22,6 +22,7 @@ from ...adapters.base import fitted
 from ...config import IntensityConfig
 from ...device import choose_device
 from ...errors import FewShotError, InputError
+from ...predict.probabilities import Tick, no_tick
 from ...slices.stack import SliceStack
 from ...templates.template import Template
 from ...templates.training_set import TrainingSet
@@ -179,7 +180,9 @@ class _Classified:
     classes: Array
     count: int
 
-    def planes(self, _stack: SliceStack, indices: Sequence[int], /) -> Iterator[Array]:
+    def planes(
+        self, _stack: SliceStack, indices: Sequence[int], _tick: Tick = no_tick, /
+    ) -> Iterator[Array]:
         numbers = np.arange(self.count)[:, None, None]
         return ((numbers == self.classes[index]).astype(np.float32) for index in indices)
 
