@@ -180,3 +180,8 @@ def test_blocks_of_a_mapped_array_are_given_back(monkeypatch: pytest.MonkeyPatch
     assert sum(part.size for _, part in blocks(array)) == array.size
     assert len(released) == 4
     assert all(one is array for one in released)
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 4), (4, 0), (0,)])
+def test_an_empty_array_has_no_blocks(shape):
+    assert list(blocks(np.zeros(shape, np.uint8))) == []

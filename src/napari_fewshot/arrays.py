@@ -109,8 +109,11 @@ def blocks(array: Array) -> Iterator[tuple[tuple[slice, ...], Array]]:
     """Pass over an array: indices of blocks that cover it, and what is in them.
 
     Of an array that is read as it is indexed, each block is read once, and about 64 MB are in
-    memory; else these are views, of whose file the memory is given back where it has one.
+    memory; else these are views, of whose file the memory is given back where it has one. An empty
+    array has none.
     """
+    if not math.prod(array.shape):
+        return
     if is_lazy(array):
         sides: Any = array.chunks  # type: ignore[attr-defined]
     else:
