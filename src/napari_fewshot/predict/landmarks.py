@@ -199,10 +199,11 @@ def _centre(core: Array, weights: Array, spacing: Array) -> Array:
 def _apart(candidates: list[_Candidate], distance: float, spacing: Array) -> list[_Candidate]:
     """Sort by rank, and drop what is too near to a better one."""
     kept: list[_Candidate] = []
+    places = np.empty((len(candidates), len(spacing)))  # of those that are kept, in mm
     for candidate in sorted(candidates, key=lambda item: item.rank, reverse=True):
         place = np.multiply(candidate.position, spacing)
-        others = [np.multiply(other.position, spacing) for other in kept]
-        if all(np.linalg.norm(place - other) >= distance for other in others):
+        if (np.linalg.norm(places[: len(kept)] - place, axis=1) >= distance).all():
+            places[len(kept)] = place
             kept.append(candidate)
     return kept
 
