@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from threading import Lock
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 import numpy as np
@@ -14,6 +12,7 @@ import numpy as np
 from ..config import ClassificationConfig, ContrastiveConfig, TrainingConfig
 from ..device import avoid_llvm_clash, seeded
 from ..errors import InputError
+from ..parallel import one_thread_each
 from ..pointwise import linear
 from ..templates.pixels import Samples, with_decoys
 from ..types import Array, Progress, no_progress
@@ -54,18 +53,6 @@ def feed_forward(
         modules += [nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(dropout)]
         width = hidden
     return nn.Sequential(*modules, nn.Linear(width, outputs))
-
-
-@dataclass
-class _ThreadCount:
-    """Who trains now, and how many threads there were before."""
-
-    lock: Lock = field(default_factory=Lock)
-    users: int = 0
-    before: int = 1
-
-
-_THREADS = _ThreadCount()
 
 
 class ClassBalancedDraw:
@@ -260,7 +247,9 @@ def train(
     )
     network.train()
     device = next(network.parameters()).device
-    with seeded(seed, str(device)), _one_thread():  # dropout draws from the global generator
+    # Dropout draws from the global generator. The networks are small: threads that wait for each
+    # other at every step would cost many times the work.
+    with seeded(seed, str(device)), one_thread_each():
         for step in range(run.steps):
             value = loss()
             optimiser.zero_grad()
@@ -270,30 +259,6 @@ def train(
             if (step + 1) % _REPORT_EVERY == 0 or step + 1 == run.steps:
                 run.progress(step + 1, run.steps, "training")
     network.eval()
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Run on one thread.
-
-    The networks are small, and on a busy machine (a viewer draws, a second job runs) threads
-    that wait for each other at every step cost many times the work. The number of threads is
-    one of the process: where several trainings overlap, the last to end restores it.
-    """
-    import torch
-
-    with _THREADS.lock:
-        if not _THREADS.users:
-            _THREADS.before = torch.get_num_threads()
-            torch.set_num_threads(1)
-        _THREADS.users += 1
-    try:
-        yield
-    finally:
-        with _THREADS.lock:
-            _THREADS.users -= 1
-            if not _THREADS.users:
-                torch.set_num_threads(_THREADS.before)
 
 
 def carry_over(

@@ -71,7 +71,8 @@ class ExtractionConfig(StageConfig):
     overlap: float = Field(default=0.25, ge=0.0, lt=0.9)
     """Fraction of a tile that overlaps with its neighbour; blended linearly."""
     batch: int = Field(default=4, ge=1, json_schema_extra={"unit": "slices"})
-    """Slices encoded at once; halved on out-of-memory."""
+    """Slices encoded at once on a GPU; halved on out-of-memory. A processor encodes one slice, or
+    tile, in each of its threads."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """auto: bfloat16 for transformers on CPUs that have it, float16 on CUDA, else float32."""
 
