@@ -39,7 +39,7 @@ def test_as_many_landmarks_of_a_label_as_a_case_has(tmp_path):
     training = collect_slices([Template(image, points=eyes, axis=0)], config)
 
     class Known:
-        def planes(self, _stack, indices, /):
+        def planes(self, _stack, indices, _tick, /):
             for index in indices:
                 found = np.zeros((2, 20, 30), np.float32)
                 for x in (7, 22):
