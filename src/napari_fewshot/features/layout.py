@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..arrays import release
 from ..backbones.base import BackboneSpec, Preprocessing
 from ..config import ExtractionConfig
 from ..errors import InputError
+from ..scratch import scratch_array
 from ..types import Array
 
 if TYPE_CHECKING:
@@ -214,10 +216,11 @@ def blended(tiles: Iterable[Array], layout: Layout) -> Iterator[tuple[int, int, 
             if bottom < layout.grid[0]:
                 if not below.size:
                     deepest = height - min(b - a for a, b in pairwise(rows))
-                    below = np.zeros((len(sums), deepest, layout.grid[1]), np.float32)
+                    below = scratch_array((len(sums), deepest, layout.grid[1]), np.float32)
                 # Nobody needs these columns of the row before any more.
                 rest = sums[:, bottom - top :, : right - left]
                 below[:, : rest.shape[1], left : left + rest.shape[2]] = rest
+                release(below)
             wide, shared = sums, left + width - right
         kept = height - (bottom - top)
 
