@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .features.cache import FeatureCache
     from .features.store import FeatureStore
     from .io import read_labels, read_points, read_volume, write_image, write_labels, write_points
+    from .jobs import ModelSource, PredictOptions, predict_many
     from .metrics.contingency import match_instances
     from .metrics.labels import evaluate_labels
     from .metrics.landmarks import evaluate_landmarks
@@ -77,6 +78,7 @@ _HOMES = {
         "write_labels",
         "write_points",
     ),
+    "jobs": ("ModelSource", "PredictOptions", "predict_many"),
     "phantoms": ("make_phantom",),
     "sam": (
         "PersonalSam",
@@ -109,8 +111,10 @@ __all__ = [
     "InputError",
     "Landmark",
     "ModelFileError",
+    "ModelSource",
     "NotFittedError",
     "PersonalSam",
+    "PredictOptions",
     "Prediction",
     "PromptBox",
     "SamLabels",
@@ -128,6 +132,7 @@ __all__ = [
     "make_phantom",
     "match_instances",
     "persam",
+    "predict_many",
     "read_labels",
     "read_points",
     "read_volume",

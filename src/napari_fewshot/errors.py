@@ -10,6 +10,7 @@
     ├── DownloadError (OSError)         a file that did not come whole from where it should
     ├── WeightsError (OSError)          a checkpoint that is missing, damaged or of another network
     ├── ModelFileError (OSError)        a model file that is damaged or too new
+    ├── SchedulerError (RuntimeError)   a cluster that cannot do the work, or is lost
     └── Cancelled                       the progress callback asked to stop
 
 Messages say the parameter, the constraint, the value given and the remedy.
@@ -18,6 +19,7 @@ Messages say the parameter, the constraint, the value given and the remedy.
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 from pathlib import PurePath
 
@@ -28,9 +30,11 @@ __all__ = [
     "InputError",
     "ModelFileError",
     "NotFittedError",
+    "SchedulerError",
     "UnknownNameError",
     "UnreadableFileError",
     "WeightsError",
+    "concerns_all",
 ]
 
 
@@ -102,5 +106,33 @@ class ModelFileError(FewShotError, OSError):
     """A model file is damaged, foreign, or of a newer format."""
 
 
+class SchedulerError(FewShotError, RuntimeError):
+    """A cluster does not answer, or its workers cannot do the work."""
+
+
 class Cancelled(FewShotError):  # noqa: N818 - a request, not a fault
     """Raised by a progress callback to end a long stage within one batch."""
+
+
+_OF_ALL = (
+    BrokenPipeError,
+    Cancelled,
+    DownloadError,
+    ModelFileError,
+    NotFittedError,
+    SchedulerError,
+    WeightsError,
+)
+_OF_THE_DISK = {errno.ENOSPC, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
+
+def concerns_all(error: BaseException) -> bool:
+    """Whether an error with one image would come with every other one: no sense in going on."""
+    if isinstance(error, _OF_ALL):
+        return True
+    found: BaseException | None = error
+    while found is not None:  # messages about files stand for what the system said
+        if isinstance(found, OSError) and found.errno in _OF_THE_DISK:
+            return True
+        found = found.__cause__ or found.__context__
+    return False

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from napari_fewshot.io import check_match, read_labels, read_volume, write_image, write_labels
+from napari_fewshot.jobs import TABLE
 from napari_fewshot.types import Volume
 
 from .conftest import QUICK, files_below
@@ -68,7 +69,7 @@ def test_dicom_in_nifti_out(run, patients, tmp_path):
         f"{stem}_{what}"
         for stem in ("IM0005", "MR.knee")
         for what in ("confidence.nii.gz", "labels.json", "labels.nii.gz", "landmarks.csv")
-    ]
+    ] + [TABLE]
     found = read_labels(out / "MR.knee_labels.nii.gz")
     check_match(series, found)
     check_match(series, read_labels(out / "IM0005_labels.nii.gz"))

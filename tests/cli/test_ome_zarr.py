@@ -10,6 +10,7 @@ import pytest
 from napari_fewshot import arrays
 from napari_fewshot.io import check_match, read_labels, read_volume, write_image, write_labels
 from napari_fewshot.io.outputs import RECORD, is_ours
+from napari_fewshot.jobs import TABLE
 
 from .conftest import QUICK, labels_of
 
@@ -137,7 +138,7 @@ def test_a_time_series_gives_a_folder_for_each(run, model, patients, tmp_path):
     said = run("predict", model, image, "-o", tmp_path / "out", "--frame", "all", "--no-store")
     assert said.code == 0, said.err
     assert results_in(tmp_path / "out") == [
-        "knee_t000_labels.ome.zarr", "knee_t001_labels.ome.zarr"
+        "knee_t000_labels.ome.zarr", "knee_t001_labels.ome.zarr", TABLE
     ]  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import tifffile
 from PIL import Image
 
 from napari_fewshot.io import read_labels, read_volume
+from napari_fewshot.jobs import TABLE, read_table
 
 from .conftest import QUICK, files_below
 
@@ -37,7 +38,7 @@ def test_outputs_of_several_images(run, model, patients, tmp_path):
         f"joint{n}_{what}"
         for n in (0, 1)
         for what in ("confidence.nii.gz", "labels.json", "labels.nii.gz", "landmarks.csv")
-    ]
+    ] + [TABLE]
     found = read_labels(tmp_path / "out" / "joint0_labels.nii.gz")
     truth = read_labels(patients[0].truth)
     overlap = 2 * ((found.data == 1) & (truth.data == 1)).sum()
@@ -60,8 +61,10 @@ def test_the_same_again(run, model, patients, tmp_path):
     for name in "ab":
         out = ("-o", tmp_path / name, "--confidence", "--landmarks")
         assert run("predict", model, patients[1].image, *out).code == 0
-    first, second = ({p.name: p.read_bytes() for p in (tmp_path / name).iterdir()} for name in "ab")
-    assert first == second
+    names = files_below(tmp_path / "a")
+    assert names == files_below(tmp_path / "b")
+    for name in names:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
 @pytest.mark.parametrize("axis", ["0", "axial", "coronal", "sagittal"])
@@ -183,7 +186,12 @@ def test_equal_stems_keep_their_folders(run, model, patients, tmp_path):
         images[-1].write_bytes(patients[0].image.read_bytes())
     assert run("predict", model, *images, "-o", tmp_path / "out").code == 0
     assert files_below(tmp_path / "out") == [
-        f"{who}/before/knee_labels.{end}" for who in ("ann", "bob") for end in ("json", "nii.gz")
+        *(
+            f"{who}/before/knee_labels.{end}"
+            for who in ("ann", "bob")
+            for end in ("json", "nii.gz")
+        ),
+        TABLE,
     ]
 
 
@@ -199,7 +207,13 @@ def test_a_bad_image_does_not_stop_the_others(run, model, patients, tmp_path, pl
     assert said.err.count("\n") == 1
     assert said.err.startswith(f"napari-fewshot: {bad} must be a whole NIfTI file")
     assert said.out.splitlines() == [f"{tmp_path}/out/joint0_labels.nii.gz"]
-    assert [n for n in files_below(tmp_path / "out") if "joint0" not in n] == []
+    assert [n for n in files_below(tmp_path / "out") if "joint0" not in n] == [TABLE]
+    failed, done = read_table(tmp_path / "out" / TABLE)
+    assert (failed.status, failed.image) == ("failed", bad)
+    assert failed.error.startswith(f"{bad} must be a whole NIfTI file")
+    assert (done.status, done.image, done.slices) == ("done", patients[0].image, 16)
+    assert 0.5 < done.mean_confidence < 1
+    assert 0 < done.disagreement < 1
 
 
 def test_a_disk_that_fails_leaves_nothing_half_written(run, model, patients, tmp_path, monkeypatch):

@@ -19,10 +19,9 @@ from . import inputs, shared
 from .reporting import Failures, ProgressBars
 
 if TYPE_CHECKING:
+    from ..features.store import FeatureStore
     from ..io.image_jobs import ImageJob
-    from ..io.outputs import Outputs
-    from ..predict.refiners import Refiner
-    from ..segmenter import FewShotSegmenter
+    from ..jobs import Batch, ImageResult
 
 NAME = "predict"
 HELP = "label images with a model"
@@ -73,37 +72,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     shared.add_options(parser, "--overwrite", "--weights")
     shared.add_store_options(parser, "features of transformers")
+    shared.add_scheduler_options(parser, "images")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Label one image after the other; a bad one does not keep the others from being done."""
-    from ..segmenter import FewShotSegmenter
-
+    """Label the images; a bad one does not keep the others from being done."""
     settings = shared.parse_settings(options.set)
     if set(settings) - {"propagation"}:
         raise InputError("--set", "change the propagation only", ", ".join(options.set))
     _check_refinement(options, settings)
-    jobs, outputs = _jobs(options)
-    model = FewShotSegmenter.load(
-        options.model,
-        weights=options.weights,
-        device=options.device,
-        store=shared.open_store(options),
-        propagation=settings.get("propagation"),
-        channels=shared.parse_numbers("--channels", options.channels),
-    )
+    store = shared.open_store(options)
+    batch = _open(options, settings, store)
+    model = batch.source.segmenter()
     method = options.refine or model.refinement or NO_REFINEMENT
     if options.sam_weights is not None and method == NO_REFINEMENT:
         given = "no --refine" if options.refine is None else f"--refine {options.refine}"
         raise InputError("--sam-weights", "stand beside --refine NAME", given)
-    refiner = model.load_refiner(options.refine, options.sam_weights)
     failures = Failures()
-    for job in jobs:
-        with failures.of(job.image):
-            _predict(model, refiner, job, outputs, options)
-            print(job.labels)
-    if model.extractor.store is not None:
-        model.extractor.store.prune()
+    with ProgressBars() as bars:
+
+        def ended(job: ImageJob, result: ImageResult, error: Exception | None) -> None:
+            bars.close()
+            with failures.of(job.image):
+                if error is not None:
+                    raise error
+                print(job.labels)
+
+        with shared.scheduler_client(options) as client:
+            batch.run(ended, bars, client)
+    if store is not None:
+        store.prune()
     return failures.status
 
 
@@ -125,9 +123,13 @@ def _check_refinement(options: argparse.Namespace, settings: dict[str, Any]) -> 
         shared.existing_file("--sam-weights", options.sam_weights)
 
 
-def _jobs(options: argparse.Namespace) -> tuple[list[ImageJob], Outputs]:
+def _open(
+    options: argparse.Namespace, settings: dict[str, Any], store: FeatureStore | None
+) -> Batch:
     """Say what is written where; everything that can be seen before the work is checked."""
     from ..io.image_jobs import image_jobs
+    from ..io.outputs import Outputs
+    from ..jobs import Batch, ModelSource, PredictOptions
 
     shared.check_axis(options.axis, "fused")
     shared.check_folder("--output", options.output)
@@ -141,37 +143,15 @@ def _jobs(options: argparse.Namespace) -> tuple[list[ImageJob], Outputs]:
         frame=options.frame,
         choice=options.format,
     )
-    outputs = shared.check_outputs(
-        "--output",
-        [path for job in jobs for path in job.outputs],
-        [*images, options.model, options.weights, options.sam_weights],
-        overwrite=options.overwrite,
+    source = ModelSource.of(
+        options.model,
+        weights=options.weights,
+        sam_weights=options.sam_weights,
+        device=options.device,
+        store=store,
+        propagation=settings.get("propagation"),
+        channels=shared.parse_numbers("--channels", options.channels),
     )
-    return jobs, outputs
-
-
-def _predict(
-    model: FewShotSegmenter,
-    refiner: Refiner | None,
-    job: ImageJob,
-    outputs: Outputs,
-    options: argparse.Namespace,
-) -> None:
-    from ..io import read_volume
-    from ..io.image_jobs import write_results
-
-    found = []
-    for frame in job.frames:
-        image = read_volume(job.image, frame=frame)
-        title = job.image.name if frame is None else f"{job.image.name} [{frame}]"
-        with ProgressBars(title) as bars:
-            prediction = model.predict(
-                image,
-                axis=options.axis,
-                landmarks=bool(job.landmarks),
-                refine=refiner or NO_REFINEMENT,
-                progress=bars,
-            )
-        found.append(prediction)
-    with outputs.writing():
-        write_results(job, found, image)
+    wanted = PredictOptions(axis=options.axis, refine=options.refine, format=options.format)
+    outputs = Outputs("--output", [*images, *source.files], overwrite=options.overwrite)
+    return Batch.open(source, jobs, options.output, wanted, outputs)

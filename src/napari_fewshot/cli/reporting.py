@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 import traceback
 from collections.abc import Iterator
@@ -10,15 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Self
 
-from ..errors import (
-    Cancelled,
-    DownloadError,
-    FewShotError,
-    InputError,
-    ModelFileError,
-    NotFittedError,
-    WeightsError,
-)
+from ..errors import FewShotError, InputError, concerns_all
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -44,16 +35,15 @@ OPTIONS = (
     "points",
     "sam",
     "sam_weights",
+    "scheduler",
     "slices",
     "store",
     "weights",
+    "workers",
 )
 """Parameters of the library that are options of the same name here."""
 RENAMED = {"inputs": "IMAGE", "out_dir": "--output", "settings.seed": "--seed"}
 """Those that are called otherwise here."""
-
-_OF_ALL = (Cancelled, DownloadError, ModelFileError, NotFittedError, WeightsError, BrokenPipeError)
-_OF_THE_DISK = {errno.ENOSPC, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 class ProgressBars:
@@ -109,7 +99,7 @@ class Failures:
         try:
             yield
         except Exception as error:
-            if _concerns_all(error):
+            if concerns_all(error):
                 raise
             message = in_one_line(error)
             if message is None:  # a fault of ours: whoever mends it needs to know where
@@ -119,18 +109,6 @@ class Failures:
             self.status = self.status or BAD_INPUT
             about = message if str(image) in message else f"{image}: {message}"
             print(f"napari-fewshot: {about}", file=sys.stderr)
-
-
-def _concerns_all(error: BaseException) -> bool:
-    """Whether other images would fail likewise."""
-    if isinstance(error, _OF_ALL):
-        return True
-    found: BaseException | None = error
-    while found is not None:  # messages about files stand for what the system said
-        if isinstance(found, OSError) and found.errno in _OF_THE_DISK:
-            return True
-        found = found.__cause__ or found.__context__
-    return False
 
 
 def in_one_line(error: Exception) -> str | None:

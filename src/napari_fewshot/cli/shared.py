@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,8 @@ from ..config import DEFAULT_SAM, STORE_LIMIT_GB, IntensityConfig, field_info
 from ..errors import InputError
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     from ..features.store import FeatureStore
     from ..io.formats import Kind
     from ..io.outputs import Outputs
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "add_options",
+    "add_scheduler_options",
     "add_setting",
     "add_store_options",
     "check_axis",
@@ -37,6 +42,7 @@ __all__ = [
     "parse_numbers",
     "parse_settings",
     "result_paths",
+    "scheduler_client",
     "with_names",
     "write_result",
 ]
@@ -141,6 +147,39 @@ def add_store_options(parser: argparse.ArgumentParser, what: str) -> None:
         help="at the end, drop the features that were used least recently, down to this size "
         "(default: %(default)g)",
     )
+
+
+def add_scheduler_options(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add where ``what`` are worked on, if not one after the other in this process."""
+    parser.add_argument(
+        "--scheduler",
+        metavar="local|ADDRESS",
+        help=f"work on {what} side by side: in processes of this machine, or on the cluster of "
+        "dask.distributed at this address (tcp://host:8786)",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes of --scheduler local (default: one for each GPU, else for each core)",
+    )
+
+
+@contextmanager
+def scheduler_client(options: argparse.Namespace) -> Iterator[Client | None]:
+    """Client of the cluster that the options ask for, if any; says where its dashboard is."""
+    if options.scheduler is None:
+        if options.workers is not None:
+            raise InputError("--workers", "stand beside --scheduler local", options.workers)
+        yield None
+        return
+    from ..jobs.scheduler import dashboard_of, open_client
+
+    with open_client(options.scheduler, options.workers, options.device) as client:
+        address = dashboard_of(client)
+        if address is not None:
+            print(f"napari-fewshot: dashboard of the cluster: {address}", file=sys.stderr)
+        yield client
 
 
 def open_store(options: argparse.Namespace) -> FeatureStore | None:

@@ -16,7 +16,7 @@ import shutil
 import stat
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from pathlib import Path
 
@@ -24,7 +24,16 @@ from ..download import file_sha256
 from ..errors import InputError
 from .formats import FORMATS, split_inside
 
-__all__ = ["RECORD", "Outputs", "is_ours", "recorded_names", "remember", "replacing"]
+__all__ = [
+    "RECORD",
+    "Outputs",
+    "append_record",
+    "content_digest",
+    "is_ours",
+    "recorded_names",
+    "remember",
+    "replacing",
+]
 
 RECORD = ".napari-fewshot.jsonl"
 """Name of the record in each folder of results."""
@@ -34,13 +43,15 @@ class Outputs:
     """The files that a run writes; ``parameter`` is the option that names them, for messages.
 
     ``inputs`` are files and folders (DICOM, Zarr) that the run reads, and never replaces. With
-    ``overwrite``, other files may be replaced that are not ours.
+    ``overwrite``, other files may be replaced that are not ours. ``lock`` is held while the record
+    is added to: file systems that several machines share do not keep additions apart.
     """
 
     def __init__(
         self, parameter: str, inputs: Iterable[Path | None] = (), *, overwrite: bool = False
     ) -> None:
         self.parameter, self.overwrite = parameter, overwrite
+        self.lock: AbstractContextManager[object] = nullcontext()
         self.inputs = tuple(split_inside(path)[0] for path in inputs if path is not None)
         self._spellings = {_spelling(path) for path in self.inputs}
         self._identities = {_identity(path) for path in self.inputs} - {None}
@@ -87,10 +98,11 @@ class Outputs:
 
     def put(self, temporary: Path, path: Path) -> None:
         """Move a file or folder that is whole to its place, if that is free or ours."""
-        digest = _digest(temporary)
+        digest = content_digest(temporary)
         while True:
             self.check([path])
-            remember(path.parent, {path.name: digest})
+            with self.lock:
+                remember(path.parent, {path.name: digest})
             if os.path.lexists(path):
                 _take_place(temporary, path)
                 return
@@ -172,9 +184,13 @@ def recorded_names(folder: Path) -> frozenset[str]:
 
 def remember(folder: Path, digests: Mapping[str, str | None]) -> None:
     """Add digests of files to the record of their folder; None: they are no longer ours."""
-    lines = [json.dumps({"file": name, "sha256": digest}) for name, digest in digests.items()]
+    append_record(folder, [{"file": name, "sha256": one} for name, one in digests.items()])
+
+
+def append_record(folder: Path, entries: Iterable[Mapping[str, object]]) -> None:
+    """Add lines to the record of a folder; what cannot be read there counts for nothing."""
     # Each addition begins a line, whatever a killed run has left of the one before.
-    text = "".join(f"\n{line}" for line in lines)
+    text = "".join(f"\n{json.dumps(entry)}" for entry in entries)
     try:
         with (folder / RECORD).open("ab", buffering=0) as stream:
             stream.write(text.encode())  # at once, also beside other runs
@@ -204,7 +220,7 @@ def _recorded(folder: Path) -> Mapping[str, frozenset[str]]:
 def _not_ours(paths: Iterable[Path]) -> list[Path]:
     """Files that are not as a run wrote them."""
     # The record is read last: a run that replaces a file just now has added to it before.
-    digests = {path: _digest(path) for path in paths}
+    digests = {path: content_digest(path) for path in paths}
     records = {folder: _recorded(folder) for folder in {path.parent for path in digests}}
     return [
         path
@@ -213,7 +229,7 @@ def _not_ours(paths: Iterable[Path]) -> list[Path]:
     ]
 
 
-def _digest(path: Path) -> str | None:
+def content_digest(path: Path) -> str | None:
     """Digest of a file, or of all in a folder; None with links, which runs do not write."""
     try:
         mode = path.lstat().st_mode
@@ -222,7 +238,7 @@ def _digest(path: Path) -> str | None:
         total = hashlib.sha256()
         names = {one.relative_to(path).as_posix(): one for one in path.rglob("*")}
         for name, one in sorted(names.items()):
-            digest = "" if one.is_dir() and not one.is_symlink() else _digest(one)
+            digest = "" if one.is_dir() and not one.is_symlink() else content_digest(one)
             if digest is None:
                 return None
             total.update(f"{name}\0{digest}\n".encode())

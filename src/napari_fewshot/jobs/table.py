@@ -59,7 +59,7 @@ class ImageResult:
     error : str
         What went wrong.
     confidence, landmarks : Path, optional
-        The other files, where they were written.
+        The other files, where they were written; of several time points the first landmarks.
     """
 
     image: Path

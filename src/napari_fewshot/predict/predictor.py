@@ -159,6 +159,52 @@ class VolumePredictor:
             for index, plane in self._probabilities(stack, progress):
                 sink.put(index, plane)
             found = sink.finish()
+        return self._refined(image, found, along, refiner, progress)
+
+    def runs(self, image: Volume, axis: int | str | None, voxels: int) -> list[tuple[int, int]]:
+        """Runs of slices, (first, one past the last), of about so many voxels.
+
+        One with all slices where planes are fused, which need each other.
+        """
+        if axis == FUSED or image.ndim == 2:
+            return [(0, len(self._stack(image, self.model.axes[0])))]
+        count, *plane = self._stack(image, self._canonical_axis(image, axis)).grid.shape
+        step = max(1, voxels // (plane[0] * plane[1]))
+        return [(first, min(first + step, count)) for first in range(0, count, step)]
+
+    def predict_run(
+        self, image: Volume, axis: int | str | None, landmarks: bool, run: tuple[int, int]
+    ) -> dict[str, Array]:
+        """Predict a run of slices, as :meth:`put_together` takes it."""
+        stack = self._stack(image, self._canonical_axis(image, axis))
+        sink = self._sink(stack, landmarks)
+        for index, plane in self._probabilities(stack, no_progress, range(*run)):
+            sink.put(index, plane)
+        return sink.part(*run)
+
+    def put_together(
+        self,
+        image: Volume,
+        axis: int | str | None,
+        landmarks: bool,
+        refiner: Refiner | None,
+        parts: Sequence[tuple[int, dict[str, Array]]],
+    ) -> Prediction:
+        """Make of all runs, each with its first slice, what :meth:`predict` makes of an image."""
+        along = self._canonical_axis(image, axis)
+        sink = self._sink(self._stack(image, along), landmarks)
+        for first, arrays in parts:
+            sink.put_part(first, arrays)
+        return self._refined(image, sink.finish(), along, refiner, no_progress)
+
+    def _refined(
+        self,
+        image: Volume,
+        found: Prediction,
+        along: int,
+        refiner: Refiner | None,
+        progress: Progress,
+    ) -> Prediction:
         if refiner is None:
             return found
         work = LabelRefiner(
@@ -174,6 +220,11 @@ class VolumePredictor:
         for _ in work.run(progress=progress):
             pass
         return replace(found, labels=work.labels, confidence=work.confidence)
+
+    def file_axis(self, image: Volume, axis: int | str | None) -> int:
+        """Axis in file order that slices are cut along; of fused planes the first."""
+        along = working_axis(image, None if axis == FUSED else axis, self.model.axes[0])
+        return Frame.of(image.affine, image.ndim).file_axis(along) if image.ndim == 3 else 0
 
     def slices(self, image: Volume, axis: int | str | None, landmarks: bool) -> SlicePredictor:
         """Prepare the prediction of single slices along one axis."""
@@ -200,10 +251,12 @@ class VolumePredictor:
             sink.put(index, plane)
         return sink.finish()
 
-    def _probabilities(self, stack: SliceStack, progress: Progress) -> Iterator[tuple[int, Array]]:
+    def _probabilities(
+        self, stack: SliceStack, progress: Progress, order: Sequence[int] | None = None
+    ) -> Iterator[tuple[int, Array]]:
         predictor = AdapterPredictor(self.adapter, self.extractor)
         smoothing = self.model.config.propagation.smoothing
-        return slice_probabilities(stack, predictor, smoothing, progress)
+        return slice_probabilities(stack, predictor, smoothing, progress, order)
 
     def _sink(self, stack: SliceStack, landmarks: bool) -> PredictionSink:
         settings = self.model.config.propagation

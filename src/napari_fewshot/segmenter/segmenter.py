@@ -319,7 +319,7 @@ class FewShotSegmenter:
         """
         refiner = self.load_refiner(refine)  # what cannot be had is seen before the work
         image = Volume.of(volume)
-        return self._predicting().predict(image, axis, landmarks, refiner, progress)
+        return self.volume_predictor().predict(image, axis, landmarks, refiner, progress)
 
     def slice_predictor(
         self,
@@ -330,10 +330,9 @@ class FewShotSegmenter:
     ) -> SlicePredictor:
         """Prepare the prediction of single slices of a volume, in any order, without refinement.
 
-        Parameters are those of :meth:`predict`, but ``axis`` may not be ``"fused"``; it raises the
-        same.
+        Parameters and errors are those of :meth:`predict`, but ``axis`` may not be ``"fused"``.
         """
-        return self._predicting().slices(Volume.of(volume), axis, landmarks)
+        return self.volume_predictor().slices(Volume.of(volume), axis, landmarks)
 
     def load_refiner(
         self,
@@ -360,7 +359,8 @@ class FewShotSegmenter:
             cache=self.cache,
         ).load()
 
-    def _predicting(self) -> VolumePredictor:
+    def volume_predictor(self) -> VolumePredictor:
+        """Return what volumes are predicted with: the parts of this segmenter, loaded."""
         learned = self._learned()
         if self._adapter is None:
             self._adapter = restored(learned, self.device)

@@ -1,0 +1,191 @@
+"""Images as tasks of ``dask.distributed``: the part of this process, and that of the workers."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError, SchedulerError
+from ..io import read_volume
+from ..io.image_jobs import ImageJob
+from ..io.outputs import Outputs
+from ..predict.sink import Prediction
+from ..types import Array, Progress, Volume
+from .request import LoadedModel, ModelSource, PredictOptions
+from .scheduler import resources_for
+from .table import ImageResult
+from .work import Work
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+__all__ = ["label_image", "label_run", "on_cluster", "put_together"]
+
+_RECORD = "napari-fewshot-record"
+"""Name of the lock of the records of all folders."""
+
+_ONE_AT_A_TIME = threading.Lock()
+"""A model is not used by two tasks at once, whatever threads a worker has."""
+
+
+def on_cluster(
+    client: Client,
+    source: ModelSource,
+    work: Work,
+    jobs: Sequence[ImageJob],
+    progress: Progress,
+) -> Iterator[tuple[ImageJob, ImageResult | Exception]]:
+    """Label images on the workers of a cluster; yields each as it ends.
+
+    A task whose worker is lost goes to another one. What is not done when the iteration ends is
+    cancelled.
+
+    Raises
+    ------
+    SchedulerError
+        If the scheduler is lost, or has no worker for the device.
+    """
+    from distributed import as_completed
+
+    run = partial(client.submit, pure=False, resources=resources_for(client, source.device))
+    tasks: dict[Future[Any], ImageJob] = {}
+    waiting: dict[Future[Any], tuple[Work, list[Future[Any]]]] = {}
+    for job in jobs:
+        own = replace(work, outputs=_outputs_of(job, source, work.outputs))
+        task = run(label_image, source, own, _absolute(job))
+        tasks[task], waiting[task] = job, (own, [])
+    done, ended = 0, as_completed(list(tasks))
+    try:
+        for task in ended:
+            job, (own, _) = tasks.pop(task), waiting.pop(task)
+            outcome = outcome_of(task, job.image)
+            if isinstance(outcome, Runs):
+                shared = source, own, _absolute(job)
+                parts = [run(label_run, *shared, *one) for one in outcome.of_frames]
+                task = run(put_together, *shared, outcome.of_frames, parts)
+                tasks[task], waiting[task] = job, (own, parts)
+                ended.add(task)
+                continue
+            done += 1
+            yield job, outcome
+            progress(done, len(jobs), "images")
+    finally:
+        client.cancel([*tasks, *(part for _, parts in waiting.values() for part in parts)])
+
+
+def outcome_of(task: Future[Any], image: Path) -> Any:
+    """Result of a task that has ended, or its error."""
+    from distributed.scheduler import KilledWorker
+
+    if task.status in ("cancelled", "lost"):
+        raise SchedulerError(
+            "The scheduler does not answer any more. What is finished is kept; the same command "
+            "goes on from there."
+        )
+    if task.status != "error":
+        return task.result()
+    error = task.exception()
+    if isinstance(error, KilledWorker):
+        remedy = "As when memory runs out: give workers more of it, or take fewer of them."
+        return InputError(
+            str(image), "be an image that a worker survives", "workers that died of it", remedy
+        )
+    return error.with_traceback(task.traceback()) if isinstance(error, Exception) else error
+
+
+@dataclass(frozen=True)
+class Runs:
+    """A large volume is left to several tasks: frames, and runs of slices of each."""
+
+    of_frames: tuple[tuple[int | None, tuple[int, int]], ...]
+
+
+def label_image(source: ModelSource, work: Work, job: ImageJob) -> ImageResult | Runs:
+    """Label an image in this process, which is that of a worker, unless it is a large one."""
+    with _ONE_AT_A_TIME:
+        done = work.journal.finished([job])
+        if job in done:  # its worker was lost after it, before anybody was told
+            return done[job]
+        loaded = _loaded(source, work.options)
+        runs = work.runs(loaded, job)
+        if runs:
+            return Runs(tuple(runs))
+        return _writing(work).label(loaded, job)
+
+
+def label_run(
+    source: ModelSource, work: Work, job: ImageJob, frame: int | None, run: tuple[int, int]
+) -> dict[str, Array]:
+    """Label a run of slices of a large volume."""
+    with _ONE_AT_A_TIME:
+        predictor = _loaded(source, work.options).model.volume_predictor()
+        image = read_volume(job.image, frame=frame)
+        return predictor.predict_run(image, work.options.axis, bool(job.landmarks), run)
+
+
+def put_together(
+    source: ModelSource,
+    work: Work,
+    job: ImageJob,
+    runs: Sequence[tuple[int | None, tuple[int, int]]],
+    parts: Sequence[dict[str, Array]],
+) -> ImageResult:
+    """Make one of the runs of a volume, clean, refine and write it."""
+    with _ONE_AT_A_TIME:
+        loaded = _loaded(source, work.options)
+
+        def predict(image: Volume, frame: int | None) -> Prediction:
+            own = [
+                (run[0], part) for (of, run), part in zip(runs, parts, strict=True) if of == frame
+            ]
+            return loaded.model.volume_predictor().put_together(
+                image, work.options.axis, bool(job.landmarks), loaded.refiner, own
+            )
+
+        return _writing(work).label(loaded, job, predict=predict)
+
+
+def _writing(work: Work) -> Work:
+    """The same work, beside that of other machines."""
+    from distributed import Lock
+
+    work.outputs.lock = Lock(_RECORD)
+    return work
+
+
+@lru_cache(maxsize=1)
+def _loaded(source: ModelSource, options: PredictOptions) -> LoadedModel:
+    """Load the model once a process, with as many threads as the worker may use."""
+    import torch
+    from distributed import get_worker
+
+    threads = get_worker().state.nthreads
+    if threads > 1:  # dask tells libraries to use one
+        torch.set_num_threads(threads)
+    return source.load(options)
+
+
+def _outputs_of(job: ImageJob, source: ModelSource, all_outputs: Outputs) -> Outputs:
+    """What the files of one image are written with; all were checked together before."""
+    inputs = [job.image, *source.files]
+    return Outputs(all_outputs.parameter, inputs, overwrite=all_outputs.overwrite)
+
+
+def _absolute(job: ImageJob) -> ImageJob:
+    """The same files, wherever a process has been started."""
+
+    def full(path: Path) -> Path:
+        return Path(os.path.abspath(path))  # noqa: PTH100 - keeps links
+
+    return replace(
+        job,
+        image=full(job.image),
+        labels=full(job.labels),
+        confidence=None if job.confidence is None else full(job.confidence),
+        landmarks=tuple(full(path) for path in job.landmarks),
+    )

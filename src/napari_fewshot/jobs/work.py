@@ -1,0 +1,126 @@
+"""The work on one image, in whichever process."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ..config import NO_REFINEMENT
+from ..io import read_volume
+from ..io.image_jobs import ImageJob, write_results
+from ..io.outputs import Outputs
+from ..predict.sink import Prediction
+from ..types import Progress, Volume, no_progress
+from .journal import Fingerprint, Journal, stored_bytes
+from .request import LoadedModel, PredictOptions
+from .table import ImageResult, doubt_of
+
+__all__ = ["Started", "Work"]
+
+
+_MOST_VOXELS_A_BYTE = 8
+"""Compressed images may hold so many; rarely more."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """An image whose work has begun: when, and what it was known by before it was read."""
+
+    job: ImageJob
+    fingerprint: Fingerprint
+    start: float
+
+    @classmethod
+    def of(cls, job: ImageJob) -> Started:
+        """Begin the work on an image."""
+        return cls(job, Fingerprint.of(job.image), time.perf_counter())
+
+
+@dataclass(frozen=True)
+class Work:
+    """What all images of a run have in common: how they are labelled, written and noted down."""
+
+    options: PredictOptions
+    outputs: Outputs
+    journal: Journal
+
+    def label(
+        self,
+        loaded: LoadedModel,
+        job: ImageJob,
+        progress: Progress = no_progress,
+        predict: Callable[[Volume, int | None], Prediction] | None = None,
+    ) -> ImageResult:
+        """Read an image, label its time points, write its files, and note that it is done.
+
+        ``predict(image, frame)`` stands in where the labels come from elsewhere.
+        """
+        started, found = Started.of(job), []
+        for frame in job.frames:
+            image = read_volume(job.image, frame=frame)
+            if predict is not None:
+                found.append(predict(image, frame))
+                continue
+            prediction = loaded.model.predict(
+                image,
+                axis=self.options.axis,
+                landmarks=bool(job.landmarks),
+                refine=loaded.refiner or NO_REFINEMENT,
+                progress=_named(progress, job, frame),
+            )
+            found.append(prediction)
+        return self.written(started, found, image, self.slices(loaded, image))
+
+    def runs(self, loaded: LoadedModel, job: ImageJob) -> list[tuple[int | None, tuple[int, int]]]:
+        """Frames of an image, and runs of slices of each; none where it is no large volume."""
+        if _MOST_VOXELS_A_BYTE * stored_bytes(job.image) <= self.options.block_voxels:
+            return []  # small ones are not read for this
+        image = read_volume(job.image, frame=job.frames[0])
+        if math.prod(image.shape) <= self.options.block_voxels:
+            return []
+        predictor = loaded.model.volume_predictor()
+        runs = predictor.runs(image, self.options.axis, self.options.block_voxels)
+        return [(frame, run) for frame in job.frames for run in runs] if len(runs) > 1 else []
+
+    def slices(self, loaded: LoadedModel, image: Volume) -> int:
+        """Count the slices of an image along the axis that it is labelled along."""
+        axis = loaded.model.volume_predictor().file_axis(image, self.options.axis)
+        return image.shape[axis] if image.ndim == 3 else 1
+
+    def written(
+        self, started: Started, found: Sequence[Prediction], image: Volume, slices: int
+    ) -> ImageResult:
+        """Write what was found in an image, and note that it is done.
+
+        Of several time points, the table has the mean of both numbers.
+        """
+        job = started.job
+        with self.outputs.writing():
+            write_results(job, found, image)
+        doubts = [doubt_of(one.labels, one.confidence) for one in found]
+        mean, disagreement = (_mean(numbers) for numbers in zip(*doubts, strict=True))
+        result = ImageResult(
+            image=job.image,
+            labels=job.labels,
+            seconds=time.perf_counter() - started.start,
+            mean_confidence=mean,
+            disagreement=disagreement,
+            slices=slices * len(found),
+            confidence=job.confidence,
+            landmarks=next(iter(job.landmarks), None),
+        )
+        self.journal.add(job, result, started.fingerprint, self.outputs.lock)
+        return result
+
+
+def _mean(numbers: Sequence[float | None]) -> float | None:
+    known = [number for number in numbers if number is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _named(progress: Progress, job: ImageJob, frame: int | None) -> Progress:
+    """Progress that names the image, and the time point."""
+    title = job.image.name if frame is None else f"{job.image.name} [{frame}]"
+    return lambda done, total, what: progress(done, total, f"{title}: {what}")
