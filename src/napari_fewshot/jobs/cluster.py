@@ -59,7 +59,7 @@ def on_cluster(
         own = replace(work, outputs=_outputs_of(job, source, work.outputs))
         task = run(label_image, source, own, _absolute(job))
         tasks[task], waiting[task] = job, (own, [])
-    done, ended = 0, as_completed(list(tasks))
+    done, ended = 0, as_completed(list(tasks), loop=client.loop)
     try:
         for task in ended:
             job, (own, _) = tasks.pop(task), waiting.pop(task)

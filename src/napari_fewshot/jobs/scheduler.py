@@ -69,13 +69,13 @@ def open_client(
     if workers is not None and workers < 1:
         raise InputError("workers", "be at least 1", workers)
     if scheduler == LOCAL:
-        with _local_cluster(workers, device) as cluster, Client(cluster) as client:
+        with _local_cluster(workers, device) as cluster, Client(cluster, set_as_default=False) as client:
             yield client
         return
     if workers is not None:
         raise InputError("workers", f"stand beside the scheduler {LOCAL}", scheduler)
     try:
-        client = Client(scheduler, timeout="15s")
+        client = Client(scheduler, timeout="15s", set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         words = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
