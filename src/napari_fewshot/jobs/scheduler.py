@@ -69,7 +69,10 @@ def open_client(
     if workers is not None and workers < 1:
         raise InputError("workers", "be at least 1", workers)
     if scheduler == LOCAL:
-        with _local_cluster(workers, device) as cluster, Client(cluster, set_as_default=False) as client:
+        with (
+            _local_cluster(workers, device) as cluster,
+            Client(cluster, set_as_default=False) as client,
+        ):
             yield client
         return
     if workers is not None:
