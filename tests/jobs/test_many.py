@@ -17,6 +17,7 @@ from napari_fewshot.jobs import (
     read_table,
     write_table,
 )
+from napari_fewshot.jobs.table import mark_reviewed
 
 from .conftest import written
 
@@ -113,6 +114,34 @@ def test_what_a_person_corrected_is_refused_and_what_was_reviewed_is_kept(joint,
         "done"
     ] * 2
     assert read_labels(path).data.any()
+
+
+def test_no_run_forgets_what_was_reviewed(joint, tmp_path):
+    model, images = joint
+    out = tmp_path / "out"
+    predict_many(model, images[:2], out)
+
+    def status() -> dict[str, str]:
+        return {row.image.name[:2]: row.status for row in read_table(out / TABLE)}
+
+    mark_reviewed(out / TABLE, out / "p0_labels.nii.gz")
+    predict_many(model, images[2:3], out)  # a run over other images
+    assert status() == {"p0": "reviewed", "p2": "done"}
+
+    def mark(done, total, what):  # while the run is at another image
+        if (out / "p1_labels.nii.gz").exists() and what.startswith("p3"):
+            mark_reviewed(out / TABLE, out / "p2_labels.nii.gz")
+
+    predict_many(model, images, out, progress=mark)
+    assert status() == {"p0": "reviewed", "p1": "skipped", "p2": "reviewed", "p3": "done"}
+
+    def stop(done, total, what):
+        raise Cancelled("enough")
+
+    with pytest.raises(Cancelled):
+        predict_many(model, images[:1], out, progress=stop, overwrite=True)
+    assert status()["p0"] == "done"  # asked for: labels of nobody's are never called reviewed
+    assert status()["p2"] == "reviewed"
 
 
 def test_what_concerns_all_images_ends_the_run(joint, tmp_path):

@@ -13,6 +13,8 @@ from napari_fewshot.jobs.table import (
     ImageResult,
     check_table,
     doubt_of,
+    is_table,
+    mark_reviewed,
     read_table,
     write_table,
 )
@@ -100,3 +102,82 @@ def test_doubt_is_the_same_in_bands_and_none_of_nothing(monkeypatch):
     monkeypatch.setattr("napari_fewshot.jobs.table._ROWS", 31)
     assert doubt_of(labels, sure) == pytest.approx(whole)
     assert doubt_of(labels * 0, sure) == (None, None)
+
+
+def as_spreadsheet(table: Path) -> None:
+    """Save a table as a spreadsheet does where commas are decimal."""
+    text = table.read_text("utf-8").replace("0.7,", "0_7,").replace(",", ";").replace("0_7", "0,7")
+    table.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+
+
+def test_a_mark_changes_one_field_and_leaves_all_else(tmp_path):
+    table = tmp_path / TABLE
+    write_table(table, results(tmp_path))
+    lines = table.read_text("utf-8").splitlines()
+    lines = [f"{line},{note}" for line, note in zip(lines, ["note", *"wxyz"], strict=True)]
+    table.write_text("\n".join(lines) + "\n", "utf-8")
+    mark_reviewed(table, tmp_path / "out" / "a_labels.nii.gz")
+    after = table.read_text("utf-8").splitlines()
+    assert after[:4] == lines[:4]
+    assert after[4] == lines[4].replace("done", "reviewed")
+    write_table(table, results(tmp_path))  # a run writes its own columns; the note stays
+    again = table.read_text("utf-8").splitlines()
+    assert again == lines
+
+
+def test_what_a_spreadsheet_has_saved_is_read_and_keeps_its_form(tmp_path):
+    table = tmp_path / TABLE
+    write_table(table, results(tmp_path))
+    whole = read_table(table)
+    as_spreadsheet(table)
+    assert read_table(table)[1:] == whole[1:]
+    mark_reviewed(table, tmp_path / "out" / "ü_labels.nii.gz")
+    assert table.read_bytes().startswith(b"\xef\xbb\xbfimage;labels;status;")
+    assert [row.status for row in read_table(table)] == ["failed", "reviewed", "reviewed", "done"]
+    assert read_table(table)[2].mean_confidence == 0.7
+
+
+def test_a_row_that_cannot_be_read_is_told_of_and_stays(tmp_path):
+    table = tmp_path / TABLE
+    write_table(table, results(tmp_path))
+    text = table.read_text("utf-8").replace("skipped", "lost").replace("2.5", "long")
+    table.write_text(text, "utf-8")
+    with pytest.raises(InputError, match="one with the status lost"):
+        read_table(table)
+    rows = read_table(table, bad_rows=True)
+    assert [row.status for row in rows] == ["failed", "reviewed", "failed", "failed"]
+    assert rows[2].error.startswith("Row 4 of the table cannot be read: it is one with the status")
+    assert "with long for seconds" in rows[3].error
+    mark_reviewed(table, tmp_path / "out" / "d_labels.nii.gz")
+    assert table.read_text("utf-8") == text
+
+
+def test_a_row_that_is_gone_or_a_table_that_is_gone(tmp_path):
+    table = tmp_path / TABLE
+    write_table(table, results(tmp_path))
+    before = table.read_bytes()
+    with pytest.raises(InputError, match="changed by another program: open it again"):
+        mark_reviewed(table, tmp_path / "out" / "none_labels.nii.gz")
+    assert table.read_bytes() == before
+    table.unlink()
+    with pytest.raises(InputError, match="be an existing file"):
+        mark_reviewed(table, tmp_path / "out" / "a_labels.nii.gz")
+    assert not table.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "ours"),
+    [
+        ("name,z,y,x\na,1,2,3\n", False),
+        ("image,labels,status\na,b,done\n", False),
+        ("\ufeffimage;labels;status;seconds;mean_confidence;disagreement\n", True),
+        ("", False),
+    ],
+)
+def test_a_table_is_known_by_its_first_line(tmp_path, text, ours):
+    path = tmp_path / "a.csv"
+    path.write_text(text, "utf-8")
+    assert is_table(path) is ours
+    path.write_bytes(b"\xff\xfe\x00image")
+    assert not is_table(path)
+    assert not is_table(tmp_path)

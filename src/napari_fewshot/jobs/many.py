@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import FewShotError, concerns_all
+from ..errors import FewShotError, InputError, concerns_all
 from ..io.image_jobs import ImageJob, image_jobs
 from ..io.outputs import Outputs
 from ..types import Progress, no_progress
 from .journal import Journal
 from .request import ModelSource, PredictOptions
-from .table import TABLE, ImageResult, check_table, write_table
+from .table import TABLE, ImageResult, check_table, read_table, same_file, write_table
 from .work import Work
 
 if TYPE_CHECKING:
@@ -99,6 +99,8 @@ class Batch:
         FewShotError, OSError
             What concerns all images: a model, weights or workers that cannot be had, a full disk.
         """
+        if self.work.outputs.overwrite:
+            self._forget_reviews()
         found = dict(self.before)
         for job, result in found.items():
             ended(job, result, None)
@@ -109,7 +111,7 @@ class Batch:
                 ended(job, result, error)
         finally:
             with suppress(FewShotError, OSError):
-                self._write_table(list(found.values()))
+                self._write_table(found)
         return [found[job] for job in self.jobs]
 
     def _outcomes(
@@ -140,10 +142,30 @@ class Batch:
             except Exception as error:
                 yield job, error
 
-    def _write_table(self, results: Sequence[ImageResult]) -> None:
+    def _write_table(self, found: Mapping[ImageJob, ImageResult]) -> None:
+        """Write what became of the images of this run; what was reviewed of others stays.
+
+        A person may have marked rows while the run went on: they hold where it wrote no labels.
+        """
         table = self.folder / TABLE
-        if results and (len(self.jobs) > 1 or table.exists()):
-            write_table(table, results)
+        if not found or (len(self.jobs) == 1 and not table.exists()):
+            return
+        rows = {same_file(job.labels): result for job, result in found.items()}
+        with suppress(InputError):  # none, or something else that is to be overwritten
+            for row in read_table(table, bad_rows=True):
+                key = same_file(row.labels or row.image)
+                if row.status == "reviewed" and (key not in rows or rows[key].status != "done"):
+                    rows[key] = replace(row, image=rows[key].image) if key in rows else row
+        write_table(table, rows.values())
+
+    def _forget_reviews(self) -> None:
+        """Before labels are done anew: a run that is killed leaves none of them as reviewed."""
+        table, mine = self.folder / TABLE, {same_file(job.labels) for job in self.jobs}
+        with suppress(InputError):
+            rows = read_table(table)
+            again = {r for r in rows if r.status == "reviewed" and _key(r.labels) in mine}
+            if again:
+                write_table(table, [replace(r, status="done") if r in again else r for r in rows])
 
 
 def predict_many(
@@ -228,7 +250,7 @@ def _reviewed(
 
 
 def _key(path: Path | None) -> str:
-    return os.path.abspath(path or "")  # noqa: PTH100 - keeps links
+    return "" if path is None else same_file(path)
 
 
 def _words(error: Exception) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, get_args
@@ -13,8 +13,8 @@ from typing import Literal, get_args
 import numpy as np
 
 from ..errors import InputError
-from ..io.outputs import replacing
 from ..types import Array
+from .csv_text import CsvText
 
 __all__ = [
     "TABLE",
@@ -22,7 +22,10 @@ __all__ = [
     "Status",
     "check_table",
     "doubt_of",
+    "is_table",
+    "mark_reviewed",
     "read_table",
+    "same_file",
     "write_table",
 ]
 
@@ -75,6 +78,9 @@ class ImageResult:
 
 
 _COLUMNS = tuple(field.name for field in fields(ImageResult))
+_NEEDED = ("image", "labels", "status")
+_TELLING = (*_NEEDED, "mean_confidence", "disagreement")
+"""Columns that no other table has together."""
 _PATHS = ("image", "labels", "confidence", "landmarks")
 _NUMBERS = ("seconds", "mean_confidence", "disagreement")
 
@@ -118,35 +124,91 @@ def doubt_of(labels: Array, confidence: Array) -> tuple[float | None, float | No
 def write_table(path: Path, results: Iterable[ImageResult]) -> None:
     """Write results as CSV: what failed on top, then by rising mean confidence.
 
-    Paths are relative to the folder of the table where they lie below it or beside it.
+    Paths are relative to the folder of the table where they lie below it or beside it. Columns that
+    somebody has added to the table that is there stay.
     """
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
-        rows = csv.writer(stream, lineterminator="\n")
-        rows.writerow(_COLUMNS)
-        for result in sorted(results, key=_badness):
-            rows.writerow([_written(result, name, path.parent) for name in _COLUMNS])
+    before = _text_if_any(path)
+    added = [name for name in before.columns if name not in _COLUMNS]
+    notes = {_same_row(row, path.parent): row for row in map(before.fields, before.rows)}
+    rows = []
+    for result in sorted(results, key=_badness):
+        row = [_written(result, name, path.parent) for name in _COLUMNS]
+        own = notes.get(same_file(result.labels or result.image), {}) if added else {}
+        rows.append(row + [own.get(name, "") for name in added])
+    CsvText([*_COLUMNS, *added], rows).write(path)
 
 
-def read_table(path: Path) -> list[ImageResult]:
+def read_table(path: Path, *, bad_rows: bool = False) -> list[ImageResult]:
     """Read what :func:`write_table` wrote, in its order; further columns are passed over.
+
+    Parameters
+    ----------
+    path : Path
+        The table, also as a spreadsheet has saved it (with semicolons, and decimal commas).
+    bad_rows : bool
+        Give a row that cannot be read as a failed one, whose error says why; else the first
+        such row is an error.
 
     Raises
     ------
     InputError
         If it is not there, or no such table.
     """
+    text, found = _text(path), []
+    for number, row in enumerate(text.rows, 2):
+        try:
+            found.append(_read(text, row, path.parent))
+        except (ValueError, TypeError) as error:
+            if not bad_rows:
+                raise _no_table(path, error) from None
+            image = text.fields(row).get("image") or f"row {number}"
+            words = f"Row {number} of the table cannot be read: it is one {error}."
+            found.append(ImageResult(_path(path.parent / image), status="failed", error=words))
+    return found
+
+
+def mark_reviewed(path: Path, labels: Path) -> None:
+    """Note in a table that a person has looked at the labels of an image.
+
+    All else stays as it is in the file at this moment, also what others have changed there.
+
+    Parameters
+    ----------
+    path : Path
+        The table.
+    labels : Path
+        The label map of the image.
+
+    Raises
+    ------
+    InputError
+        If the table is not there, has no such row, or cannot be written; it stays as it was.
+    """
+    text = _text(path)
+    at = [n for n, row in enumerate(text.rows) if _labels_of(text, row, path) == same_file(labels)]
+    if not at:
+        remedy = "It was changed by another program: open it again."
+        raise InputError(str(path), f"have a row with the labels {labels.name}", "none", remedy)
+    for n in at:
+        text.put(n, "status", "reviewed")
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            rows = csv.DictReader(stream)
-            if not {"image", "labels", "status"} <= set(rows.fieldnames or ()):
-                raise ValueError("without the columns image, labels and status")
-            return [_read(row, path.parent) for row in rows]
-    except FileNotFoundError:
-        raise InputError(str(path), "be an existing file", "nothing at this path") from None
-    except (OSError, ValueError, csv.Error, TypeError) as error:
+        text.write(path)
+    except OSError as error:
         raise InputError(
-            str(path), f"be a table as predict writes it ({TABLE})", f"one {error}"
+            str(path),
+            "be a file that can be written",
+            error.strerror or error,
+            "Close it in other programs.",
         ) from None
+
+
+def is_table(path: Path) -> bool:
+    """Whether the first line of a file is that of our table, with columns added or not."""
+    try:
+        CsvText.read(path, _TELLING, header_only=True)
+    except (OSError, ValueError, csv.Error):
+        return False
+    return True
 
 
 def check_table(parameter: str, path: Path, *, overwrite: bool) -> list[ImageResult]:
@@ -198,16 +260,59 @@ def _relative(path: Path, folder: Path) -> str:
         return path.resolve().as_posix()
 
 
-def _read(row: dict[str, str], folder: Path) -> ImageResult:
-    given = {name: row[name] for name in _COLUMNS if row.get(name)}
-    values: dict[str, object] = {**given}
+def _read(text: CsvText, row: Sequence[str], folder: Path) -> ImageResult:
+    fields = text.fields(row)
+    given = {name: fields[name].strip() for name in _COLUMNS if fields.get(name, "").strip()}
+    for name in ("image", "status"):
+        if name not in given:
+            raise ValueError(f"without the {name}")
+    values: dict[str, object] = {**given, "status": given["status"].lower()}
     values |= {name: _path(folder / given[name]) for name in _PATHS if name in given}
-    values |= {name: float(given[name]) for name in _NUMBERS if name in given}
-    if "slices" in given:
-        values["slices"] = int(given["slices"])
-    if given["status"] not in get_args(Status):
+    for name in (*_NUMBERS, "slices"):
+        if name in given:
+            try:
+                number = text.number(given[name])
+            except ValueError:
+                raise ValueError(f"with {given[name]} for {name}") from None
+            values[name] = int(number) if name == "slices" else number
+    if values["status"] not in get_args(Status):
         raise ValueError(f"with the status {given['status']}")
     return ImageResult(**values)  # type: ignore[arg-type] # by name
+
+
+def _text(path: Path) -> CsvText:
+    try:
+        return CsvText.read(path, _NEEDED)
+    except FileNotFoundError:
+        raise InputError(str(path), "be an existing file", "nothing at this path") from None
+    except (OSError, ValueError, csv.Error) as error:
+        raise _no_table(path, error) from None
+
+
+def _text_if_any(path: Path) -> CsvText:
+    try:
+        return _text(path)
+    except InputError:
+        return CsvText(_COLUMNS, [])
+
+
+def _no_table(path: Path, error: Exception) -> InputError:
+    return InputError(str(path), f"be a table as predict writes it ({TABLE})", f"one {error}")
+
+
+def _labels_of(text: CsvText, row: Sequence[str], path: Path) -> str | None:
+    given = text.fields(row).get("labels", "").strip()
+    return same_file(path.parent / given) if given else None
+
+
+def _same_row(fields: Mapping[str, str], folder: Path) -> str:
+    """What a row is known by: its labels, else its image."""
+    return same_file(folder / (fields.get("labels", "").strip() or fields.get("image", "").strip()))
+
+
+def same_file(path: Path) -> str:
+    """What paths of one file have in common; links stay."""
+    return os.path.abspath(path)  # noqa: PTH100 - keeps links
 
 
 def _path(path: Path) -> Path:
