@@ -213,6 +213,37 @@ def walk_landmarks(to: Walk) -> None:
     to.picture("viewer-7-landmarks")
 
 
+def walk_review(to: Walk) -> None:
+    """Label four patients and a file that is cut off, and open the table as a review list."""
+    from napari_fewshot import FewShotSegmenter, Template, make_phantom, predict_many, write_image
+    from napari_fewshot.jobs import TABLE
+    from napari_fewshot.phantoms import painted_labels, template_slices
+
+    shape = (32, 128, 128)
+    learned = make_phantom("torso", shape=shape)
+    painted = painted_labels(learned, template_slices(learned, 3))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        FewShotSegmenter().fit(Template(learned.image, painted)).save(folder / "model.fewshot")
+        images = [folder / "in" / f"patient-{number}.nii.gz" for number in range(1, 6)]
+        for number, path in enumerate(images, 1):
+            patient = make_phantom("torso", seed=number, shape=shape)
+            write_image(path, patient.image.data, patient.image)
+        images[-1].write_bytes(images[-1].read_bytes()[:500])
+        predict_many(folder / "model.fewshot", images, folder / "out")
+        to.viewer.open(folder / "out" / TABLE, plugin=PLUGIN)
+        frame, dock = to.viewer.window.add_plugin_dock_widget(PLUGIN, "Review list")
+        from qtpy.QtCore import Qt
+
+        to.window.resizeDocks([frame], [WIDTH], Qt.Orientation.Horizontal)
+        to.settle()
+        to.click(dock.next)
+        to.click(dock.next)
+        to.viewer.layers.selection.active.mode = "paint"
+        to.point()
+        to.picture("viewer-9-review")
+
+
 def paint_as_truth(layer: Any, truth: np.ndarray, place: int) -> None:
     """Paint a slice as a person would who knows the truth."""
     rows, columns = np.nonzero(layer.data[place] != truth[place])
@@ -227,7 +258,7 @@ def main() -> int:
     outdir = parser.parse_args().outdir
     with tempfile.TemporaryDirectory() as temporary:
         isolate(Path(temporary))
-        for part in (walk, walk_landmarks):
+        for part in (walk, walk_landmarks, walk_review):
             to = Walk(outdir)
             try:
                 part(to)

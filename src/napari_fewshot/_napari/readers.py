@@ -68,27 +68,23 @@ def points_reader(path: str | list[str]) -> Reader | None:
     return _each_file(read_point_file) if paths and _has_point_columns(paths[0]) else None
 
 
-def read_image(path: str | Path) -> list[LayerData]:
-    """Read a NIfTI file as image layers, whatever it says that it is.
+def read_image(path: str | Path, frame: int | None = None) -> list[LayerData]:
+    """Read an image file of any format as image layers, whatever it says that it is.
 
-    Several time points become one layer with a first axis T. Three or four channels of 8 bits
-    are colours; other channels become a layer each.
+    Several time points become one layer with a first axis T, unless ``frame`` chooses one. Three
+    or four channels of 8 bits are colours; other channels become a layer each.
     """
     path = Path(path)
-    return _image_layers(read_nifti_frames(path), stem_of(path))
+    if frame is not None:
+        return _image_layers([read_volume(path, frame=frame)], stem_of(path))
+    return _image_layers(_frames(path), stem_of(path))
 
 
 def read_label_map(path: str | Path) -> list[LayerData]:
-    """Read a NIfTI file as a labels layer, with the names of a JSON file beside it."""
+    """Read a file of any format as a labels layer, with the names of a JSON file beside it."""
     path = Path(path)
-    frames = read_nifti_frames(path, exact=True)
-    names = read_names(path)
-    layers = []
-    for frame in frames:
-        data = as_labels(frame.data, str(path), frame.has_channels)
-        # A volume of labels has no channels, also where it was stored as grey colours.
-        labels = replace(frame, data=data, has_channels=False, names=names)
-        layers.append(labels_layer(labels, stem_of(path)))
+    frames = _frames(path, labels=True)
+    layers = [labels_layer(frame, stem_of(path)) for frame in frames]
     return [_in_time(layers, frames)]
 
 
@@ -102,11 +98,9 @@ def read_zarr(path: str | Path) -> list[LayerData]:
     level = find_level(path)
     if level.is_labels or _named_as_labels(path):
         return [labels_layer(read_labels(path), name)]
-    frames = [read_volume(path, frame=frame) for frame in range(count_frames(path))]
-    layers = _image_layers(frames, name)
+    layers = _image_layers(_frames(path), name)
     for group in label_groups(path / "labels"):
-        count = count_frames(group)
-        labels = [read_labels(group, frame=frame) for frame in range(count)]
+        labels = _frames(group, labels=True)
         shown = [labels_layer(one, f"{name} {group.name}") for one in labels]
         layers.append(_in_time(shown, labels))
     return layers
@@ -154,6 +148,27 @@ def _read_medical(path: Path) -> list[LayerData]:
 def _named_as_labels(path: Path) -> bool:
     """Whether a word in the name of a file says that it holds labels."""
     return _WORDS.search(stem_of(path).lower()) is not None
+
+
+def _frames(path: Path, *, labels: bool = False) -> list[Volume]:
+    """All time points of a file."""
+    if not _is_of(str(path), "nifti"):
+        read = read_labels if labels else read_volume
+        return [read(path, frame=frame) for frame in range(count_frames(path))]
+    frames = read_nifti_frames(path, exact=labels)
+    if not labels:
+        return frames
+    names = read_names(path)
+    return [
+        # A volume of labels has no channels, also where it was stored as grey colours.
+        replace(
+            one,
+            data=as_labels(one.data, str(path), one.has_channels),
+            has_channels=False,
+            names=names,
+        )
+        for one in frames
+    ]
 
 
 def _image_layers(frames: list[Volume], name: str) -> list[LayerData]:

@@ -26,6 +26,7 @@ __all__ = [
     "mark_reviewed",
     "read_table",
     "same_file",
+    "worst_first",
     "write_table",
 ]
 
@@ -131,11 +132,16 @@ def write_table(path: Path, results: Iterable[ImageResult]) -> None:
     added = [name for name in before.columns if name not in _COLUMNS]
     notes = {_same_row(row, path.parent): row for row in map(before.fields, before.rows)}
     rows = []
-    for result in sorted(results, key=_badness):
+    for result in worst_first(results):
         row = [_written(result, name, path.parent) for name in _COLUMNS]
         own = notes.get(same_file(result.labels or result.image), {}) if added else {}
         rows.append(row + [own.get(name, "") for name in added])
     CsvText([*_COLUMNS, *added], rows).write(path)
+
+
+def worst_first(results: Iterable[ImageResult]) -> list[ImageResult]:
+    """What failed, what has no label, then by rising mean confidence."""
+    return sorted(results, key=_badness)
 
 
 def read_table(path: Path, *, bad_rows: bool = False) -> list[ImageResult]:

@@ -24,7 +24,7 @@ from .forms import ActionButton, Note, put, row
 if TYPE_CHECKING:
     from ...session import SliceInfo
 
-__all__ = ["ROW_HEIGHT", "SliceTable", "TemplateList", "make_plain"]
+__all__ = ["ROW_HEIGHT", "SORT_ROLE", "SliceTable", "TemplateList", "disc", "make_plain"]
 
 STATUS_COLOURS = {
     "painted": "#2e9e5b",
@@ -65,7 +65,7 @@ class _Model(QAbstractTableModel):
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self.slices: tuple[SliceInfo, ...] = ()
-        self._icons = {status: _disc(colour) for status, colour in STATUS_COLOURS.items()}
+        self._icons = {status: disc(colour) for status, colour in STATUS_COLOURS.items()}
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802
         return 0 if parent is not None and parent.isValid() else len(self.slices)
@@ -168,7 +168,8 @@ class SliceTable(QWidget):
         self.picked.emit(self.model.slices[source.row()].index)
 
 
-def _disc(colour: str) -> QPixmap:
+def disc(colour: str) -> QPixmap:
+    """Disc of a colour, for a status."""
     pixmap = QPixmap(10, 10)
     pixmap.fill(Qt.GlobalColor.transparent)
     painter = QPainter(pixmap)
