@@ -18,6 +18,7 @@ from .errors import InputError
 
 __all__ = [
     "Array",
+    "Box",
     "FeatureMap",
     "Landmark",
     "Progress",
@@ -29,6 +30,9 @@ __all__ = [
 ]
 
 Array = npt.NDArray[Any]
+
+Box = tuple[slice, ...]
+"""A part of an array: first index and the one behind the last along each axis."""
 
 Progress = Callable[[int, int, str], None]
 """``progress(done, total, what)``; it may raise :class:`~napari_fewshot.errors.Cancelled`."""
@@ -262,7 +266,8 @@ class TiledFeatures:
     channels : int
         Number of feature channels C.
     read : callable
-        Gives the parts, which cover the slice and do not overlap; each time anew.
+        Gives the parts, which cover the slice, or the window that is wanted of it, and do not
+        overlap; each time anew.
     """
 
     shape: tuple[int, int]

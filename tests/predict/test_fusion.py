@@ -8,7 +8,7 @@ import pytest
 from napari_fewshot import scratch
 from napari_fewshot.config import IntensityConfig
 from napari_fewshot.phantoms import make_phantom
-from napari_fewshot.predict.probabilities import fused_probabilities
+from napari_fewshot.predict.fusion import fused_probabilities
 from napari_fewshot.slices.stack import SliceStack, from_stack, to_stack
 from napari_fewshot.types import Volume
 

@@ -19,10 +19,10 @@ from napari_fewshot.types import FeatureMap, Volume
 class GreyExtractor:
     """The grey value itself as the only feature; the rest of the pipeline is real."""
 
-    def parts(self, source):
+    def parts(self, source, window=None):
         return 1
 
-    def maps(self, source, indices, *, padding=False):
+    def maps(self, source, indices, *, padding=False, window=None):
         for k in indices:
             plane = source.slice(k)
             yield k, FeatureMap(plane, plane.shape[1:], tuple(float(n) for n in plane.shape[1:]))

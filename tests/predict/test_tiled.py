@@ -36,7 +36,7 @@ def backbone(name="embedded"):
 class Whole(FeatureExtractor):
     """Puts the parts of each slice together before anybody sees them."""
 
-    def parts(self, source):
+    def parts(self, source, window=None):
         return 1
 
     def maps(self, source, indices, *args, **kwargs):

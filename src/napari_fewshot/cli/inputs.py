@@ -11,18 +11,15 @@ from ..errors import InputError
 
 if TYPE_CHECKING:
     from ..io.image_jobs import FrameChoice
+    from ..slices.region import Region
 
 __all__ = [
-    "Region",
     "expanded_templates",
     "frame_choice",
     "images_of",
     "label_maps_of",
     "parse_region",
 ]
-
-Region = tuple[tuple[int, int] | None, ...]
-"""First number and the one behind the last along each axis; None: the whole axis."""
 
 
 def images_of(parameter: str, given: Sequence[str | Path]) -> list[Path]:

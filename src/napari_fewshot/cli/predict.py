@@ -64,6 +64,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--channels",
         help="channels to read in place of those that the model was trained with, e.g. 1,3",
     )
+    add(
+        "--region",
+        metavar="A-B[,A-B,A-B]",
+        help="label a part of each image: slices A to B along the axis of the slices, counted from "
+        "0 (10-40), or a box with a part for each axis in file order, empty for a whole axis "
+        "(10-40,0-255,100-300); elsewhere labels are 0",
+    )
     shared.add_options(
         parser,
         "--set",
@@ -152,6 +159,11 @@ def _open(
         propagation=settings.get("propagation"),
         channels=shared.parse_numbers("--channels", options.channels),
     )
-    wanted = PredictOptions(axis=options.axis, refine=options.refine, format=options.format)
+    wanted = PredictOptions(
+        axis=options.axis,
+        refine=options.refine,
+        format=options.format,
+        region=inputs.parse_region("--region", options.region),
+    )
     outputs = Outputs("--output", [*images, *source.files], overwrite=options.overwrite)
     return Batch.open(source, jobs, options.output, wanted, outputs)

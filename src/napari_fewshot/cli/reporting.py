@@ -33,6 +33,7 @@ OPTIONS = (
     "labels",
     "method",
     "points",
+    "region",
     "sam",
     "sam_weights",
     "scheduler",

@@ -16,7 +16,7 @@ from ..config import ExtractionConfig
 from ..device import is_out_of_memory
 from ..errors import FewShotError, InputError
 from ..parallel import ordered_map, worker_count
-from ..slices.stack import SliceSource
+from ..slices.stack import SliceSource, Window
 from ..types import Array, FeatureMap
 from .layout import Layout, blended, input_groups, plan_layout, prepare
 
@@ -198,25 +198,33 @@ class SliceEncoder:
             yield from self._maps(source, k, [data])
 
     def parts(
-        self, source: SliceSource, k: int, tick: Callable[[], None] = lambda: None
+        self,
+        source: SliceSource,
+        k: int,
+        tick: Callable[[], None] = lambda: None,
+        window: Window | None = None,
     ) -> Iterator[FeatureMap]:
         """Feature map of a slice, float32; of a large pixel grid, parts that cover it.
 
         No more is in memory than a row of tiles shares with the next. ``tick`` is called after
-        every tile.
+        every tile. Of a pixel grid in parts, only tiles that see any of the ``window`` are encoded;
+        what lies in it is as without one.
 
         Raises
         ------
         FewShotError
             If features are not finite, or memory is short.
         """
-        tiles = range(len(self.layout(source).origins))
-        encoded = self._encode(source, ((k, at) for at in tiles))
-        yield from self._maps(source, k, ticking(encoded, tick))
-
-    def _maps(self, source: SliceSource, k: int, tiles: Iterable[Array]) -> Iterator[FeatureMap]:
         layout = self.layout(source)
-        parts = blended((self._checked(k, tile) for tile in tiles), layout)
+        window = window if layout.is_dense_cut else None
+        encoded = self._encode(source, ((k, at) for at in layout.numbers(window)))
+        yield from self._maps(source, k, ticking(encoded, tick), window)
+
+    def _maps(
+        self, source: SliceSource, k: int, tiles: Iterable[Array], window: Window | None = None
+    ) -> Iterator[FeatureMap]:
+        layout = self.layout(source)
+        parts = blended((self._checked(k, tile) for tile in tiles), layout, window)
         if layout.is_dense_cut:
             for row, column, data in parts:
                 shape = (int(data.shape[1]), int(data.shape[2]))

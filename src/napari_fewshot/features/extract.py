@@ -13,7 +13,7 @@ from ..config import ExtractionConfig
 from ..device import choose_device
 from ..errors import FewShotError, InputError
 from ..parallel import ordered_map
-from ..slices.stack import SliceSource
+from ..slices.stack import SliceSource, Window
 from ..types import FeatureMap, Progress, SliceFeatures, TiledFeatures, no_progress
 from .cache import FeatureCache
 from .encode import Precision, SliceEncoder, context_slices
@@ -104,10 +104,10 @@ class FeatureExtractor:
         """Mean time of encoding a slice; None before the first."""
         return self._encoder.seconds_per_slice
 
-    def parts(self, source: SliceSource) -> int:
-        """Number of parts in which the features of each slice come."""
+    def parts(self, source: SliceSource, window: Window | None = None) -> int:
+        """Number of parts in which the features of each slice, or of a window of it, come."""
         layout = self._encoder.layout(source)
-        return len(layout.origins) if layout.is_dense_cut else 1
+        return len(layout.numbers(window)) if layout.is_dense_cut else 1
 
     def map(self, source: SliceSource, k: int) -> SliceFeatures:
         """Features of slice ``k``."""
@@ -120,6 +120,7 @@ class FeatureExtractor:
         progress: Progress = no_progress,
         *,
         padding: bool = False,
+        window: Window | None = None,
     ) -> Iterator[tuple[int, SliceFeatures]]:
         """Features of slices, one after the other, in memory that does not grow with them.
 
@@ -137,6 +138,8 @@ class FeatureExtractor:
         padding : bool
             Keep cells that see padding alone, where the input of a network has one size: what
             the mask decoder of SAM was trained with.
+        window : (slice, slice), optional
+            Rows and columns that are wanted. What comes in parts may leave out the others.
 
         Returns
         -------
@@ -155,7 +158,7 @@ class FeatureExtractor:
             if not 0 <= k < len(source):
                 raise InputError("indices", f"be within 0..{len(source) - 1}", k)
         self._check_space(source, wanted)
-        maps = self._maps(source, wanted, progress)
+        maps = self._maps(source, wanted, progress, window)
         return maps if padding else ((k, fmap.without_padding()) for k, fmap in maps)
 
     def stored_bytes(self, source: SliceSource, n: int) -> int | None:
@@ -172,12 +175,12 @@ class FeatureExtractor:
         return (2 * values + ENTRY_OVERHEAD) * n
 
     def _maps(
-        self, source: SliceSource, wanted: list[int], progress: Progress
+        self, source: SliceSource, wanted: list[int], progress: Progress, window: Window | None
     ) -> Iterator[tuple[int, SliceFeatures]]:
         found: Iterator[SliceFeatures]
         if len(self._encoder.layout(source).origins) > 1:
             ticks = (partial(progress, done, len(wanted), WHAT) for done in range(len(wanted)))
-            found = map(partial(self._cut, source, wanted), wanted, ticks)
+            found = map(partial(self._cut, source, wanted, window), wanted, ticks)
         elif self._encoder.is_shared_out:
             found = ordered_map(partial(self._slice, source, wanted), wanted)
         else:
@@ -212,7 +215,12 @@ class FeatureExtractor:
                 yield found[keys[k]]
 
     def _cut(
-        self, source: SliceSource, wanted: list[int], k: int, tick: Callable[[], None]
+        self,
+        source: SliceSource,
+        wanted: list[int],
+        window: Window | None,
+        k: int,
+        tick: Callable[[], None],
     ) -> SliceFeatures:
         """A slice of several tiles: pixel grids part by part, grids of tokens whole.
 
@@ -222,9 +230,10 @@ class FeatureExtractor:
         if layout.is_dense_cut:
             groups = self._encoder.groups(source)
             if self._encoder.features is None:
-                next(self._encoder.parts(source, k))
+                next(self._encoder.parts(source, k, window=window))
             channels = (self._encoder.features or 0) * groups
-            return TiledFeatures(layout.shape, channels, partial(self._parts, source, k))
+            read = partial(self._parts, source, window, k)
+            return TiledFeatures(layout.shape, channels, read)
         key = self._key(source, k)
         found = self._kept(key)
         if found is not None:
@@ -232,21 +241,28 @@ class FeatureExtractor:
         (fresh,) = self._encoder.parts(source, k, tick)
         return self._keep(source, wanted, key, fresh)
 
-    def _parts(self, source: SliceSource, k: int) -> Iterator[FeatureMap]:
-        """Parts of a pixel grid: from the cache if all are there, else encoded and put there."""
+    def _parts(self, source: SliceSource, window: Window | None, k: int) -> Iterator[FeatureMap]:
+        """Parts of a pixel grid: from the cache if all are there, else encoded and put there.
+
+        Those of a window are rounded as the cache does, but not put there: of some, a part alone
+        is as it should be.
+        """
+        fresh = self._encoder.parts(source, k, window=window)
         if self.cache is None:
-            yield from self._encoder.parts(source, k)
+            yield from fresh
             return
-        keys = self._part_keys(source, k)
+        numbers = self._encoder.layout(source).numbers(window)
+        keys = [self._part_keys(source, k)[number] for number in numbers]
         kept = [self.cache.get(self.signature, key) for key in keys]
         found = [one for one in kept if one is not None]
         if len(found) == len(keys):
             for one in found:
                 yield one.unpack()
             return
-        for key, part in zip(keys, self._encoder.parts(source, k), strict=True):
+        for key, part in zip(keys, fresh, strict=True):
             packed = pack(part)
-            self.cache.put(self.signature, {key: packed})
+            if window is None:
+                self.cache.put(self.signature, {key: packed})
             yield packed.unpack()
 
     def _part_keys(self, source: SliceSource, k: int) -> list[str]:

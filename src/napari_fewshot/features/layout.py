@@ -15,6 +15,7 @@ from ..backbones.base import BackboneSpec, Preprocessing
 from ..config import ExtractionConfig
 from ..errors import InputError
 from ..scratch import scratch_array
+from ..slices.stack import Window
 from ..types import Array
 
 if TYPE_CHECKING:
@@ -77,6 +78,22 @@ class Layout:
     def is_dense_cut(self) -> bool:
         """Whether tiles have a cell for each pixel of their part of the slice."""
         return self.is_cut and self.grid == self.shape
+
+    def touching(self, window: Window | None) -> tuple[range, range]:
+        """Rows and columns of tiles that see any of a window, in cells; None: all."""
+        chosen = []
+        for axis, starts in enumerate(self.starts):
+            side = slice(None) if window is None else window[axis]
+            first, stop, _ = side.indices(self.grid[axis])
+            length = self.tile[axis] // self.stride
+            seen = [n for n, at in enumerate(starts) if at < stop and at + length > first]
+            chosen.append(range(seen[0], seen[-1] + 1))
+        return chosen[0], chosen[1]
+
+    def numbers(self, window: Window | None) -> list[int]:
+        """Number in ``origins`` of each of these tiles, in their order."""
+        rows, columns = self.touching(window)
+        return [row * len(self.starts[1]) + column for row in rows for column in columns]
 
     @property
     def extent(self) -> tuple[float, float]:
@@ -170,7 +187,9 @@ def blend_weights(cells: int) -> Array:
     return weights
 
 
-def blended(tiles: Iterable[Array], layout: Layout) -> Iterator[tuple[int, int, Array]]:
+def blended(
+    tiles: Iterable[Array], layout: Layout, window: Window | None = None
+) -> Iterator[tuple[int, int, Array]]:
     """Blend tiles into parts that cover the grid; the whole is never in memory.
 
     A part is given as soon as no later tile overlaps it. What the next tile of the row and the next
@@ -182,6 +201,9 @@ def blended(tiles: Iterable[Array], layout: Layout) -> Iterator[tuple[int, int, 
         Features of the tiles of a slice, in the order of ``layout.origins``; they are used up.
     layout : Layout
         How they cover the slice.
+    window : Window, optional
+        Cells that are wanted: tiles are then those that see any of them, and of parts only what
+        lies in the window is as it should be.
 
     Yields
     ------
@@ -198,10 +220,14 @@ def blended(tiles: Iterable[Array], layout: Layout) -> Iterator[tuple[int, int, 
     weight = np.outer(blend_weights(height), blend_weights(width))
     below = np.zeros((0, 0, 0), np.float32)  # sums that the next row of tiles adds to
     kept = 0  # rows of it
-    for top, bottom in zip(rows, [*rows[1:], layout.grid[0]], strict=True):
+    bottoms, rights = [*rows[1:], layout.grid[0]], [*columns[1:], layout.grid[1]]
+    chosen = layout.touching(window)
+    for row in chosen[0]:
+        top, bottom = rows[row], bottoms[row]
         wide = np.zeros((0, 0, 0), np.float32)  # sums of the tile before
         shared = 0  # columns of it that the next one adds to
-        for left, right in zip(columns, [*columns[1:], layout.grid[1]], strict=True):
+        for column in chosen[1]:
+            left, right = columns[column], rights[column]
             tile = next(tiles)
             sums = np.zeros((len(tile) + 1, height, width), np.float32)  # weights are the last
             if kept:
@@ -213,7 +239,7 @@ def blended(tiles: Iterable[Array], layout: Layout) -> Iterator[tuple[int, int, 
             sums[-1] += weight
             done = sums[:, : bottom - top, : right - left]
             yield top, left, done[:-1] / done[-1]
-            if bottom < layout.grid[0]:
+            if row + 1 < chosen[0].stop:
                 if not below.size:
                     deepest = height - min(b - a for a, b in pairwise(rows))
                     below = scratch_array((len(sums), deepest, layout.grid[1]), np.float32)

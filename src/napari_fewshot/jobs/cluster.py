@@ -123,9 +123,10 @@ def label_run(
 ) -> dict[str, Array]:
     """Label a run of slices of a large volume."""
     with _ONE_AT_A_TIME:
-        predictor = _loaded(source, work.options).model.volume_predictor()
+        loaded = _loaded(source, work.options)
         image = read_volume(job.image, frame=frame)
-        return predictor.predict_run(image, work.options.axis, bool(job.landmarks), run)
+        request = work.request(loaded, job)
+        return loaded.model.volume_predictor().predict_run(image, request, run)
 
 
 def put_together(
@@ -143,9 +144,8 @@ def put_together(
             own = [
                 (run[0], part) for (of, run), part in zip(runs, parts, strict=True) if of == frame
             ]
-            return loaded.model.volume_predictor().put_together(
-                image, work.options.axis, bool(job.landmarks), loaded.refiner, own
-            )
+            request = work.request(loaded, job)
+            return loaded.model.volume_predictor().put_together(image, request, own)
 
         return _writing(work).label(loaded, job, predict=predict)
 

@@ -19,7 +19,8 @@ from ..errors import InputError, SchedulerError
 from ..features.store import FeatureStore
 from ..io.image_jobs import FrameChoice
 from ..predict.refiners import Refiner
-from ..segmenter import FewShotSegmenter
+from ..segmenter import FUSED, FewShotSegmenter
+from ..slices.region import Region, checked_region
 
 __all__ = ["LoadedModel", "ModelSource", "PredictOptions"]
 
@@ -40,6 +41,8 @@ class PredictOptions:
         Method of the refinement; None: that of the model.
     confidence, landmarks : bool
         Whether to write them too.
+    region : sequence of pairs of int, optional
+        The part of each image to label, as for :meth:`FewShotSegmenter.predict`.
     block_voxels : int
         On a cluster, larger volumes are shared out in runs of slices of about this size.
     """
@@ -50,11 +53,18 @@ class PredictOptions:
     refine: str | None = None
     confidence: bool = False
     landmarks: bool = False
+    region: Region | None = None
     block_voxels: int = 2**25
+
+    def __post_init__(self) -> None:
+        if self.region is not None:
+            region = checked_region(self.region, fused=self.axis == FUSED)
+            object.__setattr__(self, "region", region)
 
     def settings(self) -> dict[str, Any]:
         """All that the labels depend on, but for the time points, which each image has."""
-        return {"axis": self.axis, "refine": self.refine, "format": self.format}
+        names = ("axis", "refine", "format", "region")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True, eq=False)

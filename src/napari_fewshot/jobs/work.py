@@ -11,8 +11,10 @@ from ..config import NO_REFINEMENT
 from ..io import read_volume
 from ..io.image_jobs import ImageJob, write_results
 from ..io.outputs import Outputs
+from ..predict.predictor import PredictionRequest
 from ..predict.sink import Prediction
-from ..types import Progress, Volume, no_progress
+from ..slices.region import box_shape
+from ..types import Box, Progress, Volume, no_progress
 from .journal import Fingerprint, Journal, stored_bytes
 from .request import LoadedModel, PredictOptions
 from .table import ImageResult, doubt_of
@@ -68,10 +70,19 @@ class Work:
                 axis=self.options.axis,
                 landmarks=bool(job.landmarks),
                 refine=loaded.refiner or NO_REFINEMENT,
+                region=self.options.region,
                 progress=_named(progress, job, frame),
             )
             found.append(prediction)
-        return self.written(started, found, image, self.slices(loaded, image))
+        predictor, request = loaded.model.volume_predictor(), self.request(loaded, job)
+        box, axis = predictor.box(image, request), predictor.file_axis(image, request.axis)
+        slices = box_shape(box)[axis] if image.ndim == 3 else 1
+        return self.written(started, found, image, box, slices)
+
+    def request(self, loaded: LoadedModel, job: ImageJob) -> PredictionRequest:
+        """Say what is wanted of each time point of an image."""
+        own = self.options
+        return PredictionRequest(own.axis, bool(job.landmarks), loaded.refiner, own.region)
 
     def runs(self, loaded: LoadedModel, job: ImageJob) -> list[tuple[int | None, tuple[int, int]]]:
         """Frames of an image, and runs of slices of each; none where it is no large volume."""
@@ -81,25 +92,26 @@ class Work:
         if math.prod(image.shape) <= self.options.block_voxels:
             return []
         predictor = loaded.model.volume_predictor()
-        runs = predictor.runs(image, self.options.axis, self.options.block_voxels)
+        runs = predictor.runs(image, self.request(loaded, job), self.options.block_voxels)
         return [(frame, run) for frame in job.frames for run in runs] if len(runs) > 1 else []
 
-    def slices(self, loaded: LoadedModel, image: Volume) -> int:
-        """Count the slices of an image along the axis that it is labelled along."""
-        axis = loaded.model.volume_predictor().file_axis(image, self.options.axis)
-        return image.shape[axis] if image.ndim == 3 else 1
-
     def written(
-        self, started: Started, found: Sequence[Prediction], image: Volume, slices: int
+        self,
+        started: Started,
+        found: Sequence[Prediction],
+        image: Volume,
+        box: Box,
+        slices: int,
     ) -> ImageResult:
         """Write what was found in an image, and note that it is done.
 
-        Of several time points, the table has the mean of both numbers.
+        The table has the confidence in a box alone, and the number of slices in it; of several time
+        points, the mean of both numbers.
         """
         job = started.job
         with self.outputs.writing():
             write_results(job, found, image)
-        doubts = [doubt_of(one.labels, one.confidence) for one in found]
+        doubts = [doubt_of(one.labels[box], one.confidence[box]) for one in found]
         mean, disagreement = (_mean(numbers) for numbers in zip(*doubts, strict=True))
         result = ImageResult(
             image=job.image,

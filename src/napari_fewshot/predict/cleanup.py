@@ -8,8 +8,8 @@ from ..arrays import release
 from ..config import CleanupConfig
 from ..errors import InputError
 from ..scratch import duplicate, scratch_array
-from ..types import Array
-from .components import Box, Components, box_of
+from ..types import Array, Box
+from .components import Components, box_of
 
 __all__ = ["clean_labels"]
 

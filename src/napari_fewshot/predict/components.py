@@ -11,11 +11,9 @@ import numpy as np
 
 from ..arrays import release
 from ..scratch import scratch_array
-from ..types import Array
+from ..types import Array, Box
 
-__all__ = ["AT_ONCE", "Box", "Components", "blocks_of", "box_of"]
-
-Box = tuple[slice, ...]
+__all__ = ["AT_ONCE", "Components", "blocks_of", "box_of"]
 
 AT_ONCE = 2**22
 """Voxels that are numbered at once."""

@@ -41,8 +41,9 @@ def locate_landmarks(
 ) -> list[Landmark]:
     """Landmarks of the wanted labels: each by itself, or placed together where that is learned.
 
-    ``probabilities`` of the learned labels, uint8 (L, N, H, W), count in 255ths. Positions are
-    in the order of the stack, landmarks in the order of the labels.
+    ``probabilities`` of the learned labels, uint8 (L, N, H, W), count in 255ths; they may be those
+    of a part of the stack, which positions then count in. Positions are in the order of the stack,
+    landmarks in the order of the labels.
     """
     together: dict[int, Landmark | None] = {}
     if config.arrangement and config.per_label == 1:
@@ -102,7 +103,7 @@ def _placed(
     if placed is None:
         return {}
     voxels = _in_stack(placed[0] / sizes, stack)
-    limits = np.array(stack.grid.shape) - 0.5
+    limits = np.array(probabilities.shape[1:]) - 0.5
     return {
         value: Landmark(learned.names[value], value, _position(at), float(score))
         if (at > -0.5).all() and (at < limits).all()

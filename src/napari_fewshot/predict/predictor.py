@@ -7,20 +7,33 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ..adapters import Adapter
+from ..arrays import release
 from ..errors import InputError
 from ..features.extract import FeatureExtractor
 from ..geometry import Frame
 from ..slices.axis import working_axis
+from ..slices.region import PredictedRegion, Region, box_shape, checked_region
 from ..slices.stack import SliceStack
-from ..types import Array, FeatureMap, Progress, SliceFeatures, Volume, joint_progress, no_progress
+from ..types import (
+    Array,
+    Box,
+    FeatureMap,
+    Progress,
+    SliceFeatures,
+    Volume,
+    joint_progress,
+    no_progress,
+)
+from .fusion import fused_probabilities
 from .learned import LearnedModel
-from .probabilities import AdapterPredictor, SliceWork, fused_probabilities, slice_probabilities
+from .probabilities import AdapterPredictor, SliceWork, slice_probabilities
 from .refine import LabelRefiner
 from .refiners import Refiner
 from .sink import FUSED, Prediction, PredictionSink
+from .smoothing import slices_needed, windows_of
 from .suggestion import SliceDescription, slice_descriptor, slice_uncertainty
 
-__all__ = ["SlicePrediction", "SlicePredictor", "VolumePredictor"]
+__all__ = ["PredictionRequest", "SlicePrediction", "SlicePredictor", "VolumePredictor"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -133,6 +146,16 @@ class SlicePredictor(SliceWork[SlicePrediction]):
 
 
 @dataclass(frozen=True, eq=False)
+class PredictionRequest:
+    """What is wanted of a volume; as for :meth:`FewShotSegmenter.predict`."""
+
+    axis: int | str | None = None
+    landmarks: bool = True
+    refiner: Refiner | None = None
+    region: Region | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class VolumePredictor:
     """A learned model, its adapter and an extractor: all that a prediction takes."""
 
@@ -140,91 +163,106 @@ class VolumePredictor:
     adapter: Adapter
     extractor: FeatureExtractor
 
-    def predict(
-        self,
-        image: Volume,
-        axis: int | str | None,
-        landmarks: bool,
-        refiner: Refiner | None,
-        progress: Progress,
-    ) -> Prediction:
-        """Label every slice along an axis, or along all painted ones, and refine the labels."""
-        if axis == FUSED and image.ndim == 3:
-            along = self.model.axes[0]
-            found = self._fused(image, landmarks, progress)
+    def predict(self, image: Volume, request: PredictionRequest, progress: Progress) -> Prediction:
+        """Label slices along an axis, or along all painted ones, and refine the labels."""
+        if request.axis == FUSED and image.ndim == 3:
+            found = self._fused(image, request, progress)
         else:
-            along = self._canonical_axis(image, axis)
-            stack = self._stack(image, along)
-            sink = self._sink(stack, landmarks)
-            for index, plane in self._probabilities(stack, progress):
+            sink, stack = self._opened(image, request)
+            for index, plane in self._probabilities(stack, progress, sink.box):
                 sink.put(index, plane)
             found = sink.finish()
-        return self._refined(image, found, along, refiner, progress)
+        return self._refined(image, found, request, progress)
 
-    def runs(self, image: Volume, axis: int | str | None, voxels: int) -> list[tuple[int, int]]:
+    def runs(self, image: Volume, request: PredictionRequest, voxels: int) -> list[tuple[int, int]]:
         """Runs of slices, (first, one past the last), of about so many voxels.
 
         One with all slices where planes are fused, which need each other.
         """
-        if axis == FUSED or image.ndim == 2:
-            return [(0, len(self._stack(image, self.model.axes[0])))]
-        count, *plane = self._stack(image, self._canonical_axis(image, axis)).grid.shape
-        step = max(1, voxels // (plane[0] * plane[1]))
-        return [(first, min(first + step, count)) for first in range(0, count, step)]
+        is_fused = request.axis == FUSED and image.ndim == 3
+        along = self.model.axes[0] if is_fused else self._canonical_axis(image, request.axis)
+        box = self._stack(image, along).box_from_file(self._region(image, request).seen)
+        start, stop = box[0].start, box[0].stop
+        _, height, width = box_shape(box)
+        step = stop - start if is_fused else max(1, voxels // (height * width))
+        return [(first, min(first + step, stop)) for first in range(start, stop, step)]
 
     def predict_run(
-        self, image: Volume, axis: int | str | None, landmarks: bool, run: tuple[int, int]
+        self, image: Volume, request: PredictionRequest, run: tuple[int, int]
     ) -> dict[str, Array]:
         """Predict a run of slices, as :meth:`put_together` takes it."""
-        stack = self._stack(image, self._canonical_axis(image, axis))
-        sink = self._sink(stack, landmarks)
-        for index, plane in self._probabilities(stack, no_progress, range(*run)):
+        sink, stack = self._opened(image, request)
+        box = (slice(*run), *sink.box[1:])
+        for index, plane in self._probabilities(stack, no_progress, box):
             sink.put(index, plane)
         return sink.part(*run)
 
     def put_together(
         self,
         image: Volume,
-        axis: int | str | None,
-        landmarks: bool,
-        refiner: Refiner | None,
+        request: PredictionRequest,
         parts: Sequence[tuple[int, dict[str, Array]]],
     ) -> Prediction:
         """Make of all runs, each with its first slice, what :meth:`predict` makes of an image."""
-        along = self._canonical_axis(image, axis)
-        sink = self._sink(self._stack(image, along), landmarks)
+        sink, _ = self._opened(image, request)
         for first, arrays in parts:
             sink.put_part(first, arrays)
-        return self._refined(image, sink.finish(), along, refiner, no_progress)
+        return self._refined(image, sink.finish(), request, no_progress)
 
-    def _refined(
-        self,
-        image: Volume,
-        found: Prediction,
-        along: int,
-        refiner: Refiner | None,
-        progress: Progress,
-    ) -> Prediction:
-        if refiner is None:
-            return found
-        work = LabelRefiner(
-            image,
-            found.labels,
-            found.confidence,
-            refiner,
-            axis=Frame.of(image.affine, image.ndim).file_axis(along),
-            intensity=self.model.config.intensity,
-            unrefined=self.model.unrefined,
-            copy=False,  # they are ours
-        )
-        for _ in work.run(progress=progress):
-            pass
-        return replace(found, labels=work.labels, confidence=work.confidence)
+    def box(self, image: Volume, request: PredictionRequest) -> Box:
+        """Part of the volume, in file order, that gets labels; elsewhere they are 0.
+
+        Raises
+        ------
+        InputError
+            If the region is none of the volume.
+        """
+        return self._region(image, request).kept
 
     def file_axis(self, image: Volume, axis: int | str | None) -> int:
         """Axis in file order that slices are cut along; of fused planes the first."""
         along = working_axis(image, None if axis == FUSED else axis, self.model.axes[0])
         return Frame.of(image.affine, image.ndim).file_axis(along) if image.ndim == 3 else 0
+
+    def _region(self, image: Volume, request: PredictionRequest) -> PredictedRegion:
+        axis, sides = self.file_axis(image, request.axis), None
+        if request.region is not None:
+            is_fused = request.axis == FUSED and image.ndim == 3
+            sides = checked_region(request.region, fused=is_fused)
+        return PredictedRegion.of(image, sides, axis, whole_slices=request.refiner is not None)
+
+    def _opened(
+        self, image: Volume, request: PredictionRequest
+    ) -> tuple[PredictionSink, SliceStack]:
+        """Sink of what is wanted of a volume, and its slices."""
+        region = self._region(image, request)
+        stack = self._stack(image, self._canonical_axis(image, request.axis))
+        return self._sink(stack, request.landmarks, region), stack
+
+    def _refined(
+        self, image: Volume, found: Prediction, request: PredictionRequest, progress: Progress
+    ) -> Prediction:
+        """Refine slices as a whole; of a region what lies outside of it is 0 again after that."""
+        if request.refiner is None:
+            return found
+        axis, region = self.file_axis(image, request.axis), self._region(image, request)
+        work = LabelRefiner(
+            image,
+            found.labels,
+            found.confidence,
+            request.refiner,
+            axis=axis,
+            intensity=self.model.config.intensity,
+            unrefined=self.model.unrefined,
+            copy=False,  # they are ours
+        )
+        slices = region.kept[axis] if image.ndim == 3 else slice(0, 1)
+        for _ in work.run(range(slices.start, slices.stop), progress):
+            pass
+        if region.kept != region.seen:
+            for array in (work.labels, work.confidence):
+                _clear_outside(array, region.kept)
+        return replace(found, labels=work.labels, confidence=work.confidence)
 
     def slices(self, image: Volume, axis: int | str | None, landmarks: bool) -> SlicePredictor:
         """Prepare the prediction of single slices along one axis."""
@@ -233,7 +271,7 @@ class VolumePredictor:
         sink = self._sink(stack, landmarks)
         return SlicePredictor(stack, self.extractor, self.adapter, smoothing, sink)
 
-    def _fused(self, image: Volume, landmarks: bool, progress: Progress) -> Prediction:
+    def _fused(self, image: Volume, request: PredictionRequest, progress: Progress) -> Prediction:
         """Mean of the probabilities along the axes that the templates were painted along."""
         axes = sorted(self.model.axes)
         if len(axes) < 2:
@@ -243,24 +281,39 @@ class VolumePredictor:
                 f"{FUSED}, with templates painted along {_named(image, axes)} alone",
                 "Leave it out, or give a template for each plane: the same image, painted there.",
             )
+        region = self._region(image, request)
         stacks = [self._stack(image, axis) for axis in axes]
-        counters = joint_progress([len(stack) for stack in stacks], progress)
-        sink = self._sink(stacks[0], landmarks)
-        planes = [(s, self._probabilities(s, c)) for s, c in zip(stacks, counters, strict=True)]
-        for index, plane in fused_probabilities(planes):
+        boxes = [stack.box_from_file(region.seen) for stack in stacks]
+        smoothing = self.model.config.propagation.smoothing
+        counts = [
+            slices_needed(stack, smoothing, range(box[0].start, box[0].stop))
+            for stack, box in zip(stacks, boxes, strict=True)
+        ]
+        sink = self._sink(stacks[0], request.landmarks, region)
+        counters = joint_progress(counts, progress)
+        planes = [
+            (stack, self._probabilities(stack, counter, box))
+            for stack, counter, box in zip(stacks, counters, boxes, strict=True)
+        ]
+        for index, plane in fused_probabilities(planes, region.seen):
             sink.put(index, plane)
         return sink.finish()
 
     def _probabilities(
-        self, stack: SliceStack, progress: Progress, order: Sequence[int] | None = None
+        self, stack: SliceStack, progress: Progress, box: Box
     ) -> Iterator[tuple[int, Array]]:
-        predictor = AdapterPredictor(self.adapter, self.extractor)
+        """Class probabilities of what lies in a box of the stack, slice by slice."""
         smoothing = self.model.config.propagation.smoothing
-        return slice_probabilities(stack, predictor, smoothing, progress, order)
+        window, keep = windows_of(stack, box, smoothing)
+        predictor = AdapterPredictor(self.adapter, self.extractor, window=window)
+        order = range(box[0].start, box[0].stop)
+        return slice_probabilities(stack, predictor, smoothing, progress, order, keep=keep)
 
-    def _sink(self, stack: SliceStack, landmarks: bool) -> PredictionSink:
+    def _sink(
+        self, stack: SliceStack, landmarks: bool, region: PredictedRegion | None = None
+    ) -> PredictionSink:
         settings = self.model.config.propagation
-        return PredictionSink(stack, self.model, settings, None if landmarks else ())
+        return PredictionSink(stack, self.model, settings, None if landmarks else (), region)
 
     def _stack(self, image: Volume, axis: int) -> SliceStack:
         config = self.model.config
@@ -296,3 +349,16 @@ class VolumePredictor:
 def _named(image: Volume, axes: Sequence[int]) -> str:
     frame = Frame.of(image.affine, image.ndim)
     return " and ".join(frame.plane_name(axis) for axis in axes)
+
+
+def _clear_outside(array: Array, kept: Box) -> None:
+    """Write 0 outside of a box."""
+    planes, sides = (array, kept) if array.ndim == 3 else (array[None], (slice(0, 1), *kept))
+    for number, plane in enumerate(planes):
+        if sides[0].start <= number < sides[0].stop:
+            inside = plane[sides[1:]].copy()
+            plane[...] = 0
+            plane[sides[1:]] = inside
+        else:
+            plane[...] = 0
+        release(array)

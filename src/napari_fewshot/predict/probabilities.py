@@ -8,7 +8,6 @@ resampling to the grid of the file and progress are here.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
@@ -23,19 +22,18 @@ from ..features.extract import FeatureExtractor
 from ..parallel import ordered_map
 from ..scratch import IN_MEMORY, bands, scratch_array
 from ..slices.grid import resize_plane
-from ..slices.stack import SlicePosition, SliceStack
+from ..slices.stack import WHOLE, SlicePosition, SliceStack, Window
 from ..types import Array, FeatureMap, Progress, SliceFeatures, no_progress
+from .smoothing import Mixing, PlaneCache, missing_in_turn
 
 __all__ = [
     "AdapterPredictor",
     "Predictor",
     "SliceWork",
     "class_probabilities",
-    "fused_probabilities",
     "slice_probabilities",
 ]
 
-_TRUNCATE = 3.0
 _BAND = 2**16
 """Pixels that an adapter predicts at once."""
 Part = TypeVar("Part")
@@ -68,7 +66,7 @@ class AdapterPredictor:
     more in memory than a few tiles, and of a plane that is large itself a few bands.
 
     ``watch(index, features, part)`` is called with the features of each slice that is predicted,
-    for each of their parts.
+    for each of their parts. With a ``window``, planes are of these rows and columns alone.
     """
 
     def __init__(
@@ -76,24 +74,27 @@ class AdapterPredictor:
         adapter: Adapter,
         extractor: FeatureExtractor,
         watch: Callable[[int, SliceFeatures, FeatureMap], None] | None = None,
+        window: Window | None = None,
     ) -> None:
         self._adapter = adapter
         self._extractor = extractor
         self._watch = watch
+        self._window = window
 
     def planes(
         self, stack: SliceStack, indices: Sequence[int], tick: Tick = no_tick, /
     ) -> Iterator[Array]:
         """Class probabilities of working slices; see :class:`Predictor`."""
+        height, width = (side.stop - side.start for side in self._sides(stack))
         bands = ordered_map(partial(self._predicted, stack), self._bands(stack, indices, tick))
         for _, found in groupby(bands, key=lambda band: band[0]):
             plane: Array | None = None
             for _, (row, column), band in found:
-                if band.shape[1:] == stack.shape:
+                if band.shape[1:] == (height, width):
                     plane = band
                     break
                 if plane is None:
-                    plane = scratch_array((len(band), *stack.shape), np.float32)
+                    plane = scratch_array((len(band), height, width), np.float32)
                 plane[:, row : row + band.shape[1], column : column + band.shape[2]] = band
                 release(plane)
             if plane is not None:
@@ -103,16 +104,18 @@ class AdapterPredictor:
         self, stack: SliceStack, indices: Sequence[int], tick: Tick
     ) -> Iterator[tuple[int, FeatureMap, slice]]:
         """Rows of the parts of slices, so many as are predicted at once."""
-        requirements = self._adapter.requirements
-        maps = self._extractor.maps(stack, indices, padding=requirements.padding)
-        count = self._extractor.parts(stack)
+        requirements, window = self._adapter.requirements, self._window
+        maps = self._extractor.maps(stack, indices, padding=requirements.padding, window=window)
+        count = self._extractor.parts(stack, window)
+        sides = self._sides(stack)
         for index, features in maps:
             for number, part in enumerate(features.parts(), 1):
                 if self._watch is not None:
                     self._watch(index, features, part)
                 whole = [slice(0, part.shape[0])]
                 for rows in whole if requirements.whole else bands(*part.shape, at_once=_BAND):
-                    yield index, part, rows
+                    if _seen(part, rows, sides):
+                        yield index, part, rows
                 if count > 1:
                     tick(number, count)
 
@@ -120,9 +123,28 @@ class AdapterPredictor:
         self, stack: SliceStack, band: tuple[int, FeatureMap, slice]
     ) -> tuple[int, tuple[int, int], Array]:
         index, part, rows = band
-        top, left = part.origin
+        sides = self._sides(stack)
         found = self._adapter.predict(part, stack.position(index), rows)
-        return index, (top + rows.start, left), found
+        corner = part.origin[0] + rows.start, part.origin[1]
+        (top, bottom), (left, right) = (
+            (max(0, side.start - at), side.stop - at)
+            for side, at in zip(sides, corner, strict=True)
+        )
+        row, column = (max(0, at - side.start) for side, at in zip(sides, corner, strict=True))
+        return index, (row, column), found[:, top:bottom, left:right]
+
+    def _sides(self, stack: SliceStack) -> Window:
+        """Rows and columns that are predicted."""
+        height, width = stack.shape
+        return self._window or (slice(0, height), slice(0, width))
+
+
+def _seen(part: FeatureMap, rows: slice, sides: Window) -> bool:
+    """Whether rows of a part have anything of these rows and columns of the slice."""
+    top, left = part.origin
+    here = slice(top + rows.start, top + rows.stop), slice(left, left + part.shape[1])
+    pairs = zip(here, sides, strict=True)
+    return all(own.start < side.stop and own.stop > side.start for own, side in pairs)
 
 
 def class_probabilities(
@@ -205,6 +227,7 @@ def slice_probabilities(
     progress: Progress = no_progress,
     order: Sequence[int] | None = None,
     across: bool = True,
+    keep: Window = WHOLE,
 ) -> Iterator[tuple[int, Array]]:
     """Class probabilities of slices on the original grid of the stack.
 
@@ -229,6 +252,8 @@ def slice_probabilities(
         slices in the order.
     across : bool
         Whether to smooth across slices too; without, a slice needs no neighbours.
+    keep : (slice, slice)
+        What is wanted of planes; see :func:`~napari_fewshot.predict.smoothing.windows_of`.
 
     Yields
     ------
@@ -244,13 +269,14 @@ def slice_probabilities(
         ticks += 1
         progress(ticks, len(missing) * parts, "tiles")
 
-    mixing = _Mixing(stack, smoothing, across)
-    wanted = range(stack.grid.shape[0]) if order is None else order
+    mixing = Mixing(stack, smoothing, across)
+    grid = stack.grid
+    wanted = range(grid.shape[0]) if order is None else order
     parts = [mixing.parts(index) for index in wanted]
-    missing = _missing_in_turn(parts)
+    missing = missing_in_turn(parts)
     done = 0
     predicted = ordered_map(mixing.blurred, predictor.planes(stack, missing, tick))
-    cache = _PlaneCache(parts)
+    cache = PlaneCache(parts)
     for index, weights in zip(wanted, parts, strict=True):
         for number in weights:
             if not cache.touch(number):
@@ -261,7 +287,9 @@ def slice_probabilities(
         planes = [(cache.planes[number], weight) for number, weight in weights.items()]
         cache.drop()
         mixed = planes[0][0] if len(planes) == 1 else _mixed(planes)
-        yield index, _resized(mixed, (stack.grid.shape[1], stack.grid.shape[2]))
+        if grid.changes_plane:
+            mixed = _resized(mixed, (grid.shape[1], grid.shape[2]))
+        yield index, mixed[:, *keep]
 
 
 def _mixed(planes: Sequence[tuple[Array, float]]) -> Array:
@@ -276,117 +304,10 @@ def _mixed(planes: Sequence[tuple[Array, float]]) -> Array:
 
 def _resized(plane: Array, shape: tuple[int, int]) -> Array:
     """Probabilities (L + 1, H, W) on the grid of the file; large ones class by class."""
-    if plane.shape[1:] == shape or plane.nbytes <= IN_MEMORY:
+    if plane.nbytes <= IN_MEMORY:
         return resize_plane(plane, shape)
     result = scratch_array((len(plane), *shape), np.float32)
     for number, one in enumerate(plane):
         result[number] = resize_plane(one, shape)
     release(result)
     return result
-
-
-class _Mixing:
-    """Which working slices, with which weights, make up a slice of the original grid."""
-
-    def __init__(self, stack: SliceStack, smoothing: float, across: bool) -> None:
-        self.grid = stack.grid
-        self.count = len(stack)
-        self.smoothing = smoothing
-        self.sigma = 0.0  # across slices, in slices
-        if across and stack.is_spacing_plausible:
-            self.sigma = min(1.0, smoothing / stack.slice_distance)
-        self.reach = int(np.ceil(2.5 * self.sigma)) if self.sigma > 0.2 else 0
-
-    def parts(self, index: int) -> dict[int, float]:
-        """Interpolation across slices, and the Gaussian over their neighbours, as one."""
-        targets = self.grid.targets(index) if self.grid.changes_slices else [(index, 1.0)]
-        merged: dict[int, float] = {}
-        for centre, fraction in targets:
-            near = range(max(0, centre - self.reach), min(self.count, centre + self.reach + 1))
-            weights = [np.exp(-0.5 * ((k - centre) / max(self.sigma, 1e-6)) ** 2) for k in near]
-            for k, weight in zip(near, weights, strict=True):
-                merged[k] = merged.get(k, 0.0) + fraction * float(weight / sum(weights))
-        return dict(sorted(merged.items()))
-
-    def blurred(self, plane: Array) -> Array:
-        """Gaussian within the slice."""
-        from scipy.ndimage import gaussian_filter
-
-        if not self.smoothing:
-            return plane
-        sigma = (0.0, self.smoothing, self.smoothing)
-        halo = int(_TRUNCATE * self.smoothing + 0.5)
-        result = scratch_array(plane.shape, np.float32)
-        for rows in bands(plane.shape[1], plane[:, 0].size):
-            first = max(0, rows.start - halo)
-            band = plane[:, first : rows.stop + halo]
-            blurred = gaussian_filter(band, sigma, mode="nearest", truncate=_TRUNCATE)
-            result[:, rows] = blurred[:, rows.start - first : rows.stop - first]
-        release(plane)
-        release(result)
-        return result
-
-
-class _PlaneCache:
-    """Working slices that the next ones of the order may need again."""
-
-    def __init__(self, parts: Sequence[dict[int, float]]) -> None:
-        self.planes: OrderedDict[int, Array] = OrderedDict()
-        self._max = max((len(weights) for weights in parts), default=1)
-
-    def touch(self, number: int) -> bool:
-        """Whether a slice is here; if so it is the last to go."""
-        if number not in self.planes:
-            return False
-        self.planes.move_to_end(number)
-        return True
-
-    def drop(self) -> None:
-        """Keep no more slices than one output needs."""
-        while len(self.planes) > self._max:
-            self.planes.popitem(last=False)
-
-
-def _missing_in_turn(parts: Sequence[dict[int, float]]) -> list[int]:
-    """Working slices in the order in which they are missing, as known before the first."""
-    cache, missing = _PlaneCache(parts), []
-    for weights in parts:
-        for number in weights:
-            if not cache.touch(number):
-                cache.planes[number] = np.empty(0)
-                missing.append(number)
-        cache.drop()
-    return missing
-
-
-def fused_probabilities(
-    parts: Sequence[tuple[SliceStack, Iterator[tuple[int, Array]]]],
-) -> Iterator[tuple[int, Array]]:
-    """Average probabilities that were predicted along several canonical axes of one volume.
-
-    Each stack comes with its slices, (index, (L + 1, H, W)). Yields slices of the first stack. Sums
-    are kept as float16, on disk when large.
-    """
-    first = parts[0][0]
-    total: Array | None = None
-    for stack, planes in parts:
-        for index, plane in planes:
-            if total is None:
-                shape = (len(plane), *first.grid.shape)
-                total = scratch_array(shape, np.float16)
-            # axes of `total` after the class axis: the first stack's slices, rows, columns
-            view = np.moveaxis(total, 1, 1 + first.axis)
-            where = np.moveaxis(view, 1 + stack.axis, 1)
-            for rows in bands(plane.shape[1], plane[:, 0].size):
-                where[:, index, rows] += (plane[:, rows] / len(parts)).astype(np.float16)
-            release(total)
-    if total is None:
-        return
-    for index in range(first.grid.shape[0]):
-        plane = scratch_array((len(total), *first.grid.shape[1:]), np.float32)
-        for rows in bands(plane.shape[1], plane[:, 0].size):
-            band = total[:, index, rows].astype(np.float32)
-            plane[:, rows] = band / np.maximum(band.sum(axis=0), 1e-6)
-        release(plane)
-        release(total)
-        yield index, plane

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,8 +11,9 @@ from ..arrays import release
 from ..config import PropagationConfig
 from ..errors import InputError
 from ..scratch import bands, contiguous, scratch_array
+from ..slices.region import PredictedRegion, box_shape
 from ..slices.stack import SliceStack
-from ..types import Array, Landmark
+from ..types import Array, Box, Landmark
 from .cleanup import clean_labels
 from .constellation import locate_landmarks
 from .landmarks import component_centres
@@ -64,14 +65,18 @@ class PredictionSink:
         Clean-up and landmarks.
     landmarks : collection of int, optional
         Labels whose landmarks are looked for when all slices are there; None: all of them.
+    region : PredictedRegion, optional
+        The part of the volume that is predicted; None: all.
 
     Attributes
     ----------
-    labels : int array, shape of the volume in file order
+    labels : int array, shape of the volume, or of the part, in file order
         The most probable class of each pixel, before components are cleaned; 0 where no slice
         has come yet.
     confidence : float32 array, of that shape
         Probability of the class that was chosen, background included.
+    box : tuple of slice
+        What is predicted: slices, rows and columns of the stack.
     """
 
     def __init__(
@@ -80,9 +85,12 @@ class PredictionSink:
         learned: LearnedLabels,
         settings: PropagationConfig,
         landmarks: Collection[int] | None = None,
+        region: PredictedRegion | None = None,
     ) -> None:
         self._stack, self._learned, self._settings = stack, learned, settings
-        values, shape = learned.label_values, stack.grid.shape
+        self._region = region or PredictedRegion.of(stack.volume)
+        self.box = stack.box_from_file(self._region.seen)
+        values, shape = learned.label_values, box_shape(self.box)
         self._values = np.array([0, *values], dtype=smallest_label_dtype(values))
         self._points = [v for v in values if landmarks is None or v in landmarks]
         self._labels = scratch_array(shape, self._values.dtype)
@@ -99,8 +107,10 @@ class PredictionSink:
     def put(self, index: int, plane: Array, rows: tuple[int, int] | None = None) -> None:
         """Take the class probabilities, shape (L + 1, H, W), of a slice of the stack.
 
-        With ``rows``, (first, stop), those of these rows of it, shape (L + 1, stop - first, W).
+        With ``rows``, (first, stop), those of these rows of it, shape (L + 1, stop - first, W). Of
+        a part of the volume, H, W and rows are those of the part.
         """
+        index -= self.box[0].start
         first = 0 if rows is None else rows[0]
         for part in bands(plane.shape[1], plane.shape[0] * plane.shape[2]):
             given = plane[:, part]
@@ -118,8 +128,10 @@ class PredictionSink:
 
         Arrays by name, slices along the last axis but two; :meth:`put_part` takes them.
         """
+        first = self.box[0].start
         return {
-            name: np.array(array[..., start:stop, :, :]) for name, array in self._arrays().items()
+            name: np.array(array[..., start - first : stop - first, :, :])
+            for name, array in self._arrays().items()
         }
 
     def put_part(self, start: int, arrays: Mapping[str, Array]) -> None:
@@ -127,6 +139,7 @@ class PredictionSink:
 
         :class:`InputError` if that sink had other settings, labels or shape.
         """
+        start -= self.box[0].start
         mine = self._arrays()
         if set(arrays) != set(mine):
             raise InputError("part", f"have the arrays {', '.join(mine)}", ", ".join(arrays))
@@ -154,23 +167,44 @@ class PredictionSink:
         """Clean the labels, find the landmarks; what was put stays as it is."""
         stack, learned = self._stack, self._learned
         labels = clean_labels(self._labels, self._settings.cleanup)
-        points = self._landmarks(labels)
+        # No point outside of the region, wherever labels were predicted for its refinement.
+        kept = stack.box_from_file(self._region.kept)
+        inside = tuple(
+            slice(own.start - seen.start, own.stop - seen.start)
+            for own, seen in zip(kept, self.box, strict=True)
+        )
+        points = [_moved(point, kept) for point in self._landmarks(labels, inside)]
         return Prediction(
-            labels=contiguous(stack.to_file(labels)),
-            confidence=contiguous(stack.to_file(self._confidence_of(labels))),
+            labels=self._on_whole_grid(labels),
+            confidence=self._on_whole_grid(self._confidence_of(labels)),
             landmarks=tuple(stack.landmark_to_file(point) for point in points),
             names=dict(learned.names),
         )
 
-    def _landmarks(self, cleaned: Array) -> list[Landmark]:
+    def _on_whole_grid(self, array: Array) -> Array:
+        """Bring what was predicted to the grid of the file, with 0 where nothing was."""
+        stack, box = self._stack, self.box
+        if array.shape == stack.grid.shape:
+            return contiguous(stack.to_file(array))
+        result = scratch_array(stack.volume.shape, array.dtype)
+        view = stack.from_file(result)
+        for number, plane in enumerate(array):
+            view[(box[0].start + number, *box[1:])] = plane
+            release(result)
+            release(array)
+        return result
+
+    def _landmarks(self, cleaned: Array, inside: Box) -> list[Landmark]:
+        """Landmarks of a part of what was predicted, in voxels of that part."""
         config, stack, learned = self._settings.landmarks, self._stack, self._learned
         if self._probabilities is not None:
-            return locate_landmarks(self._probabilities, learned, config, stack, self._points)
+            part = self._probabilities[(slice(None), *inside)]
+            return locate_landmarks(part, learned, config, stack, self._points)
         found: list[Landmark] = []
         for value in self._points:
             found += component_centres(
-                cleaned,
-                self._confidence,
+                cleaned[inside],
+                self._confidence[inside],
                 label=value,
                 name=learned.names.get(value, str(value)),
                 config=config,
@@ -192,6 +226,12 @@ class PredictionSink:
             for array in (result, cleaned, *self._arrays().values()):
                 release(array)
         return result
+
+
+def _moved(point: Landmark, box: Box) -> Landmark:
+    """A landmark of a box, in voxels of the whole."""
+    z, y, x = (at + side.start for at, side in zip(point.position, box, strict=True))
+    return replace(point, position=(z, y, x))
 
 
 def _most_probable(plane: Array, values: Array) -> tuple[Array, Array]:

@@ -20,9 +20,10 @@ from ..features.cache import FeatureCache
 from ..features.extract import FeatureExtractor
 from ..features.store import FeatureStore
 from ..predict.learned import LearnedModel
-from ..predict.predictor import SlicePredictor, VolumePredictor
+from ..predict.predictor import PredictionRequest, SlicePredictor, VolumePredictor
 from ..predict.refiners import Refiner, check_method, get_refiner
 from ..predict.sink import FUSED, Prediction
+from ..slices.region import Region
 from ..templates.augmentation import FeatureRequirements
 from ..templates.template import Template
 from ..templates.training_set import TrainingSet
@@ -97,9 +98,7 @@ class FewShotSegmenter:
             check_method(refinement, "settings.propagation.refinement.method")
         self.device = choose_device(device)
         self.weights = None if weights is None else Path(weights)
-        self.store = (
-            store if store is None or isinstance(store, FeatureStore) else FeatureStore(Path(store))
-        )
+        self.store = FeatureStore(Path(store)) if isinstance(store, (str, os.PathLike)) else store
         self.cache = cache
         self._extractor: FeatureExtractor | None = None
         self._adapter: Adapter | None = None
@@ -236,13 +235,11 @@ class FewShotSegmenter:
         training = TrainingSet.of(templates, self.config)
         model = self.with_settings()
         if learned.channels != training.channels:
-            adapter = self._build_adapter()
-            model._learn(adapter.fit, training, adapter.requirements, progress)
-        else:
-            adapter = restored(learned, self.device)
-            update = partial(adapter.update, before=learned.label_values)
-            requirements = replace(adapter.requirements, augmentation=None)
-            model._learn(update, training, requirements, progress)
+            return model.fit(templates, progress)
+        adapter = restored(learned, self.device)
+        update = partial(adapter.update, before=learned.label_values)
+        requirements = replace(adapter.requirements, augmentation=None)
+        model._learn(update, training, requirements, progress)
         model._become(adapter, training)
         return model
 
@@ -283,9 +280,10 @@ class FewShotSegmenter:
         axis: int | str | None = None,
         landmarks: bool = True,
         refine: str | Refiner | None = None,
+        region: Region | None = None,
         progress: Progress = no_progress,
     ) -> Prediction:
-        """Label every slice of a volume.
+        """Label the slices of a volume.
 
         Parameters
         ----------
@@ -301,6 +299,10 @@ class FewShotSegmenter:
             How to make the cleaned labels more exact: ``"random-walker"``, ``"auto"``, the name
             of a SAM, what :func:`~napari_fewshot.get_refiner` gave, or ``"none"``. None: the
             method of the configuration, which by default is none.
+        region : sequence of pairs of int, optional
+            The part to label: (first, one behind the last) or None along each spatial axis in file
+            order; one pair alone is a range of slices. Elsewhere labels and confidence are 0. In it
+            they are those of the whole volume, but that components and landmarks end with it.
         progress : callable
             ``progress(done, total, what)``; it may raise ``Cancelled``.
 
@@ -315,11 +317,11 @@ class FewShotSegmenter:
         UnknownNameError
             If the refinement does not exist.
         InputError
-            If the volume has other channels than the templates, or one plane alone is fused.
+            For other channels than in the templates, one plane that is fused, a region beyond it.
         """
         refiner = self.load_refiner(refine)  # what cannot be had is seen before the work
-        image = Volume.of(volume)
-        return self.volume_predictor().predict(image, axis, landmarks, refiner, progress)
+        request = PredictionRequest(axis, landmarks, refiner, region)
+        return self.volume_predictor().predict(Volume.of(volume), request, progress)
 
     def slice_predictor(
         self,

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..config import IntensityConfig, ResamplingConfig
 from ..geometry import Frame
-from ..types import Array, Landmark, Volume
+from ..types import Array, Box, Landmark, Volume
 from .grid import Grid, resize_plane
 from .intensity import IntensityScaler
 
@@ -253,6 +253,18 @@ class SliceStack:
     def to_file(self, stacked: Array) -> Array:
         """Undo :meth:`from_file`."""
         return from_stack(stacked, self.frame, self.axis, self.volume.ndim)
+
+    def box_from_file(self, box: Box) -> Box:
+        """Bring a box of the volume, in file order, to (slices, rows, columns), not resampled."""
+        if self.volume.ndim == 2:
+            return (slice(0, 1), *box)
+        sides = []
+        for axis, is_flipped in zip(self.frame.permutation, self.frame.flips, strict=True):
+            side, length = box[axis], self.volume.shape[axis]
+            flipped = slice(length - side.stop, length - side.start)
+            sides.append(flipped if is_flipped else side)
+        slices = sides.pop(self.axis)
+        return (slices, *sides)
 
     def landmark_to_file(self, point: Landmark) -> Landmark:
         """Bring a landmark from the order of the stack, (slice, row, column), to file order."""
