@@ -62,6 +62,16 @@ def test_results_are_those_of_one_process(client, joint, alone, tmp_path, option
     assert {one.status for one in again} == {"skipped"}
 
 
+def test_a_region_in_runs_of_slices(client, joint, tmp_path):
+    model, images = joint
+    region = ((3, 14), (0, 40), None)
+    for name, options, cluster in (("here", ALL, None), ("there", IN_RUNS, client)):
+        options = replace(options, region=region, block_voxels=options.block_voxels // 2)
+        found = predict_many(model, images[:2], tmp_path / name, options, client=cluster)
+        assert [(one.status, one.slices) for one in found] == [("done", 11)] * 2
+    assert written(tmp_path / "here") == written(tmp_path / "there")
+
+
 def test_a_bad_image_is_told_and_the_others_are_done(client, joint, tmp_path):
     model, images = joint
     bad = tmp_path / "bad.nii.gz"

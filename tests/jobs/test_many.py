@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_fewshot import read_labels, write_labels
+from napari_fewshot import make_phantom, read_labels, read_volume, write_image, write_labels
 from napari_fewshot.errors import Cancelled, InputError, ModelFileError
 from napari_fewshot.jobs import (
     TABLE,
@@ -17,7 +17,7 @@ from napari_fewshot.jobs import (
     read_table,
     write_table,
 )
-from napari_fewshot.jobs.table import mark_reviewed
+from napari_fewshot.jobs.table import doubt_of, mark_reviewed
 
 from .conftest import written
 
@@ -85,6 +85,9 @@ def test_other_settings_another_image_or_a_lost_file_are_done_again(joint, tmp_p
     assert status() == "done"
     assert status() == "skipped"
     assert status(options=PredictOptions(axis=1)) == "done"
+    assert status(options=PredictOptions(region=[[3, 9]])) == "done"
+    assert status(options=PredictOptions(region=((3, 9),))) == "skipped"
+    assert status(options=PredictOptions(region=((3, 8),))) == "done"
     assert status() == "done"
     image.write_bytes(images[2].read_bytes())
     assert status() == "done"
@@ -92,6 +95,30 @@ def test_other_settings_another_image_or_a_lost_file_are_done_again(joint, tmp_p
     assert status() == "done"
     assert status(ModelSource.of(model, propagation={"smoothing": 2.0})) == "done"
     assert status(ModelSource.of(model, propagation={"smoothing": 2.0})) == "skipped"
+
+
+def test_the_table_tells_of_the_part_that_was_labelled(joint, tmp_path):
+    model, images = joint
+    options = PredictOptions(confidence=True, region=((3, 9), (5, 40), None))
+    (found,) = predict_many(model, images[:1], tmp_path, options)
+    box = np.s_[3:9, 5:40]
+    labels = read_labels(tmp_path / "p0_labels.nii.gz").data[box]
+    sure = read_volume(tmp_path / "p0_confidence.nii.gz").data[box]
+    assert found.slices == 6
+    assert found.mean_confidence == pytest.approx(sure[labels > 0].mean(), abs=1e-5)
+    assert found.disagreement == pytest.approx(doubt_of(labels, sure)[1])
+
+
+def test_a_region_that_one_image_has_not(joint, tmp_path):
+    model, images = joint
+    made = make_phantom("joint", 0, (8, 48, 48)).image
+    write_image(tmp_path / "small.nii.gz", made.data, made)
+    paths = [tmp_path / "small.nii.gz", images[1]]
+    first, second = predict_many(model, paths, tmp_path / "out", PredictOptions(region=[(4, 12)]))
+    assert (first.status, second.status) == ("failed", "done")
+    assert first.error.startswith("region must lie within axis 0")
+    with pytest.raises(InputError, match="where planes are fused"):
+        PredictOptions(axis="fused", region=[(4, 12)])
 
 
 def test_what_a_person_corrected_is_refused_and_what_was_reviewed_is_kept(joint, tmp_path):
