@@ -37,6 +37,7 @@ CASES: dict[str, list[str]] = {
         f"{TRAIN} -o image.nii.gz",
         f"{TRAIN} -o image.nii.gz/new.fewshot",
         "predict model.fewshot image.nii.gz -o .",
+        "predict model.fewshot image.nii.gz --region 9-99 -o out",
         "predict model.fewshot image.nii.gz -o painted.nii.gz",
         "predict model.fewshot photo.png -o out",
         "predict model.fewshot image.nii.gz image.nii.gz -o out",
