@@ -1,165 +1,157 @@
-"""Dice on real labelled data, for each adapter, beside a random forest without position.
+"""Dice on real labelled data beside pixel classifiers: all tables of docs/accuracy.md.
 
-    python benchmarks/accuracy.py DATA [--tasks ct_torso-5 ...] [--methods contrastive ...]
-                                  [--backbone NAME] [--seeds 0 1 2] [--json FILE]
+    python benchmarks/speed_peers.py --make-environments ENVIRONMENTS      # once, for convpaint
+    python benchmarks/accuracy.py DATA --results accuracy.jsonl --environments ENVIRONMENTS
+                                  [--tasks 'mr_*' ct_torso-3 ...] [--shots 3 ...] [--methods ...]
+                                  [--seeds 0 1 2] [--hours H] [--tag TEXT] [--pictures FOLDER]
+    python benchmarks/accuracy.py --report --results accuracy.jsonl --page docs/accuracy.md
+                                  [--tag TEXT] [--before TEXT]
 
-DATA is a folder with the sets of ``accuracy_tasks.py``. Painted slices are evenly spaced among
-the labelled slices and left out of the score; labels of more than 800 voxels are scored. Whole
-volumes and images are scored where the templates are others. The numbers are means over labels
-(and cases, and seeds), by the same function as ``napari-fewshot evaluate``.
+A run with ``--shots 3`` compares the methods; one with ``--methods default forest`` and all shots
+shows what more paint brings. DATA is a folder with the sets of ``accuracy_tasks.py``. Every task is
+solved by every method with every seed, the first seed and the usual number of shots first. A row of
+``--results`` (JSON lines) is written as soon as it is there; what is there for ``--tag`` (default:
+version and commit of the package) is not run again, and rows of the forest and of convpaint, which
+do not depend on what is developed here, count for every tag. ``--hours`` starts no row after that
+time.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
+from accuracy_methods import METHODS, Solver
+from accuracy_pictures import draw_worst
+from accuracy_report import DEFAULT, report, split
+from accuracy_results import Results, Row, of_tag
+from accuracy_scores import score
 from accuracy_tasks import Task, tasks
+from page import write_sections
 
-from napari_fewshot import FewShotSegmenter, evaluate_labels
-from napari_fewshot.adapters import ADAPTERS, AdapterState, PixelAdapter
+from napari_fewshot import __version__
+from napari_fewshot.bench.machine import describe_machine
 
-if TYPE_CHECKING:
-    import torch
-
-
-class Forest:
-    """A random forest on the pixel features, as pixel classification tools train it."""
-
-    def fit(self, samples: Any, seed: int, progress: Any = None) -> Forest:
-        """Fit to standardised samples."""
-        from sklearn.ensemble import RandomForestClassifier
-
-        self.classes = samples.class_count
-        self.forest = RandomForestClassifier(100, n_jobs=2, random_state=seed)
-        self.forest.fit(samples.features, samples.classes)
-        self.forest.n_jobs = 1  # many small chunks are predicted
-        return self
-
-    def projection(self) -> None:
-        """Trees look at the features as they are."""
-
-    def predict(self, projected: torch.Tensor) -> torch.Tensor:
-        """Class probabilities, shape (n, L + 1)."""
-        import torch
-
-        result = np.zeros((len(projected), self.classes), dtype=np.float32)
-        result[:, self.forest.classes_] = self.forest.predict_proba(projected.numpy())
-        return torch.from_numpy(result)
-
-    def state(self) -> AdapterState:
-        """Return nothing: forests are not saved."""
-        return AdapterState({}, {})
+ORDER = (3, 1, 5, 2, 8)
+"""Shots, the most telling first: a run that is stopped has the best part."""
 
 
-ADAPTERS.add(
-    "forest",
-    lambda config, device, weights: PixelAdapter(Forest(), config.sampling, config.position),
-)
-
-PUBLISHED: dict[str, Any] = {
-    "preset": "published",
-    "backbone": "embedded",
-    "propagation": {"refinement": {"method": "none"}},
-}
-"""The published adapters on the features of the others, so that these alone are compared."""
-
-METHODS: dict[str, dict[str, Any]] = {
-    "forest": {
-        "backbone": "multiscale",
-        "adapter": "forest",
-        "position": {"use": False},
-        "propagation": {"smoothing": 0.0},
-    },
-    "cosine": {"adapter": "cosine"},
-    "classification": {"adapter": "classification"},
-    "contrastive": {"adapter": "contrastive"},
-    "contrastive, no position": {"adapter": "contrastive", "position": {"use": False}},
-    "published cosine": {"adapter": "cosine", **PUBLISHED},
-    "published classification": {"adapter": "classification", **PUBLISHED},
-    "published contrastive": {"adapter": "contrastive", **PUBLISHED},
-}
+def planned(
+    names: list[str], methods: list[str], seeds: list[int]
+) -> Iterator[tuple[str, str, int]]:
+    """Task, method and seed of every row, in the order in which they are run."""
+    order = sorted(names, key=lambda name: ORDER.index(split(name)[1]))
+    for seed in seeds:
+        for name in order:
+            for method in methods:
+                if METHODS[method].seeded or seed == seeds[0]:
+                    yield name, method, seed
 
 
-def score(task: Task, settings: dict[str, Any], seed: int) -> dict[str, float]:
-    """Mean Dice over the labels and cases, and seconds: of training, of predicting a slice."""
-    start = time.perf_counter()
-    model = FewShotSegmenter(seed=seed, **settings)
-    model.fit(task.templates)
-    fitted = time.perf_counter()
-    slices = sum(1 if c.image.ndim == 2 else c.image.shape[0] for c in task.cases)
-    rows = []
-    for case in task.cases:
-        found = model.predict(case.image, landmarks=False)
-        scores = evaluate_labels(
-            found.labels,
-            case.truth.data,
-            case.image.spacing,
-            labels=task.labels,
-            exclude=(0, case.painted) if case.painted else None,
-        )
-        rows.append([row.dice if row.truth_voxels else np.nan for row in scores.labels])
-    return {
-        "dice": float(np.nanmean(np.nanmean(np.array(rows, dtype=float), axis=0))),
-        "fit_seconds": round(fitted - start, 1),
-        "seconds_per_slice": round((time.perf_counter() - fitted) / slices, 3),
-    }
-
-
-def run(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Score every task with every method and seed."""
-    for name, load in tasks(options.data).items():
-        if options.tasks and name not in options.tasks:
+def run(options: argparse.Namespace, results: Results, tag: str) -> list[str]:
+    """Add the rows that are missing; return what failed."""
+    loaders = tasks(options.data)
+    names = [name for name in loaders if _wanted(name, options)]
+    solver, failed = Solver(options.environments), []
+    end = time.monotonic() + 3600 * options.hours
+    loaded: tuple[str, Task] | None = None
+    for name, method, seed in planned(names, options.methods, options.seeds):
+        solve = solver.get(method)
+        if solve is None or results.has(name, method, seed, tag):
             continue
-        task = load()
-        given: dict[str, Any] = {"backbone": options.backbone, "weights": options.weights}
-        for method in options.methods or METHODS:
-            for seed in options.seeds:
-                row = {
-                    "task": name,
-                    "method": method,
-                    "seed": seed,
-                    **score(task, {**given, **METHODS[method]}, seed),
-                }
-                print(json.dumps(row), flush=True)
-                yield row
+        if time.monotonic() > end:
+            print(f"stopped after {options.hours:g} h; the same command goes on", flush=True)
+            break
+        if loaded is None or loaded[0] != name:
+            loaded = name, loaders[name]()
+        task = loaded[1]
+        try:
+            found = solve(task, seed)
+        except Exception as error:  # the other rows are still worth their time
+            failed.append(f"{name}, {method}, seed {seed}: {type(error).__name__}: {error}")
+            print(f"failed: {failed[-1]}", file=sys.stderr, flush=True)
+            continue
+        row: Row = {"task": name, "method": method, "seed": seed, "tag": tag}
+        row |= _rounded(
+            score(task, found)
+            | {
+                key: getattr(found, key)
+                for key in ("fit_seconds", "seconds_per_slice", "memory_mb")
+            }
+        )
+        results.add(row)
+        print(json.dumps({k: v for k, v in row.items() if k != "label_dice"}), flush=True)
+        if options.pictures is not None and seed == options.seeds[0]:
+            draw_worst(task, found.labels, options.pictures / f"{name} {method}.png")
+    return failed
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Markdown: a row for each method, a column for each task."""
-    names = list(dict.fromkeys(row["task"] for row in rows))
-    methods = list(dict.fromkeys(row["method"] for row in rows))
-    lines = ["| | " + " | ".join(names) + " | mean |", "|---" * (len(names) + 2) + "|"]
-    for method in methods:
-        means = [
-            np.mean([r["dice"] for r in rows if r["task"] == name and r["method"] == method])
-            for name in names
-        ]
-        cells = " | ".join(f"{value:.3f}" for value in [*means, np.mean(means)])
-        lines.append(f"| {method} | {cells} |")
-    return "\n".join(lines)
+def _wanted(name: str, options: argparse.Namespace) -> bool:
+    if options.shots and split(name)[1] not in options.shots:
+        return False
+    return any(fnmatch(name, pattern) for pattern in options.tasks)
+
+
+def _rounded(values: dict[str, Any]) -> dict[str, Any]:
+    return {k: round(v, 4) if isinstance(v, float) else v for k, v in values.items()}
+
+
+def version() -> str:
+    """Version and commit of the package."""
+    return " ".join([__version__, *filter(None, [describe_machine("cpu").get("commit")])])
 
 
 def main() -> None:
-    """Read the arguments, print the table."""
+    """Measure, print the report, write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", type=Path, help="folder of the labelled sets")
-    parser.add_argument("--tasks", nargs="+", help="default: all")
-    parser.add_argument("--methods", nargs="+", choices=list(METHODS), help="default: all")
-    parser.add_argument("--backbone", help="default: that of the package")
-    parser.add_argument("--weights", type=Path, help="local weights of the backbone")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--json", type=Path, help="write the rows here")
+    parser.add_argument("data", type=Path, nargs="?", help="folder of the labelled sets")
+    parser.add_argument("--tasks", nargs="+", default=["*"], metavar="PATTERN", help="default: all")
+    parser.add_argument("--shots", nargs="+", type=int, choices=sorted(ORDER))
+    parser.add_argument("--methods", nargs="+", choices=list(METHODS), metavar="METHOD")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--hours", type=float, default=float("inf"))
+    parser.add_argument("--results", type=Path, metavar="FILE", help="JSON lines, added to")
+    parser.add_argument("--tag", help="name of this state of the package")
+    parser.add_argument("--environments", type=Path, metavar="FOLDER", help="of other tools")
+    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="worst slices of new rows")
+    parser.add_argument("--list", action="store_true", help="list tasks and methods, run nothing")
+    parser.add_argument("--report", action="store_true", help="of --results; run nothing")
+    parser.add_argument("--before", metavar="TAG", help="the default of that tag beside ours")
+    parser.add_argument("--page", type=Path, help="page whose tables are written anew")
     options = parser.parse_args()
-    rows = list(run(options))
-    print("\n" + table(rows))
-    if options.json:
-        options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    if options.report and options.results is None:
+        parser.error("--report needs --results")
+    if not options.report and options.data is None:
+        parser.error("DATA is needed, or --report")
+    options.methods = options.methods or [name for name, m in METHODS.items() if m.always]
+    if options.list:
+        print(*(name for name in tasks(options.data) if _wanted(name, options)), sep="\n")
+        print("methods:", ", ".join(METHODS))
+        return
+    references = [name for name, method in METHODS.items() if method.reference]
+    results = Results(options.results, references)
+    tag, failed = options.tag, []
+    if not options.report:
+        tag = tag or version()
+        failed = run(options, results, tag)
+    rows, tag = results.of(tag)
+    if options.before is not None:
+        earlier = [
+            row for row in of_tag(results.rows, options.before)[0] if row["method"] == DEFAULT
+        ]
+        rows += [row | {"method": f"{DEFAULT}, {options.before}"} for row in earlier]
+    sections = report(rows, tag)
+    for name, lines in sections.items():
+        print(f"\n## {name}\n", *lines, sep="\n")
+    if options.page is not None:
+        write_sections(options.page, "accuracy.py", sections)
+    sys.exit(f"{len(failed)} rows failed" if failed else 0)
 
 
 if __name__ == "__main__":

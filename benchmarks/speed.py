@@ -29,6 +29,7 @@ import speed_page
 import speed_peers
 import store
 from import_time import COMMANDS, median_seconds
+from page import write_sections
 from speed_process import busy, cores, environment, report, script
 
 from napari_fewshot.bench.machine import describe_machine
@@ -184,7 +185,7 @@ def main() -> None:
     tables = speed_page.tables(results, _read(options.before))
     print(*("\n".join(lines) for lines in tables.values()), sep="\n\n")
     if options.page is not None:
-        speed_page.write(options.page, tables)
+        write_sections(options.page, "speed.py", tables)
     sys.exit(f"failed: {', '.join(failed)}" if failed else 0)
 
 

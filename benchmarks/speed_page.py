@@ -1,8 +1,7 @@
-"""Tables of the speed benchmark, and the page that holds them between marks."""
+"""Tables of the speed benchmark, for the page that holds them between marks."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 TEXT = {
@@ -24,19 +23,6 @@ def tables(results: dict[str, Any], before: dict[str, Any]) -> dict[str, list[st
     if "stages" in results:
         found["stages"] = _stages(results["stages"], before.get("stages"))
     return found
-
-
-def write(page: Path, made: dict[str, list[str]]) -> None:
-    """Replace what stands between the marks of each section."""
-    text = page.read_text(encoding="utf-8")
-    for name, lines in made.items():
-        start, end = f"<!-- benchmarks/speed.py {name} -->", f"<!-- end of {name} -->"
-        if start not in text or end not in text:
-            raise SystemExit(f"{page} must have the marks {start} and {end}.")
-        head, _, rest = text.partition(start)
-        tail = rest.partition(end)[2]
-        text = "\n".join([f"{head}{start}", "", *lines, "", f"{end}{tail}"])
-    page.write_text(text, encoding="utf-8")
 
 
 def _seconds(found: dict[str, Any], name: str) -> float:

@@ -67,6 +67,10 @@ class Run:
 
 def resident_peak() -> float:
     """Largest resident memory so far, in MB; 0 where the system does not tell."""
+    status = Path("/proc/self/status")
+    if status.exists():  # what resource tells counts the process that started this one
+        lines = status.read_text("utf-8").splitlines()
+        return next(int(line.split()[1]) / 1e3 for line in lines if line.startswith("VmHWM"))
     try:
         import resource
     except ImportError:
