@@ -146,6 +146,16 @@ class TestResults:
         assert {r["method"]: r["dice"] for r in found} == {"default": 0.7, "forest": 0.4}
 
 
+def test_methods_that_cannot_be_run_are_said_once(benchmark, monkeypatch, capsys):
+    methods = benchmark("accuracy_methods")
+    monkeypatch.setitem(methods.METHODS, "newer", methods.Method({"later": {"on": True}}))
+    solver = methods.Solver()
+    assert solver.get("newer") is None
+    assert solver.get("newer") is None
+    assert capsys.readouterr().out == "newer: left out, this version has no setting later\n"
+    assert solver.get("default") is not None
+
+
 class TestReport:
     rows = (
         row("organ-1", "default", 0.6),
