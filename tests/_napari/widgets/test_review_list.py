@@ -241,6 +241,28 @@ def test_changes_are_never_left_without_being_asked(viewer, dock, folder, answer
     assert status(folder)["p1"] == "done"  # saved, not said to be reviewed
 
 
+def test_a_dock_that_is_closed_leaves_its_layers(viewer, dock, folder, qtbot, answer):
+    dock.open_row(1)
+    paint(viewer.layers["p1_labels"])
+    asked = answer(Buttons.Cancel)
+    frame, _ = viewer.window.add_plugin_dock_widget("napari-fewshot", "Review list")
+    frame.destroyOnClose()
+    qtbot.wait(50)
+    assert (viewer.layers["p1_labels"].data == 7).any()
+    viewer.open(folder / "out" / TABLE, plugin="napari-fewshot")
+    _, again = viewer.window.add_plugin_dock_widget("napari-fewshot", "Review list")
+    assert again is not dock
+    again.open_row(2)
+    assert shown(viewer)[-3:] == ["p2", "p2_labels", "p2_landmarks"]
+    assert "p1_labels" in shown(viewer)
+    assert again.next.text() == "Next  [J]"
+    assert not asked
+    assert not viewer.window._qt_window.close()
+    assert "p1_labels.nii.gz" in asked[0]
+    assert len(asked) == 1
+    answer(Buttons.Discard)
+
+
 def test_a_template_stays_when_its_row_is_left(viewer, dock):
     from napari_fewshot._napari.widgets.extraction import FeatureExtraction
 

@@ -23,8 +23,8 @@ from .session import Session
 
 __all__ = ["ReviewList"]
 
-_FRAME = re.compile(r"_t(\d{3,})_labels$")
-"""How the labels of one time point are named, where each has a file."""
+_FRAME = re.compile(r"_t(\d{3,})_labels")
+"""Behind the name of the image, where the labels of each time point have a file."""
 
 
 @dataclass
@@ -132,6 +132,7 @@ class ReviewList:
         if opened is not None and self._there(opened.layers) == opened.layers:
             for layer in opened.layers:
                 layer.visible = True
+            self._face(opened)
         else:
             opened = self._opened[_key(row)] = _Opened()
             try:
@@ -140,7 +141,8 @@ class ReviewList:
                 raise InputError(
                     str(row.image), "be files that can be read", error.strerror or error
                 ) from None
-        self._face(opened)
+            finally:
+                self._face(opened)
 
     def leave(self) -> None:
         """Take the layers of the open row out of the viewer, or hide them where they are in use."""
@@ -200,8 +202,7 @@ class ReviewList:
             self.rows, self.current = rows, places[0]
 
     def _read(self, row: ImageResult, opened: _Opened) -> None:
-        frame = None if row.labels is None else _FRAME.search(stem_of(row.labels))
-        self._add(opened, read_image(_there(row.image), None if frame is None else int(frame[1])))
+        self._add(opened, read_image(_there(row.image), _frame_of(row)))
         if row.labels is None:
             return
         labels = read_label_map(_there(row.labels))
@@ -225,6 +226,8 @@ class ReviewList:
 
     def _face(self, opened: _Opened) -> None:
         """Show the slice with most labels, which are ready to be painted on."""
+        if not opened.layers:
+            return
         self._viewer.reset_view()
         image = opened.layers[0]
         labels = next((one for one in opened.layers if one._type_string == "labels"), None)
@@ -257,6 +260,13 @@ class ReviewList:
 
 def _key(row: ImageResult) -> str:
     return same_file(row.labels or row.image)
+
+
+def _frame_of(row: ImageResult) -> int | None:
+    """Time point that the labels are of, where they are of one of several."""
+    name = "" if row.labels is None else stem_of(row.labels)
+    found = _FRAME.fullmatch(name.removeprefix(stem_of(row.image)))
+    return None if found is None else int(found[1])
 
 
 def _there(path: Path) -> Path:
