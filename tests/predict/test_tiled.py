@@ -66,7 +66,7 @@ def scene(shape):
 
 def fitted(adapter, templates, kind, **settings):
     model = FewShotSegmenter(adapter=adapter, device="cpu", **QUICK[adapter], **settings)
-    model._extractor = kind(backbone(), ExtractionConfig(), "cpu")
+    vars(model._extractors)["main"] = kind(backbone(), ExtractionConfig(), "cpu")
     return model.fit(templates)
 
 
@@ -123,7 +123,9 @@ def test_parts_are_kept_in_memory_and_read_again():
     encode = network.encode
     network.encode = lambda images: calls.append(1) or encode(images)
     model = FewShotSegmenter(adapter="cosine", device="cpu", cache=cache)
-    model._extractor = FeatureExtractor(network, ExtractionConfig(), "cpu", cache=cache)
+    vars(model._extractors)["main"] = FeatureExtractor(
+        network, ExtractionConfig(), "cpu", cache=cache
+    )
     first = model.fit(Template(image, labels)).predict(image)
     done = len(calls)
     assert done == len(cache) == 2 * 3 * 4

@@ -8,9 +8,15 @@ import numpy as np
 import pytest
 
 from napari_fewshot import Cancelled, NotFittedError, Template, Volume
-from napari_fewshot.segmenter.held_out import HeldOutScore, choose_folds, held_out_score
+from napari_fewshot.segmenter.held_out import (
+    HeldOutScore,
+    Learner,
+    choose_folds,
+    held_out_score,
+)
 from napari_fewshot.slices.stack import SlicePosition
 from napari_fewshot.templates.known import KnownSlice
+from napari_fewshot.templates.training_set import TrainingSet
 from napari_fewshot.types import FeatureMap
 
 STACK = (60, 6, 6)
@@ -98,7 +104,9 @@ def scored(examples, predictions, log=None, progress=lambda *_: None):
             number = np.full(STACK[1:], examples[k].position.index)
             yield FeatureMap(np.stack([predictions[k], number]), STACK[1:], (6.0, 6.0))
 
-    return held_out_score(lambda: Echo(log), examples, maps, [4, 9], progress)
+    sources = tuple((0, e.position.index) for e in examples)
+    known = TrainingSet((), sources, tuple(examples), (4, 9), {}, frozenset())
+    return held_out_score(known, [Learner(lambda: Echo(log), maps)], progress=progress)
 
 
 def labelled(index, *rows, **more):

@@ -141,7 +141,12 @@ def run(options: argparse.Namespace) -> int:
         if not scores:
             with ProgressBars() as bars:
                 scores = {use: model.held_out_score(progress=bars)}
-        _report_score(model, scores[use])
+        score = scores[use]
+        _report_score(model, score)
+        if score is not None and score.weights != model.weights_:
+            model = model.with_weights(score.weights)
+            with outputs.writing():
+                model.save(options.output)
     if model.extractor.store is not None:
         model.extractor.store.prune()
     return 0

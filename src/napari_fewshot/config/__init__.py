@@ -5,6 +5,7 @@ round-trips through JSON (``model_dump`` and ``model_validate`` of pydantic).
 """
 
 from .base import FieldInfo, StageConfig, field_info
+from .experts import HAND_MADE, ExpertsConfig
 from .learning import (
     ClassificationConfig,
     ContrastiveConfig,
@@ -35,6 +36,7 @@ __all__ = [
     "DEFAULT_ADAPTER",
     "DEFAULT_BACKBONE",
     "DEFAULT_SAM",
+    "HAND_MADE",
     "NO_REFINEMENT",
     "STORE_LIMIT_GB",
     "AutomaticConfig",
@@ -42,6 +44,7 @@ __all__ = [
     "CleanupConfig",
     "ContrastiveConfig",
     "CosineConfig",
+    "ExpertsConfig",
     "ExtractionConfig",
     "FieldInfo",
     "IntensityConfig",

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from .base import StageConfig, merged_settings, present_keys
+from .experts import HAND_MADE, ExpertsConfig
 from .learning import (
     ClassificationConfig,
     ContrastiveConfig,
@@ -47,6 +48,7 @@ class SegmenterConfig(StageConfig):
     classification: ClassificationConfig = ClassificationConfig()
     contrastive: ContrastiveConfig = ContrastiveConfig()
     sam_decoder: SamDecoderConfig = SamDecoderConfig()
+    experts: ExpertsConfig = ExpertsConfig()
     propagation: PropagationConfig = PropagationConfig()
 
     @model_validator(mode="before")
@@ -62,6 +64,21 @@ class SegmenterConfig(StageConfig):
         """Settings of the chosen adapter; none where it has no section here."""
         found = getattr(self, self.adapter.replace("-", "_"), None)
         return found if isinstance(found, StageConfig) else StageConfig()
+
+    @property
+    def uses_hand_made(self) -> bool:
+        """Whether an adapter on hand-made features is trained beside the one that is chosen."""
+        return self.experts.hand_made and self.fuses and self.backbone != HAND_MADE
+
+    @property
+    def uses_carried(self) -> bool:
+        """Whether labels are carried through the painted image."""
+        return self.experts.carried and self.fuses
+
+    @property
+    def fuses(self) -> bool:
+        """Whether the adapter gives probabilities that others can be averaged with."""
+        return self.adapter in ("contrastive", "classification")
 
     @classmethod
     def stored(cls, given: dict[str, Any], parameter: str) -> Self:
@@ -113,6 +130,7 @@ _PUBLISHED: dict[str, Any] = {
     "backbone": "dinov2-b",
     "sampling": {"pixels_per_label": 0, "background_factor": 1.0, "min_background": 1},
     "position": {"use": False},
+    "experts": {"hand_made": False, "carried": False, "choose": False},
     "cosine": {"threshold": 0.5, "standardise": False},
     "classification": {"balance": 1.0, "decoys": 0.0},
     "contrastive": {

@@ -8,9 +8,31 @@ from typing import Any, Protocol
 
 from ..adapters import Adapter, AdapterState
 from ..config import PropagationConfig, SegmenterConfig
+from ..slices.flow import flow_method
 from ..templates.training_set import TrainingSet
+from .carried import PaintedImage, painted_images
 
-__all__ = ["LearnedLabels", "LearnedModel"]
+__all__ = ["ExpertWeights", "LearnedLabels", "LearnedModel"]
+
+
+@dataclass(frozen=True)
+class ExpertWeights:
+    """Weights of experts in the mean of log-probabilities.
+
+    Parameters
+    ----------
+    hand_made : float
+        Of the adapter on hand-made features in a painted image, 0..1; that on the features of the
+        backbone has the rest.
+    elsewhere : float
+        The same in other images, where grey values and textures differ from the painted ones.
+    carried : float
+        Of carried labels right beside paint, on top of the others.
+    """
+
+    hand_made: float = 0.5
+    elsewhere: float = 0.2
+    carried: float = 2.0
 
 
 class LearnedLabels(Protocol):
@@ -44,7 +66,8 @@ class LearnedModel:
     Settings of all stages, the digest of the backbone that the adapter was fitted to, the labels,
     the canonical axes of the templates (the most frequent first), the channels of their images, the
     state of the adapter, and the places, in canonical mm, of the landmarks of each image that has
-    one of each.
+    one of each. Of the experts beside the adapter: the state of the one on hand-made features, the
+    paint that labels are carried from, the method that finds the way, and the weights of all.
     """
 
     config: SegmenterConfig
@@ -56,6 +79,10 @@ class LearnedModel:
     channels: int
     adapter: AdapterState
     arrangements: tuple[dict[int, tuple[float, ...]], ...] = ()
+    hand_made: AdapterState | None = None
+    painted: tuple[PaintedImage, ...] = ()
+    flow: str | None = None
+    weights: ExpertWeights = ExpertWeights()
 
     @property
     def unrefined(self) -> frozenset[int]:
@@ -76,7 +103,12 @@ class LearnedModel:
 
     @classmethod
     def of(
-        cls, config: SegmenterConfig, weights_hash: str, training: TrainingSet, adapter: Adapter
+        cls,
+        config: SegmenterConfig,
+        weights_hash: str,
+        training: TrainingSet,
+        adapter: Adapter,
+        hand_made: Adapter | None = None,
     ) -> LearnedModel:
         """Take what a model file holds from what was learned."""
         return cls(
@@ -89,4 +121,7 @@ class LearnedModel:
             channels=training.channels,
             adapter=adapter.state(),
             arrangements=training.arrangements,
+            hand_made=None if hand_made is None else hand_made.state(),
+            painted=tuple(painted_images(training).values()),
+            flow=flow_method(config.experts.flow) if config.uses_carried else None,
         )

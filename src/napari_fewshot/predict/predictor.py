@@ -6,10 +6,8 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ..adapters import Adapter
 from ..arrays import release
 from ..errors import InputError
-from ..features.extract import FeatureExtractor
 from ..geometry import Frame
 from ..slices.axis import working_axis
 from ..slices.region import PredictedRegion, Region, box_shape, checked_region
@@ -24,9 +22,10 @@ from ..types import (
     joint_progress,
     no_progress,
 )
+from .experts import Experts
 from .fusion import fused_probabilities
 from .learned import LearnedModel
-from .probabilities import AdapterPredictor, SliceWork, slice_probabilities
+from .probabilities import SliceWork, slice_probabilities
 from .refine import LabelRefiner
 from .refiners import Refiner
 from .sink import FUSED, Prediction, PredictionSink
@@ -72,9 +71,7 @@ class SlicePredictor(SliceWork[SlicePrediction]):
     Parameters
     ----------
     stack : SliceStack
-    extractor : FeatureExtractor
-    adapter : Adapter
-        Fitted.
+    experts : Experts
     smoothing : float
         As for :func:`~napari_fewshot.predict.probabilities.slice_probabilities`.
     sink : PredictionSink
@@ -86,13 +83,12 @@ class SlicePredictor(SliceWork[SlicePrediction]):
     def __init__(
         self,
         stack: SliceStack,
-        extractor: FeatureExtractor,
-        adapter: Adapter,
+        experts: Experts,
         smoothing: float,
         sink: PredictionSink,
     ) -> None:
         super().__init__(stack)
-        self._predictor = AdapterPredictor(adapter, extractor, self._describe)
+        self._predictor = experts.of(stack, self._describe)
         self._smoothing = smoothing
         self._sink = sink
         self._descriptors: dict[int, Array] = {}
@@ -157,11 +153,14 @@ class PredictionRequest:
 
 @dataclass(frozen=True, eq=False)
 class VolumePredictor:
-    """A learned model, its adapter and an extractor: all that a prediction takes."""
+    """A learned model with the experts that label slices: all that a prediction takes."""
 
-    model: LearnedModel
-    adapter: Adapter
-    extractor: FeatureExtractor
+    experts: Experts
+
+    @property
+    def model(self) -> LearnedModel:
+        """What was learned."""
+        return self.experts.model
 
     def predict(self, image: Volume, request: PredictionRequest, progress: Progress) -> Prediction:
         """Label slices along an axis, or along all painted ones, and refine the labels."""
@@ -269,7 +268,7 @@ class VolumePredictor:
         stack = self._stack(image, self._canonical_axis(image, axis))
         smoothing = self.model.config.propagation.smoothing
         sink = self._sink(stack, landmarks)
-        return SlicePredictor(stack, self.extractor, self.adapter, smoothing, sink)
+        return SlicePredictor(stack, self.experts, smoothing, sink)
 
     def _fused(self, image: Volume, request: PredictionRequest, progress: Progress) -> Prediction:
         """Mean of the probabilities along the axes that the templates were painted along."""
@@ -305,7 +304,7 @@ class VolumePredictor:
         """Class probabilities of what lies in a box of the stack, slice by slice."""
         smoothing = self.model.config.propagation.smoothing
         window, keep = windows_of(stack, box, smoothing)
-        predictor = AdapterPredictor(self.adapter, self.extractor, window=window)
+        predictor = self.experts.of(stack, window=window)
         order = range(box[0].start, box[0].stop)
         return slice_probabilities(stack, predictor, smoothing, progress, order, keep=keep)
 

@@ -30,6 +30,7 @@ __all__ = [
     "AdapterPredictor",
     "Predictor",
     "SliceWork",
+    "Watch",
     "class_probabilities",
     "slice_probabilities",
 ]
@@ -38,6 +39,7 @@ _BAND = 2**16
 """Pixels that an adapter predicts at once."""
 Part = TypeVar("Part")
 Tick = Callable[[int, int], None]
+Watch = Callable[[int, SliceFeatures, FeatureMap], None]
 
 
 def no_tick(done: int, parts: int) -> None:
@@ -73,7 +75,7 @@ class AdapterPredictor:
         self,
         adapter: Adapter,
         extractor: FeatureExtractor,
-        watch: Callable[[int, SliceFeatures, FeatureMap], None] | None = None,
+        watch: Watch | None = None,
         window: Window | None = None,
     ) -> None:
         self._adapter = adapter

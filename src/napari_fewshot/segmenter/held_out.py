@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from ..adapters import Adapter
 from ..errors import InputError
+from ..predict.carried import CarriedLabels, painted_images
+from ..predict.learned import ExpertWeights
 from ..predict.probabilities import class_probabilities
+from ..scratch import scratch_array
 from ..templates.known import KnownSlice
+from ..templates.training_set import TrainingSet
 from ..types import Array, Progress, SliceFeatures, no_progress
+from .choice import HeldOutSlice, choose_weights
 
-__all__ = ["HeldOutScore", "choose_folds", "held_out_score"]
+__all__ = ["HeldOutScore", "Learner", "choose_folds", "held_out_score"]
 
 MOST_FOLDS = 5
 
@@ -35,11 +40,14 @@ class HeldOutScore:
     folds : int
     grouped_by : str
         ``"volumes"`` or ``"neighbouring slices"``.
+    weights : ExpertWeights
+        Of the experts, as chosen by what was held out, and as they are in this score.
     """
 
     dice: dict[int, float]
     folds: int
     grouped_by: str
+    weights: ExpertWeights = field(default_factory=ExpertWeights)
 
     @property
     def mean(self) -> float:
@@ -76,26 +84,54 @@ def _depth(example: KnownSlice) -> tuple[int, int]:
     return example.position.axis, example.position.index
 
 
+@dataclass(frozen=True)
+class Learner:
+    """How one of the adapters learns.
+
+    ``build`` makes one that is not yet fitted; ``maps`` gives the feature maps of the examples with
+    the given ascending numbers.
+    """
+
+    build: Callable[[], Adapter]
+    maps: Callable[[Sequence[int]], Iterable[SliceFeatures]]
+
+
 def held_out_score(
-    build: Callable[[], Adapter],
-    examples: Sequence[KnownSlice],
-    maps: Callable[[Sequence[int]], Iterable[SliceFeatures]],
-    label_values: Sequence[int],
+    known: TrainingSet,
+    learners: Sequence[Learner],
+    *,
+    flow: str | None = None,
+    choose: bool = False,
     progress: Progress = no_progress,
 ) -> HeldOutScore | None:
     """Train on all folds but one, predict that one, and so on.
 
-    ``build`` makes an adapter that is not yet fitted; ``maps`` gives the feature maps of the
-    examples with the given ascending numbers; ``label_values`` were painted. None with fewer than
-    two template slices.
+    Parameters
+    ----------
+    known : TrainingSet
+        Examples, with the copies that the adapters learn from too.
+    learners : sequence of Learner
+        Of the adapter on the features of the backbone, and of that on hand-made ones.
+    flow : str, optional
+        How the motion is found along which labels are carried; None: they are not.
+    choose : bool
+        Choose weights by what is held out, unless the usual ones are as good.
+    progress : callable
+        Called after each fold; it may raise ``Cancelled``.
+
+    Returns
+    -------
+    HeldOutScore or None
+        None with fewer than two template slices.
     """
+    examples = known.examples
     slices = [k for k, example in enumerate(examples) if example.origin is None]
     folds, grouped_by = choose_folds([examples[k] for k in slices])
     folds = [[slices[k] for k in fold] for fold in folds]
     if not folds:
         return None
-    values = np.array([0, *label_values])
-    overlap = np.zeros((3, len(values)), dtype=np.int64)  # both, truth, prediction
+    painted = grouped_by != "volumes"
+    held: list[HeldOutSlice] = []
     held_labels: set[int] = set()
     for number, fold in enumerate(folds):
 
@@ -105,27 +141,82 @@ def held_out_score(
         left_out = {id(examples[k]) for k in fold}
         rest = [k for k, e in enumerate(examples) if id(e.origin or e) not in left_out]
         classes = _classes(examples, rest)
-        learned = classes - {0}
-        if learned and 0 in classes:
-            adapter = build()
+        if classes - {0} and 0 in classes:
             try:
-                adapter.fit([examples[k] for k in rest], maps(rest), label_values, training)
+                found = _predicted(known, learners, rest, fold, flow if painted else None, training)
             except InputError:  # all slices could teach it, these are too few
-                progress(number + 1, len(folds), "held-out score")
-                continue
-            for k, features in zip(fold, maps(fold), strict=True):
-                found = class_probabilities(adapter, features, examples[k].position)
-                predicted = values[found.argmax(axis=0)]
-                overlap += _counts(examples[k], predicted, values, learned)
-            held_labels |= learned & _classes(examples, fold)
+                found = []
+            held += found
+            if found:
+                held_labels |= (classes - {0}) & _classes(examples, fold)
         progress(number + 1, len(folds), "held-out score")
+    weights = ExpertWeights()
+    if choose:
+        weights = choose_weights(held, known.label_values, weights, painted)
+    values = np.array([0, *known.label_values])
+    overlap = np.zeros((3, len(values)), dtype=np.int64)  # both, truth, prediction
+    for one in held:
+        predicted = values[one.fused(weights, painted).argmax(axis=0)]
+        overlap += _counts(one.known, predicted, values, set(one.learned) - {0})
     sizes = overlap[1] + overlap[2]
     dice = {
         int(v): float(2 * overlap[0, c] / sizes[c]) if v in held_labels and sizes[c] else np.nan
         for c, v in enumerate(values)
         if v > 0
     }
-    return HeldOutScore(dice, len(folds), grouped_by)
+    return HeldOutScore(dice, len(folds), grouped_by, weights)
+
+
+def _predicted(
+    known: TrainingSet,
+    learners: Sequence[Learner],
+    rest: Sequence[int],
+    fold: Sequence[int],
+    flow: str | None,
+    progress: Progress,
+) -> list[HeldOutSlice]:
+    """What experts that learn from the examples ``rest`` say of those of a fold."""
+    examples = [known.examples[k] for k in rest]
+    learned = frozenset(_classes(known.examples, rest))
+    planes: list[list[Array]] = []
+    for learner in learners:
+        adapter = learner.build()
+        adapter.fit(examples, learner.maps(rest), known.label_values, progress)
+        positions = [known.examples[k].position for k in fold]
+        maps = zip(learner.maps(fold), positions, strict=True)
+        planes.append([_kept(class_probabilities(adapter, m, at)) for m, at in maps])
+    carriers = _carriers(known, rest, flow)
+    found = []
+    for number, k in enumerate(fold):
+        index, carrier = known.sources[k][1], carriers.get(known.sources[k][0])
+        carried = None if carrier is None else _kept(next(carrier.planes([index])))
+        weight = 0.0 if carrier is None else carrier.weight(index)
+        own = tuple(of_one[number] for of_one in planes)
+        found.append(
+            HeldOutSlice(known.examples[k], own, carried if weight else None, weight, learned)
+        )
+    return found
+
+
+def _carriers(
+    known: TrainingSet, rest: Sequence[int], flow: str | None
+) -> dict[int, CarriedLabels]:
+    """What carries the labels of the examples ``rest``, by the number of the stack."""
+    if flow is None:
+        return {}
+    carriers = {}
+    for number, image in painted_images(known, rest).items():
+        stack = known.stacks[number]
+        if stack.volume.ndim == 3:
+            carriers[number] = CarriedLabels(stack, image, known.label_values, flow)
+    return carriers
+
+
+def _kept(plane: Array) -> Array:
+    """Keep a plane until all folds are done, in half the memory, on disk where it is large."""
+    result = scratch_array(plane.shape, np.float16)
+    result[:] = plane
+    return result
 
 
 def _classes(examples: Sequence[KnownSlice], numbers: Sequence[int]) -> set[int]:

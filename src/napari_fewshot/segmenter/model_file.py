@@ -19,17 +19,20 @@ from ..errors import ModelFileError, WeightsError
 from ..io.outputs import replacing
 from ..predict.learned import LearnedModel
 from ..types import Array
+from .expert_file import PackedExperts, pack_experts, unpack_experts
 
 __all__ = [
     "FORMAT_VERSION",
     "check_weights",
     "read_model",
     "restored",
+    "restored_hand_made",
     "write_model",
 ]
 
 FORMAT = "napari-fewshot"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""2: experts beside the adapter. Files of 1 have none, and are read."""
 # What JSON, numpy and torch raise on content that does not fit.
 _UNFIT = (
     ArithmeticError,
@@ -60,6 +63,8 @@ def write_model(path: str | os.PathLike[str], model: LearnedModel) -> None:
         ],
     }
     tensors = {name: np.ascontiguousarray(t) for name, t in model.adapter.tensors.items()}
+    content["experts"], others = pack_experts(model)
+    tensors |= others
     metadata = {
         "format": FORMAT,
         "version": str(FORMAT_VERSION),
@@ -135,8 +140,20 @@ def restored(model: LearnedModel, device: str) -> Adapter:
     ModelFileError
         If its tensors do not fit its settings.
     """
+    return _restored(model, model.adapter, device)
+
+
+def restored_hand_made(model: LearnedModel, device: str) -> Adapter | None:
+    """Build the fitted adapter on hand-made features, where the model has one.
+
+    Raises what :func:`restored` raises.
+    """
+    return None if model.hand_made is None else _restored(model, model.hand_made, device)
+
+
+def _restored(model: LearnedModel, state: AdapterState, device: str) -> Adapter:
     try:
-        adapter = build_adapter(model.config, device).restore(model.adapter)
+        adapter = build_adapter(model.config, device).restore(state)
         if adapter.label_count != len(model.label_values):
             raise ValueError(f"of {adapter.label_count} labels, not {len(model.label_values)}")
     except _UNFIT as error:
@@ -201,6 +218,7 @@ class _Content(BaseModel):
     channels: Annotated[int, Field(strict=True, ge=1, le=2**16)]
     adapter: dict[str, Any]
     arrangements: tuple[dict[int, tuple[float, ...]], ...] = ()  # files before 0.1 have none
+    experts: PackedExperts = PackedExperts()
 
     @field_validator("label_values")
     @classmethod
@@ -215,10 +233,11 @@ def _parse(content: str, tensors: dict[str, Array]) -> LearnedModel:
         found = _Content.model_validate_json(content)
     except ValidationError as error:
         raise input_error(error, _Content, "content") from None
-    fields = {name: getattr(found, name) for name in _Content.model_fields}
+    fields = {name: getattr(found, name) for name in _Content.model_fields if name != "experts"}
     fields["config"] = SegmenterConfig.stored(found.config, "config")
-    fields["adapter"] = AdapterState(tensors, found.adapter)
-    return LearnedModel(**fields)
+    experts, rest = unpack_experts(found.experts, tensors)
+    fields["adapter"] = AdapterState(rest, found.adapter)
+    return LearnedModel(**fields, **experts)
 
 
 def _in_short(error: Exception) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,25 +11,26 @@ from typing import Any
 
 import numpy.typing as npt
 
-from ..adapters import Adapter, build_adapter, check_adapter
-from ..backbones import backbone_entry, get_backbone
+from ..adapters import build_adapter, check_adapter
+from ..backbones import backbone_entry
 from ..config import NO_REFINEMENT, PropagationConfig, SegmenterConfig
 from ..device import choose_device
 from ..errors import NotFittedError
 from ..features.cache import FeatureCache
 from ..features.extract import FeatureExtractor
 from ..features.store import FeatureStore
-from ..predict.learned import LearnedModel
+from ..predict.experts import Experts
+from ..predict.learned import ExpertWeights, LearnedModel
 from ..predict.predictor import PredictionRequest, SlicePredictor, VolumePredictor
 from ..predict.refiners import Refiner, check_method, get_refiner
 from ..predict.sink import FUSED, Prediction
 from ..slices.region import Region
-from ..templates.augmentation import FeatureRequirements
 from ..templates.template import Template
 from ..templates.training_set import TrainingSet
 from ..types import Progress, Volume, no_progress
 from .held_out import HeldOutScore, held_out_score
-from .model_file import check_weights, read_model, restored, write_model
+from .learning import Adapters, Extractors, Learning
+from .model_file import check_weights, read_model, restored, restored_hand_made, write_model
 
 __all__ = ["FUSED", "FewShotSegmenter"]
 
@@ -100,8 +101,10 @@ class FewShotSegmenter:
         self.weights = None if weights is None else Path(weights)
         self.store = FeatureStore(Path(store)) if isinstance(store, (str, os.PathLike)) else store
         self.cache = cache
-        self._extractor: FeatureExtractor | None = None
-        self._adapter: Adapter | None = None
+        self._extractors = Extractors(
+            self.config, self.weights, self.device, self.store, self.cache
+        )
+        self._adapters: Adapters | None = None
         self._saved: LearnedModel | None = None
         self._training: TrainingSet | None = None
 
@@ -116,13 +119,23 @@ class FewShotSegmenter:
         )
         same = ("backbone", "extraction")
         if all(getattr(model.config, name) == getattr(self.config, name) for name in same):
-            model._extractor = self._extractor  # loaded once
+            model._extractors = self._extractors  # loaded once
         return model
 
     def with_propagation(self, settings: PropagationConfig | dict[str, Any]) -> FewShotSegmenter:
         """Return one that has learned the same, with settings of propagation as :meth:`load`."""
         model = self.with_settings(propagation=settings)
-        model._saved = replace(self._learned(), config=model.config)
+        return self._handed_on(model, config=model.config)
+
+    def with_weights(self, weights: ExpertWeights) -> FewShotSegmenter:
+        """Return one that has learned the same, with other weights of the experts.
+
+        :attr:`HeldOutScore.weights` are those that held-out slices speak for.
+        """
+        return self._handed_on(self.with_settings(), weights=weights)
+
+    def _handed_on(self, model: FewShotSegmenter, **changes: Any) -> FewShotSegmenter:
+        model._saved = replace(self._learned(), **changes)
         model._training = self._training
         return model
 
@@ -140,6 +153,11 @@ class FewShotSegmenter:
     def point_labels_(self) -> frozenset[int]:
         """Labels that were learned from landmarks only."""
         return self._learned().point_labels
+
+    @property
+    def weights_(self) -> ExpertWeights:
+        """Weights of the experts."""
+        return self._learned().weights
 
     @property
     def refinement(self) -> str | None:
@@ -163,15 +181,10 @@ class FewShotSegmenter:
     @property
     def extractor(self) -> FeatureExtractor:
         """The feature extractor; the backbone is loaded on first use."""
-        config = self.config
-        if self._extractor is None:
-            backbone = get_backbone(config.backbone, self.weights, config.extraction.blocks)
-            self._extractor = FeatureExtractor(
-                backbone, config.extraction, self.device, self.store, self.cache
-            )
+        extractor = self._extractors.main
         if self._saved is not None:
-            check_weights(self._saved, self._extractor.backbone)
-        return self._extractor
+            check_weights(self._saved, extractor.backbone)
+        return extractor
 
     def _learned(self) -> LearnedModel:
         if self._saved is None:
@@ -201,12 +214,11 @@ class FewShotSegmenter:
         training = TrainingSet.of(templates, self.config)
         saved, self._saved = self._saved, None
         try:
-            adapter = self._build_adapter()
-            self._learn(adapter.fit, training, adapter.requirements, progress)
+            adapters = self._learning(training).fit(training, progress)
         except BaseException:
             self._saved = saved
             raise
-        self._become(adapter, training)
+        self._become(adapters, training)
         return self
 
     def updated(
@@ -214,15 +226,9 @@ class FewShotSegmenter:
     ) -> FewShotSegmenter:
         """Learn on after a correction: a new segmenter, in a fraction of the time of a fit.
 
-        The adapter starts from this one, also where labels have come or gone, and is trained
-        for ``update_steps``. Images with another number of channels are fitted anew.
-
-        Parameters
-        ----------
-        templates : Template or sequence of Template
-            All that is known now, not only what is new.
-        progress : callable
-            As for :meth:`fit`.
+        Adapters start from those here, also where labels have come or gone, and are trained for
+        ``update_steps``. Images with another number of channels are fitted anew. ``templates`` are
+        all that is known now, not only what is new; ``progress`` is as for :meth:`fit`.
 
         Raises
         ------
@@ -236,42 +242,32 @@ class FewShotSegmenter:
         model = self.with_settings()
         if learned.channels != training.channels:
             return model.fit(templates, progress)
-        adapter = restored(learned, self.device)
-        update = partial(adapter.update, before=learned.label_values)
-        requirements = replace(adapter.requirements, augmentation=None)
-        model._learn(update, training, requirements, progress)
-        model._become(adapter, training)
-        return model
+        adapters = model._learning(training).update(learned, self.device, training, progress)
+        model._become(adapters, training)
+        return model.with_weights(learned.weights)
 
-    def _build_adapter(self) -> Adapter:
-        return build_adapter(self.config, self.device, self.weights)
+    def _learning(self, training: TrainingSet) -> Learning:
+        build = partial(build_adapter, self.config, self.device, self.weights)
+        only_points = training.point_labels.issuperset(training.label_values)
+        hand_made = self.config.uses_hand_made and not only_points
+        return Learning(build, self.extractor, self._extractors.hand_made if hand_made else None)
 
-    def _learn(
-        self,
-        learn: Callable[..., Adapter],
-        training: TrainingSet,
-        requirements: FeatureRequirements,
-        progress: Progress,
-    ) -> None:
-        known = training.augmented(requirements.augmentation)
-        maps = known.maps(self.extractor, progress=progress, padding=requirements.padding)
-        learn(known.examples, maps, known.label_values, progress=progress)
-
-    def _become(self, adapter: Adapter, training: TrainingSet) -> None:
-        self._adapter, self._training = adapter, training
-        self._saved = LearnedModel.of(self.config, self.weights_hash, training, adapter)
+    def _become(self, adapters: Adapters, training: TrainingSet) -> None:
+        self._adapters, self._training = adapters, training
+        self._saved = LearnedModel.of(
+            self.config, self.weights_hash, training, adapters.main, adapters.hand_made
+        )
 
     def held_out_score(self, progress: Progress = no_progress) -> HeldOutScore | None:
         """Estimate the Dice of each label by leaving template slices out in turn.
 
-        It trains up to five adapters; call it when the result has been shown. None with fewer
-        than two template slices. A loaded model has no templates: :class:`NotFittedError`.
+        It trains up to five adapters of each kind, and with ``experts.choose`` it chooses weights
+        of the experts for :meth:`with_weights`. None with fewer than two template slices. A loaded
+        model has no templates: :class:`NotFittedError`.
         """
-        build = self._build_adapter
-        requirements = build().requirements
-        known = self.training_set_.augmented(requirements.augmentation)
-        maps = partial(known.maps, self.extractor, padding=requirements.padding)
-        return held_out_score(build, known.examples, maps, known.label_values, progress)
+        known, learners = self._learning(self.training_set_).learners(self.training_set_)
+        choose, flow = self.config.experts.choose and self.config.fuses, self._learned().flow
+        return held_out_score(known, learners, flow=flow, choose=choose, progress=progress)
 
     def predict(
         self,
@@ -364,9 +360,13 @@ class FewShotSegmenter:
     def volume_predictor(self) -> VolumePredictor:
         """Return what volumes are predicted with: the parts of this segmenter, loaded."""
         learned = self._learned()
-        if self._adapter is None:
-            self._adapter = restored(learned, self.device)
-        return VolumePredictor(learned, self._adapter, self.extractor)
+        if self._adapters is None:
+            main = restored(learned, self.device)
+            self._adapters = Adapters(main, restored_hand_made(learned, self.device))
+        adapters, hand_made = self._adapters, None
+        if adapters.hand_made is not None:
+            hand_made = adapters.hand_made, self._extractors.hand_made
+        return VolumePredictor(Experts(learned, adapters.main, self.extractor, hand_made))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model file (safetensors; conventionally ``*.fewshot``), whole or not at all.

@@ -246,6 +246,10 @@ class SliceStack:
         """Return a hexadecimal digest of the content of a working slice."""
         return digest_plane(self.slice(index))
 
+    def raw_digest(self, index: int) -> str:
+        """Return a hexadecimal digest of the voxels of an original slice, as the file has them."""
+        return digest_plane(np.asarray(self._slices[index]))
+
     def from_file(self, array: Array) -> Array:
         """View an array on the volume's grid, in file order, as (N, H, W) slices of the stack."""
         return to_stack(array, self.frame, self.axis)

@@ -1,0 +1,35 @@
+"""Settings of the experts that label slices together."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from .base import StageConfig
+
+__all__ = ["HAND_MADE", "ExpertsConfig"]
+
+HAND_MADE = "multiscale"
+"""Backbone of the expert on hand-made features."""
+
+
+class ExpertsConfig(StageConfig):
+    """What labels slices beside the adapter on the features of the backbone.
+
+    The log-probabilities of all of them are averaged.
+    """
+
+    hand_made: bool = Field(default=True, title="Hand-made features")
+    """Train the same adapter on the features of the backbone multiscale too: grey values, edges and
+    textures as they are, which matter in micrographs."""
+    carried: bool = Field(default=True, title="Carried labels")
+    """In the painted image itself, carry painted labels from slice to slice, the way that pixels
+    move between neighbouring slices."""
+    flow: Literal["auto", "dis", "lucas-kanade"] = "auto"
+    """How the motion between slices is found. dis: dense inverse search of OpenCV, quicker.
+    lucas-kanade: iterative Lucas-Kanade of scikit-image, as exact. auto: dis where OpenCV is
+    installed."""
+    choose: bool = Field(default=True, title="Choose weights")
+    """Choose the weights of the experts on template slices that are left out, where these say
+    clearly that others than the usual ones are better."""

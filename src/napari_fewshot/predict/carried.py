@@ -1,0 +1,178 @@
+"""Labels carried from painted slices to their neighbours by the motion between slices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..parallel import ordered_map
+from ..scratch import bands, scratch_array
+from ..slices.flow import OpticalFlow, moved
+from ..slices.motion import Motion, enlarged
+from ..slices.stack import SliceStack, Window
+from ..templates.known import UNKNOWN
+from ..templates.training_set import TrainingSet
+from ..types import Array
+
+__all__ = ["CarriedLabels", "PaintedImage", "PaintedSlice", "painted_images"]
+
+_FADING = 30.0
+"""Slices over which labels lose all but 1/e of their weight."""
+_OUTSIDE = 0.5
+"""Share of the weight where there is paint on one side only."""
+
+
+@dataclass(frozen=True, eq=False)
+class PaintedSlice:
+    """Paint on a slice of an image, as a model remembers it.
+
+    Parameters
+    ----------
+    index, original : int
+        Working slice of its stack, and its number before resampling.
+    digest : str
+        Of the voxels of the slice: :meth:`~napari_fewshot.slices.stack.SliceStack.raw_digest`.
+    labels : int array, shape (H, W)
+        On the working grid, 0 for background, ``UNKNOWN`` where nothing is known.
+    known_labels : frozenset of int
+        Labels that were looked for.
+    """
+
+    index: int
+    original: int
+    digest: str
+    labels: Array
+    known_labels: frozenset[int]
+
+
+@dataclass(frozen=True, eq=False)
+class PaintedImage:
+    """Painted slices of one stack: a canonical axis, and (N, H, W) of its working slices."""
+
+    axis: int
+    shape: tuple[int, int, int]
+    slices: tuple[PaintedSlice, ...]
+
+    def is_of(self, stack: SliceStack) -> bool:
+        """Whether these are slices of a stack: its voxels are those that were painted over."""
+        if (stack.axis, stack.grid.working) != (self.axis, self.shape):
+            return False
+        count = stack.grid.shape[0]
+        return all(
+            one.original < count and stack.raw_digest(one.original) == one.digest
+            for one in self.slices
+        )
+
+
+def painted_images(
+    training: TrainingSet, chosen: Sequence[int] | None = None
+) -> dict[int, PaintedImage]:
+    """Painted slices by the number of their stack, but for those that only points mark.
+
+    ``chosen`` are numbers of the examples that count; None: all.
+    """
+    slices: dict[int, dict[int, PaintedSlice]] = {}
+    for k in range(len(training.examples)) if chosen is None else chosen:
+        (number, _), known = training.sources[k], training.examples[k]
+        if known.points_only or known.origin is not None:
+            continue
+        slices.setdefault(number, {})[known.index] = PaintedSlice(
+            known.index,
+            known.original,
+            training.stacks[number].raw_digest(known.original),
+            known.labels,
+            known.known_labels,
+        )
+    found = {}
+    for number, own in slices.items():
+        stack = training.stacks[number]
+        ordered = tuple(own[index] for index in sorted(own))
+        found[number] = PaintedImage(stack.axis, stack.grid.working, ordered)
+    return found
+
+
+class CarriedLabels:
+    """An expert for slices of an image of which some are painted.
+
+    The displacements between neighbouring slices are composed from each slice back to the nearest
+    paint below and above, and its labels read there, the nearer with more weight. A slice that is
+    unlike what the motion makes of the one before it is damaged, and left out; where several are,
+    one after the other, there is a cut, over which nothing is carried. With a ``window``, planes
+    are of these rows and columns alone.
+    """
+
+    def __init__(
+        self,
+        stack: SliceStack,
+        paint: PaintedImage,
+        label_values: Sequence[int],
+        method: str,
+        window: Window | None = None,
+    ) -> None:
+        self._stack = stack
+        self._paint = {one.index: one for one in paint.slices}
+        self._values = np.array([0, *label_values])
+        height, width = stack.shape
+        self._rows, self._columns = window or (slice(0, height), slice(0, width))
+        self._motion = Motion(stack, OpticalFlow(method), sorted(self._paint))
+
+    def weight(self, index: int) -> float:
+        """Weight of the labels of a slice beside other experts', 0..1; 0: none reach it."""
+        distances = [abs(index - source) for source in self._sources(index)]
+        if not distances:
+            return 0.0
+        one_sided = len(distances) == 1 and distances[0] > 0
+        return float(np.exp(-min(distances) / _FADING)) * (_OUTSIDE if one_sided else 1.0)
+
+    def planes(self, indices: Sequence[int]) -> Iterator[Array]:
+        """Likelihood of each class, 0..1, shape (L + 1, H, W), float32; not to the sum of 1.
+
+        1 for all classes where nothing is known.
+        """
+        return ordered_map(self._plane, indices)
+
+    def _sources(self, index: int) -> dict[int, Array | None]:
+        """Nearest painted slices, with the displacement to each; None: the slice itself."""
+        if index in self._paint:
+            return {index: None}
+        return dict(self._motion.to_chosen(index))
+
+    def _plane(self, index: int) -> Array:
+        sources = self._sources(index)
+        first, columns = self._rows.start, self._columns
+        height, width = self._rows.stop - first, columns.stop - columns.start
+        result = scratch_array((len(self._values), height, width), np.float32)
+        if not sources:
+            result[:] = 1
+            return result
+        shares = np.array([1 / max(1, abs(index - source)) for source in sources])
+        shares /= shares.sum()
+        for rows in bands(height, result[:, 0].size):
+            for share, (source, field) in zip(shares, sources.items(), strict=True):
+                there = slice(first + rows.start, first + rows.stop)
+                found = self._read(source, field, there)[:, :, columns]
+                result[:, rows] += np.float32(share) * found
+        return result
+
+    def _read(self, source: int, field: Array | None, rows: slice) -> Array:
+        """Likelihoods of the classes in rows of a slice, from a painted one."""
+        paint = self._paint[source]
+        if field is None:
+            return self._likelihood(paint, paint.labels[rows])
+        displacement = enlarged(field, self._stack.shape, rows)
+        top = max(0, int(rows.start + displacement[0].min()) - 1)
+        bottom = int(rows.stop + displacement[0].max()) + 2
+        top = min(top, self._stack.shape[0] - 1)
+        part = self._likelihood(paint, paint.labels[top : max(bottom, top + 1)])
+        return moved(part, displacement, (rows.start - top, 0))
+
+    def _likelihood(self, paint: PaintedSlice, labels: Array) -> Array:
+        """1 for each class (L + 1, h, w) that a pixel may be."""
+        classes = np.searchsorted(self._values, np.where(labels == UNKNOWN, 0, labels))
+        table = np.eye(len(self._values) + 1, len(self._values), dtype=np.float32)
+        table[0] = [v == 0 or int(v) not in paint.known_labels for v in self._values]
+        table[-1] = 1
+        classes[labels == UNKNOWN] = len(self._values)
+        return np.moveaxis(table[classes], -1, 0)

@@ -1,0 +1,167 @@
+"""Weights of the experts, chosen on slices that took no part in the training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..predict.experts import fused_plane
+from ..predict.learned import ExpertWeights
+from ..templates.known import UNKNOWN, KnownSlice
+from ..types import Array
+
+__all__ = ["HeldOutSlice", "choose_weights"]
+
+_HAND_MADE = (0.0, 0.2, 0.5, 0.8)
+_ELSEWHERE = (0.0, 0.2, 0.35)
+_CARRIED = (0.0, 0.5, 2.0)
+_TEMPERATURES = (0.6, 0.8, 1.0, 1.25, 1.6, 2.0, 2.5, 3.2)
+_PIXELS = 20_000
+"""Of each slice, drawn at random: enough to tell weights apart."""
+_MARGIN = 0.03
+"""Share of the log loss that others must be better by than the usual weights ..."""
+_ERRORS = 1.0
+"""... and by so many standard errors over slices: a choice by noise is worse than none."""
+_LEAST_SLICES = 3
+_FLOOR = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOutSlice:
+    """What experts that did not learn from a slice say of it.
+
+    Parameters
+    ----------
+    known : KnownSlice
+    planes : tuple of array
+        Probabilities, (L + 1, H, W), of the adapter on the features of the backbone, and of that on
+        hand-made ones where there is one.
+    carried : array, optional
+        Likelihoods of carried labels, (L + 1, H, W); None where no paint leads to the slice.
+    carried_weight : float
+        Share of the weight of carried labels that they have here.
+    learned : frozenset of int
+        Labels, 0 for background, that the experts could learn without it.
+    """
+
+    known: KnownSlice
+    planes: tuple[Array, ...]
+    carried: Array | None
+    carried_weight: float
+    learned: frozenset[int]
+
+    def fused(self, weights: ExpertWeights, painted: bool) -> Array:
+        """Probabilities, (L + 1, H, W), of all experts; ``painted``: as in the painted image."""
+        hand_made = weights.hand_made if painted else weights.elsewhere
+        shares = [1.0] if len(self.planes) == 1 else [1 - hand_made, hand_made]
+        used = [(p, share) for p, share in zip(self.planes, shares, strict=True) if share > 0]
+        carried = self.carried if painted else None
+        return fused_plane(
+            [plane for plane, _ in used],
+            [share for _, share in used],
+            carried,
+            weights.carried * self.carried_weight,
+        )
+
+
+def choose_weights(
+    slices: Sequence[HeldOutSlice],
+    label_values: Sequence[int],
+    usual: ExpertWeights,
+    painted: bool,
+    seed: int = 0,
+) -> ExpertWeights:
+    """Choose the weights by which held-out slices are predicted best, if that is clear.
+
+    Candidates are compared by their log loss at the best temperature of each, since an expert that
+    is only too sure of itself is no worse for it.
+
+    Parameters
+    ----------
+    slices : sequence of HeldOutSlice
+        All of them.
+    label_values : sequence of int
+        Of the classes of the planes behind background.
+    usual : ExpertWeights
+        Taken where no others are clearly better.
+    painted : bool
+        Whether slices were left out of painted images, else whole images were.
+    seed : int
+        Of the pixels that are drawn.
+    """
+    rng = np.random.default_rng(seed)
+    samples = [s for one in slices if (s := _Sample.of(one, label_values, rng)) is not None]
+    if len(samples) < _LEAST_SLICES or not (len(slices[0].planes) > 1 or painted):
+        return usual
+    candidates = _HAND_MADE if painted else _ELSEWHERE
+    hand_made = candidates if len(slices[0].planes) > 1 else (0.0,)
+    carried = _CARRIED if painted and any(s.carried is not None for s in samples) else (0.0,)
+    name = "hand_made" if painted else "elsewhere"
+    before = _loss(samples, getattr(usual, name), usual.carried)
+    best, lowest = usual, float(before.mean())
+    for share in hand_made:
+        for weight in carried:
+            losses = _loss(samples, share, weight)
+            gain = before - losses
+            error = float(gain.std(ddof=1)) / np.sqrt(len(gain))
+            clear = gain.mean() > max(_MARGIN * before.mean(), _ERRORS * error)
+            if clear and losses.mean() < lowest:
+                changes = {name: share} | ({"carried": weight} if len(carried) > 1 else {})
+                best, lowest = replace(usual, **changes), float(losses.mean())
+    return best
+
+
+@dataclass(frozen=True, eq=False)
+class _Sample:
+    """Logarithms at some pixels of a slice, (n, L + 1), and which classes are right there."""
+
+    planes: list[Array]
+    carried: Array | None
+    right: Array
+
+    @classmethod
+    def of(
+        cls, one: HeldOutSlice, label_values: Sequence[int], rng: np.random.Generator
+    ) -> _Sample | None:
+        values = np.array([0, *label_values])
+        labels = one.known.labels.reshape(-1)
+        known = np.flatnonzero((labels != UNKNOWN) & np.isin(labels, list(one.learned)))
+        if not len(known):
+            return None
+        chosen = np.sort(rng.permutation(known)[:_PIXELS])
+        right = labels[chosen, None] == values
+        unknown = [v > 0 and int(v) not in one.known.known_labels for v in values]
+        right |= (labels[chosen] == 0)[:, None] & np.array(unknown)
+
+        def at(plane: Array, floor: float) -> Array:
+            pixels = plane.reshape(len(plane), -1)[:, chosen].T.astype(np.float32)
+            return np.log(np.maximum(pixels, floor))
+
+        carried = None
+        if one.carried is not None:
+            carried = np.float32(one.carried_weight) * at(one.carried, 0.01)
+        return cls([at(plane, 1e-4) for plane in one.planes], carried, right)
+
+
+def _loss(samples: Sequence[_Sample], hand_made: float, carried: float) -> Array:
+    """Log loss of each slice, at the temperature at which their mean is lowest."""
+    pooled = []
+    for one in samples:
+        logs = one.planes[0]
+        if len(one.planes) > 1:
+            logs = (1 - hand_made) * logs + hand_made * one.planes[1]
+        if one.carried is not None and carried:
+            logs = logs + carried * one.carried
+        pooled.append(logs)
+    pairs = list(zip(pooled, samples, strict=True))
+    tried = [np.array([_mean_loss(p / t, s.right) for p, s in pairs]) for t in _TEMPERATURES]
+    return min(tried, key=lambda losses: float(losses.mean()))
+
+
+def _mean_loss(logs: Array, right: Array) -> float:
+    logs = logs - logs.max(axis=1, keepdims=True)
+    odds = np.exp(logs)
+    share = (odds * right).sum(axis=1) / odds.sum(axis=1)
+    return float(-np.log(np.maximum(share, _FLOOR)).mean())

@@ -1,0 +1,126 @@
+"""The experts in a model file: tensors, and what JSON says of them."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..adapters import AdapterState
+from ..predict.carried import PaintedImage, PaintedSlice
+from ..predict.learned import ExpertWeights, LearnedModel
+from ..types import Array
+
+__all__ = ["PackedExperts", "pack_experts", "unpack_experts"]
+
+_HAND_MADE = "hand_made."
+_PAINTED = "painted."
+_MOST_BYTES = 2**31
+"""Of the labels of a slice that a file may claim."""
+
+_Count = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
+_Side = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
+
+
+class _Slice(BaseModel):
+    index: _Count
+    original: _Count
+    digest: str
+    known_labels: frozenset[_Count]
+    dtype: Literal["int8", "int16", "int32"]
+
+
+class _Image(BaseModel):
+    axis: Annotated[int, Field(strict=True, ge=0, le=2)]
+    shape: tuple[_Side, _Side, _Side]
+    slices: tuple[_Slice, ...]
+
+
+class _Weights(BaseModel):
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    hand_made: Annotated[float, Field(ge=0, le=1)] = ExpertWeights.hand_made
+    elsewhere: Annotated[float, Field(ge=0, le=1)] = ExpertWeights.elsewhere
+    carried: Annotated[float, Field(ge=0, le=100)] = ExpertWeights.carried
+
+
+class PackedExperts(BaseModel):
+    """The JSON of the experts; their tensors lie beside those of the adapter."""
+
+    hand_made: dict[str, Any] | None = None
+    flow: Literal["dis", "lucas-kanade"] | None = None
+    painted: tuple[_Image, ...] = ()
+    weights: _Weights = _Weights()
+
+
+def pack_experts(model: LearnedModel) -> tuple[dict[str, Any], dict[str, Array]]:
+    """JSON-ready values and tensors of the experts of a model; labels are compressed."""
+    tensors: dict[str, Array] = {}
+    if model.hand_made is not None:
+        for name, tensor in model.hand_made.tensors.items():
+            tensors[_HAND_MADE + name] = np.ascontiguousarray(tensor)
+    images = []
+    for number, image in enumerate(model.painted):
+        slices = []
+        for one in image.slices:
+            dtype = np.result_type(np.int8, np.min_scalar_type(-int(one.labels.max(initial=0)) - 1))
+            packed = zlib.compress(np.ascontiguousarray(one.labels, dtype=dtype).tobytes(), 6)
+            tensors[f"{_PAINTED}{number}.{one.index}"] = np.frombuffer(packed, np.uint8)
+            known = sorted(one.known_labels)
+            slices.append(
+                {"index": one.index, "original": one.original, "digest": one.digest}
+                | {"known_labels": known, "dtype": dtype.name}
+            )
+        images.append({"axis": image.axis, "shape": list(image.shape), "slices": slices})
+    values = {
+        "hand_made": None if model.hand_made is None else model.hand_made.values,
+        "flow": model.flow,
+        "painted": images,
+        "weights": asdict(model.weights),
+    }
+    return values, tensors
+
+
+def unpack_experts(
+    packed: PackedExperts, tensors: dict[str, Array]
+) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Fields of a :class:`LearnedModel`, and the tensors that are not of experts.
+
+    Raises ValueError, KeyError or zlib.error where parts do not fit each other.
+    """
+    rest = {n: t for n, t in tensors.items() if not n.startswith((_HAND_MADE, _PAINTED))}
+    own = {n.removeprefix(_HAND_MADE): t for n, t in tensors.items() if n.startswith(_HAND_MADE)}
+    images = []
+    for number, image in enumerate(packed.painted):
+        slices = tuple(
+            PaintedSlice(
+                one.index,
+                one.original,
+                one.digest,
+                _labels(tensors[f"{_PAINTED}{number}.{one.index}"], one.dtype, image.shape),
+                one.known_labels,
+            )
+            for one in image.slices
+        )
+        images.append(PaintedImage(image.axis, image.shape, slices))
+    fields = {
+        "hand_made": None if packed.hand_made is None else AdapterState(own, packed.hand_made),
+        "flow": packed.flow,
+        "painted": tuple(images),
+        "weights": ExpertWeights(**packed.weights.model_dump()),
+    }
+    return fields, rest
+
+
+def _labels(packed: Array, dtype: str, shape: tuple[int, int, int]) -> Array:
+    size = np.dtype(dtype).itemsize * shape[1] * shape[2]
+    if size > _MOST_BYTES:
+        raise ValueError(f"labels of {size} bytes")
+    reader = zlib.decompressobj()
+    data = reader.decompress(packed.tobytes(), size)
+    if len(data) != size or not reader.eof:
+        raise ValueError("labels of another size")
+    return np.frombuffer(data, dtype).reshape(shape[1:])

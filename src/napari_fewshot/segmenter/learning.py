@@ -1,0 +1,138 @@
+"""How the adapters of a segmenter learn: each from the features of its own backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+
+from ..adapters import Adapter
+from ..backbones import get_backbone
+from ..config import HAND_MADE, SegmenterConfig
+from ..features.cache import FeatureCache
+from ..features.extract import FeatureExtractor
+from ..features.store import FeatureStore
+from ..predict.learned import LearnedModel
+from ..templates.augmentation import FeatureRequirements
+from ..templates.training_set import TrainingSet
+from ..types import Progress
+from .held_out import Learner
+from .model_file import restored, restored_hand_made
+
+__all__ = ["Adapters", "Extractors", "Learning"]
+
+
+@dataclass(frozen=True, eq=False)
+class Extractors:
+    """Feature extractors of a segmenter, whose backbones are loaded on first use."""
+
+    config: SegmenterConfig
+    weights: Path | None
+    device: str
+    store: FeatureStore | None
+    cache: FeatureCache | None
+
+    @cached_property
+    def main(self) -> FeatureExtractor:
+        """Of the backbone that is chosen."""
+        config = self.config
+        backbone = get_backbone(config.backbone, self.weights, config.extraction.blocks)
+        return FeatureExtractor(backbone, config.extraction, self.device, self.store, self.cache)
+
+    @cached_property
+    def hand_made(self) -> FeatureExtractor:
+        """Of hand-made features, of which an expert of its own learns."""
+        settings = self.config.extraction
+        return FeatureExtractor(get_backbone(HAND_MADE), settings, self.device, None, self.cache)
+
+
+@dataclass(frozen=True, eq=False)
+class Adapters:
+    """Fitted adapters: on the features of the backbone, and on hand-made ones where wanted."""
+
+    main: Adapter
+    hand_made: Adapter | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Learning:
+    """Training of the adapters of a segmenter.
+
+    Parameters
+    ----------
+    build : callable
+        Makes an adapter that is not yet fitted.
+    extractor : FeatureExtractor
+        Of the features of the backbone.
+    hand_made : FeatureExtractor, optional
+        Of hand-made features, where an adapter is to learn from them.
+    """
+
+    build: Callable[[], Adapter]
+    extractor: FeatureExtractor
+    hand_made: FeatureExtractor | None = None
+
+    def fit(self, training: TrainingSet, progress: Progress) -> Adapters:
+        """Fit new adapters to templates."""
+        main = self.build()
+        _learn(main.fit, training, main.requirements, self.extractor, progress)
+        return Adapters(main, self._fit_hand_made(training, progress))
+
+    def update(
+        self, learned: LearnedModel, device: str, training: TrainingSet, progress: Progress
+    ) -> Adapters:
+        """Let the adapters of a model learn on; one that it does not have is fitted."""
+        main = restored(learned, device)
+        _learn_on(main, learned, training, self.extractor, progress)
+        hand_made = restored_hand_made(learned, device)
+        if hand_made is None or self.hand_made is None:
+            return Adapters(main, self._fit_hand_made(training, progress))
+        _learn_on(hand_made, learned, training, self.hand_made, _of_hand_made(progress))
+        return Adapters(main, hand_made)
+
+    def learners(self, training: TrainingSet) -> tuple[TrainingSet, list[Learner]]:
+        """Templates with the copies that adapters learn from, and how each of them learns."""
+        requirements = self.build().requirements
+        known = training.augmented(requirements.augmentation)
+        extractors = [self.extractor] + ([] if self.hand_made is None else [self.hand_made])
+        return known, [
+            Learner(self.build, partial(known.maps, one, padding=requirements.padding))
+            for one in extractors
+        ]
+
+    def _fit_hand_made(self, training: TrainingSet, progress: Progress) -> Adapter | None:
+        if self.hand_made is None:
+            return None
+        adapter, progress = self.build(), _of_hand_made(progress)
+        _learn(adapter.fit, training, adapter.requirements, self.hand_made, progress)
+        return adapter
+
+
+def _learn(
+    learn: Callable[..., Adapter],
+    training: TrainingSet,
+    requirements: FeatureRequirements,
+    extractor: FeatureExtractor,
+    progress: Progress,
+) -> None:
+    known = training.augmented(requirements.augmentation)
+    maps = known.maps(extractor, progress=progress, padding=requirements.padding)
+    learn(known.examples, maps, known.label_values, progress=progress)
+
+
+def _learn_on(
+    adapter: Adapter,
+    learned: LearnedModel,
+    training: TrainingSet,
+    extractor: FeatureExtractor,
+    progress: Progress,
+) -> None:
+    update = partial(adapter.update, before=learned.label_values)
+    requirements = replace(adapter.requirements, augmentation=None)
+    _learn(update, training, requirements, extractor, progress)
+
+
+def _of_hand_made(progress: Progress) -> Progress:
+    """Progress of the second training, by another name."""
+    return lambda done, total, what: progress(done, total, f"{what}, hand-made")

@@ -1,0 +1,130 @@
+"""Dense optical flow between slices: where what is seen at a pixel lies in the neighbouring slice.
+
+Two methods: dense inverse search (Kroeger et al. 2016, arXiv:1603.03590) of OpenCV, an optional
+package, and iterative Lucas-Kanade (Le Besnerais and Champagnat 2005) of scikit-image.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..types import Array
+
+__all__ = ["FLOW_METHODS", "OpticalFlow", "flow_method", "moved"]
+
+FLOW_METHODS = ("dis", "lucas-kanade")
+_RADIUS = 4
+_WARPS = 3
+_FLOOR = 16
+"""OpenCV's patches of 8 pixels, on a pyramid of two levels at least, need so many."""
+_LOCK = threading.Lock()
+_USERS: list[int] = []
+"""For each call that OpenCV is in, how many threads it had before the first."""
+
+
+def flow_method(wanted: str) -> str:
+    """Return the method that ``wanted``, a method or ``auto``, means here.
+
+    Raises
+    ------
+    InputError
+        If it needs OpenCV, which is not installed.
+    """
+    has_opencv = find_spec("cv2") is not None
+    if wanted == "auto":
+        return "dis" if has_opencv else "lucas-kanade"
+    if wanted == "dis" and not has_opencv:
+        raise InputError(
+            "experts.flow",
+            "be lucas-kanade where OpenCV is not installed",
+            wanted,
+            "Or install it: pip install 'napari-fewshot[flow]'",
+        )
+    return wanted
+
+
+class OpticalFlow:
+    """Flow between two grey slices, by one of ``FLOW_METHODS``.
+
+    The same slices give the same flow whatever the number of threads.
+    """
+
+    def __init__(self, method: str) -> None:
+        self.method = flow_method(method)
+
+    def __call__(self, here: Array, there: Array) -> Array:
+        """Displacement (2, H, W), float32, in rows and columns of pixels.
+
+        ``here`` and ``there``, shape (H, W), float32 in 0..1: what ``here`` has at a pixel lies in
+        ``there`` at that pixel plus the displacement.
+        """
+        if min(here.shape) < _FLOOR:
+            return np.zeros((2, *here.shape), dtype=np.float32)
+        return self._dis(here, there) if self.method == "dis" else _lucas_kanade(here, there)
+
+    def _dis(self, here: Array, there: Array) -> Array:
+        import cv2
+
+        search: Any = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        search.setFinestScale(0)  # at half the size, thin structures are lost
+        with _one_thread(cv2):
+            found = search.calc(_bytes(here), _bytes(there), None)
+        return np.ascontiguousarray(np.moveaxis(found, -1, 0)[::-1], dtype=np.float32)
+
+
+@contextmanager
+def _one_thread(opencv: Any) -> Iterator[None]:
+    """Hold OpenCV to one thread: several share a search out in stripes, which changes it."""
+    with _LOCK:
+        _USERS.append(_USERS[0] if _USERS else opencv.getNumThreads())
+        opencv.setNumThreads(1)
+    try:
+        yield
+    finally:
+        with _LOCK:
+            threads = _USERS.pop()
+            if not _USERS:
+                opencv.setNumThreads(threads)
+
+
+def _bytes(plane: Array) -> Array:
+    return (np.clip(plane, 0, 1) * 255).astype(np.uint8)
+
+
+def _lucas_kanade(here: Array, there: Array) -> Array:
+    from skimage.registration import optical_flow_ilk
+
+    found = optical_flow_ilk(here, there, radius=_RADIUS, num_warp=_WARPS, dtype=np.float32)
+    return np.asarray(found, dtype=np.float32)
+
+
+def moved(planes: Array, displacement: Array, origin: tuple[int, int] = (0, 0)) -> Array:
+    """What planes (K, H, W) have at displaced pixels, shape (K, h, w), float32, bilinear.
+
+    ``displacement`` (2, h, w) is of the pixels from ``origin`` on, in rows and columns; outside of
+    the planes lies what is at their edge.
+    """
+    import torch
+
+    (height, width), (_, rows, columns) = planes.shape[1:], displacement.shape
+    y = np.arange(origin[0], origin[0] + rows, dtype=np.float32)[:, None] + displacement[0]
+    x = np.arange(origin[1], origin[1] + columns, dtype=np.float32)[None] + displacement[1]
+    y, x = np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)
+    top, bottom = int(y.min()), min(height, int(y.max()) + 2)
+    part = np.ascontiguousarray(planes[:, top:bottom], dtype=np.float32)
+    grid = np.stack([(x + 0.5) * (2 / width) - 1, (y - top + 0.5) * (2 / (bottom - top)) - 1], -1)
+    found = torch.nn.functional.grid_sample(
+        torch.from_numpy(part)[None],
+        torch.from_numpy(grid.astype(np.float32))[None],
+        mode="bilinear",
+        padding_mode="border",
+        align_corners=False,
+    )
+    return np.asarray(found[0].numpy())

@@ -1,0 +1,143 @@
+"""Motion through a stack: displacements from its slices to chosen ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from threading import Lock
+
+import numpy as np
+
+from ..arrays import release
+from ..scratch import scratch_array
+from ..types import Array
+from .flow import OpticalFlow, moved
+from .grid import resize_plane
+from .stack import SliceStack
+
+__all__ = ["Motion", "enlarged"]
+
+_LARGEST = 512
+"""Longest side, in pixels, of the slices whose motion is found; larger ones are made smaller."""
+_LIKENESS = 0.3
+"""Correlation with what a slice should look like, below which there is a cut before it."""
+_REACH = 90
+"""Slices that a displacement leads over at most."""
+_SKIPPED = 3
+"""Damaged slices, one after the other, that labels are carried over."""
+
+
+class Motion:
+    """Displacements from slices to the nearest chosen ones, found as far as they are needed."""
+
+    def __init__(self, stack: SliceStack, flow: OpticalFlow, chosen: Sequence[int]) -> None:
+        self._stack = stack
+        self._flow = flow
+        self._chosen = np.array(chosen)
+        shrink = max(1.0, max(stack.shape) / _LARGEST)
+        self._shape = (round(stack.shape[0] / shrink) or 1, round(stack.shape[1] / shrink) or 1)
+        self._chains: dict[tuple[int, int], _Chain] = {}
+        self._lock = Lock()
+
+    def to_chosen(self, index: int) -> dict[int, Array]:
+        """Displacements (2, h, w) to the nearest chosen slice below and above, by its number.
+
+        In pixels of the size (h, w); a slice is missing where nothing leads to it.
+        """
+        place = int(np.searchsorted(self._chosen, index))
+        found: dict[int, Array] = {}
+        with self._lock:
+            for number, step in ((place - 1, 1), (place, -1)):
+                if 0 <= number < len(self._chosen):
+                    source = int(self._chosen[number])
+                    field = self._chain(source, step).field(index)
+                    if field is not None:
+                        found[source] = field
+        return found
+
+    def _chain(self, source: int, step: int) -> _Chain:
+        if (source, step) not in self._chains:
+            beyond = self._chosen[(self._chosen - source) * step > 0]
+            edge = len(self._stack) if step > 0 else -1
+            end = int(beyond[0 if step > 0 else -1]) if len(beyond) else edge
+            length = min(abs(end - source) - 1, _REACH)
+            self._chains[source, step] = _Chain(self._slice, self._flow, source, step, length)
+        return self._chains[source, step]
+
+    def _slice(self, index: int) -> Array:
+        """Grey slice, (h, w), at the size at which motion is found."""
+        plane = self._stack.slice(index).mean(axis=0, dtype=np.float32)
+        return resize_plane(plane, self._shape)
+
+
+class _Chain:
+    """Displacements from the slices on one side of a chosen slice to it, nearest first.
+
+    The motion from each slice to the one before it leads on from what that one has.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[int], Array],
+        flow: OpticalFlow,
+        source: int,
+        step: int,
+        length: int,
+    ) -> None:
+        self._read = read
+        self._flow = flow
+        self._source = source
+        self._step = step
+        self._plane = read(source)
+        self._fields = scratch_array((length, 2, *self._plane.shape), np.float32)
+        self._length = length
+        self._there: list[bool] = []  # for each slice so far, whether it has a displacement
+        self._last = np.zeros((2, *self._plane.shape), np.float32)  # of the last good slice
+        self._bad = 0
+
+    def field(self, index: int) -> Array | None:
+        """Displacement (2, h, w) of a slice; None where nothing leads to it."""
+        number = abs(index - self._source) - 1
+        while len(self._there) <= number < self._length and self._bad <= _SKIPPED:
+            self._extend()
+        reached = number < len(self._there) and self._there[number]
+        return self._fields[number] if reached else None
+
+    def _extend(self) -> None:
+        number = len(self._there)
+        plane = self._read(self._source + (number + 1) * self._step)
+        found = self._flow(plane, self._plane)
+        good = _likeness(plane, moved(self._plane[None], found)[0]) >= _LIKENESS
+        if good:
+            self._last = found + moved(self._last, found)
+            self._fields[number] = self._last
+            release(self._fields)
+            self._plane, self._bad = plane, 0
+        else:
+            self._bad += 1
+        self._there.append(good)
+
+
+def _likeness(one: Array, other: Array) -> float:
+    """Correlation of two slices; 0 where one of them is of one grey."""
+    a, b = (plane - plane.mean() for plane in (one, other))
+    size = float(np.sqrt((a * a).sum() * (b * b).sum()))
+    return float((a * b).sum()) / size if size > 0 else 0.0
+
+
+def enlarged(field: Array, shape: tuple[int, int], rows: slice) -> Array:
+    """Rows of a displacement (2, h, w), at the size and in pixels of whole slices."""
+    if field.shape[1:] == shape:
+        return field[:, rows]
+    (height, width), (h, w) = shape, field.shape[1:]
+    top, bottom, dy = _between(np.arange(height)[rows], height, h)
+    left, right, dx = _between(np.arange(width), width, w)
+    lines = field[:, top] * (1 - dy[:, None]) + field[:, bottom] * dy[:, None]
+    fine: Array = lines[:, :, left] * (1 - dx) + lines[:, :, right] * dx
+    return fine * np.array([height / h, width / w], dtype=np.float32)[:, None, None]
+
+
+def _between(places: Array, whole: int, cells: int) -> tuple[Array, Array, Array]:
+    """Cells before and behind pixels, and how near the latter is, 0..1."""
+    at = np.clip((places + 0.5) * (cells / whole) - 0.5, 0, cells - 1)
+    before = np.floor(at).astype(int)
+    return before, np.minimum(before + 1, cells - 1), (at - before).astype(np.float32)
