@@ -65,7 +65,7 @@ def test_only_tiles_that_the_part_touches_are_encoded():
     encode = network.encode
     network.encode = lambda images: calls.append(len(images)) or encode(images)
     model = fitted("cosine", Template(image, labels), FeatureExtractor)
-    model._extractor = FeatureExtractor(network, model.config.extraction, "cpu")
+    vars(model._extractors)["main"] = FeatureExtractor(network, model.config.extraction, "cpu")
     ticks = []
     model.predict(image, progress=lambda *call: ticks.append(call))
     every = sum(calls)
@@ -74,7 +74,7 @@ def test_only_tiles_that_the_part_touches_are_encoded():
     calls.clear()
     ticks.clear()
     quiet = model.with_propagation({"smoothing": 0.0})
-    quiet._extractor = model._extractor
+    quiet._extractors = model._extractors
     region = ((1, 2), (0, 20), (0, 20))
     quiet.predict(image, region=region, progress=lambda *call: ticks.append(call))
     assert sum(calls) == 1
@@ -85,8 +85,8 @@ def test_neighbours_are_predicted_for_smoothing_and_no_others():
     image, labels = scene((20, 40, 44))
     seen = []
     model = FewShotSegmenter(adapter="cosine", device="cpu").fit(Template(image, labels))
-    real = model._adapter.predict
-    model._adapter.predict = lambda features, place, *rest: (
+    real = model._adapters.main.predict
+    model._adapters.main.predict = lambda features, place, *rest: (
         seen.append(place.index) or real(features, place, *rest)
     )
     whole = model.predict(image)
@@ -102,7 +102,9 @@ def test_parts_that_are_kept_in_memory():
     image, labels = scene((2, 97, 150))
     cache, network = FeatureCache(100), backbone()
     model = FewShotSegmenter(adapter="cosine", device="cpu", cache=cache)
-    model._extractor = FeatureExtractor(network, model.config.extraction, "cpu", cache=cache)
+    vars(model._extractors)["main"] = FeatureExtractor(
+        network, model.config.extraction, "cpu", cache=cache
+    )
     model.fit(Template(image, labels))
     region = (None, (40, 80), (30, 110))
     kept = model.predict(image, region=region)

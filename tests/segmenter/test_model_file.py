@@ -140,7 +140,9 @@ def test_content(saved, fitted):
     assert content["weights_hash"] == fitted.weights_hash
     assert content["names"]["9"] == "lungs"
     assert content["channels"] == 1
-    assert all(t.dtype == np.float32 for t in tensors.values())
+    paint = {name for name in tensors if name.startswith("painted.")}
+    assert len(paint) == len(fitted.training_set_.examples)
+    assert all(t.dtype == (np.uint8 if n in paint else np.float32) for n, t in tensors.items())
 
 
 def test_every_part_of_the_record_survives(fitted, tmp_path):
