@@ -94,10 +94,9 @@ class Method:
         return f"this version has no setting {', '.join(unknown)}" if unknown else None
 
 
-ALONE = {"hand_made": False, "carried": False}
+ALONE = {"hand_made": False, "carried": False, "choose": False}
 """No expert beside the adapter."""
-_HAS_EXPERTS = "experts" in SegmenterConfig.model_fields
-_BARE: dict[str, Any] = {"experts": ALONE} if _HAS_EXPERTS else {}
+_BARE: dict[str, Any] = {"experts": ALONE}
 _FOREST: dict[str, Any] = {
     "backbone": "multiscale",
     "adapter": "forest",
@@ -119,8 +118,9 @@ METHODS: dict[str, Method] = {
     "convpaint": Method(None, reference=True, seeded=False),
     "embedded": Method({"experts": ALONE}),
     "hand-made": Method({"backbone": "multiscale", "experts": ALONE}),
-    "without carried": Method({"experts": {"carried": False}}),
-    "without hand-made": Method({"experts": {"hand_made": False}}),
+    "usual weights": Method({"experts": {"choose": False}}),
+    "without carried": Method({"experts": {"carried": False, "choose": False}}),
+    "without hand-made": Method({"experts": {"hand_made": False, "choose": False}}),
     "cosine": Method({"adapter": "cosine", **_BARE}, always=False),
     "classification": Method({"adapter": "classification", **_BARE}, always=False),
     "hand-made classification": Method(
@@ -165,6 +165,8 @@ def ours(settings: dict[str, Any], task: Task, seed: int) -> Found:
     start = time.perf_counter()
     model = FewShotSegmenter(seed=seed, **settings)
     model.fit(task.templates)
+    if model.config.experts.choose and (score := model.held_out_score()) is not None:
+        model = model.with_weights(score.weights)  # as the command train does, and the viewer
     fitted = time.perf_counter()
     predictions = [model.predict(case.image, landmarks=False) for case in task.cases]
     done = time.perf_counter()
