@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,16 +67,20 @@ def is_out_of_memory(error: Exception) -> bool:
     return said or isinstance(error, MemoryError)
 
 
+_RANDOM = threading.RLock()
+
+
 @contextmanager
 def seeded(seed: int, device: str = "cpu") -> Iterator[None]:
     """Draw what is random on the CPU and on ``device`` from a seed; other devices are not touched.
 
-    The random state of the caller is left as it was (but for that of MPS).
+    The random state of the caller is left as it was (but for that of MPS). It is one of the whole
+    process: other threads that draw from a seed wait.
     """
     import torch
 
     kind = torch.device(device).type
-    with torch.random.fork_rng(devices=[device] if kind == "cuda" else []):
+    with _RANDOM, torch.random.fork_rng(devices=[device] if kind == "cuda" else []):
         torch.default_generator.manual_seed(seed)
         if kind == "cuda":
             with torch.cuda.device(device):

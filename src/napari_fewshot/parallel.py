@@ -14,9 +14,13 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
-__all__ = ["one_thread_each", "ordered_map", "worker_count"]
+from .errors import Cancelled
+from .types import Progress
+
+__all__ = ["beside", "one_thread_each", "ordered_map", "worker_count"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -109,6 +113,34 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item]) -> It
             for future in ahead:  # what runs on may use what the caller takes away
                 if not future.cancelled():
                     future.exception()
+
+
+@contextmanager
+def beside(function: Callable[[Progress], Result]) -> Iterator[Callable[[], Result]]:
+    """Compute something in a worker while the caller goes on; what is yielded waits for it.
+
+    Where there is one thread, it is computed when it is asked for. The ``progress`` that the
+    function is given tells nobody; it raises :class:`Cancelled` when the caller has failed.
+    """
+    failed = threading.Event()
+
+    def progress(done: int, total: int, what: str) -> None:
+        if failed.is_set():
+            raise Cancelled
+
+    with one_thread_each():
+        count = worker_count()
+        if count == 1:
+            yield partial(function, progress)
+            return
+        future = _workers(count).submit(function, progress)
+        try:
+            yield future.result
+        except BaseException:
+            failed.set()
+            raise
+        finally:
+            future.exception()  # what runs on may use what the caller takes away
 
 
 def _workers(count: int) -> ThreadPoolExecutor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
@@ -247,9 +248,10 @@ def train(
     )
     network.train()
     device = next(network.parameters()).device
-    # Dropout draws from the global generator. The networks are small: threads that wait for each
-    # other at every step would cost many times the work.
-    with seeded(seed, str(device)), one_thread_each():
+    # Dropout alone draws from the global generator. The networks are small: threads that wait for
+    # each other at every step would cost many times the work.
+    drawing = seeded(seed, str(device)) if config.dropout else nullcontext()
+    with drawing, one_thread_each():
         for step in range(run.steps):
             value = loss()
             optimiser.zero_grad()

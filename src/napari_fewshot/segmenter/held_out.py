@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from ..adapters import Adapter
 from ..errors import InputError
+from ..parallel import beside
 from ..predict.carried import CarriedLabels, painted_images
 from ..predict.learned import ExpertWeights
 from ..predict.probabilities import class_probabilities
@@ -178,13 +180,19 @@ def _predicted(
     """What experts that learn from the examples ``rest`` say of those of a fold."""
     examples = [known.examples[k] for k in rest]
     learned = frozenset(_classes(known.examples, rest))
-    planes: list[list[Array]] = []
-    for learner in learners:
+
+    def learn(learner: Learner, progress: Progress) -> list[Array]:
         adapter = learner.build()
         adapter.fit(examples, learner.maps(rest), known.label_values, progress)
         positions = [known.examples[k].position for k in fold]
         maps = zip(learner.maps(fold), positions, strict=True)
-        planes.append([_kept(class_probabilities(adapter, m, at)) for m, at in maps])
+        return [_kept(class_probabilities(adapter, m, at)) for m, at in maps]
+
+    if len(learners) == 1:
+        planes = [learn(learners[0], progress)]
+    else:
+        with beside(partial(learn, learners[1])) as second:
+            planes = [learn(learners[0], progress), second()]
     carriers = _carriers(known, rest, flow)
     found = []
     for number, k in enumerate(fold):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from ..config import HAND_MADE, SegmenterConfig
 from ..features.cache import FeatureCache
 from ..features.extract import FeatureExtractor
 from ..features.store import FeatureStore
+from ..parallel import beside
 from ..predict.learned import LearnedModel
 from ..templates.augmentation import FeatureRequirements
 from ..templates.training_set import TrainingSet
@@ -75,21 +77,19 @@ class Learning:
 
     def fit(self, training: TrainingSet, progress: Progress) -> Adapters:
         """Fit new adapters to templates."""
-        main = self.build()
-        _learn(main.fit, training, main.requirements, self.extractor, progress)
-        return Adapters(main, self._fit_hand_made(training, progress))
+        with self._beside(partial(self._fit_hand_made, training)) as hand_made:
+            main = self.build()
+            _learn(main.fit, training, main.requirements, self.extractor, progress)
+            return Adapters(main, hand_made())
 
     def update(
         self, learned: LearnedModel, device: str, training: TrainingSet, progress: Progress
     ) -> Adapters:
         """Let the adapters of a model learn on; one that it does not have is fitted."""
-        main = restored(learned, device)
-        _learn_on(main, learned, training, self.extractor, progress)
-        hand_made = restored_hand_made(learned, device)
-        if hand_made is None or self.hand_made is None:
-            return Adapters(main, self._fit_hand_made(training, progress))
-        _learn_on(hand_made, learned, training, self.hand_made, _of_hand_made(progress))
-        return Adapters(main, hand_made)
+        with self._beside(partial(self._update_hand_made, learned, device, training)) as hand_made:
+            main = restored(learned, device)
+            _learn_on(main, learned, training, self.extractor, progress)
+            return Adapters(main, hand_made())
 
     def learners(self, training: TrainingSet) -> tuple[TrainingSet, list[Learner]]:
         """Templates with the copies that adapters learn from, and how each of them learns."""
@@ -101,11 +101,26 @@ class Learning:
             for one in extractors
         ]
 
+    def _beside(
+        self, function: Callable[[Progress], Adapter | None]
+    ) -> AbstractContextManager[Callable[[], Adapter | None]]:
+        """Let the adapter on hand-made features learn while the other one does."""
+        return nullcontext(lambda: None) if self.hand_made is None else beside(function)
+
     def _fit_hand_made(self, training: TrainingSet, progress: Progress) -> Adapter | None:
         if self.hand_made is None:
             return None
-        adapter, progress = self.build(), _of_hand_made(progress)
+        adapter = self.build()
         _learn(adapter.fit, training, adapter.requirements, self.hand_made, progress)
+        return adapter
+
+    def _update_hand_made(
+        self, learned: LearnedModel, device: str, training: TrainingSet, progress: Progress
+    ) -> Adapter | None:
+        adapter = restored_hand_made(learned, device)
+        if adapter is None or self.hand_made is None:
+            return self._fit_hand_made(training, progress)
+        _learn_on(adapter, learned, training, self.hand_made, progress)
         return adapter
 
 
@@ -131,8 +146,3 @@ def _learn_on(
     update = partial(adapter.update, before=learned.label_values)
     requirements = replace(adapter.requirements, augmentation=None)
     _learn(update, training, requirements, extractor, progress)
-
-
-def _of_hand_made(progress: Progress) -> Progress:
-    """Progress of the second training, by another name."""
-    return lambda done, total, what: progress(done, total, f"{what}, hand-made")
