@@ -134,7 +134,7 @@ def main() -> None:
 
     model = session.model
     start = time.perf_counter()
-    model.with_settings().fit(session._learning.templates())
+    model.with_settings().fit(session._training.templates())
     alone = time.perf_counter() - start
     start = time.perf_counter()
     model.predict(image.data)

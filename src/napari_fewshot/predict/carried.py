@@ -10,6 +10,7 @@ import numpy as np
 from ..parallel import ordered_map
 from ..scratch import bands, scratch_array
 from ..slices.flow import OpticalFlow, moved
+from ..slices.flow_cache import FlowCache
 from ..slices.motion import Motion, enlarged
 from ..slices.stack import SliceStack, Window
 from ..templates.known import UNKNOWN
@@ -100,7 +101,7 @@ class CarriedLabels:
     paint below and above, and its labels read there, the nearer with more weight. A slice that is
     unlike what the motion makes of the one before it is damaged, and left out; where several are,
     one after the other, there is a cut, over which nothing is carried. With a ``window``, planes
-    are of these rows and columns alone.
+    are of these rows and columns alone; ``flows`` keeps motion for the next of the same image.
     """
 
     def __init__(
@@ -110,13 +111,14 @@ class CarriedLabels:
         label_values: Sequence[int],
         method: str,
         window: Window | None = None,
+        flows: FlowCache | None = None,
     ) -> None:
         self._stack = stack
         self._paint = {one.index: one for one in paint.slices}
         self._values = np.array([0, *label_values])
         height, width = stack.shape
         self._rows, self._columns = window or (slice(0, height), slice(0, width))
-        self._motion = Motion(stack, OpticalFlow(method), sorted(self._paint))
+        self._motion = Motion(stack, OpticalFlow(method, flows), sorted(self._paint))
 
     def weight(self, index: int) -> float:
         """Weight of the labels of a slice beside other experts', 0..1; 0: none reach it."""

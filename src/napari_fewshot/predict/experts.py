@@ -12,6 +12,7 @@ from ..arrays import release
 from ..features.extract import FeatureExtractor
 from ..parallel import ordered_map
 from ..scratch import bands, scratch_array
+from ..slices.flow_cache import FlowCache
 from ..slices.stack import SliceStack, Window
 from ..types import Array
 from .carried import CarriedLabels
@@ -36,12 +37,15 @@ class Experts:
         On the features of the backbone.
     hand_made : tuple of Adapter and FeatureExtractor, optional
         On hand-made features.
+    flows : FlowCache, optional
+        Motion between slices that was found before.
     """
 
     model: LearnedModel
     adapter: Adapter
     extractor: FeatureExtractor
     hand_made: tuple[Adapter, FeatureExtractor] | None = None
+    flows: FlowCache | None = None
 
     def of(
         self, stack: SliceStack, watch: Watch | None = None, window: Window | None = None
@@ -62,7 +66,9 @@ class Experts:
             adapters = [(main, 1 - weight), (second, weight)]
         carried = None
         if painted is not None and model.flow is not None and stack.volume.ndim == 3:
-            carried = CarriedLabels(stack, painted, model.label_values, model.flow, window)
+            carried = CarriedLabels(
+                stack, painted, model.label_values, model.flow, window, self.flows
+            )
         return FusedPredictor(adapters, carried, model.weights.carried)
 
 

@@ -101,6 +101,14 @@ class LearnedModel:
             changes["intensity"] = {"channels": tuple(channels)}
         return replace(self, config=self.config.changed(changes))
 
+    def can_carry(self, training: TrainingSet) -> bool:
+        """Whether it carries labels, and these templates have those that it has learned."""
+        return self.flow is not None and training.label_values == self.label_values
+
+    def repainted(self, training: TrainingSet) -> LearnedModel:
+        """The same, but carrying the labels of these templates."""
+        return replace(self, painted=tuple(painted_images(training).values()))
+
     @classmethod
     def of(
         cls,

@@ -15,7 +15,9 @@ from ..features.cache import FeatureCache
 from ..features.extract import FeatureExtractor
 from ..features.store import FeatureStore
 from ..parallel import beside
+from ..predict.experts import Experts
 from ..predict.learned import LearnedModel
+from ..slices.flow_cache import FlowCache
 from ..templates.augmentation import FeatureRequirements
 from ..templates.training_set import TrainingSet
 from ..types import Progress
@@ -48,6 +50,18 @@ class Extractors:
         settings = self.config.extraction
         return FeatureExtractor(get_backbone(HAND_MADE), settings, self.device, None, self.cache)
 
+    @cached_property
+    def flows(self) -> FlowCache | None:
+        """Motion between slices, kept where features are kept in memory too."""
+        return None if self.cache is None else FlowCache()
+
+    def experts(self, learned: LearnedModel, adapters: Adapters, main: FeatureExtractor) -> Experts:
+        """All that labels slices; ``main`` is the extractor that goes with the first adapter."""
+        hand_made = None
+        if adapters.hand_made is not None:
+            hand_made = adapters.hand_made, self.hand_made
+        return Experts(learned, adapters.main, main, hand_made, self.flows)
+
 
 @dataclass(frozen=True, eq=False)
 class Adapters:
@@ -55,6 +69,11 @@ class Adapters:
 
     main: Adapter
     hand_made: Adapter | None = None
+
+    @classmethod
+    def restored(cls, learned: LearnedModel, device: str) -> Adapters:
+        """Those of a learned model."""
+        return cls(restored(learned, device), restored_hand_made(learned, device))
 
 
 @dataclass(frozen=True, eq=False)

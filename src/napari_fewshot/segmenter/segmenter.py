@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,6 @@ from ..errors import NotFittedError
 from ..features.cache import FeatureCache
 from ..features.extract import FeatureExtractor
 from ..features.store import FeatureStore
-from ..predict.experts import Experts
 from ..predict.learned import ExpertWeights, LearnedModel
 from ..predict.predictor import PredictionRequest, SlicePredictor, VolumePredictor
 from ..predict.refiners import Refiner, check_method, get_refiner
@@ -30,7 +29,7 @@ from ..templates.training_set import TrainingSet
 from ..types import Progress, Volume, no_progress
 from .held_out import HeldOutScore, held_out_score
 from .learning import Adapters, Extractors, Learning
-from .model_file import check_weights, read_model, restored, restored_hand_made, write_model
+from .model_file import check_weights, read_model, write_model
 
 __all__ = ["FUSED", "FewShotSegmenter"]
 
@@ -125,18 +124,17 @@ class FewShotSegmenter:
     def with_propagation(self, settings: PropagationConfig | dict[str, Any]) -> FewShotSegmenter:
         """Return one that has learned the same, with settings of propagation as :meth:`load`."""
         model = self.with_settings(propagation=settings)
-        return self._handed_on(model, config=model.config)
+        return self._handed_on(model, replace(self._learned(), config=model.config))
 
     def with_weights(self, weights: ExpertWeights) -> FewShotSegmenter:
         """Return one that has learned the same, with other weights of the experts.
 
         :attr:`HeldOutScore.weights` are those that held-out slices speak for.
         """
-        return self._handed_on(self.with_settings(), weights=weights)
+        return self._handed_on(self.with_settings(), replace(self._learned(), weights=weights))
 
-    def _handed_on(self, model: FewShotSegmenter, **changes: Any) -> FewShotSegmenter:
-        model._saved = replace(self._learned(), **changes)
-        model._training = self._training
+    def _handed_on(self, model: FewShotSegmenter, learned: LearnedModel) -> FewShotSegmenter:
+        model._saved, model._adapters, model._training = learned, self._adapters, self._training
         return model
 
     @property
@@ -222,26 +220,28 @@ class FewShotSegmenter:
         return self
 
     def updated(
-        self, templates: Template | Sequence[Template], progress: Progress = no_progress
+        self,
+        templates: Template | Sequence[Template],
+        progress: Progress = no_progress,
+        *,
+        at_once: Callable[[FewShotSegmenter], None] | None = None,
     ) -> FewShotSegmenter:
         """Learn on after a correction: a new segmenter, in a fraction of the time of a fit.
 
         Adapters start from those here, also where labels have come or gone, and are trained for
         ``update_steps``. Images with another number of channels are fitted anew. ``templates`` are
-        all that is known now, not only what is new; ``progress`` is as for :meth:`fit`.
-
-        Raises
-        ------
-        NotFittedError
-            Before :meth:`fit` or :meth:`load`.
-        InputError
-            As :meth:`fit`.
+        all that is known now, not only what is new; ``progress`` is as for :meth:`fit`. Before it,
+        ``at_once`` is given one that carries this paint and has not yet learned from it, if labels
+        are carried and none has come or gone. Raises what :meth:`fit` does, and
+        :class:`NotFittedError` before it.
         """
         learned = self._learned()
         training = TrainingSet.of(templates, self.config)
         model = self.with_settings()
         if learned.channels != training.channels:
             return model.fit(templates, progress)
+        if at_once is not None and learned.can_carry(training):
+            at_once(self._handed_on(self.with_settings(), learned.repainted(training)))
         adapters = model._learning(training).update(learned, self.device, training, progress)
         model._become(adapters, training)
         return model.with_weights(learned.weights)
@@ -361,12 +361,9 @@ class FewShotSegmenter:
         """Return what volumes are predicted with: the parts of this segmenter, loaded."""
         learned = self._learned()
         if self._adapters is None:
-            main = restored(learned, self.device)
-            self._adapters = Adapters(main, restored_hand_made(learned, self.device))
-        adapters, hand_made = self._adapters, None
-        if adapters.hand_made is not None:
-            hand_made = adapters.hand_made, self._extractors.hand_made
-        return VolumePredictor(Experts(learned, adapters.main, self.extractor, hand_made))
+            self._adapters = Adapters.restored(learned, self.device)
+        experts = self._extractors.experts(learned, self._adapters, self.extractor)
+        return VolumePredictor(experts)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model file (safetensors; conventionally ``*.fewshot``), whole or not at all.

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..types import Array
+from .flow_cache import FlowCache
 
 __all__ = ["FLOW_METHODS", "OpticalFlow", "flow_method", "moved"]
 
@@ -53,11 +54,13 @@ def flow_method(wanted: str) -> str:
 class OpticalFlow:
     """Flow between two grey slices, by one of ``FLOW_METHODS``.
 
-    The same slices give the same flow whatever the number of threads.
+    The same slices give the same flow whatever the number of threads, rounded to float16 also
+    where it is not kept in a ``cache``.
     """
 
-    def __init__(self, method: str) -> None:
+    def __init__(self, method: str, cache: FlowCache | None = None) -> None:
         self.method = flow_method(method)
+        self._cache = cache
 
     def __call__(self, here: Array, there: Array) -> Array:
         """Displacement (2, H, W), float32, in rows and columns of pixels.
@@ -67,7 +70,14 @@ class OpticalFlow:
         """
         if min(here.shape) < _FLOOR:
             return np.zeros((2, *here.shape), dtype=np.float32)
-        return self._dis(here, there) if self.method == "dis" else _lucas_kanade(here, there)
+        key = None if self._cache is None else self._cache.key(self.method, here, there)
+        kept = None if self._cache is None or key is None else self._cache.get(key)
+        if kept is None:
+            find = self._dis if self.method == "dis" else _lucas_kanade
+            kept = find(here, there).astype(np.float16)
+            if self._cache is not None and key is not None:
+                self._cache.put(key, kept)
+        return kept.astype(np.float32)
 
     def _dis(self, here: Array, there: Array) -> Array:
         import cv2

@@ -27,7 +27,7 @@ def folders(tmp_path, monkeypatch):
     monkeypatch.setenv("NAPARI_FEWSHOT_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("NAPARI_FEWSHOT_CACHE", str(tmp_path / "cache"))
     yield tmp_path
-    alive = [t.name for t in threading.enumerate() if t.name.startswith("napari-fewshot")]
+    alive = [t.name for t in threading.enumerate() if t.name.startswith("napari-fewshot ")]
     assert not alive
 
 

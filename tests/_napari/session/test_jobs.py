@@ -316,7 +316,7 @@ def test_closing_the_viewer_while_a_job_runs(trained, viewer, qtbot):
     until(qtbot, lambda: job.fraction > 0)
     viewer.close()
     assert job.state == "cancelled"
-    assert not [t for t in threading.enumerate() if t.name.startswith("napari-fewshot")]
+    assert not [t for t in threading.enumerate() if t.name.startswith("napari-fewshot ")]
 
 
 def test_dims_may_change_while_a_job_runs(trained, viewer, qtbot):

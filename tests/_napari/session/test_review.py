@@ -247,7 +247,7 @@ def test_a_job_ends_once_when_its_bar_lets_events_through(qapp):
     assert first.result == "first"
     assert ended == ["first", "second"]
     runner.close()
-    assert not [t for t in threading.enumerate() if t.name.startswith("napari-fewshot")]
+    assert not [t for t in threading.enumerate() if t.name.startswith("napari-fewshot ")]
 
 
 def test_waiting_for_a_job_where_another_was_told_of(session):

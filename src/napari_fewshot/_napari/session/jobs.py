@@ -21,12 +21,16 @@ from ...features.store import FeatureStore
 
 __all__ = ["Callbacks", "Generations", "Job", "JobRunner", "Stage", "single_shot"]
 
-Stage = Literal["extract", "train", "score", "propagate", "update", "refine", "sam", "save"]
+Stage = Literal[
+    "extract", "train", "score", "propagate", "update", "renew", "refine", "sam", "save"
+]
 JobState = Literal["waiting", "running", "done", "failed", "cancelled"]
 
 _TICK_MS = 15
 _BUSY_S = 0.02
 """Longest time for pieces in one tick: the viewer draws between two."""
+_MAKE_WAY: tuple[Stage, ...] = ("score", "renew")
+"""Stages that nobody asked for."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -79,7 +83,7 @@ class Job:
     ----------
     name : str
         For people.
-    stage : {"extract", "train", "score", "propagate", "update", "refine", "sam", "save"}
+    stage : {"extract", "train", "score", "propagate", "update", "renew", "refine", "sam", "save"}
     state : {"waiting", "running", "done", "failed", "cancelled"}
     fraction : float
         Of the work that is done, 0 to 1; 0 while it is not known.
@@ -221,13 +225,13 @@ class JobRunner:
         return (*running, *self._waiting)
 
     def start(self, job: Job) -> Job:
-        """Run a job, after those that are there already; a score makes way."""
+        """Run a job, after those that are there already; what nobody asked for makes way."""
         if self._closed:
             job.cancel()
             job.state = "cancelled"
             return job
-        if job.stage not in ("score", "save"):
-            self.cancel("score")
+        if job.stage not in (*_MAKE_WAY, "save"):
+            self.cancel(*_MAKE_WAY)
         job._wait_for = lambda timeout: self._wait(job, timeout)
         self._waiting.append(job)
         self._tell(job)

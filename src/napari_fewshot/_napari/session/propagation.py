@@ -1,236 +1,36 @@
-"""Propagation, and updates after corrections: requests, what they write, and their jobs."""
+"""Propagation, and updates after corrections: their jobs."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
-import numpy as np
-
 from ...errors import InputError
-from ...predict.predictor import SlicePrediction, SlicePredictor
-from ...predict.suggestion import SliceScore
+from ...predict.predictor import SlicePrediction
 from ...segmenter import FewShotSegmenter, Prediction
-from ...types import Array, Volume
-from ..layers import image_volume, label_features
-from .jobs import Callbacks, Generations, Job, JobRunner, Stage
-from .result_layers import POLICIES, Policy, ResultLayers
+from ..layers import image_volume
+from .jobs import Callbacks, Job, JobRunner, Stage
+from .result_layers import ResultLayers
+from .run import PropagationRequest, Run, topic_of
 from .saving import SessionStorage
-from .slicing import Key, Slicing
 from .state import State
-from .teaching import provenance_of
-from .templates import TemplateEntry
 from .training import TrainingController
 from .undo import UndoStep
 from .view import View
 
-__all__ = ["PropagationController", "PropagationRequest", "Run"]
+__all__ = ["PropagationController"]
 
-AnyRun = TypeVar("AnyRun", bound="Run")
-_TELL_EVERY_S = 0.5
-_SHOW_EVERY_S = 2.0
-"""A slice that is not in view need not be drawn; views across slices are drawn now and then."""
-
-
-@dataclass(frozen=True)
-class PropagationRequest:
-    """What is asked for; a worker may read it.
-
-    ``into``: labels layer; None: the result layer of the image, made if there is none.
-    ``slices``: None: all. ``current_slice_only``: the one in view, quickly.
-    """
-
-    into: Any = None
-    policy: Policy = "new"
-    confidence: bool = True
-    landmarks: bool = True
-    slices: Sequence[int] | None = None
-    current_slice_only: bool = False
-
-    def __post_init__(self) -> None:
-        if self.policy not in POLICIES:
-            raise InputError("policy", f"be one of {', '.join(POLICIES)}", self.policy)
-        if self.into is not None and self.policy == "new":
-            object.__setattr__(self, "policy", "overwrite")
-
-
-@dataclass
-class Run:
-    """One prediction of one image (at one place of its leading axes), piece by piece.
-
-    ``entries`` are templates of the same image: their slices are copied, not predicted, and so
-    are strokes. ``renumbered``: labels of landmarks as the layers have them. ``told`` is called
-    when slices were written, a few times a second. ``generation`` numbers the request.
-    """
-
-    request: PropagationRequest
-    generation: int
-    target: ResultLayers
-    entries: Sequence[TemplateEntry]
-    volume: Volume
-    slicing: Slicing
-    lead: Key
-    in_view: Callable[[], int | None]
-    told: Callable[[], None]
-    renumbered: dict[int, int] = field(default_factory=dict)
-    scores: dict[int, SliceScore] = field(default_factory=dict)
-    step: UndoStep | None = None
-    _shown: float = 0.0
-    _told: float = 0.0
-    _draws: bool = False
-    _cleaned: bool = False
-    _hidden: tuple[int, ...] = ()
-    _came: set[int] = field(default_factory=set)
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether all slices have come."""
-        return len(self._came) == self.slicing.count
-
-    @property
-    def axis(self) -> int | None:
-        """Working axis of the volume; None in 2D."""
-        return None if self.volume.ndim == 2 else self.slicing.axis
-
-    def predict(self, job: Job, model: FewShotSegmenter, first: int | None) -> Prediction | None:
-        """On the worker: the slice in view at once, then all that is wanted.
-
-        None where it was wanted alone.
-        """
-        asked = self.request
-        alone = asked.current_slice_only
-        landmarks = asked.landmarks and asked.slices is None and not alone
-        predictor: SlicePredictor = model.slice_predictor(
-            self.volume, axis=self.axis, landmarks=landmarks
-        )
-        order = self.slicing.order_from(first) if asked.slices is None else asked.slices
-        if first is not None and (alone or (len(predictor) > 1 and first in order)):
-            job.send(predictor.preview(first))
-        if alone:
-            return None
-        for piece in predictor.run(order, job.progress):
-            job.send(piece)
-        return predictor.finish()
-
-    def is_outdated(self, generations: Generations) -> bool:
-        """Whether a newer request replaced this one."""
-        topic = _topic(self.target.image, self.request.current_slice_only)
-        return generations.is_outdated(self.generation, topic)
-
-    def begin(self) -> None:
-        """On the GUI thread, right before the worker starts."""
-
-    def prepare(self, model: FewShotSegmenter, like: Any) -> None:
-        """On the GUI thread, before the first piece: make the layers."""
-        self._cleaned = model.config.propagation.cleanup.changes_labels
-        self._hidden = tuple(model.point_labels_)
-        painted = [v for v in model.label_values_ if v not in self._hidden]
-        self._draws = bool(painted)
-        if not self._draws:
-            return
-        target, asked, axis = self.target, self.request, self.slicing.axis
-        if asked.policy == "new":
-            provenance = target.make_labels(axis, painted, like)
-            if like is None:
-                target.labels.features = label_features(model.names_)
-        else:
-            into = asked.into if asked.into is not None else target.labels
-            provenance = target.take(into, axis, painted, self.entries)
-        self.step = UndoStep(target.labels, provenance.slicing)
-        if asked.confidence:
-            target.make_confidence()
-        for entry in self.entries:
-            self._copy_template(entry, self.step)
-        self.told()
-
-    def take(self, piece: SlicePrediction) -> None:
-        """On the GUI thread: write one slice."""
-        self._came.add(piece.index)
-        self.scores[piece.index] = SliceScore(piece.index, piece.uncertainty, piece.descriptor)
-        if self.step is not None and self.target.has_labels:  # else the session cancels the job
-            self._write_prediction(piece.index, piece.labels, piece.confidence)
-            self.show(piece.index)
-
-    def finish(self, prediction: Prediction | None) -> None:
-        """On the GUI thread: what the whole volume decides; None where only a part was wanted."""
-        if prediction is None:
-            return
-        if self._draws and self._cleaned:
-            for index in sorted(self._came):
-                labels = self._plane(prediction.labels, index)
-                self._write_prediction(index, labels, self._plane(prediction.confidence, index))
-        if self.request.landmarks and self.request.slices is None:
-            marks = prediction.landmarks
-            if self._hidden:  # landmarks that a person placed; centres of organs are beside it
-                marks = tuple(mark for mark in marks if mark.label in self._hidden)
-            shown = [replace(m, label=self.renumbered.get(m.label, m.label)) for m in marks]
-            self.target.show_landmarks(shown, self.volume, self.lead)
-
-    def close(self) -> None:
-        """On the GUI thread, however it ended: one undo step for what was written."""
-        if self.step is not None:
-            step, provenance = self.step, provenance_of(self.step.layer)
-            if provenance is not None:
-                provenance.note_step(step)
-            else:
-                step.push()
-            self.step = None
-        self.target.refresh()
-        self.told()
-
-    def write(self, index: int, labels: Array, confidence: Array, policy: Policy) -> bool:
-        """Write a slice where no person did; False if nothing was written."""
-        key = (*self.lead, index)
-        return self.step is not None and self.target.write(
-            key, labels, confidence, policy, self.step, self.entries
-        )
-
-    def show(self, index: int) -> None:
-        """Show what was written: the slice in view at once, others now and then."""
-        now = time.perf_counter()
-        in_view = self.in_view() == index
-        if in_view or now - self._shown > _SHOW_EVERY_S:
-            self._shown = now
-            self.target.refresh()
-        if in_view or now - self._told > _TELL_EVERY_S:
-            self._told = now
-            self.told()
-
-    def _write_prediction(self, index: int, labels: Array, confidence: Array) -> None:
-        if self._hidden:
-            labels = np.where(np.isin(labels, self._hidden), 0, labels)
-        if self.write(index, labels, confidence, self.request.policy):
-            self.target.refined.pop((*self.lead, index), None)  # it is there no longer
-
-    def _plane(self, array: Array, index: int) -> Array:
-        return array if self.axis is None else np.moveaxis(array, self.axis, 0)[index]
-
-    def _copy_template(self, entry: TemplateEntry, step: UndoStep) -> None:
-        """What a template knows of this place; slices that were erased there are predicted again.
-
-        Strokes in the layer itself are kept; those beside it are written with each slice.
-        """
-        source, made, target = provenance_of(entry.labels), self.target.provenance, self.target
-        same = entry.level == target.level and entry.slicing.axis == self.slicing.axis
-        if source is None or made is None or not same:
-            return
-        for key in made.slices_made("copied"):
-            own, mine = entry.key_of(key), made.copied_from.get(key) == entry.labels.unique_id
-            if key[:-1] == self.lead and mine and own and source.teaches(own) != "whole":
-                target.note_made(key, "predicted", step)
-        for key, what in entry.teaching(self.lead).items():
-            if entry.labels is target.labels:
-                if what == "part":
-                    target.keep_scribbles(key, step)
-            elif what == "whole":
-                place = (*self.lead, key[-1])
-                target.copy_template(place, source.plane(key), step, entry.labels)
+AnyRun = TypeVar("AnyRun", bound=Run)
 
 
 class PropagationController:
-    """Runs models over images."""
+    """Runs models over images.
+
+    ``on_end`` is called with each run that has ended, its undo step (None: none), and its job.
+    """
 
     def __init__(
         self,
@@ -243,15 +43,17 @@ class PropagationController:
         self._state, self._runner, self._view = state, runner, view
         self._training, self._storage = training, storage
         self._last: dict[int, PropagationRequest] = {}  # propagation to each image
+        self.on_end: Callable[[Run, UndoStep | None, Job], None] = lambda run, step, job: None
 
     def propagate(self, model: FewShotSegmenter, image: Any, request: PropagationRequest) -> Job:
         """Predict with a model that is there."""
         state = self._state
-        model = model.with_propagation(state.settings.config.propagation)
+        base, model = model, model.with_propagation(state.settings.config.propagation)
         others = state.others_in(request.into, image)
         self._last[id(image)] = replace(request, into=None)
         entries = list(state.entries)
         run, first = self.run_of(image, request, Run), self._view.slice_of(image)
+        run.models = (base, model)
         try:
             run.prepare(model, state.labels_like(image))
         except InputError:  # the result is where it was
@@ -288,22 +90,38 @@ class PropagationController:
         run.renumbered = training.renumbered
         self._supersede(image, run)
         before: list[FewShotSegmenter | None] = []
+        prepared: list[bool] = []
 
         def begin() -> None:  # a job before this one may have trained it
             before.append(state.model)
 
+        def prepare(model: FewShotSegmenter) -> None:
+            if not prepared:
+                prepared.append(True)
+                run.prepare(model, state.labels_like(image))
+                job.layers.append(run.target.labels)
+
+        def show(model: FewShotSegmenter) -> None:
+            run.models = (model, model)
+            training.show(model, run.renumbered)
+            prepare(model)
+
         def work(job: Job) -> Prediction | None:
-            model = training.updated(templates, before[0], fresh, job)
-            job.send(model)
+            def at_once(model: FewShotSegmenter) -> None:
+                if first is not None and run.axis is not None:
+                    seen = run.preview(model, first)
+                    job.send(partial(prepare, model))
+                    job.send(seen)
+
+            model = training.updated(templates, before[0], fresh, job, at_once)
+            job.send(partial(show, model))
             return run.predict(job, model, first)
 
-        def piece(part: FewShotSegmenter | SlicePrediction) -> None:
-            if isinstance(part, FewShotSegmenter):
-                training.show(part, run.renumbered)
-                run.prepare(part, state.labels_like(image))
-                job.layers.append(run.target.labels)
-            else:
+        def piece(part: Callable[[], None] | SlicePrediction) -> None:
+            if isinstance(part, SlicePrediction):
                 run.take(part)
+            else:
+                part()
 
         name = "Updating the slice in view" if current_slice_only else "Updating"
         job = self.start(name, "update", work, run, start=begin, piece=piece)
@@ -341,11 +159,13 @@ class PropagationController:
         target, state = run.target, self._state
 
         def end() -> None:
+            step = run.step
             run.close()
             if run.is_whole:
                 state.extracted.add((id(target.image), state.settings.backbone))
             state.events.propagated.emit()
             self._storage.after_results(target.image)
+            self.on_end(run, step, job)
             self._training.score_if_wanted()
 
         callbacks = {"start": run.begin, "piece": run.take, "done": run.finish, "end": end}
@@ -362,22 +182,18 @@ class PropagationController:
 
     def _supersede(self, image: Any, run: Run) -> None:
         """Requests for an image before this one are outdated; by one slice, no whole run."""
-        topics = [_topic(image, True)]
+        topics = [topic_of(image, True)]
         if not run.request.current_slice_only:
-            topics.append(_topic(image, False))
+            topics.append(topic_of(image, False))
         self._runner.generations.replace(run.generation, *topics)
         self._runner.tick()
 
     def _let_go(self, other: ResultLayers) -> None:
         """The labels of another image's result were given to this one."""
         generations = self._runner.generations
-        topics = (_topic(other.image, only) for only in (True, False))
+        topics = (topic_of(other.image, only) for only in (True, False))
         generations.replace(generations.next(), *topics)
         other.labels = None
         other.refined.clear()
         self._state.forget_scores(other.image)
         self._state.events.slices.emit()
-
-
-def _topic(image: Any, current_slice_only: bool) -> tuple[int, bool]:
-    return id(image), current_slice_only

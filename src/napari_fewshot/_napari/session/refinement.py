@@ -16,8 +16,9 @@ from ...predict.refiners import Refiner, get_refiner
 from ...sam.checkpoint import SAMS
 from ...types import Array
 from .jobs import Generations, Job, JobRunner
-from .propagation import PropagationController, PropagationRequest, Run
+from .propagation import PropagationController
 from .result_layers import ResultLayers
+from .run import PropagationRequest, Run
 from .slicing import Key
 from .state import State
 from .teaching import Provenance

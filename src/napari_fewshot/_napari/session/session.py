@@ -14,10 +14,12 @@ from .estimates import Estimate
 from .jobs import Job, JobRunner, Stage
 from .layer_watch import LayerWatch
 from .notifications import Activity, LibraryWarnings
-from .propagation import PropagationController, PropagationRequest
+from .propagation import PropagationController
 from .refinement import RefinementController
+from .renewal import RenewalController
 from .result_layers import Policy
 from .review import ReviewController, SliceInfo
+from .run import PropagationRequest
 from .sam import SamController
 from .saving import SessionStorage
 from .state import SessionEvents, SessionSettings, State
@@ -47,6 +49,7 @@ class Session:
         self._storage = SessionStorage(*common)
         self._propagation = PropagationController(*common, self._training, self._storage)
         self._refinement = RefinementController(*common, self._propagation)
+        self._renewal = RenewalController(*common, self._training, self._propagation)
         self._sam = SamController(*common)
         self._review = ReviewController(state, view, self._propagation, self._storage)
         self._warnings = LibraryWarnings()
@@ -391,9 +394,6 @@ class Session:
     def close(self) -> None:
         """Cancel all work and let the viewer go; done by itself when the window closes."""
         self._review.live = False
-        self._storage.close()
-        self._review.close()
-        self._runner.close()
-        self._activity.close()
-        self._warnings.close()
-        self._watch.close()
+        parts = (self._storage, self._review, self._runner, self._activity)
+        for part in (*parts, self._warnings, self._watch):
+            part.close()

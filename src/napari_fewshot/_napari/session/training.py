@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...features.store import FeatureStore
+from ...predict.learned import ExpertWeights
 from ...segmenter import FewShotSegmenter, HeldOutScore
 from ...segmenter.extraction import extract_features
 from ...templates import Template
@@ -25,6 +26,8 @@ class TrainingController:
     """Makes models out of the templates of a session.
 
     ``renumbered``: see :func:`.templates.snapshot`; of the templates that were taken last.
+    ``chosen``: the model before and after other weights of its experts were chosen; ``on_scored``
+    is called after that.
     """
 
     def __init__(self, state: State, runner: JobRunner, view: View) -> None:
@@ -32,6 +35,8 @@ class TrainingController:
         self._base: FewShotSegmenter | None = None
         self._score_wanted = False
         self.renumbered: dict[int, int] = {}
+        self.chosen: tuple[FewShotSegmenter, FewShotSegmenter] | None = None
+        self.on_scored: Callable[[], None] = lambda: None
 
     def configure(self, changes: dict[str, Any]) -> None:
         """Change settings; what is being learned with others is outdated."""
@@ -151,13 +156,17 @@ class TrainingController:
         before: FewShotSegmenter | None,
         fresh: FewShotSegmenter,
         job: Job,
+        at_once: Callable[[FewShotSegmenter], None],
     ) -> FewShotSegmenter:
-        """On the worker: learn on from ``before`` where the settings allow it, else anew."""
+        """On the worker: learn on from ``before`` where the settings allow it, else anew.
+
+        ``at_once`` as for :meth:`FewShotSegmenter.updated`.
+        """
         if before is not None:
             before = before.with_propagation(fresh.config.propagation)
             own, wanted = ((m.config, m.weights, m.device) for m in (before, fresh))
             if own == wanted:
-                return before.updated(templates, job.progress)
+                return before.updated(templates, job.progress, at_once=at_once)
         return fresh.fit(templates, job.progress)
 
     def load(self, path: str | os.PathLike[str]) -> None:
@@ -181,13 +190,13 @@ class TrainingController:
 
     def _cancel(self) -> None:
         """What is being learned is outdated."""
-        self._runner.cancel("extract", "train", "score", "update")
+        self._runner.cancel("extract", "train", "score", "update", "renew")
 
     def show(self, model: FewShotSegmenter, renumbered: dict[int, int]) -> None:
         """Make a model that of the session; ``renumbered`` is for the labels of its landmarks."""
         self._state.model = model
         self._state.renumbered = renumbered
-        self._state.scores = None
+        self._state.scores = self.chosen = None
         self._state.events.trained.emit()
 
     def score_if_wanted(self) -> None:
@@ -202,11 +211,21 @@ class TrainingController:
             return
 
         def done(scores: HeldOutScore | None) -> None:
-            if state.model is model:
-                state.scores = scores
-                state.events.scored.emit()
+            if state.model is not model:
+                return
+            state.scores = scores
+            if scores is not None and model.config.experts.choose:
+                self._take_weights(model, scores.weights)
+            state.events.scored.emit()
 
         def work(job: Job) -> HeldOutScore | None:
             return model.held_out_score(job.progress)
 
-        self._runner.start(Job("Scoring", "score", work, Callbacks(done=done)))
+        callbacks = Callbacks(done=done, end=self.on_scored)
+        self._runner.start(Job("Scoring", "score", work, callbacks))
+
+    def _take_weights(self, model: FewShotSegmenter, weights: ExpertWeights) -> None:
+        """Go on with a model whose experts have the weights that held-out slices speak for."""
+        if weights != model.weights_:
+            self._state.model = model.with_weights(weights)
+            self.chosen = (model, self._state.model)

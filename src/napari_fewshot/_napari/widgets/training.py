@@ -6,15 +6,17 @@ from typing import Any
 
 from qtpy.QtWidgets import QCheckBox, QFileDialog
 
-from ...config import NO_REFINEMENT, SegmenterConfig
+from ...config import HAND_MADE, NO_REFINEMENT, ExpertsConfig, SegmenterConfig
 from .dock import SessionDock
 from .parts.connections import listen
 from .parts.forms import ActionButton, Choice, Form, Note, Section, row
 from .parts.scores import ScoreTable
-from .parts.settings_form import AdapterChoice
+from .parts.settings_form import AdapterChoice, SettingsForm
 
 __all__ = ["AdapterTraining"]
 
+EXPERTS = ("hand_made", "carried", "choose")
+"""How the flow is found stays with scripts."""
 MODEL_FILES = "Models (*.fewshot);;All files (*)"
 PRESETS = (
     ("our defaults", None, "What scored best in our own evaluation."),
@@ -30,6 +32,12 @@ class AdapterTraining(SessionDock):
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer)
         self.adapter = AdapterChoice()
+        self.experts = SettingsForm(ExpertsConfig, EXPERTS)
+        self.beside = Section(
+            "Beside the adapter",
+            "What labels slices together with it. Each can be switched off.",
+            self.experts,
+        )
         self.preset = Choice(PRESETS)
         self.chain = Note()
         self.position = QCheckBox("Use position")
@@ -49,6 +57,9 @@ class AdapterTraining(SessionDock):
         """Show the session as it is now."""
         settings, session = self.session.settings, self.session
         self.adapter.show_choice(settings.config)
+        self.experts.show_values(settings.config.experts)
+        self.experts.fields["hand_made"].setEnabled(settings.backbone != HAND_MADE)
+        self.beside.setVisible(settings.config.fuses)
         self.preset.show_value(settings.config.preset)
         self.chain.say(chain_of(settings.config))
         self.position.setChecked(settings.position)
@@ -77,7 +88,7 @@ class AdapterTraining(SessionDock):
         switches.add_wide(self.position)
         switches.add_wide(self.score)
         self.add(
-            *(self.adapter, switches, self.train, self.cost, self.progress),
+            *(self.adapter, self.beside, switches, self.train, self.cost, self.progress),
             Section("What to trust", "Held-out score of each label", self.scores, unfolded=True),
             Section("Model file", "Save the model, or load one", row(self.save, self.load)),
             self.status,
@@ -86,6 +97,7 @@ class AdapterTraining(SessionDock):
     def _connect(self) -> None:
         session = self.session
         self.adapter.changed.connect(self._on_adapter)
+        self.experts.changed.connect(lambda: self.configure(experts=self.experts.values()))
         self.preset.currentIndexChanged.connect(lambda _: self.configure(preset=self.preset.value))
         self.position.clicked.connect(lambda on: self.configure(position=on))
         self.train.clicked.connect(
