@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..arrays import release
 from ..parallel import ordered_map
-from ..scratch import bands, scratch_array
+from ..scratch import IN_MEMORY, bands, scratch_array
 from ..slices.flow import OpticalFlow, moved
 from ..slices.flow_cache import FlowCache
 from ..slices.motion import Motion, enlarged
@@ -17,7 +18,7 @@ from ..templates.known import UNKNOWN
 from ..templates.training_set import TrainingSet
 from ..types import Array
 
-__all__ = ["CarriedLabels", "PaintedImage", "PaintedSlice", "painted_images"]
+__all__ = ["CarriedLabels", "PaintedImage", "PaintedSlice", "paint_of", "painted_images"]
 
 _FADING = 30.0
 """Slices over which labels lose all but 1/e of their weight."""
@@ -50,7 +51,10 @@ class PaintedSlice:
 
 @dataclass(frozen=True, eq=False)
 class PaintedImage:
-    """Painted slices of one stack: a canonical axis, and (N, H, W) of its working slices."""
+    """Painted slices of one stack: a canonical axis, and (N, H, W) of its working slices.
+
+    A slice may be there several times, painted by several templates.
+    """
 
     axis: int
     shape: tuple[int, int, int]
@@ -60,11 +64,23 @@ class PaintedImage:
         """Whether these are slices of a stack: its voxels are those that were painted over."""
         if (stack.axis, stack.grid.working) != (self.axis, self.shape):
             return False
-        count = stack.grid.shape[0]
         return all(
-            one.original < count and stack.raw_digest(one.original) == one.digest
+            one.original < stack.grid.shape[0]
+            and stack.grid.to_working(one.original) == one.index
+            and stack.raw_digest(one.original) == one.digest
             for one in self.slices
         )
+
+    def without_paint(self) -> PaintedImage:
+        """The same slices, with nothing known of them."""
+        slices = (replace(s, labels=np.full_like(s.labels, UNKNOWN)) for s in self.slices)
+        return replace(self, slices=tuple(slices))
+
+
+def paint_of(stack: SliceStack, images: Sequence[PaintedImage]) -> PaintedImage | None:
+    """Return all that was painted in a stack; None where it is of another image."""
+    slices = tuple(one for image in images if image.is_of(stack) for one in image.slices)
+    return PaintedImage(stack.axis, stack.grid.working, slices) if slices else None
 
 
 def painted_images(
@@ -72,24 +88,31 @@ def painted_images(
 ) -> dict[int, PaintedImage]:
     """Painted slices by the number of their stack, but for those that only points mark.
 
-    ``chosen`` are numbers of the examples that count; None: all.
+    Of a landmark on a painted slice nothing is known: it lies on no slice but its own. ``chosen``
+    are numbers of the examples that count; None: all.
     """
-    slices: dict[int, dict[int, PaintedSlice]] = {}
+    slices: dict[int, list[PaintedSlice]] = {}
+    points = training.point_labels
     for k in range(len(training.examples)) if chosen is None else chosen:
         (number, _), known = training.sources[k], training.examples[k]
         if known.points_only or known.origin is not None:
             continue
-        slices.setdefault(number, {})[known.index] = PaintedSlice(
-            known.index,
-            known.original,
-            training.stacks[number].raw_digest(known.original),
-            known.labels,
-            known.known_labels,
+        labels = known.labels
+        if points:
+            labels = np.where(np.isin(labels, sorted(points)), UNKNOWN, labels)
+        slices.setdefault(number, []).append(
+            PaintedSlice(
+                known.index,
+                known.original,
+                training.stacks[number].raw_digest(known.original),
+                labels,
+                known.known_labels - points,
+            )
         )
     found = {}
     for number, own in slices.items():
         stack = training.stacks[number]
-        ordered = tuple(own[index] for index in sorted(own))
+        ordered = tuple(sorted(own, key=lambda one: one.index))
         found[number] = PaintedImage(stack.axis, stack.grid.working, ordered)
     return found
 
@@ -114,7 +137,9 @@ class CarriedLabels:
         flows: FlowCache | None = None,
     ) -> None:
         self._stack = stack
-        self._paint = {one.index: one for one in paint.slices}
+        self._paint: dict[int, list[PaintedSlice]] = {}
+        for one in paint.slices:
+            self._paint.setdefault(one.index, []).append(one)
         self._values = np.array([0, *label_values])
         height, width = stack.shape
         self._rows, self._columns = window or (slice(0, height), slice(0, width))
@@ -133,13 +158,15 @@ class CarriedLabels:
 
         1 for all classes where nothing is known.
         """
-        return ordered_map(self._plane, indices)
+        size = 4 * len(self._values) * self._stack.shape[0] * self._stack.shape[1]
+        # Of large planes, which lie on disk, none is made ahead: their bands are, side by side.
+        return (map if size > IN_MEMORY else ordered_map)(self._plane, indices)
 
     def _sources(self, index: int) -> dict[int, Array | None]:
         """Nearest painted slices, with the displacement to each; None: the slice itself."""
         if index in self._paint:
             return {index: None}
-        return dict(self._motion.to_chosen(index))
+        return {**self._motion.to_chosen(index)}
 
     def _plane(self, index: int) -> Array:
         sources = self._sources(index)
@@ -151,30 +178,40 @@ class CarriedLabels:
             return result
         shares = np.array([1 / max(1, abs(index - source)) for source in sources])
         shares /= shares.sum()
-        for rows in bands(height, result[:, 0].size):
+
+        def band(rows: slice) -> None:
+            there = slice(first + rows.start, first + rows.stop)
             for share, (source, field) in zip(shares, sources.items(), strict=True):
-                there = slice(first + rows.start, first + rows.stop)
-                found = self._read(source, field, there)[:, :, columns]
+                found = self._read(source, field, there, columns)
                 result[:, rows] += np.float32(share) * found
+
+        for _ in ordered_map(band, bands(height, result[:, 0].size)):
+            release(result)
         return result
 
-    def _read(self, source: int, field: Array | None, rows: slice) -> Array:
-        """Likelihoods of the classes in rows of a slice, from a painted one."""
+    def _read(self, source: int, field: Array | None, rows: slice, columns: slice) -> Array:
+        """Likelihoods of the classes in rows and columns of a slice, from a painted one."""
         paint = self._paint[source]
         if field is None:
-            return self._likelihood(paint, paint.labels[rows])
-        displacement = enlarged(field, self._stack.shape, rows)
-        top = max(0, int(rows.start + displacement[0].min()) - 1)
-        bottom = int(rows.stop + displacement[0].max()) + 2
-        top = min(top, self._stack.shape[0] - 1)
-        part = self._likelihood(paint, paint.labels[top : max(bottom, top + 1)])
-        return moved(part, displacement, (rows.start - top, 0))
+            return self._likelihood(paint, rows)[:, :, columns]
+        displacement = enlarged(field, self._stack.shape, rows)[:, :, columns]
+        length = self._stack.shape[0]
+        top = int(np.clip(rows.start + displacement[0].min() - 1, 0, length - 1))
+        bottom = int(np.clip(rows.stop + displacement[0].max() + 2, top + 1, length))
+        part = self._likelihood(paint, slice(top, bottom))
+        return moved(part, displacement, (rows.start, columns.start), top)
 
-    def _likelihood(self, paint: PaintedSlice, labels: Array) -> Array:
-        """1 for each class (L + 1, h, w) that a pixel may be."""
+    def _likelihood(self, paint: Sequence[PaintedSlice], rows: slice) -> Array:
+        """1 for each class (L + 1, h, W) that pixels in rows of a slice may be."""
+        first, *others = (self._allowed(one, one.labels[rows]) for one in paint)
+        for other in others:
+            first *= other
+        return first
+
+    def _allowed(self, paint: PaintedSlice, labels: Array) -> Array:
         classes = np.searchsorted(self._values, np.where(labels == UNKNOWN, 0, labels))
         table = np.eye(len(self._values) + 1, len(self._values), dtype=np.float32)
         table[0] = [v == 0 or int(v) not in paint.known_labels for v in self._values]
         table[-1] = 1
         classes[labels == UNKNOWN] = len(self._values)
-        return np.moveaxis(table[classes], -1, 0)
+        return np.ascontiguousarray(np.moveaxis(table[classes], -1, 0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -11,11 +12,11 @@ from ..adapters import Adapter
 from ..arrays import release
 from ..features.extract import FeatureExtractor
 from ..parallel import ordered_map
-from ..scratch import bands, scratch_array
+from ..scratch import IN_MEMORY, bands, scratch_array
 from ..slices.flow_cache import FlowCache
 from ..slices.stack import SliceStack, Window
 from ..types import Array
-from .carried import CarriedLabels
+from .carried import CarriedLabels, paint_of
 from .learned import LearnedModel
 from .probabilities import AdapterPredictor, Predictor, Tick, Watch, no_tick
 
@@ -24,6 +25,9 @@ __all__ = ["Experts", "FusedPredictor", "fused_plane"]
 _LEAST_PROBABLE = 1e-4
 _LEAST_CARRIED = 0.01
 """Labels are never carried so surely that other experts could not say otherwise."""
+
+
+_Opinions = tuple[tuple[Array, ...], Array | None, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,16 +58,19 @@ class Experts:
 
         Labels are carried, and hand-made features have their full weight, in an image that was
         painted. ``watch`` and ``window`` as for :class:`~.probabilities.AdapterPredictor`, the
-        former of the backbone.
+        former of the backbone, or of hand-made features where these alone count.
         """
         model = self.model
-        main = AdapterPredictor(self.adapter, self.extractor, watch, window)
-        painted = next((one for one in model.painted if one.is_of(stack)), None)
-        adapters = [(main, 1.0)]
+        painted = paint_of(stack, model.painted)
+        used = [(self.adapter, self.extractor, 1.0)]
         if self.hand_made is not None:
             weight = model.weights.elsewhere if painted is None else model.weights.hand_made
-            second = AdapterPredictor(*self.hand_made, window=window)
-            adapters = [(main, 1 - weight), (second, weight)]
+            used = [(self.adapter, self.extractor, 1 - weight), (*self.hand_made, weight)]
+        adapters = []
+        for adapter, extractor, weight in used:
+            if weight > 0:
+                adapters.append((AdapterPredictor(adapter, extractor, watch, window), weight))
+                watch = None
         carried = None
         if painted is not None and model.flow is not None and stack.volume.ndim == 3:
             carried = CarriedLabels(
@@ -85,7 +92,7 @@ class FusedPredictor:
         carried: CarriedLabels | None = None,
         carried_weight: float = 0.0,
     ) -> None:
-        self._adapters = [(one, weight) for one, weight in adapters if weight > 0]
+        self._adapters = adapters
         self._carried = carried if carried_weight > 0 else None
         self._carried_weight = carried_weight
 
@@ -93,26 +100,38 @@ class FusedPredictor:
         self, stack: SliceStack, indices: Sequence[int], tick: Tick = no_tick, /
     ) -> Iterator[Array]:
         """Class probabilities of working slices; see :class:`~.probabilities.Predictor`."""
-        (first, _), *others = self._adapters
-        streams = [first.planes(stack, indices, tick)]
-        streams += [one.planes(stack, indices) for one, _ in others]
+        counts = [one.parts(stack) for one, _ in self._adapters]
+        parts = sum(count for count in counts if count > 1)
+
+        def tick_of_all(done: int, _: int) -> None:
+            tick(done, parts)
+
+        planes = [one.planes(stack, indices, tick_of_all) for one, _ in self._adapters]
+        if self._carried is None and len(planes) == 1:
+            return planes[0]
+        return self._fused(self._with_carried(zip(*planes, strict=True), indices))
+
+    def _with_carried(
+        self, planes: Iterator[tuple[Array, ...]], indices: Sequence[int]
+    ) -> Iterator[_Opinions]:
+        """What the adapters say of slices, with likelihoods of carried labels and their weight."""
         if self._carried is None:
-            return ordered_map(self._fused, zip(*streams, strict=True)) if others else streams[0]
-        streams.append(self._carried.planes(indices))
-        carried = self._carried
-        weights = (self._carried_weight * carried.weight(index) for index in indices)
-        return ordered_map(
-            self._with_carried, zip(zip(*streams, strict=True), weights, strict=True)
+            yield from ((one, None, 0.0) for one in planes)
+            return
+        likely = self._carried.planes(indices)
+        for one, carried, index in zip(planes, likely, indices, strict=True):
+            yield one, carried, self._carried_weight * self._carried.weight(index)
+
+    def _fused(self, opinions: Iterator[_Opinions]) -> Iterator[Array]:
+        first = next(opinions, None)
+        if first is None:
+            return
+        # Of large planes, which lie on disk, none is taken ahead: their bands are, side by side.
+        in_turn = map if first[0][0].nbytes > IN_MEMORY else ordered_map
+        weights = [weight for _, weight in self._adapters]
+        yield from in_turn(
+            lambda one: fused_plane(one[0], weights, one[1], one[2]), chain([first], opinions)
         )
-
-    def _fused(self, planes: Sequence[Array]) -> Array:
-        return fused_plane(planes, [weight for _, weight in self._adapters])
-
-    def _with_carried(self, one: tuple[tuple[Array, ...], float]) -> Array:
-        (*planes, carried), weight = one
-        if not weight:
-            return self._fused(planes)
-        return fused_plane(planes, [w for _, w in self._adapters], carried, weight)
 
 
 def fused_plane(
@@ -122,20 +141,26 @@ def fused_plane(
     carried_weight: float = 0.0,
 ) -> Array:
     """Fuse probabilities (L + 1, H, W) of one slice; ``carried`` are likelihoods."""
+    if carried_weight == 0:
+        carried = None
     if len(planes) == 1 and carried is None:
         return planes[0]
     result = scratch_array(planes[0].shape, np.float32)
-    for rows in bands(result.shape[1], result[:, 0].size):
+
+    def fuse(rows: slice) -> None:
         band: Array = np.zeros_like(result[:, rows])
         for plane, weight in zip(planes, weights, strict=True):
-            band += np.float32(weight) * np.log(np.maximum(plane[:, rows], _LEAST_PROBABLE))
+            likely = np.maximum(plane[:, rows].astype(np.float32), _LEAST_PROBABLE)
+            band += np.float32(weight) * np.log(likely)
         if carried is not None:
-            likely = np.maximum(carried[:, rows], _LEAST_CARRIED)
+            likely = np.maximum(carried[:, rows].astype(np.float32), _LEAST_CARRIED)
             band += np.float32(carried_weight) * np.log(likely)
         band -= band.max(axis=0)
         np.exp(band, out=band)
         band /= band.sum(axis=0)
         result[:, rows] = band
-    for array in (result, *planes):
-        release(array)
+
+    for _ in ordered_map(fuse, bands(result.shape[1], result[:, 0].size)):
+        for array in (result, carried, *planes):
+            release(array)
     return result

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+import numpy as np
+
 from ..adapters import Adapter, AdapterState
 from ..config import PropagationConfig, SegmenterConfig
+from ..errors import InputError
 from ..slices.flow import flow_method
 from ..templates.training_set import TrainingSet
 from .carried import PaintedImage, painted_images
@@ -33,6 +36,14 @@ class ExpertWeights:
     hand_made: float = 0.5
     elsewhere: float = 0.2
     carried: float = 2.0
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        for name in ("hand_made", "elsewhere"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"weights.{name}", "be in 0..1", getattr(self, name))
+        if not 0 <= self.carried < np.inf:
+            raise InputError("weights.carried", "be at least 0", self.carried)
 
 
 class LearnedLabels(Protocol):
@@ -118,7 +129,16 @@ class LearnedModel:
         adapter: Adapter,
         hand_made: Adapter | None = None,
     ) -> LearnedModel:
-        """Take what a model file holds from what was learned."""
+        """Take what a model file holds from what was learned.
+
+        Paint itself only where it is carried; that images were painted, where it makes a difference
+        to the weights.
+        """
+        painted: list[PaintedImage] = []
+        if config.uses_carried or hand_made is not None:
+            painted = list(painted_images(training).values())
+        if not config.uses_carried:
+            painted = [image.without_paint() for image in painted]
         return cls(
             config=config,
             weights_hash=weights_hash,
@@ -130,6 +150,6 @@ class LearnedModel:
             adapter=adapter.state(),
             arrangements=training.arrangements,
             hand_made=None if hand_made is None else hand_made.state(),
-            painted=tuple(painted_images(training).values()),
+            painted=tuple(painted),
             flow=flow_method(config.experts.flow) if config.uses_carried else None,
         )

@@ -102,13 +102,17 @@ class AdapterPredictor:
             if plane is not None:
                 yield plane
 
+    def parts(self, stack: SliceStack) -> int:
+        """Number of parts in which each slice is predicted."""
+        return self._extractor.parts(stack, self._window)
+
     def _bands(
         self, stack: SliceStack, indices: Sequence[int], tick: Tick
     ) -> Iterator[tuple[int, FeatureMap, slice]]:
         """Rows of the parts of slices, so many as are predicted at once."""
         requirements, window = self._adapter.requirements, self._window
         maps = self._extractor.maps(stack, indices, padding=requirements.padding, window=window)
-        count = self._extractor.parts(stack, window)
+        count = self.parts(stack)
         sides = self._sides(stack)
         for index, features in maps:
             for number, part in enumerate(features.parts(), 1):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..adapters import AdapterState
 from ..predict.carried import PaintedImage, PaintedSlice
 from ..predict.learned import ExpertWeights, LearnedModel
+from ..templates.known import UNKNOWN
 from ..types import Array
 
 __all__ = ["PackedExperts", "pack_experts", "unpack_experts"]
@@ -36,7 +38,13 @@ class _Slice(BaseModel):
 class _Image(BaseModel):
     axis: Annotated[int, Field(strict=True, ge=0, le=2)]
     shape: tuple[_Side, _Side, _Side]
-    slices: tuple[_Slice, ...]
+    slices: Annotated[tuple[_Slice, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _check_indices(self) -> Self:
+        if any(one.index >= self.shape[0] for one in self.slices):
+            raise ValueError("have painted slices of the image")
+        return self
 
 
 class _Weights(BaseModel):
@@ -64,11 +72,11 @@ def pack_experts(model: LearnedModel) -> tuple[dict[str, Any], dict[str, Array]]
             tensors[_HAND_MADE + name] = np.ascontiguousarray(tensor)
     images = []
     for number, image in enumerate(model.painted):
-        slices = []
+        slices: list[dict[str, Any]] = []
         for one in image.slices:
             dtype = np.result_type(np.int8, np.min_scalar_type(-int(one.labels.max(initial=0)) - 1))
             packed = zlib.compress(np.ascontiguousarray(one.labels, dtype=dtype).tobytes(), 6)
-            tensors[f"{_PAINTED}{number}.{one.index}"] = np.frombuffer(packed, np.uint8)
+            tensors[f"{_PAINTED}{number}.{len(slices)}"] = np.frombuffer(packed, np.uint8)
             known = sorted(one.known_labels)
             slices.append(
                 {"index": one.index, "original": one.original, "digest": one.digest}
@@ -85,11 +93,11 @@ def pack_experts(model: LearnedModel) -> tuple[dict[str, Any], dict[str, Array]]
 
 
 def unpack_experts(
-    packed: PackedExperts, tensors: dict[str, Array]
+    packed: PackedExperts, tensors: dict[str, Array], label_values: Sequence[int]
 ) -> tuple[dict[str, Any], dict[str, Array]]:
     """Fields of a :class:`LearnedModel`, and the tensors that are not of experts.
 
-    Raises ValueError, KeyError or zlib.error where parts do not fit each other.
+    Raises ValueError or KeyError where parts do not fit each other.
     """
     rest = {n: t for n, t in tensors.items() if not n.startswith((_HAND_MADE, _PAINTED))}
     own = {n.removeprefix(_HAND_MADE): t for n, t in tensors.items() if n.startswith(_HAND_MADE)}
@@ -100,10 +108,10 @@ def unpack_experts(
                 one.index,
                 one.original,
                 one.digest,
-                _labels(tensors[f"{_PAINTED}{number}.{one.index}"], one.dtype, image.shape),
+                _labels(tensors[f"{_PAINTED}{number}.{k}"], one.dtype, image.shape, label_values),
                 one.known_labels,
             )
-            for one in image.slices
+            for k, one in enumerate(image.slices)
         )
         images.append(PaintedImage(image.axis, image.shape, slices))
     fields = {
@@ -115,12 +123,20 @@ def unpack_experts(
     return fields, rest
 
 
-def _labels(packed: Array, dtype: str, shape: tuple[int, int, int]) -> Array:
+def _labels(
+    packed: Array, dtype: str, shape: tuple[int, int, int], label_values: Sequence[int]
+) -> Array:
     size = np.dtype(dtype).itemsize * shape[1] * shape[2]
     if size > _MOST_BYTES:
         raise ValueError(f"labels of {size} bytes")
     reader = zlib.decompressobj()
-    data = reader.decompress(packed.tobytes(), size)
+    try:
+        data = reader.decompress(packed.tobytes(), size)
+    except zlib.error as error:
+        raise ValueError(f"labels that are damaged: {error}") from error
     if len(data) != size or not reader.eof:
         raise ValueError("labels of another size")
-    return np.frombuffer(data, dtype).reshape(shape[1:])
+    labels: Array = np.frombuffer(data, dtype).reshape(shape[1:])
+    if not {int(v) for v in np.unique(labels)} <= {UNKNOWN, 0, *label_values}:
+        raise ValueError("painted labels that were not learned")
+    return labels

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from threading import Lock
 
 import numpy as np
 
 from ..adapters import Adapter
+from ..arrays import release
 from ..errors import InputError
 from ..parallel import beside
 from ..predict.carried import CarriedLabels, painted_images
@@ -180,13 +182,14 @@ def _predicted(
     """What experts that learn from the examples ``rest`` say of those of a fold."""
     examples = [known.examples[k] for k in rest]
     learned = frozenset(_classes(known.examples, rest))
+    room = _Room(known, fold, len(learners) + 1)
 
     def learn(learner: Learner, progress: Progress) -> list[Array]:
         adapter = learner.build()
         adapter.fit(examples, learner.maps(rest), known.label_values, progress)
         positions = [known.examples[k].position for k in fold]
         maps = zip(learner.maps(fold), positions, strict=True)
-        return [_kept(class_probabilities(adapter, m, at)) for m, at in maps]
+        return [room.keep(class_probabilities(adapter, m, at)) for m, at in maps]
 
     if len(learners) == 1:
         planes = [learn(learners[0], progress)]
@@ -197,7 +200,7 @@ def _predicted(
     found = []
     for number, k in enumerate(fold):
         index, carrier = known.sources[k][1], carriers.get(known.sources[k][0])
-        carried = None if carrier is None else _kept(next(carrier.planes([index])))
+        carried = None if carrier is None else room.keep(next(carrier.planes([index])))
         weight = 0.0 if carrier is None else carrier.weight(index)
         own = tuple(of_one[number] for of_one in planes)
         found.append(
@@ -220,11 +223,28 @@ def _carriers(
     return carriers
 
 
-def _kept(plane: Array) -> Array:
-    """Keep a plane until all folds are done, in half the memory, on disk where it is large."""
-    result = scratch_array(plane.shape, np.float16)
-    result[:] = plane
-    return result
+class _Room:
+    """Where planes of a fold are kept until all folds are done: in half the memory, or on disk.
+
+    ``count`` planes of each of the examples.
+    """
+
+    def __init__(self, known: TrainingSet, fold: Sequence[int], count: int) -> None:
+        pixels = sum(known.examples[k].labels.size for k in fold)
+        size = pixels * count * (len(known.label_values) + 1)
+        self._values = scratch_array((size,), np.float16)
+        self._used = 0
+        self._lock = Lock()
+
+    def keep(self, plane: Array) -> Array:
+        """Copy a plane, (L + 1, H, W)."""
+        with self._lock:
+            start = self._used
+            self._used += plane.size
+        kept = self._values[start : start + plane.size].reshape(plane.shape)
+        kept[:] = plane
+        release(kept)
+        return kept
 
 
 def _classes(examples: Sequence[KnownSlice], numbers: Sequence[int]) -> set[int]:

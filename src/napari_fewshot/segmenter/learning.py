@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
-from ..adapters import Adapter
+from ..adapters import Adapter, build_adapter
 from ..backbones import get_backbone
 from ..config import HAND_MADE, SegmenterConfig
 from ..features.cache import FeatureCache
@@ -17,6 +17,7 @@ from ..features.store import FeatureStore
 from ..parallel import beside
 from ..predict.experts import Experts
 from ..predict.learned import LearnedModel
+from ..slices.flow import flow_method
 from ..slices.flow_cache import FlowCache
 from ..templates.augmentation import FeatureRequirements
 from ..templates.training_set import TrainingSet
@@ -93,6 +94,28 @@ class Learning:
     build: Callable[[], Adapter]
     extractor: FeatureExtractor
     hand_made: FeatureExtractor | None = None
+
+    @classmethod
+    def of(
+        cls,
+        config: SegmenterConfig,
+        extractors: Extractors,
+        extractor: FeatureExtractor,
+        training: TrainingSet,
+    ) -> Learning:
+        """Training by these settings; ``extractor`` is that of the backbone.
+
+        Raises
+        ------
+        InputError
+            If labels are to be carried by what is not installed: said before the training.
+        """
+        if config.uses_carried:
+            flow_method(config.experts.flow)
+        build = partial(build_adapter, config, extractors.device, extractors.weights)
+        only_points = training.point_labels.issuperset(training.label_values)
+        hand_made = config.uses_hand_made and not only_points
+        return cls(build, extractor, extractors.hand_made if hand_made else None)
 
     def fit(self, training: TrainingSet, progress: Progress) -> Adapters:
         """Fit new adapters to templates."""

@@ -235,7 +235,7 @@ def _parse(content: str, tensors: dict[str, Array]) -> LearnedModel:
         raise input_error(error, _Content, "content") from None
     fields = {name: getattr(found, name) for name in _Content.model_fields if name != "experts"}
     fields["config"] = SegmenterConfig.stored(found.config, "config")
-    experts, rest = unpack_experts(found.experts, tensors)
+    experts, rest = unpack_experts(found.experts, tensors, found.label_values)
     fields["adapter"] = AdapterState(rest, found.adapter)
     return LearnedModel(**fields, **experts)
 

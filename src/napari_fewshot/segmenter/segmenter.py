@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 
-from ..adapters import build_adapter, check_adapter
+from ..adapters import check_adapter
 from ..backbones import backbone_entry
 from ..config import NO_REFINEMENT, PropagationConfig, SegmenterConfig
 from ..device import choose_device
@@ -247,10 +246,7 @@ class FewShotSegmenter:
         return model.with_weights(learned.weights)
 
     def _learning(self, training: TrainingSet) -> Learning:
-        build = partial(build_adapter, self.config, self.device, self.weights)
-        only_points = training.point_labels.issuperset(training.label_values)
-        hand_made = self.config.uses_hand_made and not only_points
-        return Learning(build, self.extractor, self._extractors.hand_made if hand_made else None)
+        return Learning.of(self.config, self._extractors, self.extractor, training)
 
     def _become(self, adapters: Adapters, training: TrainingSet) -> None:
         self._adapters, self._training = adapters, training

@@ -6,10 +6,11 @@ package, and iterative Lucas-Kanade (Le Besnerais and Champagnat 2005) of scikit
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,10 @@ from .flow_cache import FlowCache
 
 __all__ = ["FLOW_METHODS", "OpticalFlow", "flow_method", "moved"]
 
+_LOGGER = logging.getLogger(__name__)
+
 FLOW_METHODS = ("dis", "lucas-kanade")
+_INSTALL = "pip install 'napari-fewshot[flow]'"
 _RADIUS = 4
 _WARPS = 3
 _FLOOR = 16
@@ -38,29 +42,48 @@ def flow_method(wanted: str) -> str:
     InputError
         If it needs OpenCV, which is not installed.
     """
-    has_opencv = find_spec("cv2") is not None
     if wanted == "auto":
-        return "dis" if has_opencv else "lucas-kanade"
-    if wanted == "dis" and not has_opencv:
+        return "dis" if _opencv() is not None else "lucas-kanade"
+    if wanted == "dis" and _opencv() is None:
         raise InputError(
             "experts.flow",
-            "be lucas-kanade where OpenCV is not installed",
+            "be lucas-kanade or auto where OpenCV is not installed",
             wanted,
-            "Or install it: pip install 'napari-fewshot[flow]'",
+            f"Or install it: {_INSTALL}",
         )
     return wanted
+
+
+@cache
+def _opencv() -> Any:
+    """OpenCV; None where it is not installed, or is there but cannot be loaded."""
+    try:
+        import cv2
+    except (ImportError, AttributeError, OSError) as error:  # it lacks libraries, or numpy's is old
+        if not isinstance(error, ModuleNotFoundError):
+            _LOGGER.warning("OpenCV is installed, but cannot be loaded: %s", error)
+        return None
+    return cv2 if hasattr(cv2, "DISOpticalFlow_create") else None
 
 
 class OpticalFlow:
     """Flow between two grey slices, by one of ``FLOW_METHODS``.
 
     The same slices give the same flow whatever the number of threads, rounded to float16 also
-    where it is not kept in a ``cache``.
+    where it is not kept in a ``cache``. Lucas-Kanade takes the place of a method that is not
+    installed, which is warned of.
     """
 
     def __init__(self, method: str, cache: FlowCache | None = None) -> None:
-        self.method = flow_method(method)
         self._cache = cache
+        self.method = method
+        if method == "dis" and _opencv() is None:
+            self.method = "lucas-kanade"
+            _LOGGER.warning(
+                "OpenCV is not installed, with which the model was trained to find the motion "
+                "between slices; Lucas-Kanade does it, which is slower. Install it: %s",
+                _INSTALL,
+            )
 
     def __call__(self, here: Array, there: Array) -> Array:
         """Displacement (2, H, W), float32, in rows and columns of pixels.
@@ -80,8 +103,7 @@ class OpticalFlow:
         return kept.astype(np.float32)
 
     def _dis(self, here: Array, there: Array) -> Array:
-        import cv2
-
+        cv2 = _opencv()
         search: Any = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         search.setFinestScale(0)  # at half the size, thin structures are lost
         with _one_thread(cv2):
@@ -115,26 +137,33 @@ def _lucas_kanade(here: Array, there: Array) -> Array:
     return np.asarray(found, dtype=np.float32)
 
 
-def moved(planes: Array, displacement: Array, origin: tuple[int, int] = (0, 0)) -> Array:
+def moved(
+    planes: Array, displacement: Array, origin: tuple[int, int] = (0, 0), top: int = 0
+) -> Array:
     """What planes (K, H, W) have at displaced pixels, shape (K, h, w), float32, bilinear.
 
     ``displacement`` (2, h, w) is of the pixels from ``origin`` on, in rows and columns; outside of
-    the planes lies what is at their edge.
+    the planes lies what is at their edge. Planes of which rows before ``top`` are left out give
+    the same, to the bit, as whole ones.
     """
-    import torch
-
     (height, width), (_, rows, columns) = planes.shape[1:], displacement.shape
     y = np.arange(origin[0], origin[0] + rows, dtype=np.float32)[:, None] + displacement[0]
     x = np.arange(origin[1], origin[1] + columns, dtype=np.float32)[None] + displacement[1]
-    y, x = np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)
-    top, bottom = int(y.min()), min(height, int(y.max()) + 2)
-    part = np.ascontiguousarray(planes[:, top:bottom], dtype=np.float32)
-    grid = np.stack([(x + 0.5) * (2 / width) - 1, (y - top + 0.5) * (2 / (bottom - top)) - 1], -1)
-    found = torch.nn.functional.grid_sample(
-        torch.from_numpy(part)[None],
-        torch.from_numpy(grid.astype(np.float32))[None],
-        mode="bilinear",
-        padding_mode="border",
-        align_corners=False,
-    )
-    return np.asarray(found[0].numpy())
+    upper, dy = _cells(y, top, top + height)
+    left, dx = _cells(x, 0, width)
+    flat = np.ascontiguousarray(planes, dtype=np.float32).reshape(len(planes), -1)
+    first = upper * width + left
+    down = np.where(upper < height - 1, width, 0)
+    right = np.where(left < width - 1, 1, 0)
+    found: Array = flat.take(first, axis=1) * ((1 - dy) * (1 - dx))
+    found += flat.take(first + right, axis=1) * ((1 - dy) * dx)
+    found += flat.take(first + down, axis=1) * (dy * (1 - dx))
+    found += flat.take(first + down + right, axis=1) * (dy * dx)
+    return found
+
+
+def _cells(places: Array, start: int, stop: int) -> tuple[Array, Array]:
+    """Pixels at or before places, counted from ``start``, and how far beyond them, 0..1."""
+    clipped = np.clip(places, start, stop - 1)
+    before = np.floor(clipped)
+    return before.astype(np.intp) - start, clipped - before

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from threading import Lock
 
 import numpy as np
 
 from ..arrays import release
-from ..scratch import scratch_array
+from ..scratch import bands, scratch_array
 from ..types import Array
 from .flow import OpticalFlow, moved
 from .grid import resize_plane
@@ -24,6 +25,11 @@ _REACH = 90
 """Slices that a displacement leads over at most."""
 _SKIPPED = 3
 """Damaged slices, one after the other, that labels are carried over."""
+_CHAINS = 6
+"""Chosen slices and sides whose displacements are kept: those of the slices in turn, and of the
+next ones, so that memory does not grow with the number of chosen slices."""
+_AT_ONCE = 2**23
+"""Values of a slice that are read at once."""
 
 
 class Motion:
@@ -35,14 +41,17 @@ class Motion:
         self._chosen = np.array(chosen)
         shrink = max(1.0, max(stack.shape) / _LARGEST)
         self._shape = (round(stack.shape[0] / shrink) or 1, round(stack.shape[1] / shrink) or 1)
-        self._chains: dict[tuple[int, int], _Chain] = {}
+        self._chains: OrderedDict[tuple[int, int], _Chain] = OrderedDict()
         self._lock = Lock()
 
     def to_chosen(self, index: int) -> dict[int, Array]:
         """Displacements (2, h, w) to the nearest chosen slice below and above, by its number.
 
-        In pixels of the size (h, w); a slice is missing where nothing leads to it.
+        In pixels of the size (h, w); a slice is missing where nothing leads to it, and none is
+        needed for a chosen one.
         """
+        if index in self._chosen:
+            return {}
         place = int(np.searchsorted(self._chosen, index))
         found: dict[int, Array] = {}
         with self._lock:
@@ -61,12 +70,21 @@ class Motion:
             end = int(beyond[0 if step > 0 else -1]) if len(beyond) else edge
             length = min(abs(end - source) - 1, _REACH)
             self._chains[source, step] = _Chain(self._slice, self._flow, source, step, length)
+            if len(self._chains) > _CHAINS:
+                self._chains.popitem(last=False)
+        self._chains.move_to_end((source, step))
         return self._chains[source, step]
 
     def _slice(self, index: int) -> Array:
-        """Grey slice, (h, w), at the size at which motion is found."""
-        plane = self._stack.slice(index).mean(axis=0, dtype=np.float32)
-        return resize_plane(plane, self._shape)
+        """Grey slice, (h, w), at the size at which motion is found; read in bands of rows."""
+        stack, (height, width) = self._stack, self._stack.shape
+        if stack.grid.working != stack.grid.shape:  # its bands would be resampled slices each
+            return resize_plane(stack.slice(index).mean(axis=0, dtype=np.float32), self._shape)
+        narrow = np.empty((height, self._shape[1]), np.float32)
+        for rows in bands(height, width * stack.channels, _AT_ONCE):
+            band = stack.window(index, (rows, slice(0, width))).mean(axis=0, dtype=np.float32)
+            narrow[rows] = resize_plane(band, (len(band), self._shape[1]))
+        return resize_plane(narrow, self._shape)
 
 
 class _Chain:

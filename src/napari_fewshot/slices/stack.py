@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from ..config import IntensityConfig, ResamplingConfig
 from ..geometry import Frame
+from ..scratch import bands
 from ..types import Array, Box, Landmark, Volume
 from .grid import Grid, resize_plane
 from .intensity import IntensityScaler
@@ -247,8 +249,16 @@ class SliceStack:
         return digest_plane(self.slice(index))
 
     def raw_digest(self, index: int) -> str:
-        """Return a hexadecimal digest of the voxels of an original slice, as the file has them."""
-        return digest_plane(np.asarray(self._slices[index]))
+        """Return a hexadecimal digest of the voxels of an original slice.
+
+        As numbers of single precision: files and programs differ in the type of the same voxels.
+        """
+        plane = np.asarray(self._slices[index])
+        digest = hashlib.sha256(f"{plane.shape}".encode())
+        for rows in bands(len(plane), math.prod(plane.shape[1:])):
+            with np.errstate(over="ignore", invalid="ignore"):
+                digest.update(plane[rows].astype("<f4", order="C").data)
+        return digest.hexdigest()
 
     def from_file(self, array: Array) -> Array:
         """View an array on the volume's grid, in file order, as (N, H, W) slices of the stack."""

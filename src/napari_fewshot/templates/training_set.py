@@ -101,7 +101,7 @@ class TrainingSet:
         counted = [template.painted_labels() for template in templates]
         check_names(templates, counted)
         images = number_images([template.volume for template in templates])
-        stacks, numbers = _stacks(templates, config)
+        stacks, numbers = _stacks(templates, images, config)
         volumes = dict(zip(numbers, images, strict=True))
         gathered = []
         for template, number, own in zip(templates, numbers, counted, strict=True):
@@ -207,15 +207,15 @@ def _geometry(volume: Volume) -> tuple[Hashable, ...]:
 
 
 def _stacks(
-    templates: Sequence[Template], config: SegmenterConfig
+    templates: Sequence[Template], images: Sequence[int], config: SegmenterConfig
 ) -> tuple[list[SliceStack], list[int]]:
-    """One stack for each volume and axis, and the number of the stack of each template."""
+    """One stack for each image and axis, and the number of the stack of each template."""
     stacks: list[SliceStack] = []
     numbers = []
     found: dict[tuple[Hashable, ...], int] = {}
-    for template in templates:
+    for template, image in zip(templates, images, strict=True):
         axis = template.working_axis()
-        key = (id(template.volume.data), *_geometry(template.volume), axis)
+        key = (image, *_geometry(template.volume), axis)
         if key not in found:
             found[key] = len(stacks)
             stacks.append(SliceStack(template.volume, axis, config.intensity, config.resampling))

@@ -1,0 +1,117 @@
+"""Weights of the experts, chosen on slices that were left out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_fewshot.predict.learned import ExpertWeights
+from napari_fewshot.segmenter.choice import HeldOutSlice, choose_weights
+from napari_fewshot.slices.stack import SlicePosition
+from napari_fewshot.templates.known import UNKNOWN, KnownSlice
+
+USUAL = ExpertWeights()
+SHAPE = (40, 44)
+
+
+def held(number, *right, carried=None, known=(2, 5), share=1.0):
+    """A slice; each expert gives the right class so much of its probability, the rest by chance."""
+    rng = np.random.default_rng(number)
+    labels = np.array([0, 2, 5])[rng.integers(0, 3, SHAPE)].astype(np.int32)
+
+    def plane(good):
+        truth = (labels == np.array([0, 2, 5])[:, None, None]).astype(float)
+        noise = rng.dirichlet([1, 1, 1], SHAPE).transpose(2, 0, 1)
+        return (good * truth + (1 - good) * noise).astype(np.float16)
+
+    example = KnownSlice(labels, SlicePosition(number, (20, *SHAPE), 0), frozenset(known))
+    likely = None if carried is None else plane(carried)
+    planes = tuple(plane(good) for good in right)
+    return HeldOutSlice(example, planes, likely, share, frozenset({0, 2, 5}))
+
+
+def choose(slices, painted=True, usual=USUAL):
+    return choose_weights(slices, [2, 5], usual, painted)
+
+
+def test_the_better_expert_has_more_weight():
+    assert choose([held(k, 0.1, 0.8) for k in range(5)]).hand_made == 0.8
+    assert choose([held(k, 0.8, 0.0) for k in range(5)]).hand_made <= 0.2
+    found = choose([held(k, 0.8, 0.0) for k in range(5)], painted=False)
+    assert found == ExpertWeights(elsewhere=0.0)
+
+
+def test_carried_labels_that_mislead_have_none():
+    found = choose([held(k, 0.7, 0.7, carried=0.0) for k in range(5)])
+    assert found.carried < USUAL.carried
+    found = choose([held(k, 0.3, 0.3, carried=0.95) for k in range(5)])
+    assert found.carried == USUAL.carried
+
+
+def test_too_few_slices_or_too_little_gain_change_nothing():
+    assert choose([held(k, 0.0, 0.9) for k in range(2)]) is USUAL
+    assert choose([held(k, 0.5, 0.5) for k in range(8)]) is USUAL
+    assert choose([]) is USUAL
+    assert choose([held(k, 0.5) for k in range(5)], painted=False) is USUAL
+    assert choose([held(k, 0.5) for k in range(5)]) is USUAL
+
+
+def test_one_slice_that_differs_is_no_reason():
+    slices = [held(k, 0.5, 0.5) for k in range(5)] + [held(9, 0.0, 0.9)]
+    assert choose(slices) is USUAL
+
+
+def test_too_much_confidence_is_no_fault():
+    """An expert is compared at its best temperature."""
+    slices = []
+    for k in range(6):
+        one = held(k, 0.6, 0.1)
+        sharp = one.planes[0].astype(np.float32) ** 4
+        sharp /= sharp.sum(axis=0)
+        slices.append(
+            HeldOutSlice(one.known, (sharp, one.planes[1]), None, 0.0, one.learned),
+        )
+    assert choose(slices).hand_made <= USUAL.hand_made
+
+
+def test_pixels_and_labels_that_are_not_known_do_not_count():
+    slices = []
+    for k in range(5):
+        one = held(k, 0.1, 0.8)
+        one.known.labels[:] = np.where(one.known.labels == 0, 0, UNKNOWN)
+        slices.append(one)
+    assert choose(slices).hand_made == 0.8
+    for one in slices:
+        one.known.labels[:] = UNKNOWN
+    assert choose(slices) is USUAL
+
+
+def test_labels_that_were_not_looked_for_may_be_anything():
+    """On background, label 5 is as right as background."""
+    slices = []
+    for k in range(5):
+        one = held(k, 0.2, 0.2, known=(2,))
+        background = one.known.labels == 0
+        for plane, right in zip(one.planes, (0, 2), strict=True):
+            plane[:, background] = np.eye(3)[right][:, None]
+        slices.append(one)
+    assert choose(slices) is USUAL
+
+
+def test_the_same_seed_gives_the_same():
+    slices = [held(k, 0.3, 0.5, carried=0.4) for k in range(5)]
+    assert choose(slices) == choose(slices)
+
+
+@pytest.mark.parametrize("painted", [True, False])
+def test_fused_as_in_a_prediction(painted):
+    one = held(0, 0.2, 0.6, carried=0.9, share=0.5)
+    found = one.fused(ExpertWeights(0.5, 0.2, 2.0), painted)
+    a, b = (plane.astype(np.float32) for plane in one.planes)
+    share = 0.5 if painted else 0.2
+    expected = np.maximum(a, 1e-4) ** (1 - share) * np.maximum(b, 1e-4) ** share
+    if painted:
+        expected = expected * np.maximum(one.carried.astype(np.float32), 0.01)
+    np.testing.assert_allclose(found, expected / expected.sum(axis=0), atol=1e-4)
+    only = one.fused(ExpertWeights(1.0, 1.0, 0.0), painted)
+    assert only is one.planes[1]
