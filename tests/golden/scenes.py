@@ -14,6 +14,7 @@ PAINTED = (2, 5, 7)
 NAMES = {1: "left ball", 2: "right ball", 3: "rod"}
 SMALL_SAM = Path(__file__).parents[1] / "data" / "small_sam.safetensors"
 QUICK = {
+    "experts": {"flow": "lucas-kanade"},  # whether OpenCV is there or not
     "classification": {"hidden": 32, "steps": 40, "batch": 256, "update_steps": 10},
     "contrastive": {
         "hidden": 32,

@@ -26,7 +26,8 @@ from .scenes import SMALL_SAM, picture
 QUICK = (
     "--set", "contrastive.steps=40", "--set", "contrastive.hidden=32",
     "--set", "contrastive.width=16", "--set", "contrastive.targets=192",
-    "--set", "contrastive.references=16", "--no-store", "--device", "cpu",
+    "--set", "contrastive.references=16", "--set", "experts.flow=lucas-kanade",
+    "--no-store", "--device", "cpu",
 )  # fmt: skip
 PREPARED = ("--axis", "axial", "--no-store", "--sam-weights", SMALL_SAM)
 TABLE = Tolerance(number=0.03)
