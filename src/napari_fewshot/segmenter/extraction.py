@@ -28,27 +28,31 @@ def extract_features(
     and are larger than what is free in the cache. ``progress`` may raise ``Cancelled``: what is
     encoded is kept.
 
-    Returns the number of slices whose features are there now. :class:`InputError` if the templates
-    do not go together, :class:`WeightsError` if the weights cannot be had.
+    Returns the number of slices whose features of the backbone are there now; hand-made ones come
+    behind these. :class:`InputError` if the templates do not go together, :class:`WeightsError` if
+    the weights cannot be had.
     """
     training = TrainingSet.of(templates, model.config)
-    extractor = model.extractor
     stack, rest = training.stacks[0], range(0)
     if volume is not None:
         config = model.config
         along = working_axis(volume, axis, training.axes[0])
         stack = SliceStack(volume, along, config.intensity, config.resampling)
         rest = range(len(stack))
-    known = len(training.examples)
-    first, then = joint_progress([known, len(rest)], progress)
-    done = sum(_encoded(features) > 0 for features in training.maps(extractor, progress=first))
-    for index, features in extractor.maps(stack, rest):
-        size = _encoded(features)
-        then(index + 1, len(rest), "features")
-        done += 1
-        if extractor.store is None and not _fits(model, len(rest) * 2 * size):
-            break
-    return done
+    known, extractors = len(training.examples), model.extractors
+    counters = iter(joint_progress([known, len(rest)] * len(extractors), progress))
+    counts = []
+    for extractor in extractors:
+        first, then = next(counters), next(counters)
+        done = sum(_encoded(features) > 0 for features in training.maps(extractor, progress=first))
+        for index, features in extractor.maps(stack, rest):
+            size = _encoded(features)
+            then(index + 1, len(rest), "features")
+            done += 1
+            if extractor.store is None and not _fits(model, len(rest) * 2 * size):
+                break
+        counts.append(done)
+    return counts[0]
 
 
 def _encoded(features: SliceFeatures) -> int:

@@ -126,10 +126,7 @@ class FewShotSegmenter:
         return self._handed_on(model, replace(self._learned(), config=model.config))
 
     def with_weights(self, weights: ExpertWeights) -> FewShotSegmenter:
-        """Return one that has learned the same, with other weights of the experts.
-
-        :attr:`HeldOutScore.weights` are those that held-out slices speak for.
-        """
+        """Return one that has learned the same, with other weights, as of a HeldOutScore."""
         return self._handed_on(self.with_settings(), replace(self._learned(), weights=weights))
 
     def _handed_on(self, model: FewShotSegmenter, learned: LearnedModel) -> FewShotSegmenter:
@@ -182,6 +179,12 @@ class FewShotSegmenter:
         if self._saved is not None:
             check_weights(self._saved, extractor.backbone)
         return extractor
+
+    @property
+    def extractors(self) -> list[FeatureExtractor]:
+        """Those of all features that it learns from; :attr:`extractor` is the first."""
+        own = self._extractors
+        return [self.extractor, own.hand_made] if self.config.uses_hand_made else [self.extractor]
 
     def _learned(self) -> LearnedModel:
         if self._saved is None:

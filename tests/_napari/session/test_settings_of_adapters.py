@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from napari_fewshot._napari.session.estimates import Rates
 from napari_fewshot._napari.session.state import SessionSettings
-from napari_fewshot.config import SamDecoderConfig
+from napari_fewshot.config import ExpertsConfig, SamDecoderConfig
 
 
 def test_settings_of_the_sam_decoder_find_their_section():
@@ -19,9 +19,29 @@ def test_the_time_of_its_training_is_not_known_before_the_first():
     config = SessionSettings().changed({"adapter": "sam-decoder"}).config
     rates = Rates()
     assert rates.training(config, 5) is None
-    rates.measured_training("contrastive", 3.0, 1000)
-    assert rates.training(config, 5) is None
-    rates.measured_training("sam-decoder", 50.0, 500)
-    assert rates.training(config, 5) == 0.1 * 50 * 5 * 5
     contrastive = SessionSettings().config
+    rates.measured_training(contrastive, 3.0, 1000)
+    assert rates.training(config, 5) is None
+    rates.measured_training(config, 50.0, 500)
+    assert rates.training(config, 5) == 0.1 * 50 * 5 * 5
     assert rates.training(contrastive, 5) == 0.003 * contrastive.contrastive.steps
+
+
+def test_experts_are_switched_one_by_one():
+    settings = SessionSettings().changed({"experts": {"carried": False}})
+    assert settings.config.experts == ExpertsConfig(carried=False)
+    settings = settings.changed({"experts": {"hand_made": False, "choose": False}})
+    assert settings.config.experts == ExpertsConfig(hand_made=False, carried=False, choose=False)
+
+
+def test_both_trainings_and_both_kinds_of_features_are_estimated():
+    both = SessionSettings().config
+    one = SessionSettings().changed({"experts": {"hand_made": False}}).config
+    rates, shape = Rates(), (64, 64)
+    assert rates.training(both, 3) == 2 * rates.training(one, 3)
+    assert rates.prediction(both, shape, 5) == 2 * rates.prediction(one, shape, 5)
+    assert rates.extraction(both, shape, 5).seconds > rates.extraction(one, shape, 5).seconds
+    assert rates.extraction(both, shape, 5).megabytes > rates.extraction(one, shape, 5).megabytes
+    rates.measured_training(one, 1.0, 1000)
+    assert rates.training(one, 3) == 0.001 * one.contrastive.steps
+    assert rates.training(both, 3) > rates.training(one, 3)

@@ -221,6 +221,24 @@ def test_grey_values_and_clean_up_are_set_in_the_docks(docks):
     assert extraction.session.settings.config.propagation.cleanup.min_fraction == 0.25
 
 
+def test_experts_beside_the_adapter_are_switched_off_and_on(docks, qtbot):
+    _, training, _ = docks
+    session, fields = training.session, training.experts.fields
+    assert set(fields) == {"hand_made", "carried", "choose"}
+    assert not training.beside.isExpanded()
+    fields["carried"].click()
+    assert not session.settings.config.experts.carried
+    session.configure(experts={"carried": True, "choose": False})
+    qtbot.waitUntil(lambda: not fields["choose"].isChecked())
+    assert fields["carried"].isChecked()
+    session.configure(backbone="multiscale")
+    qtbot.waitUntil(lambda: not fields["hand_made"].isEnabled())
+    session.configure(adapter="cosine")
+    qtbot.waitUntil(training.beside.isHidden)
+    session.configure(adapter="contrastive")
+    qtbot.waitUntil(lambda: not training.beside.isHidden())
+
+
 def test_heavy_libraries_are_imported_once_in_the_background(docks):
     import sys
 

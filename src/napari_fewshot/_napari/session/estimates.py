@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...backbones import BackboneSpec, backbone_entry
-from ...config import SamDecoderConfig, SegmenterConfig
+from ...config import HAND_MADE, SamDecoderConfig, SegmenterConfig
 
 __all__ = ["Estimate", "Rates"]
 
@@ -17,6 +17,8 @@ _TOKENS = 32 * 32
 _FLOPS_PER_S = 6e10
 _PREDICTION = 1.0e-6
 _STEP = 4.5e-3
+_HAND_MADE_CHANNELS = 22
+"""Of a grey slice."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +42,17 @@ class Rates:
 
     def __init__(self) -> None:
         self._extraction = dict(_SECONDS_PER_PIXEL)
-        self._steps: dict[str, float] = {}
-        self._prediction = _PREDICTION
+        self._steps: dict[tuple[str, bool], float] = {}
+        self._prediction: float | None = None
 
     def measured_extraction(self, backbone: str, seconds: float, pixels: int) -> None:
         """Note seconds for slices of so many pixels together."""
         if pixels > 0:
             self._extraction[backbone] = seconds / pixels
 
-    def measured_training(self, adapter: str, seconds: float, steps: int) -> None:
-        """Note seconds of a training of so many steps."""
-        self._steps[adapter] = seconds / max(steps, 1)
+    def measured_training(self, config: SegmenterConfig, seconds: float, steps: int) -> None:
+        """Note seconds of a training of so many steps, of all adapters that learn together."""
+        self._steps[config.adapter, config.uses_hand_made] = seconds / max(steps, 1)
 
     def measured_prediction(self, seconds: float, pixels: int) -> None:
         """Note seconds of a prediction from features that were there."""
@@ -58,9 +60,20 @@ class Rates:
             self._prediction = seconds / pixels
 
     def extraction(self, config: SegmenterConfig, shape: tuple[int, ...], slices: int) -> Estimate:
-        """Encode ``slices`` slices of (H, W) pixels."""
+        """Encode ``slices`` slices of (H, W) pixels, with hand-made features where they count."""
         if not slices:
             return Estimate(0.0, None)
+        found = self._encoding(config, shape, slices)
+        if not config.uses_hand_made or found.seconds is None:
+            return found
+        pixels = int(np.prod(shape)) * slices
+        kept = None if found.megabytes is None else 2 * _HAND_MADE_CHANNELS * pixels / 1e6
+        return Estimate(
+            found.seconds + self._extraction[HAND_MADE] * pixels,
+            None if found.megabytes is None or kept is None else found.megabytes + kept,
+        )
+
+    def _encoding(self, config: SegmenterConfig, shape: tuple[int, ...], slices: int) -> Estimate:
         spec, pixels = backbone_entry(config.backbone).spec, int(np.prod(shape))
         rate = self._extraction.get(config.backbone)
         seconds = None if rate is None else rate * pixels * slices
@@ -73,15 +86,20 @@ class Rates:
         """Seconds of a training on ``slices`` template slices; None where nothing is known."""
         settings = config.adapter_config
         if isinstance(settings, SamDecoderConfig):
-            rate = self._steps.get(config.adapter)
+            rate = self._steps.get((config.adapter, False))
             samples = slices * (1 + settings.augmentations)
             steps = settings.epochs_for(slices) * settings.steps_per_epoch(slices, samples)
             return None if rate is None else rate * steps
-        return self._steps.get(config.adapter, _STEP) * getattr(settings, "steps", 0)
+        together = config.uses_hand_made
+        assumed = (1 + together) * _STEP
+        rate = self._steps.get((config.adapter, together), assumed)
+        return rate * getattr(settings, "steps", 0)
 
-    def prediction(self, shape: tuple[int, ...], slices: int) -> float:
+    def prediction(self, config: SegmenterConfig, shape: tuple[int, ...], slices: int) -> float:
         """Seconds of a prediction from features that are there."""
-        return self._prediction * int(np.prod(shape)) * slices
+        assumed = (1 + config.uses_hand_made) * _PREDICTION
+        rate = assumed if self._prediction is None else self._prediction
+        return rate * int(np.prod(shape)) * slices
 
 
 def _megabytes(spec: BackboneSpec, cells: int, slices: int) -> float | None:

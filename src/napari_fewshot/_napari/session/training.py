@@ -96,7 +96,7 @@ class TrainingController:
         extraction = state.rates.extraction(config, shape, 0 if there else slices)
         if stage == "extract" or extraction.seconds is None:
             return extraction
-        return Estimate(extraction.seconds + state.rates.prediction(shape, slices), None)
+        return Estimate(extraction.seconds + state.rates.prediction(config, shape, slices), None)
 
     def extract(self, image: Any) -> Job:
         """Features of the templates, and of an image (None: of no other)."""
@@ -112,11 +112,13 @@ class TrainingController:
             return extract_features(model, templates, volume, axis, job.progress)
 
         def done(slices: int) -> None:
-            backbone, seconds = model.config.backbone, model.extractor.seconds_per_slice
             if image is not None:
-                state.extracted.add((id(image), backbone))
-            if seconds is not None:
-                state.rates.measured_extraction(backbone, seconds, rows * columns)
+                state.extracted.add((id(image), model.config.backbone))
+            for one in model.extractors:
+                if one.seconds_per_slice is not None:
+                    state.rates.measured_extraction(
+                        one.spec.name, one.seconds_per_slice, rows * columns
+                    )
 
         name = "Extracting features"
         job = Job(name, "extract", work, Callbacks(done=done), stores_features=True)
@@ -130,18 +132,18 @@ class TrainingController:
         self._score_wanted = score
 
         def work(job: Job) -> FewShotSegmenter:
-            start = 0.0
+            start, steps = 0.0, 0
 
             def progress(done: int, total: int, what: str) -> None:
-                nonlocal start
+                nonlocal start, steps
                 job.progress(done, total, what)
                 if what == "training":
-                    now = time.perf_counter()
-                    start = start or now
-                    if done == total:
-                        state.rates.measured_training(model.config.adapter, now - start, total)
+                    start, steps = start or time.perf_counter(), total
 
-            return model.fit(templates, progress)
+            model.fit(templates, progress)
+            if steps:
+                state.rates.measured_training(model.config, time.perf_counter() - start, steps)
+            return model
 
         def done(model: FewShotSegmenter) -> None:
             self.show(model, renumbered)

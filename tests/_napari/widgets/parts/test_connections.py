@@ -42,6 +42,7 @@ def test_a_dock_that_was_closed_gives_its_keys_to_the_next_one(viewer, delete):
     first, second = QWidget(dock), QWidget(dock)
     assert bind_keys(viewer, {"U": lambda: pressed.append("first")}, first) == ("U",)
     assert bind_keys(viewer, {"U": lambda: pressed.append("second")}, second) == ()
+    assert all(act.__name__ for act in viewer.keymap.values())  # napari reads it at each key
     press()
     first.setParent(None)  # as napari closes a dock; it keeps the widget
     press()

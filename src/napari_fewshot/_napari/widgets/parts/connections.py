@@ -54,6 +54,7 @@ class _KeyAction:
 
     def __init__(self, act: Callable[[], Any], owner: QWidget) -> None:
         self._act, self._owner = act, weakref.ref(owner)
+        self.__name__ = type(self).__name__  # napari asks all that is bound to a key for its name
 
     @property
     def is_left(self) -> bool:
