@@ -76,7 +76,7 @@ def on_cluster(
     tasks: dict[Future[Any], tuple[Fit, ...]] = {}
     for group in _groups(part, fits):
         tasks[run(_run_fits, part.of(group), group, name, __version__)] = group
-    ended = as_completed(list(tasks))
+    ended = as_completed(list(tasks), loop=client.loop)
     try:
         while tasks:
             over = [next(ended)] if ended.has_ready() else []

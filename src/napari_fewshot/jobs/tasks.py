@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import __version__
@@ -18,6 +18,9 @@ __all__ = ["ONE_AT_A_TIME", "check_version", "check_wanted", "each", "outcome_of
 
 ONE_AT_A_TIME = threading.Lock()
 """Models are not used by two tasks of a process at once, whatever threads a worker has."""
+
+_OFTEN = 0.05
+"""Seconds between two looks at a task."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -44,7 +47,7 @@ def each(
 
     tasks = dict(zip(client.map(work, list(items), pure=False), items, strict=True))
     try:
-        for task in as_completed(list(tasks)):
+        for task in as_completed(list(tasks), loop=client.loop):
             item = tasks.pop(task)
             yield item, outcome_of(task, str(item), "an image")
             progress(len(items) - len(tasks), len(items), what)
@@ -60,12 +63,10 @@ def outcome_of(task: Future[Any], name: str, kind: str) -> Any:
     SchedulerError
         If the scheduler is lost.
     """
-    from distributed import CancelledError, wait
     from distributed.scheduler import KilledWorker
 
     while task.status in ("lost", "pending"):  # its worker died with the result: it is done again
-        with suppress(CancelledError):
-            wait([task])
+        time.sleep(_OFTEN)
     if task.status == "cancelled":
         raise SchedulerError(
             "The scheduler does not answer any more. What is finished is kept; the same command "
