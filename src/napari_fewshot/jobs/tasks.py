@@ -72,14 +72,19 @@ def outcome_of(task: Future[Any], name: str, kind: str) -> Any:
             "The scheduler does not answer any more. What is finished is kept; the same command "
             "goes on from there."
         )
-    if task.status != "error":
-        return task.result()
-    error = task.exception()
+    error: BaseException | None
+    if task.status == "error":
+        error = task.exception().with_traceback(task.traceback())
+    else:
+        try:
+            return task.result()
+        except Exception as failed:  # its worker died just now, and it was done again
+            error = failed
     if isinstance(error, KilledWorker):
         remedy = "As when memory runs out: give workers more of it, or take fewer of them."
         limit = f"be {kind} that a worker survives"
         return InputError(name, limit, "workers that died of it", remedy)
-    return error.with_traceback(task.traceback()) if isinstance(error, Exception) else error
+    return error
 
 
 def check_version(version: str) -> None:
