@@ -86,7 +86,8 @@ def test_a_large_region_of_several_peaks_is_divided_in_cells(
     blobs = [np.exp(-((grid.T - place) ** 2).sum(-1).T / 700) for place in places]
     probability = np.maximum(blobs[0], 0.9 * blobs[1]).astype(np.float32)
     expected = find(probability)
-    monkeypatch.setattr(domes, "AT_ONCE", 800)
+    monkeypatch.setattr(domes, "AT_ONCE", 3000)
+    monkeypatch.setattr(domes, "_CELLS", 800)
     found = find(probability)
     assert len(found) == len(expected) == 2
     for one, other, place in zip(found, expected, places, strict=True):

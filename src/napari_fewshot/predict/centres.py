@@ -53,7 +53,7 @@ def _deepest(core: Callable[[Box], Array], shape: tuple[int, ...], spacing: Arra
     part = block_by_block(shape, 0, core, scratch_array(shape, bool))
     if part.size <= AT_ONCE:
         return _deepest_voxel(part, spacing)
-    side = cells_needed(part)
+    side = cells_needed(part, AT_ONCE)
     full = cells(part, side, np.logical_and)
     some = full if full.any() else cells(part, side, np.logical_or)
     start = (_deepest_voxel(some, spacing * side) * side).astype(int)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,8 @@ ROUNDING = 1e-4
 # A second peak in one region counts when the saddle between is lower than it by this share.
 _PROMINENCE = 0.15
 _MARGIN = 10 * ROUNDING  # of a path, which rounding must not break
+_CELLS = 2**20
+"""Cells of a region of more than four million voxels, at most."""
 _MOST_TOPS = 2**14
 _MOST_UNSETTLED = 256
 _NEIGHBOURS = 16
@@ -48,7 +51,7 @@ class Basins:
     @classmethod
     def of(cls, smooth: Array, top: float, floor: float) -> Basins:
         """Divide a region, whose highest value is ``top`` and whose lowest is ``floor``."""
-        side = cells_needed(smooth)
+        side = cells_needed(smooth, _CELLS) if smooth.size > AT_ONCE else 1
         if side > 1 and _unsettled(smooth, top, floor) == []:
             return cls(smooth, None)
         coarse = cells(smooth, side, np.maximum)
@@ -84,10 +87,10 @@ class Basins:
         return found
 
 
-def cells_needed(array: Array) -> int:
-    """Voxels along each axis of a cell, such that there are no more than four million cells."""
+def cells_needed(array: Array, most: int) -> int:
+    """Voxels along each axis of a cell, such that there are at most about so many cells."""
     side = 1
-    while array.size > AT_ONCE * side**array.ndim:
+    while array.size > most * side**array.ndim:
         side += 1
     return side
 
@@ -98,11 +101,12 @@ def cells(array: Array, side: int, pool: np.ufunc) -> Array:
         return array
     shape = tuple(-(-length // side) for length in array.shape)
     result = np.empty(shape, array.dtype)
-    for where in blocks_of(shape):
-        part = np.asarray(array[tuple(slice(s.start * side, s.stop * side) for s in where)])
+    rows = max(1, AT_ONCE // (side * math.prod(array.shape[1:])))
+    for start in range(0, shape[0], rows):
+        part = np.asarray(array[start * side : (start + rows) * side])
         for axis in range(part.ndim):
             part = pool.reduceat(part, np.arange(0, part.shape[axis], side), axis=axis)
-        result[where] = part
+        result[start : start + rows] = part
         release(array)
     return result
 
