@@ -147,7 +147,7 @@ def _workers(count: int) -> ThreadPoolExecutor:
     with _SHARED.lock:
         if _SHARED.pool is None or _SHARED.size != count:
             # The one of before ends by itself when nobody uses it any more.
-            _SHARED.pool = ThreadPoolExecutor(count, "napari-fewshot", _become_worker)
+            _SHARED.pool = ThreadPoolExecutor(count, "pieces of napari-fewshot", _become_worker)
             _SHARED.size = count
         return _SHARED.pool
 

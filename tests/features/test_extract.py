@@ -19,6 +19,17 @@ CONFIG = ExtractionConfig(min_tokens=8, batch=2, precision="float32")
 SCRIPT = Path(__file__).with_name("interrupted.py")
 
 
+@pytest.fixture(autouse=True)
+def _one_worker():
+    """Slices in turn: how many are begun ahead of an error depends on the number of threads."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture
 def store(tmp_path):
     return FeatureStore(tmp_path / "store")

@@ -120,3 +120,20 @@ def test_thin_and_flat_volumes_on_disk():
         data = np.random.default_rng(0).normal(100, 20, shape).astype(np.float32)
         found = IntensityScaler.of(Lazy(data, reported=2**40), False, IntensityConfig())
         assert found.low[0] < 60 < 140 < found.high[0]
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", ">i2", "i4", "f4", "f8"])
+def test_tables_and_counts_give_the_same_numbers_as_sorting_and_computing(dtype: str) -> None:
+    rng = np.random.default_rng(3)
+    values = rng.normal(40, 30, (6, 130, 140)).clip(0 if dtype == "u1" else -100, 120)
+    data = (np.abs(values) if dtype[-2] == "u" else values).astype(dtype)
+    for low, high in ((0.5, 99.5), (0, 100), (33.3, 66.6)):
+        scaler = IntensityScaler.of(data, False, IntensityConfig(low=low, high=high))
+        bottom, top = np.percentile(data.astype(float), [low, high])
+        assert (scaler.low, scaler.high) == ((bottom,), (top,))
+        assert IntensityScaler.of(data, False, IntensityConfig(low=low, high=high)) == scaler
+        expected = np.clip((data.astype(float) - bottom) / (top - bottom), 0, 1)
+        np.testing.assert_array_equal(scaler.apply(data), expected.astype(np.float32))
+        np.testing.assert_array_equal(
+            scaler.apply(data[:, ::3, ::2]), scaler.apply(data)[:, ::3, ::2]
+        )

@@ -28,11 +28,14 @@ class Projection:
     position : tensor, shape (E, P), float32
         For the columns of position, of which there may be none.
     bias : tensor, shape (E,), float32
+    factor : tensor, shape (C,), float32, or None
+        The diagonal of the weight, where there is nothing else: each feature keeps to itself.
     """
 
     weight: torch.Tensor
     position: torch.Tensor
     bias: torch.Tensor
+    factor: torch.Tensor | None = None
 
     @classmethod
     def of(
@@ -74,7 +77,8 @@ class Projection:
             bias = bias - weight @ shift
         columns = weight.shape[1] - position
         parts = weight[:, :columns], weight[:, columns:], bias
-        return cls(*(part.float().contiguous().to(device) for part in parts))
+        own = factor[:columns].float().to(device) if first is None else None
+        return cls(*(part.float().contiguous().to(device) for part in parts), own)
 
     @property
     def columns(self) -> int:
@@ -86,7 +90,14 @@ class Projection:
 
         What :meth:`add_position` adds is still missing.
         """
-        return linear(vectors.to(self.weight), self.weight, self.bias)
+        given = vectors.to(self.weight)
+        if self.factor is None:
+            return linear(given, self.weight, self.bias)
+        columns = self.columns
+        result = given.new_empty(*given.shape[:-1], len(self.bias))
+        result[..., :columns] = given.mul(self.factor).add_(self.bias[:columns])
+        result[..., columns:] = self.bias[columns:]
+        return result
 
     def add_position(self, projected: torch.Tensor, columns: Array) -> None:
         """Add what the columns of position, shape (n, P), give to projected features (n, E)."""

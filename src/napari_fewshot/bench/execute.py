@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import shutil
 import time
-import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import Cancelled, FewShotError
+from ..errors import Cancelled
 from ..features.cache import FeatureCache
 from ..features.store import FeatureStore
 from ..io import write_labels
@@ -34,16 +33,24 @@ from .methods import (
 from .pictures import draw_worst
 from .plan import Fingerprints, Fit, Selection, Unit
 from .prepare import PreparedCase, intensity_of, prepare_case
-from .records import Record, Records, prediction_files
+from .records import Record, Records
 from .scoring import score_case
 from .templates import AreaStore, CaseAreas, Painted, paint_across, paint_within
 
-__all__ = ["Finished", "MethodRun", "method_context"]
+__all__ = ["Finished", "MethodRun", "Part", "method_context", "needs_no_templates"]
 
 Finished = Callable[[Unit, Record], None]
 """``finished(unit, record)`` after each unit."""
 
 _KEPT_BYTES = 10**9
+
+
+def needs_no_templates(config: BenchmarkConfig, fit: Fit) -> bool:
+    """Whether a method learns nothing, and the configuration says which labels are scored.
+
+    Where labels are not listed, the templates do.
+    """
+    return METHODS.get(fit.method.method).oracle and config.labels.listed
 
 
 def method_context(config: BenchmarkConfig, fit: Fit, folder: Path) -> MethodContext:
@@ -58,43 +65,63 @@ def method_context(config: BenchmarkConfig, fit: Fit, folder: Path) -> MethodCon
     )
 
 
+@dataclass(frozen=True)
+class Part:
+    """What a process needs to run fits of a benchmark, which is kept in a folder."""
+
+    config: BenchmarkConfig
+    selection: Selection
+    folder: Path
+    fingerprints: Fingerprints
+
+    def of(self, fits: Sequence[Fit]) -> Part:
+        """No more than what some fits need, to be sent far."""
+        pool = self.selection.pool
+        fingerprints = self.fingerprints.only(pool)
+        return replace(self, selection=self.selection.of(fits), fingerprints=fingerprints)
+
+    def areas(self) -> AreaStore:
+        """What is kept of where labels are."""
+        return AreaStore(self.folder, self.config, self.fingerprints)
+
+
 class MethodRun:
     """Runs fits of one method and keeps a record of each unit, which is then told to ``finished``.
 
     What is known of a case is found again by its fingerprints, and files are written with
     ``outputs``. In its own process nothing else runs, so that its memory is that of the method.
+    ``aside`` is a folder for the files of units, in place of that of the benchmark; then nothing is
+    kept there but by whoever is told.
     """
 
     def __init__(
         self,
-        config: BenchmarkConfig,
-        selection: Selection,
-        folder: Path,
-        fingerprints: Fingerprints,
+        part: Part,
         outputs: Outputs,
         finished: Finished,
         progress: Progress,
         *,
-        own_process: bool,
+        own_process: bool = False,
+        aside: Path | None = None,
     ) -> None:
-        self.config, self.selection, self.folder = config, selection, folder
-        self.records = Records(folder)
+        self.config, self.selection, self.folder = part.config, part.selection, part.folder
+        self.records, self.written = Records(self.folder), Records(aside or self.folder)
         self._finished, self._progress = finished, progress
         self._own_process = own_process
         self._outputs = outputs
-        keep = config.features
+        keep, folder = self.config.features, self.folder
         self._store = FeatureStore(folder / "features") if keep == "disk" else None
         self._cache = None if keep == "none" else FeatureCache()
         self._prepared: OrderedDict[str, PreparedCase] = OrderedDict()
         self._areas: dict[str, CaseAreas] = {}
-        self._kept_areas = AreaStore(folder, config, fingerprints)
+        self._kept_areas = part.areas()
         self._numbers: dict[str, int] = {}
         self._seen: set[str] = set()
         self._machine: dict[str, object] = {}
 
     def run(self, fit: Fit) -> None:
         """Run what is left of a fit; what fails is recorded and not raised."""
-        pending = [unit for unit in fit.units if not self.records.done(unit)]
+        pending = [unit for unit in fit.units if not self._done(unit)]
         if not pending:
             return
         self._machine = self._machine or describe_machine(self.config.device)
@@ -104,8 +131,11 @@ class MethodRun:
                 self._run_folds(fit, pending[0], parts)
             else:
                 self._run_units(fit, pending, parts.pop())
-        if all(self.records.done(unit) for unit in fit.units):
+        if all(self._done(unit) for unit in fit.units):
             _clear(self.folder / "work" / fit.key)
+
+    def _done(self, unit: Unit) -> bool:
+        return self.records.done(unit) or self.written.done(unit)
 
     @contextmanager
     def _failing(self, units: Sequence[Unit]) -> Iterator[None]:
@@ -115,17 +145,14 @@ class MethodRun:
         except Cancelled:
             raise
         except Exception as error:
-            named = isinstance(error, FewShotError)
-            words = str(error) if named else f"{type(error).__name__}: {error}"
-            trace = "".join(traceback.format_exception(error))
-            record = Record(error=" ".join(words.split()), trace=trace, machine=self._machine)
+            record = Record.of_error(error, self._machine)
             for unit in units:
-                if not self.records.done(unit):
+                if not self._done(unit):
                     self._write(unit, record)
 
     def _write(self, unit: Unit, record: Record) -> None:
         with self._outputs.writing():
-            self.records.write(unit, record)
+            self.written.write(unit, record)
         self._finished(unit, record)
 
     def _run_units(self, fit: Fit, units: Sequence[Unit], painted: Painted) -> None:
@@ -159,8 +186,7 @@ class MethodRun:
         config = self.config
         if config.templates.scope == "within":
             return paint_within(self.prepared(name), fit.shot, config, fit.seed)
-        if METHODS.get(fit.method.method).oracle and config.labels.listed:
-            # It learns nothing. Where labels are not listed, the templates say which are scored.
+        if needs_no_templates(config, fit):
             return [Painted()]
         pool = [case.name for case in self.selection.pool]
         found = paint_across(
@@ -204,16 +230,16 @@ class MethodRun:
             rows = [{**row, "taught": unit.case in painted.slices} for row in rows]
         method = next(one for one in config.methods if one.name == unit.method)
         first_seed = config.seeds_of(method)[0]
-        picture = self.records.path(unit).with_suffix(".png")
+        picture, kept_slices, *predictions = self.written.files(unit)
         worst = None
         with self._outputs.writing():
             if config.output.pictures and unit.seed == first_seed:
                 worst = draw_worst(found, case, own, picture, painted.taught)
                 region = int(rows[0]["label"] if rows else 0) or FOREGROUND
                 kept = KeptSlices.of(found, case, own, config.output.picture_slices, region)
-                kept.write(self.records.kept_path(unit))
+                kept.write(kept_slices)
             if config.output.predictions and found.labels is not None:
-                target = prediction_files(self.folder, unit)[case.image.ndim == 2]
+                target = predictions[case.image.ndim == 2]
                 write_labels(target, found.labels, replace(case.image, header=None))
         record = replace(
             record,
@@ -250,8 +276,9 @@ class MethodRun:
             found = self._kept_areas.read(case)
             if found is None:
                 found = CaseAreas.of(self.prepared(name))
-                with self._outputs.writing():
-                    self._kept_areas.write(case, found)
+                if self.written.folder == self.records.folder:
+                    with self._outputs.writing():
+                        self._kept_areas.write(case, found)
             elif not found.mapped:
                 numbers = {label: self._number(point) for label, point in found.names.items()}
                 lines = {numbers[label]: line for label, line in found.areas.items()}

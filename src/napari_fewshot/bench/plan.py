@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -37,6 +38,11 @@ class Selection:
     pool: tuple[Case, ...]
     scored: tuple[Case, ...]
     left_out: tuple[str, ...] = ()
+
+    def of(self, fits: Iterable[Fit]) -> Selection:
+        """The pool, and the cases that some fits predict."""
+        names = {unit.case for fit in fits for unit in fit.units}
+        return Selection(self.pool, tuple(case for case in self.scored if case.name in names))
 
     def case(self, name: str) -> Case:
         """Return the case of a name."""
@@ -106,6 +112,13 @@ class Fingerprints:
         for number, path in enumerate(wanted, start=1):
             self._digest(path)
             progress(number, len(wanted), "files looked through")
+
+    def only(self, cases: Iterable[Case]) -> Fingerprints:
+        """Those of the files of some cases, which another process need not read again."""
+        part = copy(self)
+        part._known = {}
+        part._seen = {path: self._digest(path) for case in cases for path in case.files}
+        return part
 
     def save(self) -> None:
         """Remember what was read."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..download import file_sha256
+from ..errors import FewShotError
 from ..io.outputs import RECORD, remember, replacing
 from .plan import Unit
 
@@ -48,6 +50,15 @@ class Record:
     picture: str = ""
     worst: str = ""
 
+    @classmethod
+    def of_error(cls, error: Exception, machine: dict[str, Any]) -> Record:
+        """Record of what failed."""
+        words = (
+            str(error) if isinstance(error, FewShotError) else f"{type(error).__name__}: {error}"
+        )
+        trace = "".join(traceback.format_exception(error))
+        return cls(error=" ".join(words.split()), trace=trace, machine=machine)
+
 
 class Records:
     """The finished units of a benchmark, in ``units`` below its folder."""
@@ -73,6 +84,11 @@ class Records:
         content = {"unit": asdict(unit), **asdict(record)}
         with replacing(self.path(unit)) as part:
             part.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+
+    def files(self, unit: Unit) -> tuple[Path, ...]:
+        """Files that are made of a prediction; which of them, the configuration says."""
+        picture = self.path(unit).with_suffix(".png")
+        return (picture, self.kept_path(unit), *prediction_files(self.folder.parent, unit))
 
     def read(self, unit: Unit) -> Record | None:
         """Return the record of a unit; None where there is none, or it is damaged."""

@@ -14,17 +14,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..io.outputs import Outputs
 from ..types import Progress, no_progress
 from .checking import CaseCheck, check_case, check_methods, check_shots, missing_modules
+from .cluster import on_cluster
 from .config import BenchmarkConfig
-from .execute import Finished, MethodRun
+from .execute import Finished, MethodRun, Part
 from .plan import Fingerprints, Fit, Selection, Unit, make_plan, select_cases, weight_files
 from .records import Record, Records, prediction_files, slug, take_over
-from .templates import AreaStore
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 __all__ = ["Benchmark", "open_benchmark"]
 
@@ -70,6 +73,11 @@ class Benchmark:
         """Units that failed."""
         return [pair for pair in self.records.all(self.units) if pair[1].error]
 
+    @property
+    def part(self) -> Part:
+        """All that a process needs to run fits."""
+        return Part(self.config, self.selection, self.folder, self.fingerprints)
+
     @cached_property
     def first_case(self) -> CaseCheck:
         """The configuration, held against the first case that is scored."""
@@ -96,7 +104,7 @@ class Benchmark:
         if not left:
             return
         yield self.folder / "fingerprints.json"
-        areas = AreaStore(self.folder, self.config, self.fingerprints)
+        areas = self.part.areas()
         yield from (areas.path(case) for case in self.selection.pool)
         for unit in (unit for fit in left for unit in fit.units if not self.records.done(unit)):
             yield self.records.path(unit)
@@ -112,12 +120,15 @@ class Benchmark:
         *,
         only: Sequence[str] | None = None,
         own_processes: bool = True,
+        client: Client | None = None,
     ) -> None:
         """Run what is left of some methods (None: all); what fails is recorded, the rest goes on.
 
         ``progress`` counts within a unit. Without processes of their own the memory of methods is
-        not measured, and a crash ends all. Before, it is checked as by :meth:`check_outputs`, and
-        by :meth:`check` where there is something to run.
+        not measured, and a crash ends all. With the ``client`` of a cluster, fits are run there
+        side by side, with the same results; memory is not measured, and ``progress`` counts
+        predictions. Before, it is checked as by :meth:`check_outputs`, and by :meth:`check` where
+        there is something to run.
         """
         self.check_outputs(only)
         wanted = {method.name for method in self.config.methods} if only is None else set(only)
@@ -125,6 +136,7 @@ class Benchmark:
             self.check()
         with self.outputs.writing():
             self.fingerprints.save()
+        shared: list[Fit] = []
         for method in self.config.methods:
             if method.name not in wanted:
                 continue
@@ -133,25 +145,20 @@ class Benchmark:
             if missing:
                 words = f"needs {', '.join(missing)}, which is not installed"
                 self._fail([unit for fit in pending for unit in fit.units], words, finished)
+            elif client is not None:
+                shared += pending
             elif own_processes:
                 self._in_processes(pending, finished, progress)
             else:
                 run = self.method_run(finished, progress, own_process=False)
                 for fit in pending:
                     run.run(fit)
+        if client is not None and shared:
+            on_cluster(client, self.part, shared, self.outputs, finished, progress)
 
     def method_run(self, finished: Finished, progress: Progress, *, own_process: bool) -> MethodRun:
         """What runs the fits of a method."""
-        return MethodRun(
-            self.config,
-            self.selection,
-            self.folder,
-            self.fingerprints,
-            self.outputs,
-            finished,
-            progress,
-            own_process=own_process,
-        )
+        return MethodRun(self.part, self.outputs, finished, progress, own_process=own_process)
 
     def _in_processes(self, pending: Sequence[Fit], finished: Finished, progress: Progress) -> None:
         """Run fits in a process; where it dies, that fit has failed and a new one goes on."""

@@ -23,7 +23,16 @@ from .datasets import Case
 from .plan import Fingerprints, case_settings
 from .prepare import PreparedCase
 
-__all__ = ["FOLDS", "AreaStore", "CaseAreas", "Painted", "choose", "paint_across", "paint_within"]
+__all__ = [
+    "FOLDS",
+    "AreaStore",
+    "CaseAreas",
+    "Painted",
+    "choose",
+    "looked_at",
+    "paint_across",
+    "paint_within",
+]
 
 FOLDS = 5
 _ROUNDS = 50
@@ -176,8 +185,9 @@ def paint_across(
     """
     how = config.templates
     slices: dict[str, tuple[int, ...]] = {}
+    named = looked_at(pool, shot, config, seed)
     if how.choice == "cases" or shot == "all":
-        for name in _drawn(pool, shot, how.draw, seed):
+        for name in named:
             case = areas(name)
             # Nobody looked at slices without landmarks: those are unknown in any case.
             every = how.empty_slices and case.mapped
@@ -186,9 +196,9 @@ def paint_across(
                 slices[name] = tuple(known)
     else:
         found: list[Candidate] = []
-        for number, name in enumerate(pool, start=1):
+        for number, name in enumerate(named, start=1):
             found += areas(name).candidates()
-            progress(number, len(pool), "labels of the pool")
+            progress(number, len(named), "labels of the pool")
         if shot > len(found):
             most = f"be at most the {len(found)} labelled slices of the pool"
             raise InputError("shots", most, shot)
@@ -199,6 +209,13 @@ def paint_across(
         raise InputError("labels", "occur in the templates", f"none in {', '.join(slices) or pool}")
     # One at a time: of a case that was painted, its image stays, and not its truth.
     return _painted((prepared(name) for name in slices), slices, sorted(values))
+
+
+def looked_at(pool: Sequence[str], shot: Shot, config: BenchmarkConfig, seed: int) -> list[str]:
+    """Cases of the pool whose areas :func:`paint_across` asks for."""
+    how = config.templates
+    whole = how.choice == "cases" or shot == "all"
+    return _drawn(pool, shot, how.draw, seed) if whole else list(pool)
 
 
 def too_many_shots(shot: int, cases: int, method: str = "") -> InputError:

@@ -11,6 +11,7 @@ import argparse
 import math
 import shlex
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--report-only", action="store_true", help="run nothing, write the report again")
     shared.add_options(parser, "--overwrite")
+    shared.add_scheduler_options(parser, "fits")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -67,6 +69,7 @@ def run(options: argparse.Namespace) -> int:
 
     path = ready_config(options.config)
     config = load_config(path, options.data)
+    shared.check_scheduler(options, config.device)
     check_published(config)
     names = [method.name for method in config.methods]
     for name in options.only or ():
@@ -87,8 +90,12 @@ def run(options: argparse.Namespace) -> int:
         return 0
     benchmark.check_outputs([] if options.report_only else options.only, report_files(benchmark))
     if not options.report_only:
-        with ProgressBars() as bars:
-            benchmark.run(_Lines(benchmark, bars), bars, only=options.only)
+        with ProgressBars() as bars, ExitStack() as stack:
+            client = None
+            if benchmark.pending():
+                client = stack.enter_context(shared.scheduler_client(options, config.device))
+            lines = _Lines(benchmark, bars)
+            benchmark.run(lines, bars, only=options.only, client=client)
     report = write_report(benchmark, _command(options))
     wanted = options.only or names
     failures = [pair for pair in benchmark.failures() if pair[0].method in wanted]

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from . import shared
-from .evaluate import excluded_slices
 from .refine import add_inputs, read_inputs
 from .reporting import ProgressBars
 
@@ -67,6 +66,7 @@ def run(options: argparse.Namespace) -> int:
     from ..config import RefinementConfig
     from ..features.cache import FeatureCache
     from ..io import check_match, read_labels
+    from ..metrics.files import excluded_slices
     from ..predict.refiners import WALKER, Refiner, get_refiner
 
     outputs = _outputs(options)
@@ -89,7 +89,8 @@ def run(options: argparse.Namespace) -> int:
     check_match(given.labels, truth)
     exclude = None
     if options.exclude_slices_of is not None:
-        exclude = excluded_slices(options.exclude_slices_of, truth, options.axis)
+        painted = shared.existing_image("--exclude-slices-of", options.exclude_slices_of)
+        exclude = excluded_slices(painted, truth, options.axis)
     cache = FeatureCache()  # all strategies of a network share its embeddings
 
     def refiners_of(config: RefinementConfig) -> list[Refiner]:

@@ -9,21 +9,22 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from . import shared
-from .reporting import BAD_INPUT, Failures
+from .reporting import BAD_INPUT, Failures, ProgressBars
 
 if TYPE_CHECKING:
+    from ..metrics.files import LabelMapPair
     from ..metrics.scores import LabelScores, LandmarkScores
-    from ..types import Volume
 
 NAME = "evaluate"
 HELP = "score labels or landmarks against the truth"
 
-__all__ = ["HELP", "NAME", "add_arguments", "excluded_slices", "run"]
+__all__ = ["HELP", "NAME", "add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--json", type=Path, metavar="FILE", help="write the scores here too")
     shared.add_options(parser, "--overwrite")
+    shared.add_scheduler_options(parser, "pairs of two folders")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -60,6 +62,9 @@ def run(options: argparse.Namespace) -> int:
     shared.check_axis(options.axis, "auto")
     if _is_folder(options.pred) or _is_folder(options.truth):
         return _run_folders(options)
+    shared.check_scheduler(options)
+    if options.scheduler is not None:
+        raise InputError("--scheduler", "stand beside folders", options.pred)
     shared.existing_image("--pred", options.pred)
     shared.existing_image("--truth", options.truth)
     kinds = {path.suffix.lower() == ".csv" for path in (options.pred, options.truth)}
@@ -78,7 +83,9 @@ def run(options: argparse.Namespace) -> int:
         scores = _landmark_scores(options)
     else:
         _only_label_maps(options)
-        scores = label_scores(options.pred, options.truth, options.exclude_slices_of, options)
+        if options.exclude_slices_of is not None:
+            shared.existing_image("--exclude-slices-of", options.exclude_slices_of)
+        scores = _pair(options, options.pred, options.truth, options.exclude_slices_of).score()
     print(scores.format_table())
     if options.json is not None:
         with outputs.writing():
@@ -102,6 +109,7 @@ def _run_folders(options: argparse.Namespace) -> int:
     from ..metrics.image_set import ImageSetScores
 
     _only_label_maps(options)
+    shared.check_scheduler(options)
     excluded = options.exclude_slices_of
     pred, truth = (_maps_in(name, vars(options)[name]) for name in ("pred", "truth"))
     painted = {} if excluded is None else _maps_in("exclude_slices_of", excluded)
@@ -122,9 +130,12 @@ def _run_folders(options: argparse.Namespace) -> int:
         if names:
             print(f"napari-fewshot: {what.replace('_', ' ')}: {', '.join(names)}", file=sys.stderr)
     failures, scored = Failures(), {}
-    for name, (predicted, true) in pairs.items():
-        with failures.of(predicted):
-            scored[name] = label_scores(predicted, true, painted.get(name), options)
+    wanted = [_pair(options, *paths, painted.get(name)) for name, paths in pairs.items()]
+    for name, pair, outcome in zip(pairs, wanted, _outcomes(wanted, options), strict=True):
+        with failures.of(pair.pred):
+            if isinstance(outcome, Exception):
+                raise outcome
+            scored[name] = outcome
     scores = ImageSetScores(scored)
     if scored:
         print(scores.format_table())
@@ -150,50 +161,40 @@ def _only_label_maps(options: argparse.Namespace) -> None:
         raise InputError("--image", "stand beside landmarks (CSV) only", options.image)
 
 
-def label_scores(
-    pred_path: Path, truth_path: Path, painted: Path | None, options: argparse.Namespace
-) -> LabelScores:
-    """Score one label map, without the slices that are painted in another."""
-    from ..io import check_match, read_labels
-    from ..metrics.labels import evaluate_labels
-    from ..slices.axis import file_axis
+def _pair(
+    options: argparse.Namespace, pred: Path, truth: Path, painted: Path | None
+) -> LabelMapPair:
+    """Label maps, and what is scored of them."""
+    from ..metrics.files import LabelMapPair
 
-    pred, truth = read_labels(pred_path), read_labels(truth_path)
-    check_match(truth, pred)
-    axis, exclude = file_axis(truth, _axis(options)), None
-    if painted is not None:
-        axis, exclude = excluded_slices(painted, truth, _axis(options))
-    return evaluate_labels(
-        pred.data,
-        truth.data,
-        truth.spacing,
-        labels=shared.parse_numbers("--labels", options.labels),
-        names={**pred.names, **truth.names},
-        exclude=None if exclude is None else (axis, exclude),
-        axis=axis,
-    )
+    numbers = shared.parse_numbers("--labels", options.labels)
+    labels = None if numbers is None else tuple(numbers)
+    return LabelMapPair(pred, truth, painted, labels, _axis(options))
 
 
-def excluded_slices(path: Path, truth: Volume, given: str | None) -> tuple[int, list[int]]:
-    """Axis in file order, and the slices along it that are painted in a label map."""
-    import numpy as np
+def _outcomes(
+    pairs: Sequence[LabelMapPair], options: argparse.Namespace
+) -> Iterator[LabelScores | Exception]:
+    """Scores of each pair, or what is wrong with it, in their order."""
+    with shared.scheduler_client(options, "cpu") as client:
+        if client is None:
+            for pair in pairs:
+                try:
+                    yield pair.score()
+                except Exception as error:
+                    yield error
+            return
+        from ..jobs.tasks import each
+        from ..metrics.files import LabelMapPair
 
-    from ..io import check_match, read_labels
-    from ..slices.axis import file_axis, painted_axis
-
-    painted = read_labels(shared.existing_image("--exclude-slices-of", path))
-    check_match(truth, painted)
-    if painted.ndim == 2:
-        raise InputError("--exclude-slices-of", "be a label map of a volume", "a 2D image")
-    axis = file_axis(painted, given)
-    if given is None:
-        axis = painted_axis(painted.data, axis)
-    slices = np.moveaxis(painted.data, axis, 0).any(axis=(1, 2))
-    if slices.all():
-        raise InputError(
-            "--exclude-slices-of", "leave slices to score", f"paint on all {painted.shape[axis]}"
-        )
-    return axis, [int(k) for k in np.flatnonzero(slices)]
+        # Workers may have been started elsewhere.
+        there = {pair.absolute(): pair for pair in pairs}
+        with ProgressBars() as bars:
+            found = {
+                there[pair]: one
+                for pair, one in each(client, LabelMapPair.score, list(there), bars)
+            }
+    yield from (found[pair] for pair in pairs)
 
 
 def _landmark_scores(options: argparse.Namespace) -> LandmarkScores:

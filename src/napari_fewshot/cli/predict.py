@@ -84,6 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Label the images; a bad one does not keep the others from being done."""
+    shared.check_scheduler(options, options.device)
     settings = shared.parse_settings(options.set)
     if set(settings) - {"propagation"}:
         raise InputError("--set", "change the propagation only", ", ".join(options.set))
@@ -105,7 +106,7 @@ def run(options: argparse.Namespace) -> int:
                     raise error
                 print(job.labels)
 
-        with shared.scheduler_client(options) as client:
+        with shared.scheduler_client(options, options.device) as client:
             batch.run(ended, bars, client)
     if store is not None:
         store.prune()

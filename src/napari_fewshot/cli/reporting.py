@@ -26,6 +26,7 @@ OPTIONS = (
     "backbone",
     "channels",
     "device",
+    "exclude_slices_of",
     "fine_tune",
     "frame",
     "image",

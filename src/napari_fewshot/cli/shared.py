@@ -33,6 +33,7 @@ __all__ = [
     "check_axis",
     "check_folder",
     "check_outputs",
+    "check_scheduler",
     "chosen_settings",
     "existing_file",
     "existing_image",
@@ -165,17 +166,29 @@ def add_scheduler_options(parser: argparse.ArgumentParser, what: str) -> None:
     )
 
 
+def check_scheduler(options: argparse.Namespace, device: str = "cpu") -> None:
+    """Check the options of :func:`add_scheduler_options` before the work; nothing is started."""
+    if options.scheduler is not None:
+        from ..jobs.scheduler import check_cluster
+
+        check_cluster(options.scheduler, options.workers, device)
+    elif options.workers is not None:
+        raise InputError("--workers", "stand beside --scheduler local", options.workers)
+
+
 @contextmanager
-def scheduler_client(options: argparse.Namespace) -> Iterator[Client | None]:
-    """Client of the cluster that the options ask for, if any; says where its dashboard is."""
+def scheduler_client(options: argparse.Namespace, device: str) -> Iterator[Client | None]:
+    """Client of the cluster that the options ask for, if any; says where its dashboard is.
+
+    ``device`` is where networks will run.
+    """
+    check_scheduler(options, device)
     if options.scheduler is None:
-        if options.workers is not None:
-            raise InputError("--workers", "stand beside --scheduler local", options.workers)
         yield None
         return
     from ..jobs.scheduler import dashboard_of, open_client
 
-    with open_client(options.scheduler, options.workers, options.device) as client:
+    with open_client(options.scheduler, options.workers, device) as client:
         address = dashboard_of(client)
         if address is not None:
             print(f"napari-fewshot: dashboard of the cluster: {address}", file=sys.stderr)

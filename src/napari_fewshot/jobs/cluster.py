@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError, SchedulerError
 from ..io import read_volume
 from ..io.image_jobs import ImageJob
 from ..io.outputs import Outputs
@@ -19,6 +17,7 @@ from ..types import Array, Progress, Volume
 from .request import LoadedModel, ModelSource, PredictOptions
 from .scheduler import resources_for
 from .table import ImageResult
+from .tasks import ONE_AT_A_TIME, check_version, outcome_of, take_threads
 from .work import Work
 
 if TYPE_CHECKING:
@@ -28,9 +27,6 @@ __all__ = ["label_image", "label_run", "on_cluster", "put_together"]
 
 _RECORD = "napari-fewshot-record"
 """Name of the lock of the records of all folders."""
-
-_ONE_AT_A_TIME = threading.Lock()
-"""A model is not used by two tasks at once, whatever threads a worker has."""
 
 
 def on_cluster(
@@ -63,7 +59,7 @@ def on_cluster(
     try:
         for task in ended:
             job, (own, _) = tasks.pop(task), waiting.pop(task)
-            outcome = outcome_of(task, job.image)
+            outcome = outcome_of(task, str(job.image), "an image")
             if isinstance(outcome, Runs):
                 shared = source, own, _absolute(job)
                 parts = [run(label_run, *shared, *one) for one in outcome.of_frames]
@@ -78,26 +74,6 @@ def on_cluster(
         client.cancel([*tasks, *(part for _, parts in waiting.values() for part in parts)])
 
 
-def outcome_of(task: Future[Any], image: Path) -> Any:
-    """Result of a task that has ended, or its error."""
-    from distributed.scheduler import KilledWorker
-
-    if task.status in ("cancelled", "lost"):
-        raise SchedulerError(
-            "The scheduler does not answer any more. What is finished is kept; the same command "
-            "goes on from there."
-        )
-    if task.status != "error":
-        return task.result()
-    error = task.exception()
-    if isinstance(error, KilledWorker):
-        remedy = "As when memory runs out: give workers more of it, or take fewer of them."
-        return InputError(
-            str(image), "be an image that a worker survives", "workers that died of it", remedy
-        )
-    return error.with_traceback(task.traceback()) if isinstance(error, Exception) else error
-
-
 @dataclass(frozen=True)
 class Runs:
     """A large volume is left to several tasks: frames, and runs of slices of each."""
@@ -107,7 +83,7 @@ class Runs:
 
 def label_image(source: ModelSource, work: Work, job: ImageJob) -> ImageResult | Runs:
     """Label an image in this process, which is that of a worker, unless it is a large one."""
-    with _ONE_AT_A_TIME:
+    with ONE_AT_A_TIME:
         done = work.journal.finished([job])
         if job in done:  # its worker was lost after it, before anybody was told
             return done[job]
@@ -122,7 +98,7 @@ def label_run(
     source: ModelSource, work: Work, job: ImageJob, frame: int | None, run: tuple[int, int]
 ) -> dict[str, Array]:
     """Label a run of slices of a large volume."""
-    with _ONE_AT_A_TIME:
+    with ONE_AT_A_TIME:
         loaded = _loaded(source, work.options)
         image = read_volume(job.image, frame=frame)
         request = work.request(loaded, job)
@@ -137,7 +113,7 @@ def put_together(
     parts: Sequence[dict[str, Array]],
 ) -> ImageResult:
     """Make one of the runs of a volume, clean, refine and write it."""
-    with _ONE_AT_A_TIME:
+    with ONE_AT_A_TIME:
         loaded = _loaded(source, work.options)
 
         def predict(image: Volume, frame: int | None) -> Prediction:
@@ -161,12 +137,8 @@ def _writing(work: Work) -> Work:
 @lru_cache(maxsize=1)
 def _loaded(source: ModelSource, options: PredictOptions) -> LoadedModel:
     """Load the model once a process, with as many threads as the worker may use."""
-    import torch
-    from distributed import get_worker
-
-    threads = get_worker().state.nthreads
-    if threads > 1:  # dask tells libraries to use one
-        torch.set_num_threads(threads)
+    check_version(source.version)
+    take_threads()
     return source.load(options)
 
 

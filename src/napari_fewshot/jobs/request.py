@@ -163,13 +163,8 @@ class ModelSource:
         Raises
         ------
         SchedulerError
-            If this is a process that has another version of this package, or of the file.
+            If the file is another one by now.
         """
-        if self.version != __version__:
-            raise SchedulerError(
-                f"workers must have napari-fewshot {self.version}, as this process; got "
-                f"{__version__}. Install the same version."
-            )
         model = self.segmenter()
         if file_sha256(self.path) != self.digest:
             raise SchedulerError(

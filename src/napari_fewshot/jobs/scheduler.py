@@ -14,7 +14,7 @@ from ..errors import InputError, SchedulerError
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["LOCAL", "RETRIES", "dashboard_of", "open_client", "resources_for"]
+__all__ = ["LOCAL", "RETRIES", "check_cluster", "dashboard_of", "open_client", "resources_for"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -34,6 +34,26 @@ _CONFIG = {
     "distributed.worker.memory.terminate": 0.98,
 }
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def check_cluster(scheduler: str, workers: int | None = None, device: str = "auto") -> None:
+    """Check all of :func:`open_client` that needs no connection.
+
+    Raises
+    ------
+    InputError
+        If they do not fit each other, or the package ``distributed`` is not installed.
+    """
+    if find_spec("distributed") is None:
+        remedy = "Install it: pip install 'napari-fewshot[distributed]'"
+        raise InputError("scheduler", "have the package distributed", "none", remedy)
+    if device.startswith("cuda:"):
+        remedy = "Give cuda: each worker has a GPU of its own."
+        raise InputError("device", "have no number beside a scheduler", device, remedy)
+    if workers is not None and workers < 1:
+        raise InputError("workers", "be at least 1", workers)
+    if workers is not None and scheduler != LOCAL:
+        raise InputError("workers", f"stand beside the scheduler {LOCAL}", scheduler)
 
 
 @contextmanager
@@ -58,16 +78,9 @@ def open_client(
     InputError
         If no scheduler answers, or the package ``distributed`` is not installed.
     """
-    if find_spec("distributed") is None:
-        remedy = "Install it: pip install 'napari-fewshot[distributed]'"
-        raise InputError("scheduler", "have the package distributed", "none", remedy)
+    check_cluster(scheduler, workers, device)
     from distributed import Client
 
-    if device.startswith("cuda:"):
-        remedy = "Give cuda: each worker has a GPU of its own."
-        raise InputError("device", "have no number beside a scheduler", device, remedy)
-    if workers is not None and workers < 1:
-        raise InputError("workers", "be at least 1", workers)
     if scheduler == LOCAL:
         with (
             _local_cluster(workers, device) as cluster,
@@ -75,8 +88,6 @@ def open_client(
         ):
             yield client
         return
-    if workers is not None:
-        raise InputError("workers", f"stand beside the scheduler {LOCAL}", scheduler)
     try:
         client = Client(scheduler, timeout="15s", set_as_default=False)
     except (OSError, ValueError, TypeError) as error:

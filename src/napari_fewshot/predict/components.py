@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import product
 
@@ -13,7 +13,16 @@ from ..arrays import release
 from ..scratch import scratch_array
 from ..types import Array, Box
 
-__all__ = ["AT_ONCE", "Components", "blocks_of", "box_of"]
+__all__ = [
+    "AT_ONCE",
+    "Components",
+    "block_by_block",
+    "blocks_of",
+    "box_of",
+    "inside",
+    "widened",
+    "within",
+]
 
 AT_ONCE = 2**22
 """Voxels that are numbered at once."""
@@ -42,12 +51,15 @@ class Components:
     sizes : int array, shape (count + 1,)
         Voxels of each component, numbered from 1 by their first voxel in array order; [0] is of no
         meaning.
+    firsts : int array, shape (count + 1,)
+        Place of the first voxel of each, in the flattened array.
     """
 
     def __init__(
         self, read: Callable[[Box], Array], shape: tuple[int, ...], connectivity: int
     ) -> None:
         self._read, self._connectivity = read, min(connectivity, len(shape))
+        self._shape = shape
         self._only: Array | None = None
         self._owned = blocks_of(shape)
         self._counts: list[int] = []
@@ -67,7 +79,7 @@ class Components:
         if joins is None:
             self._names = np.arange(len(self.sizes))
         else:
-            self._names, self.values = joins.finish()
+            self._names, self.values, self.firsts = joins.finish()
             merged = np.zeros(len(self.values), np.int64)
             np.add.at(merged, self._names, self.sizes)
             self.sizes = merged
@@ -79,6 +91,12 @@ class Components:
         values = np.zeros(len(self.sizes), part.dtype)
         values[self._only] = part
         return values
+
+    @cached_property
+    def firsts(self) -> Array:
+        """Place (count + 1,) of the first voxel of each component in the flattened array."""
+        numbers = np.asarray(self._only)
+        return np.concatenate([[-1], _first_places(numbers, len(self.sizes) - 1)])
 
     def blocks(self, wanted: Array | None = None) -> Iterator[tuple[Box, Array, Array]]:
         """Parts of the array that together make it up, in array order.
@@ -104,6 +122,50 @@ class Components:
                 around, inner = _with_layer(owned)
                 numbers = self._numbered(self._read(around))[0][inner]
             yield owned, numbers, names
+
+    def boxes(self, wanted: Sequence[int]) -> list[Box]:
+        """Return the smallest box of each of some components."""
+        from scipy.ndimage import find_objects
+
+        chosen = np.zeros(len(self.sizes), bool)
+        chosen[list(wanted)] = True
+        found: dict[int, Box] = {}
+        for where, numbers, names in self.blocks(chosen):
+            local = find_objects(numbers)
+            for number in np.flatnonzero(chosen[names[1 : len(local) + 1]]):
+                if local[number] is None:  # in the layer before alone
+                    continue
+                name = int(names[number + 1])
+                box = within(where, local[number])
+                found[name] = tuple(
+                    slice(min(a.start, b.start), max(a.stop, b.stop))
+                    for a, b in zip(found.get(name, box), box, strict=True)
+                )
+        return [found[name] for name in wanted]
+
+    def mask(self, wanted: int, box: Box) -> Array:
+        """Which voxels of a box are of a component that lies in it; large ones on disk."""
+        result = scratch_array(tuple(side.stop - side.start for side in box), bool)
+        if self._only is None and result.size <= AT_ONCE:
+            # It is connected within its box too.
+            numbers, _ = self._numbered(self._read(box))
+            first = np.unravel_index(self.firsts[wanted], self._shape)
+            mine = tuple(int(at) - side.start for at, side in zip(first, box, strict=True))
+            result[:] = numbers == numbers[mine]
+            return result
+        chosen = np.zeros(len(self.sizes), bool)
+        chosen[wanted] = True
+        for where, numbers, names in self.blocks(chosen):
+            shared = [
+                slice(max(a.start, b.start), min(a.stop, b.stop))
+                for a, b in zip(where, box, strict=True)
+            ]
+            if any(side.start >= side.stop for side in shared):
+                continue
+            part = tuple(shared)
+            result[inside(box, part)] = chosen[names][numbers[inside(where, part)]]
+            release(result)
+        return result
 
     def _numbered(self, part: Array) -> tuple[Array, int]:
         from skimage.measure import label
@@ -145,10 +207,10 @@ class _Joins:
         release(self._here)
         self._total += count
 
-    def finish(self) -> tuple[Array, Array]:
-        """Component of each number, of all blocks one after the other, and their values.
+    def finish(self) -> tuple[Array, Array, Array]:
+        """Component of each number, of all blocks one after the other; their values and places.
 
-        Components are numbered by their first voxel; [0] is background.
+        Components are numbered by their first voxel, of which the places are; [0] is background.
         """
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
@@ -164,7 +226,7 @@ class _Joins:
         names = rank[merged]
         values = np.zeros(count, self._values[0].dtype)
         values[names[1:]] = np.concatenate(self._values)
-        return names, values
+        return names, values, np.sort(first)
 
     def _ids(self, numbers: Array) -> Array:
         return np.where(numbers > 0, numbers + self._total, 0)
@@ -204,15 +266,16 @@ def _cut(length: int, step: int) -> list[slice]:
 def _with_layer(box: Box) -> tuple[Box, Box]:
     """Return the box with a layer before it along its first axes, and where it lies in that."""
     around = tuple(slice(max(0, side.start - 1), side.stop) for side in box)
-    inner = tuple(
-        slice(mine.start - side.start, mine.stop - side.start)
-        for mine, side in zip(box, around, strict=True)
-    )
-    return around, inner
+    return around, inside(around, box)
 
 
-def box_of(array: Array, test: Callable[[Array], Array]) -> Box | None:
-    """Return the smallest box of the voxels that pass a test; None where none does."""
+def box_of(
+    array: Array, test: Callable[[Array], Array], margin: int | Sequence[int] = 0
+) -> Box | None:
+    """Return the smallest box of the voxels that pass a test; None where none does.
+
+    With ``margin``, so many voxels more on each side, as far as the array goes.
+    """
     found = [np.zeros(length, bool) for length in array.shape]
     for where in blocks_of(array.shape):
         passed = test(np.asarray(array[where]))
@@ -223,4 +286,42 @@ def box_of(array: Array, test: Callable[[Array], Array]) -> Box | None:
     if not found[0].any():
         return None
     places = [np.flatnonzero(along) for along in found]
-    return tuple(slice(int(along[0]), int(along[-1]) + 1) for along in places)
+    box = tuple(slice(int(along[0]), int(along[-1]) + 1) for along in places)
+    return widened(box, np.broadcast_to(margin, array.ndim).tolist(), array.shape)
+
+
+def block_by_block(
+    shape: tuple[int, ...],
+    margin: int | Sequence[int],
+    function: Callable[[Box], Array],
+    result: Array,
+) -> Array:
+    """Fill an array with what a function gives for its blocks with a margin around each."""
+    margins = np.broadcast_to(margin, len(shape)).tolist()
+    for where in blocks_of(shape):
+        around = widened(where, margins, shape)
+        result[where] = function(around)[inside(around, where)]
+        release(result)
+    return result
+
+
+def widened(box: Box, margins: Sequence[int], shape: tuple[int, ...]) -> Box:
+    """Return a box with margins on both sides of each axis, as far as the array goes."""
+    return tuple(
+        slice(max(side.start - margin, 0), min(side.stop + margin, length))
+        for side, margin, length in zip(box, margins, shape, strict=True)
+    )
+
+
+def within(outer: Box, inner: Box) -> Box:
+    """Return a box that counts from the corner of another, in the array of that one."""
+    return tuple(
+        slice(a.start + b.start, a.start + b.stop) for a, b in zip(outer, inner, strict=True)
+    )
+
+
+def inside(outer: Box, inner: Box) -> Box:
+    """Undo :func:`within`: where a box lies in another one around it."""
+    return tuple(
+        slice(b.start - a.start, b.stop - a.start) for a, b in zip(outer, inner, strict=True)
+    )

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..config import LandmarkConfig
+from ..parallel import ordered_map
 from ..slices.stack import SliceStack
 from ..types import Array, Landmark
+from .components import AT_ONCE
 from .landmarks import find_landmarks, find_peaks
 from .learned import LearnedLabels
 
@@ -48,22 +50,25 @@ def locate_landmarks(
     together: dict[int, Landmark | None] = {}
     if config.arrangement and config.per_label == 1:
         together = _placed(probabilities, learned, stack)
-    found: list[Landmark] = []
-    for number, value in enumerate(learned.label_values):
-        if value not in wanted:
-            continue
+
+    def find(number: int) -> list[Landmark]:
+        value = learned.label_values[number]
         if value in together:
             point = together[value]
-            found += [] if point is None else [point]
-        else:
-            found += find_landmarks(
-                probabilities[number],
-                label=value,
-                name=learned.names.get(value, str(value)),
-                config=config,
-                spacing=stack.spacing,
-            )
-    return found
+            return [] if point is None else [point]
+        return find_landmarks(
+            probabilities[number],
+            label=value,
+            name=learned.names.get(value, str(value)),
+            config=config,
+            spacing=stack.spacing,
+        )
+
+    numbers = [n for n, value in enumerate(learned.label_values) if value in wanted]
+    # Side by side where that takes little memory.
+    is_small = probabilities[0].size <= AT_ONCE
+    found = ordered_map(find, numbers) if is_small else map(find, numbers)
+    return [point for points in found for point in points]
 
 
 def _placed(

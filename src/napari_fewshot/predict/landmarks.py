@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from ..arrays import release
 from ..config import LandmarkConfig
 from ..errors import InputError
-from ..types import Array, Landmark
+from ..types import Array, Box, Landmark
+from .centres import centre_of
+from .components import Components, blocks_of, box_of, inside, widened, within
+from .domes import ROUNDING, Basins
+from .regions import Region, regions, smoothed
 
 __all__ = ["component_centres", "find_landmarks", "find_peaks"]
 
-# Width of the smoothing, in units of the finest spacing: enough that a single hot voxel loses
-# most of its height, while a disk of three pixels' radius keeps nearly all of it.
-_SMOOTHING = 0.75
-# A second peak in one region counts when the saddle between is lower than it by this share.
-_PROMINENCE = 0.15
 # A point is the centre of what is above this share of its peak.
 _LEVEL = 0.5
-_ROUNDING = 1e-4
 _MAX_WINDOW = 15  # voxels; wider ones cost time and change nothing where peaks are few
 
 
@@ -65,14 +65,14 @@ def find_landmarks(
     """
     sizes = _checked(probability, spacing)
     # Smoothing a constant leaves rounding errors; they must not cost a point at the limit.
-    low = max(config.min_score - _ROUNDING, _ROUNDING)
+    low = max(config.min_score - ROUNDING, ROUNDING)
     found: list[_Candidate] = []
-    for smooth, offset in _regions(probability, low, sizes):
+    for region in regions(probability, low, _LEVEL * low, sizes):
         # No peak of a region can outrank its top and its whole mass.
-        bound = (round(float(smooth.max()), 2), float(smooth.sum()))
+        bound = (round(region.top, 2), region.mass)
         if len(found) >= config.per_label and found[config.per_label - 1].rank >= bound:
             break
-        candidates = [*found, *_peaks(smooth, offset, low, sizes)]
+        candidates = [*found, *_peaks(region, low, sizes)]
         found = _apart(candidates, config.min_distance, sizes)
     return [
         Landmark(name, label, _position(candidate), _score(candidate, config))
@@ -91,109 +91,45 @@ def _checked(probability: Array, spacing: Sequence[float]) -> Array:
     return sizes
 
 
-def _regions(probability: Array, low: float, spacing: Array) -> list[tuple[Array, tuple[int, ...]]]:
-    """Return the smoothed probability of each region that may hold a peak, the highest first.
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """What belongs to one peak of a region, in a box, and is above half of its height."""
 
-    A region is a connected set of voxels above half of ``low``, in its bounding box, 0 outside
-    the region; with it comes the place of the box in the array.
-    """
-    from scipy import ndimage
+    basins: Basins
+    number: int
+    box: Box
 
-    floor = _LEVEL * low
-    bound = floor * 255 if probability.dtype == np.uint8 else floor
-    box = _box(probability >= bound)
-    if box is None:
-        return []
-    part = np.nan_to_num(probability[box].astype(np.float32), nan=0.0, posinf=1.0)
-    if probability.dtype == np.uint8:
-        part /= 255
-    smooth = ndimage.gaussian_filter(part, _SMOOTHING * spacing.min() / spacing, mode="nearest")
-    numbered, count = ndimage.label(smooth >= floor, np.ones((3,) * part.ndim))
-    if count == 0:
-        return []
-    tops = _tops(smooth, numbered, count)
-    masses = np.bincount(numbered.ravel(), smooth.ravel(), count + 1)[1:]
-    boxes = ndimage.find_objects(numbered)
-    regions = []
-    for number in np.lexsort((-masses, -tops.round(2))):
-        if tops[number] < low:
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(side.stop - side.start for side in self.box)
+
+    @cached_property
+    def height(self) -> float:
+        return max(float(self.values(where).max()) for where in blocks_of(self.shape))
+
+    def values(self, where: Box) -> Array:
+        return self.basins.values(self.number, within(self.box, where))
+
+    def core(self, where: Box) -> Array:
+        above: Array = self.values(where) >= np.float32(_LEVEL * self.height)
+        return above
+
+    def weights(self, where: Box) -> Array:
+        more: Array = np.maximum(self.values(where) - np.float32(_LEVEL * self.height), 0)
+        return more
+
+
+def _peaks(region: Region, low: float, spacing: Array) -> Iterator[_Candidate]:
+    """Peaks of one region, each with the centre of its own part of the region."""
+    basins = Basins.of(region.smooth, region.top, _LEVEL * low)
+    for number, box in enumerate(basins.boxes()):
+        part = _Part(basins, number, box)
+        if part.height < low:
             continue
-        inner = boxes[number]
-        region = np.where(numbered[inner] == number + 1, smooth[inner], 0)
-        corner = tuple(o.start + i.start for o, i in zip(box, inner, strict=True))
-        regions.append((region, corner))
-    return regions
-
-
-def _tops(values: Array, numbered: Array, count: int) -> Array:
-    """Return the highest value of each of ``count`` numbered parts (0 at least)."""
-    tops = np.zeros(count + 1, values.dtype)
-    np.maximum.at(tops, numbered.ravel(), values.ravel())
-    return tops[1:]
-
-
-def _box(mask: Array) -> tuple[slice, ...] | None:
-    """Return the box of what is True, with a margin for the smoothing; None if nothing is."""
-    margin = 3
-    box = []
-    for axis, length in enumerate(mask.shape):
-        others = tuple(number for number in range(mask.ndim) if number != axis)
-        places = np.flatnonzero(mask.any(axis=others))
-        if len(places) == 0:
-            return None
-        start, stop = int(places[0]) - margin, int(places[-1]) + 1 + margin
-        box.append(slice(max(start, 0), min(stop, length)))
-    return tuple(box)
-
-
-def _peaks(smooth: Array, offset: tuple[int, ...], low: float, spacing: Array) -> list[_Candidate]:
-    """Return the peaks of one region, each with the centre of its own part of the region."""
-    from scipy import ndimage
-    from skimage.segmentation import watershed
-
-    markers, count = _domes(smooth)
-    inside = smooth > 0
-    basins = watershed(-smooth, markers, mask=inside) if count > 1 else inside.astype(np.int32)
-    candidates = []
-    for number, box in enumerate(ndimage.find_objects(basins), start=1):
-        part, own = smooth[box], basins[box] == number
-        height = float(part[own].max())
-        if height < low:
-            continue
-        core = own & (part >= _LEVEL * height)
-        weights = np.where(core, part - _LEVEL * height, 0).astype(np.float64)
-        centre = _centre(core, weights, spacing)
-        corner = [side.start + start for side, start in zip(box, offset, strict=True)]
+        centre, mass = centre_of(part.core, part.weights, part.shape, spacing)
+        corner = [side.start + start for side, start in zip(box, region.corner, strict=True)]
         position = tuple(float(c + o) for c, o in zip(centre, corner, strict=True))
-        candidates.append(_Candidate(position, height, float(weights.sum())))
-    return candidates
-
-
-def _domes(smooth: Array) -> tuple[Array, int]:
-    """Mark the parts of a region round peaks that stand out by a share of the highest."""
-    from scipy import ndimage
-    from skimage.morphology import reconstruction
-
-    prominence = _PROMINENCE * smooth.max()
-    rest = smooth - reconstruction(smooth - prominence, smooth)
-    # Each part of the rest above 0 is one dome; those lower than the prominence are ripples.
-    numbered, count = ndimage.label(rest > _ROUNDING, np.ones((3,) * smooth.ndim))
-    high = np.flatnonzero(_tops(rest, numbered, count) >= prominence - _ROUNDING) + 1
-    renumber = np.zeros(count + 1, np.int32)
-    renumber[high] = np.arange(1, len(high) + 1)
-    return renumber[numbered], len(high)
-
-
-def _centre(core: Array, weights: Array, spacing: Array) -> Array:
-    """Return the weighted centre where it is in the core, else the core's deepest voxel."""
-    from scipy import ndimage
-
-    if weights.any():
-        centre = np.array(ndimage.center_of_mass(weights))
-        if core[tuple(np.round(centre).astype(int))]:
-            return centre
-    depth = ndimage.distance_transform_edt(np.pad(core, 1), sampling=spacing)
-    return np.array(np.unravel_index(depth.argmax(), depth.shape), float) - 1
+        yield _Candidate(position, part.height, mass)
 
 
 def _apart(candidates: list[_Candidate], distance: float, spacing: Array) -> list[_Candidate]:
@@ -234,24 +170,38 @@ def component_centres(
     border. The score is the mean of the component in ``confidence``, of the shape of ``labels``.
     ``spacing`` is in mm, in array order.
     """
-    from scipy import ndimage
-
-    mask = labels == label
-    around = _box(mask)
+    around = box_of(labels, lambda part: part == label)
     if around is None:
         return []
-    numbered, _ = ndimage.label(mask[around], np.ones((3,) * labels.ndim))
-    sizes, boxes = np.bincount(numbered.ravel())[1:], ndimage.find_objects(numbered)
+    mine = labels[around]
+
+    def read(where: Box) -> Array:
+        release(labels)
+        mask: Array = mine[where] == label
+        return mask
+
+    parts = Components(read, mine.shape, mine.ndim)
+    largest = (np.argsort(-parts.sizes[1:], kind="stable") + 1)[: config.per_label].tolist()
     found = []
-    for number in np.argsort(-sizes, kind="stable")[: config.per_label]:
-        box = boxes[number]
-        part = numbered[box] == number + 1
-        centre = _centre(part, part, np.asarray(spacing, float))
-        corner = [outer.start + inner.start for outer, inner in zip(around, box, strict=True)]
+    for number, box in zip(largest, parts.boxes(largest), strict=True):
+        mask, surely = parts.mask(number, box), confidence[within(around, box)]
+        centre, size = centre_of(
+            mask.__getitem__, mask.__getitem__, mask.shape, np.asarray(spacing, float)
+        )
+        corner = [side.start for side in within(around, box)]
         z, y, x = (float(c + start) for c, start in zip(centre, corner, strict=True))
-        score = float(confidence[around][box][part].mean())
+        score = _sum(surely, mask) / size
         found.append(Landmark(name, label, (z, y, x), score))
     return found
+
+
+def _sum(values: Array, mask: Array) -> float:
+    total = 0.0
+    for where in blocks_of(mask.shape):
+        total += float(values[where].sum(dtype=np.float64, where=mask[where]))
+        release(values)
+        release(mask)
+    return total
 
 
 def find_peaks(
@@ -269,29 +219,33 @@ def find_peaks(
     from scipy import ndimage
 
     none = np.zeros((0, probability.ndim)), np.zeros(0)
-    high = probability >= np.ceil(255 * min_score)
-    if not high.any():
-        return none
     sizes = np.asarray(spacing, float)
     window = [min(2 * int(np.ceil(distance / size)) + 1, _MAX_WINDOW) for size in sizes]
-    box = []
-    for axis, side in enumerate(window):
-        places = np.flatnonzero(high.any(axis=tuple(k for k in range(high.ndim) if k != axis)))
-        margin = side // 2 + 1
-        box.append(slice(max(int(places[0]) - margin, 0), int(places[-1]) + 1 + margin))
-    part = probability[tuple(box)].astype(np.float32) / 255
-    smooth = ndimage.gaussian_filter(part, _SMOOTHING * sizes.min() / sizes, mode="nearest")
-    highest = ndimage.maximum_filter(smooth, window, mode="nearest")
-    tops = (smooth >= highest) & (smooth >= min_score)
-    numbered, number = ndimage.label(tops, np.ones((3,) * tops.ndim))
-    if number == 0:
+    reach = [side // 2 for side in window]
+    bound = np.ceil(255 * min_score)
+    box = box_of(probability, lambda part: part >= bound, [side + 1 for side in reach])
+    if box is None:
         return none
-    at = np.flatnonzero(numbered)
-    names = numbered.ravel()[at] - 1
-    heights = np.zeros(number)
-    heights[names] = smooth.ravel()[at]
-    voxels = np.stack(np.unravel_index(at, numbered.shape))
-    sums = np.stack([np.bincount(names, axis, number) for axis in voxels], axis=1)
-    middles = sums / np.bincount(names, minlength=number)[:, None]
-    chosen = np.argsort(-heights, kind="stable")[:count]
-    return middles[chosen] + [side.start for side in box], heights[chosen]
+    smooth = smoothed(probability, box, sizes)
+
+    def tops(where: Box) -> Array:
+        around = widened(where, reach, smooth.shape)
+        values = np.asarray(smooth[around])
+        highest = ndimage.maximum_filter(values, window, mode="nearest")
+        release(smooth)
+        found: Array = ((values >= highest) & (values >= min_score))[inside(around, where)]
+        return found
+
+    parts = Components(tops, smooth.shape, smooth.ndim)
+    heights = np.zeros(len(parts.sizes))
+    sums = np.zeros((len(parts.sizes), smooth.ndim))
+    for where, numbers, names in parts.blocks():
+        at = np.nonzero(numbers)
+        mine = names[numbers[at]]
+        heights[mine] = smooth[where][at]
+        for axis, (side, places) in enumerate(zip(where, at, strict=True)):
+            np.add.at(sums[:, axis], mine, places + side.start)
+        release(smooth)
+    chosen = np.argsort(-heights[1:], kind="stable")[:count] + 1
+    middles = sums[chosen] / parts.sizes[chosen, None]
+    return middles + [side.start for side in box], heights[chosen]

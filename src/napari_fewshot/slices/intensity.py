@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
 import numpy as np
 
 from ..config import IntensityConfig
+from ..scratch import bands
 from ..types import Array
 
 __all__ = ["IntensityScaler"]
 
+_TABULATED = tuple(np.dtype(kind) for kind in (np.uint8, np.int8, np.uint16, np.int16))
+"""Types of which each value is looked up."""
+_LEAST_TABULATED = 2**14  # pixels; for fewer, one or another way is as quick
 _SAMPLE = 2_000_000
 _COLOURS = 3
 _READ_WHOLE = 256 * 2**20
 _BLOCKS = 4
 _BLOCK = (4, 64, 64)
 """Thin blocks, since the chunks of most volumes are slices, and each is read for every block."""
+
+
+_MOST_KNOWN = 16
+_KNOWN: dict[tuple[str, bytes, float, float], tuple[float, float]] = {}
+"""Percentiles by the values that they are of."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +67,38 @@ class IntensityScaler:
 
         NaN becomes 0; infinities are clipped.
         """
-        low = np.asarray(self.low if len(self.low) > 1 else self.low[0], dtype=np.float64)
-        high = np.asarray(self.high if len(self.high) > 1 else self.high[0], dtype=np.float64)
-        width = np.where(high > low, high - low, 1.0)
-        scaled = (data.astype(np.float64) - low) / width
-        scaled = np.where(high > low, scaled, 0.0)
-        return np.clip(np.nan_to_num(scaled, nan=0.0), 0.0, 1.0).astype(np.float32)
+        result = np.empty(data.shape, np.float32)
+        by_channel = [(result, data, self.low[0], self.high[0])]
+        if len(self.low) > 1:
+            by_channel = [
+                (result[..., channel], data[..., channel], low, high)
+                for channel, (low, high) in enumerate(zip(self.low, self.high, strict=True))
+            ]
+        for to, values, low, high in by_channel:
+            if data.dtype in _TABULATED and data.size > _LEAST_TABULATED:
+                unsigned = np.asarray(values, order="C").view(f"u{data.itemsize}")
+                np.take(_table(low, high, data.dtype), unsigned, out=to)
+            else:
+                for rows in bands(len(to), to.size // max(1, len(to))):
+                    to[rows] = _scaled(np.asarray(values[rows]), low, high)
+        return result
+
+
+@lru_cache(maxsize=16)
+def _table(low: float, high: float, dtype: np.dtype[Any]) -> Array:
+    """What becomes of each value of an integer type, in the order of its bits."""
+    bits = np.arange(2 ** (8 * dtype.itemsize)).astype(f"u{dtype.itemsize}")
+    return _scaled(bits.view(dtype), low, high)
+
+
+def _scaled(data: Array, low: float, high: float) -> Array:
+    if not high > low:
+        return np.zeros(data.shape, np.float32)
+    scaled = data.astype(np.float64)
+    scaled -= low
+    scaled /= high - low
+    np.nan_to_num(scaled, copy=False, nan=0.0)
+    return np.clip(scaled, 0.0, 1.0, out=scaled).astype(np.float32)
 
 
 def _percentiles(data: Any, low: float, high: float) -> tuple[float, float]:
@@ -70,6 +107,21 @@ def _percentiles(data: Any, low: float, high: float) -> tuple[float, float]:
         values = np.asarray(data[tuple(slice(None, None, step) for _ in range(min(data.ndim, 3)))])
     else:
         values = _blocks(data)
+    values = np.ascontiguousarray(values)
+    if values.size == 0:
+        return 0.0, 0.0
+    if values.dtype in _TABULATED:
+        return _of_counts(values, low, high)
+    # A live update of a viewer asks again for those of the same volume.
+    key = values.dtype.str, hashlib.blake2b(values.data).digest(), low, high
+    if key not in _KNOWN:
+        while len(_KNOWN) >= _MOST_KNOWN:
+            _KNOWN.pop(next(iter(_KNOWN)), None)
+        _KNOWN[key] = _of_values(values, low, high)
+    return _KNOWN[key]
+
+
+def _of_values(values: Array, low: float, high: float) -> tuple[float, float]:
     values = values[np.isfinite(values)]
     if values.size == 0:
         return 0.0, 0.0
@@ -77,6 +129,24 @@ def _percentiles(data: Any, low: float, high: float) -> tuple[float, float]:
     if bottom == top:  # a few bright voxels on a constant ground
         bottom, top = float(values.min()), float(values.max())
     return float(bottom), float(top)
+
+
+def _of_counts(values: Array, low: float, high: float) -> tuple[float, float]:
+    """As :func:`_of_values` to the last bit, without sorting."""
+    least = int(values.min())
+    upto = np.bincount(values.astype(np.int64).ravel() - least).cumsum()
+    found = []
+    for share in (low / 100, high / 100):
+        at = (values.size - 1) * share
+        fraction = at - int(at)
+        ranks = [int(at), min(int(at) + 1, values.size - 1)]
+        one, next_one = (np.searchsorted(upto, ranks, side="right") + least).tolist()
+        step = float(next_one - one)
+        found.append(one + step * fraction if fraction < 0.5 else next_one - step * (1 - fraction))
+    bottom, top = found
+    if bottom == top:
+        return float(least), float(least + len(upto) - 1)
+    return bottom, top
 
 
 def _blocks(data: Any) -> Array:

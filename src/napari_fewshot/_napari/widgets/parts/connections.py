@@ -54,7 +54,7 @@ class _KeyAction:
 
     def __init__(self, act: Callable[[], Any], owner: QWidget) -> None:
         self._act, self._owner = act, weakref.ref(owner)
-        self.__name__ = type(self).__name__  # napari asks all that is bound to a key for its name
+        self.__name__ = type(self).__name__  # napari looks at the names of all that keys do
 
     @property
     def is_left(self) -> bool:
