@@ -77,8 +77,9 @@ class Projection:
             bias = bias - weight @ shift
         columns = weight.shape[1] - position
         parts = weight[:, :columns], weight[:, columns:], bias
+        of_features, of_position, bias = (p.float().contiguous().to(device) for p in parts)
         own = factor[:columns].float().to(device) if first is None else None
-        return cls(*(part.float().contiguous().to(device) for part in parts), own)
+        return cls(of_features, of_position, bias, own)
 
     @property
     def columns(self) -> int:
