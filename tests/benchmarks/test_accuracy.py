@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from napari_fewshot import Template, Volume, write_image, write_labels
+from napari_fewshot.adapters import ADAPTERS
 
 ROOT = Path(__file__).parents[2]
 BENCHMARKS = ROOT / "benchmarks"
@@ -18,13 +19,21 @@ BENCHMARKS = ROOT / "benchmarks"
 
 @pytest.fixture
 def benchmark(monkeypatch):
-    """Import a module of the benchmarks, which are scripts beside each other."""
+    """Import a module of the benchmarks, which are scripts beside each other.
+
+    Modules, and the adapters that they register, are there for the test alone.
+    """
     monkeypatch.syspath_prepend(BENCHMARKS)
+    monkeypatch.setattr(ADAPTERS, "_entries", dict(ADAPTERS.items()))
+    for path in BENCHMARKS.glob("*.py"):
+        monkeypatch.delitem(sys.modules, path.stem, raising=False)
 
     def load(name: str) -> ModuleType:
         return __import__(name)
 
-    return load
+    yield load
+    for path in BENCHMARKS.glob("*.py"):
+        sys.modules.pop(path.stem, None)
 
 
 def row(task, method, dice, seed=0, tag="now", **more):
