@@ -13,6 +13,7 @@ from napari_fewshot import FewShotSegmenter, InputError, Template
 from napari_fewshot.predict.learned import ExpertWeights
 from napari_fewshot.segmenter.expert_file import PackedExperts, pack_experts, unpack_experts
 from napari_fewshot.segmenter.model_file import read_model
+from napari_fewshot.slices import flow
 
 from .test_model_damage import changed, refused
 
@@ -165,3 +166,15 @@ def test_weights_have_limits(model, name):
 def painted(path):
     with safe_open(path, framework="numpy") as file:
         return json.loads(file.metadata()["content"])["experts"]["painted"]
+
+
+def test_opencv_that_is_missing(model, file, tmp_path, quick, monkeypatch, caplog):
+    """Said before the training; a model that was trained with it predicts without."""
+    segmenter, image = model
+    monkeypatch.setattr(flow, "_opencv", lambda: None)
+    with pytest.raises(InputError, match=r"experts.flow must be"):
+        quick(experts={"flow": "dis"}).fit(Template(image, (image > 80).astype(np.uint8)))
+    path = changed(file, tmp_path / "m", {"experts.flow": "dis"})
+    found = FewShotSegmenter.load(path, device="cpu").predict(image)
+    assert "OpenCV is not installed" in caplog.text
+    np.testing.assert_array_equal(found.labels, segmenter.predict(image).labels)
