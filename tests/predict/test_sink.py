@@ -178,3 +178,9 @@ def test_parts_of_another_kind_of_sink_are_refused():
         plain.put_part(0, filled(planes(), (3, 300)).part(0, 1))
     for name, expected in before.items():
         np.testing.assert_array_equal(arrays_of(plain)[name], expected)
+
+
+def test_confidence_is_never_above_1():
+    plane = np.zeros((3, *SHAPE[1:]), np.float32)
+    plane[1] = np.nextafter(np.float32(1), np.float32(2))
+    assert filled([(0, plane)], (3, 7)).finish().confidence.max() == 1

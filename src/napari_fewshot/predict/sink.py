@@ -117,7 +117,7 @@ class PredictionSink:
             to = (index, slice(first + part.start, first + part.stop))
             self._labels[to], self._confidence[to] = _most_probable(given, self._values)
             if self._background is not None:
-                self._background[to] = given[0]
+                self._background[to] = np.minimum(given[0], 1)
             if self._probabilities is not None:
                 self._probabilities[(slice(None), *to)] = np.rint(given[1:] * np.float32(255))
         for array in (plane, *self._arrays().values()):
@@ -241,7 +241,7 @@ def _most_probable(plane: Array, values: Array) -> tuple[Array, Array]:
     for value, probability in zip(values[1:], plane[1:], strict=True):
         np.putmask(best, probability > highest, value)
         np.maximum(highest, probability, out=highest)
-    return best, highest
+    return best, np.minimum(highest, 1, out=highest)  # sums of weights are 1 up to rounding
 
 
 def smallest_label_dtype(values: Sequence[int]) -> np.dtype[np.unsignedinteger | np.signedinteger]:
