@@ -343,7 +343,8 @@ def stages():
 @pytest.mark.parametrize("model", stages())
 def test_every_setting_has_help(model):
     infos = [field_info(model, name) for name in model.model_fields]
-    sections = {"intensity", "resampling", "extraction", "sampling", "position", "propagation"}
+    sections = {"intensity", "resampling", "extraction", "sampling", "position"}
+    sections |= {"experts", "propagation"}
     adapters = {"cosine", "classification", "contrastive", "sam_decoder"}
     assert [info.name for info in infos if not info.help] == [
         info.name for info in infos if info.name in sections | adapters
