@@ -60,6 +60,9 @@ class BackboneSpec:
     """Feature channels C for one encoded input; None where it depends on the input."""
     context: int = 0
     """Neighbouring slices on each side that the network looks at."""
+    halo: int = 0
+    """Pixels round each that its features depend on, where there is such a limit: tiles then join
+    without a trace. 0: none, or not known."""
     licence: str = ""
     """SPDX name of the licence of the weights."""
     source: str = "built in"

@@ -16,6 +16,9 @@ __all__ = ["MultiscaleBackbone"]
 
 SIGMA_MIN = 1.0
 SIGMA_MAX = 16.0
+_HALO = 68
+"""Four standard deviations, which scikit-image cuts a Gaussian at, and the derivatives."""
+_TILE = 768
 
 
 def _digest(text: str) -> str:
@@ -26,7 +29,8 @@ SPEC = BackboneSpec(
     name="multiscale",
     summary="scikit-image intensity, edge and texture features, sigma 1-16; colour kept",
     stride=1,
-    preprocessing=Preprocessing(channels=None, resize="none"),
+    preprocessing=Preprocessing(channels=None, resize="none", size=_TILE),
+    halo=_HALO,
     licence="BSD-3-Clause",
     store=False,
     # 0.1.0 took the version of scikit-image for a part of the features; they were the same in all.
@@ -63,8 +67,10 @@ class MultiscaleBackbone:
             for channel in image:
                 # A gradient needs two pixels; a slice that is thinner is repeated.
                 thin = [(0, max(0, 2 - side)) for side in channel.shape]
+                padded = np.pad(channel, thin, mode="edge")
+                # By position: the last one, its threads, has another name from 0.26 on.
                 features = multiscale_basic_features(
-                    np.pad(channel, thin, mode="edge"), sigma_min=SIGMA_MIN, sigma_max=SIGMA_MAX
+                    padded, True, True, True, SIGMA_MIN, SIGMA_MAX, None, 1
                 )[: channel.shape[0], : channel.shape[1]]
                 maps += [channel[None], np.moveaxis(features, -1, 0)]
             encoded.append(np.concatenate(maps).astype(np.float32))

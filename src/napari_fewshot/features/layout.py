@@ -34,6 +34,7 @@ __all__ = [
 
 UNTILED_PIXELS = 4096**2
 UNTILED_SIDE = 4096
+_NEXT_TO_NONE = 1e-5
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class Layout:
     The slice of ``shape`` (H, W) is enlarged or shrunk to ``resized``, and padded at the lower and
     right edge to ``padded``. Inputs of the network have the size ``tile``; ``origins`` are the
     upper left corners of the tiles in the padded slice, multiples of ``stride``, the input pixels
-    for each cell. ``whole`` keeps cells of padding alone: SAM's mask decoder wants them.
+    for each cell. ``whole`` keeps cells of padding alone: SAM's mask decoder wants them. ``halo``
+    cells at the sides of a tile do not count where another one has them.
     """
 
     shape: tuple[int, int]
@@ -53,6 +55,7 @@ class Layout:
     origins: tuple[tuple[int, int], ...]
     stride: int
     whole: bool = False
+    halo: int = 0
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -125,13 +128,25 @@ def plan_layout(shape: tuple[int, int], spec: BackboneSpec, config: ExtractionCo
         if prep.size is None and shape[0] * shape[1] <= UNTILED_PIXELS:
             limit = _round_up(max(shape), unit)
     padded = _round_up(resized[0], unit), _round_up(resized[1], unit)
-    tile = min(padded[0], limit), min(padded[1], limit)
+    shared = 2 * spec.halo + 1  # what tiles need to join without a trace
+    if spec.halo:
+        tile = _fitting(padded[0], limit, shared), _fitting(padded[1], limit, shared)
+    else:
+        tile = min(padded[0], limit), min(padded[1], limit)
     rows, columns = (
-        tile_starts(side, part, config.overlap, unit)
+        tile_starts(side, part, (shared - 0.5) / part if spec.halo else config.overlap, unit)
         for side, part in zip(padded, tile, strict=True)
     )
     origins = tuple((row, column) for row in rows for column in columns)
-    return Layout(shape, resized, padded, tile, origins, spec.stride)
+    return Layout(shape, resized, padded, tile, origins, spec.stride, halo=spec.halo)
+
+
+def _fitting(side: int, limit: int, shared: int) -> int:
+    """Side of the smallest tiles that cover a side, no more of them than of the largest ones."""
+    if side <= limit:
+        return side
+    count = -(-(side - shared) // (limit - shared))
+    return -(-(side + (count - 1) * shared) // count)
 
 
 def _fixed(shape: tuple[int, int], spec: BackboneSpec, unit: int) -> Layout:
@@ -177,13 +192,14 @@ def tile_starts(length: int, tile: int, overlap: float, unit: int) -> tuple[int,
     return tuple(round(i * span / (count - 1)) * unit for i in range(count))
 
 
-def blend_weights(cells: int) -> Array:
+def blend_weights(cells: int, halo: int = 0) -> Array:
     """Weight of each cell along one side of a tile, (cells,), float32: rises from both ends.
 
-    Divided by their sum over the tiles, weights fade one tile into the next linearly.
+    Divided by their sum over the tiles, weights fade one tile into the next linearly. Cells of the
+    halo have next to none: they count where no other tile has them, at the edges of the slice.
     """
     index = np.arange(cells, dtype=np.float32) + 0.5
-    weights: Array = np.minimum(index, cells - index)
+    weights: Array = np.maximum(np.minimum(index, cells - index) - halo, _NEXT_TO_NONE)
     return weights
 
 
@@ -217,7 +233,8 @@ def blended(
         yield 0, 0, next(tiles)[:, : layout.grid[0], : layout.grid[1]]
         return
     height, width = (side // layout.stride for side in layout.tile)
-    weight = np.outer(blend_weights(height), blend_weights(width))
+    halo = layout.halo
+    weight = np.outer(blend_weights(height, halo), blend_weights(width, halo))
     below = np.zeros((0, 0, 0), np.float32)  # sums that the next row of tiles adds to
     kept = 0  # rows of it
     bottoms, rights = [*rows[1:], layout.grid[0]], [*columns[1:], layout.grid[1]]
