@@ -123,8 +123,10 @@ class CarriedLabels:
     The displacements between neighbouring slices are composed from each slice back to the nearest
     paint below and above, and its labels read there, the nearer with more weight. A slice that is
     unlike what the motion makes of the one before it is damaged, and left out; where several are,
-    one after the other, there is a cut, over which nothing is carried. With a ``window``, planes
-    are of these rows and columns alone; ``flows`` keeps motion for the next of the same image.
+    one after the other, there is a cut, over which nothing is carried. Strokes on slices that are
+    known in part lie over what whole slices say, the less the farther they have come. With a
+    ``window``, planes are of these rows and columns alone; ``flows`` keeps motion for the next of
+    the same image.
     """
 
     def __init__(
@@ -137,21 +139,28 @@ class CarriedLabels:
         flows: FlowCache | None = None,
     ) -> None:
         self._stack = stack
-        self._paint: dict[int, list[PaintedSlice]] = {}
+        paints: dict[int, list[PaintedSlice]] = {}
         for one in paint.slices:
-            self._paint.setdefault(one.index, []).append(one)
+            paints.setdefault(one.index, []).append(one)
+        whole = {index for index, own in paints.items() if _is_whole(own)} or {*paints}
+        self._paint = paints
+        self._whole = whole
         self._values = np.array([0, *label_values])
         height, width = stack.shape
         self._rows, self._columns = window or (slice(0, height), slice(0, width))
-        self._motion = Motion(stack, OpticalFlow(method, flows), sorted(self._paint))
+        flow, strokes = OpticalFlow(method, flows), sorted({*paints} - whole)
+        self._motion = Motion(stack, flow, sorted(whole))
+        self._of_strokes = Motion(stack, flow, strokes) if strokes else None
 
     def weight(self, index: int) -> float:
         """Weight of the labels of a slice beside other experts', 0..1; 0: none reach it."""
+        strokes = max((_share(index, source) for source in self._strokes(index)), default=0.0)
         distances = [abs(index - source) for source in self._sources(index)]
         if not distances:
-            return 0.0
+            return strokes
         one_sided = len(distances) == 1 and distances[0] > 0
-        return float(np.exp(-min(distances) / _FADING)) * (_OUTSIDE if one_sided else 1.0)
+        weight = float(np.exp(-min(distances) / _FADING)) * (_OUTSIDE if one_sided else 1.0)
+        return max(weight, strokes)
 
     def planes(self, indices: Sequence[int]) -> Iterator[Array]:
         """Likelihood of each class, 0..1, shape (L + 1, H, W), float32; not to the sum of 1.
@@ -163,34 +172,48 @@ class CarriedLabels:
         return (map if size > IN_MEMORY else ordered_map)(self._plane, indices)
 
     def _sources(self, index: int) -> dict[int, Array | None]:
-        """Nearest painted slices, with the displacement to each; None: the slice itself."""
-        if index in self._paint:
+        """Nearest whole painted slices, with the displacement to each; None: the slice itself."""
+        if index in self._whole:
             return {index: None}
         return {**self._motion.to_chosen(index)}
 
+    def _strokes(self, index: int) -> dict[int, Array | None]:
+        """Nearest slices that are known in part, as :meth:`_sources`."""
+        if index in self._whole or self._of_strokes is None:
+            return {}
+        if index in self._paint:
+            return {index: None}
+        return {**self._of_strokes.to_chosen(index)}
+
     def _plane(self, index: int) -> Array:
-        sources = self._sources(index)
+        sources, strokes = self._sources(index), self._strokes(index)
         first, columns = self._rows.start, self._columns
         height, width = self._rows.stop - first, columns.stop - columns.start
         result = scratch_array((len(self._values), height, width), np.float32)
+        shares = np.array([1 / max(1, abs(index - source)) for source in sources])
+        shares /= max(shares.sum(), 1e-6)
         if not sources:
             result[:] = 1
-            return result
-        shares = np.array([1 / max(1, abs(index - source)) for source in sources])
-        shares /= shares.sum()
 
         def band(rows: slice) -> None:
             there = slice(first + rows.start, first + rows.stop)
             for share, (source, field) in zip(shares, sources.items(), strict=True):
-                found = self._read(source, field, there, columns)
+                found = self._read(source, field, there, columns)[:-1]
                 result[:, rows] += np.float32(share) * found
+            for source, field in strokes.items():
+                found = self._read(source, field, there, columns)
+                known = found[-1] * np.float32(_share(index, source))
+                result[:, rows] += known * (found[:-1] - result[:, rows])
 
         for _ in ordered_map(band, bands(height, result[:, 0].size)):
             release(result)
         return result
 
     def _read(self, source: int, field: Array | None, rows: slice, columns: slice) -> Array:
-        """Likelihoods of the classes in rows and columns of a slice, from a painted one."""
+        """Likelihoods of the classes in rows and columns of a slice, from a painted one.
+
+        One more plane, the last, says where anything is known.
+        """
         paint = self._paint[source]
         if field is None:
             return self._likelihood(paint, rows)[:, :, columns]
@@ -202,11 +225,11 @@ class CarriedLabels:
         return moved(part, displacement, (rows.start, columns.start), top)
 
     def _likelihood(self, paint: Sequence[PaintedSlice], rows: slice) -> Array:
-        """1 for each class (L + 1, h, W) that pixels in rows of a slice may be."""
+        """1 for each class (L + 1, h, W) that pixels in rows of a slice may be, and where known."""
         first, *others = (self._allowed(one, one.labels[rows]) for one in paint)
         for other in others:
             first *= other
-        return first
+        return np.concatenate([first, 1 - first.min(axis=0, keepdims=True)])
 
     def _allowed(self, paint: PaintedSlice, labels: Array) -> Array:
         classes = np.searchsorted(self._values, np.where(labels == UNKNOWN, 0, labels))
@@ -215,3 +238,16 @@ class CarriedLabels:
         table[-1] = 1
         classes[labels == UNKNOWN] = len(self._values)
         return np.ascontiguousarray(np.moveaxis(table[classes], -1, 0))
+
+
+def _is_whole(paint: Sequence[PaintedSlice]) -> bool:
+    """Whether something is known of every pixel of a slice."""
+    known = paint[0].labels != UNKNOWN
+    for one in paint[1:]:
+        known = known | (one.labels != UNKNOWN)
+    return bool(known.all())
+
+
+def _share(index: int, source: int) -> float:
+    """How much strokes count beside whole slices, so far from where they were made."""
+    return 1 / (1 + abs(index - source))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from ...features.store import FeatureStore
@@ -174,16 +175,17 @@ class TrainingController:
     def load(self, path: str | os.PathLike[str]) -> None:
         """Read a model in place of the present one, and take its settings over."""
         state, settings = self._state, self._state.settings
-        model = FewShotSegmenter.load(
+        read = partial(
+            FewShotSegmenter.load,
             path,
-            weights=settings.weights,
             device=settings.device,
             store=FeatureStore(),
             cache=state.cache,
         )
+        model = read(weights=settings.weights)
         changes: dict[str, Any] = dict(model.config)
         if model.config.backbone != settings.backbone:  # the file is one of the other network
-            model.weights = changes["weights"] = None
+            model, changes["weights"] = read(), None
         self._cancel()
         state.settings = settings.changed(changes)
         state.events.settings.emit()
