@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..io import read_volume
@@ -14,7 +12,7 @@ from ..io.image_jobs import ImageJob
 from ..io.outputs import Outputs
 from ..predict.sink import Prediction
 from ..types import Array, Progress, Volume
-from .request import LoadedModel, ModelSource, PredictOptions
+from .request import LoadedModel, ModelSource, PredictOptions, absolute
 from .scheduler import resources_for
 from .table import ImageResult
 from .tasks import ONE_AT_A_TIME, check_version, outcome_of, take_threads
@@ -150,14 +148,10 @@ def _outputs_of(job: ImageJob, source: ModelSource, all_outputs: Outputs) -> Out
 
 def _absolute(job: ImageJob) -> ImageJob:
     """The same files, wherever a process has been started."""
-
-    def full(path: Path) -> Path:
-        return Path(os.path.abspath(path))  # noqa: PTH100 - keeps links
-
     return replace(
         job,
-        image=full(job.image),
-        labels=full(job.labels),
-        confidence=None if job.confidence is None else full(job.confidence),
-        landmarks=tuple(full(path) for path in job.landmarks),
+        image=absolute(job.image),
+        labels=absolute(job.labels),
+        confidence=None if job.confidence is None else absolute(job.confidence),
+        landmarks=tuple(absolute(path) for path in job.landmarks),
     )

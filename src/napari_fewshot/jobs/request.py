@@ -22,7 +22,7 @@ from ..predict.refiners import Refiner
 from ..segmenter import FUSED, FewShotSegmenter
 from ..slices.region import Region, checked_region
 
-__all__ = ["LoadedModel", "ModelSource", "PredictOptions"]
+__all__ = ["LoadedModel", "ModelSource", "PredictOptions", "absolute"]
 
 
 @dataclass(frozen=True)
@@ -131,12 +131,12 @@ class ModelSource:
             if file is not None and not file.is_file():
                 raise InputError(name, "be an existing file", file)
         return cls(
-            path=_absolute(path),
+            path=absolute(path),
             digest=file_sha256(path),
-            weights=None if weights is None else _absolute(weights),
-            sam_weights=None if sam_weights is None else _absolute(sam_weights),
+            weights=None if weights is None else absolute(weights),
+            sam_weights=None if sam_weights is None else absolute(sam_weights),
             device=device,
-            store=None if store is None else _absolute(store.root),
+            store=None if store is None else absolute(store.root),
             propagation=json.dumps(propagation or {}, sort_keys=True),
             channels=None if channels is None else tuple(channels),
         )
@@ -191,6 +191,6 @@ class ModelSource:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _absolute(path: Path) -> Path:
+def absolute(path: Path) -> Path:
     """Absolute path; links stay links."""
     return Path(os.path.abspath(path))  # noqa: PTH100

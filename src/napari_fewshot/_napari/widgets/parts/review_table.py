@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSortFilterProxyModel, Qt, Signal
+from qtpy.QtCore import QModelIndex, QSortFilterProxyModel, Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QVBoxLayout, QWidget
 
 from ....io import stem_of
 from ....jobs import ImageResult
 from .forms import GAP, Note, put
-from .tables import SORT_ROLE, disc, make_plain
+from .tables import SORT_ROLE, TableModel, disc, make_plain
 
 __all__ = ["ReviewTable"]
 
@@ -35,9 +35,9 @@ STATUS_TIPS = {
 }
 
 
-class _Model(QAbstractTableModel):
+class _Model(TableModel):
     def __init__(self, parent: QWidget) -> None:
-        super().__init__(parent)
+        super().__init__(parent, COLUMNS, COLUMN_TIPS)
         self.results: list[ImageResult] = []
         self.opened: int | None = None
         self._names: list[str] = []
@@ -48,18 +48,9 @@ class _Model(QAbstractTableModel):
         self.results, self._names = list(results), _names([one.image for one in results])
         self.endResetModel()
 
-    def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802
-        return 0 if parent is not None and parent.isValid() else len(self.results)
-
-    def columnCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802
-        return 0 if parent is not None and parent.isValid() else len(COLUMNS)
-
-    def headerData(self, section: int, orientation: Any, role: int = 0) -> Any:  # noqa: N802
-        if orientation != Qt.Orientation.Horizontal:
-            return None
-        if role == Qt.ItemDataRole.DisplayRole:
-            return COLUMNS[section]
-        return COLUMN_TIPS[section] if role == Qt.ItemDataRole.ToolTipRole else None
+    @property
+    def rows(self) -> Sequence[ImageResult]:
+        return self.results
 
     def data(self, index: QModelIndex, role: int = 0) -> Any:
         result, column = self.results[index.row()], index.column()

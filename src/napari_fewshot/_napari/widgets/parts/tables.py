@@ -24,7 +24,15 @@ from .forms import ActionButton, Note, put, row
 if TYPE_CHECKING:
     from ...session import SliceInfo
 
-__all__ = ["ROW_HEIGHT", "SORT_ROLE", "SliceTable", "TemplateList", "disc", "make_plain"]
+__all__ = [
+    "ROW_HEIGHT",
+    "SORT_ROLE",
+    "SliceTable",
+    "TableModel",
+    "TemplateList",
+    "disc",
+    "make_plain",
+]
 
 STATUS_COLOURS = {
     "painted": "#2e9e5b",
@@ -61,24 +69,46 @@ def make_plain(table: QTableView, min_width: int) -> None:
     header.setMinimumSectionSize(min_width)
 
 
-class _Model(QAbstractTableModel):
-    def __init__(self, parent: QWidget) -> None:
+class TableModel(QAbstractTableModel):
+    """Rows that a person reads, under columns with a title and a tip each."""
+
+    def __init__(self, parent: QWidget, columns: Sequence[str], tips: Sequence[str]) -> None:
         super().__init__(parent)
-        self.slices: tuple[SliceInfo, ...] = ()
-        self._icons = {status: disc(colour) for status, colour in STATUS_COLOURS.items()}
+        self._columns, self._tips = columns, tips
 
-    def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802
-        return 0 if parent is not None and parent.isValid() else len(self.slices)
+    @property
+    def rows(self) -> Sequence[Any]:
+        """What there is a row for."""
+        raise NotImplementedError
 
-    def columnCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802
-        return 0 if parent is not None and parent.isValid() else len(COLUMNS)
+    def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802 - Qt's name
+        """Count the rows."""
+        return 0 if parent is not None and parent.isValid() else len(self.rows)
 
-    def headerData(self, section: int, orientation: Any, role: int = 0) -> Any:  # noqa: N802
+    def columnCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802 - Qt's name
+        """Count the columns."""
+        return 0 if parent is not None and parent.isValid() else len(self._columns)
+
+    def headerData(  # noqa: N802 - Qt's name
+        self, section: int, orientation: Any, role: int = 0
+    ) -> Any:
+        """Title and tip of a column."""
         if orientation != Qt.Orientation.Horizontal:
             return None
         if role == Qt.ItemDataRole.DisplayRole:
-            return COLUMNS[section]
-        return COLUMN_TIPS[section] if role == Qt.ItemDataRole.ToolTipRole else None
+            return self._columns[section]
+        return self._tips[section] if role == Qt.ItemDataRole.ToolTipRole else None
+
+
+class _Model(TableModel):
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent, COLUMNS, COLUMN_TIPS)
+        self.slices: tuple[SliceInfo, ...] = ()
+        self._icons = {status: disc(colour) for status, colour in STATUS_COLOURS.items()}
+
+    @property
+    def rows(self) -> Sequence[SliceInfo]:
+        return self.slices
 
     def data(self, index: QModelIndex, role: int = 0) -> Any:
         entry, column = self.slices[index.row()], index.column()
