@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_fewshot.parallel import one_thread_each, ordered_map, worker_count
+from napari_fewshot.parallel import one_thread_each, ordered_map, used_up, worker_count
 
 
 @pytest.fixture(params=[1, 2, 4])
@@ -66,6 +66,35 @@ def test_an_error_comes_where_its_result_would(threads):
     with pytest.raises(ValueError, match="five"):
         next(results)
     assert list(ordered_map(abs, range(3))) == [0, 1, 2]  # the workers are still there
+
+
+def test_an_error_whose_traceback_is_kept_holds_no_threads(threads):
+    def numbers():
+        yield from ordered_map(abs, range(9))
+
+    def fail(n):
+        if n == 5:
+            raise ValueError("five")
+        return n
+
+    def work():
+        streams = [ordered_map(fail, numbers()), numbers()]
+        with used_up(*streams):
+            return [one + other for one, other in zip(*streams, strict=True)]
+
+    with pytest.raises(ValueError, match="five") as kept:
+        work()
+    assert kept.traceback  # frames and all
+    assert torch.get_num_threads() == threads
+
+
+def test_one_after_the_other_none_is_ahead(threads):
+    done = []
+    results = ordered_map(done.append, range(4), side_by_side=False)
+    next(results)
+    assert done == [0]
+    results.close()
+    assert done == [0]
 
 
 def test_within_a_worker_all_is_done_at_once(threads):

@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from .errors import Cancelled
 from .types import Progress
 
-__all__ = ["beside", "one_thread_each", "ordered_map", "worker_count"]
+__all__ = ["beside", "one_thread_each", "ordered_map", "used_up", "worker_count"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -86,15 +86,31 @@ def one_thread_each() -> Iterator[None]:
                 _SHARED.limits = _LOCAL.held = None
 
 
-def ordered_map(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+@contextmanager
+def used_up(*streams: Iterable[Any]) -> Iterator[None]:
+    """Close generators at the end, whatever comes.
+
+    One that is left where it is holds its threads for as long as the traceback of an error keeps
+    the frame that it was used in.
+    """
+    with ExitStack() as stack:
+        for stream in streams:
+            stack.callback(getattr(stream, "close", lambda: None))
+        yield
+
+
+def ordered_map(
+    function: Callable[[Item], Result], items: Iterable[Item], side_by_side: bool = True
+) -> Iterator[Result]:
     """Results of ``function`` on items, in their order, computed side by side.
 
     Few items are taken ahead of the result that is wanted, so that memory does not grow with
     their number. An error comes where its result would; what is not yet begun is then dropped.
-    Within a worker, and where there is one thread, all is done by the caller.
+    Within a worker, where there is one thread, and if not ``side_by_side``, all is done by the
+    caller, none ahead. Items that a generator makes are its last: it is closed.
     """
-    with one_thread_each():
-        count = worker_count()
+    with one_thread_each(), used_up(items):
+        count = worker_count() if side_by_side else 1
         if count == 1:
             yield from map(function, items)
             return

@@ -15,7 +15,7 @@ from ..backbones.base import Backbone
 from ..config import ExtractionConfig
 from ..device import is_out_of_memory
 from ..errors import FewShotError, InputError
-from ..parallel import ordered_map, worker_count
+from ..parallel import ordered_map, used_up, worker_count
 from ..slices.stack import SliceSource, Window
 from ..types import Array, FeatureMap
 from .layout import Layout, blended, input_groups, plan_layout, prepare
@@ -258,10 +258,11 @@ class SliceEncoder:
             each = ordered_map(partial(self._one, read, worker_count()), items)
         else:
             each = self._all(ordered_map(read, items))
-        for data in each:
-            self.features = len(data)
-            self._slices += 1 / len(self.layout(source).origins)
-            yield data if groups == 1 else np.concatenate([data, *islice(each, groups - 1)])
+        with used_up(each):
+            for data in each:
+                self.features = len(data)
+                self._slices += 1 / len(self.layout(source).origins)
+                yield data if groups == 1 else np.concatenate([data, *islice(each, groups - 1)])
 
     def _read(self, source: SliceSource) -> _Reader:
         """The reader of a source; kept where slices are the context of others."""

@@ -12,7 +12,7 @@ from ..backbones.base import Backbone
 from ..config import ExtractionConfig
 from ..device import choose_device
 from ..errors import FewShotError, InputError
-from ..parallel import ordered_map
+from ..parallel import ordered_map, used_up
 from ..slices.stack import SliceSource, Window
 from ..types import FeatureMap, Progress, SliceFeatures, TiledFeatures, no_progress
 from .cache import FeatureCache
@@ -185,9 +185,10 @@ class FeatureExtractor:
             found = ordered_map(partial(self._slice, source, wanted), wanted)
         else:
             found = self._in_batches(source, wanted)
-        for done, (k, features) in enumerate(zip(wanted, found, strict=True), 1):
-            progress(done, len(wanted), WHAT)
-            yield k, features
+        with used_up(found):
+            for done, (k, features) in enumerate(zip(wanted, found, strict=True), 1):
+                progress(done, len(wanted), WHAT)
+                yield k, features
 
     def _slice(self, source: SliceSource, wanted: list[int], k: int) -> FeatureMap:
         """A slice that is not cut, by itself."""

@@ -168,8 +168,8 @@ class CarriedLabels:
         1 for all classes where nothing is known.
         """
         size = 4 * len(self._values) * self._stack.shape[0] * self._stack.shape[1]
-        # Of large planes, which lie on disk, none is made ahead: their bands are, side by side.
-        return (map if size > IN_MEMORY else ordered_map)(self._plane, indices)
+        # Of large planes, which lie on disk, bands are made side by side.
+        return ordered_map(self._plane, indices, side_by_side=size <= IN_MEMORY)
 
     def _sources(self, index: int) -> dict[int, Array | None]:
         """Nearest whole painted slices, with the displacement to each; None: the slice itself."""

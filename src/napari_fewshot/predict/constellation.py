@@ -66,8 +66,7 @@ def locate_landmarks(
 
     numbers = [n for n, value in enumerate(learned.label_values) if value in wanted]
     # Side by side where that takes little memory.
-    is_small = probabilities[0].size <= AT_ONCE
-    found = ordered_map(find, numbers) if is_small else map(find, numbers)
+    found = ordered_map(find, numbers, side_by_side=probabilities[0].size <= AT_ONCE)
     return [point for points in found for point in points]
 
 

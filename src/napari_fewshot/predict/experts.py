@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, repeat
 
 import numpy as np
 
 from ..adapters import Adapter
 from ..arrays import release
 from ..features.extract import FeatureExtractor
-from ..parallel import ordered_map
+from ..parallel import ordered_map, used_up
 from ..scratch import IN_MEMORY, bands, scratch_array
 from ..slices.flow_cache import FlowCache
 from ..slices.stack import SliceStack, Window
@@ -109,29 +109,31 @@ class FusedPredictor:
         planes = [one.planes(stack, indices, tick_of_all) for one, _ in self._adapters]
         if self._carried is None and len(planes) == 1:
             return planes[0]
-        return self._fused(self._with_carried(zip(*planes, strict=True), indices))
+        return self._fused(self._opinions(planes, indices))
 
-    def _with_carried(
-        self, planes: Iterator[tuple[Array, ...]], indices: Sequence[int]
+    def _opinions(
+        self, planes: Sequence[Iterator[Array]], indices: Sequence[int]
     ) -> Iterator[_Opinions]:
         """What the adapters say of slices, with likelihoods of carried labels and their weight."""
-        if self._carried is None:
-            yield from ((one, None, 0.0) for one in planes)
-            return
-        likely = self._carried.planes(indices)
-        for one, carried, index in zip(planes, likely, indices, strict=True):
-            yield one, carried, self._carried_weight * self._carried.weight(index)
+        carried = self._carried
+        likely = repeat(None, len(indices)) if carried is None else carried.planes(indices)
+        with used_up(*planes, likely):
+            for index, one, labels in zip(indices, zip(*planes, strict=True), likely, strict=True):
+                weight = 0.0 if carried is None else carried.weight(index)
+                yield one, labels, self._carried_weight * weight
 
     def _fused(self, opinions: Iterator[_Opinions]) -> Iterator[Array]:
-        first = next(opinions, None)
-        if first is None:
-            return
-        # Of large planes, which lie on disk, none is taken ahead: their bands are, side by side.
-        in_turn = map if first[0][0].nbytes > IN_MEMORY else ordered_map
         weights = [weight for _, weight in self._adapters]
-        yield from in_turn(
-            lambda one: fused_plane(one[0], weights, one[1], one[2]), chain([first], opinions)
-        )
+        with used_up(opinions):
+            first = next(opinions, None)
+            if first is None:
+                return
+            # Of large planes, which lie on disk, their bands are fused side by side.
+            yield from ordered_map(
+                lambda one: fused_plane(one[0], weights, one[1], one[2]),
+                chain([first], opinions),
+                side_by_side=first[0][0].nbytes <= IN_MEMORY,
+            )
 
 
 def fused_plane(

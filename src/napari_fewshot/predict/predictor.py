@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from ..arrays import release
 from ..errors import InputError
 from ..geometry import Frame
+from ..parallel import used_up
 from ..slices.axis import working_axis
 from ..slices.region import PredictedRegion, Region, box_shape, checked_region
 from ..slices.stack import SliceStack
@@ -115,16 +116,17 @@ class SlicePredictor(SliceWork[SlicePrediction]):
         planes = slice_probabilities(
             self._stack, self._predictor, self._smoothing, progress, list(back), across
         )
-        for number, plane in planes:
-            self._sink.put(number, plane)
-            index = back[number]
-            yield SlicePrediction(
-                index,
-                self._plane(self._sink.labels, index).copy(),
-                self._plane(self._sink.confidence, index).copy(),
-                slice_uncertainty(plane),
-                self._descriptor(self._stack.grid.to_working(number)),
-            )
+        with used_up(planes):
+            for number, plane in planes:
+                self._sink.put(number, plane)
+                index = back[number]
+                yield SlicePrediction(
+                    index,
+                    self._plane(self._sink.labels, index).copy(),
+                    self._plane(self._sink.confidence, index).copy(),
+                    slice_uncertainty(plane),
+                    self._descriptor(self._stack.grid.to_working(number)),
+                )
 
     def _descriptor(self, index: int) -> Array:
         if index not in self._descriptors:
@@ -294,8 +296,9 @@ class VolumePredictor:
             (stack, self._probabilities(stack, counter, box))
             for stack, counter, box in zip(stacks, counters, boxes, strict=True)
         ]
-        for index, plane in fused_probabilities(planes, region.seen):
-            sink.put(index, plane)
+        with used_up(*(stream for _, stream in planes)):
+            for index, plane in fused_probabilities(planes, region.seen):
+                sink.put(index, plane)
         return sink.finish()
 
     def _probabilities(

@@ -19,7 +19,7 @@ from ..adapters.base import Adapter
 from ..arrays import release
 from ..errors import InputError
 from ..features.extract import FeatureExtractor
-from ..parallel import ordered_map
+from ..parallel import ordered_map, used_up
 from ..scratch import IN_MEMORY, bands, scratch_array
 from ..slices.grid import resize_plane
 from ..slices.stack import WHOLE, SlicePosition, SliceStack, Window
@@ -89,18 +89,19 @@ class AdapterPredictor:
         """Class probabilities of working slices; see :class:`Predictor`."""
         height, width = (side.stop - side.start for side in self._sides(stack))
         bands = ordered_map(partial(self._predicted, stack), self._bands(stack, indices, tick))
-        for _, found in groupby(bands, key=lambda band: band[0]):
-            plane: Array | None = None
-            for _, (row, column), band in found:
-                if band.shape[1:] == (height, width):
-                    plane = band
-                    break
-                if plane is None:
-                    plane = scratch_array((len(band), height, width), np.float32)
-                plane[:, row : row + band.shape[1], column : column + band.shape[2]] = band
-                release(plane)
-            if plane is not None:
-                yield plane
+        with used_up(bands):
+            for _, found in groupby(bands, key=lambda band: band[0]):
+                plane: Array | None = None
+                for _, (row, column), band in found:
+                    if band.shape[1:] == (height, width):
+                        plane = band
+                        break
+                    if plane is None:
+                        plane = scratch_array((len(band), height, width), np.float32)
+                    plane[:, row : row + band.shape[1], column : column + band.shape[2]] = band
+                    release(plane)
+                if plane is not None:
+                    yield plane
 
     def parts(self, stack: SliceStack) -> int:
         """Number of parts in which each slice is predicted."""
@@ -283,19 +284,20 @@ def slice_probabilities(
     done = 0
     predicted = ordered_map(mixing.blurred, predictor.planes(stack, missing, tick))
     cache = PlaneCache(parts)
-    for index, weights in zip(wanted, parts, strict=True):
-        for number in weights:
-            if not cache.touch(number):
-                cache.planes[number] = next(predicted)
-                done += 1
-                if not ticks:
-                    progress(done, len(missing), "slices")
-        planes = [(cache.planes[number], weight) for number, weight in weights.items()]
-        cache.drop()
-        mixed = planes[0][0] if len(planes) == 1 else _mixed(planes)
-        if grid.changes_plane:
-            mixed = _resized(mixed, (grid.shape[1], grid.shape[2]))
-        yield index, mixed[:, *keep]
+    with used_up(predicted):
+        for index, weights in zip(wanted, parts, strict=True):
+            for number in weights:
+                if not cache.touch(number):
+                    cache.planes[number] = next(predicted)
+                    done += 1
+                    if not ticks:
+                        progress(done, len(missing), "slices")
+            planes = [(cache.planes[number], weight) for number, weight in weights.items()]
+            cache.drop()
+            mixed = planes[0][0] if len(planes) == 1 else _mixed(planes)
+            if grid.changes_plane:
+                mixed = _resized(mixed, (grid.shape[1], grid.shape[2]))
+            yield index, mixed[:, *keep]
 
 
 def _mixed(planes: Sequence[tuple[Array, float]]) -> Array:

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
+from traceback import clear_frames
 from typing import Any, Literal
 
 from ...device import avoid_llvm_clash
@@ -197,6 +198,7 @@ class Job:
                 _LOG.debug("%s failed after it was cancelled", self.name, exc_info=error)
                 self._outcome = ("cancelled", None)
             else:
+                clear_frames(error.__traceback__)  # it is kept; what the work held is not
                 self._outcome = ("failed", error)
 
 
