@@ -169,7 +169,13 @@ class CarriedLabels:
         """
         size = 4 * len(self._values) * self._stack.shape[0] * self._stack.shape[1]
         # Of large planes, which lie on disk, bands are made side by side.
-        return ordered_map(self._plane, indices, side_by_side=size <= IN_MEMORY)
+        return ordered_map(self._plane, self._ready(indices), side_by_side=size <= IN_MEMORY)
+
+    def _ready(self, indices: Sequence[int]) -> Iterator[int]:
+        """Slices in turn, each when the motion is found that leads to it."""
+        motions = [self._motion] if self._of_strokes is None else [self._motion, self._of_strokes]
+        for index, *_ in zip(*(motion.ready(indices) for motion in motions), strict=True):
+            yield index
 
     def _sources(self, index: int) -> dict[int, Array | None]:
         """Nearest whole painted slices, with the displacement to each; None: the slice itself."""

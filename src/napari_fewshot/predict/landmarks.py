@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -66,17 +67,21 @@ def find_landmarks(
     sizes = _checked(probability, spacing)
     # Smoothing a constant leaves rounding errors; they must not cost a point at the limit.
     low = max(config.min_score - ROUNDING, ROUNDING)
+    candidates: list[_Candidate] = []  # the best last
     found: list[_Candidate] = []
-    for region in regions(probability, low, _LEVEL * low, sizes):
+    for region in regions(probability, low, _LEVEL, sizes):
+        full = len(found) == config.per_label
         # No peak of a region can outrank its top and its whole mass.
-        bound = (round(region.top, 2), region.mass)
-        if len(found) >= config.per_label and found[config.per_label - 1].rank >= bound:
+        if full and found[-1].rank >= (round(region.top, 2), region.mass):
             break
-        candidates = [*found, *_peaks(region, low, sizes)]
-        found = _apart(candidates, config.min_distance, sizes)
+        peaks = list(_peaks(region, low, sizes))
+        for peak in peaks:
+            insort_left(candidates, peak, key=lambda one: one.rank)
+        if not full or any(peak.rank > found[-1].rank for peak in peaks):
+            found = _apart(candidates, config.min_distance, sizes, config.per_label)
     return [
         Landmark(name, label, _position(candidate), _score(candidate, config))
-        for candidate in found[: config.per_label]
+        for candidate in found
     ]
 
 
@@ -132,15 +137,22 @@ def _peaks(region: Region, low: float, spacing: Array) -> Iterator[_Candidate]:
         yield _Candidate(position, part.height, mass)
 
 
-def _apart(candidates: list[_Candidate], distance: float, spacing: Array) -> list[_Candidate]:
-    """Sort by rank, and drop what is too near to a better one."""
+def _apart(
+    candidates: list[_Candidate], distance: float, spacing: Array, most: int
+) -> list[_Candidate]:
+    """Return the best candidates, the best first, but those that are too near to a better one.
+
+    ``candidates`` have the best last; no more than ``most`` are returned.
+    """
     kept: list[_Candidate] = []
-    places = np.empty((len(candidates), len(spacing)))  # of those that are kept, in mm
-    for candidate in sorted(candidates, key=lambda item: item.rank, reverse=True):
+    places = np.empty((min(most, len(candidates)), len(spacing)))  # of those, in mm
+    for candidate in reversed(candidates):
         place = np.multiply(candidate.position, spacing)
         if (np.linalg.norm(places[: len(kept)] - place, axis=1) >= distance).all():
             places[len(kept)] = place
             kept.append(candidate)
+            if len(kept) == most:
+                break
     return kept
 
 

@@ -19,6 +19,7 @@ __all__ = ["Region", "regions", "smoothed"]
 _SMOOTHING = 0.75
 _REACH = 3
 """Voxels on each side that a smoothed value depends on."""
+_HUNDREDTH = 0.011  # and what rounding adds
 _FIRST = 8  # regions whose boxes are found together, then more and more
 
 
@@ -33,7 +34,8 @@ class Region:
     corner : tuple of int
         Place of the box in the array.
     top, mass : float
-        Highest value, and the sum of all.
+        Highest value, and how much lies above a share of it: no part of the region with a peak as
+        high, to a hundredth, has more.
     """
 
     smooth: Array
@@ -65,13 +67,15 @@ def smoothed(probability: Array, box: Box, spacing: Array) -> Array:
     return block_by_block(part.shape, _REACH, smooth, result)
 
 
-def regions(probability: Array, low: float, floor: float, spacing: Array) -> Iterator[Region]:
-    """Find the connected sets of voxels above ``floor`` that reach ``low``, the highest first.
+def regions(probability: Array, low: float, level: float, spacing: Array) -> Iterator[Region]:
+    """Find the connected sets of voxels that reach ``low``, the highest first.
 
+    They are those above the share ``level`` of it; masses are above that share of their own top.
     Of equally high ones (in hundredths), that with the larger mass is first. Voxels touch at
     corners too. ``probability`` and ``spacing`` are as for
     :func:`~napari_fewshot.predict.landmarks.find_landmarks`.
     """
+    floor = level * low
     bound = floor * 255 if probability.dtype == np.uint8 else floor
     box = box_of(probability, lambda part: part >= bound, _REACH)
     if box is None:
@@ -87,9 +91,12 @@ def regions(probability: Array, low: float, floor: float, spacing: Array) -> Ite
     tops = np.zeros(len(parts.sizes), np.float32)
     masses = np.zeros(len(parts.sizes))
     for where, numbers, names in parts.blocks():
-        values = smooth[where].ravel()
-        np.maximum.at(tops, names[numbers.ravel()], values)
-        np.add.at(masses, names, np.bincount(numbers.ravel(), values, len(names)))
+        np.maximum.at(tops, names[numbers.ravel()], smooth[where].ravel())
+        release(smooth)
+    for where, numbers, names in parts.blocks():
+        least = level * (tops[names] - _HUNDREDTH)
+        more = np.maximum(smooth[where] - least[numbers], 0).ravel()
+        np.add.at(masses, names, np.bincount(numbers.ravel(), more, len(names)))
         release(smooth)
     order = np.lexsort((-masses[1:], -tops[1:].round(2))) + 1
     order = order[tops[order] >= low]

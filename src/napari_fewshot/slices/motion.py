@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from threading import Lock
 
 import numpy as np
 
 from ..arrays import release
+from ..parallel import ordered_map
 from ..scratch import bands, scratch_array
 from ..types import Array
 from .flow import OpticalFlow, moved
@@ -50,18 +52,41 @@ class Motion:
         In pixels of the size (h, w); a slice is missing where nothing leads to it, and none is
         needed for a chosen one.
         """
-        if index in self._chosen:
-            return {}
-        place = int(np.searchsorted(self._chosen, index))
         found: dict[int, Array] = {}
         with self._lock:
-            for number, step in ((place - 1, 1), (place, -1)):
-                if 0 <= number < len(self._chosen):
-                    source = int(self._chosen[number])
-                    field = self._chain(source, step).field(index)
-                    if field is not None:
-                        found[source] = field
+            for source, step in self._ends(index):
+                field = self._chain(source, step).field(index)
+                if field is not None:
+                    found[source] = field
         return found
+
+    def ready(self, indices: Sequence[int]) -> Iterator[int]:
+        """Slices in turn, each when the motion that leads to it has been found, side by side."""
+        parts: dict[tuple[tuple[int, int], ...], list[int]] = {}
+        for index in indices:
+            parts.setdefault(self._ends(index), []).append(index)
+        for index in indices:
+            ends = self._ends(index)
+            if ends in parts:
+                self._find(ends, parts.pop(ends))
+            yield index
+
+    def _find(self, ends: Sequence[tuple[int, int]], indices: Sequence[int]) -> None:
+        """Find the motion from slices to chosen slices and sides."""
+        with self._lock:  # not held while workers search, who may wait for it
+            chains = [self._chain(*end) for end in ends]
+        for chain in chains:
+            for link in ordered_map(chain.linked, chain.steps(indices)):
+                with self._lock:
+                    chain.extend(link)
+
+    def _ends(self, index: int) -> tuple[tuple[int, int], ...]:
+        """Nearest chosen slices, each with the side, 1 or -1, on which a slice lies."""
+        place = int(np.searchsorted(self._chosen, index))
+        if place < len(self._chosen) and self._chosen[place] == index:
+            return ()
+        sides = ((place - 1, 1), (place, -1))
+        return tuple((int(self._chosen[n]), s) for n, s in sides if 0 <= n < len(self._chosen))
 
     def _chain(self, source: int, step: int) -> _Chain:
         if (source, step) not in self._chains:
@@ -85,6 +110,24 @@ class Motion:
             band = stack.window(index, (rows, slice(0, width))).mean(axis=0, dtype=np.float32)
             narrow[rows] = resize_plane(band, (len(band), self._shape[1]))
         return resize_plane(narrow, self._shape)
+
+
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """A slice of a chain by its number there, and the one before it, both (h, w)."""
+
+    number: int
+    plane: Array
+    before: Array
+
+
+@dataclass(frozen=True, eq=False)
+class _Link:
+    """The motion of a step, (2, h, w), and whether the slice looks like what it makes."""
+
+    step: _Step
+    motion: Array
+    good: bool
 
 
 class _Chain:
@@ -115,24 +158,43 @@ class _Chain:
     def field(self, index: int) -> Array | None:
         """Displacement (2, h, w) of a slice; None where nothing leads to it."""
         number = abs(index - self._source) - 1
-        while len(self._there) <= number < self._length and self._bad <= _SKIPPED:
-            self._extend()
+        for step in self.steps([index]):
+            self.extend(self.linked(step))
         reached = number < len(self._there) and self._there[number]
         return self._fields[number] if reached else None
 
-    def _extend(self) -> None:
-        number = len(self._there)
-        plane = self._read(self._source + (number + 1) * self._step)
-        found = self._flow(plane, self._plane)
-        good = _likeness(plane, moved(self._plane[None], found)[0]) >= _LIKENESS
-        if good:
-            self._last = found + moved(self._last, found)
-            self._fields[number] = self._last
+    def steps(self, indices: Sequence[int]) -> Iterator[_Step]:
+        """Steps whose motion is missing on the way to slices, nearest first."""
+        wanted = max((abs(index - self._source) for index in indices), default=0)
+        before = self._plane
+        for number in range(len(self._there), min(wanted, self._length)):
+            if self._bad > _SKIPPED:
+                return
+            plane = self._read(self._source + (number + 1) * self._step)
+            yield _Step(number, plane, before)
+            before = plane
+
+    def linked(self, step: _Step) -> _Link:
+        """Find the motion of a step."""
+        motion = self._flow(step.plane, step.before)
+        likeness = _likeness(step.plane, moved(step.before[None], motion)[0])
+        return _Link(step, motion, likeness >= _LIKENESS)
+
+    def extend(self, link: _Link) -> None:
+        """Lead on by a step, if it is the next one."""
+        step = link.step
+        if step.number != len(self._there) or self._bad > _SKIPPED:
+            return
+        if step.before is not self._plane:  # that one is damaged
+            link = self.linked(_Step(step.number, step.plane, self._plane))
+        if link.good:
+            self._last = link.motion + moved(self._last, link.motion)
+            self._fields[step.number] = self._last
             release(self._fields)
-            self._plane, self._bad = plane, 0
+            self._plane, self._bad = step.plane, 0
         else:
             self._bad += 1
-        self._there.append(good)
+        self._there.append(link.good)
 
 
 def _likeness(one: Array, other: Array) -> float:
