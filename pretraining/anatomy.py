@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 
 from .noise import Field, NoiseBank
 
-__all__ = ["Anatomy", "Structure", "draw_anatomy"]
+__all__ = ["Anatomy", "Labels", "Rng", "Structure", "draw_anatomy"]
 
 Labels = npt.NDArray[np.int16]
 Rng = np.random.Generator
@@ -64,6 +64,8 @@ class Anatomy:
         Number of regions; numbers run from 0.
     kind : str
         Family, which decides how much poses vary.
+    names : array, shape (R,), optional
+        Region that each region counts as: those that only look different have one name.
     """
 
     ground: Labels
@@ -71,6 +73,7 @@ class Anatomy:
     body: Field | None = None
     structures: list[Structure] = field(default_factory=list)
     regions: int = 1
+    names: Labels | None = None
 
     def new_region(self) -> int:
         """Return a number not used so far."""
@@ -312,7 +315,7 @@ def draw_anatomy(rng: Rng, bank: NoiseBank, size: int) -> Anatomy:
     Four families: a body with layers and organs (as in CT and MR), a crop within a body, a
     field of cells (smears, sections, axons), and tissue divided by membranes (EM).
     """
-    kind = str(rng.choice(["body", "crop", "cells", "tissue"], p=[0.5, 0.2, 0.2, 0.1]))
+    kind = str(rng.choice(["body", "crop", "cells", "tissue"], p=[0.56, 0.22, 0.16, 0.06]))
     a = Anatomy(np.zeros((size, size), dtype=np.int16), kind)
     zoom = np.exp(rng.uniform(-0.5, 0.5))
     organs = {"body": (6, 16), "crop": (3, 10), "cells": (0, 4), "tissue": (2, 7)}[kind]

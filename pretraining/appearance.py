@@ -1,4 +1,4 @@
-"""Regions to images: looks like CT, MR, EM, fluorescence and stained sections."""
+"""Regions to images: looks like CT, MR, ultrasound, EM, fluorescence and stained sections."""
 
 from __future__ import annotations
 
@@ -9,13 +9,25 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
+from .materials import draw_material
 from .noise import Field, NoiseBank
+from .scanner import draw_scanner, draw_shift, seen, tinted
 
 __all__ = ["Look", "draw_look", "normalise", "render"]
 
 Rng = np.random.Generator
 
-_LOOKS = {"ct": 0.22, "mr": 0.30, "em": 0.12, "fluo": 0.08, "stain": 0.17, "colour": 0.11}
+_LOOKS = {
+    "ct": 0.21,
+    "mr": 0.28,
+    "em": 0.12,
+    "fluo": 0.09,
+    "stain": 0.15,
+    "colour": 0.09,
+    "ultrasound": 0.06,
+}
+_FINE = np.array([0.1, 0.4, 2.0, 2.0, 2.5, 1.5, 0.3])
+"""How much oftener cells and tissue have each look."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +44,8 @@ class Look:
     amount : array, shape (R, T)
         Amplitude of each texture in each region.
     settings : dict
-        Strengths of bias field, blur and noise, which all images share.
+        Strengths of bias field, blur, noise and so on of the episode, and how far its scanners
+        differ (``shift``, 0 to 1).
     """
 
     kind: str
@@ -55,11 +68,43 @@ def _palette(rng: Rng, regions: int, channels: int) -> npt.NDArray[np.float32]:
     return np.asarray(colour, dtype=np.float32)
 
 
-def draw_look(rng: Rng, regions: int, kind: str) -> Look:
-    """Draw the look of an episode; ``kind`` is the family of its anatomy."""
+def draw_look(rng: Rng, regions: int, kind: str, roles: tuple[str, ...] = ()) -> Look:
+    """Draw the look of an episode.
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of chance.
+    regions : int
+        Number of regions.
+    kind : str
+        Family of the anatomy.
+    roles : tuple of str
+        What each region is, where the family knows it: most then look so, some like anything.
+    """
+    if roles and rng.random() < 0.85:
+        name, colour, textures, amount, dyes = draw_material(rng, kind, roles)
+    else:
+        name, colour = _any_colour(rng, regions, kind)
+        textures = tuple(
+            (
+                str(rng.choice(["band", "rough", "fibres", "spots"], p=[0.45, 0.25, 0.12, 0.18])),
+                float(np.exp(rng.uniform(np.log(3), np.log(20)))),
+            )
+            for _ in range(int(rng.integers(2, 5)))
+        )
+        strength = np.exp(rng.uniform(np.log(0.01), np.log(0.12 if name != "em" else 0.25)))
+        amount = strength * rng.gamma(1.0, 1.0, (regions, len(textures)))
+        amount *= rng.random((regions, len(textures))) < 0.5
+        dyes = rng.uniform(0.05, 1.0, (3, 3))
+    return Look(name, colour, textures, amount.astype(np.float32), _settings(rng, name, dyes))
+
+
+def _any_colour(rng: Rng, regions: int, kind: str) -> tuple[str, npt.NDArray[np.float32]]:
+    """Draw a family of looks, and colours that are as such images have them."""
     weights = np.array(list(_LOOKS.values()))
-    if kind in ("cells", "tissue"):
-        weights = weights * np.array([0.1, 0.4, 2.0, 2.0, 2.5, 1.5])
+    if kind not in ("body", "crop"):
+        weights = weights * _FINE
     name = str(rng.choice(list(_LOOKS), p=weights / weights.sum()))
     colour = _palette(rng, regions, 3 if name in ("stain", "colour") else 1)
     if name == "ct":
@@ -72,33 +117,38 @@ def draw_look(rng: Rng, regions: int, kind: str) -> Look:
         colour = np.where(rng.random((regions, 1)) < 0.5, 0.08 * colour, colour)
     elif name == "stain":
         colour = 1.3 * colour * (rng.random((regions, 3)) < 0.6)
-    if name in ("ct", "mr", "fluo") and kind == "body":
+    if name in ("ct", "mr", "fluo", "ultrasound") and kind == "body":
         colour[0] = rng.uniform(0, 0.06)
     elif name == "stain" or kind == "body":
         colour[0] = rng.uniform(0, 0.08)
-    textures = tuple(
-        (
-            str(rng.choice(["band", "rough", "fibres", "spots"], p=[0.45, 0.25, 0.12, 0.18])),
-            float(np.exp(rng.uniform(np.log(3), np.log(20)))),
-        )
-        for _ in range(int(rng.integers(2, 5)))
-    )
-    strength = np.exp(rng.uniform(np.log(0.01), np.log(0.12 if name != "em" else 0.25)))
-    amount = strength * rng.gamma(1.0, 1.0, (regions, len(textures)))
-    amount *= rng.random((regions, len(textures))) < 0.5
-    settings = {
-        "bias": rng.uniform(0, 0.45) if name in ("mr", "fluo") else rng.uniform(0, 0.12),
+    return name, np.asarray(colour, dtype=np.float32)
+
+
+def _settings(rng: Rng, name: str, dyes: npt.NDArray[Any]) -> dict[str, Any]:
+    """Draw the settings of an episode's scanner."""
+    noise = float(np.exp(rng.uniform(np.log(0.005), np.log(0.12))))
+    if name == "fluo" and rng.random() < 0.4:
+        noise = rng.uniform(0.1, 0.35)
+    fine = name in ("em", "sem")
+    return {
+        "shift": draw_shift(rng),
+        "bias": rng.uniform(0, 0.45) if name in ("mr", "fluo") else rng.uniform(0, 0.15),
         "blur": abs(rng.normal(0, 0.6)) + 0.35,
-        "noise": float(np.exp(rng.uniform(np.log(0.005), np.log(0.12)))),
+        "noise": noise,
         "grain": rng.random() < 0.4,
         "rician": name == "mr",
         "shot": name == "fluo",
-        "dyes": rng.uniform(0.05, 1.0, (3, 3)),
+        "dyes": dyes,
         "dye_jitter": rng.uniform(0.01, 0.12),
         "jitter": rng.choice([0.01, 0.03, 0.08], p=[0.5, 0.35, 0.15]),
         "gamma": float(np.exp(rng.normal(0, 0.3))),
+        "edge": rng.uniform(0, 2) if fine and rng.random() < 0.4 else 0.0,
+        "rim": rng.uniform(2, 7),
+        "haze": rng.uniform(0.2, 0.7) if name == "fluo" and rng.random() < 0.5 else 0.0,
+        "speckle": rng.uniform(0.3, 1.2) if name == "ultrasound" else 0.0,
+        "grain_size": rng.uniform(3, 8),
+        "grey": name in ("stain", "colour") and rng.random() < 0.25,
     }
-    return Look(name, colour, textures, amount.astype(np.float32), settings)
 
 
 def _texture(rng: Rng, bank: NoiseBank, kind: str, wavelength: float, size: int) -> Field:
@@ -106,6 +156,8 @@ def _texture(rng: Rng, bank: NoiseBank, kind: str, wavelength: float, size: int)
         return bank.rough(rng, size)
     if kind == "fibres":
         return bank.fibres(rng, size)
+    if kind in ("granules", "vesicles", "cristae"):
+        return bank.detail(rng, kind, size)
     relief = bank.band(rng, wavelength, size)
     if kind == "spots":
         return np.clip(3 * (relief - 1), 0, 2).astype(np.float32)
@@ -116,7 +168,7 @@ def render(
     rng: Rng, bank: NoiseBank, look: Look, labels: npt.NDArray[np.int16]
 ) -> npt.NDArray[np.float32]:
     """Render one image, shape (C, H, W), of square ``labels``, shape (H, W)."""
-    size, s = labels.shape[0], look.settings
+    size, s = labels.shape[0], draw_scanner(rng, look.settings)
     colour = look.colour + rng.normal(0, s["jitter"], look.colour.shape)
     image = colour.astype(np.float32)[labels]
     relief = np.zeros_like(image[..., 0])
@@ -131,6 +183,9 @@ def render(
     if rng.random() < 0.9:
         blur = s["blur"] * np.exp(rng.normal(0, 0.1))
         image = np.stack([gaussian_filter(c, blur) for c in image])
+    image = seen(rng, bank, image, s)
+    if len(image) == 3 and s["shift"]:
+        image = tinted(rng, image, s["shift"])
     noise = np.stack([bank.white(rng, size) for _ in image])
     if s["grain"]:
         noise = 0.5 * noise + 0.8 * bank.band(rng, 3, size)
@@ -141,6 +196,8 @@ def render(
         image = image + noise * np.sqrt(np.maximum(image, 0.01)) * 2
     else:
         image = image + noise
+    if s["grey"]:
+        image = image.mean(0, keepdims=True)
     return np.asarray(image, dtype=np.float32)
 
 
@@ -148,16 +205,18 @@ def normalise(
     rng: Rng, look: Look, images: list[npt.NDArray[np.float32]]
 ) -> list[npt.NDArray[np.float32]]:
     """Bring an episode's images to 0..1, together as one volume or each by itself."""
-    together = rng.random() < 0.6
+    shift = look.settings["shift"]
+    together = rng.random() < (0.25 if shift else 0.6)
     low_high = [rng.uniform(0, 1.5), rng.uniform(98.5, 100)]
     if len(images[0]) == 3:
-        together, low_high = True, [0.1, 99.9]
-    shared = np.percentile(np.stack([i[:, ::3, ::3] for i in images]), low_high)
+        low_high = [0.1, 99.9]
+        together = together or not shift
+    shared = np.percentile(np.concatenate([i[:, ::3, ::3].ravel() for i in images]), low_high)
     result = []
     for image in images:
         low, high = shared if together else np.percentile(image[:, ::2, ::2], low_high)
         unit = np.clip((image - low) / max(high - low, 1e-3), 0, 1)
-        gamma = look.settings["gamma"] * np.exp(rng.normal(0, 0.05))
+        gamma = look.settings["gamma"] * np.exp(rng.normal(0, 0.05 + 0.25 * shift))
         unit = unit ** np.float32(gamma)
         if len(unit) == 1:
             unit = np.repeat(unit, 3, 0)

@@ -20,23 +20,27 @@ from napari_fewshot.backbones.embedded import FORMAT
 from .checkpoint import load_checkpoint
 from .settings import TrainConfig
 
-__all__ = ["export", "main", "read_exported"]
+__all__ = ["export", "main", "read_exported", "write_weights"]
 
 
 def export(checkpoint: Path, out: Path) -> None:
     """Write the averaged weights of a checkpoint; see the module's text."""
     state, config = load_checkpoint(checkpoint, TrainConfig)
+    write_weights(out, state["ema"], int(state["step"]), config)
+
+
+def write_weights(out: Path, weights: dict[str, Tensor], step: int, config: TrainConfig) -> None:
+    """Write weights of a step as a shippable file."""
     metadata = {
         "format": FORMAT,
         "network": json.dumps(config.network.to_dict()),
         "training": json.dumps(config.to_dict()),
         "seed": str(config.seed),
-        "steps": str(state["step"]),
+        "steps": str(step),
         "data": "synthetic images only",
         "licence": "BSD-3-Clause",
     }
-    weights = {k: v.to(torch.float16).contiguous() for k, v in state["ema"].items()}
-    _write(out, weights, metadata)
+    _write(out, {k: v.to(torch.float16).contiguous() for k, v in weights.items()}, metadata)
 
 
 def read_exported(path: Path) -> tuple[dict[str, Any], TrainConfig]:

@@ -1,11 +1,11 @@
-"""The matching loss: pixels of one image are classified by pixels of the others."""
+"""Losses: pixels of one image are classified by pixels of the others, and keep their features."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-__all__ = ["gather_pixels", "matching_loss"]
+__all__ = ["disagreement", "gather_pixels", "matching_loss"]
 
 
 def gather_pixels(features: Tensor, index: Tensor) -> Tensor:
@@ -67,3 +67,8 @@ def matching_loss(pixels: Tensor, labels: Tensor, temperature: float) -> tuple[T
     count = known.sum().clamp(min=1)
     loss = -(likelihood * known).sum() / count
     return loss, ((likelihood.exp() * known).sum() / count).detach()
+
+
+def disagreement(one: Tensor, other: Tensor) -> Tensor:
+    """Mean of 1 minus the cosine of unit-norm features of the same pixels, both (..., C)."""
+    return 1 - (one * other).sum(-1).mean()

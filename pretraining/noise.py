@@ -13,8 +13,8 @@ Field = npt.NDArray[np.float32]
 
 _WAVELENGTHS = (3, 5, 8, 12, 18, 27, 40, 60, 90, 130)
 _SLOPES = (1.0, 1.7, 2.4, 3.2)
-_PER_KIND = 12
-_SIZE = 256
+_PER_KIND = 10
+_SIZE = 384
 
 
 class NoiseBank:
@@ -47,6 +47,33 @@ class NoiseBank:
             across = -fx * np.sin(angle) + fy * np.cos(angle)
             shape = np.exp(-((along * w * 6) ** 2) - ((np.abs(across) * w - 1) / 0.5) ** 2)
             self._fibres.append(self._field(rng, shape))
+        self._details = {
+            name: [self._detail(rng, name) for _ in range(_PER_KIND)]
+            for name in ("granules", "vesicles", "cristae")
+        }
+
+    def _detail(self, rng: np.random.Generator, name: str) -> Field:
+        """Dots, small circles or folded lines of 1 on 0, periodic."""
+        if name == "cristae":
+            y, x = np.mgrid[:_SIZE, :_SIZE] / _SIZE
+            turns = rng.integers(-1, 2, 2) * int(_SIZE / rng.uniform(7, 16))
+            if not turns.any():
+                turns[0] = int(_SIZE / 10)
+            fold = rng.uniform(1, 4) * self.band(rng, 40, _SIZE) + self.band(rng, 18, _SIZE)
+            lines = np.cos(2 * np.pi * (turns[0] * y + turns[1] * x) + fold)
+            whole = self.band(rng, 27, _SIZE) > -0.8
+            return (np.clip(2 * lines - 0.8, 0, 1) * whole).astype(np.float32)
+        near = np.fft.fftfreq(_SIZE, 1 / _SIZE)
+        away = np.hypot(near[:, None], near[None, :])
+        if name == "vesicles":
+            radius = rng.uniform(2.2, 5.0)
+            stamp, pitch = np.exp(-(((away - radius) / 0.8) ** 2)), 2.4 * radius
+        else:
+            radius = rng.uniform(0.8, 2.0)
+            stamp, pitch = np.exp(-((away / radius) ** 2)), radius * rng.uniform(3.0, 8.0)
+        places = (rng.random((_SIZE, _SIZE)) < pitch**-2) * rng.uniform(0.4, 1.2, (_SIZE, _SIZE))
+        stamped = np.fft.irfft2(np.fft.rfft2(places) * np.fft.rfft2(stamp), s=(_SIZE, _SIZE))
+        return np.clip(stamped, 0, 1).astype(np.float32)
 
     @staticmethod
     def _field(rng: np.random.Generator, gain: npt.NDArray[np.float64]) -> Field:
@@ -79,6 +106,16 @@ class NoiseBank:
     def fibres(self, rng: np.random.Generator, size: int) -> Field:
         """Draw a field that runs along one direction."""
         return self._patch(rng, self._fibres[rng.integers(len(self._fibres))], size)
+
+    def detail(self, rng: np.random.Generator, name: str, size: int) -> Field:
+        """Draw ``granules`` (dots), ``vesicles`` (circles) or ``cristae`` (lines), 1 on 0."""
+        kinds = self._details[name]
+        return self._patch(rng, kinds[rng.integers(len(kinds))], size)
+
+    def speckle(self, rng: np.random.Generator, wavelength: float, size: int) -> Field:
+        """Draw a factor of mean 1, the amplitude of two independent fields (Rayleigh)."""
+        pair = self.band(rng, wavelength, size), self.band(rng, wavelength, size)
+        return np.hypot(*pair) * np.float32(0.8)
 
     def white(self, rng: np.random.Generator, size: int) -> Field:
         """Draw uncorrelated noise."""

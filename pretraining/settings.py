@@ -23,14 +23,19 @@ class TrainConfig:
         Length of the whole run.
     cooldown : int
         Last steps, over which the learning rate falls linearly to 0.
+    begin : int
+        First step: that of the weights that the run begins from.
     warmup : int
-        First steps, over which it rises linearly.
+        First steps, over which the rate rises linearly.
     learning_rate, weight_decay, clip : float
         AdamW, and the largest norm of the gradient.
     temperature : float
         Of the softmax attention.
+    agreement : float
+        Weight of the distance between the features of pixels that two parts of an image show.
     sizes : tuple of (int, int)
-        Side of the images and episodes in a batch; one pair is drawn for each step.
+        Side of the images and episodes in a batch; one pair is drawn for each step, one that is
+        there twice twice as often.
     images, pixels : int
         Images of an episode, and pixels of an image that take part in the loss.
     ema : float
@@ -45,11 +50,13 @@ class TrainConfig:
     seed: int = 1
     steps: int = 20000
     cooldown: int = 3000
+    begin: int = 0
     warmup: int = 150
     learning_rate: float = 1e-3
     weight_decay: float = 0.02
     clip: float = 1.0
     temperature: float = 0.07
+    agreement: float = 1.0
     sizes: tuple[tuple[int, int], ...] = ((80, 6), (96, 4), (128, 2), (160, 2))
     images: int = 2
     pixels: int = 320
@@ -60,7 +67,7 @@ class TrainConfig:
 
     def rate_at(self, step: int) -> float:
         """Learning rate of a step."""
-        rise = min(1.0, (step + 1) / max(self.warmup, 1))
+        rise = min(1.0, (step - self.begin + 1) / max(self.warmup, 1))
         fall = min(1.0, (self.steps - step) / max(self.cooldown, 1))
         return self.learning_rate * max(min(rise, fall), 0.0)
 

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
@@ -26,8 +27,9 @@ from napari_fewshot.features.encode import cpu_has_bfloat16
 
 from .checkpoint import load_checkpoint, save_checkpoint
 from .episodes import Batch, draw_batch
-from .export import read_exported
-from .loss import gather_pixels, matching_loss
+from .export import read_exported, write_weights
+from .loss import disagreement, matching_loss
+from .pixels import encode
 from .settings import TrainConfig
 from .step import clipped_step, follow
 
@@ -35,6 +37,7 @@ __all__ = ["Trainer", "free_cores", "main", "synthetic_loss"]
 
 _CHECK_SEED_OFFSET = 100_003
 _CHECK_EVERY = 250
+_CHECK_SIZES = ((128, 2), (192, 1))
 
 
 class _Batches(Dataset[Batch]):
@@ -86,31 +89,39 @@ class Trainer:
         ]
         self.optimiser = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98))
 
-    def loss_of(self, batch: Batch, network: EmbeddedNet) -> tuple[torch.Tensor, torch.Tensor]:
-        """Loss and mean probability of a batch."""
-        images = torch.from_numpy(batch.images).flatten(0, 1).to(self.device)
-        index = torch.from_numpy(batch.index).to(self.device)
-        labels = torch.from_numpy(batch.labels).to(self.device)
+    def loss_of(self, batch: Batch, network: EmbeddedNet) -> dict[str, torch.Tensor]:
+        """Losses of a batch, their weighted sum ``loss``, and the mean ``probability``."""
+
+        def given(values: np.ndarray[Any, Any]) -> torch.Tensor:
+            return torch.from_numpy(values).to(self.device)
+
+        index, twins = given(batch.index), given(batch.twins)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            pixels = network.embed(gather_pixels(network.trunk(images), index))
-        return matching_loss(pixels, labels, self.config.temperature)
+            maps = [encode(network, given(images)) for images in batch.images]
+            pixels = torch.stack([m.at(index[:, k]) for k, m in enumerate(maps)], dim=1)
+            apart = disagreement(
+                maps[0].at(twins[0]), encode(network, given(batch.again)).at(twins[1])
+            )
+        matching, probability = matching_loss(pixels, given(batch.labels), self.config.temperature)
+        return {
+            "loss": matching + self.config.agreement * apart,
+            "matching": matching,
+            "apart": apart,
+            "probability": probability,
+        }
 
     def update(self, batch: Batch) -> dict[str, float]:
         """Take one step; return what is worth logging."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.config.rate_at(self.step)
         self.network.train()
-        loss, probability = self.loss_of(batch, self.network)
+        found = self.loss_of(batch, self.network)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        found["loss"].backward()
         norm = clipped_step(self.network, self.optimiser, self.config.clip)
         self.step += 1
         follow(self.average, self.network, self.step, self.config.ema)
-        return {
-            "loss": float(loss.detach()),
-            "probability": float(probability),
-            "norm": norm,
-        }
+        return {name: float(value.detach()) for name, value in found.items()} | {"norm": norm}
 
     def state(self) -> dict[str, Any]:
         """Everything that a later run needs to go on."""
@@ -144,17 +155,18 @@ class Trainer:
         return iter(loader)
 
 
-def synthetic_loss(trainer: Trainer) -> float:
-    """Loss of the averaged weights on synthetic episodes that training never draws."""
+def synthetic_loss(trainer: Trainer) -> dict[str, float]:
+    """Losses of the averaged weights on synthetic episodes that training never draws."""
     c = trainer.config
     network = EmbeddedNet(c.network).to(trainer.device).eval()
     network.load_state_dict(trainer.average)
-    total = 0.0
+    total = {"matching": 0.0, "apart": 0.0}
     with torch.inference_mode():
         for k in range(c.checks):
-            batch = draw_batch(c.seed + _CHECK_SEED_OFFSET, k, ((128, 2),), c.images, c.pixels)
-            total += float(trainer.loss_of(batch, network)[0])
-    return total / c.checks
+            batch = draw_batch(c.seed + _CHECK_SEED_OFFSET, k, _CHECK_SIZES, c.images, c.pixels)
+            found = trainer.loss_of(batch, network)
+            total = {name: value + float(found[name]) for name, value in total.items()}
+    return {f"check {name}": round(value / c.checks, 4) for name, value in total.items()}
 
 
 def free_cores(most: int, used: int) -> int:
@@ -171,6 +183,7 @@ def run(
     every: float,
     workers: int,
     give_way: bool = False,
+    keep: int = 0,
 ) -> None:
     """Train until the run is complete, ``minutes`` are over or a SIGTERM asks to end.
 
@@ -189,6 +202,9 @@ def run(
     give_way : bool
         Whether to use fewer threads while other programs want the processor: threads that wait
         for a core make each other wait.
+    keep : int
+        Steps after which the averaged weights are exported each time, to compare them later; 0
+        for never.
     """
     begin = saved = time.monotonic()
     recent: list[dict[str, float]] = []
@@ -212,8 +228,11 @@ def run(
         if now - saved > 60 * every:
             save_checkpoint(out / "last.pt", trainer.state(), trainer.config)
             saved = now
+        if keep and trainer.step % keep == 0:
+            name = f"step-{trainer.step}.safetensors"
+            write_weights(out / name, trainer.average, trainer.step, trainer.config)
         if trainer.step % _CHECK_EVERY == 0:
-            log(check=round(synthetic_loss(trainer), 4))
+            log(**synthetic_loss(trainer))
         if stopped.is_set() or now - begin > 60 * minutes:
             break
     save_checkpoint(out / "last.pt", trainer.state(), trainer.config)
@@ -228,6 +247,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, help="length of the whole run")
     parser.add_argument("--minutes", type=float, default=1e9, help="stop after this time")
     parser.add_argument("--every", type=float, default=5.0, help="minutes between checkpoints")
+    parser.add_argument("--keep", type=int, default=0, help="export weights every so many steps")
     parser.add_argument("--start", type=Path, help="checkpoint or exported weights to begin from")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=1)
@@ -256,6 +276,7 @@ def main(arguments: list[str] | None = None) -> None:
         every=options.every,
         workers=options.workers,
         give_way=options.give_way,
+        keep=options.keep,
     )
 
 

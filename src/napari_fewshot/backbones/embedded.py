@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .embedded_network import EmbeddedNet
 
-__all__ = ["FORMAT", "WEIGHTS", "EmbeddedBackbone", "read_network"]
+__all__ = ["FORMAT", "WEIGHTS", "EmbeddedBackbone", "mirrored", "read_network"]
 
 WEIGHTS = Path(__file__).with_name("embedded.safetensors")
 """The weights in the package; ``embedded.md`` beside them is their model card."""
@@ -63,10 +63,10 @@ class EmbeddedBackbone:
         from torch.nn.functional import interpolate, normalize
 
         rows, columns = images.shape[-2:]
-        image = _mirrored(images[:, images.shape[1] // 2])
+        image = mirrored(images[:, images.shape[1] // 2])
         small = interpolate(image, scale_factor=0.5, mode="bilinear", antialias=True)
         height, width = small.shape[-2:]
-        coarse = self.network(_mirrored(small))[..., :height, :width]
+        coarse = self.network(mirrored(small))[..., :height, :width]
         coarse = interpolate(coarse, scale_factor=2.0, mode="bilinear")
         features = normalize(self.network(image).add_(coarse), dim=1)
         return features[..., :rows, :columns]
@@ -77,7 +77,7 @@ class EmbeddedBackbone:
         return self
 
 
-def _mirrored(image: torch.Tensor) -> torch.Tensor:
+def mirrored(image: torch.Tensor) -> torch.Tensor:
     """Mirror images, shape (B, C, H, W), at the lower and right edge until no side is too short.
 
     In an input of 32 pixels the network sees too little: its features differ so much from those of
