@@ -13,7 +13,7 @@ from ..slices.stack import SlicePosition, SliceStack
 from ..types import Array
 from .template import Template
 
-__all__ = ["UNKNOWN", "KnownSlice", "known_slices"]
+__all__ = ["UNKNOWN", "KnownSlice", "class_plane", "known_slices", "labels_looked_for"]
 
 UNKNOWN = -1
 """Marks pixels of which nothing is known in the labels of a :class:`KnownSlice`."""
@@ -177,3 +177,14 @@ def _hide_ball(plane: Array, centre: tuple[float, float], radius: float, away: f
 def labels_of(slices: Sequence[KnownSlice]) -> set[int]:
     """Label values above 0 that occur in known slices."""
     return {int(v) for s in slices for v in np.unique(s.labels) if v > 0}
+
+
+def class_plane(known: KnownSlice, label_values: Sequence[int]) -> Array:
+    """Class of each pixel, shape (H, W), int64; 0 is background, -1 is not known."""
+    classes = np.searchsorted(label_values, known.labels) + 1
+    return np.where(known.labels > 0, classes, np.where(known.labels == 0, 0, UNKNOWN))
+
+
+def labels_looked_for(known: KnownSlice, label_values: Sequence[int]) -> Array:
+    """Of each label, whether the slice was searched for it, shape (L,), bool."""
+    return np.array([value in known.known_labels for value in label_values])

@@ -13,7 +13,7 @@ from ..config import SegmenterConfig
 from ..errors import InputError
 from ..features.extract import FeatureExtractor
 from ..geometry import Frame
-from ..slices.stack import SliceSource, SliceStack
+from ..slices.stack import SliceSource, SliceStack, Window
 from ..types import Array, Progress, SliceFeatures, Volume, no_progress
 from .augmentation import Augmentation, AugmentedSlices
 from .known import KnownSlice, known_slices, labels_of
@@ -158,10 +158,11 @@ class TrainingSet:
         """What ``sources`` counts: the stacks, and their copies behind them."""
         return [*self.stacks, *self.copies]
 
-    def image(self, number: int) -> Array:
-        """Pixels of an example, shape (C, H, W), float32 in 0..1."""
+    def image(self, number: int, window: Window | None = None) -> Array:
+        """Pixels of an example, or of a window of it, shape (C, H, W), float32 in 0..1."""
         source, index = self.sources[number]
-        return self._slice_sources[source].slice(index)
+        slices = self._slice_sources[source]
+        return slices.slice(index) if window is None else slices.window(index, window)
 
     def augmented(self, augmentation: Augmentation | None) -> TrainingSet:
         """Add augmented copies of all slices, behind them; each names its slice as its origin."""

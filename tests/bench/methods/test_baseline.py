@@ -8,11 +8,11 @@ import pytest
 from napari_fewshot.bench.methods import MethodContext
 from napari_fewshot.bench.methods.baseline import (
     BaselineConfig,
-    class_plane,
     collect_slices,
     open_stack,
     predict_stack,
 )
+from napari_fewshot.templates.known import class_plane
 from napari_fewshot.templates.template import Template
 from napari_fewshot.types import Landmark, Volume
 

@@ -26,7 +26,7 @@ from ...predict.probabilities import Predictor, Tick, no_tick, slice_probabiliti
 from ...predict.sink import PredictionSink
 from ...slices.axis import working_axis
 from ...slices.stack import SliceStack
-from ...templates.known import UNKNOWN, KnownSlice
+from ...templates.known import class_plane, labels_looked_for
 from ...templates.template import Template
 from ...templates.training_set import TrainingSet
 from ...types import Array, Progress, Volume, no_progress
@@ -35,10 +35,8 @@ from . import MethodContext, Predicted
 __all__ = [
     "Baseline",
     "BaselineConfig",
-    "class_plane",
     "collect_slices",
     "held_out_volumes",
-    "labels_looked_for",
     "open_stack",
     "predict_stack",
     "require",
@@ -131,17 +129,6 @@ def _merged(training: TrainingSet) -> TrainingSet:
         names={1: "foreground"},
         point_labels=frozenset(),
     )
-
-
-def class_plane(known: KnownSlice, label_values: Sequence[int]) -> Array:
-    """Class of each pixel, shape (H, W), int64; 0 is background, -1 is not known."""
-    classes = np.searchsorted(label_values, known.labels) + 1
-    return np.where(known.labels > 0, classes, np.where(known.labels == 0, 0, UNKNOWN))
-
-
-def labels_looked_for(known: KnownSlice, label_values: Sequence[int]) -> Array:
-    """Of each label, whether the slice was searched for it, shape (L,), bool."""
-    return np.array([value in known.known_labels for value in label_values])
 
 
 def held_out_volumes(training: TrainingSet, fraction: float) -> tuple[list[int], list[int]]:

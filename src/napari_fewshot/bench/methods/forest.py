@@ -9,10 +9,11 @@ import numpy as np
 from pydantic import Field
 
 from ...adapters.base import fitted
+from ...templates.known import class_plane
 from ...templates.template import Template
 from ...types import Array, Progress, no_progress
 from . import MethodContext, MethodEntry
-from .baseline import Baseline, BaselineConfig, class_plane, collect_slices
+from .baseline import Baseline, BaselineConfig, collect_slices
 
 __all__ = ["ForestConfig", "ForestMethod"]
 

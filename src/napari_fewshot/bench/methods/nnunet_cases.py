@@ -21,10 +21,10 @@ import numpy as np
 from ...config import IntensityConfig
 from ...errors import InputError
 from ...slices.stack import SliceStack
-from ...templates.known import KnownSlice
+from ...templates.known import KnownSlice, class_plane, labels_looked_for
 from ...templates.training_set import TrainingSet
 from ...types import Array
-from .baseline import class_plane, held_out_volumes, labels_looked_for
+from .baseline import held_out_volumes
 
 __all__ = ["ENDING", "Configuration", "HoldOut", "read_cases", "write_cases", "write_dataset"]
 

@@ -15,8 +15,12 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from ...adapters.base import fitted
+from ...adapters.dense_loss import partial_loss
+from ...config.augmentation import AugmentationConfig
 from ...device import avoid_llvm_clash, choose_device, seeded
 from ...io.outputs import replacing
+from ...templates.known import labels_looked_for
+from ...templates.patches import NOTHING, PatchSampler
 from ...templates.template import Template
 from ...templates.training_set import TrainingSet
 from ...types import Array, Progress, no_progress
@@ -24,14 +28,12 @@ from . import MethodContext, MethodEntry
 from .baseline import (
     Baseline,
     BaselineConfig,
-    class_plane,
     collect_slices,
     held_out_volumes,
-    labels_looked_for,
     require,
     training_digest,
 )
-from .from_scratch import NOTHING, AugmentationConfig, Convergence, PatchSampler, partial_loss
+from .from_scratch import Convergence
 
 if TYPE_CHECKING:
     import torch
@@ -243,12 +245,10 @@ class UNetTraining:
 
         values = self._training.label_values
         known = [self._training.examples[k] for k in numbers]
-        drawn = [
-            sampler.draw(self._training.image(k), class_plane(one, values), rng)
-            for k, one in zip(numbers, known, strict=True)
-        ]
+        drawn = [sampler.draw(self._training, k, rng) for k in numbers]
         looked_for = torch.from_numpy(np.stack([labels_looked_for(one, values) for one in known]))
-        images, classes = (torch.stack(part) for part in zip(*drawn, strict=True))
+        images = torch.stack([patch.image for patch in drawn])
+        classes = torch.stack([patch.classes for patch in drawn])
         return images.to(self._device), classes.to(self._device), looked_for.to(self._device)
 
     def _validation_batches(self) -> list[_Batch]:

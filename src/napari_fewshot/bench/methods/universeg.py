@@ -21,10 +21,11 @@ from ...device import choose_device
 from ...errors import InputError, WeightsError
 from ...features.layout import FLAT
 from ...slices.grid import resize_plane
+from ...templates.known import class_plane
 from ...templates.template import Template
 from ...types import Array, Progress, no_progress
 from . import MethodContext, MethodEntry
-from .baseline import Baseline, BaselineConfig, class_plane, collect_slices
+from .baseline import Baseline, BaselineConfig, collect_slices
 
 if TYPE_CHECKING:
     import torch
