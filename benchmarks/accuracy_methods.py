@@ -79,13 +79,15 @@ class Method:
 
     ``settings`` are those of a segmenter; None: convpaint. ``reference``: it stands outside of what
     is developed here, so that its rows count for every tag. ``always`` in the set of methods that
-    run if none are named. ``seeded``: whether the seed changes anything.
+    run if none are named. ``seeded``: whether the seed changes anything. ``polished``: whether the
+    network is polished for as long as it takes by default.
     """
 
     settings: dict[str, Any] | None
     reference: bool = False
     always: bool = True
     seeded: bool = True
+    polished: bool = False
 
     @property
     def missing(self) -> str | None:
@@ -121,6 +123,7 @@ METHODS: dict[str, Method] = {
     "usual weights": Method({"experts": {"choose": False}}),
     "without carried": Method({"experts": {"carried": False, "choose": False}}),
     "without hand-made": Method({"experts": {"hand_made": False, "choose": False}}),
+    "polished": Method({}, always=False, polished=True),
     "cosine": Method({"adapter": "cosine", **_BARE}, always=False),
     "classification": Method({"adapter": "classification", **_BARE}, always=False),
     "hand-made classification": Method(
@@ -152,19 +155,21 @@ class Solver:
                 return partial(convpaint, python_of(place))
             why = "its environment is not made (--environments, benchmarks/speed_peers.py)"
         if why is None:
-            return partial(ours, method.settings or {})
+            return partial(ours, method.settings or {}, method.polished)
         if name not in self._said:
             print(f"{name}: left out, {why}", flush=True)
             self._said.add(name)
         return None
 
 
-def ours(settings: dict[str, Any], task: Task, seed: int) -> Found:
+def ours(settings: dict[str, Any], polished: bool, task: Task, seed: int) -> Found:
     """Train on the templates, predict the cases."""
     _forget_peak()
     start = time.perf_counter()
     model = FewShotSegmenter(seed=seed, **settings)
     model.fit(task.templates)
+    if polished:
+        model = model.polish()
     if model.config.experts.choose and (score := model.held_out_score()) is not None:
         model = model.with_weights(score.weights)  # as the command train does, and the viewer
     fitted = time.perf_counter()

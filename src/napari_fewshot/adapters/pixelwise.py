@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -138,7 +138,7 @@ class PixelAdapter:
     @classmethod
     def of(
         cls, config: SegmenterConfig, classifier: PixelClassifier, *, standardise: bool = True
-    ) -> PixelAdapter:
+    ) -> Self:
         """Make the adapter of a classifier with the settings of a configuration."""
         return cls(
             classifier,

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from ..config import SegmenterConfig
 from ..config.base import merged_settings
 from ..errors import InputError
-from . import inputs, shared
+from . import inputs, polishing, shared
 from .reporting import ProgressBars
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="any other setting, e.g. contrastive.steps=1000",
     )
     shared.add_setting(parser, "--seed", SegmenterConfig, "seed", metavar="S")
+    polishing.add_arguments(parser)
     add("--no-score", action="store_true", help="do not estimate the held-out score")
     shared.add_options(parser, "--weights")
     shared.add_store_options(parser, "features of transformers")
@@ -120,7 +121,9 @@ def run(options: argparse.Namespace) -> int:
     if options.template == "dense" and options.background is not None:
         raise InputError("--background", "stand beside --template scribble", options.background)
     outputs = check_output(options, files, options.weights)
+    polishing.check(options)
     from ..segmenter import FewShotSegmenter
+    from ..segmenter.polish import check_polishing
 
     model = FewShotSegmenter(
         weights=options.weights,
@@ -128,6 +131,8 @@ def run(options: argparse.Namespace) -> int:
         store=shared.open_store(options),
         **settings_of(options),
     )
+    if options.polish:
+        check_polishing(model.config)
     templates = read_templates(files, options)
     start = time.perf_counter()
     with ProgressBars() as bars:
@@ -136,6 +141,10 @@ def run(options: argparse.Namespace) -> int:
     with outputs.writing():
         model.save(options.output)
     _report(model, templates, seconds, options.output)
+    if options.polish:
+        model = polishing.polish(model, options.polish_minutes)
+        with outputs.writing():
+            model.save(options.output)
     if not options.no_score:
         use = model.config.position.use
         if not scores:

@@ -33,3 +33,8 @@ class ExpertsConfig(StageConfig):
     choose: bool = Field(default=True, title="Choose weights")
     """Choose the weights of the experts on template slices that are left out, where these say
     clearly that others than the usual ones are better."""
+    polish_minutes: float = Field(
+        default=3.0, gt=0, title="Polish for", json_schema_extra={"unit": "min", "step": 1}
+    )
+    """Most time for polishing, which is done when it is asked for alone: the embedded network
+    learns from the painted slices too, as one more expert."""

@@ -41,6 +41,8 @@ class Experts:
         On the features of the backbone.
     hand_made : tuple of Adapter and FeatureExtractor, optional
         On hand-made features.
+    polished : tuple of Adapter and FeatureExtractor, optional
+        On the features of the polished network.
     flows : FlowCache, optional
         Motion between slices that was found before.
     """
@@ -49,6 +51,7 @@ class Experts:
     adapter: Adapter
     extractor: FeatureExtractor
     hand_made: tuple[Adapter, FeatureExtractor] | None = None
+    polished: tuple[Adapter, FeatureExtractor] | None = None
     flows: FlowCache | None = None
 
     def of(
@@ -66,6 +69,10 @@ class Experts:
         if self.hand_made is not None:
             weight = model.weights.elsewhere if painted is None else model.weights.hand_made
             used = [(self.adapter, self.extractor, 1 - weight), (*self.hand_made, weight)]
+        if self.polished is not None:
+            share = model.weights.polished
+            used = [(one, on, (1 - share) * weight) for one, on, weight in used]
+            used.append((*self.polished, share))
         adapters = []
         for adapter, extractor, weight in used:
             if weight > 0:

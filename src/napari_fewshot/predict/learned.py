@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..adapters import Adapter, AdapterState
+from ..adapters.polished import PolishedExpert, PolishedState
 from ..config import PropagationConfig, SegmenterConfig
 from ..errors import InputError
 from ..slices.flow import flow_method
@@ -31,15 +32,18 @@ class ExpertWeights:
         The same in other images, where grey values and textures differ from the painted ones.
     carried : float
         Of carried labels right beside paint, on top of the others.
+    polished : float
+        Share of the polished network, where there is one, 0..1; the two adapters have the rest.
     """
 
     hand_made: float = 0.5
     elsewhere: float = 0.2
     carried: float = 2.0
+    polished: float = 1 / 3
 
     def __post_init__(self) -> None:
         """Check the values."""
-        for name in ("hand_made", "elsewhere"):
+        for name in ("hand_made", "elsewhere", "polished"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"weights.{name}", "be in 0..1", getattr(self, name))
         if not 0 <= self.carried < np.inf:
@@ -78,7 +82,8 @@ class LearnedModel:
     the canonical axes of the templates (the most frequent first), the channels of their images, the
     state of the adapter, and the places, in canonical mm, of the landmarks of each image that has
     one of each. Of the experts beside the adapter: the state of the one on hand-made features, the
-    paint that labels are carried from, the method that finds the way, and the weights of all.
+    paint that labels are carried from, the method that finds the way, the weights of all, and the
+    polished network.
     """
 
     config: SegmenterConfig
@@ -94,6 +99,7 @@ class LearnedModel:
     painted: tuple[PaintedImage, ...] = ()
     flow: str | None = None
     weights: ExpertWeights = ExpertWeights()
+    polished: PolishedState | None = None
 
     @property
     def unrefined(self) -> frozenset[int]:
@@ -128,6 +134,7 @@ class LearnedModel:
         training: TrainingSet,
         adapter: Adapter,
         hand_made: Adapter | None = None,
+        polished: PolishedExpert | None = None,
     ) -> LearnedModel:
         """Take what a model file holds from what was learned.
 
@@ -152,4 +159,5 @@ class LearnedModel:
             hand_made=None if hand_made is None else hand_made.state(),
             painted=tuple(painted),
             flow=flow_method(config.experts.flow) if config.uses_carried else None,
+            polished=None if polished is None else polished.state(),
         )

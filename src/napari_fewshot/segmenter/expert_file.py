@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..adapters import AdapterState
+from ..adapters.polished import PolishedState
 from ..predict.carried import PaintedImage, PaintedSlice
 from ..predict.learned import ExpertWeights, LearnedModel
 from ..templates.known import UNKNOWN
@@ -20,6 +21,8 @@ __all__ = ["PackedExperts", "pack_experts", "unpack_experts"]
 
 _HAND_MADE = "hand_made."
 _PAINTED = "painted."
+_NETWORK = "polished.network."
+_HEAD = "polished.head."
 _MOST_BYTES = 2**31
 """Of the labels of a slice that a file may claim."""
 
@@ -53,6 +56,35 @@ class _Weights(BaseModel):
     hand_made: Annotated[float, Field(ge=0, le=1)] = ExpertWeights.hand_made
     elsewhere: Annotated[float, Field(ge=0, le=1)] = ExpertWeights.elsewhere
     carried: Annotated[float, Field(ge=0, le=100)] = ExpertWeights.carried
+    polished: Annotated[float, Field(ge=0, le=1)] = ExpertWeights.polished
+
+
+_Width = Annotated[int, Field(strict=True, ge=1, le=4096)]
+_Depth = Annotated[int, Field(strict=True, ge=0, le=64)]
+
+
+class _Shape(BaseModel):
+    """Of a network; limits keep a damaged file from asking for a huge one."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    in_channels: _Width
+    widths: Annotated[tuple[_Width, ...], Field(min_length=2, max_length=9)]
+    depths: Annotated[tuple[_Depth, ...], Field(min_length=1, max_length=8)]
+    expansion: _Width
+    kernel: _Depth
+    block: Literal["convnext", "residual"]
+    heads: _Depth
+    head_width: _Width
+    out_channels: _Width
+    mean: float
+    std: Annotated[float, Field(gt=0)]
+
+
+class _Polished(BaseModel):
+    shape: _Shape
+    head: dict[str, Any]
+    steps: _Count
 
 
 class PackedExperts(BaseModel):
@@ -62,6 +94,7 @@ class PackedExperts(BaseModel):
     flow: Literal["dis", "lucas-kanade"] | None = None
     painted: tuple[_Image, ...] = ()
     weights: _Weights = _Weights()
+    polished: _Polished | None = None
 
 
 def pack_experts(model: LearnedModel) -> tuple[dict[str, Any], dict[str, Array]]:
@@ -88,7 +121,18 @@ def pack_experts(model: LearnedModel) -> tuple[dict[str, Any], dict[str, Array]]
         "flow": model.flow,
         "painted": images,
         "weights": asdict(model.weights),
+        "polished": None,
     }
+    polished = model.polished
+    if polished is not None:
+        values["polished"] = {
+            "shape": polished.shape,
+            "head": polished.head.values,
+            "steps": polished.steps,
+        }
+        tensors |= {_NETWORK + name: tensor for name, tensor in polished.weights.items()}
+        for name, tensor in polished.head.tensors.items():
+            tensors[_HEAD + name] = np.ascontiguousarray(tensor)
     return values, tensors
 
 
@@ -99,8 +143,9 @@ def unpack_experts(
 
     Raises ValueError or KeyError where parts do not fit each other.
     """
-    rest = {n: t for n, t in tensors.items() if not n.startswith((_HAND_MADE, _PAINTED))}
-    own = {n.removeprefix(_HAND_MADE): t for n, t in tensors.items() if n.startswith(_HAND_MADE)}
+    beside = (_HAND_MADE, _PAINTED, _NETWORK, _HEAD)
+    rest = {n: t for n, t in tensors.items() if not n.startswith(beside)}
+    own = _below(_HAND_MADE, tensors)
     images = []
     for number, image in enumerate(packed.painted):
         slices = tuple(
@@ -119,8 +164,21 @@ def unpack_experts(
         "flow": packed.flow,
         "painted": tuple(images),
         "weights": ExpertWeights(**packed.weights.model_dump()),
+        "polished": _polished(packed.polished, tensors),
     }
     return fields, rest
+
+
+def _polished(packed: _Polished | None, tensors: dict[str, Array]) -> PolishedState | None:
+    if packed is None:
+        return None
+    head = AdapterState(_below(_HEAD, tensors), packed.head)
+    return PolishedState(packed.shape.model_dump(), _below(_NETWORK, tensors), head, packed.steps)
+
+
+def _below(prefix: str, tensors: dict[str, Array]) -> dict[str, Array]:
+    """Tensors whose names begin so, without that."""
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
 def _labels(

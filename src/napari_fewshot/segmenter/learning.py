@@ -9,6 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from ..adapters import Adapter, build_adapter
+from ..adapters.polished import PolishedExpert
 from ..backbones import get_backbone
 from ..config import HAND_MADE, SegmenterConfig
 from ..features.cache import FeatureCache
@@ -23,7 +24,7 @@ from ..templates.augmentation import FeatureRequirements
 from ..templates.training_set import TrainingSet
 from ..types import Progress
 from .held_out import Learner
-from .model_file import restored, restored_hand_made
+from .model_file import restored, restored_hand_made, restored_polished
 
 __all__ = ["Adapters", "Extractors", "Learning"]
 
@@ -58,23 +59,38 @@ class Extractors:
 
     def experts(self, learned: LearnedModel, adapters: Adapters, main: FeatureExtractor) -> Experts:
         """All that labels slices; ``main`` is the extractor that goes with the first adapter."""
-        hand_made = None
+        hand_made = polished = None
         if adapters.hand_made is not None:
             hand_made = adapters.hand_made, self.hand_made
-        return Experts(learned, adapters.main, main, hand_made, self.flows)
+        if adapters.polished is not None:
+            polished = adapters.polished.head, self.of_polished(adapters.polished)
+        return Experts(learned, adapters.main, main, hand_made, polished, self.flows)
+
+    def of_polished(self, expert: PolishedExpert) -> FeatureExtractor:
+        """Of the features of a polished network."""
+        settings = self.config.extraction
+        return FeatureExtractor(expert.backbone, settings, self.device, None, self.cache)
 
 
 @dataclass(frozen=True, eq=False)
 class Adapters:
-    """Fitted adapters: on the features of the backbone, and on hand-made ones where wanted."""
+    """Fitted adapters: on the features of the backbone, and on hand-made ones where wanted.
+
+    With the polished network, where there is one.
+    """
 
     main: Adapter
     hand_made: Adapter | None = None
+    polished: PolishedExpert | None = None
 
     @classmethod
     def restored(cls, learned: LearnedModel, device: str) -> Adapters:
         """Those of a learned model."""
-        return cls(restored(learned, device), restored_hand_made(learned, device))
+        return cls(
+            restored(learned, device),
+            restored_hand_made(learned, device),
+            restored_polished(learned, device),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,12 +103,15 @@ class Learning:
         Makes an adapter that is not yet fitted.
     extractor : FeatureExtractor
         Of the features of the backbone.
+    of_polished : callable
+        Makes the extractor of a polished network.
     hand_made : FeatureExtractor, optional
         Of hand-made features, where an adapter is to learn from them.
     """
 
     build: Callable[[], Adapter]
     extractor: FeatureExtractor
+    of_polished: Callable[[PolishedExpert], FeatureExtractor]
     hand_made: FeatureExtractor | None = None
 
     @classmethod
@@ -115,7 +134,8 @@ class Learning:
         build = partial(build_adapter, config, extractors.device, extractors.weights)
         only_points = training.point_labels.issuperset(training.label_values)
         hand_made = config.uses_hand_made and not only_points
-        return cls(build, extractor, extractors.hand_made if hand_made else None)
+        others = extractors.hand_made if hand_made else None
+        return cls(build, extractor, extractors.of_polished, others)
 
     def fit(self, training: TrainingSet, progress: Progress) -> Adapters:
         """Fit new adapters to templates."""
@@ -127,11 +147,17 @@ class Learning:
     def update(
         self, learned: LearnedModel, device: str, training: TrainingSet, progress: Progress
     ) -> Adapters:
-        """Let the adapters of a model learn on; one that it does not have is fitted."""
+        """Let the adapters of a model learn on; one that it does not have is fitted.
+
+        A polished network stays as it is, and the adapter on its features learns on.
+        """
+        polished = restored_polished(learned, device)
         with self._beside(partial(self._update_hand_made, learned, device, training)) as hand_made:
             main = restored(learned, device)
             _learn_on(main, learned, training, self.extractor, progress)
-            return Adapters(main, hand_made())
+            if polished is not None:
+                _learn_on(polished.head, learned, training, self.of_polished(polished), progress)
+            return Adapters(main, hand_made(), polished)
 
     def learners(self, training: TrainingSet) -> tuple[TrainingSet, list[Learner]]:
         """Templates with the copies that adapters learn from, and how each of them learns."""

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ..adapters import Adapter, AdapterState, build_adapter
+from ..adapters.polished import PolishedExpert
 from ..backbones import Backbone
 from ..config import SegmenterConfig
 from ..config.base import input_error
@@ -27,6 +28,7 @@ __all__ = [
     "read_model",
     "restored",
     "restored_hand_made",
+    "restored_polished",
     "write_model",
 ]
 
@@ -151,17 +153,40 @@ def restored_hand_made(model: LearnedModel, device: str) -> Adapter | None:
     return None if model.hand_made is None else _restored(model, model.hand_made, device)
 
 
+def restored_polished(model: LearnedModel, device: str) -> PolishedExpert | None:
+    """Build the polished network and the adapter on its features, where the model has them.
+
+    Raises what :func:`restored` raises.
+    """
+    if model.polished is None:
+        return None
+    try:
+        expert = PolishedExpert.restored(model.polished, model.config, device)
+        _check_count(expert.head, model)
+    except _UNFIT as error:
+        raise _unfit("polished network", error) from error
+    return expert
+
+
 def _restored(model: LearnedModel, state: AdapterState, device: str) -> Adapter:
     try:
         adapter = build_adapter(model.config, device).restore(state)
-        if adapter.label_count != len(model.label_values):
-            raise ValueError(f"of {adapter.label_count} labels, not {len(model.label_values)}")
+        _check_count(adapter, model)
     except _UNFIT as error:
-        raise ModelFileError(
-            f"model must have the tensors of its {model.config.adapter} adapter; got others "
-            f"({_in_short(error)}). Train it again."
-        ) from error
+        raise _unfit(f"{model.config.adapter} adapter", error) from error
     return adapter
+
+
+def _check_count(adapter: Adapter, model: LearnedModel) -> None:
+    if adapter.label_count != len(model.label_values):
+        raise ValueError(f"of {adapter.label_count} labels, not {len(model.label_values)}")
+
+
+def _unfit(what: str, error: Exception) -> ModelFileError:
+    return ModelFileError(
+        f"model must have the tensors of its {what}; got others ({_in_short(error)}). "
+        "Train it again."
+    )
 
 
 def check_weights(model: LearnedModel, backbone: Backbone) -> None:

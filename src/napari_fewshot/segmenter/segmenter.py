@@ -29,6 +29,7 @@ from ..types import Progress, Volume, no_progress
 from .held_out import HeldOutScore, held_out_score
 from .learning import Adapters, Extractors, Learning
 from .model_file import check_weights, read_model, write_model
+from .polish import polished
 
 __all__ = ["FUSED", "FewShotSegmenter"]
 
@@ -64,13 +65,9 @@ class FewShotSegmenter:
         Labels that were learned; set by :meth:`fit`, like all names with a final underscore.
     names_ : dict of int to str
 
-    Raises
-    ------
-    UnknownNameError
-        If the backbone, the adapter or a setting does not exist.
-    InputError
-        If a setting breaks its limit, the device is not present, or the adapter does not work
-        with the backbone.
+    :class:`UnknownNameError` if the backbone, the adapter or a setting does not exist;
+    :class:`InputError` if a setting breaks its limit, the device is not present, or the adapter
+    does not work with the backbone.
 
     Examples
     --------
@@ -154,6 +151,12 @@ class FewShotSegmenter:
         return self._learned().weights
 
     @property
+    def polished_steps_(self) -> int:
+        """Steps that the network of :meth:`polish` has learned for; 0 without one."""
+        polished = self._learned().polished
+        return 0 if polished is None else polished.steps
+
+    @property
     def refinement(self) -> str | None:
         """What refines predictions if no other is asked for; None also for landmarks that stay."""
         learned = self._saved
@@ -194,22 +197,13 @@ class FewShotSegmenter:
     def fit(
         self, templates: Template | Sequence[Template], progress: Progress = no_progress
     ) -> FewShotSegmenter:
-        """Learn from templates.
+        """Learn from templates: what a person knows of one or more images.
 
-        Parameters
-        ----------
-        templates : Template or sequence of Template
-            What a person knows of one or more images.
-        progress : callable
-            ``progress(done, total, what)``; it may raise ``Cancelled``. A segmenter whose fit
-            was cancelled is as it was before.
+        ``progress(done, total, what)`` may raise ``Cancelled``; the segmenter is then as it was
+        before.
 
-        Raises
-        ------
-        InputError
-            If nothing is painted, no pixel is background, or images do not go together.
-        WeightsError
-            If the backbone's weights cannot be had.
+        :class:`InputError` if nothing is painted, no pixel is background, or images do not go
+        together; :class:`WeightsError` if the backbone's weights cannot be had.
         """
         training = TrainingSet.of(templates, self.config)
         saved, self._saved = self._saved, None
@@ -253,9 +247,26 @@ class FewShotSegmenter:
 
     def _become(self, adapters: Adapters, training: TrainingSet) -> None:
         self._adapters, self._training = adapters, training
-        self._saved = LearnedModel.of(
-            self.config, self.weights_hash, training, adapters.main, adapters.hand_made
-        )
+        own = adapters.main, adapters.hand_made, adapters.polished
+        self._saved = LearnedModel.of(self.config, self.weights_hash, training, *own)
+
+    def polish(
+        self, minutes: float | None = None, progress: Progress = no_progress
+    ) -> FewShotSegmenter:
+        """Return one whose embedded network has learned from the templates too, as one more expert.
+
+        In at most so many ``minutes`` (None: ``experts.polish_minutes``). When ``progress`` raises
+        ``Cancelled``, it has the best so far. One that was polished goes on from there. InputError
+        with another backbone than ``embedded``, or landmarks alone; a loaded model has no
+        templates: :class:`NotFittedError`.
+        """
+        training, adapters, learned = self.training_set_, self._restored(), self._learned()
+        own = self.config, self.extractor, adapters.polished
+        found = polished(*own, training, minutes, progress)
+        state = None if found is None else found.state()
+        model = self._handed_on(self.with_settings(), replace(learned, polished=state))
+        model._adapters = replace(adapters, polished=found)
+        return model
 
     def held_out_score(self, progress: Progress = no_progress) -> HeldOutScore | None:
         """Estimate the Dice of each label by leaving template slices out in turn.
@@ -301,18 +312,9 @@ class FewShotSegmenter:
         progress : callable
             ``progress(done, total, what)``; it may raise ``Cancelled``.
 
-        Returns
-        -------
-        Prediction
-
-        Raises
-        ------
-        NotFittedError
-            Before :meth:`fit` or :meth:`load`.
-        UnknownNameError
-            If the refinement does not exist.
-        InputError
-            For other channels than in the templates, one plane that is fused, a region beyond it.
+        :class:`NotFittedError` before :meth:`fit` or :meth:`load`; :class:`UnknownNameError` if the
+        refinement does not exist; :class:`InputError` for other channels than in the templates, one
+        plane that is fused, or a region beyond the volume.
         """
         refiner = self.load_refiner(refine)  # what cannot be had is seen before the work
         request = PredictionRequest(axis, landmarks, refiner, region)
@@ -332,9 +334,7 @@ class FewShotSegmenter:
         return self.volume_predictor().slices(Volume.of(volume), axis, landmarks)
 
     def load_refiner(
-        self,
-        refine: str | Refiner | None = None,
-        sam_weights: str | os.PathLike[str] | None = None,
+        self, refine: str | Refiner | None = None, sam_weights: str | os.PathLike[str] | None = None
     ) -> Refiner | None:
         """Load what refines predictions, with the settings and on the device of this segmenter.
 
@@ -358,11 +358,13 @@ class FewShotSegmenter:
 
     def volume_predictor(self) -> VolumePredictor:
         """Return what volumes are predicted with: the parts of this segmenter, loaded."""
-        learned = self._learned()
-        if self._adapters is None:
-            self._adapters = Adapters.restored(learned, self.device)
-        experts = self._extractors.experts(learned, self._adapters, self.extractor)
+        experts = self._extractors.experts(self._learned(), self._restored(), self.extractor)
         return VolumePredictor(experts)
+
+    def _restored(self) -> Adapters:
+        if self._adapters is None:
+            self._adapters = Adapters.restored(self._learned(), self.device)
+        return self._adapters
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model file (safetensors; conventionally ``*.fewshot``), whole or not at all.
