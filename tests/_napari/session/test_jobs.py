@@ -6,6 +6,7 @@ import gc
 import threading
 import time
 import weakref
+from contextlib import suppress
 
 import pytest
 
@@ -213,6 +214,24 @@ def test_a_score_makes_way(runner):
     score = runner.start(make("score", slow, stage="score"))
     assert runner.start(make("train", stage="train")).wait(MINUTE) == 1
     assert score.state == "cancelled"
+
+
+def test_what_keeps_its_result_when_it_makes_way(runner):
+    from napari_fewshot._napari.session.jobs import Callbacks, Job
+
+    taken = []
+
+    def slow(job):
+        with suppress(Cancelled):
+            for done in range(10_000):
+                job.progress(done, 10_000, "polishing")
+                time.sleep(0.001)
+        return "so far"
+
+    callbacks = Callbacks(done=taken.append)
+    job = runner.start(Job("polish", "polish", slow, callbacks, keeps_result=True))
+    assert runner.start(make("train", stage="train")).wait(MINUTE) == 1
+    assert (job.state, job.result, taken) == ("done", "so far", ["so far"])
 
 
 def test_closing_ends_the_thread_and_later_jobs_are_refused(qapp):

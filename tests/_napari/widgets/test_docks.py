@@ -239,6 +239,28 @@ def test_experts_beside_the_adapter_are_switched_off_and_on(docks, qtbot):
     qtbot.waitUntil(lambda: not training.beside.isHidden())
 
 
+def test_a_model_is_polished_from_the_dock(viewer, docks, qtbot, monkeypatch):
+    from napari_fewshot.segmenter import polish
+
+    monkeypatch.setattr(polish, "STEPS", 3)
+    viewer.open_sample("napari-fewshot", "torso")
+    training = docks[1]
+    session, button = training.session, training.polish
+    assert button.reason == "train a model first"
+    session.configure(contrastive={"steps": 20}, classification={"steps": 20})
+    session.add_template("torso", "torso template")
+    session.train(score=False).wait(60)
+    qtbot.waitUntil(button.isEnabled)
+    assert button.text() == "Polish (about 2 min)"
+    button.click()
+    assert training.progress.isVisibleTo(training)
+    qtbot.waitUntil(lambda: session.model.polished_steps_ == 3, timeout=MINUTE)
+    qtbot.waitUntil(lambda: button.text() != "Polish (about 2 min)")  # as measured
+    session.configure(backbone="multiscale")
+    session.train(score=False).wait(60)
+    qtbot.waitUntil(lambda: "embedded" in button.reason)
+
+
 def test_heavy_libraries_are_imported_once_in_the_background(docks):
     import sys
 

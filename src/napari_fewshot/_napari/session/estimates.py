@@ -8,6 +8,7 @@ import numpy as np
 
 from ...backbones import BackboneSpec, backbone_entry
 from ...config import HAND_MADE, SamDecoderConfig, SegmenterConfig
+from ...segmenter.polish import MORE_STEPS, STEPS
 
 __all__ = ["Estimate", "Rates"]
 
@@ -16,6 +17,8 @@ _SECONDS_PER_PIXEL = {"embedded": 2.2e-6, "multiscale": 0.9e-6}
 _TOKENS = 32 * 32
 _FLOPS_PER_S = 6e10
 _PREDICTION = 1.0e-6
+_POLISHING = 1.0
+"""Seconds of a step."""
 _STEP = 4.5e-3
 _HAND_MADE_CHANNELS = 22
 """Of a grey slice."""
@@ -44,6 +47,7 @@ class Rates:
         self._extraction = dict(_SECONDS_PER_PIXEL)
         self._steps: dict[tuple[str, bool], float] = {}
         self._prediction: float | None = None
+        self._polishing = _POLISHING
 
     def measured_extraction(self, backbone: str, seconds: float, pixels: int) -> None:
         """Note seconds for slices of so many pixels together."""
@@ -53,6 +57,10 @@ class Rates:
     def measured_training(self, config: SegmenterConfig, seconds: float, steps: int) -> None:
         """Note seconds of a training of so many steps, of all adapters that learn together."""
         self._steps[config.adapter, config.uses_hand_made] = seconds / max(steps, 1)
+
+    def measured_polishing(self, seconds: float, steps: int) -> None:
+        """Note seconds of a polishing of so many steps."""
+        self._polishing = seconds / max(steps, 1)
 
     def measured_prediction(self, seconds: float, pixels: int) -> None:
         """Note seconds of a prediction from features that were there."""
@@ -94,6 +102,11 @@ class Rates:
         assumed = (1 + together) * _STEP
         rate = self._steps.get((config.adapter, together), assumed)
         return rate * getattr(settings, "steps", 0)
+
+    def polishing(self, config: SegmenterConfig, again: bool) -> float:
+        """Seconds of a polishing, at the most; ``again``: where one was before."""
+        steps = MORE_STEPS if again else STEPS
+        return min(60 * config.experts.polish_minutes, self._polishing * steps)
 
     def prediction(self, config: SegmenterConfig, shape: tuple[int, ...], slices: int) -> float:
         """Seconds of a prediction from features that are there."""

@@ -23,15 +23,26 @@ from ...features.store import FeatureStore
 __all__ = ["Callbacks", "Generations", "Job", "JobRunner", "Stage", "single_shot"]
 
 Stage = Literal[
-    "extract", "train", "score", "propagate", "update", "renew", "refine", "sam", "save"
+    "extract",
+    "train",
+    "polish",
+    "score",
+    "propagate",
+    "update",
+    "renew",
+    "refine",
+    "sam",
+    "save",
 ]
 JobState = Literal["waiting", "running", "done", "failed", "cancelled"]
 
 _TICK_MS = 15
 _BUSY_S = 0.02
 """Longest time for pieces in one tick: the viewer draws between two."""
-_MAKE_WAY: tuple[Stage, ...] = ("score", "renew")
-"""Stages that nobody asked for."""
+_UNASKED: tuple[Stage, ...] = ("score", "renew")
+"""Stages that nobody asked for ..."""
+_MAKE_WAY: tuple[Stage, ...] = (*_UNASKED, "polish")
+"""... which make way for others, as does one that takes minutes and keeps what it has."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -84,7 +95,7 @@ class Job:
     ----------
     name : str
         For people.
-    stage : {"extract", "train", "score", "propagate", "update", "renew", "refine", "sam", "save"}
+    stage : Stage
     state : {"waiting", "running", "done", "failed", "cancelled"}
     fraction : float
         Of the work that is done, 0 to 1; 0 while it is not known.
@@ -96,6 +107,8 @@ class Job:
         Steps done, all steps, and of what: slices, training.
     layers : list of napari.layers.Layer
         Layers that it works on; it ends when one is removed.
+    keeps_result : bool
+        Whether its work has a result when it is cancelled too.
     """
 
     def __init__(
@@ -107,6 +120,7 @@ class Job:
         *,
         layers: Sequence[Any] = (),
         stores_features: bool = False,
+        keeps_result: bool = False,
         is_outdated: Callable[[], bool] = lambda: False,
     ) -> None:
         self.name = name
@@ -120,6 +134,7 @@ class Job:
         self.steps = (0, 0, "")
         self.layers = list(layers)
         self._work, self._stores_features, self._is_outdated = work, stores_features, is_outdated
+        self.keeps_result = keeps_result
         self._callbacks = callbacks or Callbacks()
         self._stop = threading.Event()
         self._pieces: SimpleQueue[Any] = SimpleQueue()
@@ -232,7 +247,7 @@ class JobRunner:
             job.cancel()
             job.state = "cancelled"
             return job
-        if job.stage not in (*_MAKE_WAY, "save"):
+        if job.stage not in (*_UNASKED, "save"):
             self.cancel(*_MAKE_WAY)
         job._wait_for = lambda timeout: self._wait(job, timeout)
         self._waiting.append(job)
@@ -319,7 +334,7 @@ class JobRunner:
     def _end(self, job: Job) -> None:
         self._running = None  # first: who is told of the end may start and wait for the next
         state, value = job._outcome or ("cancelled", None)
-        if state == "done" and not job.is_wanted:
+        if state == "done" and not job.is_wanted and not job.keeps_result:
             state, value = "cancelled", None
         if state == "done":
             self._guarded(job, job._callbacks.done, value)

@@ -1,4 +1,4 @@
-"""Results are renewed when other weights were chosen for the experts of the model behind them."""
+"""Results are renewed when the experts of the model behind them have changed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Shown:
 
 
 class RenewalController:
-    """Predicts again, behind what a person does, where nothing has changed but the weights.
+    """Predicts again, behind what a person does, where nothing has changed but the experts.
 
     Not where a result was refined, undone, filled in or predicted in part since, or other work was
     begun; it is one undo step, and stops for good when anything else is asked for.
@@ -64,7 +64,7 @@ class RenewalController:
             return
         before, after = chosen
         for shown in self._shown.values():
-            if shown.base is before and self._is_as_it_was(shown):
+            if shown.base in before and self._is_as_it_was(shown):
                 self._renew(shown, after)
                 return  # the next one when it has ended
 
@@ -94,7 +94,7 @@ class RenewalController:
             preview=False,
         )
         run = self._propagation.run_of(image, request, Run)
-        model = shown.model.with_weights(after.weights_)
+        model = after.with_propagation(shown.model.config.propagation)
         run.models, first = (after, model), self._view.slice_of(image)
 
         def begin() -> None:

@@ -14,6 +14,7 @@ from .estimates import Estimate
 from .jobs import Job, JobRunner, Stage
 from .layer_watch import LayerWatch
 from .notifications import Activity, LibraryWarnings
+from .polishing import PolishingController
 from .propagation import PropagationController
 from .refinement import RefinementController
 from .renewal import RenewalController
@@ -46,6 +47,7 @@ class Session:
         view = self._view = View(viewer_reference, state)
         common = (state, runner, view)
         self._training = TrainingController(*common)
+        self._polishing = PolishingController(state, runner, self._training)
         self._storage = SessionStorage(*common)
         self._propagation = PropagationController(*common, self._training, self._storage)
         self._refinement = RefinementController(*common, self._propagation)
@@ -158,6 +160,14 @@ class Session:
         self._state.require_templates()
         return self._training.train(score=score)
 
+    def polish(self, minutes: float | None = None) -> Job:
+        """Train the embedded network on what the model has learned from, as one more expert.
+
+        In at most so many minutes (None: ``experts.polish_minutes``). Cancelled, or when anything
+        else is asked for, it keeps the best so far. Results that are as they were are renewed.
+        """
+        return self._polishing.polish(minutes)
+
     def propagate(
         self,
         image: Any = None,
@@ -216,18 +226,11 @@ class Session:
     ) -> Job:
         """Make the predicted labels of an image more exact; the slice in view comes first.
 
-        Slices and strokes of a person are never written to. What it changes can be kept or
-        discarded, and is one undo step. It waits for a propagation that runs. ``Job.result`` is
-        the number of slices refined.
-
-        Parameters
-        ----------
-        image, slices : optional
-            As for :meth:`propagate`; the image must have a result.
-        method : str
-            ``"random-walker"``, the name of a SAM, or ``"auto"``: a SAM whose weights are here,
-            else the random walker. Settings: section ``propagation.refinement`` of
-            :meth:`configure`, and ``sam_weights``.
+        ``method`` is ``"random-walker"``, the name of a SAM, or ``"auto"``: a SAM whose weights are
+        here, else the random walker. Settings: section ``propagation.refinement`` of
+        :meth:`configure`, and ``sam_weights``. The image must have a result. Slices and strokes of
+        a person are never written to. What it changes can be kept or discarded, and is one undo
+        step. It waits for a propagation that runs. ``Job.result`` is the number of slices refined.
         """
         image = self._view.image(image)
         return self._refinement.refine(image, method, self._view.checked(slices, image))
@@ -259,17 +262,10 @@ class Session:
     ) -> Job:
         """Find all objects of an image with SAM's automatic mode, each with a label of its own.
 
-        They go to a new labels layer, the slice in view first. ``Job.result`` is their number.
-
-        Parameters
-        ----------
-        image, slices : optional
-            As for :meth:`propagate`.
-        sam : str
-            Name of a SAM; its weights are those of ``sam_weights``, see :meth:`configure`.
-        **settings
-            Fields of :class:`~napari_fewshot.config.AutomaticConfig`: ``min_area``,
-            ``max_area``, ``points_per_side`` ...
+        They go to a new labels layer, the slice in view first. ``Job.result`` is their number. The
+        weights of the SAM are those of ``sam_weights``, see :meth:`configure`; ``settings`` are
+        fields of :class:`~napari_fewshot.config.AutomaticConfig`: ``min_area``, ``max_area``,
+        ``points_per_side`` ...
         """
         image = self._view.image(image)
         slices = self._view.checked(slices, image)

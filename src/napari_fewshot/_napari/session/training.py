@@ -12,6 +12,7 @@ from ...features.store import FeatureStore
 from ...predict.learned import ExpertWeights
 from ...segmenter import FewShotSegmenter, HeldOutScore
 from ...segmenter.extraction import extract_features
+from ...segmenter.polish import check_polishing
 from ...templates import Template
 from ..layers import image_volume
 from .estimates import Estimate
@@ -27,8 +28,8 @@ class TrainingController:
     """Makes models out of the templates of a session.
 
     ``renumbered``: see :func:`.templates.snapshot`; of the templates that were taken last.
-    ``chosen``: the model before and after other weights of its experts were chosen; ``on_scored``
-    is called after that.
+    ``chosen``: models of before, and the one that took their place and predicts in another way
+    what they have learned; ``on_scored`` is called after that.
     """
 
     def __init__(self, state: State, runner: JobRunner, view: View) -> None:
@@ -36,7 +37,7 @@ class TrainingController:
         self._base: FewShotSegmenter | None = None
         self._score_wanted = False
         self.renumbered: dict[int, int] = {}
-        self.chosen: tuple[FewShotSegmenter, FewShotSegmenter] | None = None
+        self.chosen: tuple[tuple[FewShotSegmenter, ...], FewShotSegmenter] | None = None
         self.on_scored: Callable[[], None] = lambda: None
 
     def configure(self, changes: dict[str, Any]) -> None:
@@ -80,7 +81,10 @@ class TrainingController:
         return templates
 
     def estimate(self, stage: Stage, image: Any) -> Estimate:
-        """How long a stage should take with the templates there are, on an image (None: none)."""
+        """How long a stage should take with the templates there are, on an image (None: none).
+
+        Raises what polishing does where nothing can be polished.
+        """
         state, config, slices = self._state, self._state.settings.config, 0
         shape: tuple[int, ...] = (1, 1)
         for entry in state.sources():
@@ -90,6 +94,10 @@ class TrainingController:
             folds = 1 if stage == "train" else 5
             seconds = state.rates.training(config, slices)
             return Estimate(None if seconds is None else folds * seconds, None)
+        if stage == "polish":
+            model = state.fitted()
+            check_polishing(model.config, model.training_set_)
+            return Estimate(state.rates.polishing(config, model.polished_steps_ > 0), None)
         if image is not None and stage != "save":
             slicing = self._view.slicing_of(image)
             slices, shape = slices + slicing.count, slicing.plane_shape
@@ -194,7 +202,7 @@ class TrainingController:
 
     def _cancel(self) -> None:
         """What is being learned is outdated."""
-        self._runner.cancel("extract", "train", "score", "update", "renew")
+        self._runner.cancel("extract", "train", "polish", "score", "update", "renew")
 
     def show(self, model: FewShotSegmenter, renumbered: dict[int, int]) -> None:
         """Make a model that of the session; ``renumbered`` is for the labels of its landmarks."""
@@ -231,5 +239,11 @@ class TrainingController:
     def _take_weights(self, model: FewShotSegmenter, weights: ExpertWeights) -> None:
         """Go on with a model whose experts have the weights that held-out slices speak for."""
         if weights != model.weights_:
-            self._state.model = model.with_weights(weights)
-            self.chosen = (model, self._state.model)
+            self.replace(model.with_weights(weights))
+
+    def replace(self, model: FewShotSegmenter) -> None:
+        """Go on with a model that predicts in another way what the one before has learned."""
+        before = self._state.fitted()
+        earlier = () if self.chosen is None else self.chosen[0]
+        self._state.model = model
+        self.chosen = (*earlier, before), model

@@ -7,9 +7,11 @@ from typing import Any
 from qtpy.QtWidgets import QCheckBox, QFileDialog
 
 from ...config import HAND_MADE, NO_REFINEMENT, ExpertsConfig, SegmenterConfig
+from ...errors import FewShotError
 from .dock import SessionDock
 from .parts.connections import listen
 from .parts.forms import ActionButton, Choice, Form, Note, Section, row
+from .parts.progress import duration
 from .parts.scores import ScoreTable
 from .parts.settings_form import AdapterChoice, SettingsForm
 
@@ -27,7 +29,7 @@ PRESETS = (
 class AdapterTraining(SessionDock):
     """Second step: train the adapter on the templates, and score it on slices left out."""
 
-    stages = ("train", "score")
+    stages = ("train", "polish", "score")
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer)
@@ -45,6 +47,12 @@ class AdapterTraining(SessionDock):
         self.score.setChecked(True)
         self.train = ActionButton(
             "Train", "Learn from the templates. Features that are missing are extracted first."
+        )
+        self.polish = ActionButton(
+            "Polish",
+            "Let the embedded network itself learn from the painted slices, as one more expert.\n"
+            "Cancel it at any time: the best so far is kept. So it is when you ask for anything\n"
+            "else. Labelling takes about twice as long afterwards.",
         )
         self.scores = ScoreTable()
         self.save = ActionButton("Save model…", "Write the model to a file, for other images.")
@@ -66,6 +74,7 @@ class AdapterTraining(SessionDock):
         self.train.block("" if session.templates else "add a template in Feature extraction")
         self.save.block("" if session.model is not None else "train a model first")
         self.show_cost(self.train, "train")
+        self._show_polish()
         self._show_scores()
 
     def _fill(self) -> None:
@@ -88,7 +97,8 @@ class AdapterTraining(SessionDock):
         switches.add_wide(self.position)
         switches.add_wide(self.score)
         self.add(
-            *(self.adapter, self.beside, switches, self.train, self.cost, self.progress),
+            *(self.adapter, self.beside, switches, self.train, self.cost),
+            *(self.polish, self.progress),
             Section("What to trust", "Held-out score of each label", self.scores, unfolded=True),
             Section("Model file", "Save the model, or load one", row(self.save, self.load)),
             self.status,
@@ -103,6 +113,7 @@ class AdapterTraining(SessionDock):
         self.train.clicked.connect(
             lambda: self.attempt(session.train, score=self.score.isChecked())
         )
+        self.polish.clicked.connect(lambda: self.attempt(session.polish))
         self.save.clicked.connect(self._on_save)
         self.load.clicked.connect(self._on_load)
         for emitter in (session.events.trained, session.events.scored):
@@ -124,6 +135,17 @@ class AdapterTraining(SessionDock):
         path, _ = QFileDialog.getOpenFileName(self, "Load a model", "", MODEL_FILES)
         if path:
             self.attempt(self.session.load_model, path)
+
+    def _show_polish(self) -> None:
+        """How long polishing should take, or why it cannot be done."""
+        try:
+            seconds = self.session.estimate("polish").seconds
+        except FewShotError as error:
+            trained = self.session.model is not None
+            self.polish.block(str(error) if trained else "train a model first")
+            return
+        self.polish.setText(f"Polish (about {duration(seconds or 0)})")
+        self.polish.block()
 
     def _show_scores(self) -> None:
         session = self.session
