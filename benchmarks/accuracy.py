@@ -38,6 +38,8 @@ from page import write_sections
 from napari_fewshot import __version__
 from napari_fewshot.bench.machine import describe_machine
 
+LONG = ("label_dice", "reliability")
+"""What of a row is not printed."""
 ORDER = (3, 1, 5, 2, 8)
 """Shots, the most telling first: a run that is stopped has the best part."""
 
@@ -86,7 +88,7 @@ def run(options: argparse.Namespace, results: Results, tag: str) -> list[str]:
             }
         )
         results.add(row)
-        print(json.dumps({k: v for k, v in row.items() if k != "label_dice"}), flush=True)
+        print(json.dumps({k: v for k, v in row.items() if k not in LONG}), flush=True)
         if options.pictures is not None and seed == options.seeds[0]:
             draw_worst(task, found.labels, options.pictures / f"{name} {method}.png")
     return failed

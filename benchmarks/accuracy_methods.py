@@ -6,8 +6,8 @@ import json
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,6 +88,7 @@ class Method:
     always: bool = True
     seeded: bool = True
     polished: bool = False
+    weights: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def missing(self) -> str | None:
@@ -121,6 +122,7 @@ METHODS: dict[str, Method] = {
     "embedded": Method({"experts": ALONE}),
     "hand-made": Method({"backbone": "multiscale", "experts": ALONE}),
     "usual weights": Method({"experts": {"choose": False}}),
+    "temperature 1": Method({"experts": {"choose": False}}, weights={"temperature": 1.0}),
     "without carried": Method({"experts": {"carried": False, "choose": False}}),
     "without hand-made": Method({"experts": {"hand_made": False, "choose": False}}),
     "polished": Method({}, always=False, polished=True),
@@ -155,23 +157,25 @@ class Solver:
                 return partial(convpaint, python_of(place))
             why = "its environment is not made (--environments, benchmarks/speed_peers.py)"
         if why is None:
-            return partial(ours, method.settings or {}, method.polished)
+            return partial(ours, method)
         if name not in self._said:
             print(f"{name}: left out, {why}", flush=True)
             self._said.add(name)
         return None
 
 
-def ours(settings: dict[str, Any], polished: bool, task: Task, seed: int) -> Found:
+def ours(method: Method, task: Task, seed: int) -> Found:
     """Train on the templates, predict the cases."""
     _forget_peak()
     start = time.perf_counter()
-    model = FewShotSegmenter(seed=seed, **settings)
+    model = FewShotSegmenter(seed=seed, **(method.settings or {}))
     model.fit(task.templates)
-    if polished:
+    if method.polished:
         model = model.polish()
     if model.config.experts.choose and (score := model.held_out_score()) is not None:
         model = model.with_weights(score.weights)  # as the command train does, and the viewer
+    if method.weights:
+        model = model.with_weights(replace(model.weights_, **method.weights))
     fitted = time.perf_counter()
     predictions = [model.predict(case.image, landmarks=False) for case in task.cases]
     done = time.perf_counter()

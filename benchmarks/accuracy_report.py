@@ -14,6 +14,8 @@ DEFAULT, FOREST = "default", "forest"
 CLEAR = 0.01
 """A difference of Dice that counts, where it is also above two standard errors."""
 _LEAST_ERROR = 1e-6
+_LEAST_SHARE = 1e-4
+"""Of pixels, for a bin of confidence that is told."""
 
 NAMES = {
     "fit_seconds": "fit, s",
@@ -88,6 +90,7 @@ def report(rows: Sequence[Row], tag: str | None = None) -> dict[str, list[str]]:
         "shots": _shots(rows),
         "ratio": _by_task(table, lambda task, method: _number(table.ratio(task, method), 2)),
         "dice": _by_task(table, lambda task, method: _with_spread(table, task, method)),
+        "reliability": _reliability(rows, table.methods),
     }
 
 
@@ -202,6 +205,31 @@ def drop(values: Mapping[int, Sequence[float]], shots: int) -> bool | None:
         elif lost > 2 * math.sqrt(sum(stdev(one) ** 2 / len(one) for one in pair)):
             return True
     return found
+
+
+def _reliability(rows: Sequence[Row], methods: Sequence[str]) -> list[str]:
+    """Share of right pixels by confidence; every row counts alike."""
+    bins: dict[str, list[Sequence[Sequence[float]]]] = {}
+    for row in rows:
+        if row.get("reliability"):
+            bins.setdefault(row["method"], []).append(row["reliability"])
+    used = [method for method in methods if method in bins]
+    if not used:
+        return ["No confidence was measured."]
+    lines = [f"| confidence | {' | '.join(used)} |", "|---" * (len(used) + 1) + "|"]
+    count = len(bins[used[0]][0])
+    for number in range(count):
+        cells = []
+        for method in used:
+            pixels, _, right = (sum(one[number][k] for one in bins[method]) for k in range(3))
+            share = pixels / len(bins[method])
+            seen = share >= _LEAST_SHARE
+            cells.append(f"{right / pixels:.2f} ({100 * share:.1f} %)" if seen else "–")
+        if any(cell != "–" for cell in cells):
+            lines.append(
+                f"| {number / count:.2f}–{(number + 1) / count:.2f} | {' | '.join(cells)} |"
+            )
+    return lines
 
 
 def _by_task(table: Table, cell: Callable[[str, str], str]) -> list[str]:

@@ -29,11 +29,13 @@ class Found:
 
 
 def score(task: Task, found: Found) -> dict[str, Any]:
-    """Values of a row: ``dice``, ``label_dice``, ``dice_common``, ``ece``.
+    """Values of a row: ``dice``, ``label_dice``, ``dice_common``, ``ece``, ``reliability``.
 
     Dice of a label is the mean over the cases that have it, ``dice`` the mean over labels.
     ``dice_common`` counts slices alone that no task of the set paints, and is None where fewer than
-    three of them have labels. Everything leaves painted slices out.
+    three of them have labels. ``reliability`` has, for each bin of confidence, the share of all
+    pixels, and what they have of confidence and of right ones. Everything leaves painted slices
+    out.
     """
     by_label = np.array([_dice(task, found, number) for number in range(len(task.cases))])
     means = _mean(by_label)
@@ -45,7 +47,7 @@ def score(task: Task, found: Found) -> dict[str, Any]:
             if not np.isnan(mean)
         },
         "dice_common": _common(task, found),
-        "ece": _ece(task, found),
+        **_calibration(task, found),
     }
 
 
@@ -59,12 +61,16 @@ def dice_by_label(found: np.ndarray, truth: np.ndarray, labels: Sequence[int]) -
     return np.array(values)
 
 
-def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
-    """Expected calibration error over bins of equal width of all pixels."""
+def reliability(confidence: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Shares of pixels, of confidence and of right pixels in bins of equal width, (BINS, 3)."""
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    believed = np.bincount(bins, confidence, BINS)
-    true = np.bincount(bins, right, BINS)
-    return float(np.abs(believed - true).sum() / max(1, len(bins)))
+    sums = [np.bincount(bins, values, BINS) for values in (None, confidence, right)]
+    return np.stack(sums, axis=1) / max(1, len(bins))
+
+
+def calibration_error(bins: np.ndarray) -> float:
+    """Expected calibration error of :func:`reliability`."""
+    return float(np.abs(bins[:, 1] - bins[:, 2]).sum())
 
 
 def _stack(data: np.ndarray) -> np.ndarray:
@@ -94,16 +100,17 @@ def _common(task: Task, found: Found) -> float | None:
     return float(np.nanmean(_dice(task, found, 0, common=True)))
 
 
-def _ece(task: Task, found: Found) -> float | None:
+def _calibration(task: Task, found: Found) -> dict[str, Any]:
     if found.confidence is None:
-        return None
+        return {"ece": None, "reliability": None}
     believed, right = [], []
     for case, labels, confidence in zip(task.cases, found.labels, found.confidence, strict=True):
         truth = _stack(case.truth.data)
         keep = _kept(len(truth), case.painted)
         believed.append(_stack(confidence)[keep].ravel())
         right.append((_stack(labels)[keep] == truth[keep]).ravel())
-    return calibration_error(np.concatenate(believed), np.concatenate(right))
+    bins = reliability(np.concatenate(believed), np.concatenate(right))
+    return {"ece": calibration_error(bins), "reliability": bins.round(6).tolist()}
 
 
 def _mean(by_label: np.ndarray) -> np.ndarray:

@@ -105,7 +105,11 @@ class TestScores:
         np.testing.assert_allclose(found, [2 / 3, 1, np.nan, 0])
 
     def test_calibration_error(self, benchmark):
-        error = benchmark("accuracy_scores").calibration_error
+        scores = benchmark("accuracy_scores")
+
+        def error(confidence, right):
+            return scores.calibration_error(scores.reliability(confidence, right))
+
         assert error(np.array([1.0, 1.0]), np.array([True, True])) == 0
         assert error(np.full(4, 0.75), np.array([1, 1, 1, 0], bool)) == pytest.approx(0)
         assert error(np.array([0.9, 0.9, 0.1, 0.1]), np.ones(4, bool)) == pytest.approx(0.5)
@@ -194,6 +198,16 @@ class TestReport:
         lines = benchmark("accuracy_report").report(self.rows)["losses"]
         assert lines[0] == "- Worse than the forest on cells-3 (1.20 ×)."
         assert lines[1] == "- *embedded* is better by more than 0.01 on cells-3 (+0.050)."
+
+    def test_reliability_is_the_mean_over_rows(self, benchmark):
+        some = [[0.0, 0.0, 0.0]] * 13 + [[0.5, 0.44, 0.25], [0.5, 0.49, 0.5]]
+        none = [[0.0, 0.0, 0.0]] * 14 + [[1.0, 0.99, 0.9]]
+        rows = [row("a-3", "default", 0.5, reliability=one) for one in (some, none)]
+        rows.append(row("a-3", "embedded", 0.5))
+        lines = benchmark("accuracy_report").report(rows)["reliability"]
+        assert lines[0] == "| confidence | default |"
+        assert lines[2:] == ["| 0.87–0.93 | 0.50 (25.0 %) |", "| 0.93–1.00 | 0.93 (75.0 %) |"]
+        assert benchmark("accuracy_report").report(rows[2:])["reliability"][0].startswith("No conf")
 
     @pytest.mark.parametrize(
         ("three", "expected"),

@@ -59,6 +59,13 @@ def test_one_alone_is_as_it_is():
     assert fused_plane([plane], [1.0], odds([0.0, 1.0]), 0.0) is plane
 
 
+def test_a_temperature_makes_less_sure():
+    plane = odds([0.8, 0.2])
+    found = fused_plane([plane], [1.0], temperature=2.0)
+    np.testing.assert_allclose(found[:, 0, 0], [2 / 3, 1 / 3], rtol=1e-5)
+    assert fused_plane([plane], [1.0], odds([1.0, 0.1]), 1.0, 2.0)[0, 0, 0] > found[0, 0, 0]
+
+
 def test_planes_in_half_precision():
     rng = np.random.default_rng(0)
     planes = [rng.dirichlet([1, 1, 1], (8, 9)).transpose(2, 0, 1) for _ in range(2)]

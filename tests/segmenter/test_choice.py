@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -31,7 +33,9 @@ def held(number, *right, carried=None, known=(2, 5), share=1.0):
 
 
 def choose(slices, painted=True, usual=USUAL):
-    return choose_weights(slices, [2, 5], usual, painted)
+    """Weights alone, without the temperature."""
+    found = choose_weights(slices, [2, 5], usual, painted)
+    return replace(found, temperature=usual.temperature)
 
 
 def test_the_better_expert_has_more_weight():
@@ -49,16 +53,16 @@ def test_carried_labels_that_mislead_have_none():
 
 
 def test_too_few_slices_or_too_little_gain_change_nothing():
-    assert choose([held(k, 0.0, 0.9) for k in range(2)]) is USUAL
-    assert choose([held(k, 0.5, 0.5) for k in range(8)]) is USUAL
-    assert choose([]) is USUAL
-    assert choose([held(k, 0.5) for k in range(5)], painted=False) is USUAL
-    assert choose([held(k, 0.5) for k in range(5)]) is USUAL
+    assert choose([held(k, 0.0, 0.9) for k in range(2)]) == USUAL
+    assert choose([held(k, 0.5, 0.5) for k in range(8)]) == USUAL
+    assert choose([]) == USUAL
+    assert choose([held(k, 0.5) for k in range(5)], painted=False) == USUAL
+    assert choose([held(k, 0.5) for k in range(5)]) == USUAL
 
 
 def test_one_slice_that_differs_is_no_reason():
     slices = [held(k, 0.5, 0.5) for k in range(5)] + [held(9, 0.0, 0.9)]
-    assert choose(slices) is USUAL
+    assert choose(slices) == USUAL
 
 
 def test_too_much_confidence_is_no_fault():
@@ -74,6 +78,25 @@ def test_too_much_confidence_is_no_fault():
     assert choose(slices).hand_made <= USUAL.hand_made
 
 
+@pytest.mark.parametrize("power", [0.25, 1.0, 3.0])
+def test_the_temperature_that_makes_probabilities_right(power):
+    """Each class is drawn with the probability that both experts give it, to a power."""
+    slices = []
+    for k in range(6):
+        rng = np.random.default_rng(k)
+        right = rng.dirichlet([0.5, 0.5, 0.5], SHAPE).transpose(2, 0, 1)
+        drawn = (rng.random(SHAPE) > np.cumsum(right, axis=0)).sum(axis=0).clip(0, 2)
+        labels = np.array([0, 2, 5])[drawn].astype(np.int32)
+        known = KnownSlice(labels, SlicePosition(k, (20, *SHAPE), 0), frozenset({2, 5}))
+        plane = np.maximum(right, 1e-3) ** power
+        plane /= plane.sum(axis=0)
+        slices.append(HeldOutSlice(known, (plane, plane), None, 0.0, frozenset({0, 2, 5})))
+    found = choose_weights(slices, [2, 5], USUAL, True)
+    assert found.temperature == {0.25: 0.6, 1.0: 1.0, 3.0: 2.5}[power]
+    few = choose_weights(slices[:2], [2, 5], USUAL, True)
+    assert few.temperature == USUAL.temperature
+
+
 def test_pixels_and_labels_that_are_not_known_do_not_count():
     slices = []
     for k in range(5):
@@ -83,7 +106,7 @@ def test_pixels_and_labels_that_are_not_known_do_not_count():
     assert choose(slices).hand_made == 0.8
     for one in slices:
         one.known.labels[:] = UNKNOWN
-    assert choose(slices) is USUAL
+    assert choose(slices) == USUAL
 
 
 def test_labels_that_were_not_looked_for_may_be_anything():
@@ -95,7 +118,7 @@ def test_labels_that_were_not_looked_for_may_be_anything():
         for plane, right in zip(one.planes, (0, 2), strict=True):
             plane[:, background] = np.eye(3)[right][:, None]
         slices.append(one)
-    assert choose(slices) is USUAL
+    assert choose(slices) == USUAL
 
 
 def test_the_same_seed_gives_the_same():

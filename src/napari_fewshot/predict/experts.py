@@ -83,14 +83,14 @@ class Experts:
             carried = CarriedLabels(
                 stack, painted, model.label_values, model.flow, window, self.flows
             )
-        return FusedPredictor(adapters, carried, model.weights.carried)
+        return FusedPredictor(adapters, carried, model.weights.carried, model.temperature)
 
 
 class FusedPredictor:
     """A predictor out of adapters, each with a weight, and of labels that are carried.
 
-    Probabilities are the weighted mean of log-probabilities, made to sum to 1: a logarithmic
-    opinion pool. An adapter alone is as it is.
+    Probabilities are the weighted mean of log-probabilities, divided by a temperature and made to
+    sum to 1: a logarithmic opinion pool. At temperature 1 an adapter alone is as it is.
     """
 
     def __init__(
@@ -98,7 +98,9 @@ class FusedPredictor:
         adapters: Sequence[tuple[AdapterPredictor, float]],
         carried: CarriedLabels | None = None,
         carried_weight: float = 0.0,
+        temperature: float = 1.0,
     ) -> None:
+        self._temperature = temperature
         self._adapters = adapters
         self._carried = carried if carried_weight > 0 else None
         self._carried_weight = carried_weight
@@ -114,7 +116,7 @@ class FusedPredictor:
             tick(done, parts)
 
         planes = [one.planes(stack, indices, tick_of_all) for one, _ in self._adapters]
-        if self._carried is None and len(planes) == 1:
+        if self._carried is None and len(planes) == 1 and self._temperature == 1:
             return planes[0]
         return self._fused(self._opinions(planes, indices))
 
@@ -137,7 +139,7 @@ class FusedPredictor:
                 return
             # Of large planes, which lie on disk, their bands are fused side by side.
             yield from ordered_map(
-                lambda one: fused_plane(one[0], weights, one[1], one[2]),
+                lambda one: fused_plane(one[0], weights, one[1], one[2], self._temperature),
                 chain([first], opinions),
                 side_by_side=first[0][0].nbytes <= IN_MEMORY,
             )
@@ -148,11 +150,12 @@ def fused_plane(
     weights: Sequence[float],
     carried: Array | None = None,
     carried_weight: float = 0.0,
+    temperature: float = 1.0,
 ) -> Array:
     """Fuse probabilities (L + 1, H, W) of one slice; ``carried`` are likelihoods."""
     if carried_weight == 0:
         carried = None
-    if len(planes) == 1 and carried is None:
+    if len(planes) == 1 and carried is None and temperature == 1:
         return planes[0]
     result = scratch_array(planes[0].shape, np.float32)
 
@@ -165,6 +168,7 @@ def fused_plane(
             likely = np.maximum(carried[:, rows].astype(np.float32), _LEAST_CARRIED)
             band += np.float32(carried_weight) * np.log(likely)
         band -= band.max(axis=0)
+        band /= np.float32(temperature)
         np.exp(band, out=band)
         band /= band.sum(axis=0)
         result[:, rows] = band

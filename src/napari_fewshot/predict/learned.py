@@ -34,12 +34,16 @@ class ExpertWeights:
         Of carried labels right beside paint, on top of the others.
     polished : float
         Share of the polished network, where there is one, 0..1; the two adapters have the rest.
+    temperature : float
+        What the mean is divided by, so that probabilities are as high as they are right (Guo et al.
+        2017, arXiv:1706.04599). 1 leaves it; a model with one expert is not changed.
     """
 
     hand_made: float = 0.5
     elsewhere: float = 0.2
     carried: float = 2.0
     polished: float = 1 / 3
+    temperature: float = 1.6
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -48,6 +52,8 @@ class ExpertWeights:
                 raise InputError(f"weights.{name}", "be in 0..1", getattr(self, name))
         if not 0 <= self.carried < np.inf:
             raise InputError("weights.carried", "be at least 0", self.carried)
+        if not 0.1 <= self.temperature <= 10:
+            raise InputError("weights.temperature", "be in 0.1..10", self.temperature)
 
 
 class LearnedLabels(Protocol):
@@ -100,6 +106,12 @@ class LearnedModel:
     flow: str | None = None
     weights: ExpertWeights = ExpertWeights()
     polished: PolishedState | None = None
+
+    @property
+    def temperature(self) -> float:
+        """That of the weights where there are several experts; 1 with one."""
+        several = (self.hand_made, self.flow, self.polished) != (None, None, None)
+        return self.weights.temperature if several else 1.0
 
     @property
     def unrefined(self) -> frozenset[int]:

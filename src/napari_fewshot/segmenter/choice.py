@@ -93,23 +93,38 @@ def choose_weights(
     """
     rng = np.random.default_rng(seed)
     samples = [s for one in slices if (s := _Sample.of(one, label_values, rng)) is not None]
-    if len(samples) < _LEAST_SLICES or not (len(slices[0].planes) > 1 or painted):
+    several = painted and any(s.carried is not None for s in samples)
+    if len(samples) < _LEAST_SLICES or not (len(slices[0].planes) > 1 or several):
         return usual
     candidates = _HAND_MADE if painted else _ELSEWHERE
     hand_made = candidates if len(slices[0].planes) > 1 else (0.0,)
-    carried = _CARRIED if painted and any(s.carried is not None for s in samples) else (0.0,)
+    carried = _CARRIED if several else (0.0,)
     name = "hand_made" if painted else "elsewhere"
+    found = {
+        replace(usual, **{name: share} | ({"carried": weight} if several else {})): _loss(
+            samples, share, weight
+        )
+        for share in hand_made
+        for weight in carried
+    }
     before = _loss(samples, getattr(usual, name), usual.carried)
+    best = _clearly_best(usual, before, found)
+    pooled = _pooled(samples, getattr(best, name), best.carried)
+    tempered = {replace(best, temperature=t): _losses(pooled, t) for t in _TEMPERATURES}
+    return _clearly_best(best, _losses(pooled, best.temperature), tempered)
+
+
+def _clearly_best(
+    usual: ExpertWeights, before: Array, candidates: dict[ExpertWeights, Array]
+) -> ExpertWeights:
+    """Of those that are clearly better than the usual ones the best, by the loss of each slice."""
     best, lowest = usual, float(before.mean())
-    for share in hand_made:
-        for weight in carried:
-            losses = _loss(samples, share, weight)
-            gain = before - losses
-            error = float(gain.std(ddof=1)) / np.sqrt(len(gain))
-            clear = gain.mean() > max(_MARGIN * before.mean(), _ERRORS * error)
-            if clear and losses.mean() < lowest:
-                changes = {name: share} | ({"carried": weight} if len(carried) > 1 else {})
-                best, lowest = replace(usual, **changes), float(losses.mean())
+    for weights, losses in candidates.items():
+        gain = before - losses
+        error = float(gain.std(ddof=1)) / np.sqrt(len(gain))
+        clear = gain.mean() > max(_MARGIN * before.mean(), _ERRORS * error)
+        if clear and losses.mean() < lowest:
+            best, lowest = weights, float(losses.mean())
     return best
 
 
@@ -147,6 +162,15 @@ class _Sample:
 
 def _loss(samples: Sequence[_Sample], hand_made: float, carried: float) -> Array:
     """Log loss of each slice, at the temperature at which their mean is lowest."""
+    pooled = _pooled(samples, hand_made, carried)
+    tried = [_losses(pooled, temperature) for temperature in _TEMPERATURES]
+    return min(tried, key=lambda losses: float(losses.mean()))
+
+
+def _pooled(
+    samples: Sequence[_Sample], hand_made: float, carried: float
+) -> list[tuple[Array, Array]]:
+    """Weighted sums of logarithms, (n, L + 1), of each slice, and which classes are right."""
     pooled = []
     for one in samples:
         logs = one.planes[0]
@@ -154,10 +178,12 @@ def _loss(samples: Sequence[_Sample], hand_made: float, carried: float) -> Array
             logs = (1 - hand_made) * logs + hand_made * one.planes[1]
         if one.carried is not None and carried:
             logs = logs + carried * one.carried
-        pooled.append(logs)
-    pairs = list(zip(pooled, samples, strict=True))
-    tried = [np.array([_mean_loss(p / t, s.right) for p, s in pairs]) for t in _TEMPERATURES]
-    return min(tried, key=lambda losses: float(losses.mean()))
+        pooled.append((logs, one.right))
+    return pooled
+
+
+def _losses(pooled: Sequence[tuple[Array, Array]], temperature: float) -> Array:
+    return np.array([_mean_loss(logs / temperature, right) for logs, right in pooled])
 
 
 def _mean_loss(logs: Array, right: Array) -> float:

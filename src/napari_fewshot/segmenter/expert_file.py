@@ -57,6 +57,7 @@ class _Weights(BaseModel):
     elsewhere: Annotated[float, Field(ge=0, le=1)] = ExpertWeights.elsewhere
     carried: Annotated[float, Field(ge=0, le=100)] = ExpertWeights.carried
     polished: Annotated[float, Field(ge=0, le=1)] = ExpertWeights.polished
+    temperature: Annotated[float, Field(ge=0.1, le=10)] = ExpertWeights.temperature
 
 
 _Width = Annotated[int, Field(strict=True, ge=1, le=4096)]
