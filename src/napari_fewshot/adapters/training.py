@@ -241,7 +241,7 @@ def train(
 
     avoid_llvm_clash()
     optimiser = torch.optim.AdamW(
-        network.parameters(), lr=run.rate, weight_decay=config.weight_decay
+        network.parameters(), lr=run.rate, weight_decay=config.weight_decay, fused=True
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, run.rate, total_steps=max(run.steps, 2)

@@ -36,7 +36,8 @@ class ExpertWeights:
         Share of the polished network, where there is one, 0..1; the two adapters have the rest.
     temperature : float
         What the mean is divided by, so that probabilities are as high as they are right (Guo et al.
-        2017, arXiv:1706.04599). 1 leaves it; a model with one expert is not changed.
+        2017, arXiv:1706.04599). 1 leaves it; a model with one expert, or with landmarks that were
+        learned as points, is not changed.
     """
 
     hand_made: float = 0.5
@@ -109,9 +110,12 @@ class LearnedModel:
 
     @property
     def temperature(self) -> float:
-        """That of the weights where there are several experts; 1 with one."""
+        """That of the weights where there are several experts; 1 with one.
+
+        1 also where landmarks were learned as points, which are rare, and low in what is spread.
+        """
         several = (self.hand_made, self.flow, self.polished) != (None, None, None)
-        return self.weights.temperature if several else 1.0
+        return self.weights.temperature if several and not self.point_labels else 1.0
 
     @property
     def unrefined(self) -> frozenset[int]:
