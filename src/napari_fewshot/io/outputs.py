@@ -18,6 +18,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
+from glob import escape
 from pathlib import Path
 
 from ..download import file_sha256
@@ -32,6 +33,7 @@ __all__ = [
     "is_ours",
     "recorded_names",
     "remember",
+    "remove_abandoned",
     "replacing",
 ]
 
@@ -170,6 +172,12 @@ def replacing(path: Path, *, folder: bool = False) -> Iterator[Path]:
         _take_place(temporary, path)
     finally:
         _remove(temporary)
+
+
+def remove_abandoned(path: Path) -> None:
+    """Remove what killed runs have left beside a file, which nobody else may be writing."""
+    for left in path.parent.glob(f".{escape(path.name)}.????????.tmp"):
+        _remove(left)
 
 
 def is_ours(path: Path) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ..config import NO_REFINEMENT
 from ..io import read_volume
 from ..io.image_jobs import ImageJob, write_results
-from ..io.outputs import Outputs
+from ..io.outputs import Outputs, remove_abandoned
 from ..predict.predictor import PredictionRequest
 from ..predict.sink import Prediction
 from ..slices.region import box_shape
@@ -111,6 +111,8 @@ class Work:
         job = started.job
         with self.outputs.writing():
             write_results(job, found, image)
+        for path in job.outputs:
+            remove_abandoned(path)
         doubts = [doubt_of(one.labels[box], one.confidence[box]) for one in found]
         mean, disagreement = (_mean(numbers) for numbers in zip(*doubts, strict=True))
         result = ImageResult(
