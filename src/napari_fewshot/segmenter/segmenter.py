@@ -37,6 +37,10 @@ __all__ = ["FUSED", "FewShotSegmenter"]
 class FewShotSegmenter:
     """Learns from a few painted slices, labels the rest of the volume and other volumes.
 
+    Raises :class:`UnknownNameError` if the backbone, the adapter or a setting does not exist,
+    and :class:`InputError` if a setting breaks its limit, the device is not present, or the
+    adapter does not work with the backbone.
+
     Parameters
     ----------
     backbone : str, optional
@@ -64,10 +68,6 @@ class FewShotSegmenter:
     label_values_ : tuple of int
         Labels that were learned; set by :meth:`fit`, like all names with a final underscore.
     names_ : dict of int to str
-
-    :class:`UnknownNameError` if the backbone, the adapter or a setting does not exist;
-    :class:`InputError` if a setting breaks its limit, the device is not present, or the adapter
-    does not work with the backbone.
 
     Examples
     --------
@@ -291,6 +291,10 @@ class FewShotSegmenter:
     ) -> Prediction:
         """Label the slices of a volume.
 
+        Raises :class:`NotFittedError` before :meth:`fit` or :meth:`load`,
+        :class:`UnknownNameError` if the refinement does not exist, and :class:`InputError` for
+        other channels than in the templates, one plane that is fused, or a region beyond the image.
+
         Parameters
         ----------
         volume : Volume or array, shape (Z, Y, X) or (Y, X), channels last if RGB
@@ -311,10 +315,6 @@ class FewShotSegmenter:
             they are those of the whole volume, but that components and landmarks end with it.
         progress : callable
             ``progress(done, total, what)``; it may raise ``Cancelled``.
-
-        :class:`NotFittedError` before :meth:`fit` or :meth:`load`; :class:`UnknownNameError` if the
-        refinement does not exist; :class:`InputError` for other channels than in the templates, one
-        plane that is fused, or a region beyond the volume.
         """
         refiner = self.load_refiner(refine)  # what cannot be had is seen before the work
         request = PredictionRequest(axis, landmarks, refiner, region)
