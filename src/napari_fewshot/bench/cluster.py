@@ -8,7 +8,6 @@ what is known of its slices in common.
 from __future__ import annotations
 
 import json
-import os
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..errors import FewShotError, SchedulerError
+from ..io.formats import absolute
 from ..io.outputs import Outputs, replacing
 from ..jobs.scheduler import resources_for
 from ..jobs.tasks import (
@@ -68,7 +68,7 @@ def on_cluster(
     from distributed import Queue, as_completed
 
     results = _Results(part.folder, fits, outputs, finished, progress)
-    part = replace(part, folder=Path(os.path.abspath(part.folder)))  # noqa: PTH100 - keeps links
+    part = replace(part, folder=absolute(part.folder))
     _find_areas(client, part, fits, outputs, progress)
     name = f"napari-fewshot-{uuid.uuid4().hex}"
     queue = Queue(name, client)

@@ -12,6 +12,7 @@ from pathlib import Path
 from ..errors import InputError
 from .formats import (
     FORMATS,
+    absolute,
     is_image_folder,
     is_image_path,
     sniff_format,
@@ -59,7 +60,7 @@ def find_images(parameter: str, given: Sequence[str | Path]) -> FoundImages:
     for path in map(Path, given):
         if is_image_path(path):
             images.append(path)  # as it was given, twice too: that is for the caller to judge
-            seen.add(_absolute(path))
+            seen.add(absolute(path))
             continue
         matches = sorted(path.iterdir(), key=_natural) if path.is_dir() else _matches(path)
         candidates = list(_images_among(matches))
@@ -68,9 +69,9 @@ def find_images(parameter: str, given: Sequence[str | Path]) -> FoundImages:
             raise _nothing(parameter, path, bool(results))
         left_out += (one for one in candidates if one in results)
         for one in candidates:
-            if one not in results and _absolute(one) not in seen:
+            if one not in results and absolute(one) not in seen:
                 images.append(one)
-                seen.add(_absolute(one))
+                seen.add(absolute(one))
     return FoundImages(tuple(images), tuple(dict.fromkeys(left_out)))
 
 
@@ -176,10 +177,6 @@ class _Folders:
         stems, written = self._known[folder]
         image = stem.removesuffix(suffix).casefold()
         return path.name in written or not stems.isdisjoint({image, re.sub(r"_t\d+$", "", image)})
-
-
-def _absolute(path: Path) -> Path:
-    return Path(os.path.abspath(path))  # noqa: PTH100 - keeps links
 
 
 def _nothing(parameter: str, path: Path, only_results: bool) -> InputError:

@@ -18,6 +18,7 @@ __all__ = [
     "FORMATS",
     "Format",
     "Kind",
+    "absolute",
     "format_by_name",
     "format_choices",
     "is_image_folder",
@@ -219,6 +220,11 @@ def _chosen(choice: str) -> Format:
     raise UnknownNameError("format of results", choice, format_choices())
 
 
+def absolute(path: str | Path) -> Path:
+    """Absolute path; links stay links."""
+    return Path(os.path.abspath(path))  # noqa: PTH100
+
+
 def output_paths(
     inputs: Sequence[str | Path],
     out_dir: str | Path,
@@ -231,7 +237,7 @@ def output_paths(
     Inputs of equal stem keep their folders, relative to the one that they have in common;
     upper and lower case count as equal, since some file systems take them so.
     """
-    sources = [Path(os.path.abspath(path)) for path in inputs]  # noqa: PTH100 - keeps links
+    sources = [absolute(path) for path in inputs]
     results = [output_path(source, out_dir, suffix, kind, choice) for source in sources]
     groups: dict[str, list[Path]] = defaultdict(list)
     for source, result in zip(sources, results, strict=True):

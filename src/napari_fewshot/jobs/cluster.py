@@ -8,11 +8,12 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from ..io import read_volume
+from ..io.formats import absolute
 from ..io.image_jobs import ImageJob
 from ..io.outputs import Outputs
 from ..predict.sink import Prediction
 from ..types import Array, Progress, Volume
-from .request import LoadedModel, ModelSource, PredictOptions, absolute
+from .request import LoadedModel, ModelSource, PredictOptions
 from .scheduler import resources_for
 from .table import ImageResult
 from .tasks import ONE_AT_A_TIME, check_version, outcome_of, take_threads

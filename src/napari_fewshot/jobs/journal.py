@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..io.formats import FORMATS, split_inside
+from ..io.formats import FORMATS, absolute, split_inside
 from ..io.image_jobs import ImageJob
 from ..io.outputs import RECORD, append_record, content_digest
 from .table import ImageResult
@@ -50,7 +50,7 @@ class Journal:
     @classmethod
     def of(cls, folder: Path, key: str, *, anew: bool) -> Journal:
         """Open the journal of a folder; ``anew``: what other runs have finished does not count."""
-        folder = Path(os.path.abspath(folder))  # noqa: PTH100 - keeps links
+        folder = absolute(folder)
         record = folder / RECORD
         return cls(folder, key, record.stat().st_size if anew and record.exists() else 0)
 

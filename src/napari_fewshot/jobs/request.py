@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +16,13 @@ from .. import __version__
 from ..download import file_sha256
 from ..errors import InputError, SchedulerError
 from ..features.store import FeatureStore
+from ..io.formats import absolute
 from ..io.image_jobs import FrameChoice
 from ..predict.refiners import Refiner
 from ..segmenter import FUSED, FewShotSegmenter
 from ..slices.region import Region, checked_region
 
-__all__ = ["LoadedModel", "ModelSource", "PredictOptions", "absolute"]
+__all__ = ["LoadedModel", "ModelSource", "PredictOptions"]
 
 
 @dataclass(frozen=True)
@@ -189,8 +189,3 @@ class ModelSource:
             "version": self.version,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def absolute(path: Path) -> Path:
-    """Absolute path; links stay links."""
-    return Path(os.path.abspath(path))  # noqa: PTH100

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..io import check_match, read_labels
+from ..io.formats import absolute
 from ..slices.axis import file_axis, painted_axis
 from ..types import Volume
 from .labels import evaluate_labels
@@ -45,10 +45,8 @@ class LabelMapPair:
 
     def absolute(self) -> LabelMapPair:
         """Return the same files, wherever a process has been started."""
-        painted = None if self.painted is None else _absolute(self.painted)
-        return replace(
-            self, pred=_absolute(self.pred), truth=_absolute(self.truth), painted=painted
-        )
+        painted = None if self.painted is None else absolute(self.painted)
+        return replace(self, pred=absolute(self.pred), truth=absolute(self.truth), painted=painted)
 
     def score(self) -> LabelScores:
         """Read both and compare them.
@@ -89,7 +87,3 @@ def excluded_slices(path: Path, truth: Volume, given: str | None) -> tuple[int, 
             "exclude_slices_of", "leave slices to score", f"paint on all {painted.shape[axis]}"
         )
     return axis, [int(k) for k in np.flatnonzero(slices)]
-
-
-def _absolute(path: Path) -> Path:
-    return Path(os.path.abspath(path))  # noqa: PTH100 - keeps links

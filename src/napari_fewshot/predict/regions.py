@@ -93,7 +93,7 @@ def regions(probability: Array, low: float, level: float, spacing: Array) -> Ite
     for where, numbers, names in parts.blocks():
         np.maximum.at(tops, names[numbers.ravel()], smooth[where].ravel())
         release(smooth)
-    for where, numbers, names in parts.blocks():
+    for where, numbers, names in parts.blocks(tops >= low):
         least = level * (tops[names] - _HUNDREDTH)
         more = np.maximum(smooth[where] - least[numbers], 0).ravel()
         np.add.at(masses, names, np.bincount(numbers.ravel(), more, len(names)))

@@ -62,13 +62,13 @@ class Motion:
 
     def ready(self, indices: Sequence[int]) -> Iterator[int]:
         """Slices in turn, each when the motion that leads to it has been found, side by side."""
+        ends = [self._ends(index) for index in indices]
         parts: dict[tuple[tuple[int, int], ...], list[int]] = {}
-        for index in indices:
-            parts.setdefault(self._ends(index), []).append(index)
-        for index in indices:
-            ends = self._ends(index)
-            if ends in parts:
-                self._find(ends, parts.pop(ends))
+        for index, own in zip(indices, ends, strict=True):
+            parts.setdefault(own, []).append(index)
+        for index, own in zip(indices, ends, strict=True):
+            if own in parts:
+                self._find(own, parts.pop(own))
             yield index
 
     def _find(self, ends: Sequence[tuple[int, int]], indices: Sequence[int]) -> None:

@@ -55,6 +55,15 @@ def slow_steps(monkeypatch, act):
     monkeypatch.setattr(Polishing, "_step", slowly)
 
 
+def begun_polishing(session, monkeypatch, qtbot):
+    """A polishing of very many steps that has made the first of them."""
+    begun = []
+    slow_steps(monkeypatch, begun.append)
+    job = session.polish()
+    qtbot.waitUntil(lambda: bool(begun), timeout=1000 * MINUTE)
+    return job
+
+
 def test_the_result_is_renewed_by_the_polished_model(shown, viewer, qtbot):
     before, layer = shown.model, shown.result_layer("image")
     first, steps = layer.data.copy(), len(layer._undo_history)
@@ -94,10 +103,7 @@ def test_cancelled_it_keeps_the_best_so_far(shown, monkeypatch, qtbot):
 
 
 def test_what_is_asked_for_meanwhile_ends_it(shown, monkeypatch, qtbot):
-    begun = []
-    slow_steps(monkeypatch, begun.append)
-    job = shown.polish()
-    qtbot.waitUntil(lambda: bool(begun), timeout=1000 * MINUTE)
+    job = begun_polishing(shown, monkeypatch, qtbot)
     shown.update("image").wait(MINUTE)
     assert job.state == "done"
     assert shown.model.polished_steps_ >= 1  # the update goes on from it
@@ -105,10 +111,7 @@ def test_what_is_asked_for_meanwhile_ends_it(shown, monkeypatch, qtbot):
 
 
 def test_other_settings_end_it_too_and_a_new_model_is_not_replaced(shown, monkeypatch, qtbot):
-    begun = []
-    slow_steps(monkeypatch, begun.append)
-    job = shown.polish()
-    qtbot.waitUntil(lambda: bool(begun), timeout=1000 * MINUTE)
+    job = begun_polishing(shown, monkeypatch, qtbot)
     shown.configure(seed=3)
     job.wait(MINUTE)
     shown.train(score=False).wait(MINUTE)

@@ -26,7 +26,7 @@ class PolishingController:
         check_polishing(model.config, model.training_set_)
 
         def work(job: Job) -> FewShotSegmenter:
-            start, steps = 0.0, 0
+            start = 0.0
 
             def progress(done: int, total: int, what: str) -> None:
                 nonlocal start
