@@ -97,7 +97,7 @@ class Method:
         return f"this version has no setting {', '.join(unknown)}" if unknown else None
 
 
-ALONE = {"hand_made": False, "carried": False, "choose": False}
+ALONE = {"hand_made": False, "carried": False, "registered": False, "choose": False}
 """No expert beside the adapter."""
 _BARE: dict[str, Any] = {"experts": ALONE}
 _FOREST: dict[str, Any] = {
@@ -124,6 +124,7 @@ METHODS: dict[str, Method] = {
     "usual weights": Method({"experts": {"choose": False}}),
     "temperature 1": Method({"experts": {"choose": False}}, weights={"temperature": 1.0}),
     "without carried": Method({"experts": {"carried": False, "choose": False}}),
+    "without registered": Method({"experts": {"registered": False, "choose": False}}),
     "without hand-made": Method({"experts": {"hand_made": False, "choose": False}}),
     "polished": Method({}, always=False, polished=True),
     "cosine": Method({"adapter": "cosine", **_BARE}, always=False),

@@ -26,6 +26,8 @@ _LOOKS = {
     "colour": 0.09,
     "ultrasound": 0.06,
 }
+_VOLUMES = ("body", "crop")
+"""Families of anatomies of which there are volumes."""
 _FINE = np.array([0.1, 0.4, 2.0, 2.0, 2.5, 1.5, 0.3])
 """How much oftener cells and tissue have each look."""
 
@@ -97,13 +99,14 @@ def draw_look(rng: Rng, regions: int, kind: str, roles: tuple[str, ...] = ()) ->
         amount = strength * rng.gamma(1.0, 1.0, (regions, len(textures)))
         amount *= rng.random((regions, len(textures))) < 0.5
         dyes = rng.uniform(0.05, 1.0, (3, 3))
-    return Look(name, colour, textures, amount.astype(np.float32), _settings(rng, name, dyes))
+    settings = _settings(rng, name, dyes) | {"shift": draw_shift(rng, volume=kind in _VOLUMES)}
+    return Look(name, colour, textures, amount.astype(np.float32), settings)
 
 
 def _any_colour(rng: Rng, regions: int, kind: str) -> tuple[str, npt.NDArray[np.float32]]:
     """Draw a family of looks, and colours that are as such images have them."""
     weights = np.array(list(_LOOKS.values()))
-    if kind not in ("body", "crop"):
+    if kind not in _VOLUMES:
         weights = weights * _FINE
     name = str(rng.choice(list(_LOOKS), p=weights / weights.sum()))
     colour = _palette(rng, regions, 3 if name in ("stain", "colour") else 1)
@@ -131,7 +134,6 @@ def _settings(rng: Rng, name: str, dyes: npt.NDArray[Any]) -> dict[str, Any]:
         noise = rng.uniform(0.1, 0.35)
     fine = name in ("em", "sem")
     return {
-        "shift": draw_shift(rng),
         "bias": rng.uniform(0, 0.45) if name in ("mr", "fluo") else rng.uniform(0, 0.15),
         "blur": abs(rng.normal(0, 0.6)) + 0.35,
         "noise": noise,

@@ -92,20 +92,30 @@ def _deform(
     return moved
 
 
-def _lay(
-    rng: Rng, bank: NoiseBank, size: int, sides: list[int]
-) -> tuple[list[Anatomy], tuple[str, ...]]:
-    """Draw the anatomy of each image, most often the same one, and the roles of its regions."""
-    at, plane = rng.random(), int(max(sides) * _MARGIN)
+def _family(rng: Rng) -> type[Neuropil | Axons | Smear] | None:
+    at = rng.random()
     for family, often in _FAMILIES:
         at -= often
         if at < 0:
-            style = family.draw(rng, size)
-            if rng.random() < _ANEW:
-                return [style.lay(rng, bank, int(s * _MARGIN)) for s in sides], style.roles
-            return [style.lay(rng, bank, plane)] * len(sides), style.roles
-    anatomy = draw_anatomy(rng, bank, int(size * _MARGIN))
-    return [anatomy] * len(sides), ()
+            return family
+    return None
+
+
+def _lay(
+    rng: Rng, bank: NoiseBank, size: int, images: int
+) -> tuple[list[Anatomy], list[int], tuple[str, ...]]:
+    """Draw the anatomy of each image, most often the same one, its side, and roles of regions."""
+    family = _family(rng)
+    zooms = draw_zoom(rng, images, 0.25 if family is None else 0.5)
+    sides = [round(size / zoom) for zoom in zooms]
+    if family is None:
+        return [draw_anatomy(rng, bank, int(size * _MARGIN))] * images, sides, ()
+    style = family.draw(rng, size)
+    if rng.random() < _ANEW:
+        anatomies = [style.lay(rng, bank, int(side * _MARGIN)) for side in sides]
+    else:
+        anatomies = [style.lay(rng, bank, int(max(sides) * _MARGIN))] * images
+    return anatomies, sides, style.roles
 
 
 def draw_episode(rng: Rng, bank: NoiseBank, size: int, images: int) -> Episode:
@@ -122,8 +132,7 @@ def draw_episode(rng: Rng, bank: NoiseBank, size: int, images: int) -> Episode:
     images : int
         Number of images K.
     """
-    sides = [round(size / zoom) for zoom in draw_zoom(rng, images)]
-    anatomies, roles = _lay(rng, bank, size, sides)
+    anatomies, sides, roles = _lay(rng, bank, size, images)
     first = anatomies[0]
     look = draw_look(rng, first.regions, first.kind, roles)
     change, bend = rng.uniform(0.3, 1.4), rng.uniform(0.5, 4.0)

@@ -16,14 +16,21 @@ __all__ = ["draw_scanner", "draw_shift", "draw_zoom", "seen", "tinted"]
 Image = npt.NDArray[np.float32]
 
 
-def draw_shift(rng: Rng) -> float:
-    """Draw how far the scanners of an episode differ: not at all, somewhat, much."""
-    return float(rng.choice([0.0, 0.5, 1.0], p=[0.35, 0.35, 0.3]))
+def draw_shift(rng: Rng, *, volume: bool) -> float:
+    """Draw how far the scanners of an episode differ: not at all, somewhat, much.
+
+    Slices of a ``volume`` most often come from one scanner, slides from many.
+    """
+    often = [0.6, 0.3, 0.1] if volume else [0.35, 0.35, 0.3]
+    return float(rng.choice([0.0, 0.5, 1.0], p=often))
 
 
-def draw_zoom(rng: Rng, images: int) -> list[float]:
-    """Draw the size at which each image of an episode shows things; the first is 1."""
-    if rng.random() < 0.5:
+def draw_zoom(rng: Rng, images: int, often: float) -> list[float]:
+    """Draw the size at which each image of an episode shows things; the first is 1.
+
+    ``often`` is the chance that they differ.
+    """
+    if rng.random() >= often:
         return [1.0] * images
     return [1.0, *np.exp(rng.uniform(np.log(0.75), np.log(1.4), images - 1)).tolist()]
 

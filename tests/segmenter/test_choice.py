@@ -129,12 +129,12 @@ def test_the_same_seed_gives_the_same():
 @pytest.mark.parametrize("painted", [True, False])
 def test_fused_as_in_a_prediction(painted):
     one = held(0, 0.2, 0.6, carried=0.9, share=0.5)
-    found = one.fused(ExpertWeights(0.5, 0.2, 2.0), painted)
+    found = one.fused(ExpertWeights(0.5, 0.2, 2.0, 1.0), painted)
     a, b = (plane.astype(np.float32) for plane in one.planes)
     share = 0.5 if painted else 0.2
     expected = np.maximum(a, 1e-4) ** (1 - share) * np.maximum(b, 1e-4) ** share
-    if painted:
-        expected = expected * np.maximum(one.carried.astype(np.float32), 0.01)
+    weight = 1.0 if painted else 0.5  # half of what is usual
+    expected = expected * np.maximum(one.carried.astype(np.float32), 0.01) ** weight
     np.testing.assert_allclose(found, expected / expected.sum(axis=0), atol=1e-4)
-    only = one.fused(ExpertWeights(1.0, 1.0, 0.0), painted)
+    only = one.fused(ExpertWeights(1.0, 1.0, 0.0, 0.0), painted)
     assert only is one.planes[1]

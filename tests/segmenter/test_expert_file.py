@@ -89,9 +89,11 @@ def test_no_paint_is_kept_that_is_not_carried(quick, discs, experts, images, kno
         {"hand_made": 3},
         {"hand_made": {}},
         {"painted": [{"axis": 7}]},
+        {"volumes": [{"shape": [4, 48, 56]}]},
         {"weights": {"hand_made": 2.0}},
         {"weights": {"carried": -1.0}},
         {"weights": {"carried": float("nan")}},
+        {"weights": {"registered": -1.0}},
     ],
     ids=str,
 )
@@ -157,15 +159,55 @@ def test_more_paint_than_there_is(file, tmp_path):
     refused(changed(file, tmp_path / "m", {"experts.painted": images * 2}), "painted.1.0")
 
 
-@pytest.mark.parametrize("name", ["hand_made", "elsewhere", "carried"])
+@pytest.mark.parametrize("name", ["hand_made", "elsewhere", "carried", "registered"])
 def test_weights_have_limits(model, name):
     with pytest.raises(InputError, match=f"weights.{name} must be"):
         ExpertWeights(**{name: -0.1})
 
 
+@pytest.fixture(scope="module")
+def whole(quick, discs, tmp_path_factory):
+    """A model file that holds a volume, all of which is painted."""
+    pytest.importorskip("SimpleITK")
+    planes = [discs(k) for k in range(9)]
+    image, labels = (np.stack(part) for part in zip(*planes, strict=True))
+    steps = {"steps": 3, "hidden": 8, "width": 8}
+    path = tmp_path_factory.mktemp("whole") / "m.fewshot"
+    quick(contrastive=steps).fit(Template(image, labels)).save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"shape": [9, 48, 55]},
+        {"shape": [9, 10**9, 10**9]},
+        {"spacing": [1.0, 0.0, 1.0]},
+        {"spacing": [1.0, float("inf"), 1.0]},
+        {"dtype": "int32"},
+        {"known_labels": [-1]},
+    ],
+    ids=str,
+)
+def test_volumes_that_do_not_fit(whole, tmp_path, change):
+    file, (volume,) = whole, volumes(whole)
+    refused(
+        changed(file, tmp_path / "m", {"experts.volumes": [volume | change]}), "readable settings"
+    )
+    refused(changed(file, tmp_path / "n", {"experts.volumes": [volume] * 2}), "volume.1.grey")
+
+
 def painted(path):
+    return experts_in(path)["painted"]
+
+
+def volumes(path):
+    return experts_in(path)["volumes"]
+
+
+def experts_in(path):
     with safe_open(path, framework="numpy") as file:
-        return json.loads(file.metadata()["content"])["experts"]["painted"]
+        return json.loads(file.metadata()["content"])["experts"]
 
 
 def test_opencv_that_is_missing(model, file, tmp_path, quick, monkeypatch, caplog):

@@ -17,7 +17,8 @@ from napari_fewshot import (
 from napari_fewshot.errors import Cancelled
 from napari_fewshot.features.cache import FeatureCache
 from napari_fewshot.segmenter import polish
-from napari_fewshot.types import Landmark
+from napari_fewshot.slices.stack import SliceStack
+from napari_fewshot.types import Landmark, Volume
 
 from .test_model_damage import changed
 
@@ -78,6 +79,15 @@ def test_it_is_one_more_expert(plain, polished, pictures):
     without = polished.with_weights(replace(polished.weights_, polished=0.0))
     assert equal(before, without.predict(pictures[0]))
     assert without.polished_steps_ == STEPS
+
+
+def test_it_counts_for_less_in_other_images(polished, pictures):
+    experts, config = polished.volume_predictor().experts, polished.config
+    for image, share in ((pictures[0], 1 / 3), (pictures[0] // 2, 0.4 / 3)):
+        stack = SliceStack(Volume.of(image), 0, config.intensity, config.resampling)
+        weights = [weight for _, weight in experts.of(stack)._adapters]
+        assert weights[-1] == pytest.approx(share)
+        assert sum(weights) == pytest.approx(1)
 
 
 def test_it_comes_back_from_a_file(plain, polished, file, pictures, tmp_path):

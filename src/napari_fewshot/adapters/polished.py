@@ -24,25 +24,24 @@ __all__ = ["Head", "PolishedExpert", "PolishedState"]
 
 
 class Head(PixelAdapter):
-    """The classification adapter, as it learns together with the network that it stands on."""
+    """The classification adapter, as it learns together with the network that it stands on.
+
+    It knows nothing of position: what it says is of more use to the others, which do.
+    """
 
     classifier: ClassificationClassifier
 
     @classmethod
     def new(cls, config: SegmenterConfig, device: str) -> Self:
         """One that is not yet fitted."""
-        return cls.of(config, ClassificationClassifier(config.classification, device))
+        settings = config.changed({"position": {"use": False}})
+        return cls.of(settings, ClassificationClassifier(config.classification, device))
 
-    def logits(self, features: torch.Tensor, position: Array) -> torch.Tensor:
-        """Logits of the classes, shape (n, L + 1), of pixels with features (n, C).
-
-        ``position`` are their columns of position, (n, 3), for where these count.
-        """
+    def logits(self, features: torch.Tensor) -> torch.Tensor:
+        """Logits of the classes, shape (n, L + 1), of pixels with features (n, C)."""
         import torch
 
         standardiser = fitted(self._standardiser, "The adapter")
-        if self.position.use:
-            features = torch.cat([features, torch.from_numpy(position).to(features)], dim=1)
         mean, scale = (torch.from_numpy(a) for a in (standardiser.mean, standardiser.scale))
         vectors = (features - mean.to(features)) * scale.to(features)
         found: torch.Tensor = self.classifier.network(vectors)

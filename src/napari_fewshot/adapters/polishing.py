@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Polishing", "Schedule"]
 
-_PATCH = 256
+_PATCH = 160
 _PATCHES = 4
 """In each step."""
 _PIXELS = 16384
@@ -44,7 +43,10 @@ _PROBE = 8
 """Steps that tell how long one takes."""
 _AVERAGED = 0.9
 """Weight of what was before in the running mean of the weights."""
-_AUGMENTATION = AugmentationConfig()
+_ORIENTED = AugmentationConfig()
+"""Sides may be labels, where images have an orientation ..."""
+_FREE = AugmentationConfig(flips=True, rotation=180)
+"""... and micrographs, which have none, look alike from all sides."""
 
 
 @dataclass(frozen=True)
@@ -114,20 +116,15 @@ class Polishing:
         shapes = np.array([known.labels.shape for known in training.examples])
         multiple = backbone.spec.preprocessing.multiple
         size = PatchSampler.fitting(shapes.max(axis=0), _PATCH, multiple)
-        self._sampler = PatchSampler(size, _AUGMENTATION, mirrored=True)
+        oriented = any(stack.volume.affine is not None for stack in training.stacks)
+        self._sampler = PatchSampler(size, _ORIENTED if oriented else _FREE, mirrored=True)
         rng = np.random.default_rng([seed, 2**32])
         self._centres = [_centres(known, rng) for known in training.examples]
         self.steps = self._before = steps
         self.losses: list[float] = []
 
-    def run(
-        self, schedule: Schedule, progress: Progress = no_progress, chosen: Sequence[int] = ()
-    ) -> None:
-        """Train on the examples with the ``chosen`` numbers (none: all), until the time is over.
-
-        When ``progress`` raises :class:`Cancelled`, it ends there.
-        """
-        numbers = chosen or range(len(self._training.examples))
+    def run(self, schedule: Schedule, progress: Progress = no_progress) -> None:
+        """Train until the time is over, or ``progress`` raises :class:`Cancelled`."""
         since, done, total = time.monotonic(), 0, schedule.steps
         while True:
             seconds = time.monotonic() - since
@@ -140,7 +137,7 @@ class Polishing:
             except Cancelled:
                 return
             warm = min(1.0, (done + 1) / (_WARM_UP * total))
-            self._step(numbers, warm * (1 + math.cos(math.pi * done / total)) / 2)
+            self._step(warm * (1 + math.cos(math.pi * done / total)) / 2)
             done += 1
 
     def finish(self) -> PolishedExpert:
@@ -158,12 +155,13 @@ class Polishing:
         }
         return PolishedExpert.of(network.config.to_dict(), weights, self._head, self.steps)
 
-    def _step(self, numbers: Sequence[int], rate: float) -> None:
-        """One step, by the mean gradient of a few patches."""
+    def _step(self, rate: float) -> None:
+        """One step, by the mean gradient of a few patches; ``rate`` is a share of the highest."""
         import torch
 
         rng = np.random.default_rng([self._seed, self.steps])
-        drawn = rng.choice(numbers, _PATCHES, replace=len(numbers) < _PATCHES)
+        count = len(self._training.examples)
+        drawn = rng.choice(count, _PATCHES, replace=count < _PATCHES)
         items = [(int(k), np.random.default_rng(rng.integers(2**63))) for k in drawn]
         found = list(ordered_map(self._gradients, items, self._device.type == "cpu"))
         for weight, *own in zip(self._weights, *(gradients for _, gradients in found), strict=True):
@@ -198,15 +196,13 @@ class Polishing:
         known, values = self._training.examples[number], self._training.label_values
         flat = np.flatnonzero(patch.classes.numpy() >= 0)
         flat = rng.permutation(flat)[:_PIXELS]
-        places = np.rint(patch.places.reshape(-1, 2)[flat]).astype(np.int64)
-        position = known.position.columns(places[:, 0] * known.labels.shape[1] + places[:, 1])
         image = patch.image.numpy()
         size = self._sampler.size
         layout = Layout(size, size, size, size, ((0, 0),), stride=1)
         inputs = prepare(image, self._backbone.spec.preprocessing, layout)
         features = self._backbone.encode(inputs[:, None].to(self._device))
         pixels = features.permute(2, 3, 0, 1).flatten(2).flatten(0, 1)[torch.from_numpy(flat)]
-        logits = self._head.logits(pixels, position)
+        logits = self._head.logits(pixels)
         classes = patch.classes.flatten()[flat].to(self._device)
         looked_for = torch.from_numpy(labels_looked_for(known, values)).to(self._device)
         return partial_loss(logits.T[None, :, :, None], classes[None, :, None], looked_for[None])

@@ -227,6 +227,11 @@ def _report(
         channels = ", ".join(map(str, model.config.intensity.channels))
         print(f"channels: {channels}, of images to label too")
     print(f"{model.config.backbone} + {model.config.adapter}, trained in {seconds:.1f} s: {output}")
+    if held := len(model.volume_predictor().model.volumes):
+        print(
+            f"the model file holds {held} of these images, coarsely, to register others with them "
+            "(--set experts.registered=false: none)"
+        )
     _report_refinement(model)
 
 

@@ -30,6 +30,9 @@ class ExpertsConfig(StageConfig):
     """How the motion between slices is found. dis: dense inverse search of OpenCV, quicker.
     lucas-kanade: iterative Lucas-Kanade of scikit-image, as exact. auto: dis where OpenCV is
     installed."""
+    registered: bool = Field(default=True, title="Registered labels")
+    """Where most slices of a volume are painted, bring its labels to other volumes by registration,
+    if SimpleITK is installed. The model file then holds the volume itself, coarsely."""
     choose: bool = Field(default=True, title="Choose weights")
     """Choose the weights of the experts on template slices that are left out, where these say
     clearly that others than the usual ones are better."""

@@ -76,6 +76,11 @@ class SegmenterConfig(StageConfig):
         return self.experts.carried and self.fuses
 
     @property
+    def uses_registered(self) -> bool:
+        """Whether labels of whole volumes are brought to others by registration."""
+        return self.experts.registered and self.fuses
+
+    @property
     def fuses(self) -> bool:
         """Whether the adapter gives probabilities that others can be averaged with."""
         return self.adapter in ("contrastive", "classification")
@@ -130,7 +135,7 @@ _PUBLISHED: dict[str, Any] = {
     "backbone": "dinov2-b",
     "sampling": {"pixels_per_label": 0, "background_factor": 1.0, "min_background": 1},
     "position": {"use": False},
-    "experts": {"hand_made": False, "carried": False, "choose": False},
+    "experts": {"hand_made": False, "carried": False, "registered": False, "choose": False},
     "cosine": {"threshold": 0.5, "standardise": False},
     "classification": {"balance": 1.0, "decoys": 0.0},
     "contrastive": {

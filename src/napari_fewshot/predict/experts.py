@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, repeat
 
 import numpy as np
@@ -15,17 +15,19 @@ from ..parallel import ordered_map, used_up
 from ..scratch import IN_MEMORY, bands, scratch_array
 from ..slices.flow_cache import FlowCache
 from ..slices.stack import SliceStack, Window
-from ..types import Array
+from ..types import Array, Progress
 from .carried import CarriedLabels, paint_of
 from .learned import LearnedModel
 from .probabilities import AdapterPredictor, Predictor, Tick, Watch, no_tick
+from .registered import RegisteredLabels, Registrations
 
 __all__ = ["Experts", "FusedPredictor", "fused_plane"]
 
 _LEAST_PROBABLE = 1e-4
 _LEAST_CARRIED = 0.01
 """Labels are never carried so surely that other experts could not say otherwise."""
-
+_POLISHED_ELSEWHERE = 0.4
+"""Of its share in images that were not painted: it may have learned what is of the others alone."""
 
 _Opinions = tuple[tuple[Array, ...], Array | None, float]
 
@@ -45,6 +47,8 @@ class Experts:
         On the features of the polished network.
     flows : FlowCache, optional
         Motion between slices that was found before.
+    registrations : Registrations
+        Of template volumes with others, found before.
     """
 
     model: LearnedModel
@@ -53,15 +57,22 @@ class Experts:
     hand_made: tuple[Adapter, FeatureExtractor] | None = None
     polished: tuple[Adapter, FeatureExtractor] | None = None
     flows: FlowCache | None = None
+    registrations: Registrations = field(default_factory=Registrations)
 
     def of(
-        self, stack: SliceStack, watch: Watch | None = None, window: Window | None = None
+        self,
+        stack: SliceStack,
+        watch: Watch | None = None,
+        window: Window | None = None,
+        progress: Progress | None = None,
     ) -> Predictor:
         """Return what predicts the slices of a stack.
 
         Labels are carried, and hand-made features have their full weight, in an image that was
         painted. ``watch`` and ``window`` as for :class:`~.probabilities.AdapterPredictor`, the
-        former of the backbone, or of hand-made features where these alone count.
+        former of the backbone, or of hand-made features where these alone count. Template volumes
+        are registered with an image that was not painted, which takes some seconds for each:
+        ``progress`` is told. Where it is None, this is left out.
         """
         model = self.model
         painted = paint_of(stack, model.painted)
@@ -70,7 +81,7 @@ class Experts:
             weight = model.weights.elsewhere if painted is None else model.weights.hand_made
             used = [(self.adapter, self.extractor, 1 - weight), (*self.hand_made, weight)]
         if self.polished is not None:
-            share = model.weights.polished
+            share = model.weights.polished * (_POLISHED_ELSEWHERE if painted is None else 1)
             used = [(one, on, (1 - share) * weight) for one, on, weight in used]
             used.append((*self.polished, share))
         adapters = []
@@ -78,8 +89,15 @@ class Experts:
             if weight > 0:
                 adapters.append((AdapterPredictor(adapter, extractor, watch, window), weight))
                 watch = None
+        if painted is None:
+            brought = None
+            if progress is not None and model.weights.registered > 0:
+                brought = RegisteredLabels.of(
+                    stack, model.label_values, model.volumes, self.registrations, window, progress
+                )
+            return FusedPredictor(adapters, brought, model.weights.registered, model.temperature)
         carried = None
-        if painted is not None and model.flow is not None and stack.volume.ndim == 3:
+        if model.flow is not None and stack.volume.ndim == 3:
             carried = CarriedLabels(
                 stack, painted, model.label_values, model.flow, window, self.flows
             )
@@ -87,7 +105,7 @@ class Experts:
 
 
 class FusedPredictor:
-    """A predictor out of adapters, each with a weight, and of labels that are carried.
+    """A predictor out of adapters, each with a weight, and of labels that come from paint itself.
 
     Probabilities are the weighted mean of log-probabilities, divided by a temperature and made to
     sum to 1: a logarithmic opinion pool. At temperature 1 an adapter alone is as it is.
@@ -96,7 +114,7 @@ class FusedPredictor:
     def __init__(
         self,
         adapters: Sequence[tuple[AdapterPredictor, float]],
-        carried: CarriedLabels | None = None,
+        carried: CarriedLabels | RegisteredLabels | None = None,
         carried_weight: float = 0.0,
         temperature: float = 1.0,
     ) -> None:

@@ -15,6 +15,7 @@ from ..errors import InputError
 from ..slices.flow import flow_method
 from ..templates.training_set import TrainingSet
 from .carried import PaintedImage, painted_images
+from .registered import TemplateVolume, template_volumes
 
 __all__ = ["ExpertWeights", "LearnedLabels", "LearnedModel"]
 
@@ -32,8 +33,11 @@ class ExpertWeights:
         The same in other images, where grey values and textures differ from the painted ones.
     carried : float
         Of carried labels right beside paint, on top of the others.
+    registered : float
+        Of labels that registration brings to other images, on top of the others.
     polished : float
-        Share of the polished network, where there is one, 0..1; the two adapters have the rest.
+        Share of the polished network in a painted image, where there is one, 0..1, and 0.4 of that
+        in others; the two adapters have the rest.
     temperature : float
         What the mean is divided by, so that probabilities are as high as they are right (Guo et al.
         2017, arXiv:1706.04599). 1 leaves it; a model with one expert, or with landmarks that were
@@ -43,6 +47,7 @@ class ExpertWeights:
     hand_made: float = 0.5
     elsewhere: float = 0.2
     carried: float = 2.0
+    registered: float = 2.0
     polished: float = 1 / 3
     temperature: float = 1.6
 
@@ -51,8 +56,9 @@ class ExpertWeights:
         for name in ("hand_made", "elsewhere", "polished"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"weights.{name}", "be in 0..1", getattr(self, name))
-        if not 0 <= self.carried < np.inf:
-            raise InputError("weights.carried", "be at least 0", self.carried)
+        for name in ("carried", "registered"):
+            if not 0 <= getattr(self, name) < np.inf:
+                raise InputError(f"weights.{name}", "be at least 0", getattr(self, name))
         if not 0.1 <= self.temperature <= 10:
             raise InputError("weights.temperature", "be in 0.1..10", self.temperature)
 
@@ -89,8 +95,8 @@ class LearnedModel:
     the canonical axes of the templates (the most frequent first), the channels of their images, the
     state of the adapter, and the places, in canonical mm, of the landmarks of each image that has
     one of each. Of the experts beside the adapter: the state of the one on hand-made features, the
-    paint that labels are carried from, the method that finds the way, the weights of all, and the
-    polished network.
+    paint that labels are carried from, the method that finds the way, the volumes that are
+    registered with others, the weights of all, and the polished network.
     """
 
     config: SegmenterConfig
@@ -105,6 +111,7 @@ class LearnedModel:
     hand_made: AdapterState | None = None
     painted: tuple[PaintedImage, ...] = ()
     flow: str | None = None
+    volumes: tuple[TemplateVolume, ...] = ()
     weights: ExpertWeights = ExpertWeights()
     polished: PolishedState | None = None
 
@@ -114,7 +121,8 @@ class LearnedModel:
 
         1 also where landmarks were learned as points, which are rare, and low in what is spread.
         """
-        several = (self.hand_made, self.flow, self.polished) != (None, None, None)
+        beside = self.hand_made, self.flow, self.polished
+        several = beside != (None, None, None) or len(self.volumes) > 0
         return self.weights.temperature if several and not self.point_labels else 1.0
 
     @property
@@ -175,5 +183,6 @@ class LearnedModel:
             hand_made=None if hand_made is None else hand_made.state(),
             painted=tuple(painted),
             flow=flow_method(config.experts.flow) if config.uses_carried else None,
+            volumes=template_volumes(training) if config.uses_registered else (),
             polished=None if polished is None else polished.state(),
         )

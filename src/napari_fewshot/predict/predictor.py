@@ -89,7 +89,9 @@ class SlicePredictor(SliceWork[SlicePrediction]):
         sink: PredictionSink,
     ) -> None:
         super().__init__(stack)
+        self._experts = experts
         self._predictor = experts.of(stack, self._describe)
+        self._is_whole = False
         self._smoothing = smoothing
         self._sink = sink
         self._descriptors: dict[int, Array] = {}
@@ -101,7 +103,10 @@ class SlicePredictor(SliceWork[SlicePrediction]):
         return self._plane(self._sink.labels, 0).shape
 
     def preview(self, index: int) -> SlicePrediction:
-        """Predict one slice alone, at once: probabilities are not smoothed across slices."""
+        """Predict one slice alone, at once: probabilities are not smoothed across slices.
+
+        No volume is registered with this one for it.
+        """
         (found,) = self._run(self._checked([index]), no_progress, across=False)
         return found
 
@@ -113,6 +118,9 @@ class SlicePredictor(SliceWork[SlicePrediction]):
         self, wanted: Sequence[int], progress: Progress, across: bool = True
     ) -> Iterator[SlicePrediction]:
         back = {self._numbers[index]: index for index in wanted}
+        if across and not self._is_whole and self._experts.model.volumes:
+            self._predictor = self._experts.of(self._stack, self._describe, progress=progress)
+            self._is_whole = True
         planes = slice_probabilities(
             self._stack, self._predictor, self._smoothing, progress, list(back), across
         )
@@ -307,7 +315,7 @@ class VolumePredictor:
         """Class probabilities of what lies in a box of the stack, slice by slice."""
         smoothing = self.model.config.propagation.smoothing
         window, keep = windows_of(stack, box, smoothing)
-        predictor = self.experts.of(stack, window=window)
+        predictor = self.experts.of(stack, window=window, progress=progress)
         order = range(box[0].start, box[0].stop)
         return slice_probabilities(stack, predictor, smoothing, progress, order, keep=keep)
 

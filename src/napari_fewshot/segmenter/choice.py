@@ -17,6 +17,10 @@ __all__ = ["HeldOutSlice", "choose_weights"]
 _HAND_MADE = (0.0, 0.2, 0.5, 0.8)
 _ELSEWHERE = (0.0, 0.2, 0.35)
 _CARRIED = (0.0, 0.5, 2.0)
+_REGISTERED = (0.0, 0.5, 2.0)
+_PAINTED = ("hand_made", "carried")
+_OTHERS = ("elsewhere", "registered")
+"""Names of the weights that are chosen where slices, or whole images, are left out."""
 _TEMPERATURES = (0.6, 0.8, 1.0, 1.25, 1.6, 2.0, 2.5, 3.2)
 _PIXELS = 20_000
 """Of each slice, drawn at random: enough to tell weights apart."""
@@ -39,9 +43,10 @@ class HeldOutSlice:
         Probabilities, (L + 1, H, W), of the adapter on the features of the backbone, and of that on
         hand-made ones where there is one.
     carried : array, optional
-        Likelihoods of carried labels, (L + 1, H, W); None where no paint leads to the slice.
+        Likelihoods of carried labels, or of registered ones in another image, (L + 1, H, W); None
+        where no paint leads to the slice.
     carried_weight : float
-        Share of the weight of carried labels that they have here.
+        Share of the weight of these that they have here.
     learned : frozenset of int
         Labels, 0 for background, that the experts could learn without it.
     """
@@ -57,12 +62,12 @@ class HeldOutSlice:
         hand_made = weights.hand_made if painted else weights.elsewhere
         shares = [1.0] if len(self.planes) == 1 else [1 - hand_made, hand_made]
         used = [(p, share) for p, share in zip(self.planes, shares, strict=True) if share > 0]
-        carried = self.carried if painted else None
+        weight = weights.carried if painted else weights.registered
         return fused_plane(
             [plane for plane, _ in used],
             [share for _, share in used],
-            carried,
-            weights.carried * self.carried_weight,
+            self.carried,
+            weight * self.carried_weight,
         )
 
 
@@ -93,23 +98,23 @@ def choose_weights(
     """
     rng = np.random.default_rng(seed)
     samples = [s for one in slices if (s := _Sample.of(one, label_values, rng)) is not None]
-    several = painted and any(s.carried is not None for s in samples)
-    if len(samples) < _LEAST_SLICES or not (len(slices[0].planes) > 1 or several):
+    is_carried = any(s.carried is not None for s in samples)
+    if len(samples) < _LEAST_SLICES or not (len(slices[0].planes) > 1 or is_carried):
         return usual
+    share_name, weight_name = _PAINTED if painted else _OTHERS
     candidates = _HAND_MADE if painted else _ELSEWHERE
-    hand_made = candidates if len(slices[0].planes) > 1 else (0.0,)
-    carried = _CARRIED if several else (0.0,)
-    name = "hand_made" if painted else "elsewhere"
+    shares = candidates if len(slices[0].planes) > 1 else (0.0,)
+    carried = (_CARRIED if painted else _REGISTERED) if is_carried else (0.0,)
     found = {
-        replace(usual, **{name: share} | ({"carried": weight} if several else {})): _loss(
-            samples, share, weight
-        )
-        for share in hand_made
+        replace(
+            usual, **{share_name: share} | ({weight_name: weight} if is_carried else {})
+        ): _loss(samples, share, weight)
+        for share in shares
         for weight in carried
     }
-    before = _loss(samples, getattr(usual, name), usual.carried)
+    before = _loss(samples, getattr(usual, share_name), getattr(usual, weight_name))
     best = _clearly_best(usual, before, found)
-    pooled = _pooled(samples, getattr(best, name), best.carried)
+    pooled = _pooled(samples, getattr(best, share_name), getattr(best, weight_name))
     tempered = {replace(best, temperature=t): _losses(pooled, t) for t in _TEMPERATURES}
     return _clearly_best(best, _losses(pooled, best.temperature), tempered)
 

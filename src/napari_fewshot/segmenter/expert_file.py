@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,6 +15,8 @@ from ..adapters import AdapterState
 from ..adapters.polished import PolishedState
 from ..predict.carried import PaintedImage, PaintedSlice
 from ..predict.learned import ExpertWeights, LearnedModel
+from ..predict.registered import TemplateVolume
+from ..slices.coarse import CoarseVolume
 from ..templates.known import UNKNOWN
 from ..types import Array
 
@@ -21,13 +24,17 @@ __all__ = ["PackedExperts", "pack_experts", "unpack_experts"]
 
 _HAND_MADE = "hand_made."
 _PAINTED = "painted."
+_VOLUME = "volume."
 _NETWORK = "polished.network."
 _HEAD = "polished.head."
+_OWN = (_HAND_MADE, _PAINTED, _VOLUME, _NETWORK, _HEAD)
 _MOST_BYTES = 2**31
-"""Of the labels of a slice that a file may claim."""
+"""Of the labels of a slice, or of a volume, that a file may claim."""
 
 _Count = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
 _Side = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
+_Length = Annotated[float, Field(gt=0)]
+_Dtype = Literal["int8", "int16", "int32"]
 
 
 class _Slice(BaseModel):
@@ -35,7 +42,7 @@ class _Slice(BaseModel):
     original: _Count
     digest: str
     known_labels: frozenset[_Count]
-    dtype: Literal["int8", "int16", "int32"]
+    dtype: _Dtype
 
 
 class _Image(BaseModel):
@@ -56,6 +63,7 @@ class _Weights(BaseModel):
     hand_made: Annotated[float, Field(ge=0, le=1)] = ExpertWeights.hand_made
     elsewhere: Annotated[float, Field(ge=0, le=1)] = ExpertWeights.elsewhere
     carried: Annotated[float, Field(ge=0, le=100)] = ExpertWeights.carried
+    registered: Annotated[float, Field(ge=0, le=100)] = ExpertWeights.registered
     polished: Annotated[float, Field(ge=0, le=1)] = ExpertWeights.polished
     temperature: Annotated[float, Field(ge=0.1, le=10)] = ExpertWeights.temperature
 
@@ -88,12 +96,22 @@ class _Polished(BaseModel):
     steps: _Count
 
 
+class _Volume(BaseModel):
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    shape: tuple[_Side, _Side, _Side]
+    spacing: tuple[_Length, _Length, _Length]
+    known_labels: frozenset[_Count]
+    dtype: _Dtype
+
+
 class PackedExperts(BaseModel):
     """The JSON of the experts; their tensors lie beside those of the adapter."""
 
     hand_made: dict[str, Any] | None = None
     flow: Literal["dis", "lucas-kanade"] | None = None
     painted: tuple[_Image, ...] = ()
+    volumes: tuple[_Volume, ...] = ()
     weights: _Weights = _Weights()
     polished: _Polished | None = None
 
@@ -108,19 +126,28 @@ def pack_experts(model: LearnedModel) -> tuple[dict[str, Any], dict[str, Array]]
     for number, image in enumerate(model.painted):
         slices: list[dict[str, Any]] = []
         for one in image.slices:
-            dtype = np.result_type(np.int8, np.min_scalar_type(-int(one.labels.max(initial=0)) - 1))
-            packed = zlib.compress(np.ascontiguousarray(one.labels, dtype=dtype).tobytes(), 6)
-            tensors[f"{_PAINTED}{number}.{len(slices)}"] = np.frombuffer(packed, np.uint8)
+            dtype = _dtype_of(one.labels)
+            tensors[f"{_PAINTED}{number}.{len(slices)}"] = _compressed(one.labels, dtype)
             known = sorted(one.known_labels)
             slices.append(
                 {"index": one.index, "original": one.original, "digest": one.digest}
-                | {"known_labels": known, "dtype": dtype.name}
+                | {"known_labels": known, "dtype": dtype}
             )
         images.append({"axis": image.axis, "shape": list(image.shape), "slices": slices})
+    volumes: list[dict[str, Any]] = []
+    for number, volume in enumerate(model.volumes):
+        dtype = _dtype_of(volume.labels)
+        tensors[f"{_VOLUME}{number}.grey"] = _compressed(volume.image.grey, "uint8")
+        tensors[f"{_VOLUME}{number}.labels"] = _compressed(volume.labels, dtype)
+        volumes.append(
+            {"shape": list(volume.labels.shape), "spacing": list(volume.image.spacing)}
+            | {"known_labels": sorted(volume.known_labels), "dtype": dtype}
+        )
     values = {
         "hand_made": None if model.hand_made is None else model.hand_made.values,
         "flow": model.flow,
         "painted": images,
+        "volumes": volumes,
         "weights": asdict(model.weights),
         "polished": None,
     }
@@ -144,8 +171,7 @@ def unpack_experts(
 
     Raises ValueError or KeyError where parts do not fit each other.
     """
-    beside = (_HAND_MADE, _PAINTED, _NETWORK, _HEAD)
-    rest = {n: t for n, t in tensors.items() if not n.startswith(beside)}
+    rest = {n: t for n, t in tensors.items() if not n.startswith(_OWN)}
     own = _below(_HAND_MADE, tensors)
     images = []
     for number, image in enumerate(packed.painted):
@@ -154,16 +180,27 @@ def unpack_experts(
                 one.index,
                 one.original,
                 one.digest,
-                _labels(tensors[f"{_PAINTED}{number}.{k}"], one.dtype, image.shape, label_values),
+                _labels(
+                    tensors[f"{_PAINTED}{number}.{k}"], one.dtype, image.shape[1:], label_values
+                ),
                 one.known_labels,
             )
             for k, one in enumerate(image.slices)
         )
         images.append(PaintedImage(image.axis, image.shape, slices))
+    volumes = []
+    for number, volume in enumerate(packed.volumes):
+        grey = _unpacked(tensors[f"{_VOLUME}{number}.grey"], "uint8", volume.shape)
+        labels = _labels(
+            tensors[f"{_VOLUME}{number}.labels"], volume.dtype, volume.shape, label_values
+        )
+        whole = CoarseVolume(grey, volume.spacing)
+        volumes.append(TemplateVolume(whole, labels, volume.known_labels))
     fields = {
         "hand_made": None if packed.hand_made is None else AdapterState(own, packed.hand_made),
         "flow": packed.flow,
         "painted": tuple(images),
+        "volumes": tuple(volumes),
         "weights": ExpertWeights(**packed.weights.model_dump()),
         "polished": _polished(packed.polished, tensors),
     }
@@ -182,20 +219,36 @@ def _below(prefix: str, tensors: dict[str, Array]) -> dict[str, Array]:
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
+def _dtype_of(labels: Array) -> str:
+    """Name of the smallest type that has these labels, and ``UNKNOWN``."""
+    kind = np.result_type(np.int8, np.min_scalar_type(-int(labels.max(initial=0)) - 1))
+    return str(kind.name)
+
+
+def _compressed(array: Array, dtype: str) -> Array:
+    packed = zlib.compress(np.ascontiguousarray(array, dtype=dtype).tobytes(), 6)
+    return np.frombuffer(packed, np.uint8)
+
+
 def _labels(
-    packed: Array, dtype: str, shape: tuple[int, int, int], label_values: Sequence[int]
+    packed: Array, dtype: str, shape: tuple[int, ...], label_values: Sequence[int]
 ) -> Array:
-    size = np.dtype(dtype).itemsize * shape[1] * shape[2]
+    labels = _unpacked(packed, dtype, shape)
+    if not {int(v) for v in np.unique(labels)} <= {UNKNOWN, 0, *label_values}:
+        raise ValueError("painted labels that were not learned")
+    return labels
+
+
+def _unpacked(packed: Array, dtype: str, shape: tuple[int, ...]) -> Array:
+    size = np.dtype(dtype).itemsize * math.prod(shape)
     if size > _MOST_BYTES:
-        raise ValueError(f"labels of {size} bytes")
+        raise ValueError(f"values of {size} bytes")
     reader = zlib.decompressobj()
     try:
         data = reader.decompress(packed.tobytes(), size)
     except zlib.error as error:
-        raise ValueError(f"labels that are damaged: {error}") from error
+        raise ValueError(f"values that are damaged: {error}") from error
     if len(data) != size or not reader.eof:
-        raise ValueError("labels of another size")
-    labels: Array = np.frombuffer(data, dtype).reshape(shape[1:])
-    if not {int(v) for v in np.unique(labels)} <= {UNKNOWN, 0, *label_values}:
-        raise ValueError("painted labels that were not learned")
-    return labels
+        raise ValueError("values of another size")
+    array: Array = np.frombuffer(data, dtype).reshape(shape)
+    return array

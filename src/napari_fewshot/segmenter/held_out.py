@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock
@@ -16,6 +16,7 @@ from ..parallel import beside
 from ..predict.carried import CarriedLabels, painted_images
 from ..predict.learned import ExpertWeights
 from ..predict.probabilities import class_probabilities
+from ..predict.registered import RegisteredLabels, Registrations, template_volumes
 from ..scratch import scratch_array
 from ..templates.known import KnownSlice
 from ..templates.training_set import TrainingSet
@@ -25,6 +26,8 @@ from .choice import HeldOutSlice, choose_weights
 __all__ = ["HeldOutScore", "Learner", "choose_folds", "held_out_score"]
 
 MOST_FOLDS = 5
+_MOST_REGISTERED = 3
+"""Volumes that are registered with one that is left out."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +106,9 @@ class Learner:
 def held_out_score(
     known: TrainingSet,
     learners: Sequence[Learner],
-    *,
     flow: str | None = None,
+    registrations: Registrations | None = None,
+    *,
     choose: bool = False,
     progress: Progress = no_progress,
 ) -> HeldOutScore | None:
@@ -118,6 +122,8 @@ def held_out_score(
         Of the adapter on the features of the backbone, and of that on hand-made ones.
     flow : str, optional
         How the motion is found along which labels are carried; None: they are not.
+    registrations : Registrations, optional
+        By which labels of whole volumes are brought to others; None: they are not.
     choose : bool
         Choose weights by what is held out, unless the usual ones are as good.
     progress : callable
@@ -147,7 +153,12 @@ def held_out_score(
         classes = _classes(examples, rest)
         if classes - {0} and 0 in classes:
             try:
-                found = _predicted(known, learners, rest, fold, flow if painted else None, training)
+                labels: Mapping[int, CarriedLabels | RegisteredLabels] = {}
+                if painted:
+                    labels = _carriers(known, rest, flow)
+                elif registrations is not None:
+                    labels = _registered(known, rest, fold, registrations, training)
+                found = _predicted(known, learners, rest, fold, labels, training)
             except InputError:  # all slices could teach it, these are too few
                 found = []
             held += found
@@ -176,10 +187,13 @@ def _predicted(
     learners: Sequence[Learner],
     rest: Sequence[int],
     fold: Sequence[int],
-    flow: str | None,
+    carriers: Mapping[int, CarriedLabels | RegisteredLabels],
     progress: Progress,
 ) -> list[HeldOutSlice]:
-    """What experts that learn from the examples ``rest`` say of those of a fold."""
+    """What experts that learn from the examples ``rest`` say of those of a fold.
+
+    ``carriers`` are what brings labels to the slices of a stack, by its number.
+    """
     examples = [known.examples[k] for k in rest]
     learned = frozenset(_classes(known.examples, rest))
     room = _Room(known, fold, len(learners) + 1)
@@ -196,7 +210,6 @@ def _predicted(
     else:
         with beside(partial(learn, learners[1])) as second:
             planes = [learn(learners[0], progress), second()]
-    carriers = _carriers(known, rest, flow)
     found = []
     for number, k in enumerate(fold):
         index, carrier = known.sources[k][1], carriers.get(known.sources[k][0])
@@ -221,6 +234,25 @@ def _carriers(
         if stack.volume.ndim == 3:
             carriers[number] = CarriedLabels(stack, image, known.label_values, flow)
     return carriers
+
+
+def _registered(
+    known: TrainingSet,
+    rest: Sequence[int],
+    fold: Sequence[int],
+    registrations: Registrations,
+    progress: Progress,
+) -> dict[int, RegisteredLabels]:
+    """What brings labels of the examples ``rest`` to those of a fold, by number of the stack."""
+    volumes = template_volumes(known, rest)[:_MOST_REGISTERED]
+    found = {}
+    for number in sorted({known.sources[k][0] for k in fold}):
+        labels = RegisteredLabels.of(
+            known.stacks[number], known.label_values, volumes, registrations, progress=progress
+        )
+        if labels is not None:
+            found[number] = labels
+    return found
 
 
 class _Room:

@@ -18,6 +18,7 @@ from ..features.store import FeatureStore
 from ..parallel import beside
 from ..predict.experts import Experts
 from ..predict.learned import LearnedModel
+from ..predict.registered import Registrations
 from ..slices.flow import flow_method
 from ..slices.flow_cache import FlowCache
 from ..templates.augmentation import FeatureRequirements
@@ -57,6 +58,11 @@ class Extractors:
         """Motion between slices, kept where features are kept in memory too."""
         return None if self.cache is None else FlowCache()
 
+    @cached_property
+    def registrations(self) -> Registrations:
+        """Registrations of template volumes with others, kept for the next prediction."""
+        return Registrations()
+
     def experts(self, learned: LearnedModel, adapters: Adapters, main: FeatureExtractor) -> Experts:
         """All that labels slices; ``main`` is the extractor that goes with the first adapter."""
         hand_made = polished = None
@@ -64,7 +70,9 @@ class Extractors:
             hand_made = adapters.hand_made, self.hand_made
         if adapters.polished is not None:
             polished = adapters.polished.head, self.of_polished(adapters.polished)
-        return Experts(learned, adapters.main, main, hand_made, polished, self.flows)
+        return Experts(
+            learned, adapters.main, main, hand_made, polished, self.flows, self.registrations
+        )
 
     def of_polished(self, expert: PolishedExpert) -> FeatureExtractor:
         """Of the features of a polished network."""

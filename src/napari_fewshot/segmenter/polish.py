@@ -13,8 +13,8 @@ from ..types import Progress
 
 __all__ = ["MORE_STEPS", "STEPS", "check_polishing", "polished"]
 
-STEPS = 150
-MORE_STEPS = 50
+STEPS = 200
+MORE_STEPS = 60
 """Where a network is there that was polished before."""
 
 

@@ -276,8 +276,9 @@ class FewShotSegmenter:
         model has no templates: :class:`NotFittedError`.
         """
         known, learners = self._learning(self.training_set_).learners(self.training_set_)
-        choose, flow = self.config.experts.choose and self.config.fuses, self._learned().flow
-        return held_out_score(known, learners, flow=flow, choose=choose, progress=progress)
+        learned, choose = self._learned(), self.config.experts.choose and self.config.fuses
+        by = self._extractors.registrations if learned.volumes else None
+        return held_out_score(known, learners, learned.flow, by, choose=choose, progress=progress)
 
     def predict(
         self,

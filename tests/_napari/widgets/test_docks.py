@@ -224,7 +224,7 @@ def test_grey_values_and_clean_up_are_set_in_the_docks(docks):
 def test_experts_beside_the_adapter_are_switched_off_and_on(docks, qtbot):
     _, training, _ = docks
     session, fields = training.session, training.experts.fields
-    assert set(fields) == {"hand_made", "carried", "choose"}
+    assert set(fields) == {"hand_made", "carried", "registered", "choose"}
     assert not training.beside.isExpanded()
     fields["carried"].click()
     assert not session.settings.config.experts.carried
@@ -256,9 +256,9 @@ def test_a_model_is_polished_from_the_dock(viewer, docks, qtbot, monkeypatch):
     assert training.progress.isVisibleTo(training)
     qtbot.waitUntil(lambda: session.model.polished_steps_ == 3, timeout=MINUTE)
     qtbot.waitUntil(lambda: button.text() != "Polish (about 2 min)")  # as measured
-    session.configure(backbone="multiscale")
+    session.configure(adapter="cosine")
     session.train(score=False).wait(60)
-    qtbot.waitUntil(lambda: "embedded" in button.reason)
+    qtbot.waitUntil(lambda: "contrastive" in button.reason)
 
 
 def test_heavy_libraries_are_imported_once_in_the_background(docks):

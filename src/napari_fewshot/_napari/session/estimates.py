@@ -17,7 +17,7 @@ _SECONDS_PER_PIXEL = {"embedded": 2.2e-6, "multiscale": 0.9e-6}
 _TOKENS = 32 * 32
 _FLOPS_PER_S = 6e10
 _PREDICTION = 1.0e-6
-_POLISHING = 1.0
+_POLISHING = 0.5
 """Seconds of a step."""
 _STEP = 4.5e-3
 _HAND_MADE_CHANNELS = 22
