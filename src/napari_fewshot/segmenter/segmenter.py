@@ -14,7 +14,6 @@ from ..adapters import check_adapter
 from ..backbones import backbone_entry
 from ..config import NO_REFINEMENT, PropagationConfig, SegmenterConfig
 from ..device import choose_device
-from ..errors import NotFittedError
 from ..features.cache import FeatureCache
 from ..features.extract import FeatureExtractor
 from ..features.store import FeatureStore
@@ -26,6 +25,7 @@ from ..slices.region import Region
 from ..templates.template import Template
 from ..templates.training_set import TrainingSet
 from ..types import Progress, Volume, no_progress
+from .fitted import Fitted
 from .held_out import HeldOutScore, held_out_score
 from .learning import Adapters, Extractors, Learning
 from .model_file import check_weights, read_model, write_model
@@ -34,7 +34,7 @@ from .polish import polished
 __all__ = ["FUSED", "FewShotSegmenter"]
 
 
-class FewShotSegmenter:
+class FewShotSegmenter(Fitted):
     """Learns from a few painted slices, labels the rest of the volume and other volumes.
 
     Raises :class:`UnknownNameError` if the backbone, the adapter or a setting does not exist,
@@ -86,7 +86,7 @@ class FewShotSegmenter:
         **settings: Any,
     ) -> None:
         given = {name: value for name, value in settings.items() if value is not None}
-        self.config = SegmenterConfig.of(given, "settings")
+        super().__init__(SegmenterConfig.of(given, "settings"))
         backbone_entry(self.config.backbone)
         check_adapter(self.config)
         refinement = self.config.propagation.refinement.method
@@ -100,8 +100,6 @@ class FewShotSegmenter:
             self.config, self.weights, self.device, self.store, self.cache
         )
         self._adapters: Adapters | None = None
-        self._saved: LearnedModel | None = None
-        self._training: TrainingSet | None = None
 
     def with_settings(self, **changes: Any) -> FewShotSegmenter:
         """Return an unfitted segmenter with other settings, on the same device, store and cache."""
@@ -131,46 +129,6 @@ class FewShotSegmenter:
         return model
 
     @property
-    def label_values_(self) -> tuple[int, ...]:
-        """Label values that were learned, sorted."""
-        return self._learned().label_values
-
-    @property
-    def names_(self) -> dict[int, str]:
-        """Names of the label values."""
-        return dict(self._learned().names)
-
-    @property
-    def point_labels_(self) -> frozenset[int]:
-        """Labels that were learned from landmarks only."""
-        return self._learned().point_labels
-
-    @property
-    def weights_(self) -> ExpertWeights:
-        """Weights of the experts."""
-        return self._learned().weights
-
-    @property
-    def polished_steps_(self) -> int:
-        """Steps that the network of :meth:`polish` has learned for; 0 without one."""
-        polished = self._learned().polished
-        return 0 if polished is None else polished.steps
-
-    @property
-    def refinement(self) -> str | None:
-        """What refines predictions if no other is asked for; None also for landmarks that stay."""
-        learned = self._saved
-        nothing = learned is not None and learned.unrefined.issuperset(learned.label_values)
-        return None if nothing else self.config.propagation.refinement.method
-
-    @property
-    def training_set_(self) -> TrainingSet:
-        """Known slices that it was fitted to; not there in a loaded model."""
-        if self._training is None:
-            raise NotFittedError("The templates are known after fit only, not in a loaded model.")
-        return self._training
-
-    @property
     def weights_hash(self) -> str:
         """Digest of the backbone's weights."""
         return self.extractor.backbone.weights_hash
@@ -188,11 +146,6 @@ class FewShotSegmenter:
         """Those of all features that it learns from; :attr:`extractor` is the first."""
         own = self._extractors
         return [self.extractor, own.hand_made] if self.config.uses_hand_made else [self.extractor]
-
-    def _learned(self) -> LearnedModel:
-        if self._saved is None:
-            raise NotFittedError("The segmenter is not fitted yet; call fit or load a model.")
-        return self._saved
 
     def fit(
         self, templates: Template | Sequence[Template], progress: Progress = no_progress
