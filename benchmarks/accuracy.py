@@ -131,6 +131,8 @@ def main() -> None:
         parser.error("--report needs --results")
     if not options.report and options.data is None:
         parser.error("DATA is needed, or --report")
+    if not options.report and not tasks(options.data):
+        parser.error(f"there is no set of accuracy_tasks.py in DATA, {options.data}")
     options.methods = options.methods or [name for name, m in METHODS.items() if m.always]
     if options.list:
         print(*(name for name in tasks(options.data) if _wanted(name, options)), sep="\n")

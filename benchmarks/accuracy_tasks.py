@@ -147,7 +147,7 @@ def tasks(data: Path) -> dict[str, Callable[[], Task]]:
         drawn = [count for count in SCRIBBLE_SHOTS if count in shots]
         found |= {f"{name}_scribble-{n}": partial(make, n, scribble=True) for n in drawn}
     found["wbc_2d_grey-3"] = partial(across, data / "wbc_2d", 3, _IMAGES["wbc_2d"][1], grey=True)
-    return {n: load for n, load in found.items() if (data / _folder(load)).exists()}
+    return {n: load for n, load in found.items() if _folder(load).exists()}
 
 
 def _folder(load: Callable[[], Task]) -> Path:

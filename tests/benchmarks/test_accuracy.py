@@ -259,6 +259,15 @@ def test_page_has_the_marks_of_all_sections(benchmark):
 
 
 @pytest.mark.slow
+def test_folders_of_the_sets_may_be_relative(benchmark, tmp_path, monkeypatch):
+    (tmp_path / "data" / "wbc_2d").mkdir(parents=True)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    found = benchmark("accuracy_tasks").tasks(Path("../data"))
+    assert {"wbc_2d-3", "wbc_2d_grey-3", "wbc_2d_scribble-1"} <= set(found)
+    assert all(name.startswith("wbc_2d") for name in found)
+
+
 def test_a_run_is_kept_and_goes_on(tmp_path):
     folder = tmp_path / "data" / "mr_spine"
     folder.mkdir(parents=True)
