@@ -84,7 +84,7 @@ def larger(options: Options) -> dict[str, Any]:
     times, side = (0.01, 64) if options.quick else (options.times, 256)
     with tempfile.TemporaryDirectory() as folder:
         return speed_memory.larger_than_memory(
-            options.limit_mb, times, side, "float32", Path(folder)
+            options.limit_mb, times, side, "float64", Path(folder)
         )
 
 
@@ -152,8 +152,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="processes of each measurement")
     parser.add_argument("--slices", type=int, default=50)
     parser.add_argument("--side", type=int, default=256)
-    parser.add_argument("--limit-mb", type=int, default=800, help="memory of the larger volume")
-    parser.add_argument("--times", type=float, default=3.0, help="size of that volume, in limits")
+    parser.add_argument("--limit-mb", type=int, default=1200, help="memory of the larger volume")
+    parser.add_argument("--times", type=float, default=2.0, help="size of that volume, in limits")
     parser.add_argument("--environments", type=Path, metavar="FOLDER", help="of other tools")
     parser.add_argument("--profile", action="store_true", help="print a profile, nothing else")
     parser.add_argument("--json", type=Path)

@@ -2,7 +2,7 @@
 
     python benchmarks/speed_memory.py
     python benchmarks/speed_memory.py --run slices 60 256
-    python benchmarks/speed_memory.py --larger-than-memory [--limit-mb 800] [--times 3]
+    python benchmarks/speed_memory.py --larger-than-memory [--limit-mb 1200] [--times 2]
 
 Each size is a process of its own, whose resident memory is read every 10 ms, all of it and the
 anonymous part (not files that are mapped, which the system drops when it needs room). Given are
@@ -271,9 +271,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--larger-than-memory", action="store_true")
-    parser.add_argument("--limit-mb", type=int, default=800)
-    parser.add_argument("--times", type=float, default=3.0)
-    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--limit-mb", type=int, default=1200)
+    parser.add_argument("--times", type=float, default=2.0)
+    parser.add_argument("--dtype", default="float64")
     parser.add_argument("--side", type=int, default=256)
     parser.add_argument("--run", nargs=3, metavar=("KIND", "COUNT", "SIDE"))
     parser.add_argument("--train", nargs=2, help=argparse.SUPPRESS)

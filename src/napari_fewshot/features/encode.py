@@ -99,10 +99,11 @@ class BatchEncoder:
                 return result
             if len(part) == 1:
                 side = " x ".join(str(n) for n in part[0].shape[-2:])
+                other = ", close other programs" if self.device == "cpu" else ", use device cpu"
                 raise FewShotError(
                     f"Out of memory on {self.device}: backbone {self.backbone.spec.name} does not "
-                    f"fit with a single input of {side} pixels. Lower max_side or min_tokens, "
-                    "choose a smaller backbone, or use device cpu."
+                    f"fit with a single input of {side} pixels. Lower max_side or min_tokens"
+                    f"{other}, or choose a smaller backbone."
                 )
             self.size = max(1, len(part) // 2)
 
