@@ -37,6 +37,8 @@ def _below(parser: argparse.ArgumentParser, level: int) -> Iterator[str]:
         if command.description:
             yield command.description.strip()
             yield ""
+        if example := command.get_default("example"):
+            yield from ("```sh", example, "```", "")
         yield from _arguments(command)
         yield from _below(command, level + 1)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -44,8 +46,24 @@ def test_help_lists_the_commands(run):
 def test_each_command_has_help(run, command):
     said = run(command, "--help")
     assert said.code == 0
-    assert said.out.startswith(f"usage: napari-fewshot {command}")
+    assert said.out.startswith(f"example: napari-fewshot {command}")
+    assert f"\nusage: napari-fewshot {command}" in said.out
     assert said.err == ""
+
+
+def leaves(parser):
+    """Commands that have no commands below them."""
+    below = [a.choices for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    found = [leaf for choices in below for one in choices.values() for leaf in leaves(one)]
+    return found or [parser]
+
+
+@pytest.mark.parametrize("command", leaves(build_parser()), ids=lambda command: command.prog)
+def test_help_begins_with_an_example_that_is_a_command(command):
+    example = command.get_default("example")
+    assert command.format_help().startswith(f"example: {example}\n")
+    assert example.startswith(command.prog)
+    assert callable(build_parser().parse_args(shlex.split(example)[1:]).run)
 
 
 @pytest.mark.parametrize(

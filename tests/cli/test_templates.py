@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_fewshot.cli.shared import parse_numbers
-from napari_fewshot.cli.train import (
+from napari_fewshot.cli.templates import (
     InOrder,
     TemplateFiles,
     group_templates,

@@ -1,7 +1,8 @@
 """The command line: ``napari-fewshot``.
 
-A command is a module, listed in ``COMMANDS``, with ``NAME``, ``HELP``, ``add_arguments`` and
-``run``; its docstring is the description in its help.
+A command is a module, listed in ``COMMANDS``, with ``NAME``, ``HELP``, ``EXAMPLE``,
+``add_arguments`` and ``run``; its help begins with the example, and its docstring is the
+description there.
 """
 
 from __future__ import annotations
@@ -28,12 +29,19 @@ COMMANDS = (
     "sam",
     "evaluate",
     "benchmark",
+    "info",
+    "doctor",
 )
 INTERRUPTED = 130
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong with the arguments in one line."""
+    """Says what is wrong with the arguments in one line; its help begins with an example."""
+
+    def format_help(self) -> str:
+        example = self.get_default("example")
+        text = super().format_help()
+        return f"example: {example}\n\n{text}" if example else text
 
     def error(self, message: str) -> NoReturn:
         self.exit(BAD_INPUT, f"{self.prog}: {message} (see {self.prog} --help)\n")
@@ -45,13 +53,14 @@ def build_parser() -> argparse.ArgumentParser:
         prog="napari-fewshot",
         description="Paint a few slices, label the rest of the volume and other volumes.",
     )
+    parser.set_defaults(example="napari-fewshot demo")
     parser.add_argument("--version", action="version", version=f"napari-fewshot {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
     for name in COMMANDS:
         module = import_module(f".{name}", __name__)
         command = commands.add_parser(module.NAME, help=module.HELP, description=module.__doc__)
         module.add_arguments(command)
-        command.set_defaults(run=module.run)
+        command.set_defaults(run=module.run, example=module.EXAMPLE)
     return parser
 
 

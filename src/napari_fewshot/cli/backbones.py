@@ -6,8 +6,9 @@ import argparse
 
 NAME = "backbones"
 HELP = "list the backbones and whether their weights are here"
+EXAMPLE = "napari-fewshot backbones"
 
-__all__ = ["HELP", "NAME", "add_arguments", "run"]
+__all__ = ["EXAMPLE", "HELP", "NAME", "add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

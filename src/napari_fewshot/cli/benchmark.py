@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 
 NAME = "benchmark"
 HELP = "compare methods on labelled images and write a report"
+EXAMPLE = "napari-fewshot benchmark benchmark.toml -o report --dry-run"
 
 FAILED = 1
 
-__all__ = ["HELP", "NAME", "add_arguments", "run"]
+__all__ = ["EXAMPLE", "HELP", "NAME", "add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 
 NAME = "compare-refinement"
 HELP = "compare strategies of refinement on given truth"
+EXAMPLE = (
+    "napari-fewshot compare-refinement image.nii.gz labels.nii.gz --truth truth.nii.gz -o compared"
+)
 
-__all__ = ["HELP", "NAME", "add_arguments", "run"]
+__all__ = ["EXAMPLE", "HELP", "NAME", "add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,8 +1,13 @@
-"""Segment the embedded sample: paint five slices of one phantom, label it and a second one."""
+"""Segment the embedded sample: paint five slices of one phantom, label it and a second one.
+
+Writes both images, the painted slices, labels, landmarks and contact sheets, and ends with the
+commands that do the same from files.
+"""
 
 from __future__ import annotations
 
 import argparse
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,12 +22,15 @@ if TYPE_CHECKING:
 
 NAME = "demo"
 HELP = "segment the embedded sample, print the scores"
+EXAMPLE = "napari-fewshot demo --out fewshot-demo"
 TEMPLATE_SLICES = 5
 PATIENTS, LANDMARK_PATIENTS = (0, 1), (2, 3, 4)
 ENDINGS = (".nii.gz", "_labels.nii.gz", "_labels.json", "_landmarks.csv", ".png")
+PAINTED = "_painted.nii.gz"
+OF_PAINTED = (PAINTED, "_painted_labels.json")
 COLUMNS = 8
 
-__all__ = ["HELP", "NAME", "add_arguments", "run"]
+__all__ = ["EXAMPLE", "HELP", "NAME", "add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,12 +52,11 @@ def run(options: argparse.Namespace) -> int:
     """Train, predict, score and write."""
     shared.check_folder("--out", options.out)
     stems = [options.out / f"{options.kind}{patient}" for patient in PATIENTS]
-    outputs = shared.check_outputs(
-        "--out",
-        [stem.with_name(stem.name + ending) for stem in stems for ending in ENDINGS],
-        (),
-        overwrite=options.overwrite,
-    )
+    files = [stem.with_name(stem.name + ending) for stem in stems for ending in ENDINGS]
+    painted_file, names_file = (stems[0].with_name(stems[0].name + end) for end in OF_PAINTED)
+    files += [painted_file, names_file]
+    outputs = shared.check_outputs("--out", files, (), overwrite=options.overwrite)
+    from ..io import write_labels
     from ..phantoms import make_phantom, painted_labels, template_slices
     from ..segmenter import FewShotSegmenter
     from ..templates import Template
@@ -62,17 +69,36 @@ def run(options: argparse.Namespace) -> int:
         f"{options.kind} phantom, {len(slices)} painted slices of "
         f"{first.image.shape[0]}; {model.config.backbone} + {model.config.adapter}"
     )
+    painted = painted_labels(first, slices)
+    with outputs.writing():
+        write_labels(painted_file, painted.data, first.image, names=painted.names)
     with ProgressBars("learning") as bars:
-        model.fit(Template(first.image, painted_labels(first, slices)), progress=bars)
+        model.fit(Template(first.image, painted), progress=bars)
     marks = _fit_landmarks(options)
-    for phantom, painted in ((first, slices), (second, ())):
+    for phantom, known in ((first, slices), (second, ())):
         with ProgressBars(f"patient {phantom.patient}") as bars:
             found = model.predict(phantom.image, landmarks=False, progress=bars)
             points = marks.predict(phantom.image, progress=bars).landmarks
         with outputs.writing():
-            _show(options.out, phantom, found, points, painted)
+            _show(options.out, phantom, found, points, known)
     print(f"\n{time.perf_counter() - start:.0f} s. Results: {options.out}")
+    print(_next_commands(options.out, options.kind))
     return 0
+
+
+def _next_commands(out: Path, kind: str) -> str:
+    """What to do next, with the files that were written."""
+    first, second = (f"{kind}{patient}" for patient in PATIENTS)
+    model = out / f"{kind}.fewshot"
+    image, painted = out / f"{first}.nii.gz", out / f"{first}{PAINTED}"
+    commands = (
+        ("napari", image, out / f"{first}_labels.nii.gz"),
+        ("napari-fewshot", "train", "--image", image, "--labels", painted, "-o", model),
+        ("napari-fewshot", "predict", model, out / f"{second}.nii.gz", "-o", out / "results"),
+    )
+    lines = (f"  {shlex.join(map(str, words))}" for words in commands)
+    heading = "Next: look at it, learn from the painted slices, label another image; then your own."
+    return "\n".join(["", heading, *lines])
 
 
 def _fit_landmarks(options: argparse.Namespace) -> FewShotSegmenter:

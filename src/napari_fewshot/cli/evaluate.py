@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 NAME = "evaluate"
 HELP = "score labels or landmarks against the truth"
+EXAMPLE = "napari-fewshot evaluate --pred results/image_labels.nii.gz --truth truth.nii.gz"
 
-__all__ = ["HELP", "NAME", "add_arguments", "run"]
+__all__ = ["EXAMPLE", "HELP", "NAME", "add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

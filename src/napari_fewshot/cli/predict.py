@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 
 NAME = "predict"
 HELP = "label images with a model"
+EXAMPLE = "napari-fewshot predict model.fewshot image.nii.gz -o results --confidence"
 METHOD = "propagation.refinement.method"
 """Setting of a model that ``--refine`` stands for."""
 
-__all__ = ["HELP", "NAME", "add_arguments", "run"]
+__all__ = ["EXAMPLE", "HELP", "NAME", "add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 NAME = "refine"
 HELP = "make labels more exact"
+EXAMPLE = "napari-fewshot refine image.nii.gz labels.nii.gz -o refined.nii.gz"
 
-__all__ = ["HELP", "NAME", "add_arguments", "add_inputs", "read_inputs", "run"]
+__all__ = ["EXAMPLE", "HELP", "NAME", "add_arguments", "add_inputs", "read_inputs", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -21,6 +21,7 @@ CRASHED = 1
 
 OPTIONS = (
     "adapter",
+    "author",
     "axis",
     "background",
     "backbone",
@@ -32,7 +33,9 @@ OPTIONS = (
     "image",
     "known_labels",
     "labels",
+    "licence",
     "method",
+    "note",
     "points",
     "region",
     "sam",

@@ -32,10 +32,11 @@ if TYPE_CHECKING:
     from ..templates import Template
     from ..types import Volume
 
-__all__ = ["HELP", "NAME", "add_arguments", "run"]
+__all__ = ["EXAMPLE", "HELP", "NAME", "add_arguments", "run"]
 
 NAME = "sam"
 HELP = "compare with SAM, MedSAM and PerSAM"
+EXAMPLE = "napari-fewshot sam boxes image.nii.gz --labels labels.nii.gz -o results"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,9 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     modes = parser.add_subparsers(dest="mode", metavar="MODE", required=True)
     for name, mode in MODES.items():
         below = modes.add_parser(name, help=mode.summary, description=mode.about)
-        _add_common_arguments(below, mode.example)
+        below.set_defaults(example=f"napari-fewshot sam {name} image.nii.gz {mode.given}-o results")
+        _add_common_arguments(below, mode.setting)
         mode.add_arguments(below)
     tuning = modes.add_parser(sam_tune.NAME, help=sam_tune.HELP, description=sam_tune.__doc__)
+    tuning.set_defaults(example=sam_tune.EXAMPLE)
     sam_tune.add_arguments(tuning)
 
 
@@ -74,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
     return failures.status
 
 
-def _add_common_arguments(parser: argparse.ArgumentParser, example: str) -> None:
+def _add_common_arguments(parser: argparse.ArgumentParser, setting: str) -> None:
     add = parser.add_argument
     add("images", nargs="+", metavar="IMAGE", help="image to segment, folder or pattern")
     add("-o", "--output", type=Path, required=True, metavar="OUTDIR", help="folder of the results")
@@ -86,7 +89,7 @@ def _add_common_arguments(parser: argparse.ArgumentParser, example: str) -> None
         "file says how it lies, else 0)",
     )
     shared.add_options(parser, "--sam-weights", "--frame", "--window", "--channels", "--overwrite")
-    shared.add_options(parser, "--set", help=f"a setting of the mode, e.g. {example}")
+    shared.add_options(parser, "--set", help=f"a setting of the mode, e.g. {setting}")
     shared.add_store_options(parser, "embeddings of SAM")
 
 
@@ -317,11 +320,12 @@ def _persam(given: _Given, job: _Job, image: Volume, bars: ProgressBars) -> str:
 
 @dataclass(frozen=True)
 class _Mode:
-    """A mode: words of its help, an example of a setting, its options, settings and work."""
+    """A mode: words of its help, examples of options and a setting, its options, and work."""
 
     summary: str
     about: str
-    example: str
+    given: str
+    setting: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
     config: type[StageConfig]
     segment: Callable[[_Given, _Job, Volume, ProgressBars], str]
@@ -338,6 +342,7 @@ MODES = {
 
 IMAGE gives OUTDIR/<stem>_instances, in which every instance of a slice has its own number, and
 OUTDIR/<stem>_instances.csv with the scores of each; with --truth also OUTDIR/<stem>_labels.""",
+        "",
         "points_per_side=16",
         _add_automatic_arguments,
         AutomaticConfig,
@@ -347,6 +352,7 @@ OUTDIR/<stem>_instances.csv with the scores of each; with --truth also OUTDIR/<s
         "what is in boxes round given labels",
         "Segment what is in boxes round labels: the truth, or where something was localised.\n\n"
         + _BY_ITSELF,
+        "--labels labels.nii.gz ",
         "margin=0.1",
         _add_region_arguments,
         RegionConfig,
@@ -356,6 +362,7 @@ OUTDIR/<stem>_instances.csv with the scores of each; with --truth also OUTDIR/<s
         "what lies at a point in each part of given labels",
         "Segment what lies at a point of each connected part of labels, where it is deepest.\n\n"
         + _BY_ITSELF,
+        "--labels labels.nii.gz ",
         "margin=0.1",
         _add_region_arguments,
         RegionConfig,
@@ -365,6 +372,7 @@ OUTDIR/<stem>_instances.csv with the scores of each; with --truth also OUTDIR/<s
         "what a labelled image shows, in other images",
         "Segment in other images what painted slices of an image show (PerSAM, PerSAM-F).\n\n"
         + _BY_ITSELF,
+        "--reference other.nii.gz painted.nii.gz ",
         "min_similarity=0.6",
         _add_persam_arguments,
         PerSamConfig,

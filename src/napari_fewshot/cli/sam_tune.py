@@ -15,12 +15,16 @@ from pathlib import Path
 from ..config import TuneConfig
 from . import shared
 from .reporting import ProgressBars
-from .train import add_template_arguments, check_output, group_templates, read_templates
+from .templates import add_template_arguments, group_templates, read_templates
+from .train import check_output
 
-__all__ = ["HELP", "NAME", "add_arguments", "run"]
+__all__ = ["EXAMPLE", "HELP", "NAME", "add_arguments", "run"]
 
 NAME = "tune"
 HELP = "tune the mask decoder on painted slices"
+EXAMPLE = (
+    "napari-fewshot sam tune --image image.nii.gz --labels painted.nii.gz -o tuned.safetensors"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

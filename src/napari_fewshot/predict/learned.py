@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +14,7 @@ from ..config import PropagationConfig, SegmenterConfig
 from ..errors import InputError
 from ..slices.flow import flow_method
 from ..templates.training_set import TrainingSet
+from .card import ModelCard
 from .carried import PaintedImage, painted_images
 from .registered import TemplateVolume, template_volumes
 
@@ -96,7 +97,8 @@ class LearnedModel:
     state of the adapter, and the places, in canonical mm, of the landmarks of each image that has
     one of each. Of the experts beside the adapter: the state of the one on hand-made features, the
     paint that labels are carried from, the method that finds the way, the volumes that are
-    registered with others, the weights of all, and the polished network.
+    registered with others, the weights of all, and the polished network. The card says what it
+    was trained on.
     """
 
     config: SegmenterConfig
@@ -114,6 +116,7 @@ class LearnedModel:
     volumes: tuple[TemplateVolume, ...] = ()
     weights: ExpertWeights = ExpertWeights()
     polished: PolishedState | None = None
+    card: ModelCard = field(default_factory=ModelCard)
 
     @property
     def temperature(self) -> float:
@@ -185,4 +188,5 @@ class LearnedModel:
             flow=flow_method(config.experts.flow) if config.uses_carried else None,
             volumes=template_volumes(training) if config.uses_registered else (),
             polished=None if polished is None else polished.state(),
+            card=ModelCard.of(training),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..config import SegmenterConfig
 from ..errors import NotFittedError
+from ..predict.card import ModelCard
 from ..predict.learned import ExpertWeights, LearnedModel
 from ..templates.training_set import TrainingSet
 
@@ -35,6 +36,11 @@ class Fitted:
     def weights_(self) -> ExpertWeights:
         """Weights of the experts."""
         return self._learned().weights
+
+    @property
+    def card_(self) -> ModelCard:
+        """What it was trained on, how well it does, and what :meth:`with_card` wrote on it."""
+        return self._learned().card
 
     @property
     def polished_steps_(self) -> int:

@@ -13,6 +13,7 @@ from ..adapters import Adapter
 from ..arrays import release
 from ..errors import InputError
 from ..parallel import beside
+from ..predict.card import CardScore
 from ..predict.carried import CarriedLabels, painted_images
 from ..predict.learned import ExpertWeights
 from ..predict.probabilities import class_probabilities
@@ -61,6 +62,13 @@ class HeldOutScore:
         """Mean Dice over the labels that were held out."""
         values = [value for value in self.dice.values() if not np.isnan(value)]
         return float(np.mean(values)) if values else float("nan")
+
+    def for_card(self) -> CardScore:
+        """What the card of a model keeps of it."""
+        dice = {
+            label: None if np.isnan(d) else round(float(d), 4) for label, d in self.dice.items()
+        }
+        return CardScore(dice=dice, folds=self.folds, grouped_by=self.grouped_by)
 
 
 def choose_folds(examples: Sequence[KnownSlice]) -> tuple[list[list[int]], str]:

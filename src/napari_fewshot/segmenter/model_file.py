@@ -18,6 +18,7 @@ from ..config import SegmenterConfig
 from ..config.base import input_error
 from ..errors import ModelFileError, WeightsError
 from ..io.outputs import replacing
+from ..predict.card import ModelCard
 from ..predict.learned import LearnedModel
 from ..types import Array
 from .expert_file import PackedExperts, pack_experts, unpack_experts
@@ -60,6 +61,7 @@ def write_model(path: str | os.PathLike[str], model: LearnedModel) -> None:
         "axes": list(model.axes),
         "channels": model.channels,
         "adapter": model.adapter.values,
+        "card": model.card.model_dump(mode="json"),
         "arrangements": [
             {str(value): list(place) for value, place in one.items()} for one in model.arrangements
         ],
@@ -244,6 +246,7 @@ class _Content(BaseModel):
     adapter: dict[str, Any]
     arrangements: tuple[dict[int, tuple[float, ...]], ...] = ()  # files before 0.1 have none
     experts: PackedExperts = PackedExperts()
+    card: ModelCard = ModelCard()
 
     @field_validator("label_values")
     @classmethod

@@ -17,6 +17,7 @@ from ..device import choose_device
 from ..features.cache import FeatureCache
 from ..features.extract import FeatureExtractor
 from ..features.store import FeatureStore
+from ..predict.card import CARD_FIELDS
 from ..predict.learned import ExpertWeights, LearnedModel
 from ..predict.predictor import PredictionRequest, SlicePredictor, VolumePredictor
 from ..predict.refiners import Refiner, check_method, get_refiner
@@ -124,6 +125,24 @@ class FewShotSegmenter(Fitted):
         """Return one that has learned the same, with other weights, as of a HeldOutScore."""
         return self._handed_on(self.with_settings(), replace(self._learned(), weights=weights))
 
+    def with_card(
+        self,
+        *,
+        author: str | None = None,
+        licence: str | None = None,
+        note: str | None = None,
+        score: HeldOutScore | None = None,
+    ) -> FewShotSegmenter:
+        """Return one that has learned the same, with these on its card; None: as it is there.
+
+        ``score`` is what :meth:`held_out_score` gave. :class:`InputError` if a text is too long.
+        """
+        learned = self._learned()
+        card = learned.card.written({"author": author, "licence": licence, "note": note})
+        if score is not None:
+            card = card.model_copy(update={"score": score.for_card()})
+        return self._handed_on(self.with_settings(), replace(learned, card=card))
+
     def _handed_on(self, model: FewShotSegmenter, learned: LearnedModel) -> FewShotSegmenter:
         model._saved, model._adapters, model._training = learned, self._adapters, self._training
         return model
@@ -193,7 +212,8 @@ class FewShotSegmenter(Fitted):
             at_once(self._handed_on(self.with_settings(), learned.repainted(training)))
         adapters = model._learning(training).update(learned, self.device, training, progress)
         model._become(adapters, training)
-        return model.with_weights(learned.weights)
+        words = {name: getattr(learned.card, name) for name in CARD_FIELDS}
+        return model.with_weights(learned.weights).with_card(**words)
 
     def _learning(self, training: TrainingSet) -> Learning:
         return Learning.of(self.config, self._extractors, self.extractor, training)

@@ -358,7 +358,7 @@ class Session:
 
     def save_model(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a file, also for the command line."""
-        self._state.fitted().save(path)
+        self._state.fitted().with_card(score=self._state.scores).save(path)
 
     def load_model(self, path: str | os.PathLike[str]) -> None:
         """Read a model from a file, in place of the present one, with its settings."""
