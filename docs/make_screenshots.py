@@ -5,6 +5,8 @@ Needs a display. On a server, from the root of the repository::
     QT_QPA_PLATFORM=xcb xvfb-run -a -s "-screen 0 1400x1000x24" \
         .venv/bin/python docs/make_screenshots.py [OUTDIR]
 
+``--film-only`` makes the moving picture of the README of those that are there, without a viewer.
+
 Each picture is what a person sees after the steps that ``viewer.md`` describes: the buttons of
 the docks are clicked, with the defaults. Settings, results and caches go to a temporary folder.
 """
@@ -29,6 +31,7 @@ SIZE = (1280, 860)
 WIDTH = 350  # of the docks
 LARGEST = 250_000
 MINUTES = 10
+FILM, FRAME_MS = "viewer-[1-6]-*.png", 1600
 PLUGIN = "napari-fewshot"
 DOCKS = ("Feature extraction", "Adapter training", "Label propagation")
 
@@ -50,6 +53,19 @@ def small_png(picture: np.ndarray) -> bytes:
         if stream.tell() <= LARGEST:
             return stream.getvalue()
     raise ValueError(f"{stream.tell()} bytes, more than {LARGEST}")
+
+
+def write_film(folder: Path) -> None:
+    """Write the moving picture of the README, from the pictures of the first walk."""
+    first, *others = (Image.open(path).convert("RGB") for path in sorted(folder.glob(FILM)))
+    first.save(
+        folder / "viewer.png",
+        save_all=True,
+        append_images=others,
+        duration=[*[FRAME_MS] * len(others), 2 * FRAME_MS],
+        loop=0,
+        optimize=True,
+    )
 
 
 class Walk:
@@ -255,7 +271,12 @@ def main() -> int:
     """Take all pictures."""
     parser = argparse.ArgumentParser(description="Make the pictures of the documentation.")
     parser.add_argument("outdir", nargs="?", type=Path, default=IMAGES, help="%(default)s")
-    outdir = parser.parse_args().outdir
+    parser.add_argument("--film-only", action="store_true", help="make the moving picture alone")
+    options = parser.parse_args()
+    outdir = options.outdir
+    if options.film_only:
+        write_film(outdir)
+        return 0
     with tempfile.TemporaryDirectory() as temporary:
         isolate(Path(temporary))
         for part in (walk, walk_landmarks, walk_review):
@@ -265,6 +286,7 @@ def main() -> int:
             finally:
                 to.session.close()
                 to.viewer.close()
+    write_film(outdir)
     return 0
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from napari_fewshot.io import read_labels, write_image, write_labels
 from napari_fewshot.phantoms import Phantom, make_phantom, painted_labels, template_slices
@@ -64,7 +65,8 @@ def test_python_example(repository, folder, phantom):
 
 
 def test_command_line_example(repository, folder, phantom):
-    lines = commands(repository / "README.md")
+    first, *lines = commands(repository / "README.md")
+    assert first.startswith("napari-fewshot demo ")  # has tests of its own
     assert [shlex.split(line)[1] for line in lines] == ["train", "predict", "evaluate"]
     here = str(Path(sys.executable).parent)
     environment = {**os.environ, "PATH": os.pathsep.join([here, os.environ["PATH"]])}
@@ -85,12 +87,12 @@ def test_quick_start_shows_the_same_examples(repository):
     assert [line.partition("#")[0].rstrip() for line in long.splitlines()][:-1] == (
         short.splitlines()
     )
-    assert commands(page) == commands(readme)
+    assert commands(page) == commands(readme)[1:]
 
 
 def test_setting_up_takes_the_two_scripts(repository):
-    first = blocks(repository / "README.md", "sh")[0]
-    scripts = [line.split()[0] for line in first.splitlines()]
+    (block,) = [b for b in blocks(repository / "README.md", "sh") if "./scripts/" in b]
+    scripts = [line.split()[0] for line in block.splitlines()]
     assert scripts == ["./scripts/demo", "./scripts/test"]
     for script in scripts:
         assert os.access(repository / script, os.X_OK)
@@ -101,3 +103,11 @@ def test_links_of_the_readme_lead_somewhere(repository):
     targets = [link for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link]
     assert len(targets) > 5
     assert [link for link in targets if not (repository / link).is_file()] == []
+
+
+def test_the_picture_moves_and_is_small(repository):
+    text = (repository / "README.md").read_text("utf-8")
+    (path,) = re.findall(r"!\[[^\]]+\]\(https://github\.com/[^)]*/raw/main/([^)]+)\)", text)
+    assert (repository / path).stat().st_size < 3e6
+    with Image.open(repository / path) as picture:
+        assert getattr(picture, "n_frames", 1) > 3

@@ -154,3 +154,43 @@ def test_command_runs_from_the_clean_environment(environment, tmp_path):
     text = run(environment / "napari-fewshot", "--help", cwd=tmp_path)
     for command in ("demo", "backbones", "train", "predict", "evaluate"):
         assert command in text
+
+
+SCRIPT = """
+from typing import assert_type
+
+from napari_fewshot import (
+    FewShotSegmenter,
+    HeldOutScore,
+    Landmark,
+    Prediction,
+    Template,
+    Volume,
+    read_labels,
+    read_volume,
+)
+
+image = read_volume("image.nii.gz")
+assert_type(image, Volume)
+template = Template(image, read_labels("painted.nii.gz"), axis="axial")
+model = FewShotSegmenter(backbone="embedded", contrastive={"steps": 100})
+assert_type(model.fit([template]), FewShotSegmenter)
+assert_type(model.held_out_score(), HeldOutScore | None)
+pred = model.predict(image, axis=0)
+assert_type(pred, Prediction)
+assert_type(pred.landmarks, tuple[Landmark, ...])
+assert_type(model.names_, dict[int, str])
+assert_type(model.with_card(author="A lab").card_.author, str)
+model.predict(image, axes=0)  # type: ignore[call-arg]
+Template(image, kind="strokes")  # type: ignore[arg-type]
+"""
+"""Errors that are ignored must be there: they show that the types are seen."""
+
+
+@pytest.mark.slow
+def test_scripts_of_users_are_checked_by_the_types_of_the_wheel(environment, tmp_path):
+    pytest.importorskip("mypy")
+    (tmp_path / "script.py").write_text(SCRIPT)
+    options = ("--strict", "--python-executable", environment / "python", "--cache-dir", "cache")
+    said = run(sys.executable, "-m", "mypy", *options, "script.py", cwd=tmp_path)
+    assert said.startswith("Success")
