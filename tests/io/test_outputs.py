@@ -200,7 +200,26 @@ def test_slices_of_a_series_are_inputs_and_results_beside_them_are_not(tmp_path)
     assert (tmp_path / "labels").read_text() == "two"
 
 
-def test_links_are_not_ours(tmp_path):
+def test_links_are_written_through_where_they_lead_to_a_file_of_ours(tmp_path):
+    place, link = tmp_path / "disk" / "archive", tmp_path / "labels"
+    write(place, "one", Outputs("-o"))
+    link.symlink_to(place)
+    write(link, "two", Outputs("-o"))
+    assert link.is_symlink()
+    assert place.read_text() == "two"
+    assert is_ours(place)
+    place.write_text("corrected")
+    assert refused(link)
+    write(link, "three", Outputs("-o", overwrite=True))
+    assert link.is_symlink()
+    assert place.read_text() == "three"
+    write(link, "four")  # from the viewer
+    assert link.is_symlink()
+    assert (place.read_text(), is_ours(link)) == ("four", False)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["disk", "labels"]
+
+
+def test_links_to_what_was_renamed_are_not_ours(tmp_path):
     write(tmp_path / "labels", "one", Outputs("-o"))
     (tmp_path / "labels").rename(tmp_path / "archive")
     (tmp_path / "labels").symlink_to(tmp_path / "archive")
@@ -309,14 +328,16 @@ def test_folders_that_are_no_results_stay(tmp_path):
         assert (folder / "mine").read_text() == "mine"
 
 
-def test_a_link_to_a_folder_is_replaced_and_what_it_leads_to_stays(tmp_path):
+def test_a_link_to_a_folder_is_written_through(tmp_path):
     write_folder(tmp_path / "there.zarr", "mine")
     (tmp_path / "link.zarr").symlink_to(tmp_path / "there.zarr", target_is_directory=True)
     with pytest.raises(InputError, match="-o must not replace"):
         write_folder(tmp_path / "link.zarr", "new", Outputs("-o"))
     write_folder(tmp_path / "link.zarr", "new", Outputs("-o", overwrite=True))
-    assert content(tmp_path / "there.zarr") == "mine"
-    assert content(tmp_path / "link.zarr") == "new"
+    assert (tmp_path / "link.zarr").is_symlink()
+    assert content(tmp_path / "there.zarr") == "new"
+    write_folder(tmp_path / "link.zarr", "newer", Outputs("-o"))
+    assert content(tmp_path / "there.zarr") == "newer"
 
 
 def test_nothing_is_written_into_a_folder_that_is_read_nor_over_one_around_it(tmp_path):

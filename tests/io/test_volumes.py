@@ -128,7 +128,7 @@ def test_failure_while_writing_keeps_the_old_file(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(module, fail)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(InputError, match=f"{name} must be on a disk .*No space left"):
         write_labels(tmp_path / name, DATA, Volume.of(DATA))
     assert (tmp_path / name).read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == [name]

@@ -45,7 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Refine one label map."""
     from ..io import write_image, write_labels
+    from ..io.formats import check_holds
     from ..io.volumes import name_files
+    from ..metrics.contingency import present_labels
     from ..predict.refine import refine_labels
     from ..predict.refiners import check_method, get_refiner
 
@@ -60,6 +62,7 @@ def run(options: argparse.Namespace) -> int:
     if options.output == options.output_confidence:
         raise InputError("--output-confidence", "be another file than --output", options.output)
     given = read_inputs(options)
+    check_holds(options.output, present_labels(given.labels.data), given.labels.ndim)
     refiner = get_refiner(
         options.method,
         config=given.config,

@@ -292,12 +292,15 @@ def _nothing_passes(config: AutomaticConfig) -> str:
 
 def _regions(given: _Given, job: _Job, image: Volume, bars: ProgressBars) -> str:
     from ..io import check_match, read_labels
+    from ..io.formats import check_holds
+    from ..metrics.contingency import present_labels
     from ..sam import sam_boxes, sam_points
 
     if job.known is None:
         raise InputError("--labels", "be given, or --truth", "neither")
     regions = read_labels(job.known)
     check_match(image, regions)
+    check_holds(job.output, present_labels(regions.data), image.ndim)
     method = sam_boxes if given.mode == "boxes" else sam_points
     found = method(image, regions, **given.settings, progress=bars)
     shared.write_result(found, image, job.output, job.confidence)

@@ -138,6 +138,7 @@ def _read_headers(sitk: Any, path: Path) -> list[_SliceHeader]:
 
 
 def _header(sitk: Any, path: Path) -> _SliceHeader | None:
+    require_simpleitk(path, "a DICOM file")  # its name
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     reader.SetImageIO("GDCMImageIO")

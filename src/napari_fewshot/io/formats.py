@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,7 @@ __all__ = [
     "Format",
     "Kind",
     "absolute",
+    "check_holds",
     "format_by_name",
     "format_choices",
     "is_image_folder",
@@ -72,6 +73,10 @@ class Format:
         ``require(path, what)``, an :class:`InputError` where an optional dependency is missing.
     leads_on : bool
         Whether a path may lead on within a file: ``FILE.h5/name/of/data``.
+    largest : int
+        Largest label that a file holds.
+    most_axes : int
+        Axes that an image of it may have.
     """
 
     title: str
@@ -88,6 +93,8 @@ class Format:
     choice: str = ""
     require: Callable[[Path, str], Any] | None = None
     leads_on: bool = False
+    largest: int = 2**31 - 1
+    most_axes: int = 4
 
 
 FORMATS: Registry[Format] = Registry(
@@ -154,6 +161,25 @@ def format_by_name(path: Path) -> Format:
             return candidate
         known += candidate.suffixes
     raise InputError(str(path), f"end in one of {', '.join(known)}", path.name)
+
+
+def check_holds(path: Path, labels: Iterable[int], ndim: int) -> None:
+    """Check that a file of this name can hold labels, before they are worked out.
+
+    Raises
+    ------
+    InputError
+        If a label is too large for the format, or it has no volumes.
+    """
+    target = format_by_name(path)
+    if ndim > target.most_axes:
+        given = f"a volume of {ndim} axes"
+        raise InputError(str(path), f"be no {target.title} file for volumes", given, "Use .nii.gz.")
+    largest = max(labels, default=0)
+    if largest > target.largest:
+        remedy = "Choose another format (--format tif), or smaller labels."
+        constraint = f"hold labels up to {target.largest} as a {target.title} file"
+        raise InputError(str(path), constraint, f"the label {largest}", remedy)
 
 
 def stem_of(path: Path) -> str:

@@ -10,6 +10,8 @@ beside the header, named by its plain name. Results are compressed, with the dat
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -25,6 +27,7 @@ from .checks import as_image, damaged, frame_index, same_affine
 from .formats import Format
 from .itk_header import TITLE, check_itk_file, is_metaimage, is_nrrd
 from .outputs import replacing
+from .temporaries import failed_writing
 
 __all__ = ["ENTRIES", "require_simpleitk"]
 
@@ -47,7 +50,15 @@ class _ItkHeader:
 
 
 def require_simpleitk(path: Path, what: str) -> Any:
-    """Return the module SimpleITK; if it is not installed, the error names the extra."""
+    """Return the module SimpleITK; if it is not installed, the error names the extra.
+
+    SimpleITK ends the process at names that are not UTF-8: they are refused.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        remedy = "Rename it, or its folder; NIfTI and TIFF may have any name."
+        raise InputError(str(path), "have a name in UTF-8", what, remedy) from None
     try:
         return import_module("SimpleITK")
     except ImportError as error:
@@ -96,16 +107,17 @@ def _write(path: Path, data: Array, like: Volume, ending: str) -> None:
     image.SetOrigin(origin)
     image.SetSpacing(spacing)
     image.SetDirection(direction)
-    with replacing(path) as temporary:
-        # The ending decides on the format, and the temporary file has another one.
-        named = temporary.with_name(f"{temporary.stem}{ending}")
+    with replacing(path, ending=ending) as temporary:  # by which ITK knows the format
         try:
-            sitk.WriteImage(image, str(named), useCompression=True)
-            named.replace(temporary)
+            sitk.WriteImage(image, str(temporary), useCompression=True)
         except RuntimeError as error:
+            if failed_writing(path, error) is not None:
+                raise
             raise InputError(str(path), "be a file that can be written", _reason(error)) from error
-        finally:
-            named.unlink(missing_ok=True)
+        try:
+            check_itk_file(temporary)
+        except InputError as error:  # of a full disk ITK says nothing
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
 
 
 def _geometry(like: Volume) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:

@@ -1,6 +1,8 @@
 """Writing: a file is whole or not there, and a run replaces nothing that a person made or changed.
 
-A Zarr folder counts as one file, whose digest is that of all files in it with their names.
+All that is written goes through :func:`replacing`: to a temporary file beside, which is on the disk
+before it takes its place. Links are followed; what they lead to is written. A Zarr folder counts as
+one file, whose digest is that of all files in it with their names.
 
 Beside results lies a record of the digests that runs wrote them with. It is only appended to, a
 line before each file takes its place: a run that is killed, or one beside it, spoils nothing. A
@@ -12,28 +14,34 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import stat
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from glob import escape
 from pathlib import Path
 
 from ..download import file_sha256
 from ..errors import InputError
 from .formats import FORMATS, split_inside
+from .places import check_folder, check_place, followed
+from .temporaries import (
+    failed_writing,
+    persist,
+    persist_name,
+    remove,
+    take_place,
+    temporary_for,
+)
 
 __all__ = [
     "RECORD",
     "Outputs",
     "append_record",
     "content_digest",
+    "in_run",
     "is_ours",
     "recorded_names",
     "remember",
-    "remove_abandoned",
     "replacing",
 ]
 
@@ -64,10 +72,11 @@ class Outputs:
     def check(self, paths: Iterable[Path]) -> None:
         """Check all files of a run before its work, so that nothing is half done.
 
-        None may be an input, by whatever name or link, or a folder, or a file that is not ours,
-        or of a format that needs a package which is not installed.
+        None may be an input, by whatever name or link, or a folder, or no regular file, or a file
+        that is not ours, or of a format that needs a package which is not installed. All must lie
+        in folders that can be written, on disks with room.
         """
-        there = []
+        there, folders = [], set()
         for path in paths:
             for _, entry in FORMATS.items():
                 if entry.require is not None and path.name.lower().endswith(entry.suffixes):
@@ -75,10 +84,14 @@ class Outputs:
             if self._is_input(path):
                 remedy = "Choose another name or folder."
                 raise InputError(self.parameter, "not overwrite an input", path, remedy)
+            check_place(self.parameter, path)
             if path.is_dir() and not _is_result_folder(path):
                 raise InputError(self.parameter, "name files to write", f"{path}, a folder")
+            folders.add(followed(path).parent)
             if os.path.lexists(path) and not self.overwrite:
                 there.append(path)
+        for folder in folders:
+            check_folder(self.parameter, folder)
         foreign = _not_ours(there)
         if foreign:
             more = f" and {len(foreign) - 1} more" if foreign[1:] else ""
@@ -99,20 +112,24 @@ class Outputs:
             _CURRENT.reset(token)
 
     def put(self, temporary: Path, path: Path) -> None:
-        """Move a file or folder that is whole to its place, if that is free or ours."""
+        """Move a file or folder that is whole to its place, if that is free or ours.
+
+        ``path`` is where links lead to.
+        """
         digest = content_digest(temporary)
         while True:
             self.check([path])
             with self.lock:
                 remember(path.parent, {path.name: digest})
             if os.path.lexists(path):
-                _take_place(temporary, path)
+                take_place(temporary, path)
                 return
             try:
                 if temporary.is_dir():
                     temporary.rename(path)  # of a folder, it never replaces more than an empty one
                 else:
                     os.link(temporary, path)  # unlike a renaming, it never replaces
+                persist_name(path)
                 return
             except FileExistsError:
                 continue  # somebody was faster: whose is it?
@@ -121,7 +138,7 @@ class Outputs:
                     if os.path.lexists(path):
                         continue
                     raise
-                _take_place(temporary, path)  # no links on this file system
+                take_place(temporary, path)  # no links on this file system
                 return
 
     def _is_input(self, path: Path) -> bool:
@@ -139,20 +156,23 @@ _CURRENT: ContextVar[Outputs | None] = ContextVar("outputs", default=None)
 
 
 @contextmanager
-def replacing(path: Path, *, folder: bool = False) -> Iterator[Path]:
+def replacing(path: Path, *, folder: bool = False, ending: str = "") -> Iterator[Path]:
     """Give a temporary path beside ``path``; on success it takes the place of ``path``.
 
-    It is that of an empty file, or ``folder``, which replaces no folder but one of results.
-    Missing folders are made. On any error the temporary file is removed and ``path`` stays as
-    it was. Outside of :meth:`Outputs.writing`, as when somebody saves from the viewer, any file
-    may be replaced, and is no longer ours.
+    It is that of an empty file, or ``folder``, which replaces no folder but one of results; its
+    name has the ``ending``, for libraries that go by it. Missing folders are made, and links are
+    followed. The file has the rights that the umask gives, and is on the disk when it takes its
+    place. On any error the temporary file is removed and ``path`` stays as it was; a full disk is
+    an :class:`InputError` that names the file. Outside of :meth:`Outputs.writing`, as when
+    somebody saves from the viewer, any file may be replaced, and is no longer ours.
     """
+    check_place(str(path), path)
     if path.is_dir() and not (folder and _is_result_folder(path)):
         raise InputError(str(path), "be a file to write", "a folder")
-    # A name of our own, since tempfile makes files that only their owner can read.
-    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.tmp"
+    place = followed(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        temporary = temporary_for(place, ending)
         if folder:
             temporary.mkdir()
         else:
@@ -162,22 +182,28 @@ def replacing(path: Path, *, folder: bool = False) -> Iterator[Path]:
             str(path), "lie in a folder that can be written", error.strerror or str(error)
         ) from None
     try:
-        yield temporary
+        try:
+            yield temporary
+            persist(temporary)
+        except Exception as error:
+            told = failed_writing(path, error)
+            if told is None:
+                raise
+            raise told from told.__cause__
         current = _CURRENT.get()
         if current is not None:
-            current.put(temporary, path)
+            current.put(temporary, place)
             return
-        if _recorded(path.parent).get(path.name):
-            remember(path.parent, {path.name: None})
-        _take_place(temporary, path)
+        if _recorded(place.parent).get(place.name):
+            remember(place.parent, {place.name: None})
+        take_place(temporary, place)
     finally:
-        _remove(temporary)
+        remove(temporary)
 
 
-def remove_abandoned(path: Path) -> None:
-    """Remove what killed runs have left beside a file, which nobody else may be writing."""
-    for left in path.parent.glob(f".{escape(path.name)}.????????.tmp"):
-        _remove(left)
+def in_run() -> bool:
+    """Whether what is written now is what a run writes, see :meth:`Outputs.writing`."""
+    return _CURRENT.get() is not None
 
 
 def is_ours(path: Path) -> bool:
@@ -228,12 +254,13 @@ def _recorded(folder: Path) -> Mapping[str, frozenset[str]]:
 def _not_ours(paths: Iterable[Path]) -> list[Path]:
     """Files that are not as a run wrote them."""
     # The record is read last: a run that replaces a file just now has added to it before.
-    digests = {path: content_digest(path) for path in paths}
-    records = {folder: _recorded(folder) for folder in {path.parent for path in digests}}
+    places = {path: followed(path) for path in paths}
+    digests = {place: content_digest(place) for place in places.values()}
+    records = {folder: _recorded(folder) for folder in {place.parent for place in digests}}
     return [
         path
-        for path, digest in digests.items()
-        if digest not in records[path.parent].get(path.name, ())
+        for path, place in places.items()
+        if digests[place] not in records[place.parent].get(place.name, ())
     ]
 
 
@@ -262,30 +289,6 @@ def _is_result_folder(path: Path) -> bool:
         for _, entry in FORMATS.items()
         if entry.is_folder
     )
-
-
-def _take_place(temporary: Path, path: Path) -> None:
-    """Replace what is at a path, if anything; a folder is put aside first."""
-    if not temporary.is_dir():
-        temporary.replace(path)
-        return
-    aside = temporary.with_suffix(".old")
-    if os.path.lexists(path):
-        path.rename(aside)
-    try:
-        temporary.rename(path)
-    except OSError:
-        if os.path.lexists(aside):
-            aside.rename(path)
-        raise
-    _remove(aside)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

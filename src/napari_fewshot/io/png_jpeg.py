@@ -155,6 +155,8 @@ ENTRIES = {
         _write_png,
         labels_suffix=".png",
         image_suffix=".tif",
+        largest=65535,
+        most_axes=2,
     ),
     "jpeg": Format(
         "JPEG",

@@ -23,7 +23,7 @@ from ..types import Array, Volume
 from .blocks import Retyped
 from .checks import as_labels, fitting_dtype
 from .formats import format_by_name, sniff_format, split_inside, stem_of
-from .outputs import replacing
+from .outputs import in_run, replacing
 
 __all__ = [
     "check_match",
@@ -176,9 +176,19 @@ def read_names(path: Path) -> Mapping[int, str]:
 
 
 def write_names(path: Path, names: Mapping[int, str]) -> None:
-    """Write names beside the label image ``path``, where :func:`read_names` looks first."""
-    text = json.dumps({str(value): name for value, name in sorted(names.items())}, indent=1)
-    with replacing(name_files(path)[0]) as temporary:
+    """Write names beside the label image ``path``, where :func:`read_names` looks first.
+
+    Outside of a run nobody has named that file: names of other values in it stay, and a file that
+    is none of names stays as it is, with a warning.
+    """
+    target, found = name_files(path)[0], dict(names)
+    if not in_run() and target.is_file():
+        before = _parse_names(target)
+        if before is None:
+            return
+        found = before | found
+    text = json.dumps({str(value): name for value, name in sorted(found.items())}, indent=1)
+    with replacing(target) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import FewShotError, InputError, concerns_all
+from ..io.checks import LARGEST_LABEL
+from ..io.formats import check_holds, format_by_name
 from ..io.image_jobs import ImageJob, image_jobs
 from ..io.outputs import Outputs
 from ..types import Progress, no_progress
@@ -99,6 +101,7 @@ class Batch:
         FewShotError, OSError
             What concerns all images: a model, weights or workers that cannot be had, a full disk.
         """
+        self._check_formats()
         if self.work.outputs.overwrite:
             self._forget_reviews()
         found = dict(self.before)
@@ -113,6 +116,15 @@ class Batch:
             with suppress(FewShotError, OSError):
                 self._write_table(found)
         return [found[job] for job in self.jobs]
+
+    def _check_formats(self) -> None:
+        """Check before the work that files can hold the labels of the model."""
+        left = [job for job in self.jobs if job not in self.before]
+        narrow = [job for job in left if format_by_name(job.labels).largest < LARGEST_LABEL]
+        if narrow:
+            labels = self.source.segmenter().label_values_
+            for job in narrow:
+                check_holds(job.labels, labels, 2)
 
     def _outcomes(
         self, left: Sequence[ImageJob], progress: Progress, client: Client | None

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from ..config import NO_REFINEMENT
 from ..io import read_volume
 from ..io.image_jobs import ImageJob, write_results
-from ..io.outputs import Outputs, remove_abandoned
+from ..io.outputs import Outputs
+from ..io.temporaries import remove_abandoned
 from ..predict.predictor import PredictionRequest
 from ..predict.sink import Prediction
 from ..slices.region import box_shape

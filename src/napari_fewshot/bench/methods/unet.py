@@ -5,7 +5,6 @@ With templates that are labelled on all slices it is the upper reference.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -283,8 +282,8 @@ class UNetTraining:
             "losses": self.state.losses,
             "watched": self.state.watched,
         }
-        with replacing(self._file) as path:
-            torch.save(content, path)
+        with replacing(self._file) as path, path.open("wb") as stream:
+            torch.save(content, stream)
 
     def _restore(self, key: str) -> None:
         """Take up an interrupted training of the same slices and settings, if there is one."""
@@ -305,7 +304,7 @@ def _read(file: Path) -> dict[str, Any]:
         return {}
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, ValueError, KeyError):
+    except Exception:  # torch and pickle raise whatever a damaged file makes of them
         return {}
     return content if isinstance(content, dict) else {}
 
