@@ -45,6 +45,7 @@ def changed(path, target, content=None, *, keep_digest=False, **tensors):
             section = section[name]
         section[key] = value
     metadata["content"] = json.dumps(settings)
+    metadata.pop("content_digest", None)
     if not keep_digest:
         metadata.pop("digest", None)
     save_file(kept | tensors, target, metadata=metadata)
@@ -67,6 +68,34 @@ def test_a_flipped_bit_is_noticed(files, tmp_path):
         damaged[bit // 8] ^= 1 << bit % 8
         path.write_bytes(damaged)
         refused(path, "must have the tensors that were saved")
+
+
+def test_a_flipped_bit_in_the_settings_is_noticed(files, tmp_path):
+    """Of those too that are as sound as before: other names, label values, weights of experts."""
+    whole = (files / "cosine").read_bytes()
+    header = whole[8 : 8 + int.from_bytes(whole[:8], "little")]
+    start = 8 + header.index(b'"content":"') + 11
+    end = 8 + header.index(b'}","content_digest"')
+    path = tmp_path / "damaged"
+    for bit in random.Random(0).sample(range(8 * start, 8 * end), 60):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        refused(path, "^model must ")
+
+
+def test_settings_that_were_changed_are_noticed(files, tmp_path):
+    with safe_open(files / "cosine", framework="numpy") as file:
+        metadata = dict(file.metadata())
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    content = json.loads(metadata["content"])
+    content["names"]["1"] = "another"
+    metadata["content"] = json.dumps(content, sort_keys=True)
+    save_file(tensors, tmp_path / "m", metadata=metadata)
+    refused(tmp_path / "m", "must have the settings that were saved")
+    del metadata["content_digest"]  # as in files that were written before there was one
+    save_file(tensors, tmp_path / "m", metadata=metadata)
+    assert read_model(tmp_path / "m").names[1] == "another"
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf])
@@ -160,6 +189,7 @@ def test_headers_that_no_parser_should_follow(files, tmp_path):
     with safe_open(files / "cosine", framework="numpy") as file:
         metadata = dict(file.metadata())
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    del metadata["content_digest"]
     save_file(tensors, tmp_path / "m", metadata=metadata | {"content": "[" * 100_000})
     refused(tmp_path / "m", "readable settings")
     save_file(tensors, tmp_path / "m", metadata=metadata | {"version": "9" * 5000})

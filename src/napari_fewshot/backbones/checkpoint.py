@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 import warnings
 from collections.abc import Iterable, Mapping
@@ -60,7 +59,7 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
 
     try:
         return dict(load_file(path))
-    except SafetensorError as error:
+    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
         raise _unfit(path, "it is truncated or damaged") from error
 
 
@@ -80,7 +79,7 @@ def _read_torch(path: Path, head: bytes) -> dict[str, Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickles that torch did not write
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
+    except Exception as error:  # a damaged file makes torch and pickle raise whatever there is
         raise _not_torch(path, head, error) from error
     if not isinstance(state, Mapping):
         raise WeightsError(
@@ -110,18 +109,23 @@ def _unfit(path: Path, what: str, remedy: str = "Fetch it again.") -> WeightsErr
     )
 
 
-def _unwrapped(state: dict[str, Any], path: Path) -> dict[str, torch.Tensor]:
+def _unwrapped(state: dict[Any, Any], path: Path) -> dict[str, torch.Tensor]:
     import torch
 
     for key in _WRAPPERS:
         if isinstance(state.get(key), Mapping):
             state = dict(state[key])
+    state = {name: tensor for name, tensor in state.items() if isinstance(name, str)}
     if any(name.startswith("backbone.") for name in state):
         # Heads of the training lie beside the backbone.
         state = {n: t for n, t in state.items() if n.startswith(("backbone.", "module."))}
     tensors = {}
     for name, tensor in state.items():
         if isinstance(tensor, torch.Tensor):
+            if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
+                raise _unfit(path, f"its tensor {name[:80]} is not dense", "Save dense tensors.")
+            if tensor.is_floating_point() and bool(tensor.isnan().any()):
+                raise _unfit(path, f"its tensor {name[:80]} has values that are no numbers")
             for prefix in _PREFIXES:
                 name = name.removeprefix(prefix)
             tensors[re.sub(r"^blocks\.\d+\.(\d+)\.", r"blocks.\1.", name)] = tensor
@@ -133,11 +137,11 @@ def _unwrapped(state: dict[str, Any], path: Path) -> dict[str, torch.Tensor]:
 def architecture_of(state: Mapping[str, torch.Tensor]) -> Architecture | None:
     """Measure the vision transformer of a checkpoint; None where it is none."""
     patch = state.get("patch_embed.proj.weight")
-    blocks = [int(m[1]) for m in (re.match(r"blocks\.(\d+)\.", name) for name in state) if m]
+    blocks = [int(m[1]) for m in (re.match(r"blocks\.(\d{1,6})\.", name) for name in state) if m]
     if patch is None or patch.ndim != 4 or not blocks:
         return None
     names = ("register_tokens", "reg_token", "storage_tokens")
-    registers = next((state[n].shape[1] for n in names if n in state), 0)
+    registers = next((state[n].shape[1] for n in names if n in state and state[n].ndim > 1), 0)
     return Architecture(patch.shape[0], max(blocks) + 1, patch.shape[-1], registers)
 
 

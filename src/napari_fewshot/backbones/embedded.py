@@ -98,8 +98,21 @@ def read_network(path: Path) -> EmbeddedNet:
     from .embedded_network import EmbeddedNet, NetworkConfig
 
     state = read_checkpoint(path)
-    network = EmbeddedNet(NetworkConfig.from_dict(json.loads(_metadata(path)["network"])))
-    check_fit(SPEC.name, path, network.state_dict(), state)
+    try:
+        config = NetworkConfig.from_dict(json.loads(_metadata(path)["network"]))
+        if sum(config.depths) + len(config.widths) > len(state):
+            raise ValueError(f"{sum(config.depths)} blocks in {len(state)} tensors")
+        with torch.device("meta"):  # no memory is taken for what a file only claims
+            expected = EmbeddedNet(config).state_dict()
+    except WeightsError:
+        raise
+    except Exception as error:  # whatever a damaged description makes of itself
+        raise WeightsError(
+            f"The weights file {path} must describe a network of backbone {SPEC.name}; its "
+            f"description cannot be used ({type(error).__name__}: {error}). Fetch it again."
+        ) from error
+    check_fit(SPEC.name, path, expected, state)
+    network = EmbeddedNet(config)
     network.load_state_dict({name: tensor.float() for name, tensor in state.items()})
     return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 

@@ -155,7 +155,7 @@ class SamArchitecture:
         """Read the measures off a checkpoint; it must have the three parts of a SAM."""
         try:
             return cls._measured(state)
-        except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
+        except (LookupError, ValueError, ArithmeticError, TypeError, AttributeError) as error:
             missing = [part for part in _PARTS if not any(n.startswith(f"{part}.") for n in state)]
             lacking = f"has no {' and no '.join(missing)}" if missing else f"lacks {error}"
             raise WeightsError(
@@ -192,8 +192,11 @@ class SamArchitecture:
 
 
 def _count(state: Mapping[str, torch.Tensor], pattern: str) -> int:
-    """One more than the highest number that ``pattern`` finds."""
-    return max(int(m[1]) for m in (re.match(pattern, name) for name in state) if m) + 1
+    """How many numbers ``pattern`` finds, which count from 0 without a gap."""
+    found = {m[1] for m in (re.match(pattern, name) for name in state) if m}
+    if found != {str(number) for number in range(len(found))} or not found:
+        raise ValueError(f"layers 0..{len(found) - 1} of {pattern}")
+    return len(found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,16 +276,16 @@ def write_sam(checkpoint: SamCheckpoint, path: Path) -> None:
     ``.pth`` and ``.pt`` are read by ``segment_anything`` as well; ``.safetensors`` by us.
     """
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     check_checkpoint_name(path)
     tensors = {name: tensor.contiguous() for name, tensor in checkpoint.state.items()}
-    with replacing(path) as temporary:
+    # Written here: the libraries hide what the disk says.
+    with replacing(path) as temporary, temporary.open("wb") as stream:
         if path.suffix == ".safetensors":
-            save_file(tensors, temporary)
+            stream.write(save(tensors))
         else:
-            with temporary.open("wb") as stream:  # torch's own writing hides what the disk says
-                torch.save(tensors, stream)
+            torch.save(tensors, stream)
 
 
 def _refuse_file_of_another(name: str, path: Path, fits: list[Sam]) -> None:

@@ -7,6 +7,8 @@ decoder be guided to a target, as PerSAM does.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import copy
 from functools import partial
 from typing import Any, NamedTuple
@@ -16,6 +18,7 @@ from torch import Tensor, nn
 
 from ..backbones.checkpoint import check_fit
 from ..device import avoid_llvm_clash
+from ..errors import WeightsError
 from .checkpoint import SamCheckpoint
 
 __all__ = [
@@ -36,10 +39,23 @@ def _modeling() -> Any:
     return modeling
 
 
+@contextmanager
+def _building(checkpoint: SamCheckpoint) -> Iterator[None]:
+    """Build without memory; measures that no network can have are those of a bad checkpoint."""
+    try:
+        with torch.device("meta"):
+            yield
+    except (AssertionError, RuntimeError, ValueError, TypeError, ArithmeticError) as error:
+        raise WeightsError(
+            f"The weights file {checkpoint.path} must be a checkpoint of SAM; no network has its "
+            f"measures, {checkpoint.architecture}."
+        ) from error
+
+
 def build_encoder(checkpoint: SamCheckpoint) -> Any:
     """Build the image encoder with its weights, which must fit exactly; frozen."""
     parts, of = _modeling(), checkpoint.architecture
-    with torch.device("meta"):  # weights are put in place, not drawn and then replaced
+    with _building(checkpoint):  # weights are put in place, not drawn and then replaced
         network = parts.ImageEncoderViT(
             depth=of.n_layers,
             embed_dim=of.width,
@@ -59,7 +75,7 @@ def build_encoder(checkpoint: SamCheckpoint) -> Any:
 def build_heads(checkpoint: SamCheckpoint) -> tuple[Any, Any]:
     """Build the prompt encoder and the mask decoder with their weights; frozen."""
     parts, of = _modeling(), checkpoint.architecture
-    with torch.device("meta"):
+    with _building(checkpoint):
         prompts = parts.PromptEncoder(
             embed_dim=of.channels,
             image_embedding_size=(of.grid, of.grid),

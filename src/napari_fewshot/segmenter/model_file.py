@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 FORMAT = "napari-fewshot"
+_CONTENT_DIGEST = "content_digest"
 FORMAT_VERSION = 2
 """2: experts beside the adapter. Files of 1 have none, and are read."""
 # What JSON, numpy and torch raise on content that does not fit.
@@ -50,7 +51,7 @@ _UNFIT = (
 
 def write_model(path: str | os.PathLike[str], model: LearnedModel) -> None:
     """Write a model file; an existing one is replaced only when the new one is whole."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     content = {
         "config": model.config.model_dump(mode="json"),
@@ -69,29 +70,32 @@ def write_model(path: str | os.PathLike[str], model: LearnedModel) -> None:
     tensors = {name: np.ascontiguousarray(t) for name, t in model.adapter.tensors.items()}
     content["experts"], others = pack_experts(model)
     tensors |= others
+    text = json.dumps(content, sort_keys=True)
     metadata = {
         "format": FORMAT,
         "version": str(FORMAT_VERSION),
         "digest": _digest(tensors),
-        "content": json.dumps(content, sort_keys=True),
+        _CONTENT_DIGEST: _content_digest(str(FORMAT_VERSION), text),
+        "content": text,
     }
-    with replacing(Path(path)) as temporary:
-        save_file(tensors, temporary, metadata=metadata)
-        _sort_metadata(temporary)
+    whole = memoryview(save(tensors, metadata))
+    end = 8 + int.from_bytes(whole[:8], "little")
+    header = _sorted(bytes(whole[8:end]))
+    # Written here: safetensors hides what the disk says, and makes files for their owner alone.
+    with replacing(Path(path)) as temporary, temporary.open("wb") as stream:
+        stream.write(len(header).to_bytes(8, "little") + header)
+        stream.write(whole[end:])
 
 
-def _sort_metadata(path: Path) -> None:
-    """Sort the header, whose metadata safetensors writes in an order that changes by chance.
+def _sorted(header: bytes) -> bytes:
+    """Header with its metadata sorted, which safetensors writes in an order that changes by chance.
 
     So the same training gives the same file, byte for byte.
     """
-    whole = path.read_bytes()
-    end = 8 + int.from_bytes(whole[:8], "little")
-    header = json.loads(whole[8:end])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of eight
-    path.write_bytes(len(text).to_bytes(8, "little") + text + whole[end:])
+    content = json.loads(header)
+    content["__metadata__"] = dict(sorted(content["__metadata__"].items()))
+    text = json.dumps(content, separators=(",", ":")).encode()
+    return text + b" " * (-len(text) % 8)  # tensors begin at a multiple of eight
 
 
 def read_model(path: str | os.PathLike[str]) -> LearnedModel:
@@ -129,7 +133,13 @@ def read_model(path: str | os.PathLike[str]) -> LearnedModel:
         )
     _check_tensors(path, tensors, metadata.get("digest"))
     try:
-        return _parse(metadata["content"], tensors)
+        content, digest = metadata["content"], metadata.get(_CONTENT_DIGEST)
+        if digest is not None and digest != _content_digest(version, content):
+            raise ModelFileError(
+                f"model must have the settings that were saved; got {path}, which was damaged or "
+                "changed since. Copy it again, or train it again."
+            )
+        return _parse(content, tensors)
     except _UNFIT as error:
         raise ModelFileError(
             f"model must have readable settings; got {path} ({_in_short(error)}). Train it again."
@@ -208,6 +218,11 @@ def _digest(tensors: dict[str, Array]) -> str:
         digest.update(f"{name} {tensor.dtype.str} {tensor.shape}\n".encode())
         digest.update(tensor.tobytes())
     return digest.hexdigest()
+
+
+def _content_digest(version: str, content: str) -> str:
+    """SHA-256 of all that is no tensor."""
+    return hashlib.sha256(f"{FORMAT} {version}\n{content}".encode()).hexdigest()
 
 
 def _check_tensors(

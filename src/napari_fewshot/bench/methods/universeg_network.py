@@ -151,9 +151,9 @@ def load_universeg(path: Path) -> UniverSegNetwork:
 
 def _sizes(state: Mapping[str, torch.Tensor], part: str) -> list[tuple[int, int]]:
     """Channels of each block of the encoder or the decoder."""
-    numbers = [int(m[1]) for m in (re.match(rf"{part}\.(\d+)\.", name) for name in state) if m]
+    numbers = {m[1] for m in (re.match(rf"{part}\.(\d+)\.", name) for name in state) if m}
     found = []
-    for number in range(max(numbers, default=-1) + 1):
+    for number in range(len(numbers)):
         cross = state.get(f"{part}.{number}.cross.cross_conv.weight")
         last = state.get(f"{part}.{number}.target.vmapped.conv.weight")
         if cross is None or last is None:
