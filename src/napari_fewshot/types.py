@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from unicodedata import category
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +28,12 @@ __all__ = [
     "Volume",
     "joint_progress",
     "no_progress",
+    "plain_name",
 ]
+
+_NO_TEXT = ("Cc", "Cs", "Zl", "Zp")
+_TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+"""They write text backwards, so that a name looks like another."""
 
 Array = npt.NDArray[Any]
 
@@ -86,6 +92,9 @@ class Volume:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "data", wrapped(self.data))
+        if not all(name.isprintable() for name in self.names.values()):
+            names = {value: plain_name(name) for value, name in self.names.items()}
+            object.__setattr__(self, "names", MappingProxyType(names))
         spatial = self.data.ndim - int(self.has_channels)
         if spatial not in (2, 3):
             raise InputError(
@@ -199,6 +208,21 @@ class Landmark:
     label: int
     position: tuple[float, float, float]
     score: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name.isprintable():
+            object.__setattr__(self, "name", plain_name(self.name))
+
+
+def plain_name(name: str) -> str:
+    """Name without what steers terminals and breaks lines, or is no text at all.
+
+    Names come from files of others, and go into tables, reports and terminals.
+    """
+    if name.isprintable():
+        return name
+    kept = (" " if category(one) in _NO_TEXT or one in _TURNS else one for one in name)
+    return " ".join("".join(kept).split())
 
 
 @dataclass(frozen=True, eq=False)

@@ -327,7 +327,7 @@ def load_config(path: str | Path, data: str | Path | None = None) -> BenchmarkCo
         raise InputError("--data", f"be given with {path.stem}", "nothing", remedy)
     try:
         given = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError, OSError) as error:  # too many digits and too deep, too
         raise UnreadableFileError(str(path), "be a TOML file", str(error)) from None
     try:
         config = BenchmarkConfig.model_validate(given)

@@ -6,6 +6,7 @@ says what they are.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import traceback
@@ -111,13 +112,29 @@ class Records:
 
 def prediction_files(folder: Path, unit: Unit) -> tuple[Path, Path]:
     """Label map of a unit, where it is kept: of a volume, and of a 2D image."""
-    place = folder / "predictions" / slug(unit.method) / str(unit.shot)
+    return _label_maps(folder, unit, slug(unit.method))
+
+
+def _label_maps(folder: Path, unit: Unit, method: str) -> tuple[Path, Path]:
+    place = folder / "predictions" / method / str(unit.shot)
     stem = f"{unit.case}_seed{unit.seed}"
     return place / f"{stem}.nii.gz", place / f"{stem}.tif"
 
 
 def slug(name: str) -> str:
-    """Name of a file or folder that stands for the name of a method or case."""
+    """Name of a file or folder that stands for the name of a method, and for no other's.
+
+    Words of small letters and digits are joined by hyphens; of all else a digest tells names apart
+    that differ in signs, or in upper and lower case.
+    """
+    plain = _former_slug(name)
+    if plain.replace("-", " ") == name:
+        return plain
+    return f"{plain}-{hashlib.sha256(name.encode(errors='replace')).hexdigest()[:8]}"
+
+
+def _former_slug(name: str) -> str:
+    """What names became in version 0.1.0: those that differ in signs had one file."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "unnamed"
 
 
@@ -158,7 +175,7 @@ def _predictions(folder: Path, run: Any, listed_in: Path) -> Iterator[Path]:
     if not isinstance(run, dict) or not run.keys() >= {"method", "shot", "seed", "case"}:
         return
     unit = Unit(str(run["method"]), run["shot"], run["seed"], str(run["case"]), "")
-    for path in prediction_files(folder, unit):
+    for path in _label_maps(folder, unit, _former_slug(unit.method)):
         # It was written before what lists it, unless somebody has corrected it since.
         if path.is_file() and path.stat().st_mtime_ns <= listed_in.stat().st_mtime_ns:
             yield path

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ..config import PromptConfig, RefinementConfig
 from ..errors import InputError, UnknownNameError
+from ..io.cells import guarded
 from ..io.outputs import replacing
 from ..metrics.labels import Exclusion, evaluate_labels
 from ..metrics.scores import LabelScore, Record
@@ -143,7 +144,8 @@ class StrategyComparison(Record):
         scores["slices"] = scores["strategy"].map(self.slices)
         scores["seconds_per_slice"] = scores["strategy"].map(seconds)
         with replacing(files[1]) as part:
-            scores.to_csv(part, index=False, float_format="%.4f", lineterminator="\n")
+            cells = scores.map(lambda cell: guarded(cell) if isinstance(cell, str) else cell)
+            cells.to_csv(part, index=False, float_format="%.4f", lineterminator="\n")
         with replacing(files[2]) as part:
             self._figure().savefig(part, format="png", dpi=110)
         if any(row.points for row in self.rows):

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..errors import InputError, UnreadableFileError
 from ..types import Landmark, Volume
+from .cells import guarded, unguarded
 from .checks import LARGEST_LABEL
 from .outputs import replacing
 
@@ -24,6 +25,7 @@ __all__ = ["read_points", "write_points"]
 _VOXEL = ("z", "y", "x")
 _PATIENT = ("r", "a", "s")
 _COLUMNS = "name,label,z,y,x"
+_MOST_DIGITS = 10
 
 
 def read_points(
@@ -82,7 +84,9 @@ def read_points(
         if len(fields) != len(header):
             constraint = f"have {len(header)} fields as the header"
             raise InputError(where, constraint, f"{len(fields)} fields")
-        rows.append(_Row(where, {name: fields[place].strip() for name, place in places.items()}))
+        rows.append(
+            _Row(where, {name: unguarded(fields[place].strip()) for name, place in places.items()})
+        )
     labels = _labels(rows, {} if numbers is None else numbers)
     return [_landmark(row, label, position, like) for row, label in zip(rows, labels, strict=True)]
 
@@ -109,7 +113,7 @@ def write_points(path: str | Path, landmarks: Iterable[Landmark], like: Volume) 
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(header)
         for point in points:
-            row = [point.name, str(point.label), *(f"{v:.10g}" for v in point.position)]
+            row = [guarded(point.name), str(point.label), *(f"{v:.10g}" for v in point.position)]
             if scored:
                 row.append("" if point.score is None else f"{point.score:.6g}")
             if like.affine is not None:
@@ -217,7 +221,7 @@ def _labels(rows: Sequence[_Row], numbers: dict[str, int]) -> list[int]:
 
 
 def _is_label(name: str) -> bool:
-    return name.isdecimal() and 1 <= int(name) <= LARGEST_LABEL
+    return name.isdecimal() and len(name) <= _MOST_DIGITS and 1 <= int(name) <= LARGEST_LABEL
 
 
 def _label(row: _Row) -> int | None:

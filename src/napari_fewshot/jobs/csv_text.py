@@ -13,6 +13,8 @@ __all__ = ["CsvText"]
 
 _DELIMITERS = ",;\t"
 _BOM = "utf-8-sig"
+_ERRORS = "surrogateescape"
+"""File names need not be UTF-8: their bytes are written as they are, and read again."""
 
 
 @dataclass
@@ -51,7 +53,7 @@ class CsvText:
         with path.open("rb") as stream:
             encoding = _BOM if stream.read(3) == b"\xef\xbb\xbf" else "utf-8"
         for delimiter in _DELIMITERS:
-            with path.open(encoding=encoding, newline="") as stream:
+            with path.open(encoding=encoding, errors=_ERRORS, newline="") as stream:
                 lines = csv.reader(stream, delimiter=delimiter)
                 found = next(lines, [])
                 if wanted <= set(found):
@@ -77,7 +79,7 @@ class CsvText:
         """Write the file, whole or not at all."""
         with (
             replacing(path) as temporary,
-            temporary.open("w", encoding=self.encoding, newline="") as stream,
+            temporary.open("w", encoding=self.encoding, errors=_ERRORS, newline="") as stream,
         ):
             lines = csv.writer(stream, delimiter=self.delimiter, lineterminator="\n")
             lines.writerows([self.columns, *self.rows])

@@ -13,6 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from ..errors import InputError
+from ..io.cells import guarded, guarded_path
 from ..types import Array
 from .csv_text import CsvText
 
@@ -252,10 +253,10 @@ def _written(result: ImageResult, name: str, folder: Path) -> str:
     if value is None:
         return ""
     if isinstance(value, Path):
-        return _relative(value, folder)
+        return guarded_path(_relative(value, folder))
     if isinstance(value, float):
         return f"{value:.6g}"
-    return " ".join(str(value).split())
+    return guarded(" ".join(str(value).split()))
 
 
 def _relative(path: Path, folder: Path) -> str:
@@ -278,9 +279,9 @@ def _read(text: CsvText, row: Sequence[str], folder: Path) -> ImageResult:
         if name in given:
             try:
                 number = text.number(given[name])
-            except ValueError:
+                values[name] = int(number) if name == "slices" else number
+            except (ValueError, OverflowError):
                 raise ValueError(f"with {given[name]} for {name}") from None
-            values[name] = int(number) if name == "slices" else number
     if values["status"] not in get_args(Status):
         raise ValueError(f"with the status {given['status']}")
     return ImageResult(**values)  # type: ignore[arg-type] # by name

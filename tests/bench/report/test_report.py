@@ -277,16 +277,17 @@ def test_pictures_of_the_first_seed_are_shown(open_with):
 
 
 def test_text_is_escaped(open_with):
-    given = 'title = "<b> | a"\nnotes = """\na & b\n\n    code"""\n' + CONFIG
+    notes = "a & b [c](javascript:d) [e](https://f)\n\n    code"
+    given = f'title = "<b> | a"\nnotes = """\n{notes}"""\n' + CONFIG
     benchmark = open_with(given, METHODS.replace("rival", "ri|val <i>"))
     finish(benchmark, lambda u: 0.5 + 0.1 * (u.method != "baseline"))
     text, page = texts(benchmark)
     assert "<title>&lt;b&gt; | a</title>" in page
     assert "<h1>&lt;b&gt; | a</h1>" in page
-    assert "<p>a &amp; b\n\n    code</p>" in page
+    assert "<p>a &amp; b [c](javascript:d) [e](https://f)\n\n    code</p>" in page
     assert '<td class="word">ri|val &lt;i&gt;</td><td><strong>0.600 ± 0.000</strong></td>' in page
-    assert text.startswith("# <b> | a\n\na & b\n\n    code\n\n- Data set: data;")
-    assert r"| ri\|val <i> | **0.600 ± 0.000** |" in text
+    assert text.startswith("# &lt;b> | a\n\na & b [c]\\(javascript:d) [e](https://f)\n\n    code\n")
+    assert r"| ri\|val &lt;i> | **0.600 ± 0.000** |" in text
 
 
 def test_figures_of_earlier_reports_are_removed(open_with):

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ...io.cells import guarded
 from ...io.outputs import is_ours, replacing
 from ..methods import METHODS
 from ..runner import Benchmark
@@ -26,6 +27,7 @@ _COSTS = (
     "fit_seconds", "predict_seconds", "first", "slices", "memory_mb", "device_memory_mb", "painted",
 )  # fmt: skip
 _PLOTS = ("shots.png", "boxes.png", "intensities.png", "cases.png", "montage.png")
+_OTHER_LINK = re.compile(r"\]\((?!https?://|figures/[^()\s]*\.png\)$)", re.MULTILINE)
 _OUR_FIGURES = (*_PLOTS, "worst-*.png")
 
 
@@ -61,7 +63,8 @@ def write_report(benchmark: Benchmark, command: str = "") -> Path:
     """
     folder, results = benchmark.folder, Results(benchmark)
     with benchmark.outputs.writing():
-        _write(folder / "results.csv", results.scores.to_csv(index=False, lineterminator="\n"))
+        scores = results.scores.map(lambda cell: guarded(cell) if isinstance(cell, str) else cell)
+        _write(folder / "results.csv", scores.to_csv(index=False, lineterminator="\n"))
         _write(folder / "results.json", json.dumps(_content(results, command), indent=1) + "\n")
         content = _report(results, command)
         for ending in ("md", "html"):
@@ -163,11 +166,22 @@ def _rendered(ending: str, content: dict[str, Any], folder: Path) -> str:
     )
     environment.filters |= {
         "base64": lambda path: base64.b64encode(path.read_bytes()).decode("ascii"),
-        "cell": lambda text: text.replace("|", r"\|"),
+        "cell": lambda text: " ".join(text.split()).replace("|", r"\|"),
         "link": lambda path: path.relative_to(folder).as_posix(),
     }
     text = environment.get_template("words.jinja").render(content, format=ending)
+    if ending == "md":
+        text = _without_html(text)
     return re.sub("\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def _without_html(text: str) -> str:
+    """Markdown in which no name of a case, method or label is HTML, or a link elsewhere."""
+    parts = re.split("(?ms)(^```.*?^```$)", text)  # code stays as it is
+    for number in range(0, len(parts), 2):
+        part = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", parts[number])
+        parts[number] = _OTHER_LINK.sub(r"]\(", part)
+    return "".join(parts)
 
 
 def _remove_stale(figures: Path, shown: Collection[Path]) -> None:
