@@ -140,6 +140,39 @@ def test_new_labels_layer_is_written_on_the_grid_of_the_image(tmp_path, monkeypa
     assert original.data[result.data == 5].tolist() == [image.data[2, 1, 3]]
 
 
+def test_labels_are_not_written_over_an_open_image(tmp_path, monkeypatch):
+    import napari
+    from napari.components import ViewerModel
+
+    viewer = ViewerModel()
+    monkeypatch.setattr(napari, "current_viewer", lambda: viewer)
+    data = np.arange(60, dtype=np.int16).reshape(SHAPE)
+    path = save(tmp_path / "ct.nii.gz", data, affine_of((0, 1, 2), (1, 1, 1)))
+    before = path.read_bytes()
+    viewer.add_layer(layer_of(path))
+    viewer._new_labels()
+    (tmp_path / "link.nii.gz").symlink_to(path)
+    for name in ("ct.nii.gz", "link.nii.gz"):
+        with pytest.raises(InputError, match="not be the file of an open image"):
+            written(viewer.layers[-1], tmp_path / name)
+    assert path.read_bytes() == before
+    labels = save(tmp_path / "a_seg.nii.gz", (data % 3).astype(np.uint8), np.eye(4))
+    viewer.add_layer(layer_of(labels))
+    written(viewer.layers[-1], labels)  # corrected, and saved where they came from
+
+
+def test_names_beside_saved_labels_join_those_that_are_there(tmp_path):
+    path = save(tmp_path / "knee.nii.gz", np.ones(SHAPE, np.uint8), np.eye(4))
+    names = tmp_path / "knee_labels.json"
+    names.write_text('{"1": "tibia", "9": "mine"}')
+    like = read_labels(path)
+    write_labels(path, like.data, like, {1: "femur"})
+    assert read_labels(path).names == {1: "femur", 9: "mine"}
+    names.write_text('["no names"]')
+    write_labels(path, like.data, like, {1: "femur"})
+    assert names.read_text() == '["no names"]'
+
+
 def test_layer_that_was_moved_is_written_where_it_lies_now(tmp_path):
     data = np.arange(60, dtype=np.int16).reshape(SHAPE)
     layer = layer_of(save(tmp_path / "ct.nii", data, affine_of((2, 1, 0), (1, -1, 1))))

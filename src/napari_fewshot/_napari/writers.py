@@ -19,6 +19,7 @@ from ..types import Array, Volume
 from .annotations import marks_of, named
 from .grid import grid_of
 from .layers import label_names
+from .open_files import check_is_no_open_image
 
 __all__ = ["write_image_layer", "write_labels_layer", "write_points_layer"]
 
@@ -39,7 +40,11 @@ def write_image_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
 
 
 def write_labels_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write a labels layer as NIfTI, with the names in ``features`` beside it, or as OME-Zarr."""
+    """Write a labels layer as NIfTI, with the names in ``features`` beside it, or as OME-Zarr.
+
+    :class:`InputError` if the file is that of an open image.
+    """
+    check_is_no_open_image(Path(path), _open_layers())
     array, grid = _on_grid(data, meta)
     labels = as_labels(array, _name(meta))
     names = label_names(meta.get("features"))
@@ -60,8 +65,10 @@ def write_points_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
 
     Name, label and score are those of the features of these names. Without a label, points of
     one name share one, counted from 1; without a name, the label is the name. Points with
-    neither are a landmark each: *point 1*, *point 2* and so on.
+    neither are a landmark each: *point 1*, *point 2* and so on. :class:`InputError` if the file is
+    that of an open image.
     """
+    check_is_no_open_image(Path(path), _open_layers())
     points = np.asarray(data, float)
     if points.ndim != 2 or points.shape[1] not in (2, 3):
         raise InputError(
@@ -78,6 +85,13 @@ def write_points_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     marks = marks_of(positions, meta.get("features"), _name(meta))
     write_points(path, named([marks])[0], grid)
     return [path]
+
+
+def _open_layers() -> list[Any]:
+    import napari
+
+    viewer = napari.current_viewer()
+    return [] if viewer is None else list(viewer.layers)
 
 
 def _on_grid(data: Any, meta: Mapping[str, Any], rgb: bool = False) -> tuple[Array, Volume]:

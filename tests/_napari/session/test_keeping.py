@@ -33,6 +33,26 @@ def test_a_model_goes_to_the_command_line_and_comes_back(trained, tmp_path, view
     assert trained.model is not None
 
 
+def test_a_model_is_not_saved_over_the_file_of_a_layer(trained, tmp_path, viewer):
+    path = tmp_path / "image.nii.gz"
+    path.write_text("an image")
+    viewer.layers["image"].metadata["source"] = path
+    with pytest.raises(InputError, match="not be the file of an open layer"):
+        trained.save_model(path)
+    assert path.read_text() == "an image"
+
+
+@pytest.mark.parametrize("name", ["model.fewshot", "session.json"])
+def test_a_session_is_not_saved_over_files_of_something_else(trained, tmp_path, name):
+    (tmp_path / name).write_text("{}")
+    job = trained.save(tmp_path)
+    with pytest.raises(InputError, match="hold nothing but a session of its own"):
+        job.wait(MINUTE)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    trained.save(tmp_path / "new").wait(MINUTE)
+    trained.save(tmp_path / "new").wait(MINUTE)
+
+
 def test_without_a_model_none_is_saved(session, tmp_path):
     with pytest.raises(NotFittedError):
         session.save_model(tmp_path / "torso.fewshot")

@@ -35,6 +35,7 @@ FORMAT = 1
 _KEPT = 10
 _JSON = "session.json"
 _ARRAYS = "labels.zarr"
+_MODEL = "model.fewshot"
 
 
 class SavedLayer:
@@ -109,6 +110,7 @@ class Autosave:
         """Write layers, other values (JSON) and a fitted model; FewShotError if it cannot."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            self._check_folder()
             described = [
                 {**layer.about, "array": layer.name, "strokes": self._write_strokes(layer)}
                 for layer in layers
@@ -116,7 +118,7 @@ class Autosave:
             for layer in layers:
                 self._write_labels(layer)
             if model is not None:
-                model.save(self.folder / "model.fewshot")
+                model.save(self.folder / _MODEL)
             content = {"format": FORMAT, "saved": time.time(), "layers": described, **more}
             with replacing(self.folder / _JSON) as temporary:
                 temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
@@ -127,6 +129,19 @@ class Autosave:
             ) from error
         finally:
             self._spare = [one.data for one in layers if isinstance(one.data, np.ndarray)]
+
+    def _check_folder(self) -> None:
+        """Before the first save: what lies there under our names, and is no session, stays."""
+        if self._written:
+            return
+        description, model = self.folder / _JSON, self.folder / _MODEL
+        foreign = [description] if description.exists() and not _is_session(description) else []
+        # Of a save that was cut short there are labels, which come first.
+        if model.exists() and not description.exists() and not (self.folder / _ARRAYS).is_dir():
+            foreign.append(model)
+        if foreign:
+            given, remedy = f"{foreign[0]}, which is none of one", "Choose another folder."
+            raise InputError("folder", "hold nothing but a session of its own", given, remedy)
 
     def _write_labels(self, layer: SavedLayer) -> None:
         """Write the slices that are not as they were written last."""
@@ -142,6 +157,7 @@ class Autosave:
     def _array(self, name: str, data: Any, slicing: Slicing) -> Any:
         """Array of a layer in the folder, a new one where there is none that fits."""
         import zarr
+        from zarr.codecs import ZstdCodec
 
         path = self.folder / _ARRAYS / name
         if path.exists():
@@ -154,7 +170,12 @@ class Autosave:
         if slicing.layer_axis is not None:
             chunks[slicing.layer_axis] = 1
         return zarr.create_array(
-            str(path), shape=data.shape, chunks=tuple(chunks), dtype=data.dtype, fill_value=0
+            str(path),
+            shape=data.shape,
+            chunks=tuple(chunks),
+            dtype=data.dtype,
+            fill_value=0,
+            compressors=ZstdCodec(level=0, checksum=True),  # damaged paint is not taken for paint
         )
 
     def _write_strokes(self, layer: SavedLayer) -> list[list[int]]:
@@ -185,9 +206,9 @@ def read_autosave(folder: Path) -> dict[str, Any]:
             keys = [tuple(key) for key in layer["strokes"]]
             with np.load(folder / f"strokes-{layer['array']}.npz", allow_pickle=False) as planes:
                 layer["stroke_planes"] = {key: planes[f"arr_{k}"] for k, key in enumerate(keys)}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except Exception as error:  # zarr and numpy raise whatever a damaged file makes of them
         raise InputError("folder", "hold a saved session", f"{folder} ({error})") from error
     return content
 
@@ -231,6 +252,14 @@ def latest_autosave(root: Path, image: Any) -> Path | None:
     """Folder of the last session with an image, or None."""
     found = _saved_in(_of_image(root, image))
     return found[-1] if found else None
+
+
+def _is_session(description: Path) -> bool:
+    try:
+        content = json.loads(description.read_text(encoding="utf-8"))
+        return isinstance(content["layers"], list) and "format" in content
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
 
 
 def _saved_in(folder: Path) -> list[Path]:

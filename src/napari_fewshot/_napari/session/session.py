@@ -10,6 +10,7 @@ from typing import Any
 
 from ...config import BOX_SAM, DEFAULT_SAM
 from ...segmenter import FewShotSegmenter, HeldOutScore
+from ..open_files import check_is_no_open_file
 from .estimates import Estimate
 from .jobs import Job, JobRunner, Stage
 from .layer_watch import LayerWatch
@@ -358,6 +359,7 @@ class Session:
 
     def save_model(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a file, also for the command line."""
+        check_is_no_open_file(Path(path), self._view.viewer.layers)
         self._state.fitted().with_card(score=self._state.scores).save(path)
 
     def load_model(self, path: str | os.PathLike[str]) -> None:
