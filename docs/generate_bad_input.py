@@ -39,6 +39,7 @@ CASES: dict[str, list[str]] = {
         "predict model.fewshot image.nii.gz -o .",
         "predict model.fewshot image.nii.gz --region 9-99 -o out",
         "predict model.fewshot image.nii.gz -o painted.nii.gz",
+        "predict model.fewshot image.nii.gz -o image.nii.gz/out",
         "predict model.fewshot photo.png -o out",
         "predict model.fewshot image.nii.gz image.nii.gz -o out",
     ],
@@ -65,6 +66,7 @@ CASES: dict[str, list[str]] = {
     "Options": [
         f"{TRAIN} --window 240 -160 {OUT}",
         f"{TRAIN} --spacing 0 {OUT}",
+        f"{TRAIN} --spacing 1e-9 {OUT}",
         f"{TRAIN} --isotropic {OUT}",
         f"{TRAIN} --seed -1 {OUT}",
         f"{TRAIN} --adapter cosin {OUT}",
@@ -73,6 +75,7 @@ CASES: dict[str, list[str]] = {
         f"{TRAIN} --set cosine.treshold=0.4 {OUT}",
         f"{TRAIN} --set contrastive.steps=0 {OUT}",
         f"{TRAIN} --set steps {OUT}",
+        f"{TRAIN} --store-limit inf {OUT}",
         "predict model.fewshot image.nii.gz -o out --axis auto",
         "predict model.fewshot image.nii.gz -o out --set contrastive.steps=9",
         "evaluate --pred painted.nii.gz --truth points.csv",

@@ -58,7 +58,10 @@ class InputError(FewShotError, ValueError):
     """
 
     def __init__(self, parameter: str, constraint: str, given: object, remedy: str = "") -> None:
-        text = str(given) if isinstance(given, (str, PurePath)) else repr(given)
+        try:
+            text = str(given) if isinstance(given, (str, PurePath)) else repr(given)
+        except (ValueError, RecursionError):  # a number of thousands of digits, deep nesting
+            text = f"a {type(given).__name__} that is too long to show"
         if len(text) > 200:
             text = text[:197] + "..."
         message = f"{parameter} must {constraint}; got {text}."

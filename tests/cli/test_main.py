@@ -13,7 +13,7 @@ import time
 import pytest
 
 from napari_fewshot import __version__
-from napari_fewshot.cli import backbones, build_parser, main
+from napari_fewshot.cli import backbones, build_parser
 from napari_fewshot.errors import Cancelled, FewShotError, InputError
 
 from .conftest import files_below
@@ -120,6 +120,23 @@ def test_bad_arguments_are_one_line(run, line):
             2,
             "napari-fewshot: No space left on device: out\n",
         ),
+        (
+            RecursionError("maximum recursion depth exceeded"),
+            2,
+            "napari-fewshot: An input is nested too deeply (lists within lists). Give simpler "
+            "settings or files.\n",
+        ),
+        (
+            UnicodeEncodeError("ascii", "\u809d.nii", 0, 1, "ordinal not in range"),
+            2,
+            "napari-fewshot: A name or text cannot be encoded: '\\u809d.nii' (ordinal not in "
+            "range). Rename the file.\n",
+        ),
+        (
+            InputError("labels", "be one", "\x1b[31mred\u2028"),
+            2,
+            "napari-fewshot: --labels must be one; got \\x1b[31mred .\n",
+        ),
         (Cancelled(), 130, None),
         (KeyboardInterrupt(), 130, None),
     ],
@@ -135,13 +152,17 @@ def test_errors_end_in_a_status_and_a_line(run, monkeypatch, error, code, line):
     assert said.err == line or (line is None and "interrupted" in said.err)
 
 
-def test_faults_of_ours_are_not_hidden(monkeypatch):
+def test_faults_of_ours_are_not_hidden_and_can_be_reported(run, monkeypatch):
     def fail(options):
         raise ZeroDivisionError
 
     monkeypatch.setattr(backbones, "run", fail)
-    with pytest.raises(ZeroDivisionError):
-        main(["backbones"])
+    said = run("backbones")
+    assert said.code == 1
+    assert said.err.startswith("Traceback")
+    assert "\nZeroDivisionError\n" in said.err
+    assert said.err.splitlines()[-1].startswith("napari-fewshot: This is a fault of the program.")
+    assert "/issues" in said.err
 
 
 def test_a_reader_that_goes_away_is_no_fault():

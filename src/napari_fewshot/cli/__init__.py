@@ -8,14 +8,16 @@ description there.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from .. import __version__
 from ..errors import Cancelled
-from .reporting import BAD_INPUT, in_one_line
+from .reporting import BAD_INPUT, CRASHED, HOW_TO_REPORT, in_one_line
 
 __all__ = ["build_parser", "main"]
 
@@ -33,6 +35,8 @@ COMMANDS = (
     "doctor",
 )
 INTERRUPTED = 130
+_LONGEST = 500
+"""Characters of a message about arguments, whatever was given."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -44,6 +48,8 @@ class _Parser(argparse.ArgumentParser):
         return f"example: {example}\n\n{text}" if example else text
 
     def error(self, message: str) -> NoReturn:
+        if len(message) > _LONGEST:
+            message = f"{message[:_LONGEST]}..."
         self.exit(BAD_INPUT, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
@@ -71,11 +77,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     int
         0 when all outputs are written; 2 for bad input, told in one line; 1 after a fault of this
-        program; 130 when interrupted.
+        program, with a traceback and how to report it; 130 when interrupted.
     """
+    _let_streams_take_all()
     options = build_parser().parse_args(arguments)
     try:
         result: int = options.run(options)
+        sys.stdout.flush()  # a full disk, or a reader that went away, shows here
     except (Cancelled, KeyboardInterrupt):
         print(
             "napari-fewshot: interrupted. Features that were stored are kept; the same command "
@@ -84,12 +92,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return INTERRUPTED
     except BrokenPipeError:  # the reader of our output went away, as `head` does
-        sys.stderr.close()
-        return 1
+        _give_up(sys.stdout)
+        return CRASHED
     except Exception as error:
+        if isinstance(error, OSError):
+            _give_up(sys.stdout)
         message = in_one_line(error)
         if message is None:
-            raise
+            traceback.print_exc()
+            print(f"napari-fewshot: {HOW_TO_REPORT}", file=sys.stderr)
+            return CRASHED
         print(f"napari-fewshot: {message}", file=sys.stderr)
         return BAD_INPUT
     return result
+
+
+def _let_streams_take_all() -> None:
+    """Make standard streams take any text: what they cannot encode is written as an escape.
+
+    A name in Chinese must not end a run whose output goes to a file on a Western Windows.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by the caller, or a program without a console
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+        elif getattr(stream, "errors", "") in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _give_up(stream: TextIO) -> None:
+    """Flush a stream; where that fails, let what is left go, so that the end does not fail too."""
+    try:
+        stream.flush()
+    except OSError:
+        try:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        except (OSError, ValueError):
+            stream.close()

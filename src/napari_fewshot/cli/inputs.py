@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
+from .shared import is_count
 
 if TYPE_CHECKING:
     from ..io.image_jobs import FrameChoice
@@ -116,7 +117,7 @@ def parse_region(option: str, text: str | None) -> Region | None:
             parts.append(None)
             continue
         first, dash, last = part.partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
+        if not is_count(first) or (dash and not is_count(last)):
             what = "be a range of slices such as 10-40, or one for each axis, as 10-40,0-255,9-99"
             raise InputError(option, what, text)
         if int(last or first) < int(first):

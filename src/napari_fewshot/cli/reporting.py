@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, NoReturn, Self, TypeGuard
+from unicodedata import category
 
 from ..errors import FewShotError, InputError, concerns_all
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-__all__ = ["BAD_INPUT", "CRASHED", "Failures", "ProgressBars", "in_one_line", "option_of"]
+__all__ = [
+    "BAD_INPUT",
+    "CRASHED",
+    "HOW_TO_REPORT",
+    "Failures",
+    "ProgressBars",
+    "in_one_line",
+    "option_of",
+]
 
 BAD_INPUT = 2
 CRASHED = 1
+HOW_TO_REPORT = (
+    "This is a fault of the program. Please report it at "
+    "https://github.com/napari-fewshot/napari-fewshot/issues, with the lines above, the command, "
+    "and the output of napari-fewshot --version."
+)
 
 OPTIONS = (
     "adapter",
@@ -109,7 +124,8 @@ class Failures:
             message = in_one_line(error)
             if message is None:  # a fault of ours: whoever mends it needs to know where
                 traceback.print_exc()
-                message = f"{type(error).__name__}: {error}"
+                print(f"napari-fewshot: {HOW_TO_REPORT}", file=sys.stderr)
+                message = on_one_line(f"{type(error).__name__}: {error}")
                 self.status = CRASHED
             self.status = self.status or BAD_INPUT
             about = message if str(image) in message else f"{image}: {message}"
@@ -121,17 +137,35 @@ def in_one_line(error: Exception) -> str | None:
     from ..device import is_out_of_memory
 
     if isinstance(error, FewShotError):
-        text = " ".join(str(error).split())
-        parameter = error.parameter if isinstance(error, InputError) else ""
+        text = on_one_line(str(error))
+        parameter = on_one_line(error.parameter) if isinstance(error, InputError) else ""
         return option_of(parameter) + text.removeprefix(parameter)
     if isinstance(error, OSError):  # a full disk, a folder without permission
-        place = f": {error.filename}" if error.filename else ""
-        return f"{error.strerror or error}{place}"
+        place = f": {os.fsdecode(error.filename)}" if _is_path(error.filename) else ""
+        return on_one_line(f"{error.strerror or error}{place}") or type(error).__name__
     if is_out_of_memory(error):
         what = ". ".join(str(error).split("\n")[0].split(". ")[:2])  # torch says much more
-        about = f" ({what})" if what else ""
+        about = f" ({on_one_line(what)})" if what else ""
         return f"Out of memory{about}. Take a smaller image, or end what else uses memory."
+    if isinstance(error, UnicodeEncodeError | UnicodeDecodeError):
+        about = ascii(getattr(error, "object", ""))[:100]
+        return f"A name or text cannot be encoded: {about} ({error.reason}). Rename the file."
+    if isinstance(error, RecursionError):
+        return "An input is nested too deeply (lists within lists). Give simpler settings or files."
     return None
+
+
+def on_one_line(text: str) -> str:
+    """Text with spaces in place of all that breaks lines, and escapes for what steers terminals."""
+    return "".join(_shown(one) for one in " ".join(text.split()))
+
+
+def _shown(character: str) -> str:
+    return character if category(character) != "Cc" else rf"\x{ord(character):02x}"
+
+
+def _is_path(name: object) -> TypeGuard[str | bytes]:
+    return isinstance(name, str | bytes) and bool(name)
 
 
 def option_of(parameter: str) -> str:

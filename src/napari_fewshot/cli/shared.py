@@ -39,6 +39,7 @@ __all__ = [
     "existing_image",
     "given_intensity",
     "intensity_settings",
+    "is_count",
     "open_store",
     "parse_numbers",
     "parse_settings",
@@ -49,6 +50,8 @@ __all__ = [
 ]
 
 LONGEST_RANGE = 100_000
+LARGEST_STORE_GB = 10**9
+_MOST_DIGITS = 9
 
 
 def _format_choice(text: str) -> str | None:
@@ -199,8 +202,9 @@ def open_store(options: argparse.Namespace) -> FeatureStore | None:
     """Open the feature store that the options ask for."""
     from ..features.store import FeatureStore
 
-    if not options.store_limit >= 0:
-        raise InputError("--store-limit", "be at least 0", options.store_limit)
+    if not 0 <= options.store_limit <= LARGEST_STORE_GB:
+        limits = f"be at least 0, and at most {LARGEST_STORE_GB}"
+        raise InputError("--store-limit", limits, options.store_limit)
     return None if options.no_store else FeatureStore(options.store, limit_gb=options.store_limit)
 
 
@@ -304,6 +308,11 @@ def with_names(*label_maps: Path | None) -> list[Path]:
     return [*given, *(file for path in given for file in name_files(path))]
 
 
+def is_count(text: str) -> bool:
+    """Whether a text is a whole number from 0 that anything here may have."""
+    return text.isdecimal() and len(text) <= _MOST_DIGITS
+
+
 def parse_numbers(option: str, text: str | None) -> list[int] | None:
     """Read ``3,7,10-12``."""
     if text is None:
@@ -311,7 +320,7 @@ def parse_numbers(option: str, text: str | None) -> list[int] | None:
     numbers: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
+        if not is_count(first) or (dash and not is_count(last)):
             raise InputError(option, "be numbers such as 3,7,10-12", text)
         start, stop = int(first), int(last or first)
         if not start <= stop < start + LONGEST_RANGE:
@@ -337,7 +346,7 @@ def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
             raise InputError("--set", "be written section.key=value", pair)
         try:
             value = json.loads(text)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # no JSON, too many digits, too deep
             value = text
         section = settings
         *path, key = name.strip().split(".")

@@ -12,7 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self, Union, get_args, get_origin
 
-from pydantic import AliasChoices, AliasGenerator, BaseModel, ConfigDict, ValidationError
+from pydantic import (
+    AliasChoices,
+    AliasGenerator,
+    BaseModel,
+    ConfigDict,
+    ValidationError,
+    field_validator,
+)
 
 from ..errors import InputError, UnknownNameError
 
@@ -25,6 +32,8 @@ __all__ = [
     "merged_settings",
     "present_keys",
 ]
+
+_LARGEST = 2**53
 
 FORMER_KEYS: dict[str, str] = {
     "appearance": "looks",
@@ -59,6 +68,14 @@ class StageConfig(BaseModel):
         use_attribute_docstrings=True,
         alias_generator=AliasGenerator(validation_alias=_keys_of),
     )
+
+    @field_validator("*")
+    @classmethod
+    def _check_size(cls, value: Any) -> Any:
+        """Refuse whole numbers that no array can count."""
+        if isinstance(value, int) and abs(value) > _LARGEST:
+            raise ValueError(f"be at most {_LARGEST}")
+        return value
 
     @classmethod
     def of(cls, value: Self | dict[str, Any] | None, parameter: str) -> Self:

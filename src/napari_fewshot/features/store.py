@@ -192,8 +192,8 @@ class FeatureStore:
         self.root = Path(root) if root is not None else default_store_root()
         if self.root.exists() and not self.root.is_dir():
             raise InputError("store", "be a folder", str(self.root))
-        if not limit_gb >= 0:
-            raise InputError("store_limit", "be at least 0", limit_gb)
+        if not 0 <= limit_gb < math.inf:
+            raise InputError("store_limit", "be at least 0, and finite", limit_gb)
         self.limit = int(limit_gb * 1e9)
         self._free_bytes = free_bytes or (lambda folder: shutil.disk_usage(folder).free)
         self._swept = False

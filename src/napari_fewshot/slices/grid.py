@@ -7,9 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..config import ResamplingConfig
+from ..errors import InputError
 from ..types import Array
 
 __all__ = ["Grid", "resize_plane"]
+
+_LONGEST_SIDE, _MOST_SLICES = 2**14, 2**16
 
 
 @dataclass(frozen=True)
@@ -40,13 +43,29 @@ class Grid:
 
         ``inplane`` resamples rows and columns to ``config.spacing``, ``isotropic`` the slices
         too; ``off`` keeps the grid. An axis of one slice is never resampled.
+
+        Raises
+        ------
+        InputError
+            If the spacing asks for more pixels than a machine holds.
         """
         if config.mode == "off":
             return cls(shape, shape)
-        target = config.spacing
-        working = [max(1, round(n * s / target)) for n, s in zip(shape, spacing, strict=True)]
+        wanted = [n * s / config.spacing for n, s in zip(shape, spacing, strict=True)]
         if config.mode == "inplane" or shape[0] == 1:
-            working[0] = shape[0]
+            wanted[0] = shape[0]
+        if wanted[0] > max(shape[0], _MOST_SLICES) or any(
+            side > max(n, _LONGEST_SIDE) for side, n in zip(wanted[1:], shape[1:], strict=True)
+        ):
+            raise InputError(
+                "resampling.spacing",
+                f"give slices of at most {_LONGEST_SIDE} pixels along a side, and at most "
+                f"{_MOST_SLICES} of them",
+                f"{config.spacing:g} mm for slices of {shape[1]} × {shape[2]} pixels of "
+                f"{spacing[1]:g} × {spacing[2]:g} mm",
+                "Give a larger one, in mm.",
+            )
+        working = [max(1, round(count)) for count in wanted]
         return cls(shape, (working[0], working[1], working[2]))
 
     @property
