@@ -31,7 +31,7 @@ CRASHED = 1
 HOW_TO_REPORT = (
     "This is a fault of the program. Please report it at "
     "https://github.com/napari-fewshot/napari-fewshot/issues, with the lines above, the command, "
-    "and the output of napari-fewshot --version."
+    "and the output of napari-fewshot doctor."
 )
 
 OPTIONS = (
