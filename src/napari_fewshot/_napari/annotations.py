@@ -17,7 +17,7 @@ from .layers import columns_of, is_missing, placed_in, shape_of
 if TYPE_CHECKING:
     from ..sam import PromptBox
 
-__all__ = ["boxes_in", "check_order", "landmarks_in", "marks_of", "named"]
+__all__ = ["boxes_in", "check_order", "landmarks_in", "marks_of", "named", "number_of"]
 
 _NUMBERED = "point {}"
 _NUMBER = re.compile(_NUMBERED.format(r"(\d+)"))
@@ -91,6 +91,12 @@ def named(
     ]
 
 
+def number_of(name: str) -> str:
+    """Number of a point that :func:`named` has numbered; empty for a name that somebody gave."""
+    found = _NUMBER.fullmatch(name)
+    return found[1] if found else ""
+
+
 def check_order(
     titles: Sequence[str],
     images: Sequence[Sequence[Landmark]],
@@ -116,8 +122,8 @@ def check_order(
             f"{len(names) if differ else ' and '.join(names)} in {title}"
             for title, names in found.items()
         ),
-        "Add those that are missing, or give all points names (feature name): "
-        "equal names are one landmark.",
+        "Add those that are missing, or name the points: in Feature extraction, below the layer, "
+        "or by its feature “name”. Equal names are one landmark.",
     )
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from ..errors import InputError
 from ..geometry import Frame
 from ..types import Array, Landmark, Volume
+from .contrast import contrast_limits
 
 __all__ = [
     "LayerData",
@@ -124,7 +125,9 @@ def image_layer(volume: Volume, name: str) -> LayerData:
     data = frame.to_canonical(volume.data, channels=volume.has_channels)
     # napari shows three or four channels as colours; others would need a layer each.
     rgb = volume.has_channels and volume.data.shape[-1] in (3, 4)
-    return data, {**placement(volume), "name": name, "rgb": rgb}, "image"
+    options = {**placement(volume), "name": name, "rgb": rgb}
+    limits = None if volume.has_channels else contrast_limits(data)
+    return data, options if limits is None else {**options, "contrast_limits": limits}, "image"
 
 
 def labels_layer(volume: Volume, name: str, *, visible: bool = True) -> LayerData:

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ..download import TIMEOUT_S, fetch_url, file_sha256, first_line
@@ -163,22 +164,36 @@ def _given(source: WeightsSource, path: Path) -> Path:
 class MissingWeightsError(WeightsError):
     """Weights that are nowhere on this machine and could not be fetched, and the reasons."""
 
-    def __init__(self, source: WeightsSource, reasons: Sequence[str]) -> None:
-        self._source, self._reasons = source, tuple(reasons)
-        instead = "use the backbone embedded, which needs no download"
-        super().__init__(self._words("backbone ", "--weights", instead))
+    def __init__(
+        self,
+        source: WeightsSource,
+        reasons: Sequence[str],
+        *,
+        of_sam: bool = False,
+        instead: str = "use the backbone embedded, which needs no download",
+    ) -> None:
+        self.source, self.reasons, self.is_sam = source, tuple(reasons), of_sam
+        self.instead = instead
+        kind, option = ("", "--sam-weights") if of_sam else ("backbone ", "--weights")
+        super().__init__(self._words(kind, option, instead))
 
-    def of_sam(self, instead: str = "") -> WeightsError:
+    def __reduce__(self) -> tuple[object, ...]:
+        return partial(type(self), of_sam=self.is_sam, instead=self.instead), (
+            self.source,
+            self.reasons,
+        )
+
+    def of_sam(self, instead: str = "") -> MissingWeightsError:
         """Return the error for who asked for a SAM to prompt, not for a backbone.
 
         ``instead`` is what needs no download, to follow "or"; empty: nothing is named.
         """
-        return WeightsError(self._words("", "--sam-weights", instead))
+        return MissingWeightsError(self.source, self.reasons, of_sam=True, instead=instead)
 
     def _words(self, kind: str, option: str, instead: str) -> str:
         from huggingface_hub import constants
 
-        source, why = self._source, "; ".join(self._reasons) or "no source is known"
+        source, why = self.source, "; ".join(self.reasons) or "no source is known"
         size = f", {source.size_mb:.0f} MB" if source.size_mb else ""
         what = f"{source.hub_file} of {source.hub_id}" if source.hub_id else source.official_file
         places = [f"{weights_folder()} ({', '.join(source.files)})"]

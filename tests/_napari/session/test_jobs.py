@@ -381,14 +381,6 @@ def test_a_failure_inside_a_job_is_told_and_the_session_goes_on(trained, error, 
     trained.propagate("image").wait(MINUTE)
 
 
-def test_settings_that_change_make_a_training_outdated(session):
-    job = session.train(score=False)
-    session.configure(seed=5)
-    job.wait(MINUTE)
-    assert job.state == "cancelled"
-    assert session.model is None
-
-
 def test_bars_of_the_activity_dock_come_and_go(trained, qtbot):
     from napari.utils import progress
 

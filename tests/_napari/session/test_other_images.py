@@ -93,7 +93,7 @@ def test_results_are_restored_to_the_file_that_they_are_of(predicted, viewer, tm
     image.name = "second"
     other = add_other(viewer, name="image")
     other.metadata["source"] = tmp_path / "b" / "image.nii.gz"
-    image_for = predicted._storage._image_for
+    image_for = predicted._restoring._image_for
     saved = json.loads((tmp_path / "kept" / "session.json").read_text())["layers"]
     assert [image_for(one["image"]) for one in saved] == [image, image]
     viewer.layers.remove(image)

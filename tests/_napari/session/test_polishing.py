@@ -110,11 +110,12 @@ def test_what_is_asked_for_meanwhile_ends_it(shown, monkeypatch, qtbot):
     idle(shown, qtbot)
 
 
-def test_other_settings_end_it_too_and_a_new_model_is_not_replaced(shown, monkeypatch, qtbot):
+def test_it_goes_on_with_other_settings_and_a_new_model_is_not_replaced(shown, monkeypatch, qtbot):
     job = begun_polishing(shown, monkeypatch, qtbot)
     shown.configure(seed=3)
-    job.wait(MINUTE)
+    assert job.state == "running"
     shown.train(score=False).wait(MINUTE)
+    assert job.state == "done"
     assert shown.model.polished_steps_ == 0
     idle(shown, qtbot)
 

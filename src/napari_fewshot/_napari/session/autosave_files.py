@@ -9,6 +9,7 @@ import shutil
 import time
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,32 +17,40 @@ import numpy as np
 
 from ...errors import FewShotError, InputError
 from ...io.outputs import replacing
+from .saved_parts import SavedScores, about_image, scores_from
 from .slicing import Key, Slicing
 from .teaching import Provenance, provenance_of
 
 __all__ = [
     "Autosave",
     "SavedLayer",
-    "about_image",
+    "SavedSession",
     "holds_session",
     "latest_autosave",
+    "model_in",
     "new_autosave",
     "read_autosave",
     "restore_layer",
     "restore_provenance",
+    "saved_at",
 ]
 
 FORMAT = 1
 _KEPT = 10
 _JSON = "session.json"
 _ARRAYS = "labels.zarr"
+_SCORES = "scores.npz"
 _MODEL = "model.fewshot"
+_CONFIDENCE = "{}-confidence"
+_OURS = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(-confidence)?")
+"""Names of arrays: the identity of a layer."""
 
 
 class SavedLayer:
     """A labels layer as it is at this moment: voxels and all that is known of them, by value.
 
-    ``role`` is template or result, ``kind`` that of a template; ``copied`` copies the array.
+    ``role`` is template or result, ``kind`` that of a template; ``copied`` copies an array.
+    ``confidence`` is the layer beside a result, None for none.
     """
 
     def __init__(
@@ -51,12 +60,14 @@ class SavedLayer:
         role: str,
         kind: str = "dense",
         copied: Callable[[Any], Any] = np.array,
+        confidence: Any = None,
     ) -> None:
         provenance = provenance_of(layer)
         if provenance is None:
             raise InputError("layer", "belong to the session", layer.name)
         self.name = str(layer.unique_id)
         self.data: Any = copied(provenance.data)
+        self.confidence: Any = None if confidence is None else copied(confidence.data)
         self.slicing: Slicing = provenance.slicing
         self.strokes = {key: plane.copy() for key, plane in provenance.stroke_planes().items()}
         self.about = {
@@ -70,14 +81,18 @@ class SavedLayer:
         }
 
 
-def about_image(image: Any) -> dict[str, Any]:
-    """What an image is recognised by."""
-    source = image.metadata.get("source") or image.source.path
-    return {
-        "name": image.name,
-        "source": None if source is None else str(source),
-        "shape": [int(n) for n in np.shape(image.data[0] if image.multiscale else image.data)],
-    }
+@dataclass(frozen=True)
+class SavedSession:
+    """All that is worth keeping, as it is at one moment.
+
+    ``points`` as of :func:`.about_points`; ``more`` are other values (JSON); ``model`` is fitted.
+    """
+
+    layers: Sequence[SavedLayer]
+    points: Sequence[dict[str, Any]] = ()
+    scores: Sequence[SavedScores] = ()
+    more: dict[str, Any] = field(default_factory=dict)
+    model: Any = None
 
 
 class Autosave:
@@ -106,29 +121,49 @@ class Autosave:
                 return spare
         return np.array(data)
 
-    def write(self, layers: Sequence[SavedLayer], more: dict[str, Any], model: Any = None) -> None:
-        """Write layers, other values (JSON) and a fitted model; FewShotError if it cannot."""
+    def write(self, session: SavedSession) -> None:
+        """Write what was taken of a session; FewShotError if it cannot."""
+        layers = session.layers
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._check_folder()
             described = [
-                {**layer.about, "array": layer.name, "strokes": self._write_strokes(layer)}
+                {
+                    **layer.about,
+                    "array": layer.name,
+                    "strokes": self._write_strokes(layer),
+                    "confidence": layer.confidence is not None,
+                }
                 for layer in layers
             ]
             for layer in layers:
-                self._write_labels(layer)
-            if model is not None:
-                model.save(self.folder / _MODEL)
-            content = {"format": FORMAT, "saved": time.time(), "layers": described, **more}
+                self._write_planes(layer.name, layer.data, layer.slicing)
+                if layer.confidence is not None:
+                    # Half the precision: nobody sees a difference.
+                    name = _CONFIDENCE.format(layer.name)
+                    self._write_planes(name, layer.confidence, layer.slicing, np.float16)
+            self._write_scores(session.scores)
+            if session.model is not None:
+                session.model.save(self.folder / _MODEL)
+            content = {
+                "format": FORMAT,
+                "saved": time.time(),
+                "layers": described,
+                "points": list(session.points),
+                "slice_scores": [one.about for one in session.scores],
+                **session.more,
+            }
             with replacing(self.folder / _JSON) as temporary:
                 temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
+            self._prune([one.name for one in layers])
         except OSError as error:
             raise FewShotError(
                 f"The session could not be saved to {self.folder}: {error.strerror or error}. "
                 "Choose another folder."
             ) from error
         finally:
-            self._spare = [one.data for one in layers if isinstance(one.data, np.ndarray)]
+            used = [array for one in layers for array in (one.data, one.confidence)]
+            self._spare = [array for array in used if isinstance(array, np.ndarray)]
 
     def _check_folder(self) -> None:
         """Before the first save: what lies there under our names, and is no session, stays."""
@@ -143,18 +178,18 @@ class Autosave:
             given, remedy = f"{foreign[0]}, which is none of one", "Choose another folder."
             raise InputError("folder", "hold nothing but a session of its own", given, remedy)
 
-    def _write_labels(self, layer: SavedLayer) -> None:
+    def _write_planes(self, name: str, data: Any, slicing: Slicing, dtype: Any = None) -> None:
         """Write the slices that are not as they were written last."""
-        name, data, slicing = layer.name, layer.data, layer.slicing
-        array = self._array(name, data, slicing)
+        dtype = np.dtype(data.dtype if dtype is None else dtype)
+        array = self._array(name, data.shape, dtype, slicing)
         for key in (key for lead in slicing.leads() for key in slicing.keys(lead)):
             plane = np.ascontiguousarray(slicing.plane(data, key))
             digest = zlib.crc32(plane.tobytes())
             if self._written.get((name, key)) != digest:
-                array[slicing.index(key)] = plane
+                array[slicing.index(key)] = plane.astype(dtype, copy=False)
                 self._written[name, key] = digest
 
-    def _array(self, name: str, data: Any, slicing: Slicing) -> Any:
+    def _array(self, name: str, shape: tuple[int, ...], dtype: Any, slicing: Slicing) -> Any:
         """Array of a layer in the folder, a new one where there is none that fits."""
         import zarr
         from zarr.codecs import ZstdCodec
@@ -162,7 +197,7 @@ class Autosave:
         path = self.folder / _ARRAYS / name
         if path.exists():
             array = zarr.open_array(str(path))
-            if array.shape == data.shape and array.dtype == data.dtype:
+            if array.shape == shape and array.dtype == dtype:
                 return array
             shutil.rmtree(path)
         self._written = {k: v for k, v in self._written.items() if k[0] != name}
@@ -171,9 +206,9 @@ class Autosave:
             chunks[slicing.layer_axis] = 1
         return zarr.create_array(
             str(path),
-            shape=data.shape,
+            shape=shape,
             chunks=tuple(chunks),
-            dtype=data.dtype,
+            dtype=dtype,
             fill_value=0,
             compressors=ZstdCodec(level=0, checksum=True),  # damaged paint is not taken for paint
         )
@@ -186,11 +221,35 @@ class Autosave:
             np.savez_compressed(stream, *(layer.strokes[key] for key in keys))
         return [list(key) for key in keys]
 
+    def _write_scores(self, scores: Sequence[SavedScores]) -> None:
+        """Write what describes slices, an array for each of the scores."""
+        with replacing(self.folder / _SCORES) as temporary, temporary.open("wb") as stream:
+            np.savez_compressed(stream, *(one.descriptors for one in scores))
+
+    def _prune(self, names: Sequence[str]) -> None:
+        """Remove what belongs to no layer any more: a restored layer has a name of its own."""
+        kept = {*names, *(_CONFIDENCE.format(name) for name in names)}
+        for path in (self.folder / _ARRAYS).glob("*"):
+            if _OURS.fullmatch(path.name) and path.name not in kept:
+                shutil.rmtree(path, ignore_errors=True)
+        for path in self.folder.glob("strokes-*.npz"):
+            name = path.stem.removeprefix("strokes-")
+            if _OURS.fullmatch(name) and name not in kept:
+                path.unlink(missing_ok=True)
+
+
+def model_in(folder: Path) -> Path | None:
+    """File of the model that was saved in a folder, if there was one."""
+    path = folder / _MODEL
+    return path if path.is_file() else None
+
 
 def read_autosave(folder: Path) -> dict[str, Any]:
     """Read a folder: the description, each layer with ``data`` and ``stroke_planes``.
 
-    InputError if it is no such folder, or is damaged.
+    A result has its confidence, or None, as ``confidence``; ``slice_scores`` are as they were
+    saved. InputError if it is no such folder, or is damaged; what is not painted or predicted
+    (confidence, scores) is left out where it is.
     """
     import zarr
 
@@ -206,11 +265,33 @@ def read_autosave(folder: Path) -> dict[str, Any]:
             keys = [tuple(key) for key in layer["strokes"]]
             with np.load(folder / f"strokes-{layer['array']}.npz", allow_pickle=False) as planes:
                 layer["stroke_planes"] = {key: planes[f"arr_{k}"] for k, key in enumerate(keys)}
+            name = _CONFIDENCE.format(layer["array"]) if layer.get("confidence") else None
+            layer["confidence"] = name and _confidence_in(folder / _ARRAYS / name)
+        content["slice_scores"] = _scores_in(folder, content.get("slice_scores", ()))
     except InputError:
         raise
     except Exception as error:  # zarr and numpy raise whatever a damaged file makes of them
         raise InputError("folder", "hold a saved session", f"{folder} ({error})") from error
     return content
+
+
+def _confidence_in(path: Path) -> Any:
+    import zarr
+
+    try:
+        return np.asarray(zarr.open_array(str(path), mode="r")[...], np.float32)
+    except Exception:  # whatever zarr makes of a damaged file
+        return None
+
+
+def _scores_in(folder: Path, about: Sequence[dict[str, Any]]) -> list[SavedScores]:
+    if not about:
+        return []
+    try:
+        with np.load(folder / _SCORES, allow_pickle=False) as found:
+            return [scores_from(one, found[f"arr_{k}"]) for k, one in enumerate(about)]
+    except Exception:  # whatever numpy makes of a damaged file
+        return []
 
 
 def restore_layer(viewer: Any, saved: dict[str, Any], geometry: dict[str, Any]) -> Any:
@@ -246,6 +327,11 @@ def new_autosave(root: Path, image: Any) -> Path:
 def holds_session(folder: Path | None) -> bool:
     """Whether a session was saved in a folder, and is still there."""
     return folder is not None and (folder / _JSON).is_file()
+
+
+def saved_at(folder: Path) -> float:
+    """When the session in a folder was saved, in seconds since the epoch."""
+    return (folder / _JSON).stat().st_mtime
 
 
 def latest_autosave(root: Path, image: Any) -> Path | None:

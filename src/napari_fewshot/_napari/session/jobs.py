@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from traceback import clear_frames
@@ -19,8 +19,10 @@ from typing import Any, Literal
 from ...device import avoid_llvm_clash
 from ...errors import Cancelled, FewShotError
 from ...features.store import FeatureStore
+from ..wording import in_viewer
+from .generations import Generations
 
-__all__ = ["Callbacks", "Generations", "Job", "JobRunner", "Stage", "single_shot"]
+__all__ = ["KEEPING", "Callbacks", "Job", "JobRunner", "Stage", "single_shot"]
 
 Stage = Literal[
     "extract",
@@ -33,6 +35,7 @@ Stage = Literal[
     "refine",
     "sam",
     "save",
+    "restore",
 ]
 JobState = Literal["waiting", "running", "done", "failed", "cancelled"]
 
@@ -43,6 +46,8 @@ _UNASKED: tuple[Stage, ...] = ("score", "renew")
 """Stages that nobody asked for ..."""
 _MAKE_WAY: tuple[Stage, ...] = (*_UNASKED, "polish")
 """... which make way for others, as does one that takes minutes and keeps what it has."""
+KEEPING: tuple[Stage, ...] = ("save", "restore")
+"""Stages that nobody waits for, and that stop no other."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -55,27 +60,6 @@ def single_shot(ms: int, act: Callable[[], None], owner: Any = None) -> Any:
     timer.setInterval(ms)
     timer.timeout.connect(act)
     return timer
-
-
-class Generations:
-    """Numbers requests as they come; one that a newer one about its topic replaced is outdated."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._oldest: dict[Hashable, int] = {}
-
-    def next(self) -> int:
-        """Number of a new request."""
-        self._count += 1
-        return self._count
-
-    def replace(self, generation: int, *topics: Hashable) -> None:
-        """Requests about these topics that are older are outdated from now on."""
-        self._oldest |= dict.fromkeys(topics, generation)
-
-    def is_outdated(self, generation: int, topic: Hashable) -> bool:
-        """Whether a newer request replaced this one."""
-        return generation < self._oldest.get(topic, 0)
 
 
 @dataclass
@@ -109,6 +93,8 @@ class Job:
         Layers that it works on; it ends when one is removed.
     keeps_result : bool
         Whether its work has a result when it is cancelled too.
+    note : str
+        For people, once it is over: why it was cancelled, or what it has done.
     """
 
     def __init__(
@@ -135,6 +121,7 @@ class Job:
         self.layers = list(layers)
         self._work, self._stores_features, self._is_outdated = work, stores_features, is_outdated
         self.keeps_result = keeps_result
+        self.note = ""
         self._callbacks = callbacks or Callbacks()
         self._stop = threading.Event()
         self._pieces: SimpleQueue[Any] = SimpleQueue()
@@ -156,8 +143,9 @@ class Job:
         """Whether nobody cancelled it, and no newer request replaced it."""
         return not (self._stop.is_set() or self._is_outdated())
 
-    def cancel(self) -> None:
+    def cancel(self, why: str = "") -> None:
         """Ask it to stop: it does within one batch. What it has not handed over is dropped."""
+        self.note = self.note or why
         self._stop.set()
 
     def wait(self, timeout: float | None = None) -> Any:
@@ -170,6 +158,11 @@ class Job:
         if self.error is not None:
             raise self.error
         return self.result
+
+    @property
+    def problem(self) -> str:
+        """Why it failed, for people at the viewer; empty if it did not."""
+        return "" if self.error is None else in_viewer(self.error)
 
     # On the worker's side
 
@@ -247,8 +240,8 @@ class JobRunner:
             job.cancel()
             job.state = "cancelled"
             return job
-        if job.stage not in (*_UNASKED, "save"):
-            self.cancel(*_MAKE_WAY)
+        if job.stage not in (*_UNASKED, *KEEPING):
+            self.cancel(*_MAKE_WAY, why=f"it made way for {job.name}")
         job._wait_for = lambda timeout: self._wait(job, timeout)
         self._waiting.append(job)
         self._tell(job)
@@ -259,11 +252,11 @@ class JobRunner:
         self._next()
         return job
 
-    def cancel(self, *stages: Stage) -> None:
-        """Cancel jobs of some stages; of all without any."""
+    def cancel(self, *stages: Stage, why: str = "") -> None:
+        """Cancel jobs of some stages; of all without any. ``why`` is for people."""
         for job in self.jobs:
             if not stages or job.stage in stages:
-                job.cancel()
+                job.cancel(why)
         self.tick()
 
     def close(self, timeout: float = 10.0) -> None:
@@ -275,7 +268,7 @@ class JobRunner:
         if self._thread is not None:
             self._thread.join(timeout)
         for job in self._waiting:
-            if job.stage == "save":  # of strokes that are nowhere else
+            if job.stage == "save":  # strokes that are nowhere else
                 job.run()
         ended, self._running = self.jobs, None
         self._waiting.clear()
@@ -345,6 +338,7 @@ class JobRunner:
             job.fraction = 1.0 if state == "done" else job.fraction
         else:  # while its result was shown
             job.state = "failed"
+        _note_why(job)
         job._callbacks.end()
         if job.error is not None and not isinstance(job.error, FewShotError):
             _LOG.error("%s failed", job.name, exc_info=job.error)
@@ -362,6 +356,7 @@ class JobRunner:
         for job in [job for job in self._waiting if not job.is_wanted]:
             self._waiting.remove(job)
             job.state = "cancelled"
+            _note_why(job)
             job._callbacks.end()
             self._tell(job)
 
@@ -386,3 +381,9 @@ class JobRunner:
         if job.is_over:
             for quit_loop in list(job._over):
                 quit_loop()
+
+
+def _note_why(job: Job) -> None:
+    """A job that nobody cancelled was replaced."""
+    if job.state == "cancelled" and not job.note and job._is_outdated():
+        job.note = "a newer request took its place"

@@ -10,6 +10,7 @@ from .jobs import JobRunner
 from .propagation import PropagationController
 from .saving import SessionStorage
 from .state import State
+from .teaching import provenance_of
 from .view import View
 
 __all__ = ["LayerWatch"]
@@ -57,11 +58,14 @@ class LayerWatch:
         gone, state = event.value, self._state
         for job in self._runner.jobs:
             if any(layer is gone for layer in job.layers):
-                job.cancel()
+                job.cancel(f"{gone.name} was removed")
         with self._storage.paused():
             self._runner.tick()
         self._propagation.forget(gone)
         self._storage.let_go(gone)
+        for labels in state.labels_of(gone):
+            if (known := provenance_of(labels)) is not None:
+                known.gone = gone.name
         entries = [e for e in state.entries if gone is not e.image and gone is not e.labels]
         if len(entries) != len(state.entries):
             state.entries[:] = entries

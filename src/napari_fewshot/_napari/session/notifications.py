@@ -35,7 +35,7 @@ class Activity:
         if job.state == "failed":
             from napari.utils.notifications import show_error
 
-            text = f"{job.name} failed: {job.error}"
+            text = f"{job.name} failed: {job.problem}"
             show_error(text)
             self._events.failed.emit(text)
 

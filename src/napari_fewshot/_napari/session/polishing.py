@@ -23,6 +23,8 @@ class PolishingController:
         """Go on with a polished model, in at most so many minutes (None: as set)."""
         state, training = self._state, self._training
         model = state.fitted()
+        if minutes is None:  # as set by now, not when it was trained
+            minutes = state.settings.config.experts.polish_minutes
         check_polishing(model.config, model.training_set_)
 
         def work(job: Job) -> FewShotSegmenter:

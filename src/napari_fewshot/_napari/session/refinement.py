@@ -15,7 +15,8 @@ from ...predict.refine import LabelRefiner, RefinedSlice
 from ...predict.refiners import Refiner, get_refiner
 from ...sam.checkpoint import SAMS
 from ...types import Array
-from .jobs import Generations, Job, JobRunner
+from .generations import Generations
+from .jobs import Job, JobRunner
 from .propagation import PropagationController
 from .result_layers import ResultLayers
 from .run import PropagationRequest, Run

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...segmenter import FewShotSegmenter, Prediction
-from .jobs import Job, JobRunner
+from .jobs import KEEPING, Job, JobRunner
 from .propagation import PropagationController
 from .run import PropagationRequest, Run
 from .state import State
@@ -60,7 +60,7 @@ class RenewalController:
 
     def _renew_if_wanted(self) -> None:
         chosen = self._training.chosen
-        if chosen is None or any(job.stage != "save" for job in self._runner.jobs):
+        if chosen is None or any(job.stage not in KEEPING for job in self._runner.jobs):
             return
         before, after = chosen
         for shown in self._shown.values():

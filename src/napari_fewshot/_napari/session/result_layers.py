@@ -50,6 +50,11 @@ class ResultLayers:
         return self.confidence is not None and self.confidence in self.viewer.layers
 
     @property
+    def has_landmarks(self) -> bool:
+        """Whether the layer of landmarks is in the viewer."""
+        return self.landmarks is not None and self.landmarks in self.viewer.layers
+
+    @property
     def provenance(self) -> Provenance | None:
         """What is known of the slices of the labels."""
         return None if self.labels is None else provenance_of(self.labels)
@@ -252,10 +257,15 @@ class ResultLayers:
     def show_landmarks(self, landmarks: Sequence[Landmark], volume: Volume, lead: Key) -> None:
         """Show landmarks in the points layer of this image, in place of those before."""
         points, features = _points_of(landmarks, volume, lead)
-        if self.landmarks is not None and self.landmarks in self.viewer.layers:
+        if self.has_landmarks:
             self._replace_landmarks(points, features, lead)
-            return
-        if not len(points):
+        elif len(points):
+            self.add_landmarks(points, features)
+
+    def add_landmarks(self, points: Array, features: Mapping[str, list[Any]]) -> None:
+        """Add the points layer, or replace all points of the one that is there."""
+        if self.has_landmarks:
+            self.landmarks.data, self.landmarks.features = points, features
             return
         active, ndim = self.viewer.layers.selection.active, len(shape_of(self.image))
         self.landmarks = self.viewer.add_points(

@@ -38,12 +38,15 @@ class SliceInfo:
         no more paint.
     strokes : bool
         Whether a person painted a part of it: these strokes teach, the rest is predicted.
+    accepted : bool
+        Whether a person took its prediction for right.
     """
 
     index: int
     status: Status
     score: float | None
     strokes: bool = False
+    accepted: bool = False
 
 
 class ReviewController:
@@ -72,6 +75,7 @@ class ReviewController:
         status: dict[int, Status] = dict.fromkeys(range(slicing.count), "empty")
         parts: set[int] = set()
         whole: set[int] = set()
+        accepted: set[int] = set()
         for provenance, keys, teaching in self._by_layer(image):
             for key in keys:
                 found: Status = "painted" if provenance is None else provenance.status(key)
@@ -80,6 +84,7 @@ class ReviewController:
             if provenance is not None:
                 parts |= {key[-1] for key, what in teaching.items() if what == "part"}
                 whole |= {key[-1] for key, what in teaching.items() if what == "whole"}
+                accepted |= {key[-1] for key in keys if key in provenance.accepted}
         strokes = parts - whole
         status |= {k: "painted" for k in strokes if status.get(k) == "empty"}
         scores = state.scores_of(image, lead, slicing.axis)
@@ -88,7 +93,13 @@ class ReviewController:
         known = _known(status)
         values = painting_values(list(scores.values()), known) if scores else {}
         return tuple(
-            SliceInfo(k, found, None if k in known else values.get(k), strokes=k in strokes)
+            SliceInfo(
+                k,
+                found,
+                values.get(k) if found == "predicted" else None,
+                strokes=k in strokes,
+                accepted=k in accepted,
+            )
             for k, found in status.items()
         )
 
@@ -142,6 +153,14 @@ class ReviewController:
             raise InputError("slice", "have a prediction to accept", key[-1])
         self._take_scribbles(image, result.labels, key)
         provenance.accepted.add(key)
+        self._tell()
+        self._stroked(image)
+
+    def unaccept(self, image: Any, index: int | None) -> None:
+        """Take :meth:`accept` back: the slice is predicted again, strokes on it stay."""
+        key = self._key(image, index)
+        for _, found in self._layers(image):
+            found.accepted.discard(found.slicing.own(key))
         self._tell()
         self._stroked(image)
 
@@ -253,10 +272,19 @@ class ReviewController:
         layers += [r.labels for r in self._state.results.values() if r.labels is not None]
         for layer in layers:
             layer.events.paint.connect(self._on_paint)  # once, however often
+            found = provenance_of(layer)
+            if found is not None:
+                found.on_undo = self._on_undo
 
     def _tell(self) -> None:
         self._state.events.slices.emit()
         self._state.events.templates.emit()
+
+    def _on_undo(self) -> None:
+        """Something was undone or redone: slices are something else, and it is to be saved."""
+        if not self._closed:
+            self._tell()
+            self._storage.soon()
 
     def _on_paint(self, event: Any) -> None:
         if self._closed:

@@ -15,7 +15,8 @@ from ...predict.suggestion import SliceScore
 from ...segmenter import FewShotSegmenter, Prediction
 from ...types import Array, Volume
 from ..layers import label_features
-from .jobs import Generations, Job
+from .generations import Generations
+from .jobs import Job
 from .result_layers import POLICIES, Policy, ResultLayers
 from .slicing import Key, Slicing
 from .teaching import provenance_of
@@ -135,12 +136,12 @@ class Run:
         if not self._draws:
             return
         target, asked, axis = self.target, self.request, self.slicing.axis
-        if asked.policy == "new":
+        into = asked.into if asked.into is not None else target.labels
+        if asked.policy == "new" or into is None:
             provenance = target.make_labels(axis, painted, like)
             if like is None:
                 target.labels.features = label_features(model.names_)
         else:
-            into = asked.into if asked.into is not None else target.labels
             provenance = target.take(into, axis, painted, self.entries)
         self.step = UndoStep(target.labels, provenance.slicing)
         if asked.confidence:

@@ -1,4 +1,4 @@
-"""What a session keeps in files: autosave, save on request, restore."""
+"""What a session keeps in files: autosave, and save on request."""
 
 from __future__ import annotations
 
@@ -10,30 +10,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import platformdirs
 
 from ...errors import InputError
-from ..layers import geometry_of
-from .autosave_files import (
-    Autosave,
-    SavedLayer,
-    about_image,
-    holds_session,
-    latest_autosave,
-    new_autosave,
-    read_autosave,
-    restore_layer,
-    restore_provenance,
-)
-from .jobs import Callbacks, Job, JobRunner, single_shot
+from .autosave_files import Autosave, SavedLayer, SavedSession, new_autosave
+from .jobs import Job, JobRunner, single_shot
 from .result_layers import ResultLayers
+from .saved_parts import SavedScores, about_image, about_points, held_out_to
 from .state import State
 from .teaching import Provenance
 from .templates import TemplateEntry
-from .view import View
 
-__all__ = ["SessionStorage"]
+__all__ = ["SessionStorage", "autosave_root"]
 
 _SOON_MS = 2000
 _AT_LATEST_S = 10.0
@@ -41,13 +29,13 @@ _AT_LATEST_S = 10.0
 
 
 class SessionStorage:
-    """Writes and reads what a session is worth keeping.
+    """Writes what a session is worth keeping.
 
     ``chosen``: somebody chose the folder, so that it is not set by itself.
     """
 
-    def __init__(self, state: State, runner: JobRunner, view: View) -> None:
-        self._state, self._runner, self._view = state, runner, view
+    def __init__(self, state: State, runner: JobRunner) -> None:
+        self._state, self._runner = state, runner
         self._autosave: Autosave | None = None
         self._timer: Any = None
         self._since = 0.0
@@ -69,7 +57,7 @@ class SessionStorage:
     def after_results(self, image: Any) -> None:
         """Autosave from the first result on, to a folder of its own."""
         if self._autosave is None and not self.chosen and image is not None:
-            self.folder, self._first = new_autosave(_root(), image), weakref.ref(image)
+            self.folder, self._first = new_autosave(autosave_root(), image), weakref.ref(image)
             self._state.events.settings.emit()
         self.soon()
 
@@ -109,11 +97,10 @@ class SessionStorage:
     def save(self, folder: str | os.PathLike[str] | None) -> Job:
         """Write all, as it is at this moment, to a folder, on the worker."""
         autosave = self._to(folder)
-        layers, model = self._layers(autosave.copied), self._state.model
-        more = {"config": self._state.settings.config.model_dump(mode="json")}
+        taken = self._taken(autosave.copied)
 
         def work(job: Job) -> Path:
-            autosave.write(layers, more, model)
+            autosave.write(taken)
             return autosave.folder
 
         return self._runner.start(Job("Saving", "save", work))
@@ -124,27 +111,6 @@ class SessionStorage:
         if folder is None:
             raise InputError("folder", "be given, or an autosave folder be set", "none")
         return Autosave(Path(folder))
-
-    def latest(self, image: Any) -> Path | None:
-        """The autosave folder where something is saved, else that of the last session."""
-        if holds_session(self.folder):
-            return self.folder
-        return None if image is None else latest_autosave(_root(), image)
-
-    def restore(self, folder: str | os.PathLike[str] | None, image: Any, session: Any) -> Job:
-        """Read a folder on the worker, then add its layers to the session."""
-        path = self.latest(image) if folder is None else Path(folder)
-        if path is None or not path.is_dir():
-            raise InputError("folder", "hold a saved session", path or "none for this image")
-
-        def done(content: dict[str, Any]) -> None:
-            self._show(content, session)
-            self.folder = path
-            if (path / "model.fewshot").is_file():
-                session.load_model(path / "model.fewshot")
-
-        job = Job("Restoring", "save", lambda job: read_autosave(path), Callbacks(done=done))
-        return self._runner.start(job)
 
     def close(self) -> None:
         """Save what waits, stop the timer."""
@@ -163,14 +129,30 @@ class SessionStorage:
         self._save_if_any()
 
     def _save_if_any(self) -> None:
-        if self._autosave is not None and self._provenances():  # it may be off by now
+        if self._autosave is not None and self._has_any():  # it may be off by now
             self.save(None)  # else what was kept of layers that are gone would be lost
+
+    def _has_any(self) -> bool:
+        """Whether there is anything to keep."""
+        return bool(self._state.entries or self._provenances())
 
     def _provenances(self) -> list[Provenance]:
         """Of all layers that are kept."""
         kept: list[TemplateEntry | ResultLayers] = [*self._state.entries]
         kept += self._state.results.values()
         return [found for one in kept if (found := one.provenance) is not None]
+
+    def _taken(self, copied: Callable[[Any], Any]) -> SavedSession:
+        """All that is kept, as it is now; nothing of it changes afterwards."""
+        state = self._state
+        held_out = None if state.scores is None else held_out_to(state.scores)
+        more = {
+            "config": state.settings.config.model_dump(mode="json"),
+            "held_out": held_out,
+            "renumbered": [[here, there] for here, there in state.renumbered.items()],
+        }
+        layers = self._layers(copied)
+        return SavedSession(layers, self._points(), self._scores(), more, state.model)
 
     def _layers(self, copied: Callable[[Any], Any]) -> list[SavedLayer]:
         state = self._state
@@ -182,63 +164,39 @@ class SessionStorage:
         names = {layer.name for layer in found}
         for result in state.results.values():
             if result.provenance is not None and str(result.labels.unique_id) not in names:
-                found.append(SavedLayer(result.labels, result.image, "result", copied=copied))
+                beside = result.confidence if result.has_confidence else None
+                made = SavedLayer(
+                    result.labels, result.image, "result", copied=copied, confidence=beside
+                )
+                found.append(made)
         return found
 
-    def _show(self, content: dict[str, Any], session: Any) -> None:
-        state, viewer = self._state, self._view.viewer
-        images = [self._image_for(layer["image"]) for layer in content["layers"]]
-        for saved, image in zip(content["layers"], images, strict=True):
-            shape = tuple(saved["data"].shape)
-            levels = image.data if image.multiscale else [image.data]
-            level = next((k for k, one in enumerate(levels) if tuple(one.shape) == shape), 0)
-            geometry = geometry_of(image, level, len(shape))
-            layer = self._same(saved) or restore_layer(viewer, saved, geometry)
-            if saved["role"] == "result":
-                state.retire_result(image)
-                result = ResultLayers(viewer, image, level)
-                result.labels = layer
-                state.results[id(image)] = result
-            else:
-                session.add_template(
-                    image, layer, kind=saved["kind"], axis=saved["provenance"]["axis"]
-                )
-        state.events.slices.emit()
+    def _points(self) -> list[dict[str, Any]]:
+        """Points that teach, and landmarks that were found."""
+        taught = [
+            about_points(entry.labels, entry.image, "template", entry.slicing.axis)
+            for entry in self._state.entries
+            if entry.kind == "points"
+        ]
+        found = [about_points(r.landmarks, r.image, "landmarks", 0) for r in self._found_points()]
+        return [*taught, *found]
 
-    def _same(self, saved: dict[str, Any]) -> Any:
-        """Open template layer that is just as the saved one; its marks are taken over."""
-        layers = self._view.viewer.layers
-        if saved["role"] != "template" or saved["name"] not in layers:
-            return None
-        layer = layers[saved["name"]]
-        if layer._type_string != "labels" or not np.array_equal(layer.data, saved["data"]):
-            return None
-        restore_provenance(layer, saved)
-        return layer
+    def _found_points(self) -> list[ResultLayers]:
+        """Results with a layer of landmarks."""
+        return [r for r in self._state.results.values() if r.has_landmarks]
 
-    def _image_for(self, about: dict[str, Any]) -> Any:
-        """Open image layer that a saved one stands for, by file and shape, else by name.
-
-        A layer of another file counts by its name only if the file that was saved was moved.
-        """
-        source, layers = about["source"], self._view.viewer.layers
-        found = [(layer, about_image(layer)) for layer in layers if layer._type_string == "image"]
-        found = [(layer, own) for layer, own in found if own["shape"] == about["shape"]]
-        for layer, own in found:
-            if source is not None and own["source"] == source:
-                return layer
-        moved = source is None or not Path(source).exists()
-        for layer, own in found:
-            if own["name"] == about["name"] and (moved or own["source"] is None):
-                return layer
-        raise InputError(
-            "images",
-            f"be open: {about['name']} of shape {tuple(about['shape'])}",
-            [layer.name for layer in layers],
-            f"Open {source} first." if source else "Open it first.",
-        )
+    def _scores(self) -> list[SavedScores]:
+        """Scores of slices of images that are worked on."""
+        images = {id(entry.image): entry.image for entry in self._state.entries}
+        images |= {id(result.image): result.image for result in self._state.results.values()}
+        return [
+            SavedScores(about_image(images[number]), lead, axis, tuple(scores.values()))
+            for (number, lead, axis), scores in self._state.slice_scores.items()
+            if scores and number in images
+        ]
 
 
-def _root() -> Path:
+def autosave_root() -> Path:
+    """Folder below which sessions are saved by themselves."""
     named = os.environ.get("NAPARI_FEWSHOT_DATA")
     return Path(named) if named else platformdirs.user_data_path("napari-fewshot") / "autosave"

@@ -15,17 +15,20 @@ from .estimates import Estimate
 from .jobs import Job, JobRunner, Stage
 from .layer_watch import LayerWatch
 from .notifications import Activity, LibraryWarnings
+from .pairs import PairController
+from .point_numbers import PointNumbers
 from .polishing import PolishingController
 from .propagation import PropagationController
 from .refinement import RefinementController
 from .renewal import RenewalController
+from .restoring import RestoreController, Unfinished
 from .result_layers import Policy
 from .review import ReviewController, SliceInfo
 from .run import PropagationRequest
 from .sam import SamController
 from .saving import SessionStorage
 from .state import SessionEvents, SessionSettings, State
-from .templates import Kind, TemplateEntry, entry_of
+from .templates import Kind, TemplateEntry
 from .training import TrainingController
 from .view import View
 
@@ -47,10 +50,13 @@ class Session:
         runner = self._runner = JobRunner(self._activity.tell, self._activity.show)
         view = self._view = View(viewer_reference, state)
         common = (state, runner, view)
+        self._pairs = PairController(state, view)
         self._training = TrainingController(*common)
         self._polishing = PolishingController(state, runner, self._training)
-        self._storage = SessionStorage(*common)
+        self._storage = SessionStorage(state, runner)
         self._propagation = PropagationController(*common, self._training, self._storage)
+        self._restoring = RestoreController(*common, self._training, self._pairs, self._storage)
+        self._numbers = PointNumbers(state, self._storage.soon)
         self._refinement = RefinementController(*common, self._propagation)
         self._renewal = RenewalController(*common, self._training, self._propagation)
         self._sam = SamController(*common)
@@ -80,8 +86,18 @@ class Session:
 
     @property
     def scores(self) -> HeldOutScore | None:
-        """Held-out score of the model, as soon as it is there."""
+        """Held-out score of the model, as soon as it is there; see :attr:`unscored`."""
         return self._state.scores
+
+    @property
+    def unscored(self) -> str:
+        """Why there is no held-out score, for people; empty where there is one."""
+        return self._training.unscored
+
+    @property
+    def outdated(self) -> tuple[str, ...]:
+        """Settings that were changed since the model was trained, by their names."""
+        return self._training.outdated
 
     @property
     def jobs(self) -> tuple[Job, ...]:
@@ -89,15 +105,11 @@ class Session:
         return self._runner.jobs
 
     def configure(self, **changes: Any) -> None:
-        """Change settings; a wrong name or value is refused, and changes nothing.
+        """Change settings, for what is asked for from now on; a wrong one changes nothing.
 
-        Parameters
-        ----------
-        **changes
-            Fields of :class:`SessionSettings` (``backbone``, ``weights``, ``adapter``,
-            ``device``, ``axis``, ``template_kind``, ``position``, ``memory_mb``, ``sam_weights``),
-            ``of_adapter`` (a dict for the chosen adapter), or sections of
-            :class:`~napari_fewshot.SegmenterConfig` as dicts.
+        ``changes`` are fields of :class:`SessionSettings`, ``backbone``, ``adapter``, ``position``,
+        ``of_adapter`` (a dict for the chosen adapter), or sections of
+        :class:`~napari_fewshot.SegmenterConfig` as dicts.
         """
         self._training.configure(changes)
 
@@ -111,28 +123,27 @@ class Session:
         Parameters
         ----------
         image, labels : layers, or their names
-            Labels or points, of the shape of the image, or of its spatial axes.
+            Labels of the shape of the image, or of its spatial axes, or points.
         kind : {"dense", "scribble", "points"}, optional
-            None: as set (:attr:`SessionSettings.template_kind`), points for a Points layer.
+            None: as set, points for a Points layer.
         axis : int, optional
-            Spatial axis that is painted; None: as set, else the one being sliced. Labels that
-            are clearly painted along another one keep it.
+            Spatial axis that is painted; None: as painted, as set, or the one being sliced.
         """
-        entries, view = self._state.entries, self._view
-        image = view.layer(image, ("image",), "image")
-        labels = view.layer(labels, ("labels", "points"), "labels")
-        there = [entry for entry in entries if entry.image is image and entry.labels is labels]
-        if not there:
-            if kind is None and labels._type_string == "labels":
-                kind = self.settings.template_kind
-            axis = view.working_axis(image) if axis is None else axis
-            there = [entry_of(image, labels, kind, axis, view.lead(image))]
-            self._state.add(there[0])
-        return there[0]
+        image = self._view.layer(image, ("image",), "image")
+        labels = self._view.layer(labels, ("labels", "points"), "labels")
+        return self._pairs.add(image, labels, kind, axis)
+
+    def retype_template(self, entry: TemplateEntry, kind: Kind) -> TemplateEntry:
+        """Say that a template is dense, or scribbles, from now on; its new entry."""
+        return self._pairs.retype(entry, kind)
+
+    def doubt(self, image: Any, labels: Any) -> str:
+        """Why a layer may not be of an image, for people; empty if nothing speaks against it."""
+        return self._pairs.doubt(image, labels)
 
     def remove_template(self, entry: TemplateEntry) -> None:
         """Learn from these layers no longer; they stay in the viewer."""
-        self._state.remove(entry)
+        self._pairs.remove(entry)
 
     def label_names(self) -> dict[int, str]:
         """Names of the labels of the templates and the model."""
@@ -141,8 +152,6 @@ class Session:
     def label_colours(self) -> dict[int, tuple[float, ...]]:
         """Colour (R, G, B, A in 0..1) of each label, as its layer shows it."""
         return self._state.label_colours()
-
-    # Long work
 
     def estimate(self, stage: Stage, image: Any = None) -> Estimate:
         """How long a stage should take, and how much it keeps."""
@@ -154,18 +163,15 @@ class Session:
         return self._training.extract(self._view.image_or_none(image))
 
     def train(self, *, score: bool = True) -> Job:
-        """Fit a model to the templates; ``Job.result`` is the :class:`FewShotSegmenter`.
-
-        ``score``: estimate afterwards how good it is, in a job of its own.
-        """
+        """Fit a model to the templates, and ``score`` it afterwards, in a job of its own."""
         self._state.require_templates()
         return self._training.train(score=score)
 
     def polish(self, minutes: float | None = None) -> Job:
         """Train the embedded network on what the model has learned from, as one more expert.
 
-        In at most so many minutes (None: ``experts.polish_minutes``). Cancelled, or when anything
-        else is asked for, it keeps the best so far. Results that are as they were are renewed.
+        ``minutes`` at most (None: as set). Cancelled, or when anything else is asked for, it keeps
+        the best so far. Results that are as they were are renewed.
         """
         return self._polishing.polish(minutes)
 
@@ -179,12 +185,12 @@ class Session:
         landmarks: bool = True,
         slices: Sequence[int] | None = None,
     ) -> Job:
-        """Label an image with the model; the slice in view comes first.
+        """Label an image, with templates or without, with the model; the slice in view first.
 
         Parameters
         ----------
         image : napari.layers.Image or str, optional
-            Also one without templates. Of a time series the place in view is labelled.
+            Of a time series the place in view is labelled.
         into : napari.layers.Labels or str, optional
             Existing layer that takes the labels, with ``policy``.
         policy : {"new", "fill", "overwrite"}
@@ -220,18 +226,14 @@ class Session:
         self._review.live = bool(on)
         self.events.settings.emit()
 
-    # Refinement, and SAM without an adapter
-
     def refine(
         self, image: Any = None, *, method: str = "auto", slices: Sequence[int] | None = None
     ) -> Job:
         """Make the predicted labels of an image more exact; the slice in view comes first.
 
         ``method`` is ``"random-walker"``, the name of a SAM, or ``"auto"``: a SAM whose weights are
-        here, else the random walker. Settings: section ``propagation.refinement`` of
-        :meth:`configure`, and ``sam_weights``. The image must have a result. Slices and strokes of
-        a person are never written to. What it changes can be kept or discarded, and is one undo
-        step. It waits for a propagation that runs. ``Job.result`` is the number of slices refined.
+        here, else the random walker. What it changes can be kept or discarded, and is one undo
+        step. It waits for a propagation that runs. ``Job.result`` counts the slices refined.
         """
         image = self._view.image(image)
         return self._refinement.refine(image, method, self._view.checked(slices, image))
@@ -248,8 +250,7 @@ class Session:
     def discard_refinement(self, image: Any = None) -> int:
         """Bring back the labels from before all refinements since the last of these choices.
 
-        What was painted since stays, and so do slices that another run has written to since. It
-        is one undo step. Returns how many slices it changed.
+        What another run, or a person, has written since stays. Returns the slices it changed.
         """
         return self._refinement.discard(self._view.image(image))
 
@@ -263,10 +264,8 @@ class Session:
     ) -> Job:
         """Find all objects of an image with SAM's automatic mode, each with a label of its own.
 
-        They go to a new labels layer, the slice in view first. ``Job.result`` is their number. The
-        weights of the SAM are those of ``sam_weights``, see :meth:`configure`; ``settings`` are
-        fields of :class:`~napari_fewshot.config.AutomaticConfig`: ``min_area``, ``max_area``,
-        ``points_per_side`` ...
+        They go to a new labels layer, the slice in view first. ``Job.result`` is their number.
+        ``settings`` are fields of :class:`~napari_fewshot.config.AutomaticConfig`.
         """
         image = self._view.image(image)
         slices = self._view.checked(slices, image)
@@ -284,26 +283,14 @@ class Session:
     ) -> Job:
         """Segment what is in the boxes of a shapes layer, with MedSAM or another SAM.
 
-        It goes to a new labels layer, the slice in view first. Where masks overlap, the one of
-        the higher score has the pixel. ``Job.result`` counts the labels of each slice.
-
-        Parameters
-        ----------
-        boxes : napari.layers.Shapes or str
-            Rectangles, each on one slice; of other shapes the box round them is taken. A feature
-            ``label`` tells what is in each.
-        image, sam, slices : optional
-            As for :meth:`segment_everything`.
-        label : int, optional
-            Label of boxes without that feature; None: each has one of its own, from 1 on.
-        **settings
-            Fields of :class:`~napari_fewshot.config.RegionConfig`: ``margin``, ``several``.
+        It goes to a new labels layer; where masks overlap, the one of the higher score counts.
+        ``boxes`` are shapes, each on one slice. Their feature ``label`` tells what is in each, else
+        ``label``; None: each has one of its own. ``settings`` are fields of
+        :class:`~napari_fewshot.config.RegionConfig`. ``Job.result`` counts the labels of slices.
         """
         image, shapes = self._view.image(image), self._view.layer(boxes, ("shapes",), "boxes")
         slices = self._view.checked(slices, image)
         return self._sam.segment_boxes(image, shapes, sam, label, slices, settings)
-
-    # Slices
 
     def slices(self, image: Any = None) -> tuple[SliceInfo, ...]:
         """Status and score of all slices along the working axis."""
@@ -327,13 +314,17 @@ class Session:
         return self._view.sliced_axis(self._view.image(image))
 
     def result_layer(self, image: Any) -> Any:
-        """Labels layer that propagation wrote last for an image; None without one."""
+        """Labels layer that propagation wrote last for an image, or None."""
         found = self._state.result_of(self._view.image(image))
         return None if found is None else found.labels
 
     def images_of(self, labels: Any) -> tuple[Any, ...]:
         """Images that a labels layer is the result of, or a template of."""
         return tuple(self._state.images_of(labels))
+
+    def owner_of(self, labels: Any, image: Any) -> str:
+        """Name of another image that a layer is of, also of one that was removed, or empty."""
+        return self._state.owner_of(labels, image)
 
     def mark_reviewed(self, index: int | None = None, image: Any = None) -> None:
         """All that is on a slice is painted, even if that is nothing."""
@@ -350,6 +341,10 @@ class Session:
     def accept(self, index: int | None = None, image: Any = None) -> None:
         """Take the prediction on a slice, as corrected, for a template."""
         self._review.accept(self._view.image(image), index)
+
+    def unaccept(self, index: int | None = None, image: Any = None) -> None:
+        """Take :meth:`accept` back; strokes on the slice stay."""
+        self._review.unaccept(self._view.image(image), index)
 
     def next_slice(self, image: Any = None) -> int | None:
         """Slice where painting should help most; None when all are known."""
@@ -383,15 +378,23 @@ class Session:
 
     def latest_autosave(self, image: Any = None) -> Path | None:
         """What :meth:`restore` opens: the last session with an image, also of another day."""
-        return self._storage.latest(self._view.image_or_none(image))
+        return self._restoring.latest(self._view.image_or_none(image))
+
+    def unfinished(self, image: Any = None) -> Unfinished | None:
+        """Saved work on an image (None: any) that nothing was begun on: :meth:`restore` it."""
+        return self._restoring.unfinished(None if image is None else self._view.image(image))
+
+    def leave_unfinished(self, image: Any = None) -> None:
+        """Offer saved work on an image no longer."""
+        self._restoring.leave(self._view.image(image))
 
     def restore(self, folder: str | os.PathLike[str] | None = None) -> Job:
-        """Open what was saved in a folder (None: :meth:`latest_autosave` of the image in view)."""
-        return self._storage.restore(folder, self._view.image_or_none(), self)
+        """Open what was saved (None: the :meth:`latest_autosave`), but nothing twice."""
+        return self._restoring.restore(folder, self._view.image_or_none())
 
     def close(self) -> None:
         """Cancel all work and let the viewer go; done by itself when the window closes."""
         self._review.live = False
-        parts = (self._storage, self._review, self._runner, self._activity)
+        parts = (self._storage, self._review, self._runner, self._activity, self._numbers)
         for part in (*parts, self._warnings, self._watch):
             part.close()

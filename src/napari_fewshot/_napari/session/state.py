@@ -169,20 +169,6 @@ class State:
             found.labels = None
         return found
 
-    def add(self, entry: TemplateEntry) -> None:
-        """Learn from a template from now on."""
-        self.entries.append(entry)
-        self.events.templates.emit()
-        self.events.slices.emit()
-
-    def remove(self, entry: TemplateEntry) -> None:
-        """Learn from a template no longer."""
-        if entry not in self.entries:
-            raise InputError("entry", "be a template of this session", str(entry))
-        self.entries.remove(entry)
-        self.events.templates.emit()
-        self.events.slices.emit()
-
     def entries_of(self, image: Any) -> list[TemplateEntry]:
         """Templates of an image."""
         return [entry for entry in self.entries if entry.image is image]
@@ -192,6 +178,19 @@ class State:
         results = [] if labels is None else self.results.values()  # some have no labels any more
         found = [result.image for result in results if result.labels is labels]
         return found + [entry.image for entry in self.entries if entry.labels is labels]
+
+    def labels_of(self, image: Any) -> list[Any]:
+        """Layers that are the result of an image, or a template of it."""
+        found = [entry.labels for entry in self.entries_of(image)]
+        return found + [r.labels for r in self.results.values() if r.image is image and r.labels]
+
+    def owner_of(self, labels: Any, image: Any) -> str:
+        """Name of another image that a layer is of, also of one that was removed; else empty."""
+        images, provenance = self.images_of(labels), provenance_of(labels)
+        if images:
+            return "" if image in images else str(images[0].name)
+        gone = "" if provenance is None else provenance.gone
+        return "" if image is not None and image.name == gone else gone
 
     def sources(self) -> list[TemplateEntry]:
         """All that teaches: templates, and what was corrected or accepted in results."""
@@ -234,12 +233,12 @@ class State:
         """
         if into is None:
             return []
-        images, provenance = self.images_of(into), provenance_of(into)
-        if image not in images and images and provenance is not None and provenance.is_taught:
+        owner, provenance = self.owner_of(into, image), provenance_of(into)
+        if owner and provenance is not None and provenance.is_taught:
             raise InputError(
                 f"into ({into.name})",
                 "hold nothing that a person painted or marked for another image",
-                f"paint of {images[0].name}",
+                f"paint of {owner}",
                 "Choose a new layer.",
             )
         results = self.results.values()

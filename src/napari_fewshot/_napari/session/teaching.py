@@ -50,6 +50,8 @@ class Provenance:
     right. ``reviewed``: slices that a person said to be complete. ``partial``: slices that were
     empty here, and predicted in another layer, when a person painted on them. ``copied_from``:
     identity of the template layer that a slice was copied from last, in this session.
+    ``gone`` is the name of the image that the layer was of, once that image was removed.
+    ``on_undo`` is called when something was undone or redone, or a run made a step.
     """
 
     def __init__(self, layer: Any, slicing: Slicing, *, is_result: bool = False) -> None:
@@ -67,6 +69,8 @@ class Provenance:
         self._last: Any = None  # item of the history
         self._atoms: dict[int, Any] = {}  # of the history, by identity
         self._steps: list[tuple[Any, UndoStep]] = []
+        self.gone = ""
+        self.on_undo: Callable[[], None] = lambda: None
         before = provenance_of(layer)
         if before is not None:
             before.close()
@@ -249,6 +253,8 @@ class Provenance:
         # What is in neither has been settled for good.
         there = self._atoms.keys() | undone
         self._steps = [(first, step) for first, step in self._steps if id(first) in there]
+        if not painted:
+            self.on_undo()
 
     def _turn(self, step: UndoStep, *, done: bool) -> None:
         """Follow a step that was undone or redone; what a person did since is not touched."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from ...config import ExpertsConfig
 from ...features.store import FeatureStore
 from ...predict.learned import ExpertWeights
 from ...segmenter import FewShotSegmenter, HeldOutScore
@@ -16,18 +17,34 @@ from ...segmenter.polish import check_polishing
 from ...templates import Template
 from ..layers import image_volume
 from .estimates import Estimate
-from .jobs import Callbacks, Job, JobRunner, Stage
+from .jobs import KEEPING, Callbacks, Job, JobRunner, Stage
+from .snapshot import snapshot
 from .state import State
-from .templates import snapshot
 from .view import View
 
 __all__ = ["TrainingController"]
+
+_LEARNED = (
+    *("backbone", "adapter", "seed", "intensity", "resampling", "extraction"),
+    *("sampling", "position"),
+)
+"""Settings that a model learned with, besides those of its adapter and experts."""
+_OF_POLISH = {"polish_minutes": ExpertsConfig().polish_minutes}
+"""It counts from the next polishing on."""
+_SCORING = "Being scored: painted slices are left out in turn, and predicted from the others."
+_NOT_SCORED = "Not scored: it is when “Score afterwards” is on and “Train” is pressed."
+_LOADED = "Not scored: the model comes from a file. Train to score it on the templates."
+_TOO_FEW = "No score: it needs two template slices."
+_POINTS = "No score: landmarks alone have none. Look at the places that are found."
+_STOPPED = "Not scored: it was cancelled. It begins again after the next work."
 
 
 class TrainingController:
     """Makes models out of the templates of a session.
 
-    ``renumbered``: see :func:`.templates.snapshot`; of the templates that were taken last.
+    What was asked for goes on with the settings that it was asked with, whatever is set meanwhile;
+    :attr:`outdated` tells of it afterwards. ``renumbered``: see :func:`.templates.snapshot`; of the
+    templates that were taken last.
     ``chosen``: models of before, and the one that took their place and predicts in another way
     what they have learned; ``on_scored`` is called after that.
     """
@@ -36,12 +53,13 @@ class TrainingController:
         self._state, self._runner, self._view = state, runner, view
         self._base: FewShotSegmenter | None = None
         self._score_wanted = False
+        self._why_unscored = ""
         self.renumbered: dict[int, int] = {}
         self.chosen: tuple[tuple[FewShotSegmenter, ...], FewShotSegmenter] | None = None
         self.on_scored: Callable[[], None] = lambda: None
 
     def configure(self, changes: dict[str, Any]) -> None:
-        """Change settings; what is being learned with others is outdated."""
+        """Change settings; they count from the next request on."""
         state, before = self._state, self._state.settings
         after = before.changed(changes)
         if after == before:
@@ -50,11 +68,36 @@ class TrainingController:
         if after.memory_mb != before.memory_mb:
             state.cache.resize(after.memory_mb)
             state.extracted.clear()
-        # Settings of propagation count from the next one on, whatever is being learned.
-        config = after.config.model_copy(update={"propagation": before.config.propagation})
-        if (config, after.weights, after.device) != (before.config, before.weights, before.device):
-            self._cancel()
         state.events.settings.emit()
+
+    @property
+    def outdated(self) -> tuple[str, ...]:
+        """Settings that were changed since the model learned, by their names."""
+        state, model = self._state, self._state.model
+        if model is None:
+            return ()
+        own, now = model.config, state.settings.config
+        found = [name for name in _LEARNED if getattr(own, name) != getattr(now, name)]
+        if own.adapter == now.adapter and own.adapter_config != now.adapter_config:
+            found.append(f"settings of {now.adapter}")
+        if own.experts.model_copy(update=_OF_POLISH) != now.experts.model_copy(update=_OF_POLISH):
+            found.append("what labels beside the adapter")
+        if model.weights != state.settings.weights:
+            found.append("weights")
+        return tuple(found)
+
+    @property
+    def unscored(self) -> str:
+        """Why there is no held-out score, for people; empty where there is one."""
+        state, model = self._state, self._state.model
+        if model is None:
+            return "Train first."
+        if state.scores is not None:
+            return ""
+        if self._score_wanted and not self._why_unscored:
+            running = any(job.stage == "score" for job in self._runner.jobs)
+            return _SCORING if running else "The score is computed when all other work has ended."
+        return self._why_unscored or _NOT_SCORED
 
     def segmenter(self) -> FewShotSegmenter:
         """A segmenter with the present settings, not fitted; its backbone is loaded once."""
@@ -110,6 +153,7 @@ class TrainingController:
     def extract(self, image: Any) -> Job:
         """Features of the templates, and of an image (None: of no other)."""
         state, templates, model = self._state, self.templates(), self.segmenter()
+        self._runner.cancel("extract", why="it was begun anew")
         volume = axis = None
         rows = columns = 0
         if image is not None:
@@ -137,8 +181,7 @@ class TrainingController:
         """Fit a new model to the templates; then score it, if asked for."""
         state, templates, model = self._state, self.templates(), self.segmenter()
         renumbered = self.renumbered
-        self._runner.cancel("train")
-        self._score_wanted = score
+        self._runner.cancel("train", why="a new training was begun")
 
         def work(job: Job) -> FewShotSegmenter:
             start, steps = 0.0, 0
@@ -155,6 +198,7 @@ class TrainingController:
             return model
 
         def done(model: FewShotSegmenter) -> None:
+            self._score_wanted = score
             self.show(model, renumbered)
 
         callbacks = Callbacks(done=done, end=self.score_if_wanted)
@@ -182,33 +226,48 @@ class TrainingController:
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Read a model in place of the present one, and take its settings over."""
+        self.take(self.reader()(path))
+
+    def reader(self) -> Callable[[str | os.PathLike[str]], FewShotSegmenter]:
+        """What reads a model file with the present settings; a worker may call it."""
+        settings, cache = self._state.settings, self._state.cache
+
+        def read(path: str | os.PathLike[str]) -> FewShotSegmenter:
+            load = partial(
+                FewShotSegmenter.load,
+                path,
+                device=settings.device,
+                store=FeatureStore(),
+                cache=cache,
+            )
+            model = load(weights=settings.weights)
+            # The checkpoint that is set may be of another network.
+            return model if model.config.backbone == settings.backbone else load()
+
+        return read
+
+    def take(self, model: FewShotSegmenter, scores: HeldOutScore | None = None) -> None:
+        """Go on with a model that was read, and with its settings; ``scores`` are those of it."""
         state, settings = self._state, self._state.settings
-        read = partial(
-            FewShotSegmenter.load,
-            path,
-            device=settings.device,
-            store=FeatureStore(),
-            cache=state.cache,
-        )
-        model = read(weights=settings.weights)
         changes: dict[str, Any] = dict(model.config)
-        if model.config.backbone != settings.backbone:  # the file is one of the other network
-            model, changes["weights"] = read(), None
-        self._cancel()
+        if model.config.backbone != settings.backbone:
+            changes["weights"] = None
+        learning: tuple[Stage, ...] = ("extract", "train", "polish", "score", "update", "renew")
+        self._runner.cancel(*learning, why="a model was loaded")
         state.settings = settings.changed(changes)
         state.events.settings.emit()
         self._score_wanted = False  # its templates are not there
         self.show(model, {})
-
-    def _cancel(self) -> None:
-        """What is being learned is outdated."""
-        self._runner.cancel("extract", "train", "polish", "score", "update", "renew")
+        state.scores, self._why_unscored = scores, _LOADED
+        if scores is not None:
+            state.events.scored.emit()
 
     def show(self, model: FewShotSegmenter, renumbered: dict[int, int]) -> None:
         """Make a model that of the session; ``renumbered`` is for the labels of its landmarks."""
         self._state.model = model
         self._state.renumbered = renumbered
         self._state.scores = self.chosen = None
+        self._why_unscored = ""
         self._state.events.trained.emit()
 
     def score_if_wanted(self) -> None:
@@ -219,22 +278,35 @@ class TrainingController:
         state, model = self._state, self._state.model
         if not self._score_wanted or model is None or state.scores is not None:
             return
-        if any(job.stage != "save" for job in self._runner.jobs):
+        if self._why_unscored in (_POINTS, _TOO_FEW):
+            return
+        if any(job.stage not in KEEPING for job in self._runner.jobs):
             return
 
         def done(scores: HeldOutScore | None) -> None:
             if state.model is not model:
                 return
             state.scores = scores
-            if scores is not None and model.config.experts.choose:
+            if scores is None:
+                points_alone = model.point_labels_ >= set(model.label_values_)
+                self._why_unscored = _POINTS if points_alone else _TOO_FEW
+            elif model.config.experts.choose:
                 self._take_weights(model, scores.weights)
             state.events.scored.emit()
 
         def work(job: Job) -> HeldOutScore | None:
             return model.held_out_score(job.progress)
 
-        callbacks = Callbacks(done=done, end=self.on_scored)
-        self._runner.start(Job("Scoring", "score", work, callbacks))
+        def end() -> None:
+            if job.error is not None and state.model is model:
+                self._why_unscored = f"The score could not be computed: {job.problem}"
+            elif job.state == "cancelled" and not job.note:  # by a person
+                self._why_unscored = _STOPPED
+            self.on_scored()
+
+        self._why_unscored = ""
+        job = Job("Scoring", "score", work, Callbacks(done=done, end=end))
+        self._runner.start(job)
 
     def _take_weights(self, model: FewShotSegmenter, weights: ExpertWeights) -> None:
         """Go on with a model whose experts have the weights that held-out slices speak for."""

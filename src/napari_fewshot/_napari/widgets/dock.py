@@ -18,9 +18,11 @@ from ...device import avoid_llvm_clash
 from ...errors import FewShotError
 from ..session import is_result, viewer_session
 from ..session.jobs import single_shot
+from ..wording import in_viewer
 from .parts.connections import listen
 from .parts.forms import GAP, ActionButton, Note
 from .parts.progress import ProgressRow, estimate
+from .parts.resume import Resume
 
 if TYPE_CHECKING:
     from ..session import Job, Session
@@ -42,12 +44,13 @@ def is_plain_image(layer: Any) -> bool:
 class SessionDock(QScrollArea):
     """Column of sections that shows a session and asks it to act.
 
-    Subclasses name the ``stages`` whose jobs they show, fill the column by ``add`` and implement
-    ``show_state``, which is called after every change of the session or of the layers, for many
-    changes in a row once.
+    Subclasses name the ``stages`` whose jobs they show, say whether they offer saved work
+    (``resumes``), fill the column by ``add`` and implement ``show_state``, which is called after
+    every change of the session or of the layers, for many changes in a row once.
     """
 
     stages: tuple[Stage, ...] = ()
+    resumes = False
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__()
@@ -59,7 +62,7 @@ class SessionDock(QScrollArea):
         self.progress = ProgressRow()
         self.status = Note()
         # A propagation tells of every slice: show many changes at once.
-        self._soon = single_shot(SOON_MS, self.show_state, self)
+        self._soon = single_shot(SOON_MS, self._show_all, self)
         self._join_soon = single_shot(0, self._join, self)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
@@ -71,10 +74,15 @@ class SessionDock(QScrollArea):
         self._body.setSpacing(GAP)
         self._body.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.setWidget(page)
+        self.resume = Resume()
+        self.resume.resuming.connect(self._on_resume)
+        self.resume.leaving.connect(self._on_leave)
+        self.add(self.resume)
         events = self.session.events
         for emitter in (events.settings, events.templates, events.layers):
             listen(self, emitter, self.show_soon)
         listen(self, events.job, self._on_job)
+        self.show_soon()  # what was begun before
 
     def add(self, *widgets: QWidget) -> None:
         """Put widgets below those that are there."""
@@ -112,6 +120,21 @@ class SessionDock(QScrollArea):
         """Show the session as it is now."""
         raise NotImplementedError
 
+    def _show_all(self) -> None:
+        self.show_state()
+        found = self.session.unfinished() if self.resumes else None
+        self.resume.offer(*(() if found is None else (found.image.name, found.when)))
+
+    def _on_resume(self) -> None:
+        found = self.session.unfinished()
+        if found is not None:
+            self.attempt(self.session.restore, found.folder)
+
+    def _on_leave(self) -> None:
+        found = self.session.unfinished()
+        if found is not None:
+            self.session.leave_unfinished(found.image)
+
     def show_soon(self, *_: object) -> None:
         """Show the session in a moment, after other changes."""
         if not self._soon.isActive():
@@ -127,12 +150,19 @@ class SessionDock(QScrollArea):
             cost = self.session.estimate(stage, image)
             self.cost.say(estimate(cost.seconds, cost.megabytes))
 
+    def of_outdated(self, act: str) -> str:
+        """What of the settings the model does not know yet, and how it learns them."""
+        found = self.session.outdated
+        if not found:
+            return ""
+        return f"Changed since the training: {', '.join(found)}. {act} to use it."
+
     def attempt(self, act: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result | None:
         """Do what a person asked for; what is wrong with it is said in the status line."""
         try:
             result = act(*args, **kwargs)
         except FewShotError as error:
-            self.say(str(error))
+            self.say(in_viewer(error), wrong=True)
             return None
         self.say("")
         return result
@@ -141,9 +171,9 @@ class SessionDock(QScrollArea):
         """Change settings of the session, as :meth:`attempt` does."""
         self.attempt(self.session.configure, **changes)
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, *, wrong: bool = False) -> None:
         """Show a line at the end of the dock; nothing hides it."""
-        self.status.say(text)
+        self.status.say(text, wrong=wrong)
         if text:
             self.ensureWidgetVisible(self.status)
 

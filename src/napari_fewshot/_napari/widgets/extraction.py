@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from ...config import IntensityConfig
 from ..session import is_result
+from ..session.landmarks import drawn_names, give_name, given_names, problem_of_points
 from .dock import SessionDock, is_plain_image
 from .parts.choices import AxisChoice, BackboneChoice, LayerChoice
 from .parts.connections import listen
-from .parts.forms import ActionButton, Choice, Form, Section
+from .parts.forms import ActionButton, Choice, Form, Note, Section
+from .parts.landmarks import LandmarkTable
 from .parts.settings_form import SettingsForm
 from .parts.tables import TemplateList
 
@@ -29,24 +31,19 @@ PERCENTILES = {name: getattr(IntensityConfig(), name) for name in SOFT_TISSUE}
 DEVICES = ("auto", "cpu", "mps") if sys.platform == "darwin" else ("auto", "cpu", "cuda")
 
 
-def _painted_by_hand(layer: Layer) -> bool:
-    """Whether a layer may be a template: seen, and not what a model made.
-
-    Points are offered, but labels come first: a sample has both.
-    """
-    return bool(layer.visible) and not is_result(layer) and layer._type_string == "labels"
-
-
 class FeatureExtraction(SessionDock):
     """First step: what to learn from, and the network whose features it is learned in."""
 
-    stages = ("extract",)
+    stages = ("extract", "restore")
+    resumes = True
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer)
         self.image = LayerChoice(self.viewer, ["image"], prefer=is_plain_image)
-        self.labels = LayerChoice(self.viewer, ["labels", "points"], prefer=_painted_by_hand)
+        self.labels = LayerChoice(self.viewer, ["labels", "points"], prefer=self._is_of_image)
         self.kind = Choice()
+        self.doubt = Note()
+        self.points = LandmarkTable()
         self.axis = AxisChoice()
         self.templates = TemplateList()
         self.backbone = BackboneChoice()
@@ -69,7 +66,11 @@ class FeatureExtraction(SessionDock):
         self.intensity.show_values(settings.config.intensity)
         labels = self.labels.layer
         points = labels is not None and labels._type_string == "points"
-        self.kind.offer(POINTS if points else PAINT, settings.template_kind)
+        chosen = self._chosen_template()
+        kind = settings.template_kind if chosen is None else chosen.kind
+        self.kind.offer(POINTS if points else PAINT, kind)
+        self._show_doubt()
+        self._show_points(chosen)
         self._show_axes()
         self.templates.show_templates([(x, str(x), x.about) for x in self.session.templates])
         self._show_actions()
@@ -80,15 +81,17 @@ class FeatureExtraction(SessionDock):
         form.add(
             "Labels",
             self.labels,
-            "Labels painted on some slices, or points that mark landmarks\n"
-            "(named by a feature column of the layer).",
+            "Labels painted on some slices, or points that mark landmarks.",
         )
+        form.add_wide(self.doubt)
+        form.add_wide(self.points)
         form.add(
             "Painted as",
             self.kind,
             "dense: on painted slices all that is not painted is background.\n"
             "scribbles: only painted pixels are known.\n"
-            "points: each is a landmark.",
+            "points: each is a landmark.\n"
+            "Of a template that was added already, it counts from now on.",
         )
         form.add("Axis", self.axis, "Axis along which slices are painted and predicted.")
         device = Form()
@@ -102,9 +105,10 @@ class FeatureExtraction(SessionDock):
         )
 
     def _connect(self) -> None:
-        self.image.chosen.connect(self.show_state)
+        self.image.chosen.connect(self._on_image)
         self.labels.chosen.connect(self.show_state)
         self.kind.activated.connect(self._on_kind)
+        self.points.named.connect(self._on_named)
         self.axis.activated.connect(lambda _: self.configure(axis=self.axis.value))
         self.device.activated.connect(lambda _: self.configure(device=self.device.value))
         self.backbone.changed.connect(self._on_backbone)
@@ -116,9 +120,52 @@ class FeatureExtraction(SessionDock):
         self.extract.clicked.connect(self._on_extract)
         listen(self, self.viewer.dims.events.order, self._show_axes)
 
+    def _on_image(self) -> None:
+        self.labels.refresh()  # those of this image come first
+        self.show_state()
+
     def _on_kind(self) -> None:
-        if self.kind.value != "points":  # no choice: the layer says it
+        chosen = self._chosen_template()
+        if self.kind.value == "points":  # no choice: the layer says it
+            return
+        if chosen is None:
             self.configure(template_kind=self.kind.value)
+        else:
+            self.attempt(self.session.retype_template, chosen, self.kind.value)
+
+    def _chosen_template(self) -> TemplateEntry | None:
+        """The template of the chosen layers, if they were added."""
+        pair = self.image.layer, self.labels.layer
+        found = (x for x in self.session.templates if (x.image, x.labels) == pair)
+        return next(found, None)
+
+    def _show_points(self, chosen: TemplateEntry | None) -> None:
+        """Points of the chosen template, with their names, and what is wrong with them."""
+        if chosen is None or chosen.kind != "points":
+            self.points.show_points((), ())
+            return
+        entries, layer = self.session.templates, chosen.labels
+        drawn, names = drawn_names(entries, layer), given_names(layer)
+        self.points.show_points(drawn, names, problem_of_points(entries))
+
+    def _on_named(self, row: int, name: str) -> None:
+        chosen = self._chosen_template()
+        if chosen is not None and row < len(chosen.labels.data):
+            give_name(chosen.labels, row, name)
+
+    def _show_doubt(self) -> None:
+        image, labels = self.image.layer, self.labels.layer
+        there = image is not None and labels is not None
+        self.doubt.say(self.session.doubt(image, labels) if there else "")
+
+    def _is_of_image(self, layer: Layer) -> bool:
+        """Whether a layer may be a template of the chosen image: seen, and made by a person.
+
+        Points are offered, but labels come first: a sample has both.
+        """
+        by_hand = layer.visible and not is_result(layer) and layer._type_string == "labels"
+        image = self.image.layer
+        return by_hand and (image is None or not self.session.doubt(image, layer))
 
     def _on_intensity(self) -> None:
         values = self.intensity.values()

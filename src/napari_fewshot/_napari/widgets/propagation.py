@@ -111,7 +111,8 @@ class RefineSection(Section):
 class LabelPropagation(SessionDock):
     """Third step: labels for the whole image, then correct, update, and paint where it helps."""
 
-    stages = ("propagate", "update", "refine")
+    stages = ("propagate", "update", "refine", "restore")
+    resumes = True
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer)
@@ -120,6 +121,7 @@ class LabelPropagation(SessionDock):
         self.policy = Choice(POLICIES)
         self.form = Form()
         self.owner = Note()
+        self.changed = Note()
         self.confidence = QCheckBox("Confidence")
         self.landmarks = QCheckBox("Landmarks")
         self.refined = QCheckBox("Refine")
@@ -139,7 +141,8 @@ class LabelPropagation(SessionDock):
         self.strokes = Note()
         self.accept = ActionButton(
             "Accept slice as template",
-            "The prediction on this slice, as corrected, is right: learn from it.",
+            "The prediction on this slice, as corrected, is right: learn from it.\n"
+            "Again: take it back.",
         )
         self.table = SliceTable()
         self.refine = RefineSection(self, self.image)
@@ -176,7 +179,7 @@ class LabelPropagation(SessionDock):
         self.add(
             *(self.form, self.owner, row(self.confidence, self.landmarks, self.refined)),
             Section("Clean up", "Connected parts of each label", self.cleanup),
-            *(self.propagate, self.cost, self.progress),
+            *(self.changed, self.propagate, self.cost, self.progress),
             Section(
                 "Correct and improve",
                 "Slices, and what to do next",
@@ -207,7 +210,7 @@ class LabelPropagation(SessionDock):
         self.live.clicked.connect(lambda on: self.attempt(setattr, session, "live", on))
         self.next.clicked.connect(self._on_next)
         self.reviewed.clicked.connect(self._on_reviewed)
-        self.accept.clicked.connect(lambda: self.attempt(session.accept, image=self.image.layer))
+        self.accept.clicked.connect(self._on_accept)
         self.table.picked.connect(
             lambda index: self.attempt(session.go_to, index, self.image.layer)
         )
@@ -249,6 +252,7 @@ class LabelPropagation(SessionDock):
         untrained = "" if trained else "train a model, or load one, in Adapter training"
         self.propagate.block(no_image or untrained)
         self.show_cost(self.propagate, "propagate", image)
+        self.changed.say(self.of_outdated("Train again, or Update,"))
         untaught = "" if session.templates else "add a template in Feature extraction"
         untrained = "" if trained else "train a model in Adapter training"
         why_not = no_image or untaught or untrained
@@ -275,8 +279,8 @@ class LabelPropagation(SessionDock):
         nowhere = "" if here is not None else "show a slice of the image"
         self.reviewed.block(nowhere)
         self.strokes.say(self._what_of_strokes(here))
-        predicted = here is not None and here.status == "predicted"
-        self.accept.block(nowhere or ("" if predicted else "this slice has no prediction"))
+        open_to_it = here is not None and (here.accepted or here.status == "predicted")
+        self.accept.block(nowhere or ("" if open_to_it else "this slice has no prediction"))
         self.refine.show_state(here)
 
     def _slice_in_view(self) -> SliceInfo | None:
@@ -285,11 +289,11 @@ class LabelPropagation(SessionDock):
     def _whose(self) -> str:
         """What becomes of another image's labels in the layer that is chosen."""
         into = self.into.layer
-        images = () if into is None else self.session.images_of(into)
-        if into is None or not images or self.image.layer in images:
+        owner = "" if into is None else self.session.owner_of(into, self.image.layer)
+        if into is None or not owner:
             return ""
         act = "replaced" if self.policy.value == "overwrite" else "filled up"
-        return f"“{into.name}” holds labels of “{images[0].name}”. They would be {act}."
+        return f"“{into.name}” holds labels of “{owner}”. They would be {act}."
 
     def _what_of_strokes(self, here: SliceInfo | None) -> str:
         """What a slice that is painted in part teaches, and how to say that it is complete."""
@@ -358,6 +362,12 @@ class LabelPropagation(SessionDock):
         here = self._slice_in_view()
         reviewed = here is not None and here.status == "reviewed"
         act = self.session.unmark_reviewed if reviewed else self.session.mark_reviewed
+        self.attempt(act, image=self.image.layer)
+
+    def _on_accept(self) -> None:
+        here = self._slice_in_view()
+        accepted = here is not None and here.accepted
+        act = self.session.unaccept if accepted else self.session.accept
         self.attempt(act, image=self.image.layer)
 
     def _on_folder(self) -> None:

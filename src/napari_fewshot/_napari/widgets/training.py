@@ -30,6 +30,7 @@ class AdapterTraining(SessionDock):
     """Second step: train the adapter on the templates, and score it on slices left out."""
 
     stages = ("train", "polish", "score")
+    resumes = True
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer)
@@ -42,6 +43,7 @@ class AdapterTraining(SessionDock):
         )
         self.preset = Choice(PRESETS)
         self.chain = Note()
+        self.changed = Note()
         self.position = QCheckBox("Use position")
         self.score = QCheckBox("Score afterwards")
         self.score.setChecked(True)
@@ -74,6 +76,7 @@ class AdapterTraining(SessionDock):
         self.train.block("" if session.templates else "add a template in Feature extraction")
         self.save.block("" if session.model is not None else "train a model first")
         self.show_cost(self.train, "train")
+        self.changed.say(self.of_outdated("Train again"))
         self._show_polish()
         self._show_scores()
 
@@ -97,7 +100,7 @@ class AdapterTraining(SessionDock):
         switches.add_wide(self.position)
         switches.add_wide(self.score)
         self.add(
-            *(self.adapter, self.beside, switches, self.train, self.cost),
+            *(self.adapter, self.beside, switches, self.changed, self.train, self.cost),
             *(self.polish, self.progress),
             Section("What to trust", "Held-out score of each label", self.scores, unfolded=True),
             Section("Model file", "Save the model, or load one", row(self.save, self.load)),
@@ -150,10 +153,7 @@ class AdapterTraining(SessionDock):
     def _show_scores(self) -> None:
         session = self.session
         if session.scores is None:
-            trained = session.model is not None
-            self.scores.clear(
-                "No score: it needs two template slices." if trained else "Train first."
-            )
+            self.scores.clear(session.unscored)
             return
         names, colours = session.label_names(), session.label_colours()
         self.scores.show_scores(session.scores.dice, names, colours)

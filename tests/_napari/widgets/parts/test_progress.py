@@ -44,7 +44,8 @@ class Work:
     fraction: float = 0.0
     rate: float | None = None
     remaining: float | None = None
-    error: BaseException | None = None
+    note: str = ""
+    problem: str = ""
     asked: list[str] = field(default_factory=list)
 
     def cancel(self) -> None:
@@ -68,5 +69,5 @@ def test_progress_follows_a_job_to_its_end(qtbot):
     with qtbot.waitSignal(row.finished):
         job.state = "cancelled"
     assert row.text.text() == "Training: cancelled"
-    row.follow(Work(state="failed", error=RuntimeError("CUDA out of memory")))
+    row.follow(Work(state="failed", problem="CUDA out of memory"))
     assert row.text.text() == "Training failed: CUDA out of memory"

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import QComboBox
 
 from ....backbones import BackboneSpec, list_backbones, weights_available
 from .connections import listen
-from .forms import Choice, Form, Note, PathField
+from .forms import Choice, ElidedCombo, Form, Note, PathField
 from .progress import size
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ __all__ = ["WEIGHTS_FILES", "AxisChoice", "BackboneChoice", "LayerChoice"]
 WEIGHTS_FILES = "Weights (*.safetensors *.pth *.pt *.bin);;All files (*)"
 
 
-class LayerChoice(QComboBox):
+class LayerChoice(ElidedCombo):
     """Combo box of the viewer's layers of some types, topmost first.
 
     The chosen layer stays chosen while others come or go. First chosen is ``none``, the text of an
@@ -47,8 +46,8 @@ class LayerChoice(QComboBox):
         self.currentIndexChanged.connect(self.chosen)
         events = viewer.layers.events
         for emitter in (events.inserted, events.removed, events.reordered, events.renamed):
-            listen(self, emitter, self._refresh)
-        self._refresh()
+            listen(self, emitter, self.refresh)
+        self.refresh()
 
     @property
     def layer(self) -> Layer | None:
@@ -69,7 +68,8 @@ class LayerChoice(QComboBox):
     def _on_activated(self, index: int) -> None:
         self._picked = True
 
-    def _refresh(self, event: Any = None) -> None:
+    def refresh(self, event: Any = None) -> None:
+        """Offer the layers that there are; what somebody picked stays, else the best is chosen."""
         before = self.currentData(Qt.ItemDataRole.UserRole)
         offered = [x for x in reversed(self._viewer.layers) if x._type_string in self._types]
         with QSignalBlocker(self):
@@ -78,6 +78,7 @@ class LayerChoice(QComboBox):
                 self.addItem(self._none, None)
             for layer in offered:
                 self.addItem(layer.name, layer)
+                self.setItemData(self.count() - 1, layer.name, Qt.ItemDataRole.ToolTipRole)
             self.setCurrentIndex(self._index_after(before, offered))
         if self.layer is not before:
             self._picked = False

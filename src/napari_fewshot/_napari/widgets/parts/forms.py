@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, QSignalBlocker, Qt, Signal
-from qtpy.QtGui import QIcon, QPixmap
+from qtpy.QtGui import QHelpEvent, QIcon, QPaintEvent, QPixmap
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QBoxLayout,
@@ -19,17 +19,33 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QPushButton,
     QSizePolicy,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
     QToolButton,
+    QToolTip,
     QWidget,
 )
 from superqt import QCollapsible
 
-__all__ = ["ActionButton", "Choice", "Form", "Note", "PathField", "Section", "put", "row"]
+__all__ = [
+    "ActionButton",
+    "Choice",
+    "ElidedCombo",
+    "Form",
+    "Note",
+    "PathField",
+    "Section",
+    "put",
+    "row",
+]
 
 MARGIN = 4
 GAP = 6
 NAME_WIDTH = 82
 """Width of the names of rows, so that the fields of all forms begin at one place."""
+WRONG = "#e06060"
+"""Colour of what is wrong, on napari's dark and light backgrounds."""
 TITLE_STYLE = """
 QPushButton, QPushButton:checked, QPushButton:hover, QPushButton:pressed {
     text-align: left; border: none; outline: none; padding: 2px;
@@ -146,8 +162,9 @@ class Note(QLabel):
         if not text:
             self.hide()
 
-    def say(self, text: str) -> None:
-        """Show a text, or nothing."""
+    def say(self, text: str, *, wrong: bool = False) -> None:
+        """Show a text, or nothing; in colour if something is wrong."""
+        self.setStyleSheet(f"color: {WRONG};" if wrong else "")
         self.setText(text)
         self.setVisible(bool(text))
 
@@ -169,7 +186,45 @@ class ActionButton(QPushButton):
         self.setToolTip(f"{self._tip}\n\nNot now: {reason}" if reason else self._tip)
 
 
-class Choice(QComboBox):
+class ElidedCombo(QComboBox):
+    """Combo box that shortens a long text in its middle, and tells it whole in the tooltip."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.view().setTextElideMode(Qt.TextElideMode.ElideMiddle)
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+        """Draw it as Qt does, but for the text."""
+        painter, option = QStylePainter(self), QStyleOptionComboBox()
+        self.initStyleOption(option)
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        option.currentText = self.shown_text()
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+
+    def shown_text(self) -> str:
+        """The text as there is room for it."""
+        option = QStyleOptionComboBox()
+        self.initStyleOption(option)
+        room = self.style().subControlRect(
+            QStyle.ComplexControl.CC_ComboBox,
+            option,
+            QStyle.SubControl.SC_ComboBoxEditField,
+            self,
+        )
+        width = room.width() - 2 * MARGIN
+        middle = Qt.TextElideMode.ElideMiddle
+        return str(self.fontMetrics().elidedText(self.currentText(), middle, max(width, 0)))
+
+    def event(self, event: QEvent) -> bool:
+        """Tell a text whole that is not."""
+        short = event.type() == QEvent.Type.ToolTip and self.shown_text() != self.currentText()
+        if short and isinstance(event, QHelpEvent):
+            QToolTip.showText(event.globalPos(), f"{self.currentText()}\n\n{self.toolTip()}", self)
+            return True
+        return bool(super().event(event))
+
+
+class Choice(ElidedCombo):
     """Combo box of values, each with a text and a tooltip."""
 
     def __init__(self, entries: Iterable[tuple[str, Any, str]] = ()) -> None:

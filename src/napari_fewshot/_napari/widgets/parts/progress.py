@@ -61,7 +61,7 @@ class ProgressRow(QWidget):
         self._line.setVisible(busy)
         self.bar.setRange(0, STEPS if job.fraction > 0 else 0)  # 0 to 0: it moves to and fro
         self.bar.setValue(round(STEPS * min(max(job.fraction, 0.0), 1.0)))
-        self.text.say(_sentence(job))
+        self.text.say(_sentence(job), wrong=job.state == "failed")
         if busy and not self._timer.isActive():
             self.cancel.block()
             self._timer.start()
@@ -80,9 +80,9 @@ class ProgressRow(QWidget):
 def _sentence(job: Job) -> str:
     ends = {
         "waiting": f"{job.name}: waiting for the job before it",
-        "failed": f"{job.name} failed: {job.error}",
-        "cancelled": f"{job.name}: cancelled",
-        "done": f"{job.name}: done",
+        "failed": f"{job.name} failed: {job.problem}",
+        "cancelled": f"{job.name}: cancelled{f' ({job.note})' * bool(job.note)}",
+        "done": f"{job.name}: {job.note or 'done'}",
     }
     if job.state in ends:
         return ends[job.state]

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from qtpy.QtCore import QModelIndex, QRectF, Qt
-from qtpy.QtGui import QColor, QPainter, QPen
+from qtpy.QtGui import QColor, QPainter, QPen, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
+    QHeaderView,
     QStyledItemDelegate,
     QTableWidget,
     QTableWidgetItem,
@@ -38,6 +39,7 @@ TRUST: dict[Trust, tuple[str, str]] = {
 """Colour of the bar, and what to do about the label."""
 COLUMNS = ("Label", "Held-out Dice", "What to do")
 MAX_ROWS_SHOWN = 9
+BAR_WIDTH, ADVICE_WIDTH = 100, 78
 SCORE_ROLE = Qt.ItemDataRole.UserRole
 
 
@@ -132,6 +134,11 @@ class ScoreTable(QWidget):
         self.table.setHorizontalHeaderLabels(COLUMNS)
         self.table.setItemDelegateForColumn(1, _Bars(self.table))
         make_plain(self.table, min_width=50)
+        self.table.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        header = self.table.horizontalHeader()
+        for column, width in enumerate((BAR_WIDTH, ADVICE_WIDTH), 1):  # the names have the rest
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
+            header.resizeSection(column, width)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.verdict = Note()
@@ -142,6 +149,11 @@ class ScoreTable(QWidget):
             )
         put(QVBoxLayout(self), self.verdict, self.table)
         self.clear("Not scored yet: train first.")
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """In a narrow dock names matter more: what to do is in the sentence above, too."""
+        super().resizeEvent(event)
+        self.table.setColumnHidden(2, event.size().width() < BAR_WIDTH + 2 * ADVICE_WIDTH)
 
     def clear(self, why: str) -> None:
         """Show no score, and why there is none."""

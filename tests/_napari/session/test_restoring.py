@@ -1,0 +1,192 @@
+"""What was saved comes back whole, once, and is offered when its image is opened."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.layers import Layer
+
+from napari_fewshot import viewer_session
+from napari_fewshot._napari.layers import image_layer
+
+from .conftest import MINUTE, stroke
+
+pytestmark = pytest.mark.viewer
+
+
+def table(session):
+    return [(i.index, i.status, i.score) for i in session.slices("image")]
+
+
+@pytest.fixture
+def scored(session, qtbot):
+    """A session with a result, its landmarks and scores, saved."""
+    session.train().wait(MINUTE)
+    session.propagate("image").wait(MINUTE)
+    qtbot.waitUntil(lambda: session.scores is not None, timeout=1000 * MINUTE)
+    qtbot.waitUntil(lambda: not session.jobs, timeout=1000 * MINUTE)
+    session.save().wait(MINUTE)
+    return session
+
+
+@pytest.fixture
+def other_day(scored, make_napari_viewer, patient):
+    """Another viewer with the same image, and its session."""
+    viewer = make_napari_viewer()
+    viewer.add_layer(Layer.create(*image_layer(patient[0].image, "image")))
+    session = viewer_session(viewer)
+    yield session, viewer
+    session.close()
+
+
+def test_scores_confidence_landmarks_and_the_next_slice_come_back(scored, viewer, other_day):
+    session, other = other_day
+    session.restore().wait(MINUTE)
+    first, again = viewer.layers, other.layers
+    confidence = again["image confidence"].data
+    np.testing.assert_allclose(confidence, first["image confidence"].data, atol=1e-3)
+    marks = again["image landmarks found"]
+    np.testing.assert_allclose(marks.data, first["image landmarks found"].data)
+    assert list(marks.features["name"]) == list(first["image landmarks found"].features["name"])
+    assert list(marks.text.values) == list(first["image landmarks found"].text.values)
+    for one, before in zip(table(session), table(scored), strict=True):
+        assert one[:2] == before[:2]
+        assert one[2] == pytest.approx(before[2], abs=1e-5)
+    assert session.next_slice("image") == scored.next_slice("image")
+    assert session.scores.dice == pytest.approx(scored.scores.dice, nan_ok=True)
+    assert session.unscored == ""
+    assert again["image confidence"].visible is False
+
+
+def test_what_is_written_next_goes_on_with_the_restored_layers(scored, other_day):
+    session, other = other_day
+    session.restore().wait(MINUTE)
+    names = [layer.name for layer in other.layers]
+    session.update("image").wait(MINUTE)
+    assert [layer.name for layer in other.layers] == names
+    session.propagate("image", into=session.result_layer("image")).wait(MINUTE)
+    assert [layer.name for layer in other.layers] == names
+
+
+def test_a_second_restore_adds_nothing(scored, viewer, other_day, qtbot):
+    for session, where in (other_day, (scored, viewer)):
+        job = session.restore()
+        job.wait(MINUTE)
+        before = [layer.name for layer in where.layers], table(session)
+        layer = session.result_layer("image")
+        steps = len(layer._undo_history)
+        session.restore().wait(MINUTE)
+        assert ([layer.name for layer in where.layers], table(session)) == before
+        assert session.result_layer("image") is layer
+        assert len(layer._undo_history) == steps
+        assert len(session.templates) == 1
+        assert job.note.startswith("1 template, 1 result, landmarks and the model of ")
+
+
+def test_a_restore_of_what_is_open_takes_no_undo_away(scored, viewer):
+    layer = scored.result_layer("image")
+    scored.restore().wait(MINUTE)
+    layer.undo()
+    assert not [i for i in scored.slices("image") if i.status == "predicted"]
+
+
+def test_strokes_that_wait_to_be_saved_are_not_doubled(scored, viewer):
+    layer = scored.result_layer("image")
+    k = next(i.index for i in scored.slices("image") if i.status == "predicted")
+    stroke(layer, (k, 20, 20), 3)
+    scored._storage.soon()
+    scored.restore().wait(MINUTE)
+    assert scored.result_layer("image") is layer
+    assert layer.data[k, 20, 20] == 3
+    assert "image predicted [1]" not in viewer.layers
+
+
+def test_points_that_teach_come_back(session, viewer, other_day_of, qtbot):
+    session.remove_template(session.templates[0])
+    image = viewer.layers["image"]
+    points = viewer.add_points(name="marks", ndim=3)
+    for place in ((5, 20, 20), (9, 30, 12)):
+        points.add(points.world_to_data(image.data_to_world(place)))
+    session.add_template("image", points)
+    session.train(score=False).wait(MINUTE)
+    session.propagate("image").wait(MINUTE)
+    session.save().wait(MINUTE)
+    again, other = other_day_of(session)
+    again.restore().wait(MINUTE)
+    (entry,) = again.templates
+    assert entry.kind == "points"
+    assert [p.position for p in entry.points(())] == [
+        p.position for p in session.templates[0].points(())
+    ]
+    assert list(entry.labels.text.values) == ["1", "2"]
+    assert "image landmarks found" in other.layers
+    assert again.next_slice("image") == session.next_slice("image")
+    count = len(other.layers)
+    again.restore().wait(MINUTE)
+    assert len(other.layers) == count
+
+
+@pytest.fixture
+def other_day_of(make_napari_viewer, patient):
+    made = []
+
+    def open_again(_):
+        viewer = make_napari_viewer()
+        viewer.add_layer(Layer.create(*image_layer(patient[0].image, "image")))
+        made.append(viewer_session(viewer))
+        return made[-1], viewer
+
+    yield open_again
+    for session in made:
+        session.close()
+
+
+def test_damaged_scores_and_confidence_are_left_out(scored, other_day):
+    session, other = other_day
+    folder = scored.autosave_folder
+    (folder / "scores.npz").write_bytes(b"no archive")
+    for path in (folder / "labels.zarr").glob("*-confidence/zarr.json"):
+        path.write_text("")
+    session.restore(folder).wait(MINUTE)
+    assert session.result_layer("image") is not None
+    assert "image confidence" not in other.layers
+    assert {score for *_, score in table(session)} == {None}
+
+
+def test_arrays_of_layers_that_are_gone_do_not_pile_up(scored, other_day):
+    session, _ = other_day
+    session.restore().wait(MINUTE)
+    folder = session.autosave_folder
+    session.save().wait(MINUTE)
+    arrays = sorted(path.name for path in (folder / "labels.zarr").iterdir())
+    assert len(arrays) == 3
+    assert len(list(folder.glob("strokes-*.npz"))) == 2
+
+
+# Unfinished work
+
+
+def test_unfinished_work_is_offered_until_it_is_taken_or_left(scored, other_day, viewer):
+    assert scored.unfinished() is None  # it is open
+    session, other = other_day
+    found = session.unfinished("image")
+    assert found.folder == scored.autosave_folder
+    assert found.image is other.layers["image"]
+    assert found.when == f"{found.saved:%H:%M}"
+    assert session.unfinished() == found
+    session.leave_unfinished("image")
+    assert session.unfinished() is None
+    assert session.latest_autosave("image") == found.folder  # Restore still finds it
+
+
+def test_restored_work_is_offered_no_more(scored, other_day):
+    session, _ = other_day
+    session.restore(session.unfinished().folder).wait(MINUTE)
+    assert session.unfinished() is None
+
+
+def test_work_that_was_begun_anew_is_not_interrupted(scored, other_day, patient):
+    session, other = other_day
+    other.add_labels(np.zeros((20, 48, 48), int), name="mine", scale=other.layers[0].scale)
+    session.add_template("image", "mine")
+    assert session.unfinished() is None
