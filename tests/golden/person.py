@@ -23,6 +23,7 @@ MINUTE = 60_000
 TRAINED = "Training: done|Scoring.*"
 """The score begins at once."""
 SHAPE = (20, 48, 48)
+_CLOCK = re.compile(r"(\d+ \w+, )?\b\d\d:\d\d\b")
 _VERDICT = re.compile(r"(?<=Needs more paint: ).*")
 _TIME = re.compile(r"(about|less than)?\s*[\d.]+ (s|min|h|MB|GB|per second)\b( left)?", re.I)
 
@@ -111,7 +112,7 @@ class Person:
                 continue
             if isinstance(one, QLabel) and one.text():
                 text = _VERDICT.sub("<labels>", re.sub("<[^>]*>|&nbsp;", "", one.text()))
-                lines.append(_TIME.sub("<time>", text))
+                lines.append(_TIME.sub("<time>", _CLOCK.sub("<clock>", text)))
             elif isinstance(one, QAbstractButton) and one.text() and one.text() != "…":
                 mark = ("[x] " if one.isChecked() else "[ ] ") * one.isCheckable()
                 lines.append(f"{mark}{one.text()}{off}")

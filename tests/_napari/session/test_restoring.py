@@ -163,6 +163,25 @@ def test_arrays_of_layers_that_are_gone_do_not_pile_up(scored, other_day):
     assert len(list(folder.glob("strokes-*.npz"))) == 2
 
 
+def test_a_folder_with_work_of_another_day_is_not_written_over(scored, other_day, truth, qtbot):
+    session, other = other_day
+    session.autosave_folder = scored.autosave_folder
+    other.add_labels(np.zeros_like(truth), name="mine", scale=other.layers["image"].scale)
+    session.add_template("image", "mine")
+    stroke(other.layers["mine"], (3, 20, 20), 2)
+    session._storage.soon()
+    session._storage.flush()  # it would save
+    session.restore().wait(MINUTE)
+    assert session.result_layer("image").data.any()
+    assert "image predicted" in other.layers
+    stroke(other.layers["mine"], (3, 30, 30), 2)  # now it goes on there
+    before = (scored.autosave_folder / "session.json").stat().st_mtime_ns
+    session._storage.soon()
+    session._storage.flush()
+    qtbot.waitUntil(lambda: not session.jobs, timeout=1000 * MINUTE)
+    assert (scored.autosave_folder / "session.json").stat().st_mtime_ns > before
+
+
 # Unfinished work
 
 

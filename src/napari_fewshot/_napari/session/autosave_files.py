@@ -99,11 +99,13 @@ class Autosave:
     """Writes to one folder; after the first time only the slices that have changed.
 
     Runs on the worker. Slices are chunks of a zarr array, each replaced as a whole, and the
-    description is written last.
+    description is written last. ``is_mine`` is False while the folder holds a session that was
+    neither written nor opened here.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.is_mine = not holds_session(folder)
         self._written: dict[tuple[str, Key], int] = {}
         self._spare: list[Any] = []
 
@@ -156,6 +158,7 @@ class Autosave:
             with replacing(self.folder / _JSON) as temporary:
                 temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
             self._prune([one.name for one in layers])
+            self.is_mine = True
         except OSError as error:
             raise FewShotError(
                 f"The session could not be saved to {self.folder}: {error.strerror or error}. "

@@ -119,8 +119,7 @@ class RestoreController:
         def done(found: tuple[dict[str, Any], FewShotSegmenter | None]) -> None:
             content, model = found
             parts = self._show(content)
-            if path != self._storage.folder:
-                self._storage.folder = path
+            self._storage.adopt(path)
             if model is not None:
                 self._take_model(model, content)
                 parts.append("the model")

@@ -52,7 +52,14 @@ class SessionStorage:
     def folder(self, folder: Path | None) -> None:
         if folder is not None and folder.exists() and not folder.is_dir():
             raise InputError("autosave_folder", "be a folder", folder)
-        self._autosave = None if folder is None else Autosave(folder)
+        if folder is None or folder != self.folder:
+            self._autosave = None if folder is None else Autosave(folder)
+
+    def adopt(self, folder: Path) -> None:
+        """Go on saving to a folder whose session was opened."""
+        self.folder = folder
+        if self._autosave is not None:
+            self._autosave.is_mine = True
 
     def after_results(self, image: Any) -> None:
         """Autosave from the first result on, to a folder of its own."""
@@ -129,8 +136,9 @@ class SessionStorage:
         self._save_if_any()
 
     def _save_if_any(self) -> None:
-        if self._autosave is not None and self._has_any():  # it may be off by now
-            self.save(None)  # else what was kept of layers that are gone would be lost
+        mine = self._autosave is not None and self._autosave.is_mine  # it may be off by now
+        if mine and self._has_any():  # else what was kept of layers that are gone would be lost
+            self.save(None)
 
     def _has_any(self) -> bool:
         """Whether there is anything to keep."""

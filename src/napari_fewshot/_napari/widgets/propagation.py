@@ -11,6 +11,7 @@ from ...config import CleanupConfig, PromptConfig
 from ...errors import FewShotError
 from ...predict.refiners import AUTO, REFINERS
 from ...sam.checkpoint import SAMS
+from ..session.autosave_files import holds_session
 from .dock import SessionDock, is_plain_image
 from .parts.choices import WEIGHTS_FILES, LayerChoice
 from .parts.connections import bind_keys, listen
@@ -371,5 +372,8 @@ class LabelPropagation(SessionDock):
         self.attempt(act, image=self.image.layer)
 
     def _on_folder(self) -> None:
-        self.attempt(setattr, self.session, "autosave_folder", self.folder.path)
+        folder = self.folder.path
+        self.attempt(setattr, self.session, "autosave_folder", folder)
         self.show_state()
+        if folder is not None and holds_session(folder):
+            self.say("This folder holds saved work. Restore opens it; Save now replaces it.")
