@@ -35,13 +35,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print what is in the file."""
     from ..segmenter.model_file import read_model
+    from ..types import plain_name
 
     path = shared.existing_file("MODEL", options.model)
     model, size_mb = read_model(path), path.stat().st_size / 1e6
     if options.json:
         print(json.dumps(_as_dict(model, size_mb), indent=2))
     else:
-        print("\n".join([f"{path}: {size_mb:.1f} MB", *_lines(model)]))
+        print(f"{path}: {size_mb:.1f} MB")
+        for line in _lines(model):  # with words of whoever made the file
+            print(plain_name(line))
     return 0
 
 

@@ -20,7 +20,7 @@ from ..errors import ModelFileError, WeightsError
 from ..io.outputs import replacing
 from ..predict.card import ModelCard
 from ..predict.learned import LearnedModel
-from ..types import Array
+from ..types import Array, plain_name
 from .expert_file import PackedExperts, pack_experts, unpack_experts
 
 __all__ = [
@@ -262,6 +262,11 @@ class _Content(BaseModel):
     arrangements: tuple[dict[int, tuple[float, ...]], ...] = ()  # files before 0.1 have none
     experts: PackedExperts = PackedExperts()
     card: ModelCard = ModelCard()
+
+    @field_validator("names")
+    @classmethod
+    def _check_names(cls, names: dict[int, str]) -> dict[int, str]:
+        return {value: plain_name(name) for value, name in names.items()}
 
     @field_validator("label_values")
     @classmethod
