@@ -97,7 +97,13 @@ class Method:
         return f"this version has no setting {', '.join(unknown)}" if unknown else None
 
 
-ALONE = {"hand_made": False, "carried": False, "registered": False, "choose": False}
+ALONE = {
+    "hand_made": False,
+    "carried": False,
+    "registered": False,
+    "self_training": False,
+    "choose": False,
+}
 """No expert beside the adapter."""
 _BARE: dict[str, Any] = {"experts": ALONE}
 _FOREST: dict[str, Any] = {
@@ -126,6 +132,9 @@ METHODS: dict[str, Method] = {
     "without carried": Method({"experts": {"carried": False, "choose": False}}),
     "without registered": Method({"experts": {"registered": False, "choose": False}}),
     "without hand-made": Method({"experts": {"hand_made": False, "choose": False}}),
+    "without self-training": Method(
+        {"experts": {"self_training": False, "choose": False}}, always=False
+    ),
     "polished": Method({}, always=False, polished=True),
     "cosine": Method({"adapter": "cosine", **_BARE}, always=False),
     "classification": Method({"adapter": "classification", **_BARE}, always=False),

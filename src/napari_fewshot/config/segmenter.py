@@ -81,6 +81,11 @@ class SegmenterConfig(StageConfig):
         return self.experts.registered and self.fuses
 
     @property
+    def trains_itself(self) -> bool:
+        """Whether scribbled slices are learned once more, from what was learned of them."""
+        return self.experts.self_training and self.fuses
+
+    @property
     def fuses(self) -> bool:
         """Whether the adapter gives probabilities that others can be averaged with."""
         return self.adapter in ("contrastive", "classification")
@@ -135,7 +140,13 @@ _PUBLISHED: dict[str, Any] = {
     "backbone": "dinov2-b",
     "sampling": {"pixels_per_label": 0, "background_factor": 1.0, "min_background": 1},
     "position": {"use": False},
-    "experts": {"hand_made": False, "carried": False, "registered": False, "choose": False},
+    "experts": {
+        "hand_made": False,
+        "carried": False,
+        "registered": False,
+        "self_training": False,
+        "choose": False,
+    },
     "cosine": {"threshold": 0.5, "standardise": False},
     "classification": {"balance": 1.0, "decoys": 0.0},
     "contrastive": {

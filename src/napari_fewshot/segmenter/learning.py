@@ -26,8 +26,14 @@ from ..templates.training_set import TrainingSet
 from ..types import Progress
 from .held_out import Learner
 from .model_file import restored, restored_hand_made, restored_polished
+from .self_training import is_scribbled, self_labelled
 
 __all__ = ["Adapters", "Extractors", "Learning"]
+
+_KEPT_MB = 500
+"""Features of scribbled slices that are kept between two trainings."""
+_AT_ONCE = 150_000
+"""Most pixels of scribbled slices that are labelled before an update: tenths of a second."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +108,25 @@ class Adapters:
 
 
 @dataclass(frozen=True, eq=False)
+class LearnedTwice:
+    """Scribbled slices are learned twice by these settings.
+
+    Between the two, features are kept in memory where they are not kept anyway; ``flows`` keeps
+    motion.
+    """
+
+    config: SegmenterConfig
+    flows: FlowCache | None
+
+    def keeping(self, extractor: FeatureExtractor, cache: FeatureCache) -> FeatureExtractor:
+        """The same extractor, but one that keeps features."""
+        if extractor.cache is not None:
+            return extractor
+        own = self.config.extraction, extractor.device, extractor.store
+        return FeatureExtractor(extractor.backbone, *own, cache)
+
+
+@dataclass(frozen=True, eq=False)
 class Learning:
     """Training of the adapters of a segmenter.
 
@@ -115,12 +140,15 @@ class Learning:
         Makes the extractor of a polished network.
     hand_made : FeatureExtractor, optional
         Of hand-made features, where an adapter is to learn from them.
+    twice : LearnedTwice, optional
+        How scribbled slices are learned twice, where they are.
     """
 
     build: Callable[[], Adapter]
     extractor: FeatureExtractor
     of_polished: Callable[[PolishedExpert], FeatureExtractor]
     hand_made: FeatureExtractor | None = None
+    twice: LearnedTwice | None = None
 
     @classmethod
     def of(
@@ -143,10 +171,48 @@ class Learning:
         only_points = training.point_labels.issuperset(training.label_values)
         hand_made = config.uses_hand_made and not only_points
         others = extractors.hand_made if hand_made else None
-        return cls(build, extractor, extractors.of_polished, others)
+        twice = None
+        if config.trains_itself and is_scribbled(training):
+            twice = LearnedTwice(config, extractors.flows)
+        return cls(build, extractor, extractors.of_polished, others, twice)
 
     def fit(self, training: TrainingSet, progress: Progress) -> Adapters:
-        """Fit new adapters to templates."""
+        """Fit new adapters to templates; twice where slices are scribbled on."""
+        if self.twice is None:
+            return self._fit(training, progress)
+        cache = FeatureCache(_KEPT_MB)
+        kept = replace(
+            self,
+            extractor=self.twice.keeping(self.extractor, cache),
+            hand_made=self.hand_made and self.twice.keeping(self.hand_made, cache),
+        )
+        first, second = _halves(progress)
+        adapters = kept._fit(training, first)
+        own = adapters.main, adapters.hand_made
+        weights_hash = self.extractor.backbone.weights_hash
+        learned = LearnedModel.of(self.twice.config, weights_hash, training, *own)
+        known = kept._self_labelled(learned, *own, training, progress)
+        return adapters if known is training else kept._fit(known, second)
+
+    def _self_labelled(
+        self,
+        learned: LearnedModel,
+        main: Adapter,
+        hand_made: Adapter | None,
+        training: TrainingSet,
+        progress: Progress,
+        most: int | None = None,
+    ) -> TrainingSet:
+        """Templates with what these adapters are sure of, by probabilities as they are."""
+        learned = replace(learned, weights=replace(learned.weights, temperature=1.0))
+        beside = None
+        if hand_made is not None and self.hand_made is not None:
+            beside = hand_made, self.hand_made
+        flows = None if self.twice is None else self.twice.flows
+        experts = Experts(learned, main, self.extractor, beside, flows=flows)
+        return self_labelled(training, experts, progress, most)
+
+    def _fit(self, training: TrainingSet, progress: Progress) -> Adapters:
         with self._beside(partial(self._fit_hand_made, training)) as hand_made:
             main = self.build()
             _learn(main.fit, training, main.requirements, self.extractor, progress)
@@ -157,9 +223,14 @@ class Learning:
     ) -> Adapters:
         """Let the adapters of a model learn on; one that it does not have is fitted.
 
-        A polished network stays as it is, and the adapter on its features learns on.
+        A polished network stays as it is, and the adapter on its features learns on. Of slices that
+        are scribbled on they learn what they are sure of before, so far as that is quick.
         """
         polished = restored_polished(learned, device)
+        if self.twice is not None and learned.label_values == training.label_values:
+            own = restored(learned, device), restored_hand_made(learned, device)
+            now = learned.repainted(training) if learned.flow is not None else learned
+            training = self._self_labelled(now, *own, training, progress, _AT_ONCE)
         with self._beside(partial(self._update_hand_made, learned, device, training)) as hand_made:
             main = restored(learned, device)
             _learn_on(main, learned, training, self.extractor, progress)
@@ -198,6 +269,19 @@ class Learning:
             return self._fit_hand_made(training, progress)
         _learn_on(adapter, learned, training, self.hand_made, progress)
         return adapter
+
+
+def _halves(progress: Progress) -> tuple[Progress, Progress]:
+    """Progress of two trainings of as many steps, which count as one."""
+
+    def half(number: int) -> Progress:
+        def tell(done: int, total: int, what: str) -> None:
+            is_training = what == "training"
+            progress(done + number * total * is_training, total * (1 + is_training), what)
+
+        return tell
+
+    return half(0), half(1)
 
 
 def _learn(

@@ -38,6 +38,8 @@ class KnownSlice:
     points_only : bool
         Whether it is known through landmarks alone: nobody painted it or listed it, so only
         the labels of landmarks were looked for.
+    scribbled : bool
+        Whether its template is one of scribbles: what is not painted is unknown.
     origin : KnownSlice, optional
         The slice of which this is an augmented copy; None for a slice of a template.
     """
@@ -48,6 +50,7 @@ class KnownSlice:
     volume: int = 0
     original: int = 0
     points_only: bool = False
+    scribbled: bool = False
     origin: KnownSlice | None = None
 
     @property
@@ -106,7 +109,11 @@ def known_slices(template: Template, stack: SliceStack, point_radius: float) -> 
             working = stack.grid.to_working(original)
             found.append(
                 KnownSlice(
-                    plane, stack.position(working), original=original, points_only=points_only
+                    plane,
+                    stack.position(working),
+                    original=original,
+                    points_only=points_only,
+                    scribbled=template.kind == "scribble",
                 )
             )
     return found

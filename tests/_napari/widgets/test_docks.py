@@ -224,7 +224,7 @@ def test_grey_values_and_clean_up_are_set_in_the_docks(docks):
 def test_experts_beside_the_adapter_are_switched_off_and_on(docks, qtbot):
     _, training, _ = docks
     session, fields = training.session, training.experts.fields
-    assert set(fields) == {"hand_made", "carried", "registered", "choose"}
+    assert set(fields) == {"hand_made", "carried", "registered", "self_training", "choose"}
     assert not training.beside.isExpanded()
     fields["carried"].click()
     assert not session.settings.config.experts.carried

@@ -90,8 +90,13 @@ class Rates:
             seconds = 2 * spec.size_mb / 4 * 1e6 * cells * slices / _FLOPS_PER_S
         return Estimate(seconds, _megabytes(spec, cells, slices))
 
-    def training(self, config: SegmenterConfig, slices: int) -> float | None:
-        """Seconds of a training on ``slices`` template slices; None where nothing is known."""
+    def training(
+        self, config: SegmenterConfig, slices: int, scribbled: bool = False
+    ) -> float | None:
+        """Seconds of a training on ``slices`` template slices; None where nothing is known.
+
+        Those that are ``scribbled`` on are learned twice.
+        """
         settings = config.adapter_config
         if isinstance(settings, SamDecoderConfig):
             rate = self._steps.get((config.adapter, False))
@@ -101,7 +106,8 @@ class Rates:
         together = config.uses_hand_made
         assumed = (1 + together) * _STEP
         rate = self._steps.get((config.adapter, together), assumed)
-        return rate * getattr(settings, "steps", 0)
+        times = 2 if scribbled and config.trains_itself else 1
+        return times * rate * getattr(settings, "steps", 0)
 
     def polishing(self, config: SegmenterConfig, again: bool) -> float:
         """Seconds of a polishing, at the most; ``again``: where one was before."""

@@ -133,10 +133,11 @@ class TrainingController:
         for entry in state.sources():
             if entry.kind != "points":
                 slices, shape = slices + len(entry.slices()), entry.slicing.plane_shape
-        if stage in ("train", "score"):
-            folds = 1 if stage == "train" else 5
+        if stage == "train":
+            return Estimate(state.rates.training(config, slices, self._is_scribbled()), None)
+        if stage == "score":
             seconds = state.rates.training(config, slices)
-            return Estimate(None if seconds is None else folds * seconds, None)
+            return Estimate(None if seconds is None else 5 * seconds, None)
         if stage == "polish":
             model = state.fitted()
             check_polishing(model.config, model.training_set_)
@@ -149,6 +150,11 @@ class TrainingController:
         if stage == "extract" or extraction.seconds is None:
             return extraction
         return Estimate(extraction.seconds + state.rates.prediction(config, shape, slices), None)
+
+    def _is_scribbled(self) -> bool:
+        """Whether strokes alone teach, which are then learned twice."""
+        taught = [slices for entry in self._state.sources() for slices in entry.taught().values()]
+        return {what for slices in taught for what in slices.values()} == {"part"}
 
     def extract(self, image: Any) -> Job:
         """Features of the templates, and of an image (None: of no other)."""

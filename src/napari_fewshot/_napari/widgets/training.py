@@ -17,7 +17,7 @@ from .parts.settings_form import AdapterChoice, SettingsForm
 
 __all__ = ["AdapterTraining"]
 
-EXPERTS = ("hand_made", "carried", "registered", "choose")
+EXPERTS = ("hand_made", "carried", "registered", "self_training", "choose")
 """How the flow is found stays with scripts."""
 MODEL_FILES = "Models (*.fewshot);;All files (*)"
 PRESETS = (

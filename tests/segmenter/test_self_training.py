@@ -1,0 +1,278 @@
+"""Scribbled slices that are learned twice: with strokes, then with what was sure between them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_fewshot import (
+    Cancelled,
+    FeatureCache,
+    FewShotSegmenter,
+    Landmark,
+    NotFittedError,
+    SegmenterConfig,
+    Template,
+)
+from napari_fewshot.segmenter import learning
+from napari_fewshot.segmenter.self_training import is_scribbled, self_labelled
+from napari_fewshot.templates.known import UNKNOWN
+from napari_fewshot.templates.training_set import TrainingSet
+from napari_fewshot.types import no_progress
+
+BACKGROUND = 255
+
+
+def strokes(labels):
+    """A line through the middle of each label, and one along two edges of the slice."""
+    found = np.zeros(labels.shape, np.int32)
+    for value in np.unique(labels[labels > 0]):
+        rows, columns = np.nonzero(labels == value)
+        row = int(np.median(rows))
+        found[row, columns[rows == row]] = value
+    found[1, :] = found[:, 1] = BACKGROUND
+    return found
+
+
+def scribbles(image, labels, **known):
+    return Template(image, labels, kind="scribble", background=BACKGROUND, **known)
+
+
+@pytest.fixture(scope="module")
+def on_slices(torso, slices):
+    """Strokes on three slices of a volume."""
+    data = np.zeros(torso.labels.shape, np.int32)
+    for k in slices[:3]:
+        data[k] = strokes(torso.labels.data[k])
+    return scribbles(torso.image, data, axis=0)
+
+
+@pytest.fixture(scope="module")
+def model(quick, on_slices):
+    return quick().fit(on_slices)
+
+
+def sure_of(model, training=None):
+    """Templates of a model with what it is sure of."""
+    experts = model.volume_predictor().experts
+    return self_labelled(training or model.training_set_, experts, no_progress)
+
+
+def without(quick, **settings):
+    return quick(experts={"self_training": False}, **settings)
+
+
+def mean_dice(model, image, truth):
+    found = np.asarray(model.predict(image).labels)
+    values = [v for v in np.unique(truth) if v]
+    pairs = [(found == v, truth == v) for v in values]
+    return np.mean([2 * (a & b).sum() / (a.sum() + b.sum()) for a, b in pairs])
+
+
+# ------------------------------------------------------------------ what becomes known
+
+
+def test_paint_is_never_overruled(model):
+    before, after = model.training_set_, sure_of(model)
+    assert after.sources == before.sources
+    added = 0
+    for one, other in zip(before.examples, after.examples, strict=True):
+        painted = one.labels != UNKNOWN
+        np.testing.assert_array_equal(other.labels[painted], one.labels[painted])
+        assert {*np.unique(other.labels)} <= {UNKNOWN, 0, *model.label_values_}
+        added += int((other.labels != UNKNOWN).sum()) - int(painted.sum())
+        assert replace(other, labels=one.labels) != other
+    assert added > 1000
+    assert all((one.labels == UNKNOWN).any() for one in before.examples)  # as they were
+
+
+def test_what_is_added_is_mostly_right(model, torso):
+    right = total = 0
+    for one, before in zip(sure_of(model).examples, model.training_set_.examples, strict=True):
+        truth = torso.labels.data[one.original]
+        new = (before.labels == UNKNOWN) & (one.labels != UNKNOWN)
+        right, total = right + int((one.labels == truth)[new].sum()), total + int(new.sum())
+    assert right > 0.9 * total
+
+
+def test_paint_of_another_template_is_not_overruled_either(quick, on_slices, torso, slices):
+    """Of two that scribble on one slice, each learns what is sure, but nothing of the other's."""
+    data = np.zeros_like(on_slices.label_volume.data)
+    data[slices[0], 2:6] = BACKGROUND
+    both = quick().fit([scribbles(torso.image, data, axis=0), on_slices])
+    before, after = both.training_set_, sure_of(both)
+    pairs = [k for k, one in enumerate(before.examples) if one.original == slices[0]]
+    assert len(pairs) == 2
+    for k, other in (pairs, pairs[::-1]):
+        painted = before.examples[other].labels != UNKNOWN
+        alone = painted & (before.examples[k].labels == UNKNOWN)
+        assert alone.any()
+        assert (after.examples[k].labels[alone] == UNKNOWN).all()
+        assert (after.examples[k].labels != before.examples[k].labels).any()
+
+
+def test_where_nothing_is_sure_paint_alone_is_learned(quick, on_slices, torso, monkeypatch):
+    monkeypatch.setattr("napari_fewshot.segmenter.self_training._CONFIDENT", 1.0)
+    unsure = quick().fit(on_slices)
+    alone = without(quick, cache=FeatureCache()).fit(on_slices)  # features rounded alike
+    expected, found = (np.asarray(m.predict(torso.image).labels) for m in (alone, unsure))
+    np.testing.assert_array_equal(expected, found)
+
+
+# ------------------------------------------------------------------ when it takes place
+
+
+def test_whole_slices_are_learned_once(quick, template, fitted, monkeypatch, torso):
+    monkeypatch.setattr(learning, "self_labelled", lambda *_: pytest.fail("learned twice"))
+    model = quick().fit(template)
+    off = without(quick).fit(template)
+    found = (one.predict(torso.image) for one in (model, off, fitted))
+    first, *others = [np.asarray(one.confidence) for one in found]
+    for other in others:
+        np.testing.assert_array_equal(first, other)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"experts": {"self_training": False}},
+        {"adapter": "cosine"},
+        {"preset": "published", "backbone": "embedded"},
+    ],
+)
+def test_it_is_left_out(quick, discs, settings, monkeypatch):
+    monkeypatch.setattr(learning, "self_labelled", lambda *_: pytest.fail("learned twice"))
+    image, labels = discs()
+    quick(**settings).fit(scribbles(image, strokes(labels)))
+
+
+def test_beside_whole_slices_strokes_are_learned_once(on_slices, template, torso):
+    known = TrainingSet.of([template, on_slices], SegmenterConfig())
+    assert not is_scribbled(known)
+    full = np.where(torso.labels.data == 0, BACKGROUND, torso.labels.data)
+    data = np.zeros(full.shape, np.int32)
+    data[10] = full[10]  # nothing of it is unknown
+    assert not is_scribbled(TrainingSet.of(scribbles(torso.image, data, axis=0), SegmenterConfig()))
+
+
+def test_landmarks_are_not_guessed(discs):
+    image, labels = discs()
+    tip = Landmark("tip", 3, (0, 10, 10))
+    assert is_scribbled(TrainingSet.of(scribbles(image, strokes(labels)), SegmenterConfig()))
+    known = TrainingSet.of(scribbles(image, strokes(labels), points=[tip]), SegmenterConfig())
+    assert not is_scribbled(known)
+
+
+def test_held_out_slices_are_judged_by_paint_alone(model, monkeypatch):
+    monkeypatch.setattr(learning, "self_labelled", lambda *_: pytest.fail("learned twice"))
+    score = model.held_out_score()
+    assert score is not None
+    assert any((one.labels == UNKNOWN).any() for one in model.training_set_.examples)
+
+
+# ------------------------------------------------------------------ what comes of it
+
+
+def test_it_finds_more_of_a_volume(quick, model, on_slices, torso):
+    truth = torso.labels.data
+    alone = without(quick).fit(on_slices)
+    assert mean_dice(model, torso.image, truth) > mean_dice(alone, torso.image, truth)
+
+
+@pytest.mark.parametrize("colour", [False, True])
+@pytest.mark.parametrize("adapter", ["contrastive", "classification"])
+def test_images_of_two_dimensions(quick, discs, colour, adapter):
+    """One label in one image, two labels in two images."""
+    image, truth = discs(colour=colour)
+    binary = quick(adapter=adapter).fit(scribbles(image, strokes((truth > 0).astype(np.uint8))))
+    assert binary.label_values_ == (1,)
+    assert mean_dice(binary, image, truth > 0) > 0.7
+    other, its_truth = discs(1, colour=colour)
+    both = [scribbles(image, strokes(truth)), scribbles(other, strokes(its_truth))]
+    model = quick(adapter=adapter).fit(both)
+    assert mean_dice(model, other, its_truth) > 0.7
+
+
+def test_model_files_predict_as_what_was_learned(model, torso, tmp_path):
+    model.save(tmp_path / "model.fewshot")
+    again = FewShotSegmenter.load(tmp_path / "model.fewshot", device="cpu")
+    assert again.config.experts.self_training
+    expected, found = (np.asarray(m.predict(torso.image).confidence) for m in (model, again))
+    np.testing.assert_array_equal(expected, found)
+    with pytest.raises(NotFittedError):
+        _ = again.training_set_
+
+
+def test_the_same_seed_gives_the_same(quick, model, on_slices, torso):
+    again = quick().fit(on_slices)
+    expected, found = (np.asarray(m.predict(torso.image).confidence) for m in (model, again))
+    np.testing.assert_array_equal(expected, found)
+
+
+def test_both_trainings_count_as_one(quick, on_slices):
+    told = []
+
+    def progress(done, total, what):
+        if what == "training":
+            told.append((done, total))
+
+    model = quick().fit(on_slices, progress)
+    steps = 2 * model.config.contrastive.steps
+    assert {total for _, total in told} == {steps}
+    assert told == sorted(told)
+    assert told[-1] == (steps, steps)
+
+
+def test_it_is_cancelled_between_the_trainings(quick, model, on_slices, torso):
+    again = quick().fit(on_slices)
+
+    def progress(done, total, what):
+        if what == "scribbled slices":
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        again.fit(on_slices, progress)
+    expected, found = (np.asarray(m.predict(torso.image).labels) for m in (model, again))
+    np.testing.assert_array_equal(expected, found)
+
+
+# ------------------------------------------------------------------ corrections
+
+
+def corrected(on_slices, torso, index):
+    data = on_slices.label_volume.data.copy()
+    data[index] = strokes(torso.labels.data[index])
+    return replace(on_slices, labels=on_slices.label_volume.with_data(data))
+
+
+def test_updates_learn_what_was_sure_before(model, on_slices, torso, slices, monkeypatch):
+    known = []
+    learned = learning.self_labelled
+
+    def noted(*given):
+        known.append((given[0], learned(*given)))
+        return known[-1][1]
+
+    monkeypatch.setattr(learning, "self_labelled", noted)
+    paint = corrected(on_slices, torso, slices[3])
+    updated = model.updated(paint)
+    ((before, after),) = known
+    assert before is updated.training_set_
+    for one, other in zip(before.examples, after.examples, strict=True):
+        painted = one.labels != UNKNOWN
+        np.testing.assert_array_equal(one.labels[painted], other.labels[painted])
+        assert (other.labels != UNKNOWN).sum() > 2 * painted.sum()
+    monkeypatch.setattr(learning, "_AT_ONCE", 2 * torso.labels.data[0].size)
+    model.updated(paint)
+    more = [a is not b for a, b in zip(*(t.examples for t in known[1]), strict=True)]
+    assert more == [True, True, False, False]  # as many as are quick
+
+
+def test_new_labels_are_learned_from_paint_alone(model, on_slices, torso, slices, monkeypatch):
+    monkeypatch.setattr(learning, "self_labelled", lambda *_: pytest.fail("guessed"))
+    data = on_slices.label_volume.data.copy()
+    data[slices[3], 4:6, 4:20] = 99
+    updated = model.updated(replace(on_slices, labels=on_slices.label_volume.with_data(data)))
+    assert 99 in updated.label_values_
