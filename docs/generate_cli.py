@@ -92,6 +92,7 @@ def settings() -> str:
     """Markdown tables of all settings that ``--set`` takes."""
     from napari_fewshot.config import (
         AutomaticConfig,
+        ObjectsConfig,
         PerSamConfig,
         RegionConfig,
         SegmenterConfig,
@@ -103,8 +104,8 @@ def settings() -> str:
         "",
         "What `--set` takes: `train` all of the segmenter, `predict` those below `propagation`,",
         "`refine` and `compare-refinement` those below `propagation.refinement`, by what follows",
-        "it (`prompts.points`), `sam` those of its mode. Python takes them as dicts and",
-        "configurations, benchmarks as tables of TOML.",
+        "it (`prompts.points`), `sam` those of its mode, `objects` its own. Python takes them as",
+        "dicts and configurations, benchmarks as tables of TOML.",
         "",
         *_table("Of the segmenter", SegmenterConfig, ""),
     ]
@@ -113,6 +114,7 @@ def settings() -> str:
         "`sam boxes` and `sam points`": RegionConfig,
         "`sam persam`": PerSamConfig,
         "`sam tune`": TuneConfig,
+        "`objects`": ObjectsConfig,
     }
     for title, model in modes.items():
         lines += _table(f"Of {title}", model, "")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .metrics.contingency import match_instances
     from .metrics.labels import evaluate_labels
     from .metrics.landmarks import evaluate_landmarks
+    from .objects import measure_labels, separate_objects
     from .phantoms import make_phantom
     from .predict.refine import refine_labels
     from .predict.refiners import get_refiner
@@ -79,6 +80,7 @@ _HOMES = {
         "write_points",
     ),
     "jobs": ("ModelSource", "PredictOptions", "predict_many"),
+    "objects": ("measure_labels", "separate_objects"),
     "phantoms": ("make_phantom",),
     "sam": (
         "PersonalSam",
@@ -131,6 +133,7 @@ __all__ = [
     "load_sam",
     "make_phantom",
     "match_instances",
+    "measure_labels",
     "persam",
     "predict_many",
     "read_labels",
@@ -140,6 +143,7 @@ __all__ = [
     "sam_automatic",
     "sam_boxes",
     "sam_points",
+    "separate_objects",
     "tune_sam",
     "viewer_session",
     "write_image",

@@ -29,6 +29,8 @@ COMMANDS = (
     "refine",
     "compare_refinement",
     "sam",
+    "objects",
+    "measure",
     "evaluate",
     "benchmark",
     "info",

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = [
     "expanded_templates",
     "frame_choice",
+    "given_label_maps",
+    "images_for",
     "images_of",
     "label_maps_of",
     "parse_region",
@@ -66,6 +68,68 @@ def label_maps_of(option: str, given: Sequence[Path], images: Sequence[Path]) ->
     if len(files) != len(images):
         raise InputError(option, f"be given for each of the {len(images)} images", len(files))
     return files
+
+
+def given_label_maps(parameter: str, given: Sequence[str | Path]) -> list[Path]:
+    """Label maps that files, folders and patterns stand for, in their order.
+
+    Of a folder where some are called ``NAME_labels``, only these, since the others are images.
+
+    Raises
+    ------
+    InputError
+        If a path, pattern or folder gives nothing.
+    """
+    from ..io.find import find_files, label_maps_in
+    from ..io.formats import is_image_folder, stem_of
+
+    found: list[Path] = []
+    for path in map(Path, given):
+        if not path.is_dir() or is_image_folder(path):
+            found += find_files(parameter, path)
+            continue
+        maps = list(label_maps_in(path).values())
+        if not maps:
+            raise InputError(parameter, "be label maps, or a folder of them", f"{path} (empty)")
+        named = [one for one in maps if stem_of(one).endswith("_labels")]
+        found += named or maps
+    return list(dict.fromkeys(found))
+
+
+def images_for(
+    option: str, given: Sequence[str | Path], label_maps: Sequence[Path], suffix: str = ""
+) -> list[Path]:
+    """Image of each label map: in their order, or of a folder or pattern the one of its name.
+
+    ``NAME`` is the image of ``NAME_labels`` and of another ``NAME``; with a suffix, as of
+    confidence, it is ``NAME`` with that behind.
+
+    Raises
+    ------
+    InputError
+        If a label map has none, or files differ in number.
+    """
+    from ..io.find import find_files
+    from ..io.formats import is_image_path, stem_of
+
+    if all(is_image_path(Path(path)) for path in given):
+        images = [Path(path) for path in given]
+        if len(images) != len(label_maps):
+            raise InputError(
+                option, f"be given for each of the {len(label_maps)} label maps", len(images)
+            )
+        return images
+    if suffix:  # a result, which is never among images
+        patterns = [Path(path) / f"*{suffix}.*" if Path(path).is_dir() else path for path in given]
+        images = [file for path in patterns for file in find_files(option, path)]
+    else:
+        images = images_of(option, given)
+    by_name = {stem_of(path): path for path in images}
+    wanted = [f"{stem_of(path).removesuffix('_labels')}{suffix}" for path in label_maps]
+    for name, labels in zip(wanted, label_maps, strict=True):
+        if name not in by_name:
+            raise InputError(option, f"hold {name} for {labels}", ", ".join(map(str, given)))
+    return [by_name[name] for name in wanted]
 
 
 def expanded_templates(given: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:

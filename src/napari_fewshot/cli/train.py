@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from ..config import SegmenterConfig
 from ..config.base import merged_settings
 from ..errors import InputError
-from . import polishing, shared
+from . import instances, polishing, shared
 from .reporting import ProgressBars
 from .templates import (
     InOrder,
@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add = parser.add_argument
     add_template_arguments(parser)
+    instances.add_arguments(parser)
     add("--points", action=InOrder, nargs="+", metavar="P.csv", help="its landmarks")
     add(
         "--known-labels",
@@ -114,7 +115,7 @@ def run(options: argparse.Namespace) -> int:
     )
     if options.polish:
         check_polishing(model.config)
-    templates = read_templates(files, options)
+    templates = instances.prepared(read_templates(files, options), options)
     start = time.perf_counter()
     with ProgressBars() as bars:
         model, scores = _fit(model, templates, options.position == "auto", bars)

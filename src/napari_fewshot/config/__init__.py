@@ -18,6 +18,7 @@ from .learning import (
     SamplingConfig,
     TrainingConfig,
 )
+from .objects import ObjectsConfig
 from .propagation import (
     NO_REFINEMENT,
     CleanupConfig,
@@ -49,6 +50,7 @@ __all__ = [
     "FieldInfo",
     "IntensityConfig",
     "LandmarkConfig",
+    "ObjectsConfig",
     "PerSamConfig",
     "PositionConfig",
     "PromptConfig",

@@ -34,6 +34,7 @@ Stage = Literal[
     "renew",
     "refine",
     "sam",
+    "measure",
     "save",
     "restore",
 ]

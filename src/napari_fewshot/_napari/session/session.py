@@ -15,6 +15,7 @@ from .estimates import Estimate
 from .jobs import Job, JobRunner, Stage
 from .layer_watch import LayerWatch
 from .notifications import Activity, LibraryWarnings
+from .objects import SessionObjects
 from .pairs import PairController
 from .point_numbers import PointNumbers
 from .polishing import PolishingController
@@ -38,10 +39,10 @@ __all__ = ["Session"]
 class Session:
     """Few-shot segmentation in one viewer; :func:`napari_fewshot.viewer_session` gives it.
 
-    Methods are called on the GUI thread and return at once; what is wrong with a request raises
-    an InputError there. Long work runs on a worker as a :class:`Job`, which can be watched, waited
-    for and cancelled. Layers are given themselves or by name; an image that is not given is the
-    active one, else the topmost that is visible; a slice that is not given is the one in view.
+    Methods are called on the GUI thread and return at once; a wrong request raises an InputError
+    there. Long work runs on a worker as a :class:`Job`, to watch, wait for and cancel. Layers are
+    given themselves or by name; an image that is not given is the active one, else the topmost
+    that is visible; a slice that is not given is the one in view. ``objects`` are those of labels.
     """
 
     def __init__(self, viewer_reference: weakref.ReferenceType[Any]) -> None:
@@ -60,6 +61,7 @@ class Session:
         self._refinement = RefinementController(*common, self._propagation)
         self._renewal = RenewalController(*common, self._training, self._propagation)
         self._sam = SamController(*common)
+        self.objects = SessionObjects(runner, view, self._pairs)
         self._review = ReviewController(state, view, self._propagation, self._storage)
         self._warnings = LibraryWarnings()
         self._watch = LayerWatch(*common, self._propagation, self._storage, self.close)
@@ -170,8 +172,7 @@ class Session:
     def polish(self, minutes: float | None = None) -> Job:
         """Train the embedded network on what the model has learned from, as one more expert.
 
-        ``minutes`` at most (None: as set). Cancelled, or when anything else is asked for, it keeps
-        the best so far. Results that are as they were are renewed.
+        In ``minutes`` at most (None: as set). Stopped, it keeps the best; results are renewed.
         """
         return self._polishing.polish(minutes)
 
@@ -231,9 +232,9 @@ class Session:
     ) -> Job:
         """Make the predicted labels of an image more exact; the slice in view comes first.
 
-        ``method`` is ``"random-walker"``, the name of a SAM, or ``"auto"``: a SAM whose weights are
-        here, else the random walker. What it changes can be kept or discarded, and is one undo
-        step. It waits for a propagation that runs. ``Job.result`` counts the slices refined.
+        ``method``: ``"random-walker"``, the name of a SAM, or ``"auto"``: a SAM whose weights are
+        here, else the random walker. Its changes can be kept or discarded, and are one undo step.
+        It waits for a propagation that runs. ``Job.result`` counts the slices refined.
         """
         image = self._view.image(image)
         return self._refinement.refine(image, method, self._view.checked(slices, image))
@@ -264,12 +265,11 @@ class Session:
     ) -> Job:
         """Find all objects of an image with SAM's automatic mode, each with a label of its own.
 
-        They go to a new labels layer, the slice in view first. ``Job.result`` is their number.
+        They go to a new labels layer, the slice in view first. ``Job.result`` counts them.
         ``settings`` are fields of :class:`~napari_fewshot.config.AutomaticConfig`.
         """
         image = self._view.image(image)
-        slices = self._view.checked(slices, image)
-        return self._sam.segment_everything(image, sam, slices, settings)
+        return self._sam.segment_everything(image, sam, self._view.checked(slices, image), settings)
 
     def segment_boxes(
         self,

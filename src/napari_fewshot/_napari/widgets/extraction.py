@@ -12,6 +12,7 @@ from .dock import SessionDock, is_plain_image
 from .parts.choices import AxisChoice, BackboneChoice, LayerChoice
 from .parts.connections import listen
 from .parts.forms import ActionButton, Choice, Form, Note, Section
+from .parts.instances import InstancesNote
 from .parts.landmarks import LandmarkTable
 from .parts.settings_form import SettingsForm
 from .parts.tables import TemplateList
@@ -46,6 +47,7 @@ class FeatureExtraction(SessionDock):
         self.points = LandmarkTable()
         self.axis = AxisChoice()
         self.templates = TemplateList()
+        self.instances = InstancesNote()
         self.backbone = BackboneChoice()
         self.device = Choice((name, name, "") for name in DEVICES)
         self.intensity = SettingsForm(IntensityConfig, ("mode", "low", "high"))
@@ -72,6 +74,7 @@ class FeatureExtraction(SessionDock):
         self._show_doubt()
         self._show_points(chosen)
         self._show_axes()
+        self.instances.keep_among(self.session.templates)
         self.templates.show_templates([(x, str(x), x.about) for x in self.session.templates])
         self._show_actions()
 
@@ -99,6 +102,7 @@ class FeatureExtraction(SessionDock):
         self.add(
             form,
             self.templates,
+            self.instances,
             Section("Network", "Backbone and device", self.backbone, device, unfolded=True),
             Section("Grey values", "What becomes black and white", self.intensity),
             *(self.extract, self.cost, self.progress, self.status),
@@ -114,6 +118,7 @@ class FeatureExtraction(SessionDock):
         self.backbone.changed.connect(self._on_backbone)
         self.intensity.changed.connect(self._on_intensity)
         self.templates.adding.connect(self._on_add)
+        self.instances.wanted.connect(self._on_one_class)
         self.templates.removing.connect(
             lambda entry: self.attempt(self.session.remove_template, entry)
         )
@@ -181,7 +186,15 @@ class FeatureExtraction(SessionDock):
         self.configure(backbone=self.backbone.name, weights=self.backbone.weights_file)
 
     def _on_add(self) -> TemplateEntry | None:
-        return self.attempt(self.session.add_template, self.image.layer, self.labels.layer)
+        entry = self.attempt(self.session.add_template, self.image.layer, self.labels.layer)
+        if entry is not None:
+            self.instances.show_entry(entry, self.session.objects.count_instances(entry))
+        return entry
+
+    def _on_one_class(self, entry: TemplateEntry) -> None:
+        found = self.attempt(self.session.objects.learn_as_one_class, entry)
+        if found is not None:
+            self.labels.choose(found.labels)
 
     def _on_extract(self) -> None:
         # A newcomer goes from top to bottom: what is chosen above is meant as the template.

@@ -1,0 +1,38 @@
+"""Tables of measurements as CSV."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..io.cells import guarded, guarded_path
+from ..io.outputs import replacing
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["as_text", "write_table"]
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table, whole or not at all.
+
+    Raises
+    ------
+    InputError
+        If the path cannot be written.
+    """
+    with replacing(path) as temporary:
+        temporary.write_text(as_text(table, ","), encoding="utf-8", newline="")
+
+
+def as_text(table: pd.DataFrame, separator: str) -> str:
+    """Lines of a table; names that a spreadsheet would take for formulas are texts there."""
+    guards = {"name": guarded, "file": guarded_path}
+    safe = table.assign(
+        **{column: table[column].map(guards[column]) for column in guards if column in table}
+    )
+    lines: str = safe.to_csv(
+        None, sep=separator, index=False, float_format="%.10g", lineterminator="\n"
+    )
+    return lines
