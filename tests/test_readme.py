@@ -98,9 +98,12 @@ def test_setting_up_takes_the_two_scripts(repository):
         assert os.access(repository / script, os.X_OK)
 
 
-def test_links_of_the_readme_lead_somewhere(repository):
+def test_links_of_the_readme_lead_somewhere_also_from_the_package_index(repository):
     text = (repository / "README.md").read_text("utf-8")
-    targets = [link for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link]
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert [link for link in links if "://" not in link] == []
+    home = "https://github.com/napari-fewshot/napari-fewshot/blob/main/"
+    targets = [link.removeprefix(home) for link in links if link.startswith(home)]
     assert len(targets) > 5
     assert [link for link in targets if not (repository / link).is_file()] == []
 
