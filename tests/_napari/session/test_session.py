@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from napari_fewshot import FewShotSegmenter
 from napari_fewshot._napari.session.teaching import provenance_of
 from napari_fewshot.errors import InputError, NotFittedError, UnknownNameError
 
@@ -411,7 +412,7 @@ def test_before_a_prediction_the_next_slice_is_in_the_widest_gap(session, patien
 # Scores, points, scribbles
 
 
-def test_the_score_comes_after_the_model_and_names_the_labels(session, patient):
+def test_the_score_comes_after_the_model_and_names_the_labels(session, patient, tmp_path):
     told = []
     session.events.trained.connect(lambda: told.append("trained"))
     session.events.scored.connect(lambda: told.append("scored"))
@@ -420,6 +421,9 @@ def test_the_score_comes_after_the_model_and_names_the_labels(session, patient):
         session.jobs[0].wait(MINUTE)
     assert told == ["trained", "scored"]
     assert set(session.scores.dice) == set(session.model.label_values_)
+    session.save_model(tmp_path / "scored.fewshot")
+    card = FewShotSegmenter.load(tmp_path / "scored.fewshot", device="cpu").card_
+    assert card.score == session.scores.for_card()
     assert session.label_names().items() >= dict(patient[0].labels.names).items()
     colours = session.label_colours()
     assert set(colours) == set(session.model.label_values_)
