@@ -71,9 +71,10 @@ def test_files_without_a_card_are_read(saved, tmp_path):
 
 
 def test_a_card_of_a_later_version_is_read(saved, tmp_path):
-    content = {"card": {"author": "b", "funding": "later"}}
+    content = {"card": {"author": "b", "funding": "later", "note": "a\x1b[2Jb"}}
     later = rewritten(saved, tmp_path / "later", content=content)
-    assert FewShotSegmenter.load(later, device="cpu").card_.author == "b"
+    card = FewShotSegmenter.load(later, device="cpu").card_
+    assert (card.author, card.note) == ("b", "a [2Jb")  # nothing that steers a terminal
 
 
 def test_a_damaged_card_is_refused(saved, tmp_path):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config import SegmenterConfig
+from ..types import plain_name
 from . import shared
 
 if TYPE_CHECKING:
@@ -69,13 +70,14 @@ def _lines(model: LearnedModel) -> Iterator[str]:
     card = model.card
     for name in ("author", "licence", "note"):
         if text := getattr(card, name):
-            yield f"{name:<12}{' '.join(text.split())}"
+            yield f"{name:<12}{text}"
     if card.made_with:
         yield f"{'made with':<12}napari-fewshot {card.made_with}"
         yield f"{'trained on':<12}{card.images} image(s), {card.slices} known slice(s)"
     yield from _label_lines(model)
-    yield f"{'backbone':<12}{model.config.backbone}, weights {model.weights_hash[:12]}"
-    yield f"{'adapter':<12}{model.config.adapter}"
+    backbone, adapter = (plain_name(n) for n in (model.config.backbone, model.config.adapter))
+    yield f"{'backbone':<12}{backbone}, weights {plain_name(model.weights_hash[:12])}"
+    yield f"{'adapter':<12}{adapter}"
     yield f"{'experts':<12}{', '.join(_experts(model)) or 'none beside the adapter'}"
     yield f"{'holds':<12}{_held_in_words(model)}"
     changed = _changed_settings(model)
@@ -86,7 +88,7 @@ def _lines(model: LearnedModel) -> Iterator[str]:
 def _label_lines(model: LearnedModel) -> Iterator[str]:
     """A table of the labels, with slices and held-out Dice where the card has them."""
     card, score = model.card, model.card.score
-    names = {value: model.names.get(value, str(value)) for value in model.label_values}
+    names = {v: plain_name(model.names.get(v, str(v))) for v in model.label_values}
     width = max(20, *(len(f"{value} {name}") for value, name in names.items()))
     yield f"{'labels':<{width + 2}}{'slices':>8}{'held-out Dice':>16}"
     for value, name in names.items():

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from .. import __version__
 from ..errors import InputError
 from ..templates.training_set import TrainingSet
+from ..types import plain_name
 
 __all__ = ["CARD_FIELDS", "CardScore", "ModelCard"]
 
@@ -19,7 +20,7 @@ LONGEST = 2000
 """Characters of each of these."""
 
 _Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
-_Text = Annotated[str, Field(max_length=LONGEST)]
+_Text = Annotated[str, Field(max_length=LONGEST), AfterValidator(plain_name)]
 
 
 class CardScore(BaseModel):
@@ -88,7 +89,9 @@ class ModelCard(BaseModel):
         InputError
             If one is too long.
         """
-        changes = {name: text.strip() for name, text in fields.items() if text is not None}
+        changes = {
+            name: plain_name(text.strip()) for name, text in fields.items() if text is not None
+        }
         for name, text in changes.items():
             if len(text) > LONGEST:
                 raise InputError(name, f"have at most {LONGEST} characters", text)
