@@ -100,3 +100,33 @@ def test_an_output_that_is_full():
 def test_streams_that_are_closed(closed):
     assert shell(f"PROGRAM backbones {closed}").returncode == 0
     assert shell(f"PROGRAM evaluate --pred none.nii --truth none.nii {closed}").returncode == 2
+
+
+NOBODY = """
+import pwd, sys
+def unknown(*_): raise KeyError
+pwd.getpwuid = pwd.getpwnam = unknown
+from napari_fewshot.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX users")
+def test_without_a_home_folder(patients, model, tmp_path):
+    """As in containers: a user of no name, and no HOME."""
+    hidden = ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "NAPARI_FEWSHOT_CACHE")
+    free = {name: value for name, value in os.environ.items() if name not in hidden}
+    command = [sys.executable, "-c", NOBODY, "predict", str(model), str(patients[0].image)]
+    for more, code in ({}, 0), ({"NAPARI_FEWSHOT_CACHE": "~nobody/cache"}, 2):
+        done = subprocess.run(
+            [*command, "-o", str(tmp_path / "out")],
+            cwd=tmp_path,
+            env=free | more,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code, done.stderr
+        assert done.stderr.count("\n") == 1
+        assert "Traceback" not in done.stderr
+        assert not (tmp_path / "~").exists()

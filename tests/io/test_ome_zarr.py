@@ -294,6 +294,16 @@ def test_what_is_damaged_or_unknown_is_said(tmp_path, monkeypatch):
         read_volume(path)
 
 
+def test_a_shape_that_no_list_of_blocks_can_hold(tmp_path):
+    path = tmp_path / "claims.zarr"
+    zarr.create_array(str(path), shape=(4, 8, 8), chunks=(1, 8, 8), dtype="u1")
+    about = json.loads((path / "zarr.json").read_text())
+    about["shape"] = [2**40, 2**16, 2**16]
+    (path / "zarr.json").write_text(json.dumps(about))
+    with pytest.raises(UnreadableFileError, match="be of a size that can be read; got the shape"):
+        read_volume(path)
+
+
 def test_without_ome_zarr_plain_arrays_are_read(tmp_path, monkeypatch):
     write_with_library(tmp_path / "a.zarr", values((4, 5, 6)), "0.5", "zyx")
     zarr.create_array(str(tmp_path / "b.zarr"), data=values((4, 5)))

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..download import fetch_url, file_sha256
 from ..errors import Cancelled, UnreadableFileError
+from ..folders import cache_folder
 from ..phantoms import make_phantom, painted_labels, template_slices
 from ..types import Volume
 from .layers import LayerData, face_patient, image_layer, labels_layer, landmarks_layer
@@ -94,9 +95,7 @@ def kidney() -> list[LayerData]:
 
 def samples_folder() -> Path:
     """Folder in the user's cache in which fetched samples are kept."""
-    import platformdirs
-
-    return platformdirs.user_cache_path("napari-fewshot") / "samples"
+    return cache_folder("samples", "save the sample yourself") / "samples"
 
 
 def fetch_sample(sample: RealSample) -> Path:

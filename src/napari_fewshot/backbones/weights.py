@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..download import TIMEOUT_S, fetch_url, file_sha256, first_line
 from ..errors import DownloadError, WeightsError
+from ..folders import cache_folder, with_home
 
 __all__ = [
     "WEIGHTS_FOLDER",
@@ -99,10 +100,8 @@ def weights_folder() -> Path:
     """Folder of weights: ``NAPARI_FEWSHOT_WEIGHTS``, else one in the user's cache."""
     named = os.environ.get(WEIGHTS_FOLDER)
     if named:
-        return Path(named).expanduser()
-    import platformdirs
-
-    return platformdirs.user_cache_path("napari-fewshot") / "weights"
+        return with_home(named, WEIGHTS_FOLDER)
+    return cache_folder("weights", f"name a folder in {WEIGHTS_FOLDER}") / "weights"
 
 
 def _in_folder(source: WeightsSource, folder: Path) -> Path | None:
@@ -130,7 +129,7 @@ def resolve_weights(source: WeightsSource, given: Path | None = None) -> Path:
     names the file, the places, the licence and the ways on.
     """
     if given is not None:
-        return _given(source, Path(given).expanduser())
+        return _given(source, with_home(given, "weights"))
     found = find_weights(source)
     if found is not None:
         return found

@@ -20,6 +20,7 @@ import numpy as np
 
 from ..config import STORE_LIMIT_GB
 from ..errors import FewShotError, InputError
+from ..folders import cache_folder, with_home
 from ..types import Array, FeatureMap
 
 __all__ = [
@@ -151,11 +152,10 @@ _ENTRY_NAME = re.compile(r"[0-9a-f]{40}")
 
 def default_store_root() -> Path:
     """Folder of the store: below ``NAPARI_FEWSHOT_CACHE``, else in the user's cache folder."""
-    import platformdirs
-
     named = os.environ.get(ENVIRONMENT)
-    base = Path(named).expanduser() if named else platformdirs.user_cache_path("napari-fewshot")
-    return base / "features"
+    if named:
+        return with_home(named, ENVIRONMENT) / "features"
+    return cache_folder("store", f"name a folder in {ENVIRONMENT}") / "features"
 
 
 class FeatureStore:

@@ -201,6 +201,9 @@ def _missing(path: Path, what: str, columns: dict[str, int]) -> InputError:
 def _labels(rows: Sequence[_Row], numbers: dict[str, int]) -> list[int]:
     """Labels of rows: as given, else that of the name, else one that nothing has."""
     names = [row.text("name") for row in rows]
+    for row, name in zip(rows, names, strict=True):
+        if name.isdecimal() and len(name) > _MOST_DIGITS:
+            raise row.error("name", f"be a name, or a label up to {LARGEST_LABEL}")
     # Names are labels themselves if all of a file without labels are numbers.
     if not any("label" in row.values for row in rows) and all(map(_is_label, names)):
         numbers.update({name: int(name) for name in names})
@@ -221,7 +224,7 @@ def _labels(rows: Sequence[_Row], numbers: dict[str, int]) -> list[int]:
 
 
 def _is_label(name: str) -> bool:
-    return name.isdecimal() and len(name) <= _MOST_DIGITS and 1 <= int(name) <= LARGEST_LABEL
+    return name.isdecimal() and 1 <= int(name) <= LARGEST_LABEL
 
 
 def _label(row: _Row) -> int | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arrays import lazy_array
+from ..arrays import block_shape, lazy_array
+from ..errors import UnreadableFileError
 from ..types import Array
 from .checks import damaged
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["array_of", "holds_zarr", "open_node"]
 
 _TITLE = "Zarr"
+_MOST_BLOCKS = 2**22
+"""Of 4 MB each: whatever a damaged shape claims."""
 _MARKS = ("zarr.json", ".zarray", ".zgroup")
 _DAMAGE = (
     ArithmeticError,
@@ -68,7 +72,18 @@ class _ZarrBlocks:
 
 
 def array_of(array: zarr.Array[Any], path: Path) -> Array:
-    """Return an array that is read as it is indexed, in blocks of whole chunks."""
+    """Return an array that is read as it is indexed, in blocks of whole chunks.
+
+    Raises
+    ------
+    UnreadableFileError
+        If it claims more than a list of its blocks could hold.
+    """
+    sides = block_shape(array.shape, array.dtype.itemsize, array.chunks)
+    count = math.prod(-(-n // max(1, side)) for n, side in zip(array.shape, sides, strict=True))
+    if count > _MOST_BLOCKS:
+        given = f"the shape {array.shape}"
+        raise UnreadableFileError(str(path), "be of a size that can be read", given, "Crop it.")
     return lazy_array(_ZarrBlocks(array, path), array.chunks)
 
 

@@ -1,0 +1,34 @@
+"""Folders of a person, where there is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from napari_fewshot.errors import InputError
+from napari_fewshot.folders import cache_folder, with_home
+
+
+@pytest.fixture
+def no_home(monkeypatch):
+    def unknown(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", unknown)
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda name: Path("~/.cache") / name)
+
+
+def test_a_home_folder_that_is_not_known(no_home):
+    with pytest.raises(InputError, match="STORE must begin with a home folder that is known"):
+        with_home("~/store", "STORE")
+    with pytest.raises(InputError, match=r"store must be given .* Set HOME, or give --store\."):
+        cache_folder("store", "give --store")
+
+
+def test_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert with_home("~/store", "STORE") == tmp_path / "store"
+    assert with_home(tmp_path, "STORE") == tmp_path
+    assert cache_folder("store", "give --store").is_absolute()
