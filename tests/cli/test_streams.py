@@ -130,4 +130,4 @@ def test_without_a_home_folder(patients, model, tmp_path):
         assert "Traceback" not in done.stderr, done.stderr
         words = "must begin with a home folder" if code else "features are not kept: store must be"
         assert words in done.stderr
-        assert not (tmp_path / "~").exists()
+        assert not (tmp_path / "~" / ".cache" / "napari-fewshot").exists()
