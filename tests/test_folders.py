@@ -10,13 +10,16 @@ from napari_fewshot.errors import InputError
 from napari_fewshot.folders import cache_folder, with_home
 
 
-@pytest.fixture
-def no_home(monkeypatch):
+@pytest.fixture(params=["raises", "as it was given"])
+def no_home(monkeypatch, request):
+    """Versions of platformdirs differ."""
+
     def unknown(path):
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr(Path, "expanduser", unknown)
-    monkeypatch.setattr("platformdirs.user_cache_path", lambda name: Path("~/.cache") / name)
+    found = unknown if request.param == "raises" else lambda name: Path("~/.cache") / name
+    monkeypatch.setattr("platformdirs.user_cache_path", found)
 
 
 def test_a_home_folder_that_is_not_known(no_home):

@@ -36,8 +36,11 @@ def cache_folder(parameter: str, remedy: str) -> Path:
     """
     import platformdirs
 
-    found = platformdirs.user_cache_path("napari-fewshot")
-    if not found.is_absolute():
-        constraint = "be given where no home folder is known"
-        raise InputError(parameter, constraint, "none", f"Set HOME, or {remedy}.")
-    return found
+    try:
+        found = platformdirs.user_cache_path("napari-fewshot")
+        if found.is_absolute():
+            return found
+    except RuntimeError:
+        pass  # told below
+    constraint = "be given where no home folder is known"
+    raise InputError(parameter, constraint, "none", f"Set HOME, or {remedy}.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -206,23 +205,7 @@ def open_store(options: argparse.Namespace) -> FeatureStore | None:
     if not 0 <= options.store_limit <= LARGEST_STORE_GB:
         limits = f"be at least 0, and at most {LARGEST_STORE_GB}"
         raise InputError("--store-limit", limits, options.store_limit)
-    if options.no_store or (options.store is None and not _has_place()):
-        return None
-    return FeatureStore(options.store, limit_gb=options.store_limit)
-
-
-def _has_place() -> bool:
-    """Whether there is a folder for features, where none is named; not in every container."""
-    from ..features.store import ENVIRONMENT, default_store_root
-
-    if os.environ.get(ENVIRONMENT):
-        return True
-    try:
-        default_store_root()
-    except InputError as error:
-        print(f"napari-fewshot: features are not kept: {error}", file=sys.stderr)
-        return False
-    return True
+    return None if options.no_store else FeatureStore(options.store, limit_gb=options.store_limit)
 
 
 def intensity_settings(options: argparse.Namespace) -> dict[str, Any]:

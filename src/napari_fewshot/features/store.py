@@ -155,7 +155,9 @@ def default_store_root() -> Path:
     named = os.environ.get(ENVIRONMENT)
     if named:
         return with_home(named, ENVIRONMENT) / "features"
-    return cache_folder("store", f"name a folder in {ENVIRONMENT}") / "features"
+    return (
+        cache_folder("store", f"name a folder in {ENVIRONMENT}; --no-store keeps none") / "features"
+    )
 
 
 class FeatureStore:

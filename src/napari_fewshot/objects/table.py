@@ -23,7 +23,8 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
         If the path cannot be written.
     """
     with replacing(path) as temporary:
-        temporary.write_text(as_text(table, ","), encoding="utf-8", newline="")
+        text = as_text(table, ",")  # names of files need not be UTF-8
+        temporary.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
 
 
 def as_text(table: pd.DataFrame, separator: str) -> str:
