@@ -30,7 +30,7 @@ def contrast_limits(data: Any) -> tuple[float, float] | None:
     if low <= _AIR and np.mean(values <= _AIR) > _FEW:
         body = values[values > _BODY]
         if body.size > _FEW * values.size:
-            return _distinct(*np.percentile(body, (2, 99.5)))
+            return _distinct(*np.percentile(body, (2, 97)))
     bottom, top = np.percentile(values, (100 * _FEW, 100 - 100 * _FEW))
     return _distinct(bottom, top) if top - bottom < (high - low) / 2 else None
 

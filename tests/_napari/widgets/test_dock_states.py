@@ -243,3 +243,29 @@ def test_what_is_wrong_is_said_in_words_of_the_viewer(
     text = training.progress.text.text()
     assert "--" not in text
     assert "Weights in Feature extraction" in text
+
+
+# Narrow docks and long names
+
+
+@pytest.mark.parametrize("kind", [FeatureExtraction, AdapterTraining, LabelPropagation])
+def test_a_dock_of_225_pixels_shows_all(viewer, predicted, kind):
+    made = dock(viewer, kind)
+    made.show_state()
+    room = 225 - made.verticalScrollBar().sizeHint().width()
+    assert made.widget().minimumSizeHint().width() <= room
+
+
+def test_long_names_are_shortened_in_the_middle(viewer, session, qtbot):
+    made = dock(viewer, FeatureExtraction)
+    name = "sub-0012_ses-01_acq-highres_T1w_of_a_patient_with_a_long_name"
+    viewer.layers["one"].name = name
+    made.image.choose(viewer.layers[name])
+    made.image.setFixedWidth(150)
+    text = made.image.shown_text()
+    assert "…" in text
+    assert text[:4] == name[:4]
+    assert text[-4:] == name[-4:]
+    assert made.image.itemData(made.image.currentIndex(), Qt.ItemDataRole.ToolTipRole) == name
+    made.resume.offer(name, "11:55")
+    assert "on “sub-0012_ses-0…th_a_long_name” from 11:55" in made.resume.text.text()

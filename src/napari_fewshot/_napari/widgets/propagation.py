@@ -178,7 +178,7 @@ class LabelPropagation(SessionDock):
         folder = Form()
         folder.add("Folder", self.folder, "Templates and results are kept here as they change.")
         self.add(
-            *(self.form, self.owner, row(self.confidence, self.landmarks, self.refined)),
+            *(self.form, self.owner, row(self.confidence, self.landmarks), self.refined),
             Section("Clean up", "Connected parts of each label", self.cleanup),
             *(self.changed, self.propagate, self.cost, self.progress),
             Section(

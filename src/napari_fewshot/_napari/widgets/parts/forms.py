@@ -44,6 +44,7 @@ MARGIN = 4
 GAP = 6
 NAME_WIDTH = 82
 """Width of the names of rows, so that the fields of all forms begin at one place."""
+FIELD_WIDTH = 80
 WRONG = "#e06060"
 """Colour of what is wrong, on napari's dark and light backgrounds."""
 TITLE_STYLE = """
@@ -102,8 +103,10 @@ class Form(QWidget):
         if isinstance(field, QComboBox):  # shorten long texts instead of widening the dock
             policy = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
             field.setSizeAdjustPolicy(policy)
-            field.setMinimumContentsLength(8)
+            field.setMinimumContentsLength(4)
             field.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        if isinstance(field, QComboBox | QAbstractSpinBox):
+            field.setMinimumWidth(FIELD_WIDTH)  # smaller than they ask for: a dock may be narrow
         label = QLabel(name)
         label.setToolTip(tip)
         label.setBuddy(field)
@@ -134,6 +137,7 @@ class Section(QCollapsible):
         self.toggled.connect(self._show_arrow)
         self._show_arrow(False)
         self.toggleButton().setToolTip(tip)
+        self.toggleButton().setMinimumWidth(40)
         put(self.layout())
         self.content().layout().setContentsMargins(MARGIN, 0, 0, MARGIN)
         self.content().layout().setSpacing(MARGIN)

@@ -9,6 +9,9 @@ from .forms import ActionButton, Note, put, row
 
 __all__ = ["Resume"]
 
+LONGEST = 30
+"""Characters of a name."""
+
 
 class Resume(QWidget):
     """Hidden unless there is something to go on with; the buttons tell what a person wants."""
@@ -28,5 +31,9 @@ class Resume(QWidget):
 
     def offer(self, image: str = "", when: str = "") -> None:
         """Offer to go on with the work on an image that was saved then; with none, nothing."""
-        self.text.say(f"Unfinished work on “{image}” from {when}. Continue?" if image else "")
+        short = (
+            image if len(image) <= LONGEST else f"{image[:14]}…{image[-14:]}"
+        )  # words do not break
+        self.text.say(f"Unfinished work on “{short}” from {when}. Continue?" if image else "")
+        self.text.setToolTip(image)
         self.setVisible(bool(image))
