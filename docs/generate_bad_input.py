@@ -28,7 +28,10 @@ CASES: dict[str, list[str]] = {
         f"train --image none.nii.gz --labels painted.nii.gz {OUT}",
         f"train --image text.nii.gz --labels painted.nii.gz {OUT}",
         f"train --image cut.nii.gz --labels painted.nii.gz {OUT}",
+        f"train --image zeiss.czi --labels painted.nii.gz {OUT}",
+        f"train --image places.ome.tif --labels stack_labels.tif {OUT}",
         f"train --image time.nii.gz --labels painted.nii.gz {OUT}",
+        f"{TRAIN} --max-memory 1e-6 {OUT}",
         f"train --image image.nii.gz --labels other.nii.gz {OUT}",
         f"train --image image.nii.gz --labels moved.nii.gz {OUT}",
         f"train --image image.nii.gz --labels fractions.nii.gz {OUT}",
@@ -207,6 +210,7 @@ def make_files() -> None:
     stack = Volume(image.data, (1.0, 1.0, 1.0))
     write_image(Path("stack.tif"), stack.data, stack)
     write_labels(Path("stack_labels.tif"), painted, stack)
+    _write_microscopy(image.data)
     write_points(Path("points.csv"), one.landmarks, image)
     Path("outside.csv").write_text("name,label,z,y,x\ntip,1,5,200,3\n", encoding="utf-8")
     Path("semicolons.csv").write_text("name;label;z;y;x\ntip;1;5;2;3\n", encoding="utf-8")
@@ -222,6 +226,17 @@ def make_files() -> None:
     _write_configurations()
     newer = {"format": "napari-fewshot", "version": "99"}
     save_file(load_file("model.fewshot"), "newer.fewshot", newer)
+
+
+def _write_microscopy(stack: object) -> None:
+    """Write a file of two positions, and the head of one that is not read."""
+    import numpy as np
+    import tifffile
+
+    with tifffile.TiffWriter("places.ome.tif", ome=True) as tif:
+        for _ in range(2):
+            tif.write(np.asarray(stack), metadata={"axes": "ZYX"})
+    Path("zeiss.czi").write_bytes(b"ZISRAWFILE" + bytes(100))
 
 
 def _write_weights() -> None:

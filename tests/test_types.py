@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -95,3 +97,12 @@ def test_channels_are_chosen_and_ordered():
     for wrong, channels in ((volume, (0, 4)), (grey, (1,)), (volume, ()), (volume, (-1,))):
         with pytest.raises(InputError, match=r"channels must be within 0\.\.[03]; got"):
             wrong.with_channels(channels)
+
+
+@pytest.mark.parametrize("kind", ["complex64", "datetime64[s]", "object", "U1", "S3", "V4"])
+def test_what_is_no_number_is_no_image(kind):
+    data = np.zeros((3, 4, 5), np.int16).astype(kind)
+    with pytest.raises(InputError, match="data must hold real numbers; got values of type"):
+        Volume.of(data)
+    with pytest.raises(InputError, match=r"a.nii must hold real numbers"):
+        Volume(data, (1, 1, 1), source=Path("a.nii"))

@@ -92,6 +92,13 @@ class Volume:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "data", wrapped(self.data))
+        if self.data.dtype.kind not in "biuf":
+            raise InputError(
+                "data" if self.source is None else str(self.source),
+                "hold real numbers",
+                f"values of type {self.data.dtype}",
+                "Give its magnitude, or convert it (numpy: data.astype(float)).",
+            )
         if not all(name.isprintable() for name in self.names.values()):
             names = {value: plain_name(name) for value, name in self.names.items()}
             object.__setattr__(self, "names", MappingProxyType(names))

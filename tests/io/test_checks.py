@@ -18,6 +18,7 @@ from napari_fewshot.io.checks import (
     check_stream,
     file_beside,
     fitting_dtype,
+    warn_of_blur,
 )
 from napari_fewshot.types import Array
 
@@ -162,3 +163,39 @@ def test_fitting_dtype(high: int, dtype: str) -> None:
 )
 def test_image_dtypes(array: Array, dtype: str) -> None:
     assert as_image(array, "image").dtype == np.dtype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rounding_of_a_scale_factor(dtype: type[np.floating]) -> None:
+    labels = np.array([0, 1, 2, 40, 2000])
+    for off in (1 - 1e-7, 1 + 1e-7, 0.9999997):
+        found = as_labels((labels * off).astype(dtype), "labels")
+        np.testing.assert_array_equal(found, labels)
+    found = as_labels((labels - 0.0009).astype(dtype), "labels")
+    np.testing.assert_array_equal(found, labels)
+    with pytest.raises(InputError, match="whole numbers as labels"):
+        as_labels((labels + 0.01).astype(dtype), "labels")
+
+
+def smoothed_mask() -> Array:
+    y, x = np.indices((200, 200))
+    away = np.hypot(y - 100, x - 100) - 60
+    return np.clip(127.5 - 80 * away, 0, 255).astype(np.uint8)
+
+
+def test_a_mask_with_a_smoothed_border_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    warn_of_blur(smoothed_mask(), "mask.png")
+    assert "mask.png holds" in caplog.text
+    assert "was a mask smoothed at its border?" in caplog.text
+
+
+def test_label_maps_are_not_told(caplog: pytest.LogCaptureFixture) -> None:
+    rng = np.random.default_rng(0)
+    mask = np.where(smoothed_mask() > 127, 255, 0)
+    atlas = np.zeros((200, 200), np.uint8)
+    for value in range(1, 41):
+        y, x = rng.integers(0, 190, 2)
+        atlas[y : y + 6, x : x + 6] = value
+    for labels in (mask.astype(np.uint8), atlas, atlas.astype(np.int32) * 1000, mask * 0):
+        warn_of_blur(labels, "labels.png")
+    assert not caplog.text

@@ -304,3 +304,106 @@ def test_slices_are_read_as_dicom_alone(tmp_path: Path) -> None:
     source.write_bytes(other.ljust(128, b"\0") + source.read_bytes()[128:])
     volume = read_volume(tmp_path / "in")
     np.testing.assert_array_equal(volume.data[0], slice_values(1))
+
+
+def test_mosaics_are_refused(tmp_path: Path) -> None:
+    """Whether their type says so, or only the private part of Siemens."""
+    typed = tmp_path / "typed"
+    write_series(typed, count=1, Modality="MR", ImageType=["ORIGINAL", "PRIMARY", "M", "MOSAIC"])
+    with pytest.raises(InputError, match="hold one slice; got a Siemens mosaic.*dcm2niix"):
+        read_volume(typed)
+    for count, is_mosaic in ((24, True), (0, False)):
+        entry = b"NumberOfImagesInMosaic".ljust(64, b"\0") + bytes(20)
+        entry += bytes(16) + (b"%d" % count if count else b"").ljust(64, b"\0")
+        folder = tmp_path / f"private{count}"
+        write_series(folder, count=1, Modality="MR", ImageComments=entry.decode("latin-1")[:0])
+        (file,) = folder.iterdir()
+        own = dcmread(file)
+        own.add_new(0x00290010, "LO", "SIEMENS CSA HEADER")
+        own.add_new(0x00291010, "OB", b"SV10\4\3\2\1" + bytes(8) + entry)
+        own.save_as(file)
+        if is_mosaic:
+            with pytest.raises(InputError, match="a Siemens mosaic"):
+                read_volume(folder)
+        else:
+            assert read_volume(folder).shape == (1, 3, 4)
+
+
+@pytest.mark.parametrize("jitter", [0.0, 0.002, 0.02, 0.05])
+def test_repeats_that_lie_a_little_apart(tmp_path: Path, jitter: float) -> None:
+    rng = np.random.default_rng(0)
+    for repeat, k in product(range(3), range(4)):
+        position = np.array([0, 0, 2.5 * k + jitter * rng.uniform(-0.5, 0.5)])
+        write_slice(
+            tmp_path / f"{repeat}-{k}.dcm",
+            slice_values(k) + 1000 * repeat,
+            position,
+            AcquisitionNumber=repeat + 1,
+            InstanceNumber=4 * repeat + k,
+        )
+    for repeat in range(3):
+        volume = read_volume(tmp_path, frame=repeat)
+        expected = np.stack([slice_values(k) + 1000 * repeat for k in range(4)])
+        np.testing.assert_array_equal(volume.data, expected)
+    with pytest.raises(InputError, match="3 slices at each of 4 places"):
+        read_volume(tmp_path)
+
+
+def test_thin_slices_of_small_voxels_are_no_repeats(tmp_path: Path) -> None:
+    for k in range(5):
+        write_slice(
+            tmp_path / f"{k}.dcm", slice_values(k), [0, 0, 0.02 * k], PixelSpacing=[0.02] * 2
+        )
+    assert read_volume(tmp_path).shape == (5, 3, 4)
+
+
+def test_shear_of_rounding_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    normal = np.cross(OBLIQUE[:3], OBLIQUE[3:])
+    for k in range(8):
+        write_slice(
+            tmp_path / "in" / f"{k}.dcm",
+            slice_values(k),
+            np.round(np.array([-30, 40, -100]) + 1.25 * k * normal, 1),
+            OBLIQUE,
+        )
+    volume = read_volume(tmp_path / "in")
+    assert volume.affine is not None
+    columns = volume.affine[:3, :3] / np.linalg.norm(volume.affine[:3, :3], axis=0)
+    np.testing.assert_allclose(columns.T @ columns, np.eye(3), atol=1e-9)
+    write_labels(tmp_path / "o.nii.gz", np.zeros(volume.shape, int), volume)
+    ours = sitk.ReadImage(str(tmp_path / "o.nii.gz"))  # which takes no shear at all
+    series = sitk.ReadImage([str(tmp_path / "in" / f"{k}.dcm") for k in range(8)])
+    sitk.WriteImage(sitk.Cast(series, sitk.sitkUInt8), str(tmp_path / "l.nrrd"))
+    assert ours.GetSize() == series.GetSize()
+    check_match(volume, read_labels(tmp_path / "l.nrrd"))
+
+
+def test_results_of_a_tilted_gantry_open_elsewhere(tmp_path: Path) -> None:
+    """The sform is exact; the qform is what programs without shear take."""
+    import nibabel
+
+    tilt = np.radians(15)
+    leaning = (1, 0, 0, 0, np.cos(tilt), -np.sin(tilt))
+    for k in range(6):
+        write_slice(tmp_path / "in" / f"{k}.dcm", slice_values(k), [-30, 40, 3.0 * k], leaning)
+    volume = read_volume(tmp_path / "in")
+    write_labels(tmp_path / "o.nii.gz", np.zeros(volume.shape, int), volume)
+    header = nibabel.load(tmp_path / "o.nii.gz").header
+    assert volume.affine is not None
+    np.testing.assert_allclose(header.get_sform()[:, [2, 1, 0, 3]], volume.affine, atol=1e-4)
+    image = sitk.ReadImage(str(tmp_path / "o.nii.gz"))
+    direction = np.array(image.GetDirection()).reshape(3, 3)
+    np.testing.assert_allclose(direction @ direction.T, np.eye(3), atol=1e-5)
+    for name in ("o.nii.gz", "by_itk.nii.gz", "by_itk.nrrd"):
+        if name != "o.nii.gz":
+            sitk.WriteImage(image, str(tmp_path / name))
+        check_match(volume, read_labels(tmp_path / name))
+    series = sitk.ReadImage([str(tmp_path / "in" / f"{k}.dcm") for k in range(6)])
+    sitk.WriteImage(sitk.Cast(series, sitk.sitkUInt8), str(tmp_path / "l.nrrd"))
+    check_match(volume, read_labels(tmp_path / "l.nrrd"))
+
+
+def test_sides_that_the_file_cannot_hold(tmp_path: Path) -> None:
+    write_series(tmp_path, count=2, Rows=60000, Columns=60000)
+    with pytest.raises(UnreadableFileError, match="whole DICOM file"):
+        read_volume(tmp_path)

@@ -399,3 +399,35 @@ def test_names_in_the_folder_come_before_those_beside(tmp_path):
     assert read_labels(tmp_path / "a_labels.ome.zarr").names == {1: "within"}
     write_labels(tmp_path / "a_labels.ome.zarr", values((20, 30), 2), image)
     assert read_labels(tmp_path / "a_labels.ome.zarr").names == {1: "beside"}
+
+
+@pytest.mark.parametrize("name", ["../other.zarr/0", "/etc", "0/../../other.zarr/0", "..", "C:\\x"])
+def test_metadata_lead_to_nothing_outside(tmp_path: Path, name: str) -> None:
+    write_with_library(tmp_path / "other.zarr", values((2, 3, 8, 9)), "0.4")
+    path = tmp_path / "a.zarr"
+    write_with_library(path, values((2, 3, 8, 9)), "0.4")
+    group = zarr.open_group(str(path))
+    listed = dict(group.attrs)
+    listed["multiscales"][0]["datasets"][0]["path"] = name
+    group.attrs.update(listed)
+    with pytest.raises(UnreadableFileError, match="name arrays and groups that are in it"):
+        read_volume(path)
+
+
+def test_chunks_larger_than_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    zarr.create_array(str(tmp_path / "a.zarr"), shape=(10**6,) * 2, chunks=(10**6,) * 2, dtype="u1")
+    monkeypatch.setenv("NAPARI_FEWSHOT_MAX_MEMORY", "0.5")
+    with pytest.raises(InputError, match="fit into the memory"):
+        read_volume(tmp_path / "a.zarr")
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "3", "null", "[" * 100_000, '{"zarr_format": 9}']
+)
+def test_odd_metadata(tmp_path: Path, content: str) -> None:
+    for mark in ("zarr.json", ".zarray", ".zgroup"):
+        folder = tmp_path / f"{mark}.zarr"
+        folder.mkdir()
+        (folder / mark).write_text(content)
+        with pytest.raises(InputError, match=str(folder)):
+            read_volume(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -177,3 +178,28 @@ def test_damaged(tmp_path: Path) -> None:
         read_volume(tmp_path / "a.jpg")
     with pytest.raises(InputError, match="frame must be 0"):
         read_volume(tmp_path / "a.jpg", frame=1)
+
+
+@pytest.mark.parametrize("sides", [(60000, 60000), (2**31 - 1, 7), (9000, 9000)])
+def test_sides_that_the_file_cannot_hold(tmp_path: Path, sides: tuple[int, int]) -> None:
+    """Refused before Pillow takes memory for them."""
+    path = raw_png(tmp_path / "a.png", [b"\0" * 9], 9, 8, 0)
+    content = bytearray(path.read_bytes())
+    content[16:24] = struct.pack(">II", *sides)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    path.write_bytes(content)
+    with pytest.raises(UnreadableFileError, match="where the header tells of"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize("kind", [b"iCCP", b"tEXt", b"zTXt", b"gAMA", b"cHRM", b"sRGB", b"pHYs"])
+@pytest.mark.parametrize("body", [b"", b"x", b"\0\0\0\0", b"profile\0\0nothing", b"\xff" * 40])
+def test_odd_chunks_are_no_fault_of_ours(tmp_path: Path, kind: bytes, body: bytes) -> None:
+    """They are left out, or the file is refused by an error of ours."""
+    path = raw_png(tmp_path / "a.png", [bytes(range(9))], 9, 8, 0)
+    content = path.read_bytes()
+    chunk = struct.pack(">I", len(body)) + kind + body
+    chunk += struct.pack(">I", zlib.crc32(kind + body))
+    path.write_bytes(content[:33] + chunk + content[33:])
+    with suppress(UnreadableFileError):
+        assert read_volume(path).data.tolist() == [list(range(9))]

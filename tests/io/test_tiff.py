@@ -320,3 +320,54 @@ def test_large_results_are_bigtiff_and_laid_out_page_by_page(tmp_path, monkeypat
         found = read_volume(tmp_path / name)
         np.testing.assert_array_equal(found.data, values)
         np.testing.assert_allclose(found.spacing, image.spacing)
+
+
+@pytest.mark.parametrize(
+    ("unit", "other", "size", "ratio"),
+    [
+        ("nm", "um", 0.6, 3.0),
+        ("um", "nm", 600.0, 3.0),
+        ("micrometers", "millimeters", 0.0006, 3.0),
+        ("nanometers", "microns", 0.6, 3.0),
+        ("\\u00B5m", "Nanometer", 600.0, 3.0),
+    ],
+)
+def test_imagej_has_units_for_each_axis(
+    tmp_path: Path, unit: str, other: str, size: float, ratio: float
+) -> None:
+    """Pixels of 200 nm, slices of 600 nm; along y the unit is that of the slices."""
+    path = tmp_path / "a.tif"
+    pixel = 200.0 if unit.startswith("n") else 0.2
+    down = pixel * size / (600.0 if unit.startswith("n") else 0.6)
+    tifffile.imwrite(
+        path,
+        STACK.astype(np.uint16),
+        imagej=True,
+        resolution=(1 / pixel, 1 / down),
+        metadata={"axes": "ZYX", "unit": unit, "zunit": other, "yunit": other, "spacing": size},
+    )
+    z, y, x = read_volume(path).spacing
+    assert x == pytest.approx(2e-4)
+    assert y == pytest.approx(2e-4, rel=1e-5)
+    assert z / x == pytest.approx(ratio)
+    volume = read_volume(path)
+    write_labels(tmp_path / "o.tif", np.zeros(volume.shape, int), volume)
+    assert read_labels(tmp_path / "o.tif").spacing == pytest.approx(volume.spacing, rel=1e-5)
+
+
+def test_units_that_are_no_length_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for unit, is_named in (("furlong", True), ("pixel", False), ("micrometres", False)):
+        metadata = {"axes": "ZYX", "unit": unit}
+        caplog.clear()
+        tifffile.imwrite(tmp_path / "a.tif", STACK, imagej=True, metadata=metadata)
+        read_volume(tmp_path / "a.tif")
+        assert ("no known length" in caplog.text) is is_named
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 5, 6), (4, 1, 5, 6), (1, 1, 4, 5, 6), (1, 4, 1, 5, 6)])
+def test_axes_of_one_are_dropped(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    data = np.arange(120, dtype=np.uint16).reshape(4, 5, 6)
+    tifffile.imwrite(tmp_path / "a.tif", data.reshape(shape))
+    np.testing.assert_array_equal(read_volume(tmp_path / "a.tif").data, data)

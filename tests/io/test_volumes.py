@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import logging
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import tifffile
 from PIL import Image
 
 from napari_fewshot.errors import InputError, UnreadableFileError
-from napari_fewshot.io import check_match, read_labels, read_volume, write_image, write_labels
+from napari_fewshot.io import read_labels, read_volume, write_image, write_labels
 from napari_fewshot.io.volumes import read_names, write_names
 from napari_fewshot.types import Array, Volume
 
@@ -175,64 +174,3 @@ def test_malformed_file_is_ignored_with_a_warning(
 def test_written_names_return(tmp_path: Path) -> None:
     write_names(tmp_path / "x_labels.tif", {3: "Hüfte", 1: "b"})
     assert read_names(tmp_path / "x_labels.tif") == {3: "Hüfte", 1: "b"}
-
-
-AFFINE = np.array([[0, 0, 0.5, 3], [0, 1, 0, 4], [2, 0, 0, 5], [0, 0, 0, 1.0]])
-MATCHED = Volume(np.zeros((3, 4, 5)), (2, 1, 0.5), AFFINE, source=Path("image.nii"))
-
-
-def labels_of(shape: tuple[int, ...] = (3, 4, 5)) -> Volume:
-    return Volume(np.zeros(shape, int), (1.0,) * len(shape), source=Path("labels.nii"))
-
-
-def test_equal_grids_match() -> None:
-    check_match(MATCHED, labels_of())
-    check_match(MATCHED, replace(labels_of(), affine=AFFINE))
-    colour = Volume(np.zeros((4, 5, 3), np.uint8), (1, 1), has_channels=True)
-    check_match(colour, labels_of((4, 5)))
-
-
-def test_other_shape_names_both() -> None:
-    with pytest.raises(
-        InputError,
-        match=r"labels.nii must have the shape \(3, 4, 5\) of image.nii; got shape \(3, 4, 6\)",
-    ):
-        check_match(MATCHED, labels_of((3, 4, 6)))
-
-
-def test_transposed_labels_are_recognised() -> None:
-    with pytest.raises(InputError, match=r"axes in the order \(2, 0, 1\).*transposed"):
-        check_match(MATCHED, labels_of((4, 5, 3)))
-
-
-def test_axis_of_one_is_recognised() -> None:
-    with pytest.raises(InputError, match="only by an axis of one"):
-        check_match(Volume.of(np.zeros((4, 5))), labels_of((1, 4, 5)))
-
-
-def test_rounding_of_a_header_is_no_difference() -> None:
-    rounded = AFFINE.astype(np.float32) * np.float32(1 + 1e-6)
-    check_match(MATCHED, replace(labels_of(), affine=rounded.astype(float)))
-
-
-@pytest.mark.parametrize("shift", [0.02, 30.0])
-def test_other_position_tells_the_distance(shift: float) -> None:
-    moved = AFFINE.copy()
-    moved[1, 3] += shift
-    with pytest.raises(InputError, match=rf"corners up to {shift:g} mm apart.*Resample"):
-        check_match(MATCHED, replace(labels_of(), affine=moved))
-
-
-def test_mirrored_labels_are_refused() -> None:
-    mirrored = AFFINE.copy()
-    mirrored[0] = (0, 0, -0.5, 3)
-    with pytest.raises(InputError, match="corners up to 4 mm apart"):
-        check_match(MATCHED, replace(labels_of(), affine=mirrored))
-
-
-def test_single_slice_of_another_direction_is_refused() -> None:
-    image = Volume(np.zeros((1, 4, 5)), (2, 1, 0.5), AFFINE)
-    other = AFFINE.copy()
-    other[2, 0] = -2
-    with pytest.raises(InputError, match="corners up to 4 mm apart"):
-        check_match(image, replace(labels_of((1, 4, 5)), affine=other))

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..config import IntensityConfig
 from ..errors import InputError, UnknownNameError
-from ..io import check_match
+from ..io import on_grid
 from ..io.checks import as_labels, fitting_dtype
 from ..slices.axis import file_axis
 from ..slices.grid import resize_plane
@@ -83,8 +83,7 @@ def prepare_case(case: Case, config: BenchmarkConfig) -> PreparedCase:
     truth = case.truth() if case.truth is not None and wants_labels else None
     listed: tuple[int, ...] = ()
     if truth is not None:
-        check_match(image, truth)
-        truth, listed = _labels(truth, config.labels)
+        truth, listed = _labels(on_grid(image, truth), config.labels)
     points = tuple(case.landmarks()) if case.landmarks and config.landmarks else ()
     if config.landmarks is not None and config.landmarks.use is not None:
         points = tuple(point for point in points if point.name in config.landmarks.use)

@@ -17,6 +17,7 @@ from typing import NoReturn, TextIO
 
 from .. import __version__
 from ..errors import Cancelled
+from ..memory import limited_memory
 from .reporting import BAD_INPUT, CRASHED, HOW_TO_REPORT, in_one_line
 
 __all__ = ["build_parser", "main"]
@@ -84,7 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _let_streams_take_all()
     options = build_parser().parse_args(arguments)
     try:
-        result: int = options.run(options)
+        with limited_memory("--max-memory", getattr(options, "max_memory", None)):
+            result: int = options.run(options)
         sys.stdout.flush()  # a full disk, or a reader that went away, shows here
     except (Cancelled, KeyboardInterrupt):
         print(

@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     from ..bench.refinement_strategies import compare_refinements, is_random, named_strategies
     from ..config import RefinementConfig
     from ..features.cache import FeatureCache
-    from ..io import check_match, read_labels
+    from ..io import read_labels_on
     from ..metrics.files import excluded_slices
     from ..predict.refiners import WALKER, Refiner, get_refiner
 
@@ -88,8 +88,7 @@ def run(options: argparse.Namespace) -> int:
     if options.sam_weights is not None and len(networks) != 1:
         shown = ", ".join(sorted(str(name) for name in networks)) or "no SAM"
         raise InputError("--sam-weights", "stand beside one SAM in --strategies", shown)
-    truth = read_labels(options.truth)
-    check_match(given.labels, truth)
+    truth = read_labels_on(given.labels, options.truth, options.frame)
     exclude = None
     if options.exclude_slices_of is not None:
         painted = shared.existing_image("--exclude-slices-of", options.exclude_slices_of)

@@ -53,6 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="I",
         help="image of the landmarks: gives their spacing where the CSV has no R, A, S",
     )
+    shared.add_options(parser, "--frame", help="time point of label maps of four axes")
+    shared.add_options(parser, "--max-memory")
     add("--json", type=Path, metavar="FILE", help="write the scores here too")
     shared.add_options(parser, "--overwrite")
     shared.add_scheduler_options(parser, "pairs of two folders")
@@ -60,6 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the table, and write the JSON."""
+    from ..io.points import is_point_file
+
     shared.check_axis(options.axis, "auto")
     if _is_folder(options.pred) or _is_folder(options.truth):
         return _run_folders(options)
@@ -68,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
         raise InputError("--scheduler", "stand beside folders", options.pred)
     shared.existing_image("--pred", options.pred)
     shared.existing_image("--truth", options.truth)
-    kinds = {path.suffix.lower() == ".csv" for path in (options.pred, options.truth)}
+    kinds = {is_point_file(path) for path in (options.pred, options.truth)}
     if len(kinds) > 1:
         raise InputError(
             "--pred", "be of the kind of --truth", f"{options.pred} against {options.truth}"
@@ -170,7 +174,7 @@ def _pair(
 
     numbers = shared.parse_numbers("--labels", options.labels)
     labels = None if numbers is None else tuple(numbers)
-    return LabelMapPair(pred, truth, painted, labels, _axis(options))
+    return LabelMapPair(pred, truth, painted, labels, _axis(options), options.frame)
 
 
 def _outcomes(

@@ -21,6 +21,7 @@ __all__ = [
     "images_for",
     "images_of",
     "label_maps_of",
+    "of_series",
     "parse_region",
 ]
 
@@ -41,6 +42,26 @@ def images_of(parameter: str, given: Sequence[str | Path]) -> list[Path]:
             file=sys.stderr,
         )
     return list(found.images)
+
+
+def of_series(paths: Sequence[Path], number: int | None) -> list[Path]:
+    """Paths of one of the images that TIFF files hold; as they are without a number.
+
+    Raises
+    ------
+    InputError
+        If a path is no TIFF file, or leads on to a series already.
+    """
+    from ..io.formats import FORMATS, sniff_format, split_inside
+
+    if number is None:
+        return list(paths)
+    if number < 0:
+        raise InputError("--series", "be at least 0", number)
+    for path in paths:
+        if sniff_format(path) is not FORMATS.get("tiff") or split_inside(path)[1]:
+            raise InputError("--series", "stand beside TIFF files", path)
+    return [path / str(number) for path in paths]
 
 
 def label_maps_of(option: str, given: Sequence[Path], images: Sequence[Path]) -> list[Path]:

@@ -60,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="T|all",
         help="time point of 4D images; all: each (one NIfTI of four axes, else a file for each)",
     )
+    shared.add_options(parser, "--series", "--max-memory")
     shared.add_options(
         parser,
         "--channels",
@@ -143,7 +144,7 @@ def _open(
     shared.check_axis(options.axis, "fused")
     shared.check_folder("--output", options.output)
     shared.existing_file("MODEL", options.model)
-    images = inputs.images_of("IMAGE", options.images)
+    images = inputs.of_series(inputs.images_of("IMAGE", options.images), options.series)
     jobs = image_jobs(
         images,
         options.output,

@@ -134,7 +134,7 @@ def read_inputs(options: argparse.Namespace) -> _Inputs:
     """Check the options, then read the files."""
     from ..config import RefinementConfig
     from ..device import choose_device
-    from ..io import check_match, read_labels, read_volume
+    from ..io import check_match, read_labels_on, read_volume
 
     shared.check_axis(options.axis)
     if options.seed < 0:
@@ -149,8 +149,7 @@ def read_inputs(options: argparse.Namespace) -> _Inputs:
     intensity = shared.given_intensity(options)
     device, store = choose_device(options.device), shared.open_store(options)
     image = read_volume(options.image, frame=options.frame)
-    labels = read_labels(options.labels)
-    check_match(image, labels)
+    labels = read_labels_on(image, options.labels, options.frame)
     confidence = None
     if options.confidence is not None:
         confidence = read_volume(options.confidence)

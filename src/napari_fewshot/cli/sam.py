@@ -197,6 +197,7 @@ class _Given:
     mode: str
     settings: dict[str, Any]
     learned: PersonalSam | None
+    frame: int | None = None
 
 
 def _prepare(options: argparse.Namespace) -> tuple[_Given, list[_Job], Outputs]:
@@ -230,16 +231,16 @@ def _prepare(options: argparse.Namespace) -> tuple[_Given, list[_Job], Outputs]:
     if templates:
         with ProgressBars() as bars:
             learned = PersonalSam.learn(templates, **settings, progress=bars)
-    return _Given(options.mode, settings | {"axis": options.axis}, learned), jobs, outputs
+    given = _Given(options.mode, settings | {"axis": options.axis}, learned, options.frame)
+    return given, jobs, outputs
 
 
 def _template(image_path: Path, label_path: Path, frame: int | None) -> Template:
-    from ..io import check_match, read_labels, read_volume
+    from ..io import read_labels_on, read_volume
     from ..templates import Template
 
     image = read_volume(shared.existing_image("--reference", image_path), frame=frame)
-    labels = read_labels(shared.existing_image("--reference", label_path))
-    check_match(image, labels)
+    labels = read_labels_on(image, shared.existing_image("--reference", label_path), frame)
     if not labels.data.any():
         raise InputError(
             "--reference",
@@ -251,15 +252,14 @@ def _template(image_path: Path, label_path: Path, frame: int | None) -> Template
 
 
 def _automatic(given: _Given, job: _Job, image: Volume, bars: ProgressBars) -> str:
-    from ..io import check_match, read_labels, write_labels
+    from ..io import read_labels_on, write_labels
     from ..io.outputs import replacing
     from ..metrics.contingency import match_instances
     from ..sam import sam_automatic
 
     truth = None
     if job.known is not None:
-        truth = read_labels(job.known)
-        check_match(image, truth)
+        truth = read_labels_on(image, job.known, given.frame)
     found = sam_automatic(image, **given.settings, progress=bars)
     if truth is not None and job.matched is not None:
         matched = match_instances(found.labels, truth.data)
@@ -291,15 +291,14 @@ def _nothing_passes(config: AutomaticConfig) -> str:
 
 
 def _regions(given: _Given, job: _Job, image: Volume, bars: ProgressBars) -> str:
-    from ..io import check_match, read_labels
+    from ..io import read_labels_on
     from ..io.formats import check_holds
     from ..metrics.contingency import present_labels
     from ..sam import sam_boxes, sam_points
 
     if job.known is None:
         raise InputError("--labels", "be given, or --truth", "neither")
-    regions = read_labels(job.known)
-    check_match(image, regions)
+    regions = read_labels_on(image, job.known, given.frame)
     check_holds(job.output, present_labels(regions.data), image.ndim)
     method = sam_boxes if given.mode == "boxes" else sam_points
     found = method(image, regions, **given.settings, progress=bars)

@@ -71,6 +71,11 @@ SHARED: dict[str, dict[str, Any]] = {
         "(default: auto, that of the image)",
     },
     "--frame": {"type": int, "metavar": "T", "help": "time point of 4D images"},
+    "--max-memory": {
+        "type": float,
+        "metavar": "GB",
+        "help": "largest image that is read into memory (default: what the machine has free)",
+    },
     "--overwrite": {
         "action": "store_true",
         "help": "replace files, too, that no run has written or that were changed since; never "
@@ -82,6 +87,11 @@ SHARED: dict[str, dict[str, Any]] = {
         "help": "sam-vit-b, sam-vit-l, sam-vit-h or medsam (default: %(default)s)",
     },
     "--sam-weights": {"type": Path, "metavar": "FILE", "help": "local checkpoint of the SAM"},
+    "--series": {
+        "type": int,
+        "metavar": "N",
+        "help": "which of the images that a TIFF file holds, counted from 0 (also FILE.tif/N)",
+    },
     "--set": {"action": "append", "default": [], "metavar": "KEY=VALUE"},
     "--weights": {"type": Path, "metavar": "FILE", "help": "local checkpoint of the backbone"},
     "--window": {
@@ -228,6 +238,9 @@ def given_intensity(options: argparse.Namespace) -> IntensityConfig:
 
 def existing_file(parameter: str, path: Path) -> Path:
     """Return the path, or raise :class:`InputError` when it is no file."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        given = f"{path} (a pipe or a device)"
+        raise InputError(parameter, "be a file", given, "Write it to a file first.")
     if not path.is_file():
         what = "a folder" if path.is_dir() else "no such file"
         raise InputError(parameter, "be an existing file", f"{path} ({what})")

@@ -150,14 +150,14 @@ def _read_template(
     files: TemplateFiles, options: argparse.Namespace, numbers: dict[str, int]
 ) -> Template:
     """Read the files of one template."""
-    from ..io import check_match, read_labels, read_points, read_volume
+    from ..io import read_labels_on, read_points, read_volume
     from ..templates.template import SCRIBBLE_BACKGROUND, Template
 
-    image = read_volume(files.image, frame=options.frame)
+    (path,) = inputs.of_series([files.image], getattr(options, "series", None))
+    image = read_volume(path, frame=options.frame)
     labels = None
     if files.labels is not None:
-        labels = read_labels(files.labels)
-        check_match(image, labels)
+        labels = read_labels_on(image, files.labels, options.frame)
     template = Template(
         image,
         labels,

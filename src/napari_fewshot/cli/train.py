@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=["on", "off", "auto"],
         help="position as features; auto tries both on held-out templates (default: on)",
     )
-    shared.add_options(parser, "--frame")
+    shared.add_options(parser, "--frame", "--series", "--max-memory")
     shared.add_options(
         parser,
         "--set",

@@ -47,7 +47,10 @@ def plan_axes(
     InputError
         If they are not those of one image.
     """
-    sizes = dict(zip(axes, shape, strict=True)) if len(set(axes)) == len(axes) else {}
+    # An axis of one may bear the name of another: some programs call all that they add alike.
+    kept = [size > 1 or letter in "YX" for letter, size in zip(axes, shape, strict=True)]
+    named = [(axes[k], shape[k]) for k in range(len(axes)) if kept[k]]
+    sizes = dict(named) if len({letter for letter, _ in named}) == len(named) else {}
     long = [letter for letter, size in zip(axes, shape, strict=True) if size > 1]
     stacks = [letter for letter in long if letter in "ZIQ"]
     channels = [letter for letter in long if letter in "CS"]
@@ -65,9 +68,10 @@ def plan_axes(
     time = frame_index(path, frame, sizes.get("T", 1), given, what="time point", hint=hint)
     wanted = [*stacks, "Y", "X", *channels]
     index = tuple(
-        slice(None) if letter in wanted else time if letter == "T" else 0 for letter in axes
+        slice(None) if keep and letter in wanted else time if letter == "T" else 0
+        for letter, keep in zip(axes, kept, strict=True)
     )
-    left = [letter for letter in axes if letter in wanted]
+    left = [letter for letter, keep in zip(axes, kept, strict=True) if keep and letter in wanted]
     return tuple(left.index(letter) for letter in wanted), index, bool(channels)
 
 

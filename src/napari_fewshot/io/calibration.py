@@ -12,24 +12,34 @@ import numpy as np
 if TYPE_CHECKING:
     from tifffile import TiffFile
 
-__all__ = ["Calibration", "imagej_arguments", "mm_per_unit", "ome_metadata", "read_calibration"]
+__all__ = [
+    "Calibration",
+    "imagej_arguments",
+    "is_known",
+    "mm_per_unit",
+    "ome_metadata",
+    "read_calibration",
+]
 
 _MM = {
     name: size
     for size, names in (
-        (1e-9, "pm picometer"),
+        (1e-9, "pm picometer picometre"),
         (1e-7, "å angstrom"),
         (1e-6, "nm nanometer nanometre"),
-        (1e-3, "um micron microns micrometer micrometre"),
+        (1e-3, "um micron micrometer micrometre"),
         (1.0, "mm millimeter millimetre"),
         (10.0, "cm centimeter centimetre"),
-        (100.0, "dm decimeter"),
+        (100.0, "dm decimeter decimetre"),
         (1000.0, "m meter metre"),
-        (25.4, "in inch inches"),
+        (1e6, "km kilometer kilometre"),
+        (25.4, 'in inch inche " pouce'),
     )
     for name in names.split()
 }
-_OME_UNITS = {"um": "µm", "micron": "µm", "microns": "µm", "inch": "in", "inches": "in"}
+# Symbols of OME for units that are spelled out, and for those that are written otherwise.
+_OME_UNITS = {1e-9: "pm", 1e-7: "Å", 1e-6: "nm", 1e-3: "µm", 1.0: "mm", 10.0: "cm", 100.0: "dm"}
+_OME_UNITS |= {1000.0: "m", 1e6: "km", 25.4: "in"}
 _INCH = 2
 _TAG_UNITS = {_INCH: "inch", 3: "cm"}
 
@@ -56,26 +66,29 @@ class Calibration:
         return tuple(size * factor for size, factor in zip(self.sizes, factors, strict=True))
 
 
-def read_calibration(tif: TiffFile, ndim: int) -> Calibration:
+def read_calibration(tif: TiffFile, ndim: int, page: Any = None, series: int = 0) -> Calibration:
     """Find the voxel size of an open file, along ``ndim`` axes.
 
-    OME sizes come first, then ImageJ's unit and spacing, then the resolution tags. A missing
-    slice distance is one unit in ImageJ files, as ImageJ has it, and else that of the pixels.
-    Zero, infinite or missing sizes are 1.
+    OME sizes come first, then ImageJ's units and spacing, then the resolution tags of ``page``, by
+    default the first. A missing slice distance is one unit in ImageJ files, as ImageJ has it, and
+    else that of the pixels. ``series`` is the number of the image in OME files. Zero, infinite or
+    missing sizes are 1.
     """
     if tif.is_ome and tif.ome_metadata:
-        found = _from_ome(tif.ome_metadata, ndim)
+        found = _from_ome(tif.ome_metadata, ndim, series)
         if found is not None:
             return found
-    resolution, unit = _tags(tif)
+    resolution, unit = _tags(tif.pages.first if page is None else page)
     sizes = [d / n if n > 0 and d > 0 else 1.0 for n, d in resolution or ((1, 1), (1, 1))]
-    through_plane = sizes[0]
+    through_plane, units = sizes[0], [unit, unit]
     if tif.is_imagej and tif.imagej_metadata:
         metadata = tif.imagej_metadata
         unit = str(metadata.get("unit", "") or unit)
         through_plane = _size(metadata.get("spacing"), 1.0)
+        # Along y and z, ImageJ may count in units of their own.
+        units = [str(metadata.get(f"{axis}unit", "") or unit) for axis in "zy"]
     zyx = (through_plane, sizes[1], sizes[0])
-    return Calibration(zyx[3 - ndim :], (unit,) * ndim, resolution)
+    return Calibration(zyx[3 - ndim :], (*units, unit)[3 - ndim :], resolution)
 
 
 def imagej_arguments(calibration: Calibration) -> dict[str, Any]:
@@ -92,9 +105,11 @@ def imagej_arguments(calibration: Calibration) -> dict[str, Any]:
         sizes = list(calibration.sizes)
     if len(sizes) == 3:
         metadata["spacing"] = sizes[0]
+    # What is stored along y is of use in the unit of x alone.
+    resolution = calibration.resolution if len(set(calibration.units[-2:])) == 1 else None
     tag = {mm_per_unit(text): number for number, text in _TAG_UNITS.items()}.get(factor)
     return {
-        "resolution": calibration.resolution or (1 / sizes[-1], 1 / sizes[-2]),
+        "resolution": resolution or (1 / sizes[-1], 1 / sizes[-2]),
         "resolutionunit": tag if known and tag is not None else "NONE",
         "metadata": metadata,
     }
@@ -104,18 +119,18 @@ def ome_metadata(calibration: Calibration) -> dict[str, Any]:
     """OME metadata for ``tifffile.imwrite(ome=True)`` that states this voxel size."""
     metadata: dict[str, Any] = {}
     for axis, size, unit in zip("XYZ", calibration.sizes[::-1], calibration.units[::-1]):  # noqa: B905
-        known = unit if _plain(unit) in _MM else "mm"
         metadata[f"PhysicalSize{axis}"] = size
-        metadata[f"PhysicalSize{axis}Unit"] = _OME_UNITS.get(_plain(known), known)
+        metadata[f"PhysicalSize{axis}Unit"] = _OME_UNITS[mm_per_unit(unit)]
     return metadata
 
 
-def _from_ome(xml: str, ndim: int) -> Calibration | None:
+def _from_ome(xml: str, ndim: int, series: int) -> Calibration | None:
     try:
         root = ElementTree.fromstring(xml)
     except ElementTree.ParseError:
         return None
-    pixels = root.find(".//{*}Pixels")
+    images = root.findall(".//{*}Pixels")
+    pixels = images[series] if series < len(images) else None
     if pixels is None or pixels.get("PhysicalSizeX") is None:
         return None
     across = _size(pixels.get("PhysicalSizeX"), 1.0)
@@ -128,9 +143,9 @@ def _from_ome(xml: str, ndim: int) -> Calibration | None:
     return Calibration(tuple(sizes), tuple(units))
 
 
-def _tags(tif: TiffFile) -> tuple[tuple[Rational, Rational] | None, str]:
+def _tags(page: Any) -> tuple[tuple[Rational, Rational] | None, str]:
     """Resolution tags as stored (None where absent or unusable), and their unit."""
-    tags = tif.pages.first.tags
+    tags = page.tags
     values = [tags.valueof(code) for code in (282, 283)]
     unit = int(tags.valueof(296, default=_INCH))
     if any(not isinstance(v, tuple) or len(v) != 2 or 0 in v for v in values):
@@ -149,7 +164,15 @@ def _size(value: Any, missing: float) -> float:
 
 def _plain(unit: str) -> str:
     """One spelling of a unit: ImageJ escapes the micro sign, Unicode has two of them."""
-    return re.sub(r"\\u00b5|\u00b5|\u03bc", "u", unit.strip().lower())
+    plain = re.sub(r"\\u00b5|\\u03bc|\u00b5|\u03bc", "u", unit.strip().lower().rstrip("."))
+    plain = plain.replace("\u212b", "\u00e5").replace("\\u00c5", "\u00e5")
+    several = len(plain) > 3 and plain.endswith("s")  # micrometers, inches
+    return plain[:-1] if several else plain
+
+
+def is_known(unit: str) -> bool:
+    """Whether a unit is a length, or says that there is none."""
+    return _plain(unit) in {*_MM, "", "none", "null", "pixel", "px", "voxel"}
 
 
 def mm_per_unit(unit: str) -> float:

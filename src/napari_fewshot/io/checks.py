@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
@@ -24,11 +25,11 @@ __all__ = [
     "as_labels",
     "block_name",
     "check_stream",
-    "damaged",
     "file_beside",
     "fitting_dtype",
     "frame_index",
     "same_affine",
+    "warn_of_blur",
 ]
 
 # Deflate cannot shrink more than this, so a larger claim is false.
@@ -36,17 +37,14 @@ DEFLATE_LIMIT = 1040
 # Kinds of stream, in the numbers of zlib: of GZIP, several members may follow each other.
 GZIP, ZLIB_OR_GZIP = 31, 47
 _PIECE = 1 << 20
+_LOGGER = logging.getLogger(__name__)
+# How far from whole the rounding of a scale factor may put a label.
+_WHOLE = 1e-3
+# Channels of an image that may be grey, stored as colours (with transparency).
+_GREY_COLOURS = (3, 4)
+# Masks of 8 bits, the share of pixels on a smoothed border, and fewest values of these.
+_MASK, _BLURRED, _FEWEST_BLURRED = 255, 0.1, 8
 LARGEST_LABEL = int(np.iinfo(np.int32).max)
-
-
-def damaged(path: Path, title: str, what: str) -> UnreadableFileError:
-    """Make the error for a file that is not whole; ``what`` tells how that is known."""
-    return UnreadableFileError(
-        str(path),
-        f"be a whole {title} file",
-        what or "a damaged file",
-        "It is truncated or damaged: copy or download it again.",
-    )
 
 
 class FrameError(InputError):
@@ -168,7 +166,8 @@ def as_image(array: Array, source: str) -> Array:
 def as_labels(array: Array, source: str, has_channels: bool = False) -> Array:
     """Check label values and bring them to an integer dtype of at most 32 bits.
 
-    Whole numbers stored as floats are accepted, and so are colour channels (a last axis, if
+    Whole numbers stored as floats are accepted, within a thousandth, which the rounding of a scale
+    factor costs, and so are colour channels (a last axis, if
     ``has_channels``) that all hold the same values; the result has no channels. ``uint8``,
     ``int8``, ``uint16``, ``int16`` and ``int32`` are kept, all others become ``int32``. Refused
     are colours, and values that are not whole, finite and within 0..2147483647.
@@ -182,7 +181,34 @@ def as_labels(array: Array, source: str, has_channels: bool = False) -> Array:
     if kind in "if" or not small:
         _check_values(array, source)
     dtype = np.uint8 if kind == "b" else array.dtype.newbyteorder("=") if small else np.int32
-    return array.astype(dtype, copy=False)
+    return (np.rint(array) if kind == "f" else array).astype(dtype, copy=False)
+
+
+def warn_of_blur(labels: Array, source: str) -> None:
+    """Warn where labels look like a mask whose border was smoothed: few pixels of many values."""
+    if is_lazy(labels):  # a large one, which is not read for this
+        return
+    counts = np.zeros(_MASK + 1, np.int64)
+    for _, part in blocks(labels):
+        if part.min(initial=0) < 0 or part.max(initial=0) > _MASK:
+            return
+        counts += np.bincount(part.ravel(), minlength=_MASK + 1)
+    values = np.flatnonzero(counts)
+    if len(values) < _FEWEST_BLURRED:
+        return
+    ends = counts[0] + counts[values[-1]]
+    between = counts[values[1:-1]]
+    total = int(counts.sum())
+    if ends >= (1 - _BLURRED) * total and between.max() < min(counts[0], counts[values[-1]]):
+        _LOGGER.warning(
+            "%s holds %d labels, but %.1f %% of its pixels are %d or %d: was a mask smoothed at "
+            "its border? Save it without smoothing",
+            source,
+            len(values) - 1,
+            100 * ends / total,
+            0,
+            values[-1],
+        )
 
 
 def fitting_dtype(labels: Array) -> np.dtype[np.integer]:
@@ -221,14 +247,16 @@ def _as_float32(array: Array) -> Array:
 
 def _single_channel(array: Array, source: str) -> Array:
     single: Array = array[..., 0]
+    count = array.shape[-1]
+    grey = count in _GREY_COLOURS
     for place, part in blocks(single):
-        for channel in range(1, array.shape[-1]):
+        for channel in range(1, count):
             index: tuple[slice | int, ...] = (*place, channel)
-            if not np.array_equal(part, read(array[index])):
+            if not (grey and np.array_equal(part, read(array[index]))):
                 raise InputError(
                     source,
                     "hold one whole number for each pixel",
-                    f"a colour image of {array.shape[-1]} channels",
+                    f"{'a colour image of ' if grey else ''}{count} channels",
                     "Save the labels as a grey or palette image.",
                 )
     return single
@@ -242,9 +270,11 @@ def _check_values(array: Array, source: str) -> None:
         if part.dtype.kind == "f":
             finite = np.isfinite(part)
             unusable += int((~finite).sum())
-            fractions = part[finite & (part != np.rint(part))]
+            off = np.abs(np.subtract(part, np.rint(part), where=finite, out=np.zeros_like(part)))
+            fractions = part[off > _WHOLE]
             broken = float(fractions[0]) if broken is None and fractions.size else broken
             part = part[finite]
+            part = np.rint(part)
         low = min(low, int(part.min(initial=0)))
         high = max(high, int(part.max(initial=0)))
     if unusable:

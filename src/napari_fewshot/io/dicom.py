@@ -2,16 +2,16 @@
 
 Pixels of each file are read on their own, with its own rescale slope and intercept. The geometry
 is made here, from position and orientation of every slice: they are sorted along their normal,
-and must be evenly spaced. A tilted gantry becomes a sheared affine, which is exact. The affine is
-None where files give no position (photographs, radiographs); then slices go by their number, and
-a single one is 2D. ``frame`` chooses a time point, echo or other repetition of a series that has
-several slices at each place.
+and must be evenly spaced. A tilted gantry becomes a sheared affine, which is exact; shear of less
+than a tenth of a voxel is rounding, and is left out. The affine is None where files give no
+position (photographs, radiographs); then slices go by their number, and a single one is 2D.
+``frame`` chooses a time point, echo or other repetition of a series that has several slices at each
+place. Siemens mosaics and multi-frame files are refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,57 +19,28 @@ import numpy as np
 
 from ..errors import InputError, UnreadableFileError
 from ..types import Array, Volume
-from .checks import as_image, frame_index
+from .checks import as_image
+from .dicom_slices import (
+    DicomGeometry,
+    SliceHeader,
+    affine_of,
+    check_alike,
+    in_order,
+    without_rounding,
+)
 from .formats import Format
 from .itk import require_simpleitk
+from .reading import check_room, telling_damage
 
 __all__ = ["ENTRIES", "holds_dicom"]
 
-# Fraction of the spacing by which a slice may lie off its place: headers round to a tenth of a mm.
-_TOLERANCE = 0.1
-# Direction cosines of one series agree to this.
-_COSINE = 1e-3
+# No compression of medical images shrinks them more.
+_SMALLEST = 4096
 _AXIAL = np.array([1.0, 0, 0, 0, 1, 0])
 # First tags of files without a preamble, as old programs write them.
 _STARTS = (b"\x08\x00\x00\x00", b"\x08\x00\x05\x00", b"\x08\x00\x08\x00", b"\x08\x00\x16\x00")
 # The tag of rows, with explicit and with implicit type.
 _ROWS = (b"\x28\x00\x10\x00US\x02\x00", b"\x28\x00\x10\x00\x02\x00\x00\x00")
-
-
-@dataclass(frozen=True, eq=False)
-class _SliceHeader:
-    """Geometry (LPS mm) and order of one file, read before its pixels.
-
-    ``size`` is of columns and rows; ``position`` the centre of the first pixel; ``orientation``
-    the direction cosines along a row and along a column. ``repetition`` (time point, echo,
-    acquisition) and ``number`` order slices of one place.
-    """
-
-    path: Path
-    series: str
-    title: str
-    modality: str
-    size: tuple[int, int]
-    components: int
-    frames: int
-    position: Array | None
-    orientation: Array
-    pixel_spacing: tuple[float, float]
-    thickness: float
-    number: int
-    repetition: tuple[float, ...]
-
-    @property
-    def normal(self) -> Array:
-        """Direction across the slice."""
-        across = np.cross(self.orientation[:3], self.orientation[3:])
-        normal: Array = across / np.linalg.norm(across)
-        return normal
-
-    @property
-    def place(self) -> float:
-        """Distance of the slice from the origin along its normal."""
-        return 0.0 if self.position is None else float(self.position @ self.normal)
 
 
 def holds_dicom(folder: Path) -> bool:
@@ -96,18 +67,18 @@ def _read(path: Path, frame: int | None, exact: bool) -> Volume:
     """Read the series of a folder (its subfolders are not looked at), or that of one file."""
     sitk = require_simpleitk(path, "a DICOM file or series")
     headers = _one_series(path, _read_headers(sitk, path))
-    _check_alike(path, headers)
-    headers = _in_order(path, headers, frame)
+    check_alike(path, headers)
+    headers = in_order(path, headers, frame)
+    _check_room(path, headers)
     arrays = []
     for header in headers:
-        try:
+        with telling_damage(header.path, "DICOM", _damaged):
             image = sitk.ReadImage(str(header.path), imageIO="GDCMImageIO")
-        except RuntimeError as error:
-            raise _damaged(header.path) from error
-        pixels = sitk.GetArrayFromImage(image)
+            pixels = sitk.GetArrayFromImage(image)
         arrays.append(pixels[0] if image.GetDimension() > 2 else pixels)
     data = np.stack(arrays)
-    affine = _affine(path, headers)
+    sheared = affine_of(path, headers)
+    affine = None if sheared is None else without_rounding(path, sheared, data.shape[:3])
     rows, columns = headers[0].pixel_spacing
     spacing: tuple[float, ...] = (headers[0].thickness, rows, columns)
     if affine is not None:
@@ -120,10 +91,23 @@ def _read(path: Path, frame: int | None, exact: bool) -> Volume:
         affine=affine,
         has_channels=headers[0].components > 1,
         source=path,
+        header=DicomGeometry(sheared),
     )
 
 
-def _read_headers(sitk: Any, path: Path) -> list[_SliceHeader]:
+def _check_room(path: Path, headers: Sequence[SliceHeader]) -> None:
+    """Bound what the headers claim, before memory is taken."""
+    total = 0
+    for header in headers:
+        size = header.size[0] * header.size[1] * header.components * header.bytes_per_value
+        stored = header.path.stat().st_size
+        if size > stored * _SMALLEST:
+            raise _damaged(header.path, what=f"{stored} bytes where the header tells of {size}")
+        total += size
+    check_room(path, total)
+
+
+def _read_headers(sitk: Any, path: Path) -> list[SliceHeader]:
     """Headers of all DICOM images of a folder, or of the folder of a file.
 
     Files that hold no image (reports, structures, directories) are left out.
@@ -137,18 +121,19 @@ def _read_headers(sitk: Any, path: Path) -> list[_SliceHeader]:
     return [header for header in headers if header is not None]
 
 
-def _header(sitk: Any, path: Path) -> _SliceHeader | None:
+def _header(sitk: Any, path: Path) -> SliceHeader | None:
     require_simpleitk(path, "a DICOM file")  # its name
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     reader.SetImageIO("GDCMImageIO")
     reader.LoadPrivateTagsOff()
     try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
+        with telling_damage(path, "DICOM", _damaged):
+            reader.ReadImageInformation()
+    except UnreadableFileError:
         if not _claims_pixels(path):
             return None
-        raise _damaged(path) from error
+        raise
     tags = {key: reader.GetMetaData(key).strip().strip("\0") for key in reader.GetMetaDataKeys()}
 
     size = reader.GetSize()
@@ -159,7 +144,7 @@ def _header(sitk: Any, path: Path) -> _SliceHeader | None:
     spacing = _numbers(tags, 2, "0028|0030", "0018|1164")  # the second one is of the detector
     thickness = _number(tags, "0018|0088", "0018|0050")
     order = ("0020|0100", "0018|1060", "0018|0086", "0020|0012")
-    return _SliceHeader(
+    return SliceHeader(
         path=path,
         series=tags.get("0020|000e", ""),
         title=tags.get("0008|103e", ""),
@@ -173,6 +158,8 @@ def _header(sitk: Any, path: Path) -> _SliceHeader | None:
         thickness=thickness if thickness > 0 else 1.0,
         number=int(_number(tags, "0020|0013")),
         repetition=tuple(_number(tags, key) for key in order),
+        image_type=tags.get("0008|0008", ""),
+        bytes_per_value=max(1, int(_number(tags, "0028|0100")) // 8),
     )
 
 
@@ -201,17 +188,17 @@ def _claims_pixels(path: Path) -> bool:
     return any(tag in content for tag in _ROWS)
 
 
-def _damaged(path: Path) -> UnreadableFileError:
+def _damaged(path: Path, title: str = "DICOM", what: str = "") -> UnreadableFileError:
     """Make the error for an image that cannot be read; leaving it out would tear a gap."""
     return UnreadableFileError(
         str(path),
-        "be a whole DICOM file",
-        "one whose pixels cannot be read",
+        f"be a whole {title} file",
+        "one whose pixels cannot be read" if not what or "Exception" in what else what,
         "It is truncated, damaged or of an unknown compression: copy it again, or move it away.",
     )
 
 
-def _one_series(path: Path, headers: list[_SliceHeader]) -> list[_SliceHeader]:
+def _one_series(path: Path, headers: list[SliceHeader]) -> list[SliceHeader]:
     """Headers of the series of a file, or of the only one in a folder."""
     if not path.is_dir():
         own = [header.series for header in headers if header.path == path]
@@ -220,7 +207,7 @@ def _one_series(path: Path, headers: list[_SliceHeader]) -> list[_SliceHeader]:
                 str(path), "be a DICOM image", "a DICOM file without pixels that can be read"
             )
         return [header for header in headers if header.series == own[0]]
-    series: dict[str, list[_SliceHeader]] = {}
+    series: dict[str, list[SliceHeader]] = {}
     for header in headers:
         series.setdefault(header.series, []).append(header)
     if not series:
@@ -241,108 +228,6 @@ def _one_series(path: Path, headers: list[_SliceHeader]) -> list[_SliceHeader]:
             f"Give a file of the one to read, or move it to a folder of its own: {listed}.",
         )
     return headers
-
-
-def _check_alike(path: Path, headers: Sequence[_SliceHeader]) -> None:
-    """All slices must be of one size, orientation and kind."""
-    first = headers[0]
-    for header in headers:
-        if header.frames > 1:
-            raise InputError(
-                str(header.path),
-                "hold one slice",
-                f"a multi-frame file of {header.frames} frames",
-                "Convert it to NIfTI (dcm2niix) first.",
-            )
-        same = (
-            header.size == first.size
-            and header.components == first.components
-            and (header.position is None) == (first.position is None)
-            and np.allclose(header.pixel_spacing, first.pixel_spacing, rtol=1e-4)
-        )
-        if not same:
-            raise InputError(
-                str(path),
-                "hold slices of one size and pixel spacing",
-                f"{first.path.name}: {first.size} pixels of {first.pixel_spacing} mm, "
-                f"{header.path.name}: {header.size} of {header.pixel_spacing}",
-                "Move the slices of one stack to a folder of their own.",
-            )
-        turned = np.abs(header.orientation - first.orientation).max()
-        if turned > _COSINE:
-            raise InputError(
-                str(path),
-                "hold slices of one orientation",
-                f"{first.path.name} and {header.path.name}, which are turned to each other",
-                "It may be a localiser: move the slices of one stack to a folder of their own.",
-            )
-
-
-def _in_order(path: Path, headers: list[_SliceHeader], frame: int | None) -> list[_SliceHeader]:
-    """Sort slices along their normal, and take one of those that lie at the same place."""
-    places: list[list[_SliceHeader]] = []
-    if headers[0].position is None:
-        ordered = sorted(headers, key=lambda header: (header.number, header.path.name))
-        places = [[header] for header in ordered]
-    else:
-        ordered = sorted(
-            headers, key=lambda header: (header.place, *header.repetition, header.number)
-        )
-        for header in ordered:
-            if places and abs(header.place - places[-1][0].place) < 1e-3:
-                places[-1].append(header)
-            else:
-                places.append([header])
-    counts = {len(place) for place in places}
-    if len(counts) > 1:
-        raise InputError(
-            str(path),
-            "hold as many slices at each place",
-            f"places of {min(counts)} and of {max(counts)} slices",
-            "Slices are missing, or several stacks are mixed: export the series again.",
-        )
-    (count,) = counts
-    chosen = frame_index(path, frame, count, f"{count} slices at each of {len(places)} places")
-    return [place[chosen] for place in places]
-
-
-def _affine(path: Path, headers: Sequence[_SliceHeader]) -> Array | None:
-    """RAS affine of the array index (z, y, x), or None without positions."""
-    first = headers[0]
-    if first.position is None:
-        return None
-    positions = np.array([header.position for header in headers], np.float64)
-    if len(headers) > 1:
-        step = (positions[-1] - positions[0]) / (len(headers) - 1)
-        _check_even(path, headers, positions, step)
-    else:
-        step = first.normal * first.thickness
-    rows, columns = first.pixel_spacing
-    affine = np.eye(4)
-    # The first cosines lead along a row, where the column index grows.
-    affine[:3, 0] = step
-    affine[:3, 1] = first.orientation[3:] * rows
-    affine[:3, 2] = first.orientation[:3] * columns
-    affine[:3, 3] = positions[0]
-    affine[:2] *= -1  # LPS to RAS
-    affine[affine == 0] = 0.0  # no negative zeros
-    return affine
-
-
-def _check_even(path: Path, headers: Sequence[_SliceHeader], positions: Array, step: Array) -> None:
-    expected = positions[0] + np.arange(len(positions))[:, None] * step
-    off = np.linalg.norm(positions - expected, axis=1)
-    if off.max() <= _TOLERANCE * np.linalg.norm(step) + 1e-3:
-        return
-    gaps = np.diff([header.place for header in headers])
-    widest = int(gaps.argmax())
-    raise InputError(
-        str(path),
-        "hold evenly spaced slices",
-        f"{len(headers)} slices {gaps.min():.4g} to {gaps.max():.4g} mm apart, most between "
-        f"{headers[widest].path.name} and {headers[widest + 1].path.name}",
-        "Slices are missing (export the series again), or must be resampled first.",
-    )
 
 
 # A series is a folder, or one of its files.

@@ -13,6 +13,7 @@ from ..errors import InputError
 from .formats import (
     FORMATS,
     absolute,
+    header_of,
     is_image_folder,
     is_image_path,
     sniff_format,
@@ -151,12 +152,12 @@ def _image_at(path: Path) -> Path | None:
         return path if is_image_folder(path) else None
     name = path.name.lower()
     known = next((one for _, one in FORMATS.items() if name.endswith(one.suffixes)), None)
-    if known is None:
+    if known is None or name.removesuffix(".gz").endswith((".hdr", ".img")):  # of others, too
         try:
             known = sniff_format(path)
         except InputError:
             return None
-    return path.parent if known.holds and known.holds(path.parent) else path
+    return path.parent if known.holds and known.holds(path.parent) else header_of(path)
 
 
 class _Folders:
@@ -184,6 +185,9 @@ def _nothing(parameter: str, path: Path, only_results: bool) -> InputError:
         given = f"{path} (a folder without images)"
     elif glob.has_magic(str(path)):
         given = f"{path} (nothing matches)"
+    elif path.exists():
+        given = f"{path} (a pipe or a device)"
+        return InputError(parameter, "be a file", given, "Write it to a file first.")
     else:
         return InputError(parameter, "be an existing file", f"{path} (no such file)")
     if only_results:

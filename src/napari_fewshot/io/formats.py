@@ -13,6 +13,7 @@ from typing import Any, Literal
 from ..errors import InputError, UnknownNameError, UnreadableFileError
 from ..registry import Registry
 from ..types import Array, Volume
+from .foreign import FOREIGN
 
 __all__ = [
     "FORMATS",
@@ -22,6 +23,7 @@ __all__ = [
     "check_holds",
     "format_by_name",
     "format_choices",
+    "header_of",
     "is_image_folder",
     "is_image_path",
     "output_path",
@@ -72,11 +74,13 @@ class Format:
     require : callable, optional
         ``require(path, what)``, an :class:`InputError` where an optional dependency is missing.
     leads_on : bool
-        Whether a path may lead on within a file: ``FILE.h5/name/of/data``.
+        Whether a path may lead on within a file: ``FILE.h5/name/of/data``, ``FILE.tif/2``.
     largest : int
         Largest label that a file holds.
     most_axes : int
         Axes that an image of it may have.
+    reads_gzip : bool
+        Whether ``read`` takes files in gzip; of other formats, gzip is taken off before.
     """
 
     title: str
@@ -95,6 +99,7 @@ class Format:
     leads_on: bool = False
     largest: int = 2**31 - 1
     most_axes: int = 4
+    reads_gzip: bool = False
 
 
 FORMATS: Registry[Format] = Registry(
@@ -125,16 +130,29 @@ def split_inside(path: Path) -> tuple[Path, str]:
 
     The ending of the file decides, so that patterns can be split too; a folder is none.
     """
-    endings = tuple(end for _, one in FORMATS.items() if one.leads_on for end in one.suffixes)
+    known = [end for _, one in FORMATS.items() if one.leads_on for end in one.suffixes]
+    endings = (*known, *(f"{end}.gz" for end in known))
     for parent in reversed(path.parents):
         if parent.name.lower().endswith(endings) and not parent.is_dir():
             return parent, path.relative_to(parent).as_posix()
     return path, ""
 
 
+def header_of(path: Path) -> Path:
+    """Header of a pair of which ``path`` is the other file (``.img``); any other path as it is."""
+    name = path.name.lower()
+    packed = ".gz" if name.endswith(".img.gz") else ""
+    if not name.endswith(f".img{packed}"):
+        return path
+    stem = path.name[: -len(f".img{packed}")]
+    names = [f"{stem}{kind}{end}" for kind in (".hdr", ".HDR") for end in (packed, "", ".gz")]
+    beside = [path.with_name(one) for one in names]
+    return next((one for one in beside if one.is_file()), path)
+
+
 def sniff_format(path: Path) -> Format:
     """Find the format of a file by its first bytes, of a folder (DICOM, Zarr) by what it holds."""
-    path = split_inside(path)[0]
+    path = header_of(split_inside(path)[0])
     known = [candidate for _, candidate in FORMATS.items()]
     if path.is_dir():
         for candidate in known:
@@ -145,6 +163,9 @@ def sniff_format(path: Path) -> Format:
         if candidate.matches(head):
             return candidate
     titles = ", ".join(candidate.title for candidate in known)
+    for what, starts, advice in FOREIGN:
+        if head.startswith(starts):
+            raise UnreadableFileError(str(path), f"be one of {titles}", what, advice)
     given = "an empty file"
     if raw:
         given = f"a file that begins with the bytes {raw[:16].hex(' ')} ({raw[:16]!r})"
@@ -196,8 +217,10 @@ def stem_of(path: Path) -> str:
         for parent in path.parents:
             if parent.suffix.lower() == ".zarr":
                 return "_".join([stem_of(parent), *path.relative_to(parent).parts])
-    known = (entry for _, entry in FORMATS.items() if entry.is_folder or not is_folder)
-    for ending in (ending for entry in known for ending in entry.suffixes):
+    known = [entry for _, entry in FORMATS.items() if entry.is_folder or not is_folder]
+    endings = [ending for entry in known for ending in entry.suffixes]
+    packed = [] if is_folder else [f"{ending}.gz" for ending in endings]
+    for ending in (*packed, *endings):
         if path.name.lower().endswith(ending) and len(path.name) > len(ending):
             return path.name[: -len(ending)]
     return path.name if is_folder else path.stem

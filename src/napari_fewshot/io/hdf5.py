@@ -11,6 +11,7 @@ is read block by block, when it is needed. Data that lie in other files are refu
 from __future__ import annotations
 
 import json
+import math
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,13 @@ from .. import arrays
 from ..errors import InputError, UnreadableFileError
 from ..types import Array, Volume
 from .axes import Transposed, plan_axes
-from .checks import as_image, block_name, damaged
+from .checks import as_image, block_name
 from .formats import Format, split_inside
+from .reading import check_room, damaged, telling_damage
 
 __all__ = ["ENTRIES"]
 
 _MAGIC = b"\x89HDF\r\n\x1a\n"
-_DAMAGE = (OSError, KeyError, RuntimeError, ValueError)
 _MAX_CHANNELS = 4
 _MAX_LISTED = 12
 _MM_PER_UM = 1e-3
@@ -41,11 +42,15 @@ class _Dataset:
         self.shape, self.dtype = tuple(node.shape), node.dtype
 
     def __getitem__(self, index: tuple[slice | int, ...]) -> Array:
-        try:
-            with import_module("h5py").File(self._path, "r") as opened:
-                return np.asarray(opened[self._name][index])
-        except _DAMAGE as error:
-            raise damaged(self._path, "HDF5", f"{self._name}: {error}") from error
+        with (
+            telling_damage(
+                self._path,
+                "HDF5",
+                lambda path, title, what: damaged(path, title, f"{self._name}: {what}"),
+            ),
+            import_module("h5py").File(self._path, "r") as opened,
+        ):
+            return np.asarray(opened[self._name][index])
 
 
 def _require_h5py(path: Path) -> Any:
@@ -63,20 +68,16 @@ def _require_h5py(path: Path) -> Any:
 def _read(path: Path, frame: int | None, exact: bool) -> Volume:
     h5py = _require_h5py(path)
     file, inner = split_inside(path)
-    try:
-        with h5py.File(file, "r") as opened:
-            node = _find(h5py, path, opened, inner)
-            _check_readable(h5py, path, node)
-            axes = _axes(path, node)
-            order, index, has_channels = plan_axes(path, axes, node.shape, frame)
-            sizes = _sizes(node)
-            native = node.chunks or (1,) * node.ndim
-            source = Transposed(_Dataset(file, node), order, index)
-            name = block_name(file, node.name, index, order)
-    except _DAMAGE as error:
-        if isinstance(error, InputError):
-            raise
-        raise damaged(file, "HDF5", str(error)) from error
+    with telling_damage(file, "HDF5"), h5py.File(file, "r") as opened:
+        node = _find(h5py, path, opened, inner)
+        _check_readable(h5py, path, node)
+        axes = _axes(path, node)
+        order, index, has_channels = plan_axes(path, axes, node.shape, frame)
+        sizes = _sizes(node)
+        native = node.chunks or (1,) * node.ndim
+        check_room(file, math.prod(native) * node.dtype.itemsize)
+        source = Transposed(_Dataset(file, node), order, index)
+        name = block_name(file, node.name, index, order)
     data = arrays.lazy_array(source, source.reordered(native), name)
     if data.nbytes <= arrays.LARGE:
         data = arrays.read(data)

@@ -14,10 +14,18 @@ from ..types import Array, Landmark, Volume
 from .checks import FrameError, as_labels, fitting_dtype
 from .formats import FORMATS, Kind, format_by_name, output_paths, sniff_format, stem_of
 from .nifti import write_nifti
+from .opening import read_file
 from .points import write_points
 from .volumes import name_files, write_image, write_labels, write_names
 
-__all__ = ["ALL_FRAMES", "FrameChoice", "ImageJob", "count_frames", "image_jobs", "write_results"]
+__all__ = [
+    "ALL_FRAMES",
+    "FrameChoice",
+    "ImageJob",
+    "count_frames",
+    "image_jobs",
+    "write_results",
+]
 
 ALL_FRAMES: Literal["all"] = "all"
 FrameChoice = int | Literal["all"] | None
@@ -131,7 +139,7 @@ def image_jobs(
 def count_frames(path: Path) -> int:
     """Time points of an image: 1 also of a file that cannot be read, for its job to report."""
     try:
-        sniff_format(path).read(path, -1, False)  # which no file has: pixels are not read
+        read_file(path, -1, False)  # which no file has: pixels are not read
     except FrameError as error:
         return error.count
     except (InputError, OSError):

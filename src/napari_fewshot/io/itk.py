@@ -1,11 +1,12 @@
-"""NRRD (``.nrrd``, ``.seg.nrrd``, ``.nhdr``) and MetaImage (``.mha``, ``.mhd``), through SimpleITK.
+"""NRRD (``.nrrd``, ``.seg.nrrd``, ``.nhdr``) and MetaImage (``.mha``, ``.mhd``), by SimpleITK.
 
-SimpleITK is an optional dependency (``pip install "napari-fewshot[formats]"``). It gives
-positions in LPS mm, whatever the file holds: the first two rows of its affine change their sign to
-be RAS. A file that does not say how it lies (NRRD without ``space``, MetaImage without a matrix)
-has no affine, and so have 2D images. Segments of 3D Slicer keep their names. Several components
-become channels. ``frame`` is the time point of a file of four axes. Detached data are one file
-beside the header, named by its plain name. Results are compressed, with the data attached.
+SimpleITK is an optional dependency (``pip install "napari-fewshot[formats]"``). It gives positions
+in LPS mm, whatever the file holds: the first two rows of its affine change their sign to be RAS. A
+file that does not say how it lies (NRRD without ``space``, MetaImage without a matrix) has no
+affine, and so have 2D images. Segments of 3D Slicer keep their names, and those of several layers
+become one label map. Several components become channels. ``frame`` is the time point of a file of
+four axes. Detached data are one file beside the header, named by its plain name. Results are
+compressed, with the data attached.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ import numpy as np
 
 from ..errors import InputError
 from ..types import Array, Volume
-from .checks import as_image, damaged, frame_index, same_affine
+from .checks import as_image, frame_index, same_affine
 from .formats import Format
 from .itk_header import TITLE, check_itk_file, is_metaimage, is_nrrd
 from .outputs import replacing
+from .reading import telling_damage
+from .segments import merged, segments_in
 from .temporaries import failed_writing
 
 __all__ = ["ENTRIES", "require_simpleitk"]
@@ -39,7 +42,8 @@ class _ItkHeader:
     """What is kept of a file to write results on its grid.
 
     Geometry of the spatial axes is in SimpleITK's order (i, j, k) and frame (LPS); ``shape`` and
-    ``affine``, in array order, show whether a volume was cut or moved since.
+    ``affine``, in array order, show whether a volume was cut or moved since. ``is_segmentation``:
+    the file names segments of 3D Slicer, and may hold a part of the grid of its image.
     """
 
     origin: tuple[float, ...]
@@ -47,6 +51,7 @@ class _ItkHeader:
     direction: tuple[float, ...]
     shape: tuple[int, ...]
     affine: Array | None
+    is_segmentation: bool = False
 
 
 def require_simpleitk(path: Path, what: str) -> Any:
@@ -73,12 +78,17 @@ def require_simpleitk(path: Path, what: str) -> Any:
 def _read(path: Path, frame: int | None, exact: bool) -> Volume:
     sitk = require_simpleitk(path, "an NRRD or MetaImage file")
     kind, says_position = check_itk_file(path)
-    try:
+    with telling_damage(path, TITLE):
         image = sitk.ReadImage(str(path), imageIO=kind)
-    except RuntimeError as error:
-        raise damaged(path, TITLE, _reason(error)) from error
     image = _one_frame(path, image, frame)
     data = sitk.GetArrayFromImage(image)
+    layers = image.GetNumberOfComponentsPerPixel()
+    fields = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
+    segments = segments_in(fields, layers)
+    names = {segment.value: segment.name for segment in segments}
+    if exact and segments and layers > 1:
+        data, names = merged(path, data, segments)
+        layers = 1
     affine = _affine(image) if image.GetDimension() == 3 and says_position else None
     header = _ItkHeader(
         image.GetOrigin(),
@@ -86,13 +96,14 @@ def _read(path: Path, frame: int | None, exact: bool) -> Volume:
         image.GetDirection(),
         tuple(reversed(image.GetSize())),
         affine,
+        bool(segments),
     )
     return Volume(
         data=data if exact else as_image(data, str(path)),
         spacing=tuple(float(size) for size in reversed(image.GetSpacing())),
         affine=affine,
-        has_channels=image.GetNumberOfComponentsPerPixel() > 1,
-        names=MappingProxyType(_segments(image)),
+        has_channels=layers > 1,
+        names=MappingProxyType(names),
         source=path,
         header=header,
     )
@@ -158,19 +169,6 @@ def _one_frame(path: Path, image: Any, frame: int | None) -> Any:
     count = size[3] if len(size) == 4 else 1
     index = frame_index(path, frame, count, f"axes of {size} (i, j, k, ...)")
     return image[:, :, :, index] if len(size) == 4 else image
-
-
-def _segments(image: Any) -> dict[int, str]:
-    """Names of the segments that 3D Slicer writes into ``.seg.nrrd`` files, by label value."""
-    names: dict[int, str] = {}
-    for key in image.GetMetaDataKeys():
-        if not (key.startswith("Segment") and key.endswith("_Name")):
-            continue
-        value = f"{key.removesuffix('_Name')}_LabelValue"
-        text = image.GetMetaData(value) if image.HasMetaDataKey(value) else ""
-        if text.strip().isdecimal() and int(text) > 0:
-            names[int(text)] = image.GetMetaData(key)
-    return names
 
 
 def _reason(error: Exception) -> str:

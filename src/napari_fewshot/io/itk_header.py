@@ -15,8 +15,9 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import UnreadableFileError
-from .checks import GZIP, ZLIB_OR_GZIP, check_stream, damaged, file_beside
+from ..errors import InputError, UnreadableFileError
+from .checks import GZIP, ZLIB_OR_GZIP, check_stream, file_beside
+from .reading import check_room, damaged
 
 __all__ = ["LARGEST_HEADER", "TITLE", "check_itk_file", "is_metaimage", "is_nrrd"]
 
@@ -71,7 +72,7 @@ def check_itk_file(path: Path) -> tuple[str, bool]:
             return "NrrdImageIO", "space" in _check_nrrd(path, head)
         return "MetaImageIO", not _check_metaimage(path, head).keys().isdisjoint(_MATRICES)
     except (OSError, ValueError, zlib.error) as error:
-        if isinstance(error, UnreadableFileError):
+        if isinstance(error, InputError):
             raise
         raise damaged(path, TITLE, str(error)) from error
 
@@ -87,6 +88,7 @@ def _check_nrrd(path: Path, head: bytes) -> dict[str, str]:
     size = next((n for words, n in _NRRD_BYTES if any(word in kind for word in words)), 0)
     if not size:
         raise ValueError(f"values of type {kind or 'unknown'}")
+    check_room(path, math.prod(sizes) * size)
     lines, skip = int(fields.get("lineskip", 0)), int(fields.get("byteskip", 0))
     start = _after_lines(file, 0 if name else end, lines)
     stored = file.stat().st_size - start
@@ -180,6 +182,7 @@ def _check_meta_pixels(
         raise ValueError(f"DimSize = {sizes} of {fields.get('ElementType', 'unknown type')}")
     size = _META_BYTES[kind[1]]
     count = math.prod(sizes) * max(1, _whole(fields, "ElementNumberOfChannels", 1))
+    check_room(file, count * size)
     header, stored = _whole(fields, "HeaderSize", 0), _whole(fields, "CompressedDataSize", 0)
     whole = file.stat().st_size
     if header < (0 if packed else -1) or stored < 0:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..types import Array
-from .checks import damaged
+from .reading import damaged
 
 __all__ = ["MappedFile"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from math import isfinite
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -175,7 +175,7 @@ def _level(path: Path, group: Any, attributes: Mapping[str, Any], name: str | No
             scale, translation = _transformed(transform, scale, translation)
         names_of, colors = _image_label(attributes.get("image-label", {}))
         affine = _affine(group)
-        array = open_node(path / names[number])
+        array = open_node(_below(path, names[number]))
         if hasattr(array, "members") or array.ndim != len(axes):
             raise ValueError(f"{len(axes)} axes for {names[number]}, which has others")
     except InputError:
@@ -185,7 +185,7 @@ def _level(path: Path, group: Any, attributes: Mapping[str, Any], name: str | No
             str(path), "have whole OME-Zarr metadata", str(error) or type(error).__name__
         ) from error
     return Level(
-        path / names[number],
+        _below(path, names[number]),
         array,
         axes,
         tuple(scale),
@@ -288,7 +288,8 @@ def label_groups(folder: Path) -> list[Path]:
         return []
     listed = _attributes(node).get("labels")
     names = listed if isinstance(listed, list) else [name for name, _ in _members(node)]
-    return [folder / str(name) for name in names if holds_zarr(folder / str(name))]
+    places = [_below(folder, str(name)) for name in names]
+    return [place for place in places if holds_zarr(place)]
 
 
 def _series(path: Path, node: Any) -> list[Path]:
@@ -299,7 +300,8 @@ def _series(path: Path, node: Any) -> list[Path]:
     if holds_zarr(path / "OME"):
         listed = _attributes(open_node(path / "OME")).get("series")
     names = listed or sorted((p.name for p in path.iterdir() if p.name.isdecimal()), key=int)
-    return [path / str(name) for name in names if holds_zarr(path / str(name))]
+    places = [_below(path, str(name)) for name in names]
+    return [place for place in places if holds_zarr(place)]
 
 
 def _images_of_well(well: Path) -> list[Path]:
@@ -310,7 +312,17 @@ def _images_of_well(well: Path) -> list[Path]:
 
 def _paths(content: Any, key: str, folder: Path) -> list[Path]:
     listed: Iterable[Any] = content.get(key) or () if isinstance(content, Mapping) else ()
-    return [folder / str(one["path"]) for one in listed if isinstance(one, Mapping)]
+    return [_below(folder, str(one["path"])) for one in listed if isinstance(one, Mapping)]
+
+
+def _below(folder: Path, name: str) -> Path:
+    """What the metadata of a group name, which must be in it."""
+    parts = PurePosixPath(name).parts
+    if not parts or PureWindowsPath(name).is_absolute() or {"..", "/"} & set(parts) or "\\" in name:
+        raise UnreadableFileError(
+            str(folder), "name arrays and groups that are in it", name, "Put the data into it."
+        )
+    return folder / name
 
 
 def _members(group: Any) -> list[tuple[str, Any]]:

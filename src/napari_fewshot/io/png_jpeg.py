@@ -20,9 +20,10 @@ import numpy as np
 
 from ..errors import InputError, UnreadableFileError
 from ..types import Array, Volume
-from .checks import as_image, damaged
+from .checks import DEFLATE_LIMIT, as_image
 from .formats import Format
 from .outputs import replacing
+from .reading import damaged, telling_damage
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -31,6 +32,8 @@ __all__ = ["ENTRIES"]
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _PALETTE = 0, 3
+# Numbers for each pixel, by the kind of colour.
+_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PIECE = 1 << 20
 
 
@@ -51,7 +54,8 @@ def _read_png(path: Path, frame: int | None, exact: bool) -> Volume:
             "a PNG file of 16 bits",
             "Save it as TIFF, or as grey image.",
         )
-    with _telling_damage(path, "PNG"):
+    _check_size(path, head)
+    with _decoding(path, "PNG"):
         _check_sums(path)
         with Image.open(path, formats=("PNG",)) as image:
             image.load()
@@ -72,7 +76,7 @@ def _read_jpeg(path: Path, frame: int | None, exact: bool) -> Volume:
         )
     if frame not in (None, 0):
         raise InputError("frame", f"be 0 for {path}", frame, "JPEG files hold one frame.")
-    with _telling_damage(path, "JPEG"), Image.open(path, formats=("JPEG",)) as image:
+    with _decoding(path, "JPEG"), Image.open(path, formats=("JPEG",)) as image:
         array = np.asarray(image if image.mode == "L" else image.convert("RGB"))
     return Volume(array, (1.0, 1.0), has_channels=array.ndim == 3, source=path)
 
@@ -97,20 +101,27 @@ def _write_png(path: Path, data: Array, like: Volume) -> None:
 
 
 @contextmanager
-def _telling_damage(path: Path, title: str) -> Iterator[None]:
-    """Tell what goes wrong inside as what it says of the file."""
+def _decoding(path: Path, title: str) -> Iterator[None]:
+    """Tell what Pillow raises inside as an error of ours."""
     from PIL import Image
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    with warnings.catch_warnings(), telling_damage(path, title):
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        try:
             yield
-    except Image.DecompressionBombError as error:
-        raise InputError(
-            str(path), f"be of a size that {title} readers open", str(error), "Save it as TIFF."
-        ) from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise damaged(path, title, str(error)) from error
+        except Image.DecompressionBombError as error:
+            raise InputError(
+                str(path), f"be of a size that {title} readers open", str(error), "Save it as TIFF."
+            ) from None
+
+
+def _check_size(path: Path, head: bytes) -> None:
+    """Refuse sides that the file cannot hold, however well its pixels shrink."""
+    width, height = int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
+    claimed = width * height * head[24] * _SAMPLES.get(head[25], 1) // 8
+    stored = path.stat().st_size
+    if claimed > stored * DEFLATE_LIMIT:
+        raise damaged(path, "PNG", f"{stored} bytes where the header tells of {claimed}")
 
 
 def _check_sums(path: Path) -> None:
@@ -126,9 +137,10 @@ def _check_sums(path: Path) -> None:
                 found, left = zlib.crc32(piece, found), left - len(piece)
             stored = stream.read(4)
             if left or len(stored) < 4:
-                raise ValueError("it ends before its last chunk")
+                raise damaged(path, "PNG", "it ends before its last chunk")
             if int.from_bytes(stored, "big") != found:
-                raise ValueError(f"the check sum of its chunk {kind.decode('latin-1')!r} differs")
+                name = kind.decode("latin-1")
+                raise damaged(path, "PNG", f"the check sum of its chunk {name!r} differs")
 
 
 def _pixels(image: Image.Image, bits: int, colour: int, keep_indices: bool) -> Array:

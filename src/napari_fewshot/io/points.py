@@ -18,14 +18,20 @@ from ..errors import InputError, UnreadableFileError
 from ..types import Landmark, Volume
 from .cells import guarded, unguarded
 from .checks import LARGEST_LABEL
+from .markups import is_markups, read_markups
 from .outputs import replacing
 
-__all__ = ["read_points", "write_points"]
+__all__ = ["is_point_file", "read_points", "write_points"]
 
 _VOXEL = ("z", "y", "x")
 _PATIENT = ("r", "a", "s")
 _COLUMNS = "name,label,z,y,x"
 _MOST_DIGITS = 10
+
+
+def is_point_file(path: Path) -> bool:
+    """Whether a file is called as files of landmarks are: CSV, or those of 3D Slicer."""
+    return path.suffix.lower() == ".csv" or is_markups(path)
 
 
 def read_points(
@@ -48,7 +54,8 @@ def read_points(
     Parameters
     ----------
     path : str or Path
-        The file, UTF-8, fields separated by commas.
+        The file, UTF-8, fields separated by commas; or landmarks of 3D Slicer (``.mrk.json``,
+        ``.fcsv``).
     like : Volume
         The volume that the points lie in.
     numbers : dict of str to int, optional
@@ -66,6 +73,8 @@ def read_points(
         If the file is no text.
     """
     path = Path(path)
+    if is_markups(path):
+        return _of_markups(path, like, {} if numbers is None else numbers)
     lines = _lines(path)
     if not lines:
         raise InputError(str(path), f"begin with a header such as {_COLUMNS}", "an empty file")
@@ -120,6 +129,23 @@ def write_points(path: str | Path, landmarks: Iterable[Landmark], like: Volume) 
                 patient = like.affine @ (*point.position, 1.0)
                 row += [f"{v:.6f}" for v in patient[:3]]
             writer.writerow(row)
+
+
+def _of_markups(path: Path, like: Volume, numbers: dict[str, int]) -> list[Landmark]:
+    """Landmarks of 3D Slicer, in patient coordinates or voxels."""
+    marks = read_markups(path)
+    if like.affine is None and not all(mark.in_voxels for mark in marks):
+        raise _without_orientation(path, "positions in the patient only")
+    rows = []
+    for mark in marks:
+        columns = _VOXEL if mark.in_voxels else _PATIENT
+        values = {name: repr(value) for name, value in zip(columns, mark.position, strict=True)}
+        rows.append((_Row(mark.where, {"name": mark.name, **values}), columns))
+    labels = _labels([row for row, _ in rows], numbers)
+    return [
+        _landmark(row, label, columns, like)
+        for (row, columns), label in zip(rows, labels, strict=True)
+    ]
 
 
 @dataclass(frozen=True)
@@ -183,13 +209,17 @@ def _position_columns(path: Path, columns: dict[str, int], like: Volume) -> tupl
     if not all(name in columns for name in _PATIENT):
         raise _missing(path, f"the columns {', '.join(voxel)} (or R, A, S)", columns)
     if like.affine is None:
-        raise InputError(
-            str(path),
-            "have columns z, y, x for an image without orientation",
-            "columns R, A, S only",
-            "Give the positions in voxels of the file order.",
-        )
+        raise _without_orientation(path, "columns R, A, S only")
     return _PATIENT
+
+
+def _without_orientation(path: Path, given: str) -> InputError:
+    return InputError(
+        str(path),
+        "have columns z, y, x for an image without orientation",
+        given,
+        "Give the positions in voxels of the file order.",
+    )
 
 
 def _missing(path: Path, what: str, columns: dict[str, int]) -> InputError:

@@ -1,9 +1,10 @@
 """TIFF stacks of ImageJ, OME and plain kind, through tifffile.
 
-The first series is read, at full resolution where it is a pyramid. Axes are as the file names
-them: Z is depth, and so is a stack of pages without a name. Colour samples and channels become a
-last axis; alpha is dropped. Time points need ``frame``. Axes of one are dropped. There is no
-orientation; the spacing is that of the OME or ImageJ metadata or of the resolution tags (see
+A file has one series, at full resolution where it is a pyramid, or several whose pages are alike
+and make a stack; of others, ``FILE.tif/N`` is one. Axes are as the file names them: Z is
+depth, and so is a stack of pages without a name. Colour samples and channels become a last axis;
+alpha is dropped. Time points need ``frame``. Axes of one are dropped. There is no orientation; the
+spacing is that of the OME or ImageJ metadata or of the resolution tags (see
 :func:`~.calibration.read_calibration`), 1 where there is none. Values are those stored, also of
 palette images. Of more than 64 MB, pages, strips and tiles are read when they are needed.
 """
@@ -29,21 +30,34 @@ from ..errors import InputError
 from ..types import Array, Volume
 from .axes import Transposed, plan_axes
 from .blocks import slabs
-from .calibration import Calibration, imagej_arguments, ome_metadata, read_calibration
-from .checks import DEFLATE_LIMIT, as_image, block_name, damaged, file_beside
-from .formats import Format
+from .calibration import (
+    Calibration,
+    imagej_arguments,
+    is_known,
+    ome_metadata,
+    read_calibration,
+)
+from .checks import DEFLATE_LIMIT, as_image, block_name, file_beside
+from .formats import Format, split_inside
 from .outputs import replacing
-from .tiff_pages import DAMAGE, array_of, unreadable
+from .reading import check_room, damaged, telling_damage
+from .tiff_chain import check_chain
+from .tiff_packed import is_packed, unpacked_page
+from .tiff_pages import array_of, unreadable
+from .tiff_series import JoinedSeries, find_series
 
 if TYPE_CHECKING:
     from tifffile import TiffFile
 
 __all__ = ["ENTRIES", "check_named_files"]
 
+_LOGGER = logging.getLogger(__name__)
 _MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _IMAGEJ_DTYPES = (np.uint8, np.uint16, np.float32)
 _IMAGEJ_LARGEST = 2**32 - 2**25
 _ALPHA = (1, 2)
+# By how much a compression can shrink: none, LZW, Deflate (two numbers), PackBits.
+_LIMITS = {1: 1, 5: 2731, 8: DEFLATE_LIMIT, 32946: DEFLATE_LIMIT, 32773: 64}
 _TIME_HINT = "If the frames are slices, name the axis Z (ImageJ: Image > Properties)."
 # tifffile goes on where pages or frames are missing, and only says so in its log.
 _SIGNS_OF_DAMAGE = ("invalid", "corrupted", "failed", "missing", "out of range", "does not match")
@@ -60,24 +74,29 @@ class _TiffHeader:
 def _read(path: Path, frame: int | None, exact: bool) -> Volume:
     import tifffile
 
-    with _complaints() as complaints:
-        try:
-            with tifffile.TiffFile(path) as tif:
-                check_named_files(path, tif)
-                level = tif.series[0].levels[0]
-                axes, shape = level.axes, level.shape
-                _check_damage(path, complaints, level)
-                order, index, _ = plan_axes(path, axes, shape, frame, _TIME_HINT)
-                data = _pixels(path, level, order, index)
-                data, has_channels = _drop_alpha(tif, data, axes, shape)
-                calibration = read_calibration(tif, data.ndim - int(has_channels))
-                header = _TiffHeader(calibration, bool(tif.is_ome))
-        except InputError:
-            raise
-        except DAMAGE as error:
-            raise unreadable(path, str(error) or type(error).__name__) from error
+    file, inner = split_inside(path)
+    wanted = _series_number(path, inner)
+    check_chain(file)
+    with (
+        _complaints() as complaints,
+        telling_damage(file, "TIFF", unreadable),
+        tifffile.TiffFile(file) as tif,
+    ):
+        check_named_files(file, tif)
+        for series in tif.series:
+            _check_damage(file, complaints, series.levels[0])
+        level, number = find_series(file, tif, wanted)
+        axes, shape = level.axes, level.shape
+        order, index, _ = plan_axes(path, axes, shape, frame, _TIME_HINT)
+        data = _pixels(file, level, number, order, index)
+        data, has_channels = _drop_alpha(level.keyframe, data, axes, shape)
+        calibration = read_calibration(tif, data.ndim - int(has_channels), level.keyframe, number)
+        header = _TiffHeader(calibration, bool(tif.is_ome))
     if complaints:
-        raise unreadable(path, complaints[0])
+        raise unreadable(file, "TIFF", complaints[0])
+    unknown = [unit for unit in calibration.units if not is_known(unit)]
+    if unknown and not exact:
+        _LOGGER.warning("%s counts in %r, which is no known length; taken as mm", path, unknown[0])
     return Volume(
         data=data if exact else as_image(data, str(path)),
         spacing=calibration.spacing,
@@ -87,15 +106,31 @@ def _read(path: Path, frame: int | None, exact: bool) -> Volume:
     )
 
 
-def _pixels(path: Path, level: Any, order: tuple[int, ...], index: tuple[Any, ...]) -> Array:
+def _series_number(path: Path, inner: str) -> int | None:
+    if inner and not (inner.isascii() and inner.isdecimal()):
+        raise InputError(str(path), "lead on to the number of a series", f"/{inner}")
+    return int(inner[:9]) if inner else None
+
+
+def _pixels(
+    path: Path, level: Any, number: int, order: tuple[int, ...], index: tuple[Any, ...]
+) -> Array:
     """Load what an index leaves of a series, its axes in order; a large one is read by blocks."""
-    found = array_of(path, level) if level.nbytes > arrays.LARGE else None
+    packed, found = is_packed(level.keyframe), None
+    if level.nbytes > arrays.LARGE and not packed:
+        joined = isinstance(level, JoinedSeries)
+        found = level.array_of(path) if joined else array_of(path, level)
     if found is None:
-        whole: Array = level.asarray()[index].transpose(order)
-        return whole
+        check_room(path, level.nbytes)
+        if packed:
+            pages = [unpacked_page(page, level.keyframe) for page in level.pages]
+            whole: Array = np.stack(pages).reshape(level.shape)
+        else:
+            whole = level.asarray()
+        return whole[index].transpose(order)
     source, block = found
     moved = Transposed(source, order, index)
-    name = block_name(path, level.shape, index, order)
+    name = block_name(path, number, level.shape, index, order)
     data = arrays.lazy_array(moved, moved.reordered(block), name)
     return data if data.nbytes > arrays.LARGE else arrays.read(data)
 
@@ -178,14 +213,12 @@ def _calibration(like: Volume) -> Calibration:
     return Calibration(like.spacing, ("mm" if known else "",) * like.ndim)
 
 
-def _drop_alpha(
-    tif: TiffFile, data: Array, axes: str, shape: tuple[int, ...]
-) -> tuple[Array, bool]:
+def _drop_alpha(page: Any, data: Array, axes: str, shape: tuple[int, ...]) -> tuple[Array, bool]:
     """Drop alpha samples; also tell whether a last axis of channels is left."""
     long = {letter for letter, size in zip(axes, shape, strict=True) if size > 1}
     if not long & {"C", "S"}:
         return data, False
-    extra = tif.pages.first.extrasamples if "S" in long else ()
+    extra = page.extrasamples if "S" in long else ()
     alphas = sum(int(sample) in _ALPHA for sample in extra)
     if alphas:
         data = data[..., :-alphas]
@@ -195,14 +228,16 @@ def _drop_alpha(
 def _check_damage(path: Path, complaints: list[str], level: Any) -> None:
     """Refuse a damaged file before its pixels are loaded."""
     if complaints:
-        raise unreadable(path, complaints[0])
+        raise unreadable(path, "TIFF", complaints[0])
     stored = path.stat().st_size
     page = level.keyframe
-    limit = stored * {1: 1, 8: DEFLATE_LIMIT, 32946: DEFLATE_LIMIT}.get(page.compression, inf)
-    if page.bitspersample < 8 or level.nbytes <= limit:
+    if not page.bitspersample or page.dtype is None:
+        return
+    needed = level.nbytes * page.bitspersample / (8 * np.dtype(page.dtype).itemsize)
+    if needed <= stored * _LIMITS.get(page.compression, inf):
         return
     if len({part.parent for part in level.pages if part is not None}) <= 1:  # one file
-        raise damaged(path, "TIFF", f"{stored} bytes where the tags tell of {level.nbytes}")
+        raise damaged(path, "TIFF", f"{stored} bytes where the tags tell of {needed:.0f}")
 
 
 @contextmanager
@@ -237,5 +272,6 @@ ENTRIES = {
         _write,
         labels_suffix=".tif",
         choice="tif",
+        leads_on=True,
     )
 }

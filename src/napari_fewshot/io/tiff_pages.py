@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import struct
-import zlib
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -14,39 +12,26 @@ import numpy as np
 
 from ..errors import UnreadableFileError
 from ..types import Array
-from .checks import damaged
 from .mapped import MappedFile
+from .reading import damaged, telling_damage
 
 if TYPE_CHECKING:
     from tifffile import TiffPage, TiffPageSeries
 
-__all__ = ["DAMAGE", "TiffPages", "array_of", "unreadable"]
+__all__ = ["TiffPages", "array_of", "unreadable"]
 
-DAMAGE = (
-    ArithmeticError,
-    AssertionError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zlib.error,
-)
-"""What tifffile and decoders raise on files that are not whole."""
 _WHOLE_PAGE = 16 * 2**20
 """Bytes of a page up to which it is read as a whole."""
 _KEPT = 4 * 2**20
 """Bytes of a strip or tile above which the last one is kept: some programs write one for all."""
 
 
-def unreadable(path: Path, what: str) -> UnreadableFileError:
+def unreadable(path: Path, title: str, what: str) -> UnreadableFileError:
     """Make the error for a file that cannot be decoded; ``what`` says why."""
     if "imagecodecs" in what:
         remedy = "Install the package imagecodecs, or save the image without compression."
         return UnreadableFileError(str(path), "be of a compression that is read", what, remedy)
-    return damaged(path, "TIFF", what)
+    return damaged(path, title, what)
 
 
 def array_of(path: Path, level: TiffPageSeries) -> tuple[Any, tuple[int, ...]] | None:
@@ -143,14 +128,14 @@ class TiffPages:
         shape = (separate, depth, rows[1] - rows[0], columns[1] - columns[0], samples)
         found = np.full(shape, frame.nodata, self.dtype)
         if page is not None and found.size:
-            try:
+            where = f"page {page.number} (from 0)"
+            with telling_damage(
+                page.file,
+                "TIFF",
+                lambda path, title, what: unreadable(path, title, f"{where}: {what}"),
+            ):
                 for segment in self._segments(page, rows, columns):
                     _paste(found, self._decoded(number, page, segment), rows[0], columns[0])
-            except DAMAGE as error:
-                if isinstance(error, UnreadableFileError):
-                    raise
-                what = f"page {page.number} (from 0): {str(error) or type(error).__name__}"
-                raise unreadable(page.file, what) from error
         sides = list(self._page_shape)
         sides[self._rows : self._rows + 2] = shape[2:4]
         return found.reshape(sides)

@@ -1,4 +1,4 @@
-"""Path to volume and back, with the names of labels; whether labels lie on their image.
+"""Path to volume and back, with the names of labels.
 
 The format is chosen by content on reading, by name on writing.
 """
@@ -9,7 +9,6 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from itertools import permutations, product
 from pathlib import Path
 from types import MappingProxyType
 from typing import cast
@@ -21,14 +20,15 @@ from ..arrays import wrapped
 from ..errors import InputError
 from ..types import Array, Volume
 from .blocks import Retyped
-from .checks import as_labels, fitting_dtype
-from .formats import format_by_name, sniff_format, split_inside, stem_of
+from .checks import FrameError, as_labels, fitting_dtype, warn_of_blur
+from .formats import format_by_name, split_inside, stem_of
+from .opening import read_file
 from .outputs import in_run, replacing
 
 __all__ = [
-    "check_match",
     "name_files",
     "read_labels",
+    "read_labels_at",
     "read_names",
     "read_volume",
     "write_image",
@@ -37,9 +37,6 @@ __all__ = [
 ]
 
 _LOGGER = logging.getLogger(__name__)
-# Fraction of the smallest spacing by which a corner may be off. Programs that rewrite a header
-# leave errors of single precision; nobody paints to a hundredth of a voxel.
-_TOLERANCE = 0.01
 
 
 def read_volume(path: str | Path, *, frame: int | None = None) -> Volume:
@@ -73,7 +70,7 @@ def read_volume(path: str | Path, *, frame: int | None = None) -> Volume:
     UnreadableFileError
         If the file is damaged, truncated, or of a format that is not read.
     """
-    return _read(Path(path), frame, exact=False)
+    return read_file(Path(path), frame, exact=False)
 
 
 def read_labels(path: str | Path, *, frame: int | None = None) -> Volume:
@@ -96,11 +93,28 @@ def read_labels(path: str | Path, *, frame: int | None = None) -> Volume:
         :func:`~.checks.as_labels`.
     """
     path = Path(path)
-    volume = _read(path, frame, exact=True)
+    volume = read_file(path, frame, exact=True)
     data = as_labels(volume.data, str(path), volume.has_channels)
+    warn_of_blur(data, str(path))
     within = volume.names if path.is_dir() else {}  # the names of a Zarr folder go with it
     names = within or read_names(path) or volume.names
     return replace(volume, data=data, has_channels=False, names=names)
+
+
+def read_labels_at(path: str | Path, frame: int | None) -> Volume:
+    """Read the labels of a time point; those of a single volume are of every time point.
+
+    Raises
+    ------
+    InputError
+        As :func:`read_labels`.
+    """
+    try:
+        return read_labels(path)
+    except FrameError:
+        if frame is None:
+            raise
+    return read_labels(path, frame=frame)
 
 
 def write_labels(
@@ -192,43 +206,6 @@ def write_names(path: Path, names: Mapping[int, str]) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def check_match(image: Volume, labels: Volume) -> None:
-    """Check that labels have the shape and the position of an image.
-
-    Positions are compared where both have an affine: the corners of the volume must agree
-    within a hundredth of the smallest spacing. The message says where shapes would match with
-    their axes in another order, or tells the largest distance in mm.
-    """
-    what, of_image = (
-        otherwise if volume.source is None else str(volume.source)
-        for volume, otherwise in ((labels, "labels"), (image, "the image"))
-    )
-    if image.shape != labels.shape:
-        raise InputError(
-            what,
-            f"have the shape {image.shape} of {of_image}",
-            f"shape {labels.shape}",
-            _shape_hint(image.shape, labels.shape),
-        )
-    if image.affine is None or labels.affine is None:
-        return
-    distance = _largest_distance(image.affine, labels.affine, image.shape)
-    if not distance <= _TOLERANCE * min(image.spacing):
-        raise InputError(
-            what,
-            f"lie where {of_image} lies",
-            f"corners up to {distance:.4g} mm apart",
-            "Resample the labels onto the image, or give the image that they were painted on.",
-        )
-
-
-def _read(path: Path, frame: int | None, exact: bool) -> Volume:
-    found = sniff_format(path)
-    if not split_inside(path)[0].name.lower().endswith(found.suffixes):
-        _LOGGER.info("%s is read as %s, which its content is", path, found.title)
-    return found.read(path, frame, exact)
-
-
 def _as_dtype(array: Array, dtype: npt.DTypeLike) -> Array:
     """Return an array of a dtype, itself if it is; another is converted as it is written."""
     return array if array.dtype == dtype else cast(Array, Retyped(array, dtype))
@@ -261,27 +238,3 @@ def _parse_names(path: Path) -> dict[int, str] | None:
         )
         return None
     return {value: name for value, name in names.items() if value > 0}
-
-
-def _largest_distance(first: Array, second: Array, shape: tuple[int, ...]) -> float:
-    """Largest distance in mm of the corners of a volume under two affines."""
-    full = (1,) * (3 - len(shape)) + shape
-    corners = np.array([(*corner, 1) for corner in product(*((0, n - 1) for n in full))])
-    # A single slice has no far corner to show a different direction; one voxel shows it.
-    corners = np.vstack([corners, [(1, 0, 0, 1), (0, 1, 0, 1), (0, 0, 1, 1)]])
-    offsets = corners @ (np.asarray(first) - np.asarray(second)).T
-    return float(np.linalg.norm(offsets[:, :3], axis=1).max())
-
-
-def _shape_hint(image: tuple[int, ...], labels: tuple[int, ...]) -> str:
-    if len(image) == len(labels):
-        for order in permutations(range(len(image))):
-            if tuple(labels[axis] for axis in order) == image:
-                return (
-                    f"They would match with the axes in the order {order}: "
-                    "the labels were saved transposed."
-                )
-    squeezed = tuple(size for size in labels if size > 1)
-    if squeezed == tuple(size for size in image if size > 1):
-        return "They differ only by an axis of one."
-    return "Give the image that the labels were painted on."

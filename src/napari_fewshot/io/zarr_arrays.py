@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from ..arrays import block_shape, lazy_array
 from ..errors import UnreadableFileError
 from ..types import Array
-from .checks import damaged
+from .reading import check_room, telling_damage
 
 if TYPE_CHECKING:
     import zarr
@@ -23,16 +22,6 @@ _TITLE = "Zarr"
 _MOST_BLOCKS = 2**22
 """Of 4 MB each: whatever a damaged shape claims."""
 _MARKS = ("zarr.json", ".zarray", ".zgroup")
-_DAMAGE = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    zlib.error,
-)
 
 
 def holds_zarr(folder: Path) -> bool:
@@ -50,10 +39,8 @@ def open_node(path: Path) -> zarr.Array[Any] | zarr.Group:
     """
     import zarr
 
-    try:
+    with telling_damage(path, _TITLE):
         return zarr.open(store=str(path), mode="r")
-    except _DAMAGE as error:
-        raise damaged(path, _TITLE, _reason(error)) from error
 
 
 class _ZarrBlocks:
@@ -65,10 +52,8 @@ class _ZarrBlocks:
         self.dtype: np.dtype[Any] = np.dtype(array.dtype)
 
     def __getitem__(self, index: Any) -> Array:
-        try:
+        with telling_damage(self._path, _TITLE):
             return np.asarray(self._array[index])
-        except _DAMAGE as error:
-            raise damaged(self._path, _TITLE, _reason(error)) from error
 
 
 def array_of(array: zarr.Array[Any], path: Path) -> Array:
@@ -76,17 +61,13 @@ def array_of(array: zarr.Array[Any], path: Path) -> Array:
 
     Raises
     ------
-    UnreadableFileError
-        If it claims more than a list of its blocks could hold.
+    InputError
+        If it claims more than a list of its blocks could hold, or blocks larger than the memory.
     """
+    check_room(path, math.prod(array.chunks) * np.dtype(array.dtype).itemsize)
     sides = block_shape(array.shape, array.dtype.itemsize, array.chunks)
     count = math.prod(-(-n // max(1, side)) for n, side in zip(array.shape, sides, strict=True))
     if count > _MOST_BLOCKS:
         given = f"the shape {array.shape}"
         raise UnreadableFileError(str(path), "be of a size that can be read", given, "Crop it.")
     return lazy_array(_ZarrBlocks(array, path), array.chunks)
-
-
-def _reason(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from ..io import check_match, read_labels
+from ..io import on_grid, read_labels_on
 from ..io.formats import absolute
+from ..io.matching import filled, in_units_of
+from ..io.volumes import read_labels_at
 from ..slices.axis import file_axis, painted_axis
 from ..types import Volume
 from .labels import evaluate_labels
@@ -31,6 +33,8 @@ class LabelMapPair:
         Labels to score; None: all that occur.
     axis : str, optional
         Axis of the slices; None: that of ``painted``, else axial, else 0.
+    frame : int, optional
+        Time point of label maps of four axes.
     """
 
     pred: Path
@@ -38,6 +42,7 @@ class LabelMapPair:
     painted: Path | None = None
     labels: tuple[int, ...] | None = None
     axis: str | None = None
+    frame: int | None = None
 
     def __str__(self) -> str:
         """Return the path of the prediction."""
@@ -56,11 +61,12 @@ class LabelMapPair:
         InputError
             If a file cannot be read, or they are on different grids.
         """
-        pred, truth = read_labels(self.pred), read_labels(self.truth)
-        check_match(truth, pred)
+        pred, truth = (read_labels_at(path, self.frame) for path in (self.pred, self.truth))
+        truth = filled(pred, truth)
+        pred, truth = on_grid(truth, pred), in_units_of(truth, pred)
         axis, exclude = file_axis(truth, self.axis), None
         if self.painted is not None:
-            axis, exclude = excluded_slices(self.painted, truth, self.axis)
+            axis, exclude = excluded_slices(self.painted, truth, self.axis, self.frame)
         return evaluate_labels(
             pred.data,
             truth.data,
@@ -72,10 +78,11 @@ class LabelMapPair:
         )
 
 
-def excluded_slices(path: Path, truth: Volume, given: str | None) -> tuple[int, list[int]]:
+def excluded_slices(
+    path: Path, truth: Volume, given: str | None, frame: int | None = None
+) -> tuple[int, list[int]]:
     """Axis in file order, and the slices along it that are painted in a label map."""
-    painted = read_labels(path)
-    check_match(truth, painted)
+    painted = read_labels_on(truth, path, frame)
     if painted.ndim == 2:
         raise InputError("exclude_slices_of", "be a label map of a volume", "a 2D image")
     axis = file_axis(painted, given)

@@ -36,6 +36,8 @@ from .suggestion import SliceDescription, slice_descriptor, slice_uncertainty
 __all__ = ["PredictionRequest", "SlicePrediction", "SlicePredictor", "VolumePredictor"]
 
 _LOGGER = logging.getLogger(__name__)
+_MANY_CHANNELS = 4
+_SLICES_AS_CHANNELS = "If the channels are slices, save the image with its slices along an axis Z."
 
 
 @dataclass(frozen=True, eq=False)
@@ -341,6 +343,7 @@ class VolumePredictor:
                 "volume",
                 f"have {self.model.channels} channel(s), as the templates",
                 f"{stack.channels}",
+                _SLICES_AS_CHANNELS if stack.channels > _MANY_CHANNELS else "",
             )
         return stack
 

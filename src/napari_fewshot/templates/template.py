@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..errors import InputError
 from ..geometry import Frame
-from ..io.volumes import check_match
+from ..io.matching import on_grid
 from ..slices.axis import check_painted_axis, file_axis, painted_axis, working_axis
 from ..types import Array, Landmark, Volume
 
@@ -235,7 +235,7 @@ class Template:
 def _checked_labels(labels: Volume | npt.ArrayLike, image: Volume) -> Volume:
     given = labels if isinstance(labels, Volume) else None
     if given is not None:
-        check_match(image, given)
+        given = on_grid(image, given)
     data = np.asarray(given.data if given is not None else labels)
     if data.shape != image.shape:
         raise _of_other_shape(f"have the shape of the image {image.shape}", data.shape)

@@ -1,0 +1,115 @@
+"""How much memory there is for what files claim."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from math import inf
+from pathlib import Path
+
+from .errors import InputError
+
+__all__ = ["MAX_MEMORY", "free_memory", "limited_memory"]
+
+MAX_MEMORY = "NAPARI_FEWSHOT_MAX_MEMORY"
+"""Environment variable: GB that one file may take, in place of what is free."""
+
+# Memory of a group of processes, as containers and job systems limit it: (limit, in use).
+_GROUPS = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    (
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+    ),
+)
+
+
+@contextmanager
+def limited_memory(parameter: str, limit: float | None) -> Iterator[None]:
+    """Set ``MAX_MEMORY`` (GB) within, for processes that are started too; None: as it is.
+
+    Raises
+    ------
+    InputError
+        If it is no number above 0; ``parameter`` is what it is called.
+    """
+    if limit is None:
+        yield
+        return
+    if not 0 < limit < inf:
+        raise InputError(parameter, "be GB, above 0", limit)
+    before = os.environ.get(MAX_MEMORY)
+    os.environ[MAX_MEMORY] = repr(limit)
+    try:
+        yield
+    finally:
+        os.environ.pop(MAX_MEMORY)
+        if before is not None:
+            os.environ[MAX_MEMORY] = before
+
+
+def free_memory() -> float:
+    """Bytes that one more array may take: as ``MAX_MEMORY`` says, else what the machine has free.
+
+    Infinite where the system does not tell.
+
+    Raises
+    ------
+    InputError
+        If ``MAX_MEMORY`` is no number above 0.
+    """
+    given = os.environ.get(MAX_MEMORY, "")
+    if given:
+        try:
+            limit = float(given) * 1e9
+        except ValueError:
+            limit = 0.0
+        if not limit > 0:
+            raise InputError(MAX_MEMORY, "be GB, above 0", given)
+        return limit
+    return min(_of_machine(), *(_of_group(*paths) for paths in _GROUPS))
+
+
+def _of_machine() -> float:
+    if sys.platform == "win32":
+        return _of_windows()
+    try:
+        for line in Path("/proc/meminfo").read_text("ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024.0
+    except (OSError, ValueError):
+        pass
+    with suppress(OSError, ValueError, AttributeError):
+        # Without a word on what is free, no more than there is.
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return inf
+
+
+def _of_windows() -> float:
+    import ctypes
+
+    names = "total free page_total page_free virtual virtual_free extended"
+
+    class Status(ctypes.Structure):
+        _fields_ = [
+            ("length", ctypes.c_ulong),
+            ("load", ctypes.c_ulong),
+            *((name, ctypes.c_ulonglong) for name in names.split()),
+        ]
+
+    status = Status()
+    status.length = ctypes.sizeof(Status)
+    library = getattr(ctypes, "windll", None)
+    if library is None or not library.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):
+        return inf
+    return float(status.free)
+
+
+def _of_group(limit: str, used: str) -> float:
+    try:
+        most, now = Path(limit).read_text("ascii"), Path(used).read_text("ascii")
+        return max(0.0, float(most) - float(now))
+    except (OSError, ValueError):  # no such group, or "max": no limit
+        return inf

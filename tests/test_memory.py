@@ -1,0 +1,57 @@
+"""What one more array may take."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from napari_fewshot import memory
+from napari_fewshot.errors import InputError
+
+
+def test_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(memory.MAX_MEMORY, raising=False)
+    assert memory.free_memory() > 1e6
+
+
+def test_given_in_gb(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(memory.MAX_MEMORY, "0.25")
+    assert memory.free_memory() == 0.25e9
+
+
+@pytest.mark.parametrize("given", ["lots", "0", "-3", "nan"])
+def test_no_number(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv(memory.MAX_MEMORY, given)
+    with pytest.raises(InputError, match=f"{memory.MAX_MEMORY} must be GB, above 0; got {given}"):
+        memory.free_memory()
+
+
+def test_of_a_group(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    limit, used = tmp_path / "max", tmp_path / "current"
+    limit.write_text("3000000\n")
+    used.write_text("1000000\n")
+    monkeypatch.delenv(memory.MAX_MEMORY, raising=False)
+    monkeypatch.setattr(memory, "_GROUPS", ((str(limit), str(used)),))
+    assert memory.free_memory() == 2e6
+    limit.write_text("max\n")
+    assert memory.free_memory() > 2e6
+
+
+def test_a_limit_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    for before in ("3", None):
+        if before is None:
+            monkeypatch.delenv(memory.MAX_MEMORY)
+        else:
+            monkeypatch.setenv(memory.MAX_MEMORY, before)
+        with memory.limited_memory("--max-memory", 0.5):
+            assert memory.free_memory() == 0.5e9
+        assert os.environ.get(memory.MAX_MEMORY) == before
+        with memory.limited_memory("--max-memory", None):
+            assert os.environ.get(memory.MAX_MEMORY) == before
+    with (
+        pytest.raises(InputError, match="--max-memory must be GB, above 0"),
+        memory.limited_memory("--max-memory", float("inf")),
+    ):
+        pass
