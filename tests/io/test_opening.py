@@ -21,7 +21,7 @@ DATA = np.random.default_rng(0).integers(0, 200, (3, 20, 24)).astype(np.uint8)
 
 
 def tiff(path: Path) -> None:
-    tifffile.imwrite(path, DATA, photometric="minisblack")
+    tifffile.imwrite(path, DATA, photometric="minisblack", metadata={"axes": "ZYX"})
 
 
 def png(path: Path) -> None:

@@ -369,5 +369,5 @@ def test_units_that_are_no_length_are_named(
 @pytest.mark.parametrize("shape", [(1, 4, 5, 6), (4, 1, 5, 6), (1, 1, 4, 5, 6), (1, 4, 1, 5, 6)])
 def test_axes_of_one_are_dropped(tmp_path: Path, shape: tuple[int, ...]) -> None:
     data = np.arange(120, dtype=np.uint16).reshape(4, 5, 6)
-    tifffile.imwrite(tmp_path / "a.tif", data.reshape(shape))
+    tifffile.imwrite(tmp_path / "a.tif", data.reshape(shape), photometric="minisblack")
     np.testing.assert_array_equal(read_volume(tmp_path / "a.tif").data, data)

@@ -20,6 +20,7 @@ import numpy as np
 from ..errors import InputError, UnreadableFileError
 from ..types import Array, Volume
 from .checks import as_image
+from .dicom_elements import overrun
 from .dicom_slices import (
     DicomGeometry,
     SliceHeader,
@@ -128,6 +129,9 @@ def _header(sitk: Any, path: Path) -> SliceHeader | None:
     reader.SetImageIO("GDCMImageIO")
     reader.LoadPrivateTagsOff()
     try:
+        too_long = overrun(path)
+        if too_long:
+            raise _damaged(path, what=too_long)
         with telling_damage(path, "DICOM", _damaged):
             reader.ReadImageInformation()
     except UnreadableFileError:

@@ -50,18 +50,16 @@ def check_match(image: Volume, labels: Volume) -> None:
         )
     if image.affine is None or labels.affine is None:
         return
-    labels = in_units_of(labels, image)
-    image = in_units_of(image, labels)
-    nearest = _distance(image, image.affine, labels.affine)
-    if nearest <= _TOLERANCE:
-        return
-    for (first, how), (second, why) in product(_placements(image), _placements(labels)):
+    image, labels = in_units_of(image, labels), in_units_of(labels, image)
+    of_the_image, of_the_labels = list(_placements(image)), list(_placements(labels))
+    for (first, how), (second, why) in product(of_the_image, of_the_labels):
         wide = _WIDE_TOLERANCE if _SHEAR in (how, why) else _TOLERANCE
         if _distance(image, first, second) <= wide:
             said = [f"{name} {words}" for name, words in ((of_image, how), (what, why)) if words]
-            _LOGGER.warning("%s fits %s where %s", what, of_image, " and ".join(said))
+            if said:
+                _LOGGER.warning("%s fits %s where %s", what, of_image, " and ".join(said))
             return
-    apart = largest_distance(image.affine, labels.affine, image.shape)
+    apart = largest_distance(of_the_image[0][0], of_the_labels[0][0], image.shape)
     raise InputError(
         what,
         f"lie where {of_image} lies",

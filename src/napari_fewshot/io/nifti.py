@@ -25,6 +25,7 @@ from ..types import Array, Volume
 from .blocks import slabs
 from .checks import as_image, frame_index, same_affine
 from .formats import Format
+from .grids import largest_distance
 from .nifti_header import StoredImage, is_nifti, open_image, transforms, unit_factors
 from .outputs import replacing
 from .reading import telling_damage
@@ -33,6 +34,7 @@ __all__ = ["ENTRIES", "NiftiHeader", "read_nifti_frames", "write_nifti"]
 
 _LABEL, _LABEL_CODE = "label", 1002
 _SCANNER = 1
+_ROUNDING = 1e-3
 _NIFTI1_LARGEST = 32767
 # Labels shrink well at any level; higher ones cost seconds on confidence volumes.
 _GZIP_LEVEL = 4
@@ -47,7 +49,7 @@ class NiftiHeader:
 
     ``header`` is as it was read (of either version); ``shape`` is (i, j, k) on disk for results,
     with trailing axes of one; ``affine``, in array order and mm, shows whether a volume was
-    changed since. ``other_affine`` is that of the qform where the sform counts, by which other
+    changed since. ``other_affine`` is that of a qform which differs from the sform, by which other
     programs may place it. ``unit_of`` is the unit in mm that the file does not say, once known.
     """
 
@@ -164,6 +166,8 @@ def _volume(
 ) -> Volume:
     scale = unit_factors(header)[0] or 1.0
     affine, other = [*transforms(path, header), None, None][:2]
+    if affine is not None and other is not None and _agree(affine, other, data.shape):
+        other = None
     if affine is None:
         sizes = np.abs(np.asarray(header.get_zooms()[: data.ndim], dtype=np.float64))[::-1] * scale
     else:
@@ -181,6 +185,12 @@ def _volume(
         source=path,
         header=NiftiHeader(header.copy(), spatial, affine, other),
     )
+
+
+def _agree(first: Array, second: Array, shape: tuple[int, ...]) -> bool:
+    """Whether two affines place all voxels alike, but for the rounding of quaternions."""
+    smallest = float(np.linalg.norm(first[:3, :3], axis=0).min())
+    return largest_distance(first, second, shape[:3]) <= _ROUNDING * smallest
 
 
 def _still_valid(kept: NiftiHeader, like: Volume) -> bool:

@@ -32,6 +32,7 @@ _MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}
 _SECONDS_PER_UNIT = {8: 1.0, 16: 1e-3, 24: 1e-6}
 _SINGULAR = 1e-6
 
+Stream = BinaryIO | gzip.GzipFile
 # nibabel is typed in part only.
 Header = Any
 
@@ -130,7 +131,7 @@ def _pair(path: Path) -> tuple[Path, Path | None]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def _opened(path: Path) -> Iterator[Stream]:
     with path.open("rb") as raw:
         zipped = raw.read(2) == _GZIP
         raw.seek(0)
@@ -138,10 +139,10 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
             yield raw
             return
         with gzip.GzipFile(fileobj=raw) as stream:
-            yield stream  # type: ignore[misc]
+            yield stream
 
 
-def _read_to_end(stream: BinaryIO) -> None:
+def _read_to_end(stream: Stream) -> None:
     while isinstance(stream, gzip.GzipFile) and stream.read(1 << 20):
         pass
 
@@ -184,7 +185,7 @@ def _put_in_order(path: Path, header: Header) -> None:
         header["xyzt_units"] = 0
 
 
-def _stored(file: Path, header: Header, stream: BinaryIO, start: int) -> StoredImage:
+def _stored(file: Path, header: Header, stream: Stream, start: int) -> StoredImage:
     """Bound what the header claims, before memory is taken."""
     from nibabel.arrayproxy import ArrayProxy
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ..errors import InputError
+from ..errors import InputError, UnreadableFileError
 from ..types import Volume
 from .checks import FrameError
 from .formats import sniff_format, split_inside
@@ -68,8 +68,15 @@ def _unpacked(file: Path) -> Iterator[Path]:
 def _named(error: InputError, place: str, file: str) -> InputError:
     """The same error about the file that was given."""
     given = error.given.replace(place, file) if isinstance(error.given, str) else error.given
-    words = [word.replace(place, file) for word in (error.parameter, error.constraint)]
-    named = type(error)(*words, given, error.remedy.replace(place, file))
+    kind: type[InputError] = InputError
+    if isinstance(error, (FrameError, UnreadableFileError)):
+        kind = type(error)
+    named = kind(
+        error.parameter.replace(place, file),
+        error.constraint.replace(place, file),
+        given,
+        error.remedy.replace(place, file),
+    )
     if isinstance(named, FrameError) and isinstance(error, FrameError):
         named.counting(error.count)
     return named
