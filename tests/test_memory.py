@@ -29,13 +29,14 @@ def test_no_number(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
 
 
 def test_of_a_group(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    limit, used = tmp_path / "max", tmp_path / "current"
-    limit.write_text("3000000\n")
-    used.write_text("1000000\n")
+    (tmp_path / "max").write_text("3000000\n")
+    (tmp_path / "current").write_text("1600000\n")
+    (tmp_path / "memory.stat").write_text("anon 1000000\nold 400000\nnew 200000\n")
     monkeypatch.delenv(memory.MAX_MEMORY, raising=False)
-    monkeypatch.setattr(memory, "_GROUPS", ((str(limit), str(used)),))
-    assert memory.free_memory() == 2e6
-    limit.write_text("max\n")
+    group = (str(tmp_path), "max", "current", ("old", "new"))
+    monkeypatch.setattr(memory, "_GROUPS", (group,))
+    assert memory.free_memory() == 2e6  # what is kept of files can be given back
+    (tmp_path / "max").write_text("max\n")
     assert memory.free_memory() > 2e6
 
 

@@ -16,12 +16,15 @@ __all__ = ["MAX_MEMORY", "free_memory", "limited_memory"]
 MAX_MEMORY = "NAPARI_FEWSHOT_MAX_MEMORY"
 """Environment variable: GB that one file may take, in place of what is free."""
 
-# Memory of a group of processes, as containers and job systems limit it: (limit, in use).
+# Folders in which containers and job systems limit the memory of a group of processes, with the
+# names of its limit, of what is in use, and of what is kept of files, which can be given back.
 _GROUPS = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup", "memory.max", "memory.current", ("inactive_file", "active_file")),
     (
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+        "/sys/fs/cgroup/memory",
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        ("total_inactive_file", "total_active_file"),
     ),
 )
 
@@ -69,7 +72,7 @@ def free_memory() -> float:
         if not limit > 0:
             raise InputError(MAX_MEMORY, "be GB, above 0", given)
         return limit
-    return min(_of_machine(), *(_of_group(*paths) for paths in _GROUPS))
+    return min(_of_machine(), *(_of_group(*group) for group in _GROUPS))
 
 
 def _of_machine() -> float:
@@ -107,9 +110,12 @@ def _of_windows() -> float:
     return float(status.free)
 
 
-def _of_group(limit: str, used: str) -> float:
+def _of_group(folder: str, limit: str, used: str, kept: tuple[str, ...]) -> float:
     try:
-        most, now = Path(limit).read_text("ascii"), Path(used).read_text("ascii")
-        return max(0.0, float(most) - float(now))
+        most = float((Path(folder) / limit).read_text("ascii"))
+        now = float((Path(folder) / used).read_text("ascii"))
+        lines = (Path(folder) / "memory.stat").read_text("ascii").splitlines()
+        counts = dict(line.split(maxsplit=1) for line in lines if " " in line)
+        return max(0.0, most - now + sum(float(counts.get(name, 0)) for name in kept))
     except (OSError, ValueError):  # no such group, or "max": no limit
         return inf
