@@ -31,6 +31,7 @@ _SIZES = {348: 1, 540: 2}
 _MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}
 _SECONDS_PER_UNIT = {8: 1.0, 16: 1e-3, 24: 1e-6}
 _SINGULAR = 1e-6
+_ROUNDING = 3e-7
 
 Stream = BinaryIO | gzip.GzipFile
 # nibabel is typed in part only.
@@ -173,7 +174,8 @@ def _put_in_order(path: Path, header: Header) -> None:
     """Mend what has one meaning only."""
     quaternion = np.array([header[f"quatern_{axis}"] for axis in "bcd"], np.float64)
     length = float(np.linalg.norm(quaternion))
-    if np.isfinite(length) and length > 1:  # rounding; the library of the format does so too
+    # Rounding that nibabel refuses; the library of the format mends it too.
+    if np.isfinite(length) and length**2 > 1 + _ROUNDING:
         for axis, value in zip("bcd", quaternion / length, strict=True):
             header[f"quatern_{axis}"] = value
     slope, offset = float(header["scl_slope"]), float(header["scl_inter"])
