@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..io.formats import FORMATS, absolute, split_inside
+from ..io.formats import FORMATS, absolute, split_inside, stem_of
 from ..io.image_jobs import ImageJob
 from ..io.outputs import RECORD, append_record, content_digest
 from .table import ImageResult
@@ -24,7 +24,7 @@ __all__ = ["Fingerprint", "Journal", "stored_bytes"]
 
 _KIND = "predicted"
 """Key of the lines that are ours in the record."""
-_DETACHED = (".nhdr", ".mhd")
+_DETACHED = (".nhdr", ".mhd", ".hdr", ".hdr.gz", ".img", ".img.gz")
 """Headers whose data lie in a file beside them."""
 _NUMBERS = ("seconds", "mean_confidence", "disagreement", "slices")
 
@@ -179,7 +179,7 @@ def _files(image: Path) -> Iterator[tuple[str, Path]]:
     if image.is_dir():
         inside = [path for path in folder.rglob("*") if path.is_file()]
     elif image.name.lower().endswith(_DETACHED):
-        inside = [path for path in folder.glob("*") if path.name.startswith(f"{image.stem}.")]
+        inside = [path for path in folder.glob("*") if path.name.startswith(f"{stem_of(image)}.")]
     elif _is_dicom(image):
         inside = [path for path in folder.glob("*") if path.is_file()]
     else:
