@@ -35,7 +35,7 @@ def positions(tmp_path: Path) -> Path:
     with tifffile.TiffWriter(path, ome=True) as tif:
         for stack in (STACK[::-1] * 0 + 7, STACK):
             tif.write(stack, metadata={"axes": "ZYX"})
-    tifffile.imwrite(tmp_path / "paint.tif", PAINT)
+    tifffile.imwrite(tmp_path / "paint.tif", PAINT, photometric="minisblack")
     return path
 
 

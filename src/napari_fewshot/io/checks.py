@@ -200,14 +200,13 @@ def warn_of_blur(labels: Array, source: str) -> None:
     between = counts[values[1:-1]]
     total = int(counts.sum())
     if ends >= (1 - _BLURRED) * total and between.max() < min(counts[0], counts[values[-1]]):
+        share = f"{100 * ends / total:.1f} % of its pixels are 0 or {values[-1]}"
         _LOGGER.warning(
-            "%s holds %d labels, but %.1f %% of its pixels are %d or %d: was a mask smoothed at "
-            "its border? Save it without smoothing",
+            "%s holds %d labels, but %s: was a mask smoothed at its border? "
+            "Save it without smoothing",
             source,
             len(values) - 1,
-            100 * ends / total,
-            0,
-            values[-1],
+            share,
         )
 
 

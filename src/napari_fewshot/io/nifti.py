@@ -158,7 +158,8 @@ def _load(image: StoredImage, frame: int | None, exact: bool) -> Array:
     if frame is None and not exact and proxy.dtype.kind in "iuf":
         scaled = (proxy.slope, proxy.inter) != (1.0, 0.0)
         proxy = np.asarray(proxy, dtype=np.float32) if scaled else proxy.get_unscaled()
-    return np.asarray(proxy[index]).T
+    found = np.asarray(proxy[index]).T
+    return found if found.flags.writeable else found.copy()  # cut out of bytes
 
 
 def _volume(

@@ -152,7 +152,7 @@ def _header(path: Path, head: bytes) -> tuple[Header, bool]:
     """Header in order, and whether the pixels follow it in the same file."""
     import nibabel
 
-    sizes = {int.from_bytes(head[:4], order) for order in ("little", "big")}  # type: ignore[arg-type]
+    sizes = {int.from_bytes(head[:4], "little"), int.from_bytes(head[:4], "big")}
     version = next((_SIZES[size] for size in sizes if size in _SIZES), 0)
     kinds: dict[int, tuple[Any, int]] = {
         1: (nibabel.Nifti1Header, 348),
