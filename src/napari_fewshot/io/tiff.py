@@ -127,7 +127,8 @@ def _pixels(
             whole: Array = np.stack(pages).reshape(level.shape)
         else:
             whole = level.asarray()
-        return whole[index].transpose(order)
+        taken: Array = whole[index].transpose(order)
+        return taken
     source, block = found
     moved = Transposed(source, order, index)
     name = block_name(path, number, level.shape, index, order)
