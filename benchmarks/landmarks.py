@@ -1,0 +1,220 @@
+"""Distances of landmarks that were found in real images, beside simpler ways to place them.
+
+    python benchmarks/landmarks.py DATA --results landmarks.jsonl [--tasks 'spine*' ...]
+                                   [--shots 3 ...] [--methods default ...] [--seeds 0 1] [--quick]
+                                   [--hours H] [--tag TEXT]
+    python benchmarks/landmarks.py --report --results landmarks.jsonl --page docs/accuracy.md
+                                   [--tag TEXT] [--before TEXT]
+
+DATA is a folder with the sets of ``landmarks_tasks.py``. Seed 0 learns from the first images,
+others from others out of the same pool; what is scored is always the same. A row of ``--results``
+(JSON lines) is written as soon as it is there; what is there for ``--tag`` (default: version and
+commit of the package) is not run again. ``--quick`` has three templates and one seed, and leaves
+out the 45 and 68 points.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from landmarks_methods import METHODS, REFERENCES, UNSEEDED, absent, errors, run
+from landmarks_tasks import tasks
+from page import write_sections
+
+from napari_fewshot import __version__
+from napari_fewshot.bench.machine import describe_machine
+
+Row = dict[str, Any]
+KEYS = ("task", "method", "seed", "tag", "errors", "scores")
+LONG = ("errors", "scores")
+QUICK = ("spine8-3", "mice12-3", "torso-3", "joint-3")
+
+
+def measure(options: argparse.Namespace, tag: str) -> int:
+    """Add the rows that are missing; return how many failed."""
+    loaders = tasks(options.data)
+    names = [name for name in loaders if _wanted(name, options)]
+    end, failed = time.monotonic() + 3600 * options.hours, 0
+    for seed in options.seeds[:1] if options.quick else options.seeds:
+        for name in names:
+            for method in options.methods:
+                if seed != options.seeds[0] and (method in UNSEEDED and name.endswith("-10")):
+                    continue
+                if _there(read_rows(options.results), name, method, seed, tag):
+                    continue
+                if time.monotonic() > end:
+                    print("stopped; the same command goes on", flush=True)
+                    return failed
+                try:
+                    row = one_row(loaders[name](seed), name, method, seed, tag)
+                except Exception as error:  # the other rows are still worth their time
+                    failed += 1
+                    what = f"{type(error).__name__}: {error}"
+                    print(f"failed: {name}, {method}: {what}", file=sys.stderr, flush=True)
+                    continue
+                _add(options.results, row)
+                print(json.dumps({k: v for k, v in row.items() if k not in LONG}), flush=True)
+    return failed
+
+
+def one_row(task: Any, name: str, method: str, seed: int, tag: str) -> Row:
+    """Solve a task and count its errors."""
+    found = run(task, method, seed)
+    each = [errors(c, p, task.unit) for c, p in zip(task.cases, found.places, strict=True)]
+    gone = [absent(c, task, p) for c, p in zip(task.cases, found.places, strict=True)]
+    row: Row = {"task": name, "method": method, "seed": seed, "tag": tag, "unit": task.unit}
+    row |= {"limits": list(task.limits), "errors": [e for e, _ in each]}
+    row |= {"scores": [s for _, s in each], "absent": [sum(x) for x in zip(*gone, strict=True)]}
+    row |= {"fit_seconds": round(found.fit_seconds, 2), "seconds": round(found.seconds, 2)}
+    return row | summary([row])
+
+
+def summary(rows: Sequence[Row]) -> Row:
+    """Median and 90th percentile of what was found, and shares of all points within limits."""
+    every = [e for row in rows for case in row["errors"] for e in case]
+    found = [e for e in every if e is not None]
+    limits = rows[0]["limits"]
+    return {
+        "median": round(float(np.median(found)), 3) if found else math.nan,
+        "p90": round(float(np.percentile(found, 90)), 3) if found else math.nan,
+        "within": [
+            round(sum(e <= limit for e in found) / max(1, len(every)), 3) for limit in limits
+        ],
+        "found": [len(found), len(every)],
+    }
+
+
+def _wanted(name: str, options: argparse.Namespace) -> bool:
+    if options.quick:
+        return name in QUICK
+    if options.shots and int(name.rpartition("-")[2]) not in options.shots:
+        return False
+    return any(fnmatch(name, pattern) for pattern in options.tasks)
+
+
+def _there(rows: Iterable[Row], name: str, method: str, seed: int, tag: str) -> bool:
+    return any(
+        (row["task"], row["method"], row["seed"]) == (name, method, seed)
+        and (row["tag"] == tag or method in REFERENCES)
+        for row in rows
+    )
+
+
+def _add(path: Path, row: Row) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole = not path.exists() or path.read_bytes()[-1:] in (b"", b"\n")
+    with path.open("a", encoding="utf-8") as file:
+        file.write(("" if whole else "\n") + json.dumps(row) + "\n")
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Rows of a file, none if it is not there; a line that was cut off is left out."""
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict) and set(KEYS) <= row.keys():
+            rows.append(row)
+    return rows
+
+
+def report(rows: Sequence[Row], tag: str | None, before: str | None) -> dict[str, list[str]]:
+    """Sections of the page: distances of each task and method, and what scores are worth."""
+    if tag is None:
+        tag = next((row["tag"] for row in reversed(rows) if row["method"] == "default"), None)
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        method = row["method"]
+        if row["tag"] == before != tag and method == "default":
+            method = "default before"
+        elif row["tag"] != tag and method not in REFERENCES:
+            continue
+        groups.setdefault((row["task"], method), []).append(row)
+    order = ["default", "default before", *list(METHODS)[1:]]
+    lines = [
+        "| task | method | found | median | 90th percentile | within | seconds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for task in dict.fromkeys(row["task"] for row in rows):
+        for method in order:
+            if own := groups.get((task, method)):
+                lines.append(_line(task, method, own))
+    scored = [own for (_, method), own in groups.items() if method == "default"]
+    return {"landmarks": lines, "scores": calibration([row for own in scored for row in own])}
+
+
+def _line(task: str, method: str, rows: Sequence[Row]) -> str:
+    values, unit = summary(rows), rows[0]["unit"]
+    found, every = values["found"]
+    within = ", ".join(
+        f"{limit:g} {unit}: {share:.2f}"
+        for limit, share in zip(rows[0]["limits"], values["within"], strict=True)
+    )
+    seconds = np.mean([row["seconds"] for row in rows])
+    return (
+        f"| {task} | {method} | {found}/{every} | {values['median']:.2f} {unit} | "
+        f"{values['p90']:.2f} {unit} | {within} | {seconds:.1f} |"
+    )
+
+
+def calibration(rows: Sequence[Row]) -> list[str]:
+    """How many of the points with a score lie within the middle limit, score by score."""
+    pairs = []
+    for row in rows:
+        limit = row["limits"][1 if row["unit"] == "mm" else 2]
+        for case, scores in zip(row["errors"], row["scores"], strict=True):
+            found = [e for e in case if e is not None]
+            pairs += [(s, e <= limit) for s, e in zip(scores, found, strict=True)]
+    lines = ["| score | points | within |", "|---|---|---|"]
+    for low in np.arange(0, 1, 0.2):
+        some = [hit for s, hit in pairs if low <= s < low + 0.2 + 1e-6 * (low > 0.7)]
+        if some:
+            lines.append(f"| {low:.1f} to {low + 0.2:.1f} | {len(some)} | {np.mean(some):.2f} |")
+    return lines
+
+
+def version() -> str:
+    """Version and commit of the package."""
+    return " ".join([__version__, *filter(None, [describe_machine("cpu").get("commit")])])
+
+
+def main() -> None:
+    """Measure, print the report, write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path, nargs="?", help="folder of the labelled sets")
+    parser.add_argument("--tasks", nargs="+", default=["*"], metavar="PATTERN", help="default: all")
+    parser.add_argument("--shots", nargs="+", type=int)
+    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
+    parser.add_argument("--quick", action="store_true", help="few tasks, one seed")
+    parser.add_argument("--hours", type=float, default=float("inf"))
+    parser.add_argument("--results", type=Path, metavar="FILE", required=True, help="JSON lines")
+    parser.add_argument("--tag", help="name of this state of the package")
+    parser.add_argument("--report", action="store_true", help="of --results; run nothing")
+    parser.add_argument("--before", metavar="TAG", help="the default of that tag beside ours")
+    parser.add_argument("--page", type=Path, help="page whose tables are written anew")
+    options = parser.parse_args()
+    if not options.report and options.data is None:
+        parser.error("DATA is needed, or --report")
+    failed = 0 if options.report else measure(options, options.tag or version())
+    sections = report(read_rows(options.results), options.tag, options.before)
+    for lines in sections.values():
+        print("\n".join(lines), end="\n\n")
+    if options.page is not None:
+        write_sections(options.page, "landmarks.py", sections)
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
