@@ -13,9 +13,10 @@ from napari_fewshot import FewShotSegmenter, Volume
 from napari_fewshot.backbones import get_backbone
 from napari_fewshot.config import ExtractionConfig, IntensityConfig
 from napari_fewshot.features.extract import FeatureExtractor
+from napari_fewshot.geometry import Frame
 from napari_fewshot.slices.coarse import CoarseVolume, coarse_volume
 from napari_fewshot.slices.grid import resize_plane
-from napari_fewshot.slices.registration import register
+from napari_fewshot.slices.registration import register, register_turned
 from napari_fewshot.slices.stack import SliceStack
 
 Places = dict[str, tuple[np.ndarray, float | None]]
@@ -137,21 +138,20 @@ def _matching(task: Task, _: int) -> Callable[[Volume], Places]:
 def _canonical_shape(image: Volume) -> tuple[int, ...]:
     if image.ndim == 2:
         return (1, *image.shape)
-    frame = SliceStack(image, 0, IntensityConfig()).frame
-    return tuple(image.shape[k] for k in frame.permutation)
+    return Frame.of(image.affine, 3).canonical_shape(image.shape)
 
 
 def _to_canonical(position: np.ndarray, image: Volume) -> np.ndarray:
     if image.ndim == 2:
         return position
-    frame = SliceStack(image, 0, IntensityConfig()).frame
+    frame = Frame.of(image.affine, 3)
     return frame.points_to_canonical(position[None], image.shape)[0]
 
 
 def _from_canonical(position: np.ndarray, image: Volume) -> np.ndarray:
     if image.ndim == 2:
         return position[1:]
-    frame = SliceStack(image, 0, IntensityConfig()).frame
+    frame = Frame.of(image.affine, 3)
     return frame.points_from_canonical(position[None], image.shape)[0]
 
 
@@ -170,9 +170,10 @@ def _registration(task: Task, _: int) -> Callable[[Volume], Places]:
         from scipy import ndimage
 
         target = coarse(image)
+        way = register if image.ndim == 2 else register_turned
         found: dict[str, list[np.ndarray]] = {}
         for grey, example in templates:
-            moved = register(grey, target).places
+            moved = way(grey, target).places
             for point in example.points:
                 inner = _to_canonical(np.array(point.position), example.image)
                 sides = np.array(_canonical_shape(example.image))

@@ -41,6 +41,8 @@ CASES: dict[str, list[str]] = {
         f"{TRAIN} -o image.nii.gz/new.fewshot",
         "predict model.fewshot image.nii.gz -o .",
         "predict model.fewshot image.nii.gz --region 9-99 -o out",
+        "predict model.fewshot image.nii.gz --landmarks --tolerance 5 -o out",
+        "predict model.fewshot image.nii.gz --tolerance 5% -o out",
         "predict model.fewshot image.nii.gz -o painted.nii.gz",
         "predict model.fewshot image.nii.gz -o image.nii.gz/out",
         "predict model.fewshot photo.png -o out",

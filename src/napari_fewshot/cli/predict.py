@@ -13,7 +13,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config import NO_REFINEMENT
+from ..config import NO_REFINEMENT, Tolerance
+from ..config.base import merged_settings
 from ..errors import InputError
 from . import inputs, shared
 from .reporting import Failures, ProgressBars
@@ -40,6 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-o", "--output", type=Path, required=True, metavar="OUTDIR", help="folder of the results")
     shared.add_options(parser, "--format", "--confidence")
     add("--landmarks", action="store_true", help="write landmarks too, as CSV")
+    add(
+        "--tolerance",
+        metavar="Nmm|N%|Npx",
+        help="with --landmarks: the score is the probability that a landmark lies within this "
+        "distance; %% of the longest side of the image (default: as set in the model, else 5%%)",
+    )
     add(
         "--axis",
         metavar="N|axial|coronal|sagittal|fused",
@@ -91,6 +98,7 @@ def run(options: argparse.Namespace) -> int:
     if set(settings) - {"propagation"}:
         raise InputError("--set", "change the propagation only", ", ".join(options.set))
     _check_refinement(options, settings)
+    settings = _with_tolerance(options, settings)
     store = shared.open_store(options)
     batch = _open(options, settings, store)
     model = batch.source.segmenter()
@@ -113,6 +121,20 @@ def run(options: argparse.Namespace) -> int:
     if store is not None:
         store.prune()
     return failures.status
+
+
+def _with_tolerance(options: argparse.Namespace, settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings with the tolerance that landmarks are scored by."""
+    if options.tolerance is None:
+        return settings
+    if not options.landmarks:
+        raise InputError("--tolerance", "stand beside --landmarks", options.tolerance)
+    try:
+        Tolerance.of(options.tolerance)
+    except ValueError as error:
+        raise InputError("--tolerance", str(error), options.tolerance) from None
+    own = {"propagation": {"landmarks": {"tolerance": options.tolerance}}}
+    return merged_settings(settings, own)
 
 
 def _check_refinement(options: argparse.Namespace, settings: dict[str, Any]) -> None:

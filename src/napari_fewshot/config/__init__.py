@@ -26,6 +26,7 @@ from .propagation import (
     PromptConfig,
     PropagationConfig,
     RefinementConfig,
+    Tolerance,
     WalkerConfig,
 )
 from .sam import BOX_SAM, DEFAULT_SAM, AutomaticConfig, PerSamConfig, RegionConfig, TuneConfig
@@ -62,6 +63,7 @@ __all__ = [
     "SamplingConfig",
     "SegmenterConfig",
     "StageConfig",
+    "Tolerance",
     "TrainingConfig",
     "TuneConfig",
     "WalkerConfig",

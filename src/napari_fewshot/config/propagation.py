@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import math
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -15,6 +18,7 @@ __all__ = [
     "PromptConfig",
     "PropagationConfig",
     "RefinementConfig",
+    "Tolerance",
     "WalkerConfig",
 ]
 
@@ -44,6 +48,27 @@ class CleanupConfig(StageConfig):
         return self.min_size > 1 or self.min_fraction > 0
 
 
+@dataclass(frozen=True)
+class Tolerance:
+    """A distance: in mm, in pixels, or in hundredths of the longest side of the image."""
+
+    value: float
+    unit: str
+
+    UNITS: ClassVar = ("mm", "%", "px")
+
+    @classmethod
+    def of(cls, text: str) -> Tolerance:
+        """Read one; ValueError where it is none."""
+        for unit in cls.UNITS:
+            if text.endswith(unit):
+                with suppress(ValueError):
+                    value = float(text.removesuffix(unit))
+                    if 0 < value < math.inf:
+                        return cls(value, unit)
+        raise ValueError("be a distance above 0 in mm, % or px, e.g. 2mm, 5%, 10px")
+
+
 class LandmarkConfig(StageConfig):
     """Points per label."""
 
@@ -55,12 +80,20 @@ class LandmarkConfig(StageConfig):
     """Most points for one label."""
     min_score: float = Field(default=0.3, ge=0, le=1)
     """Lowest probability of a point."""
+    tolerance: str = "5%"
+    """The score of a landmark that is placed by appearance and arrangement is the probability that
+    it lies within this distance: in mm, in px, or in % of the longest side of the image."""
     min_distance: float = Field(default=5.0, gt=0, json_schema_extra={"unit": "mm"})
     """Smallest distance of two points of one label."""
     arrangement: bool = True
-    """Landmarks that were learned as points, ten or more and one of each, are placed together, as
-    they lie in the templates, up to rotation, size and a little give. Their scores may then be
-    below the lowest."""
+    """Landmarks that were learned as points, one of each, are placed together, by what they look
+    like and how they lie to each other in the templates."""
+
+    @field_validator("tolerance")
+    @classmethod
+    def _check_tolerance(cls, text: str) -> str:
+        Tolerance.of(text)
+        return text
 
 
 class WalkerConfig(StageConfig):

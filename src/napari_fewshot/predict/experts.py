@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, repeat
 
@@ -11,11 +11,12 @@ import numpy as np
 from ..adapters import Adapter
 from ..arrays import release
 from ..features.extract import FeatureExtractor
+from ..landmarks.find import find_known
 from ..parallel import ordered_map, used_up
 from ..scratch import IN_MEMORY, bands, scratch_array
 from ..slices.flow_cache import FlowCache
 from ..slices.stack import SliceStack, Window
-from ..types import Array, Progress
+from ..types import Array, Landmark, Progress, Volume
 from .carried import CarriedLabels, paint_of
 from .learned import LearnedModel
 from .probabilities import AdapterPredictor, Predictor, Tick, Watch, no_tick
@@ -49,6 +50,8 @@ class Experts:
         Motion between slices that was found before.
     registrations : Registrations
         Of template volumes with others, found before.
+    points : FeatureExtractor, optional
+        On the features that landmarks are placed by.
     """
 
     model: LearnedModel
@@ -58,6 +61,23 @@ class Experts:
     polished: tuple[Adapter, FeatureExtractor] | None = None
     flows: FlowCache | None = None
     registrations: Registrations = field(default_factory=Registrations)
+    points: FeatureExtractor | None = None
+
+    def landmarks(
+        self, volume: Volume, check: Callable[[], None]
+    ) -> dict[int, Landmark | None] | None:
+        """Landmarks by what templates show: see :func:`~napari_fewshot.landmarks.find.find_known`.
+
+        None also where the model does not know them so.
+        """
+        model = self.model
+        config = model.config.propagation.landmarks
+        if model.landmarks is None or self.points is None or not config.arrangement:
+            return None
+        if config.source != "probabilities" or config.per_label > 1:
+            return None
+        own = model.landmarks, self.points, model.names, model.config.intensity, config
+        return find_known(volume, *own, check)
 
     def of(
         self,

@@ -12,6 +12,7 @@ from ..adapters import Adapter, AdapterState
 from ..adapters.polished import PolishedExpert, PolishedState
 from ..config import PropagationConfig, SegmenterConfig
 from ..errors import InputError
+from ..landmarks.known import KnownLandmarks
 from ..slices.flow import flow_method
 from ..templates.training_set import TrainingSet
 from .card import ModelCard
@@ -97,8 +98,8 @@ class LearnedModel:
     state of the adapter, and the places, in canonical mm, of the landmarks of each image that has
     one of each. Of the experts beside the adapter: the state of the one on hand-made features, the
     paint that labels are carried from, the method that finds the way, the volumes that are
-    registered with others, the weights of all, and the polished network. The card says what it
-    was trained on.
+    registered with others, the weights of all, and the polished network. Landmarks that are placed
+    together by what their templates show. The card says what it was trained on.
     """
 
     config: SegmenterConfig
@@ -117,6 +118,7 @@ class LearnedModel:
     weights: ExpertWeights = ExpertWeights()
     polished: PolishedState | None = None
     card: ModelCard = field(default_factory=ModelCard)
+    landmarks: KnownLandmarks | None = None
 
     @property
     def temperature(self) -> float:
@@ -162,6 +164,7 @@ class LearnedModel:
         adapter: Adapter,
         hand_made: Adapter | None = None,
         polished: PolishedExpert | None = None,
+        landmarks: KnownLandmarks | None = None,
     ) -> LearnedModel:
         """Take what a model file holds from what was learned.
 
@@ -189,4 +192,5 @@ class LearnedModel:
             volumes=template_volumes(training) if config.uses_registered else (),
             polished=None if polished is None else polished.state(),
             card=ModelCard.of(training),
+            landmarks=landmarks,
         )

@@ -17,6 +17,7 @@ from ..types import (
     Array,
     Box,
     FeatureMap,
+    Landmark,
     Progress,
     SliceFeatures,
     Volume,
@@ -179,7 +180,7 @@ class VolumePredictor:
         if request.axis == FUSED and image.ndim == 3:
             found = self._fused(image, request, progress)
         else:
-            sink, stack = self._opened(image, request)
+            sink, stack = self._opened(image, request, progress)
             for index, plane in self._probabilities(stack, progress, sink.box):
                 sink.put(index, plane)
             found = sink.finish()
@@ -243,12 +244,12 @@ class VolumePredictor:
         return PredictedRegion.of(image, sides, axis, whole_slices=request.refiner is not None)
 
     def _opened(
-        self, image: Volume, request: PredictionRequest
+        self, image: Volume, request: PredictionRequest, progress: Progress = no_progress
     ) -> tuple[PredictionSink, SliceStack]:
         """Sink of what is wanted of a volume, and its slices."""
         region = self._region(image, request)
         stack = self._stack(image, self._canonical_axis(image, request.axis))
-        return self._sink(stack, request.landmarks, region), stack
+        return self._sink(stack, request.landmarks, region, progress), stack
 
     def _refined(
         self, image: Volume, found: Prediction, request: PredictionRequest, progress: Progress
@@ -300,7 +301,7 @@ class VolumePredictor:
             slices_needed(stack, smoothing, range(box[0].start, box[0].stop))
             for stack, box in zip(stacks, boxes, strict=True)
         ]
-        sink = self._sink(stacks[0], request.landmarks, region)
+        sink = self._sink(stacks[0], request.landmarks, region, progress)
         counters = joint_progress(counts, progress)
         planes = [
             (stack, self._probabilities(stack, counter, box))
@@ -322,10 +323,18 @@ class VolumePredictor:
         return slice_probabilities(stack, predictor, smoothing, progress, order, keep=keep)
 
     def _sink(
-        self, stack: SliceStack, landmarks: bool, region: PredictedRegion | None = None
+        self,
+        stack: SliceStack,
+        landmarks: bool,
+        region: PredictedRegion | None = None,
+        progress: Progress = no_progress,
     ) -> PredictionSink:
         settings = self.model.config.propagation
-        return PredictionSink(stack, self.model, settings, None if landmarks else (), region)
+
+        def known() -> dict[int, Landmark | None] | None:
+            return self.experts.landmarks(stack.volume, lambda: progress(0, 1, "landmarks"))
+
+        return PredictionSink(stack, self.model, settings, None if landmarks else (), region, known)
 
     def _stack(self, image: Volume, axis: int) -> SliceStack:
         config = self.model.config

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -67,6 +67,9 @@ class PredictionSink:
         Labels whose landmarks are looked for when all slices are there; None: all of them.
     region : PredictedRegion, optional
         The part of the volume that is predicted; None: all.
+    known : callable, optional
+        Gives landmarks in file order by label, None for one that was not found; None where they
+        are to be looked for in the probabilities.
 
     Attributes
     ----------
@@ -86,7 +89,9 @@ class PredictionSink:
         settings: PropagationConfig,
         landmarks: Collection[int] | None = None,
         region: PredictedRegion | None = None,
+        known: Callable[[], Mapping[int, Landmark | None] | None] = lambda: None,
     ) -> None:
+        self._known = known
         self._stack, self._learned, self._settings = stack, learned, settings
         self._region = region or PredictedRegion.of(stack.volume)
         self.box = stack.box_from_file(self._region.seen)
@@ -173,11 +178,19 @@ class PredictionSink:
             slice(own.start - seen.start, own.stop - seen.start)
             for own, seen in zip(kept, self.box, strict=True)
         )
-        points = [_moved(point, kept) for point in self._landmarks(labels, inside)]
+        known = (self._known() if self._points else None) or {}
+        rest = [value for value in self._points if value not in known]
+        points = [
+            stack.landmark_to_file(_moved(point, kept))
+            for point in self._landmarks(labels, inside, rest)
+        ]
+        wanted = [known[value] for value in self._points if value in known]
+        points += [one for one in wanted if one is not None and _lies_in(one, self._region.kept)]
+        points.sort(key=lambda point: self._points.index(point.label))  # stable
         return Prediction(
             labels=self._on_whole_grid(labels),
             confidence=self._on_whole_grid(self._confidence_of(labels)),
-            landmarks=tuple(stack.landmark_to_file(point) for point in points),
+            landmarks=tuple(points),
             names=dict(learned.names),
         )
 
@@ -194,14 +207,14 @@ class PredictionSink:
             release(array)
         return result
 
-    def _landmarks(self, cleaned: Array, inside: Box) -> list[Landmark]:
+    def _landmarks(self, cleaned: Array, inside: Box, wanted: Sequence[int]) -> list[Landmark]:
         """Landmarks of a part of what was predicted, in voxels of that part."""
         config, stack, learned = self._settings.landmarks, self._stack, self._learned
-        if self._probabilities is not None:
+        if self._probabilities is not None and wanted:
             part = self._probabilities[(slice(None), *inside)]
-            return locate_landmarks(part, learned, config, stack, self._points)
+            return locate_landmarks(part, learned, config, stack, wanted)
         found: list[Landmark] = []
-        for value in self._points:
+        for value in wanted:
             found += component_centres(
                 cleaned[inside],
                 self._confidence[inside],
@@ -232,6 +245,12 @@ def _moved(point: Landmark, box: Box) -> Landmark:
     """A landmark of a box, in voxels of the whole."""
     z, y, x = (at + side.start for at, side in zip(point.position, box, strict=True))
     return replace(point, position=(z, y, x))
+
+
+def _lies_in(point: Landmark, box: Box) -> bool:
+    """Whether a landmark of the file lies in a box of the file."""
+    at = point.position[-len(box) :]
+    return all(s.start - 0.5 <= p < s.stop - 0.5 for p, s in zip(at, box, strict=True))
 
 
 def _most_probable(plane: Array, values: Array) -> tuple[Array, Array]:

@@ -11,10 +11,13 @@ from pathlib import Path
 from ..adapters import Adapter, build_adapter
 from ..adapters.polished import PolishedExpert
 from ..backbones import get_backbone
-from ..config import HAND_MADE, SegmenterConfig
+from ..backbones.embedded import EmbeddedBackbone
+from ..config import HAND_MADE, ExtractionConfig, SegmenterConfig
 from ..features.cache import FeatureCache
 from ..features.extract import FeatureExtractor
 from ..features.store import FeatureStore
+from ..landmarks.known import KnownLandmarks
+from ..landmarks.learn import learn_landmarks
 from ..parallel import beside
 from ..predict.experts import Experts
 from ..predict.learned import LearnedModel
@@ -76,9 +79,21 @@ class Extractors:
             hand_made = adapters.hand_made, self.hand_made
         if adapters.polished is not None:
             polished = adapters.polished.head, self.of_polished(adapters.polished)
-        return Experts(
+        experts = Experts(
             learned, adapters.main, main, hand_made, polished, self.flows, self.registrations
         )
+        if learned.landmarks is None:
+            return experts
+        return replace(experts, points=self.points(main))
+
+    def points(self, main: FeatureExtractor) -> FeatureExtractor:
+        """Of the features that landmarks are placed by: the embedded ones."""
+        return main if self.config.backbone == EmbeddedBackbone.spec.name else self._embedded
+
+    @cached_property
+    def _embedded(self) -> FeatureExtractor:
+        backbone = get_backbone(EmbeddedBackbone.spec.name)
+        return FeatureExtractor(backbone, ExtractionConfig(), self.device, None, self.cache)
 
     def of_polished(self, expert: PolishedExpert) -> FeatureExtractor:
         """Of the features of a polished network."""
@@ -90,12 +105,14 @@ class Extractors:
 class Adapters:
     """Fitted adapters: on the features of the backbone, and on hand-made ones where wanted.
 
-    With the polished network, where there is one.
+    With the polished network, where there is one, and landmarks that are placed by what their
+    templates show.
     """
 
     main: Adapter
     hand_made: Adapter | None = None
     polished: PolishedExpert | None = None
+    landmarks: KnownLandmarks | None = None
 
     @classmethod
     def restored(cls, learned: LearnedModel, device: str) -> Adapters:
@@ -104,6 +121,7 @@ class Adapters:
             restored(learned, device),
             restored_hand_made(learned, device),
             restored_polished(learned, device),
+            learned.landmarks,
         )
 
 
@@ -138,6 +156,8 @@ class Learning:
         Of the features of the backbone.
     of_polished : callable
         Makes the extractor of a polished network.
+    landmarks : callable
+        Remembers the landmarks of templates.
     hand_made : FeatureExtractor, optional
         Of hand-made features, where an adapter is to learn from them.
     twice : LearnedTwice, optional
@@ -147,6 +167,7 @@ class Learning:
     build: Callable[[], Adapter]
     extractor: FeatureExtractor
     of_polished: Callable[[PolishedExpert], FeatureExtractor]
+    landmarks: Callable[[TrainingSet, Progress], KnownLandmarks | None]
     hand_made: FeatureExtractor | None = None
     twice: LearnedTwice | None = None
 
@@ -174,23 +195,34 @@ class Learning:
         twice = None
         if config.trains_itself and is_scribbled(training):
             twice = LearnedTwice(config, extractors.flows)
-        return cls(build, extractor, extractors.of_polished, others, twice)
+
+        def landmarks(training: TrainingSet, progress: Progress) -> KnownLandmarks | None:
+            return learn_landmarks(training, config, extractors.points(extractor), progress)
+
+        return cls(build, extractor, extractors.of_polished, landmarks, others, twice)
 
     def fit(self, training: TrainingSet, progress: Progress) -> Adapters:
         """Fit new adapters to templates; twice where slices are scribbled on."""
         if self.twice is None:
-            return self._fit(training, progress)
+            found = self._fit(training, progress)
+        else:
+            found = self._fit_twice(self.twice, training, progress)
+        return replace(found, landmarks=self.landmarks(training, progress))
+
+    def _fit_twice(
+        self, twice: LearnedTwice, training: TrainingSet, progress: Progress
+    ) -> Adapters:
         cache = FeatureCache(_KEPT_MB)
         kept = replace(
             self,
-            extractor=self.twice.keeping(self.extractor, cache),
-            hand_made=self.hand_made and self.twice.keeping(self.hand_made, cache),
+            extractor=twice.keeping(self.extractor, cache),
+            hand_made=self.hand_made and twice.keeping(self.hand_made, cache),
         )
         first, second = _halves(progress)
         adapters = kept._fit(training, first)
         own = adapters.main, adapters.hand_made
         weights_hash = self.extractor.backbone.weights_hash
-        learned = LearnedModel.of(self.twice.config, weights_hash, training, *own)
+        learned = LearnedModel.of(twice.config, weights_hash, training, *own)
         known = kept._self_labelled(learned, *own, training, progress)
         return adapters if known is training else kept._fit(known, second)
 
@@ -236,7 +268,10 @@ class Learning:
             _learn_on(main, learned, training, self.extractor, progress)
             if polished is not None:
                 _learn_on(polished.head, learned, training, self.of_polished(polished), progress)
-            return Adapters(main, hand_made(), polished)
+            points = learned.landmarks
+            if training.arrangements != learned.arrangements:
+                points = self.landmarks(training, progress)
+            return Adapters(main, hand_made(), polished, points)
 
     def learners(self, training: TrainingSet) -> tuple[TrainingSet, list[Learner]]:
         """Templates with the copies that adapters learn from, and how each of them learns."""

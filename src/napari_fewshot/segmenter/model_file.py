@@ -22,6 +22,7 @@ from ..predict.card import ModelCard
 from ..predict.learned import LearnedModel
 from ..types import Array, plain_name
 from .expert_file import PackedExperts, pack_experts, unpack_experts
+from .landmark_file import PackedLandmarks, pack_landmarks, unpack_landmarks
 
 __all__ = [
     "FORMAT_VERSION",
@@ -69,7 +70,10 @@ def write_model(path: str | os.PathLike[str], model: LearnedModel) -> None:
     }
     tensors = {name: np.ascontiguousarray(t) for name, t in model.adapter.tensors.items()}
     content["experts"], others = pack_experts(model)
-    tensors |= others
+    landmarks, points = pack_landmarks(model.landmarks)
+    if landmarks is not None:
+        content["landmarks"] = landmarks
+    tensors |= others | points
     text = json.dumps(content, sort_keys=True)
     metadata = {
         "format": FORMAT,
@@ -262,6 +266,7 @@ class _Content(BaseModel):
     arrangements: tuple[dict[int, tuple[float, ...]], ...] = ()  # files before 0.1 have none
     experts: PackedExperts = PackedExperts()
     card: ModelCard = ModelCard()
+    landmarks: PackedLandmarks | None = None
 
     @field_validator("names")
     @classmethod
@@ -281,9 +286,11 @@ def _parse(content: str, tensors: dict[str, Array]) -> LearnedModel:
         found = _Content.model_validate_json(content)
     except ValidationError as error:
         raise input_error(error, _Content, "content") from None
-    fields = {name: getattr(found, name) for name in _Content.model_fields if name != "experts"}
+    packed = ("experts", "landmarks")
+    fields = {name: getattr(found, name) for name in _Content.model_fields if name not in packed}
     fields["config"] = SegmenterConfig.stored(found.config, "config")
     experts, rest = unpack_experts(found.experts, tensors, found.label_values)
+    fields["landmarks"], rest = unpack_landmarks(found.landmarks, rest)
     fields["adapter"] = AdapterState(rest, found.adapter)
     return LearnedModel(**fields, **experts)
 

@@ -220,7 +220,7 @@ class FewShotSegmenter(Fitted):
 
     def _become(self, adapters: Adapters, training: TrainingSet) -> None:
         self._adapters, self._training = adapters, training
-        own = adapters.main, adapters.hand_made, adapters.polished
+        own = adapters.main, adapters.hand_made, adapters.polished, adapters.landmarks
         self._saved = LearnedModel.of(self.config, self.weights_hash, training, *own)
 
     def polish(

@@ -71,7 +71,8 @@ class TrainingSet:
     ``sources`` has stack and working slice of each example; examples of one stack stand together,
     and numbers behind those of the stacks are of ``copies``, one for each stack where it is
     augmented. ``label_values`` were painted, sorted; ``point_labels`` occur as landmarks only.
-    ``arrangements`` are, of each image, the places in canonical mm of landmarks that it has one of.
+    ``arrangements`` are, of each image, the places in canonical mm of landmarks that it has one of,
+    and ``arranged`` the number of its stack.
     """
 
     stacks: tuple[SliceStack, ...]
@@ -81,6 +82,7 @@ class TrainingSet:
     names: dict[int, str]
     point_labels: frozenset[int]
     arrangements: tuple[dict[int, tuple[float, ...]], ...] = ()
+    arranged: tuple[int, ...] = ()
     copies: tuple[AugmentedSlices, ...] = ()
 
     @classmethod
@@ -124,6 +126,10 @@ class TrainingSet:
                 sources.append((number, one.index))
                 examples.append(replace(one, known_labels=known, volume=volumes[number]))
         names = {value: name for t in templates for value, name in t.names.items()}
+        stack_of: dict[int, int] = {}
+        for template, image, number in zip(templates, images, numbers, strict=True):
+            if template.points:
+                stack_of.setdefault(image, number)
         return cls(
             stacks=tuple(stacks),
             sources=tuple(sources),
@@ -132,6 +138,7 @@ class TrainingSet:
             names={value: names.get(value, str(value)) for value in label_values},
             point_labels=frozenset(set(label_values) - painted),
             arrangements=arrangements_of(templates, images),
+            arranged=tuple(stack_of.values()),
         )
 
     @property

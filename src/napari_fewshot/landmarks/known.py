@@ -1,0 +1,105 @@
+"""What a model remembers of the landmarks of its templates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ..slices.coarse import CoarseVolume
+from ..types import Array
+
+__all__ = ["KnownImage", "KnownLandmarks", "no_trials"]
+
+
+def no_trials() -> Array:
+    """No landmark was placed in a template that was left out."""
+    return np.zeros((0, 2), np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class KnownImage:
+    """A template as landmarks are found with it.
+
+    Parameters
+    ----------
+    places : float32 array, shape (L, D)
+        Of each landmark, in mm from the corner in canonical order, nan for one that it has not.
+    extent, spacing : tuple of float
+        Sides of the image and of its pixels or voxels in mm.
+    descriptors : float32 array, shape (L, C)
+        Of a 2D image: features of the landmarks; C is 0 of a volume.
+    volume : CoarseVolume, optional
+        Of a volume: its grey values.
+    patches : array, shape (L, side, side[, side])
+        What is seen round each landmark: of a volume grey values on its own grid, uint8; of a 2D
+        image even ones, float32.
+    """
+
+    places: Array
+    extent: tuple[float, ...]
+    spacing: tuple[float, ...]
+    descriptors: Array
+    volume: CoarseVolume | None = None
+    patches: Array = field(default_factory=lambda: np.zeros((0, 1, 1), np.float32))
+
+    def only(self, chosen: Array) -> KnownImage:
+        """The same with some of its landmarks."""
+        patches = self.patches[chosen] if len(self.patches) else self.patches  # not yet described
+        own = self.places[chosen], self.descriptors[chosen]
+        return replace(self, places=own[0], descriptors=own[1], patches=patches)
+
+
+@dataclass(frozen=True, eq=False)
+class KnownLandmarks:
+    """Landmarks that are placed together, and the templates that show them.
+
+    Parameters
+    ----------
+    labels : tuple of int
+        Rows of all arrays of the images.
+    images : tuple of KnownImage
+    trials : float32 array, shape (N, 2)
+        Of points that were placed in templates that were left out: how sure, and the error in
+        shares of the image's first side.
+    """
+
+    labels: tuple[int, ...]
+    images: tuple[KnownImage, ...]
+    trials: Array = field(default_factory=no_trials)
+
+    def fits(self, axes: int) -> bool:
+        """Whether images with so many axes are like those of the templates."""
+        return all(len(image.extent) == axes for image in self.images)
+
+    def unit(self, extent: Array, spacing: Sequence[float]) -> float:
+        """The mm that places in a 2D image count in.
+
+        The longest side of the templates where all have a spacing; else that of each image.
+        """
+        has_spacing = [set(one.spacing) != {1.0} for one in self.images]
+        if all(has_spacing) and set(spacing) != {1.0}:
+            return float(np.median([max(one.extent) for one in self.images]))
+        return float(np.max(extent))
+
+    def described(self, seen: Sequence[tuple[Array, Array]]) -> KnownLandmarks:
+        """The same with the descriptors and patches of each image."""
+        images = [
+            replace(one, descriptors=own, patches=patches)
+            for one, (own, patches) in zip(self.images, seen, strict=True)
+        ]
+        return replace(self, images=tuple(images))
+
+    def without(self, number: int, most: int | None = None) -> KnownLandmarks | None:
+        """The same without an image, and with so many others; None if one has no landmark left.
+
+        Labels are those that the others have.
+        """
+        others = [one for k, one in enumerate(self.images) if k != number][:most]
+        seen = np.isfinite(np.stack([one.places[:, 0] for one in others])).any(axis=0)
+        if not seen.any():
+            return None
+        labels = tuple(np.array(self.labels)[seen].tolist())
+        images = tuple(one.only(seen) for one in others)
+        return KnownLandmarks(labels, images)

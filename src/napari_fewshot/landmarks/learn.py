@@ -1,0 +1,107 @@
+"""What is remembered of landmarks, and how well templates that are left out are found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ..config import SegmenterConfig
+from ..features.extract import FeatureExtractor
+from ..slices.registration import has_registration
+from ..slices.stack import SliceStack
+from ..templates.training_set import TrainingSet
+from ..types import Array, Progress, no_progress
+from .find import placing_stack
+from .known import KnownLandmarks, no_trials
+from .placed import Placed
+from .planes import Described, described_plane, known_plane, place_in_plane
+from .scores import LEAST_TEMPLATES
+from .volumes import known_volume, place_in_volume
+
+__all__ = ["learn_landmarks"]
+
+WHAT = "landmarks"
+_MOST_LEFT_OUT = 4
+"""Templates that are left out in turn."""
+_MOST_OTHERS = 3
+"""Volumes that are registered with each of them."""
+
+
+def learn_landmarks(
+    training: TrainingSet,
+    config: SegmenterConfig,
+    extractor: FeatureExtractor,
+    progress: Progress = no_progress,
+) -> KnownLandmarks | None:
+    """Remember the landmarks that were learned as points, one of each in an image.
+
+    None where there are none, the settings look for them otherwise, or, in volumes, SimpleITK is
+    not installed. With three templates or more, some are left out in turn, and the others place
+    their landmarks: what scores are worth.
+    """
+    wanted = config.propagation.landmarks
+    if wanted.source != "probabilities" or not wanted.arrangement or wanted.per_label > 1:
+        return None
+    numbers = training.arranged
+    volumes = [training.stacks[number].volume for number in numbers]
+    axes = {volume.ndim for volume in volumes}
+    labels = sorted(training.point_labels & {v for one in training.arrangements for v in one})
+    if not labels or len(axes) != 1 or (3 in axes and not has_registration()):
+        return None
+    stacks = [placing_stack(volume, config.intensity) for volume in volumes]
+    places = []
+    for stack, one in zip(stacks, training.arrangements, strict=True):
+        sizes = np.array(stack.frame.canonical_spacing(stack.volume.spacing))
+        rows = [one.get(label, (np.nan,) * len(sizes)) for label in labels]
+        places.append(np.array(rows, float) + sizes / 2)
+    if 3 in axes:
+        found = [known_volume(s, p) for s, p in zip(stacks, places, strict=True)]
+        images = tuple(one for one in found if one is not None)
+        if not images:
+            return None
+        known = KnownLandmarks(tuple(labels), images)
+        kept = [s for s, one in zip(stacks, found, strict=True) if one is not None]
+        return replace(known, trials=_trials(known, kept, [], progress))
+    known = KnownLandmarks(
+        tuple(labels), tuple(known_plane(s, p) for s, p in zip(stacks, places, strict=True))
+    )
+    maps = [described_plane(stack, known, extractor) for stack in stacks]
+    known = known.described([m.at(one.places) for m, one in zip(maps, known.images, strict=True)])
+    return replace(known, trials=_trials(known, stacks, maps, progress))
+
+
+def _trials(
+    known: KnownLandmarks,
+    stacks: Sequence[SliceStack],
+    maps: Sequence[Described],
+    progress: Progress,
+) -> Array:
+    """Place the landmarks of templates with the others; ``maps`` are of 2D images."""
+    if len(known.images) < LEAST_TEMPLATES:
+        return no_trials()
+    chosen = np.unique(np.linspace(0, len(stacks) - 1, _MOST_LEFT_OUT).round().astype(int))
+    trials = [no_trials()]
+    for done, number in enumerate(chosen.tolist()):
+        progress(done, len(chosen), WHAT)
+
+        def check(done: int = done) -> None:
+            progress(done, len(chosen), WHAT)
+
+        placed: Placed | None
+        others = known.without(number, None if maps else _MOST_OTHERS)
+        if others is None:
+            continue
+        if maps:
+            placed = place_in_plane(maps[number], others)
+        else:
+            placed = place_in_volume(stacks[number], others, check)
+        if placed is not None:
+            rows = [known.labels.index(label) for label in others.labels]
+            apart = placed.places - known.images[number].places[rows]
+            errors = np.linalg.norm(apart, axis=1) / float(placed.extent.max())
+            both = np.stack([placed.sure, errors], axis=1)
+            trials.append(both[np.isfinite(errors)].astype(np.float32))
+    progress(len(chosen), len(chosen), WHAT)
+    return np.concatenate(trials)

@@ -1,0 +1,222 @@
+"""Landmarks in volumes: registered templates vote, then what is seen near each place decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..parallel import ordered_map
+from ..slices.coarse import CoarseVolume, coarse_volume, extent_of
+from ..slices.registration import Registration, register_turned
+from ..slices.stack import SliceStack
+from ..types import Array
+from .known import KnownImage, KnownLandmarks
+from .patches import correlations, vertex
+from .placed import Placed
+
+__all__ = ["known_volume", "place_in_volume"]
+
+_VOXELS = 2**15
+_LEAST_SIDE = 16
+"""Of the coarse volume, in voxels: a few thick slices do not say how they are turned."""
+_RADIUS = 7
+"""Voxels of a patch on each side of its middle."""
+_SEARCH = 6
+"""Voxels on each side of a place where it is looked for again."""
+_SIMILAR = 0.3
+"""Mean local correlation after a registration: right ones have .4 to .5, wrong ones .25 or less."""
+_LEAST_ALIKE = 0.4
+"""Mean correlation of patches where landmarks were placed: right .7 to .8, wrong .1."""
+_SPREAD = 0.02
+"""Share of the longest side that votes are apart when they are worth 1 / e of those that agree."""
+_MOST_VOTES = 4
+
+
+def known_volume(stack: SliceStack, places: Array) -> KnownImage | None:
+    """Remember a volume; ``places``, (L, 3), are in mm from its corner in canonical order.
+
+    None if it is too thin to be registered.
+    """
+    coarse = coarse_volume(stack, _VOXELS)
+    if min(coarse.grey.shape) < _LEAST_SIDE:
+        return None
+    spacing = _spacing(stack)
+    side = 2 * _RADIUS + 1
+    patches = np.zeros((len(places), side, side, side), np.uint8)
+    for number, place in enumerate(places):
+        if np.isfinite(place).all():
+            middle = np.round(place / spacing - 0.5).astype(int)
+            patch = _block(stack, middle, _RADIUS)
+            patches[number] = np.round(255 * np.clip(patch, 0, 1))
+    extent = tuple(float(side) for side in extent_of(stack))
+    none = np.zeros((len(places), 0), np.float32)
+    own = tuple(spacing.tolist())
+    return KnownImage(places.astype(np.float32), extent, own, none, coarse, patches)
+
+
+def place_in_volume(
+    stack: SliceStack, known: KnownLandmarks, check: Callable[[], None] = lambda: None
+) -> Placed | None:
+    """Place landmarks in a volume; None if no template is like it.
+
+    ``check`` is called again and again; it may raise ``Cancelled``.
+    """
+    target = coarse_volume(stack, _VOXELS)
+    if min(target.grey.shape) < _LEAST_SIDE:
+        return None
+    images = [(image, image.volume) for image in known.images if image.volume is not None]
+    found = list(ordered_map(lambda one: register_turned(one[1], target, check), images))
+    order = np.argsort([-one.similarity for one in found], kind="stable")
+    alike = [k for k in order if found[k].similarity >= _SIMILAR]
+    # Of a part of what templates show, the correlation is not known; patches then decide.
+    chosen = (alike or list(order))[:_MOST_VOTES]
+    votes = [_Vote.of(images[k], found[k], target.spacing) for k in chosen]
+    places = np.stack([vote.places for vote in votes])
+    middle = _median(places)
+    apart = np.linalg.norm(places - middle, axis=2)
+    spread = np.nan_to_num(_mean(apart)) if len(votes) > 1 else np.zeros(len(middle))
+    result = Placed(middle, np.zeros(len(middle)), extent_of(stack))
+    spacing = _spacing(stack)
+    inside = ((middle >= 0) & (middle <= result.extent)).all(axis=1)  # not where there is none
+    likeness = np.zeros(len(middle))
+    for number in np.flatnonzero(inside).tolist():
+        check()
+        result.places[number], likeness[number] = _searched(
+            stack, spacing, middle[number], number, votes
+        )
+    if not inside.any() or likeness[inside].mean() < _LEAST_ALIKE:
+        return None
+    result.sure[:] = likeness * np.exp(-spread / (_SPREAD * result.extent.max()))
+    return result
+
+
+@dataclass(frozen=True, eq=False)
+class _Vote:
+    """Where a registered template says that landmarks are, and how it is turned there.
+
+    ``places`` (L, 3) are in mm; ``turns`` (L, 3, 3) lead from mm of the template to mm here.
+    """
+
+    image: KnownImage
+    places: Array
+    turns: Array
+
+    @classmethod
+    def of(
+        cls,
+        known: tuple[KnownImage, CoarseVolume],
+        found: Registration,
+        spacing: Sequence[float],
+    ) -> _Vote:
+        """``spacing`` is that of the coarse volume that the template was registered with."""
+        from scipy import ndimage
+
+        image, volume = known
+        own, its = np.array(volume.spacing), np.array(spacing)
+        cells = image.places / own - 0.5
+
+        def read(at: Array) -> Array:
+            there = [
+                ndimage.map_coordinates(one, np.nan_to_num(at).T, order=1, mode="nearest")
+                for one in found.places
+            ]
+            mm: Array = (np.stack(there, axis=1) + 0.5) * its
+            return mm
+
+        turns = np.stack(
+            [
+                (read(cells + step) - read(cells - step)) / (2 * own[k])
+                for k, step in enumerate(np.eye(3))
+            ],
+            axis=2,
+        )
+        return cls(image, np.where(np.isfinite(image.places), read(cells), np.nan), turns)
+
+
+def _median(places: Array) -> Array:
+    seen = np.isfinite(places[..., 0]).any(axis=0)
+    middle = np.full(places.shape[1:], np.nan)
+    middle[seen] = np.nanmedian(places[:, seen], axis=0)
+    return middle
+
+
+def _mean(values: Array) -> Array:
+    """Mean (L,) of what is there of (N, L)."""
+    seen = np.isfinite(values)
+    mean: Array = np.where(seen, values, 0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
+    return mean
+
+
+def _searched(
+    stack: SliceStack,
+    spacing: Array,
+    place: Array,
+    number: int,
+    votes: Sequence[_Vote],
+) -> tuple[Array, float]:
+    """The best place near one, in mm, by the patches of all templates; and how alike it looks."""
+    from scipy import ndimage
+
+    middle = np.round(place / spacing - 0.5).astype(int)
+    block = _block(stack, middle, _RADIUS + _SEARCH)
+    offsets = np.indices((2 * _RADIUS + 1,) * 3).reshape(3, -1) - _RADIUS
+    patches: list[Array] = []
+    for vote in votes:
+        image = vote.image
+        if not np.isfinite(image.places[number]).all():
+            continue
+        turn = vote.turns[number]
+        if abs(np.linalg.det(turn)) < 0.2:
+            continue
+        own = np.array(image.spacing)
+        rest = image.places[number] / own - 0.5
+        rest = rest - np.round(rest)
+        inner = (np.linalg.inv(turn) @ (offsets * spacing[:, None])) / own[:, None]
+        inner += (rest + _RADIUS)[:, None]
+        patch = ndimage.map_coordinates(
+            image.patches[number].astype(np.float32) / 255, inner, order=1, mode="nearest"
+        ).reshape((2 * _RADIUS + 1,) * 3)
+        patches.append(patch)
+    if not patches:
+        return place, 0.0
+    total = correlations(block, np.stack(patches)).mean(axis=0)
+    steps = np.indices(total.shape) - _SEARCH
+    far = np.sqrt((np.square(steps * spacing[:, None, None, None])).sum(axis=0))
+    reach = _SEARCH * spacing.min()
+    weighed = total - 0.5 * np.square(far / reach)
+    top = np.array(np.unravel_index(int(weighed.argmax()), total.shape))
+    fine = top + vertex(weighed, top)
+    return (middle + fine - _SEARCH + 0.5) * spacing, float(max(total[tuple(top)], 0.0))
+
+
+def _spacing(stack: SliceStack) -> Array:
+    """Sides of the voxels of the volume's own grid, in mm, in canonical order."""
+    spacing = list(stack.spacing)
+    first = spacing.pop(0)
+    spacing.insert(stack.axis, first)
+    return np.array(spacing)
+
+
+def _block(stack: SliceStack, middle: Array, radius: int) -> Array:
+    """Grey values round a voxel, in canonical order; beyond the border the nearest ones."""
+    along = int(middle[stack.axis])
+    rest = [int(middle[k]) for k in range(3) if k != stack.axis]
+    sides = [
+        np.clip(np.arange(at - radius, at + radius + 1), 0, n - 1)
+        for at, n in zip(rest, stack.shape, strict=True)
+    ]
+    window = (
+        slice(int(sides[0].min()), int(sides[0].max()) + 1),
+        slice(int(sides[1].min()), int(sides[1].max()) + 1),
+    )
+    numbers = np.clip(np.arange(along - radius, along + radius + 1), 0, len(stack) - 1)
+    planes = {
+        int(number): stack.window(int(number), window).mean(axis=0)[
+            np.ix_(sides[0] - window[0].start, sides[1] - window[1].start)
+        ]
+        for number in np.unique(numbers)
+    }
+    block = np.stack([planes[int(number)] for number in numbers])
+    return np.moveaxis(block, 0, stack.axis)

@@ -1,0 +1,145 @@
+"""Landmarks that are placed by what templates show, in images and volumes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from napari_fewshot import FewShotSegmenter, Landmark, Template, Volume
+from napari_fewshot.slices.registration import has_registration
+
+QUICK = {"contrastive": {"steps": 5, "references": 2}, "position": {"use": False}}
+PLACES_2D = np.array([[40, 30], [60, 80], [110, 50], [150, 90], [170, 40]], float)
+PLACES_3D = np.array([[12, 14, 20], [24, 30, 14], [30, 20, 34], [16, 34, 30]], float)
+
+
+def pattern(shape, seed, count):
+    """Smooth blobs, as an image of one kind of thing; 0..255."""
+    rng = np.random.default_rng(seed)
+    planes = np.indices(shape)
+    image = np.zeros(shape)
+    for _ in range(count):
+        centre = [rng.uniform(0.15, 0.85) * side for side in shape]
+        radius, value = rng.uniform(0.04, 0.12) * max(shape), rng.uniform(60, 255)
+        far = np.sqrt(sum((p - c) ** 2 for p, c in zip(planes, centre, strict=True)))
+        image[far < radius] = value
+    return ndimage.gaussian_filter(image, 1.0)
+
+
+def varied(image, places, seed):
+    """The same thing, shifted, a little larger, and noisy; and its points."""
+    rng = np.random.default_rng(seed)
+    scale, shift = rng.uniform(0.95, 1.05), rng.uniform(-4, 4, image.ndim)
+    middle = (np.array(image.shape) - 1) / 2
+    moved = ndimage.affine_transform(
+        image, np.eye(image.ndim) / scale, middle - (middle + shift) / scale, order=1
+    )
+    noisy = moved + rng.normal(0, 4, image.shape)
+    points = (places - middle) * scale + middle + shift
+    return np.clip(noisy, 0, 255).astype(np.float32), points
+
+
+def marks(places):
+    return [
+        Landmark(f"p{k}", k, (0.0, *map(float, at))[-3:]) for k, at in enumerate(places, start=1)
+    ]
+
+
+def patients(ndim, count, spacing=1.0):
+    shape, places = ((200, 130), PLACES_2D) if ndim == 2 else ((44, 48, 52), PLACES_3D)
+    image = pattern(shape, 3, 25)
+    found = []
+    for seed in range(count):
+        data, points = varied(image, places, seed)
+        found.append((Volume(data, (spacing,) * ndim), marks(points)))
+    return found
+
+
+def errors(found, truth):
+    at = {p.name: np.array(p.position) for p in found}
+    return {p.name: np.linalg.norm(at[p.name] - p.position) for p in truth if p.name in at}
+
+
+def fitted(templates, **settings):
+    model = FewShotSegmenter(**QUICK, **settings)
+    return model.fit([Template(image, points=points) for image, points in templates])
+
+
+def test_points_in_a_plane_are_found_exactly(tmp_path):
+    *templates, (image, truth) = patients(2, 4)
+    model = fitted(templates)
+    found = model.predict(image).landmarks
+    assert [p.label for p in found] == [1, 2, 3, 4, 5]
+    assert max(errors(found, truth).values()) < 4
+    assert all(0.3 <= p.score <= 1 for p in found)
+    model.save(tmp_path / "m.fewshot")
+    again = FewShotSegmenter.load(tmp_path / "m.fewshot").predict(image).landmarks
+    for one, other in zip(found, again, strict=True):
+        np.testing.assert_allclose(other.position, one.position, atol=0.2)  # stored as float16
+        assert other.score == pytest.approx(one.score, abs=0.02)
+
+
+def test_one_template_is_enough_and_scores_are_said_to_be_no_probabilities(caplog):
+    template, (image, truth) = patients(2, 2)
+    found = fitted([template]).predict(image).landmarks
+    assert max(errors(found, truth).values()) < 6
+    assert "not calibrated" in caplog.text
+
+
+def test_a_landmark_that_one_template_has_is_found():
+    *templates, (image, truth) = patients(2, 4)
+    templates[1] = (templates[1][0], templates[1][1][:-1])
+    templates[2] = (templates[2][0], templates[2][1][:-1])
+    found = fitted(templates).predict(image).landmarks
+    assert errors(found, truth)["p5"] < 6
+
+
+def test_images_of_another_resolution_are_compared_as_shares_of_their_size():
+    *templates, (image, truth) = patients(2, 4)
+    fine = Volume(ndimage.zoom(image.data, 2, order=1, grid_mode=True, mode="nearest"), (1.0, 1.0))
+    found = fitted(templates).predict(fine).landmarks
+    at = {p.name: (np.array(p.position[1:]) + 0.5) / 2 - 0.5 for p in found}
+    away = [np.linalg.norm(at[p.name] - p.position[1:]) for p in truth]
+    assert max(away) < 4
+
+
+def test_no_point_lies_outside_of_the_region():
+    *templates, (image, _) = patients(2, 4)
+    found = fitted(templates).predict(image, region=((0, 100), None)).landmarks
+    assert {p.name for p in found} == {"p1", "p2"}
+
+
+def test_off_as_published_and_with_several_of_a_kind():
+    *templates, _ = patients(2, 2)
+    for landmarks in ({"source": "labels"}, {"arrangement": False}, {"per_label": 2}):
+        model = fitted(templates, propagation={"landmarks": landmarks})
+        assert model._learned().landmarks is None
+
+
+@pytest.mark.skipif(not has_registration(), reason="SimpleITK is not installed")
+class TestVolumes:
+    def test_turned_volumes_are_found(self, tmp_path):
+        *templates, (image, truth) = patients(3, 4, 2.0)
+        turned = np.transpose(image.data, (1, 2, 0))[::-1, ::-1].copy()
+        model = fitted(templates)
+        points = [
+            Landmark(p.name, p.label, (47 - p.position[1], 51 - p.position[2], p.position[0]))
+            for p in truth
+        ]
+        found = model.predict(Volume(turned, (2.0, 2.0, 2.0))).landmarks
+        assert len(found) == 4
+        assert max(errors(found, points).values()) < 2
+        model.save(tmp_path / "m.fewshot")
+        again = FewShotSegmenter.load(tmp_path / "m.fewshot")
+        saved = again.predict(Volume(turned, (2.0, 2.0, 2.0))).landmarks
+        for one, other in zip(found, saved, strict=True):
+            np.testing.assert_allclose(other.position, one.position, atol=1e-3)
+
+    def test_what_is_not_alike_is_looked_for_as_without(self):
+        *templates, _ = patients(3, 2, 2.0)
+        other = Volume(np.random.default_rng(0).random((44, 48, 52)).astype(np.float32), (2.0,) * 3)
+        model = fitted(templates)
+        known = model.volume_predictor().experts.landmarks(other, lambda: None)
+        assert known is None
+        model.predict(other)
