@@ -48,6 +48,18 @@ CASES: dict[str, list[str]] = {
         "predict model.fewshot photo.png -o out",
         "predict model.fewshot image.nii.gz image.nii.gz -o out",
     ],
+    "Fine-tuning": [
+        "finetune --images 'none*.nii.gz' -o new.safetensors",
+        "finetune --images text.nii.gz -o new.safetensors",
+        "finetune --images empty.nii.gz -o new.safetensors",
+        "finetune --images image.nii.gz photo.png -o new.safetensors",
+        "finetune --images image.nii.gz -o new.pth",
+        "finetune --images image.nii.gz -o image.nii.gz",
+        "finetune --images image.nii.gz --backbone multiscale -o new.safetensors",
+        "finetune --images image.nii.gz --weights text.nii.gz -o new.safetensors",
+        "finetune --images image.nii.gz --probe-image image.nii.gz -o new.safetensors",
+        "finetune --images image.nii.gz --config none.toml -o new.safetensors",
+    ],
     "Templates": [
         f"train --image image.nii.gz {OUT}",
         f"train --image image.nii.gz --labels empty.nii.gz {OUT}",

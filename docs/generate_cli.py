@@ -92,6 +92,7 @@ def settings() -> str:
     """Markdown tables of all settings that ``--set`` takes."""
     from napari_fewshot.config import (
         AutomaticConfig,
+        FinetuneConfig,
         ObjectsConfig,
         PerSamConfig,
         RegionConfig,
@@ -104,12 +105,13 @@ def settings() -> str:
         "",
         "What `--set` takes: `train` all of the segmenter, `predict` those below `propagation`,",
         "`refine` and `compare-refinement` those below `propagation.refinement`, by what follows",
-        "it (`prompts.points`), `sam` those of its mode, `objects` its own. Python takes them as",
-        "dicts and configurations, benchmarks as tables of TOML.",
+        "it (`prompts.points`), `sam` those of its mode; `objects`, `finetune` theirs. Python",
+        "takes them as dicts and configurations, benchmarks as tables of TOML.",
         "",
         *_table("Of the segmenter", SegmenterConfig, ""),
     ]
     modes = {
+        "`finetune`": FinetuneConfig,
         "`sam automatic`": AutomaticConfig,
         "`sam boxes` and `sam points`": RegionConfig,
         "`sam persam`": PerSamConfig,

@@ -24,14 +24,14 @@ from torch.utils.data import DataLoader, Dataset
 
 from napari_fewshot.backbones.embedded_network import EmbeddedNet
 from napari_fewshot.features.encode import cpu_has_bfloat16
+from napari_fewshot.finetuning.matching import disagreement, matching_loss
+from napari_fewshot.finetuning.pixels import encode
+from napari_fewshot.finetuning.steps import clipped_step, follow
 
 from .checkpoint import load_checkpoint, save_checkpoint
 from .episodes import Batch, draw_batch
 from .export import read_exported, write_weights
-from .loss import disagreement, matching_loss
-from .pixels import encode
 from .settings import TrainConfig
-from .step import clipped_step, follow
 
 __all__ = ["Trainer", "free_cores", "main", "synthetic_loss"]
 

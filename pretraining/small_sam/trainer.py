@@ -10,8 +10,8 @@ from segment_anything.modeling import Sam
 from torch import Generator, Tensor
 
 from napari_fewshot.features.encode import cpu_has_bfloat16
+from napari_fewshot.finetuning.steps import clipped_step, follow
 
-from ..step import clipped_step, follow
 from .check import answer, embed, normalised
 from .loss import sam_loss
 from .network import build_sam

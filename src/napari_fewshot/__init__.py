@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from .features.cache import FeatureCache
     from .features.store import FeatureStore
+    from .finetuning import Finetuned, finetune
     from .io import read_labels, read_points, read_volume, write_image, write_labels, write_points
     from .jobs import ModelSource, PredictOptions, predict_many
     from .metrics.contingency import match_instances
@@ -71,6 +72,7 @@ _HOMES = {
     "metrics.labels": ("evaluate_labels",),
     "features.cache": ("FeatureCache",),
     "features.store": ("FeatureStore",),
+    "finetuning": ("Finetuned", "finetune"),
     "io": (
         "read_labels",
         "read_points",
@@ -109,6 +111,7 @@ __all__ = [
     "FeatureStore",
     "FewShotError",
     "FewShotSegmenter",
+    "Finetuned",
     "HeldOutScore",
     "InputError",
     "Landmark",
@@ -129,6 +132,7 @@ __all__ = [
     "__version__",
     "evaluate_labels",
     "evaluate_landmarks",
+    "finetune",
     "get_refiner",
     "load_sam",
     "make_phantom",

@@ -15,10 +15,8 @@ from pretraining.axons import Axons
 from pretraining.checkpoint import load_checkpoint, save_checkpoint
 from pretraining.episodes import draw_batch
 from pretraining.export import export, read_exported
-from pretraining.loss import disagreement, gather_pixels, matching_loss
 from pretraining.neuropil import Neuropil
 from pretraining.noise import bank_of
-from pretraining.pixels import encode
 from pretraining.probe import Options, score, vary
 from pretraining.probe_data import Problem, Slice
 from pretraining.settings import TrainConfig
@@ -28,6 +26,8 @@ from scipy.ndimage import distance_transform_edt
 
 from napari_fewshot.backbones.embedded import EmbeddedBackbone, read_network
 from napari_fewshot.backbones.embedded_network import EmbeddedNet, NetworkConfig
+from napari_fewshot.finetuning.matching import disagreement, gather_pixels, matching_loss
+from napari_fewshot.finetuning.pixels import encode
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = NetworkConfig(

@@ -48,7 +48,7 @@ class TimmBackbone:
         )
         self._blocks = blocks
         self.weights_hash = hashlib.sha256(f"timm-1 {weights_hash} {blocks}".encode()).hexdigest()
-        self._network = network.eval().requires_grad_(False)
+        self.network = network.eval().requires_grad_(False)
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Encode the middle slices; see :class:`~.base.Backbone`. Autocast is up to the caller."""
@@ -62,7 +62,7 @@ class TimmBackbone:
                 f"shape {tuple(images.shape)}",
             )
         with torch.inference_mode():
-            maps = self._network.forward_intermediates(
+            maps = self.network.forward_intermediates(
                 images[:, images.shape[1] // 2],
                 indices=self._blocks,
                 output_fmt="NCHW",
@@ -81,7 +81,7 @@ class TimmBackbone:
 
     def to(self, device: str) -> TimmBackbone:
         """Move the weights to a torch device and return the backbone."""
-        self._network.to(device)
+        self.network.to(device)
         return self
 
 

@@ -27,6 +27,7 @@ COMMANDS = (
     "backbones",
     "train",
     "predict",
+    "finetune",
     "refine",
     "compare_refinement",
     "sam",

@@ -58,6 +58,7 @@ def _as_dict(model: LearnedModel, size_mb: float) -> dict[str, Any]:
         "card": model.card.model_dump(mode="json"),
         "backbone": model.config.backbone,
         "weights_hash": model.weights_hash,
+        "weights_name": model.weights_name,
         "adapter": model.config.adapter,
         "experts": _experts(model),
         "expert_weights": asdict(model.weights),
@@ -76,7 +77,9 @@ def _lines(model: LearnedModel) -> Iterator[str]:
         yield f"{'trained on':<12}{card.images} image(s), {card.slices} known slice(s)"
     yield from _label_lines(model)
     backbone, adapter = (plain_name(n) for n in (model.config.backbone, model.config.adapter))
-    yield f"{'backbone':<12}{backbone}, weights {plain_name(model.weights_hash[:12])}"
+    parts = filter(None, (model.weights_name, model.weights_hash[:12]))
+    weights = ", ".join(plain_name(part) for part in parts)
+    yield f"{'backbone':<12}{backbone}, weights {weights}"
     yield f"{'adapter':<12}{adapter}"
     yield f"{'experts':<12}{', '.join(_experts(model)) or 'none beside the adapter'}"
     yield f"{'holds':<12}{_held_in_words(model)}"

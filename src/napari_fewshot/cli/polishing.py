@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from ..config import ExpertsConfig
 from ..errors import Cancelled, InputError
-from .reporting import ProgressBars
+from .reporting import ProgressBars, noted_interrupt
 
 if TYPE_CHECKING:
     from ..segmenter import FewShotSegmenter
@@ -53,7 +48,7 @@ def check(options: argparse.Namespace) -> None:
 def polish(model: FewShotSegmenter, minutes: float | None) -> FewShotSegmenter:
     """Polish a model, and say how it went; Ctrl-C ends it with the best so far."""
     start = time.perf_counter()
-    with ProgressBars() as bars, _noted_interrupt() as interrupted:
+    with ProgressBars() as bars, noted_interrupt() as interrupted:
 
         def progress(done: int, total: int, what: str) -> None:
             bars(done, total, what)
@@ -71,23 +66,3 @@ def polish(model: FewShotSegmenter, minutes: float | None) -> FewShotSegmenter:
             f"{found.extractor.spec.size_mb} MB of the model file"
         )
     return found
-
-
-@contextmanager
-def _noted_interrupt() -> Iterator[threading.Event]:
-    """Note the first Ctrl-C, rather than end where it comes; the second one ends all."""
-    noted = threading.Event()
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if noted.is_set():
-            raise KeyboardInterrupt
-        noted.set()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield noted  # no signal comes here
-        return
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield noted
-    finally:
-        signal.signal(signal.SIGINT, before)

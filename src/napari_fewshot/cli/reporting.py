@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, NoReturn, Self, TypeGuard
 from unicodedata import category
 
@@ -23,6 +26,7 @@ __all__ = [
     "Failures",
     "ProgressBars",
     "in_one_line",
+    "noted_interrupt",
     "option_of",
 ]
 
@@ -42,12 +46,14 @@ OPTIONS = (
     "backbone",
     "channels",
     "confidence",
+    "config",
     "connectivity",
     "device",
     "exclude_slices_of",
     "fine_tune",
     "frame",
     "image",
+    "images",
     "known_labels",
     "label",
     "labels",
@@ -68,7 +74,13 @@ OPTIONS = (
     "workers",
 )
 """Parameters of the library that are options of the same name here."""
-RENAMED = {"inputs": "IMAGE", "out_dir": "--output", "settings.seed": "--seed"}
+RENAMED = {
+    "inputs": "IMAGE",
+    "out_dir": "--output",
+    "output": "--output",
+    "probe": "--probe-labels",
+    "settings.seed": "--seed",
+}
 """Those that are called otherwise here."""
 
 
@@ -111,6 +123,26 @@ class ProgressBars:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@contextmanager
+def noted_interrupt() -> Iterator[threading.Event]:
+    """Note the first Ctrl-C, rather than end where it comes; the second one ends all."""
+    noted = threading.Event()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if noted.is_set():
+            raise KeyboardInterrupt
+        noted.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield noted  # no signal comes here
+        return
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Failures:

@@ -6,6 +6,7 @@ round-trips through JSON (``model_dump`` and ``model_validate`` of pydantic).
 
 from .base import FieldInfo, StageConfig, field_info
 from .experts import HAND_MADE, ExpertsConfig
+from .finetuning import ContrastConfig, DistillationConfig, FinetuneConfig
 from .learning import (
     ClassificationConfig,
     ContrastiveConfig,
@@ -44,11 +45,14 @@ __all__ = [
     "AutomaticConfig",
     "ClassificationConfig",
     "CleanupConfig",
+    "ContrastConfig",
     "ContrastiveConfig",
     "CosineConfig",
+    "DistillationConfig",
     "ExpertsConfig",
     "ExtractionConfig",
     "FieldInfo",
+    "FinetuneConfig",
     "IntensityConfig",
     "LandmarkConfig",
     "ObjectsConfig",

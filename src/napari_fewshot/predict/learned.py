@@ -93,13 +93,14 @@ class LearnedLabels(Protocol):
 class LearnedModel:
     """What was learned, as a model file holds it.
 
-    Settings of all stages, the digest of the backbone that the adapter was fitted to, the labels,
-    the canonical axes of the templates (the most frequent first), the channels of their images, the
-    state of the adapter, and the places, in canonical mm, of the landmarks of each image that has
-    one of each. Of the experts beside the adapter: the state of the one on hand-made features, the
-    paint that labels are carried from, the method that finds the way, the volumes that are
-    registered with others, the weights of all, and the polished network. Landmarks that are placed
-    together by what their templates show. The card says what it was trained on.
+    Settings of all stages, the digest of the backbone that the adapter was fitted to (and the name
+    of the file of its weights, if one was given), the labels, the canonical axes of the templates
+    (the most frequent first), the channels of their images, the state of the adapter, and the
+    places, in canonical mm, of the landmarks of each image that has one of each. Of the experts
+    beside the adapter: the state of the one on hand-made features, the paint that labels are
+    carried from, the method that finds the way, the volumes that are registered with others, the
+    weights of all, and the polished network. Landmarks that are placed together by what their
+    templates show. The card says what it was trained on.
     """
 
     config: SegmenterConfig
@@ -119,6 +120,7 @@ class LearnedModel:
     polished: PolishedState | None = None
     card: ModelCard = field(default_factory=ModelCard)
     landmarks: KnownLandmarks | None = None
+    weights_name: str = ""
 
     @property
     def temperature(self) -> float:

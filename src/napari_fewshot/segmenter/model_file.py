@@ -69,6 +69,8 @@ def write_model(path: str | os.PathLike[str], model: LearnedModel) -> None:
         ],
     }
     tensors = {name: np.ascontiguousarray(t) for name, t in model.adapter.tensors.items()}
+    if model.weights_name:
+        content["weights_name"] = model.weights_name
     content["experts"], others = pack_experts(model)
     landmarks, points = pack_landmarks(model.landmarks)
     if landmarks is not None:
@@ -208,9 +210,10 @@ def _unfit(what: str, error: Exception) -> ModelFileError:
 def check_weights(model: LearnedModel, backbone: Backbone) -> None:
     """Raise :class:`WeightsError` unless a backbone has the weights that the model learned with."""
     if model.weights_hash not in (backbone.weights_hash, *backbone.spec.former_hashes):
+        name = f"{model.weights_name}, " if model.weights_name else ""
         raise WeightsError(
             f"weights must be those that the model was trained with "
-            f"({model.weights_hash[:12]}); got {backbone.weights_hash[:12]} for backbone "
+            f"({name}{model.weights_hash[:12]}); got {backbone.weights_hash[:12]} for backbone "
             f"{model.config.backbone}. Give the same checkpoint, or train again."
         )
 
@@ -257,6 +260,7 @@ class _Content(BaseModel):
 
     config: dict[str, Any]
     weights_hash: str
+    weights_name: str = ""
     label_values: Annotated[tuple[_Label, ...], Field(min_length=1)]
     names: dict[int, str]
     point_labels: frozenset[_Whole]

@@ -221,7 +221,9 @@ class FewShotSegmenter(Fitted):
     def _become(self, adapters: Adapters, training: TrainingSet) -> None:
         self._adapters, self._training = adapters, training
         own = adapters.main, adapters.hand_made, adapters.polished, adapters.landmarks
-        self._saved = LearnedModel.of(self.config, self.weights_hash, training, *own)
+        learned = LearnedModel.of(self.config, self.weights_hash, training, *own)
+        name = "" if self.weights is None else self.weights.name
+        self._saved = replace(learned, weights_name=name)
 
     def polish(
         self, minutes: float | None = None, progress: Progress = no_progress

@@ -189,6 +189,11 @@ class SliceStack:
         return int(self._slices.shape[-1]) if self.volume.has_channels else 1
 
     @property
+    def black_and_white(self) -> tuple[float, float]:
+        """Grey values that become 0 and 1; over the channels, the lowest and the highest."""
+        return min(self._scaler.low), max(self._scaler.high)
+
+    @property
     def is_spacing_plausible(self) -> bool:
         """Whether slices lie at least a quarter of the smaller side of a pixel apart.
 

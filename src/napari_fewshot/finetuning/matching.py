@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["disagreement", "gather_pixels", "matching_loss"]
+__all__ = ["disagreement", "gather_pixels", "matching_loss", "relation_loss"]
 
 
 def gather_pixels(features: Tensor, index: Tensor) -> Tensor:
@@ -72,3 +72,30 @@ def matching_loss(pixels: Tensor, labels: Tensor, temperature: float) -> tuple[T
 def disagreement(one: Tensor, other: Tensor) -> Tensor:
     """Mean of 1 minus the cosine of unit-norm features of the same pixels, both (..., C)."""
     return 1 - (one * other).sum(-1).mean()
+
+
+def relation_loss(pixels: Tensor, wanted: Tensor, temperature: float, sharpness: float) -> Tensor:
+    """How far pixels are related to those of other episodes otherwise than they ought to be.
+
+    Cross-entropy of the softmax attention of each pixel over the pixels of the other episodes, by
+    cosine similarity, against that of the features ``wanted``, which is sharper: what is like a
+    pixel somewhat is to be like it clearly, or not.
+
+    Parameters
+    ----------
+    pixels : tensor, shape (E, P, C)
+        Unit-norm features; E is 2 at least.
+    wanted : tensor, shape (E, P, C)
+        Unit-norm features of the same pixels, without gradient.
+    temperature : float
+        Divides the cosine similarity.
+    sharpness : float
+        Divides the temperature of what is wanted.
+    """
+    e, p, c = pixels.shape
+    flat, fixed = pixels.reshape(e * p, c), wanted.reshape(e * p, c)
+    episode = torch.arange(e, device=pixels.device).repeat_interleave(p)
+    same = episode[:, None] == episode[None, :]
+    target = (fixed @ fixed.T * (sharpness / temperature)).masked_fill(same, -torch.inf).softmax(-1)
+    found = (flat @ flat.T / temperature).masked_fill(same, -torch.inf).log_softmax(-1)
+    return -(target * found.masked_fill(same, 0)).sum(-1).mean()

@@ -6,10 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
-from napari_fewshot.backbones.embedded import mirrored
-from napari_fewshot.backbones.embedded_network import EmbeddedNet
-
-from .loss import gather_pixels
+from ..backbones.embedded import mirrored
+from ..backbones.embedded_network import EmbeddedNet
+from .matching import gather_pixels
 
 __all__ = ["Maps", "encode"]
 
