@@ -111,6 +111,9 @@ def test_lazy_arrays_and_empty_maps():
     labels[2:4] = 3
     lazy = measure_labels(Volume.of(da.from_array(labels, chunks=(2, 8, 8))))
     assert lazy["voxels"].tolist() == [128]
+    labels.setflags(write=False)  # as a mapped file is
+    for objects in (False, True):
+        assert measure_labels(labels, labels, objects=objects)["voxels"].tolist() == [128]
     empty = measure_labels(np.zeros((6, 8), np.uint8), objects=True)
     assert len(empty) == 0
     assert "centroid_y" in empty
