@@ -53,6 +53,7 @@ def test_arrays_that_do_not_fit_are_refused():
 def test_labels_are_compacted_whatever_their_type(dtype: str) -> None:
     labels = np.array([[0, 7, 3], [200, 3, 9]])
     given = labels.astype(dtype)
+    given.setflags(write=False)  # as those of mapped files
     values = np.array([3, 9, 100, 200, 70_000, 2**40])
     np.testing.assert_array_equal(present_labels(given), np.setdiff1d(labels, [0]))
     found = compact_labels(given, values)

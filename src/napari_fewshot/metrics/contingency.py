@@ -57,7 +57,8 @@ def compact_labels(labels: Array, values: Array) -> Array:
     """
     from skimage.util import map_array
 
-    native = labels.astype(labels.dtype.newbyteorder("="), copy=False)
+    # scikit-image takes no array that cannot be written to, as those of mapped files are
+    native = labels.astype(labels.dtype.newbyteorder("="), copy=not labels.flags.writeable)
     held = values[values <= np.iinfo(native.dtype).max]
     places = np.arange(1, len(held) + 1, dtype=np.min_scalar_type(len(values)))
     result: Array = map_array(native, held.astype(native.dtype), places)

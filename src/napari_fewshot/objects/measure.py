@@ -122,7 +122,7 @@ class _Labels:
     def blocks(self) -> Iterator[tuple[Box, Array, Array]]:
         """Parts of the array, their regions numbered from 1, and the keys of these."""
         for where in blocks_of(self._data.shape):
-            part = np.array(read(self._data[where]))  # files that are mapped cannot be written to
+            part = read(self._data[where])
             keys = present_labels(part)
             yield where, compact_labels(part, keys), keys
             release(self._data)
