@@ -87,6 +87,12 @@ def test_value_beyond_its_limit_names_the_setting(given, parameter):
     assert str(caught.value).startswith(f"{parameter} must ")
 
 
+def test_seeds_of_clocks_are_taken():
+    assert SegmenterConfig.of({"seed": 1_764_434_509_000_000_000}, "settings").seed > 2**53
+    with pytest.raises(InputError, match="steps"):
+        SegmenterConfig.of({"contrastive": {"steps": 2**60}}, "settings")
+
+
 def test_of_takes_configurations_dicts_and_nothing_else():
     own = CosineConfig(threshold=0.2)
     assert CosineConfig.of(own, "cosine") is own

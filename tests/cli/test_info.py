@@ -54,7 +54,7 @@ def test_for_programs(run, carded):
     assert found["weights_hash"] == model.weights_hash
     assert found["card"]["author"] == "A lab"
     assert found["card"]["score"]["folds"] == 3
-    assert found["holds"] == {"painted_slices": 3, "coarse_volumes": 0}
+    assert found["holds"] == {"painted_slices": 3, "coarse_volumes": 0, "landmark_images": 0}
     assert found["settings"]["contrastive"]["steps"] == 40
     assert found["size_mb"] == pytest.approx(carded.stat().st_size / 1e6, abs=1e-3)
 

@@ -225,3 +225,12 @@ def test_a_story_that_is_none_is_none(tiny, tmp_path):
     assert read_story(tmp_path / "none.safetensors") is None
     with pytest.raises((ValueError, TypeError)):
         Story.from_json("[]")
+
+
+@pytest.mark.parametrize("ending", [".png", ".csv"])
+def test_files_of_a_person_beside_the_output_stay(tiny, volumes, tmp_path, ending):
+    mine = tmp_path / f"cells{ending}"
+    mine.write_bytes(b"mine")
+    with pytest.raises(InputError, match=f"cells{ending}"):
+        finetune(images=volumes, weights=tiny, config=QUICK, output=tmp_path / "cells.safetensors")
+    assert mine.read_bytes() == b"mine"

@@ -93,6 +93,14 @@ def test_the_qform_counts_where_the_sform_is_singular(tmp_path: Path) -> None:
     np.testing.assert_allclose(affine[:, [2, 1, 0, 3]], AFFINE, atol=1e-6)
 
 
+def test_sizes_of_voxels_have_no_sign(tmp_path: Path) -> None:
+    sizes = struct.pack("<4f", 0, -1, 2, -3)
+    path = written(tmp_path / "a.nii", (76, sizes), (252, struct.pack("<2h", 1, 1)))
+    read = read_volume(path)
+    np.testing.assert_allclose(read.spacing, (3, 2, 1))
+    np.testing.assert_array_equal(read.data, DATA)
+
+
 def test_pixels_right_behind_the_header(tmp_path: Path) -> None:
     path = written(tmp_path / "a.nii", (108, struct.pack("<f", 348)))
     content = path.read_bytes()

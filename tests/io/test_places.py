@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from napari_fewshot.errors import InputError
 from napari_fewshot.io.outputs import Outputs, replacing
+from napari_fewshot.io.places import check_folder
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX files")
 
@@ -96,7 +98,13 @@ def test_protected_folders_and_files(tmp_path, monkeypatch):
 
 
 def test_a_disk_without_room(tmp_path, monkeypatch):
-    usage = type("Usage", (), {"free": 100})
-    monkeypatch.setattr("shutil.disk_usage", lambda folder: usage)
+    usage = shutil.disk_usage(tmp_path)._replace(free=100)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     with pytest.raises(InputError, match="-o must lie on a disk with room; got .*100 bytes free"):
         Outputs("-o").check([tmp_path / "new" / "labels"])
+
+
+def test_a_file_system_that_does_not_tell_its_size(tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(total=0, used=0, free=0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    check_folder("--output", tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import struct
 import zlib
@@ -81,3 +82,10 @@ def test_room(monkeypatch: pytest.MonkeyPatch) -> None:
     check_room(PATH, 10**6)
     with pytest.raises(InputError, match=r"0.005 GB of pixels, with 0.001 GB free.*OME-Zarr"):
         check_room(PATH, 5 * 10**6)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EMFILE])
+def test_what_the_machine_lacks_is_no_damage(code: int) -> None:
+    with pytest.raises(OSError, match="lacks") as raised, telling_damage(PATH, "TIFF"):
+        by_a_library(OSError(code, "lacks"))
+    assert raised.value.errno == code

@@ -146,7 +146,7 @@ def write(path, error):
     ],
 )
 def test_a_full_disk_is_told_with_the_file(tmp_path, monkeypatch, error, free, told):
-    usage = type("Usage", (), {"free": free})
+    usage = type("Usage", (), {"free": free, "total": 10**9})
     monkeypatch.setattr("shutil.disk_usage", lambda folder: usage)
     with pytest.raises(InputError if told else type(error)) as caught:
         write(tmp_path / "a", error)
@@ -157,7 +157,7 @@ def test_a_full_disk_is_told_with_the_file(tmp_path, monkeypatch, error, free, t
 
 
 def test_an_error_about_an_input_is_not_taken_for_one_of_the_disk(tmp_path, monkeypatch):
-    usage = type("Usage", (), {"free": 0})
+    usage = type("Usage", (), {"free": 0, "total": 10**9})
     monkeypatch.setattr("shutil.disk_usage", lambda folder: usage)
     with pytest.raises(InputError, match="image must be whole"):
         write(tmp_path / "a", InputError("image", "be whole", "half of one"))

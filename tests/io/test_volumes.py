@@ -15,6 +15,7 @@ from PIL import Image
 
 from napari_fewshot.errors import InputError, UnreadableFileError
 from napari_fewshot.io import read_labels, read_volume, write_image, write_labels
+from napari_fewshot.io.outputs import Outputs
 from napari_fewshot.io.volumes import read_names, write_names
 from napari_fewshot.types import Array, Volume
 
@@ -88,6 +89,22 @@ def test_names_go_to_the_file_beside_and_back(tmp_path: Path) -> None:
     write_labels(tmp_path / "knee_labels.nii.gz", np.ones((2, 3, 4), int), volume, names)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["knee_labels.json", "knee_labels.nii.gz"]
     assert read_labels(tmp_path / "knee_labels.nii.gz").names == names
+
+
+def test_names_of_an_earlier_run_do_not_stay_beside_other_labels(tmp_path: Path) -> None:
+    volume, path = Volume.of(np.zeros((2, 3, 4))), tmp_path / "cells_labels.nii.gz"
+    labels = np.ones((2, 3, 4), int)
+    with Outputs("-o").writing():
+        write_labels(path, labels, volume, {1: "nucleus"})
+    assert read_labels(path).names == {1: "nucleus"}
+    with Outputs("-o").writing():
+        write_labels(path, labels, volume)
+    assert read_labels(path).names == {}
+    names = tmp_path / "cells_labels.json"
+    names.write_text('{"1": "mine"}')
+    with Outputs("-o").writing():
+        write_labels(path, labels, volume)
+    assert read_labels(path).names == {1: "mine"}
 
 
 @pytest.mark.parametrize("name", ["out.nii.gz", "out.tif", "out.png"])

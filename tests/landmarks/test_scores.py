@@ -7,6 +7,7 @@ import pytest
 
 from napari_fewshot import InputError
 from napari_fewshot.config import LandmarkConfig, Tolerance
+from napari_fewshot.landmarks.known import KnownImage, KnownLandmarks
 from napari_fewshot.landmarks.scores import probabilities, tolerance_share
 
 
@@ -62,3 +63,10 @@ def test_what_is_no_tolerance(text):
         Tolerance.of(text)
     with pytest.raises(InputError, match="tolerance"):
         LandmarkConfig.of({"tolerance": text}, "landmarks")
+
+
+@pytest.mark.parametrize(("side", "unit"), [(50.0, 20.0), (1000.0, 1000.0), (1.0, 1.0)])
+def test_a_spacing_far_from_that_of_the_templates_is_not_believed(side, unit):
+    one = KnownImage(np.zeros((1, 2)), (20.0, 10.0), (0.1, 0.1), np.zeros((1, 0)))
+    known = KnownLandmarks((1,), (one,))
+    assert known.unit(np.array([side, side / 2]), (0.5, 0.5)) == unit

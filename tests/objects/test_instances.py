@@ -45,3 +45,12 @@ def test_merged():
     np.testing.assert_array_equal(found == 255, data == 2)
     with pytest.raises(InputError, match="points must not be merged"):
         merge_labels(Template(image, data, points=[Landmark("a", 1, (5, 5, 5))]))
+
+
+def test_merged_strokes_are_no_background():
+    image, _ = touching_cells(0, (60, 60), (0.4, 0.4), cells=5)
+    strokes = np.zeros((60, 60), np.int32)
+    strokes[5, 5:20], strokes[30, 5:20], strokes[40, 5:20] = 1, 2, 3
+    merged = merge_labels(Template(image, strokes, kind="scribble", background=1), "cell")
+    assert merged.painted_labels() == {2}
+    assert merged.names == {2: "cell"}

@@ -125,14 +125,22 @@ def _held(model: LearnedModel) -> dict[str, int]:
 
     slices = [one for image in model.painted for one in image.slices]
     painted = sum(bool((one.labels != UNKNOWN).any()) for one in slices)
-    return {"painted_slices": painted, "coarse_volumes": len(model.volumes)}
+    shown = 0 if model.landmarks is None else len(model.landmarks.images)
+    return {
+        "painted_slices": painted,
+        "coarse_volumes": len(model.volumes),
+        "landmark_images": shown,
+    }
 
 
 def _held_in_words(model: LearnedModel) -> str:
     held = _held(model)
-    volumes = held["coarse_volumes"]
-    grey = f"{volumes} of the images, coarsely" if volumes else "no image"
-    return f"the paint of {held['painted_slices']} slice(s), {grey}"
+    volumes, shown = held["coarse_volumes"], held["landmark_images"]
+    grey = [f"{volumes} of the images, coarsely"] if volumes else []
+    if shown:
+        grey.append(f"{shown} of the images, coarsely and round their landmarks")
+    held_grey = ", ".join(grey) or "no image"
+    return f"the paint of {held['painted_slices']} slice(s), {held_grey}"
 
 
 def _changed_settings(model: LearnedModel) -> dict[str, Any]:

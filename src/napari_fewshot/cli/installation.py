@@ -23,6 +23,7 @@ EXTRAS = {
     "baselines": "U-Net and random forest, to compare with in benchmarks",
     "benchmark": "plots of benchmark reports and of compare-refinement",
     "distributed": "many volumes side by side, on a cluster or on all cores",
+    "finetune": "fine-tuning of vision transformers on images without labels",
     "flow": "quicker motion between slices, for carried labels",
     "formats": "NRRD, MetaImage and DICOM series",
     "hdf5": "images and labels in HDF5",

@@ -111,13 +111,18 @@ def _measured(
     units: _OneUnit,
     progress: Progress,
 ) -> pd.DataFrame:
-    from ..io import read_labels, read_volume
+    from ..io import read_labels_on, read_volume
+    from ..io.volumes import read_labels_at
     from ..objects import measure_labels
 
-    labels = read_labels(path, frame=options.frame)
+    picture = None if image is None else read_volume(image, frame=options.frame)
+    if picture is None:
+        labels = read_labels_at(path, options.frame)
+    else:
+        labels = read_labels_on(picture, path, options.frame)
     table = measure_labels(
         labels,
-        None if image is None else read_volume(image, frame=options.frame),
+        picture,
         objects=options.objects,
         connectivity=options.connectivity,
         unit=units.of(labels),

@@ -210,7 +210,13 @@ def _report(
         channels = ", ".join(map(str, model.config.intensity.channels))
         print(f"channels: {channels}, of images to label too")
     print(f"{model.config.backbone} + {model.config.adapter}, trained in {seconds:.1f} s: {output}")
-    if held := len(model.volume_predictor().model.volumes):
+    learned = model.volume_predictor().model
+    if learned.landmarks is not None:
+        print(
+            f"the model file shows {len(learned.landmarks.images)} of these images, coarsely and "
+            "round their landmarks (--set propagation.landmarks.arrangement=false: none)"
+        )
+    if held := len(learned.volumes):
         print(
             f"the model file holds {held} of these images, coarsely, to register others with them "
             "(--set experts.registered=false: none)"

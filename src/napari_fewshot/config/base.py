@@ -18,6 +18,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     ValidationError,
+    ValidationInfo,
     field_validator,
 )
 
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 _LARGEST = 2**53
+_LARGEST_SEED = 2**63 - 1
 
 FORMER_KEYS: dict[str, str] = {
     "appearance": "looks",
@@ -71,10 +73,11 @@ class StageConfig(BaseModel):
 
     @field_validator("*")
     @classmethod
-    def _check_size(cls, value: Any) -> Any:
+    def _check_size(cls, value: Any, info: ValidationInfo) -> Any:
         """Refuse whole numbers that no array can count."""
-        if isinstance(value, int) and abs(value) > _LARGEST:
-            raise ValueError(f"be at most {_LARGEST}")
+        most = _LARGEST if info.field_name != "seed" else _LARGEST_SEED
+        if isinstance(value, int) and abs(value) > most:
+            raise ValueError(f"be at most {most}")
         return value
 
     @classmethod

@@ -90,6 +90,10 @@ def finetune(
     >>> model = FewShotSegmenter(weights="own.safetensors")
     """
     target = None if output is None else check_weights_name(output)
+    if target is not None and not checkpoint_path(target).is_file():
+        for curve in (beside(target, ".csv"), beside(target, ".png")):
+            if curve.exists():
+                raise InputError("output", "not be there already", curve, "Choose another name.")
     run = Run.of(
         backbone, images, weights=weights, probe=probe, config=config, device=device,
         progress=progress,

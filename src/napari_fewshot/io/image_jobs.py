@@ -166,8 +166,7 @@ def write_results(job: ImageJob, found: Sequence[Result], like: Volume) -> None:
     labels = as_labels(np.stack([one.labels for one in found]), "labels")
     write_nifti(job.labels, labels.astype(fitting_dtype(labels), copy=False), like, "label")
     telling = {value: name for value, name in names.items() if name != str(value)}
-    if telling:
-        write_names(job.labels, telling)
+    write_names(job.labels, telling)
 
 
 def _of_frame(path: Path, image: Path, frame: int) -> Path:

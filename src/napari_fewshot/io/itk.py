@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, UnreadableFileError
 from ..types import Array, Volume
 from .checks import as_image, frame_index, same_affine
 from .formats import Format
@@ -127,8 +127,10 @@ def _write(path: Path, data: Array, like: Volume, ending: str) -> None:
             raise InputError(str(path), "be a file that can be written", _reason(error)) from error
         try:
             check_itk_file(temporary)
-        except InputError as error:  # of a full disk ITK says nothing
+        except UnreadableFileError as error:  # of a full disk ITK says nothing
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        except InputError:  # more pixels than memory is free for, which are not read here
+            pass
 
 
 def _geometry(like: Volume) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:

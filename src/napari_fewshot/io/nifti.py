@@ -13,6 +13,7 @@ Trailing axes of one are dropped, and restored on writing. One more axis is that
 from __future__ import annotations
 
 import gzip
+import math
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,7 +29,7 @@ from .formats import Format
 from .grids import largest_distance
 from .nifti_header import StoredImage, is_nifti, open_image, transforms, unit_factors
 from .outputs import replacing
-from .reading import telling_damage
+from .reading import check_room, telling_damage
 
 __all__ = ["ENTRIES", "NiftiHeader", "read_nifti_frames", "write_nifti"]
 
@@ -125,6 +126,8 @@ def _read(path: Path, exact: bool, frame: int | None, every: bool = False) -> li
         count = int(np.prod(image.shape[3:]))
         chosen = _frame_index(path, image.shape, 0 if every else frame)
         frames = list(range(count)) if every and count > 1 else [chosen]
+        one = math.prod(image.shape[:3]) * image.pixels.dtype.itemsize
+        check_room(path, one * len(frames))
         arrays = [_load(image, index, exact) for index in frames]
     return [_volume(path, image.header, image.shape, data, exact) for data in arrays]
 

@@ -172,6 +172,10 @@ def _header(path: Path, head: bytes) -> tuple[Header, bool]:
 
 def _put_in_order(path: Path, header: Header) -> None:
     """Mend what has one meaning only."""
+    pixdim = header["pixdim"]
+    if pixdim[0] not in (-1, 1):  # what is no sign counts as +1, as the format has it
+        pixdim[0] = 1
+    pixdim[1:4] = np.abs(pixdim[1:4])
     quaternion = np.array([header[f"quatern_{axis}"] for axis in "bcd"], np.float64)
     length = float(np.linalg.norm(quaternion))
     # Rounding that nibabel refuses; the library of the format mends it too.

@@ -72,9 +72,9 @@ def check_folder(parameter: str, folder: Path) -> None:
         remedy = "Choose another folder, or change its rights."
         raise InputError(parameter, "lie in a folder that can be written", there, remedy)
     try:
-        free = shutil.disk_usage(there).free
+        usage = shutil.disk_usage(there)
     except OSError:
         return
-    if free < _LEAST:
-        given, remedy = f"{there}, {free} bytes free", "Free some, or choose another folder."
+    if usage.total and usage.free < _LEAST:  # some file systems do not tell: 0 of 0
+        given, remedy = f"{there}, {usage.free} bytes free", "Free some, or choose another folder."
         raise InputError(parameter, "lie on a disk with room", given, remedy)

@@ -20,6 +20,8 @@ from ..memory import free_memory
 __all__ = ["check_room", "damaged", "telling_damage"]
 
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
+# These are of the machine, not of the file that is read.
+_OF_MACHINE = (errno.ENOSPC, errno.EROFS, errno.EMFILE, errno.ENFILE)
 # Whatever the frame: these tell of bytes, not of code.
 _OF_BYTES = (EOFError, OSError, RecursionError, UnicodeError, struct.error, zlib.error)
 
@@ -55,6 +57,8 @@ def telling_damage(
             raise
         if isinstance(error, OSError) and error.errno == errno.ENOMEM:
             raise _too_large(path, str(error)) from error
+        if isinstance(error, OSError) and error.errno in _OF_MACHINE:
+            raise
         raise make(path, title, _reason(error)) from error
 
 

@@ -152,9 +152,10 @@ def failed_writing(path: Path, error: Exception) -> InputError | None:
 
 def _free(folder: Path) -> int | None:
     try:
-        return shutil.disk_usage(folder).free
+        usage = shutil.disk_usage(folder)
     except OSError:
         return None
+    return usage.free if usage.total else None  # some file systems do not tell: 0 of 0
 
 
 def _bytes(size: int) -> str:

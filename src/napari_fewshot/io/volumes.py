@@ -23,7 +23,8 @@ from .blocks import Retyped
 from .checks import FrameError, as_labels, fitting_dtype, warn_of_blur
 from .formats import format_by_name, split_inside, stem_of
 from .opening import read_file
-from .outputs import in_run, replacing
+from .outputs import in_run, is_ours, replacing
+from .temporaries import remove
 
 __all__ = [
     "name_files",
@@ -152,7 +153,7 @@ def write_labels(
     stored = _as_dtype(labels, fitting_dtype(labels))
     _write(path, stored, replace(like, names=names), are_labels=True)
     telling = {value: name for value, name in names.items() if name != str(value)}
-    if telling and not format_by_name(path).is_folder:
+    if not format_by_name(path).is_folder:
         write_names(path, telling)
 
 
@@ -193,9 +194,14 @@ def write_names(path: Path, names: Mapping[int, str]) -> None:
     """Write names beside the label image ``path``, where :func:`read_names` looks first.
 
     Outside of a run nobody has named that file: names of other values in it stay, and a file that
-    is none of names stays as it is, with a warning.
+    is none of names stays as it is, with a warning. Without names nothing is written, and what an
+    earlier run wrote there goes: its values meant something else.
     """
     target, found = name_files(path)[0], dict(names)
+    if not names:
+        if in_run() and target.is_file() and is_ours(target):
+            remove(target)
+        return
     if not in_run() and target.is_file():
         before = _parse_names(target)
         if before is None:

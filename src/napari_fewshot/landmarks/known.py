@@ -12,6 +12,9 @@ from ..types import Array
 
 __all__ = ["KnownImage", "KnownLandmarks", "no_trials"]
 
+_ALIKE = 4.0
+"""Times that images may be larger or smaller than the templates: beyond it a spacing is wrong."""
+
 
 def no_trials() -> Array:
     """No landmark was placed in a template that was left out."""
@@ -76,12 +79,16 @@ class KnownLandmarks:
     def unit(self, extent: Array, spacing: Sequence[float]) -> float:
         """The mm that places in a 2D image count in.
 
-        The longest side of the templates where all have a spacing; else that of each image.
+        The longest side of the templates where all have a spacing, and the image is of like size;
+        else that of each image.
         """
+        longest = float(np.max(extent))
         has_spacing = [set(one.spacing) != {1.0} for one in self.images]
         if all(has_spacing) and set(spacing) != {1.0}:
-            return float(np.median([max(one.extent) for one in self.images]))
-        return float(np.max(extent))
+            unit = float(np.median([max(one.extent) for one in self.images]))
+            if unit / _ALIKE <= longest <= _ALIKE * unit:
+                return unit
+        return longest
 
     def described(self, seen: Sequence[tuple[Array, Array]]) -> KnownLandmarks:
         """The same with the descriptors and patches of each image."""

@@ -125,13 +125,11 @@ class _Vote:
             mm: Array = (np.stack(there, axis=1) + 0.5) * its
             return mm
 
-        turns = np.stack(
-            [
-                (read(cells + step) - read(cells - step)) / (2 * own[k])
-                for k, step in enumerate(np.eye(3))
-            ],
-            axis=2,
-        )
+        there, last, columns = np.nan_to_num(cells), np.array(volume.grey.shape) - 1, []
+        for k, step in enumerate(np.eye(3)):  # nothing is known beyond the border
+            low, high = np.maximum(there - step, 0), np.minimum(there + step, last)
+            columns.append((read(high) - read(low)) / ((high - low)[:, k, None] * own[k]))
+        turns = np.stack(columns, axis=2)
         return cls(image, np.where(np.isfinite(image.places), read(cells), np.nan), turns)
 
 

@@ -70,7 +70,9 @@ def are_instances(planes: Sequence[Array]) -> bool:
 
 
 def merge_labels(template: Template, name: str = "object") -> Template:
-    """Return the template with all of its labels as label 1, of this name.
+    """Return the template with all of its labels as one, of this name.
+
+    It is label 1, or 2 where background is painted as 1.
 
     Raises
     ------
@@ -82,19 +84,20 @@ def merge_labels(template: Template, name: str = "object") -> Template:
     volume = template.label_volume
     if volume is None:  # without points there are labels
         return template
-    data = np.where(volume.data > 0, 1, volume.data).astype(np.int32)
+    merged = 2 if template.kind == "scribble" and template.background == 1 else 1
+    data = np.where(volume.data > 0, merged, volume.data).astype(np.int32)
     if template.kind == "scribble":
         data = np.where(volume.data == template.background, template.background, data)
     axis = template.axis
     if axis is None and template.volume.ndim == 3:
         axis = template.file_axis()
-    names = {1: name}
+    names = {merged: name}
     slices = template.painted_slices() if template.slices is None else template.slices
     return replace(
         template,
         labels=volume.with_data(data, names=names),
         slices=slices,
-        known_labels=None if template.known_labels is None else (1,),
+        known_labels=None if template.known_labels is None else (merged,),
         axis=axis,
         names=names,
     )

@@ -149,3 +149,14 @@ def test_instances_are_said_and_learned_as_one_class(free, viewer, qtbot):
 def test_few_or_named_labels_are_no_instances(session):
     (entry,) = session.templates
     assert session.objects.count_instances(entry) == 0
+
+
+def test_one_class_of_a_template_takes_no_prediction_for_paint(session, viewer):
+    entry = next(one for one in session.templates if one.kind == "dense")
+    painted = entry.slices()
+    free = next(key for key in range(entry.labels.data.shape[0]) if (key,) not in painted)
+    entry.provenance.reviewed.add((free,))
+    known = set(entry.slices())
+    merged = session.objects.learn_as_one_class(entry)
+    assert set(merged.slices()) == known
+    assert set(np.unique(merged.labels.data)) == {0, 1}

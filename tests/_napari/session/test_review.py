@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from qtpy.QtTest import QTest
 
+from napari_fewshot import viewer_session
 from napari_fewshot._napari.session.slicing import Slicing
 from napari_fewshot._napari.session.teaching import provenance_of
 from napari_fewshot.errors import FewShotError
@@ -204,6 +205,39 @@ def test_another_image_does_not_take_the_folder_of_the_first(predicted, viewer):
     predicted.save().wait(MINUTE)
     assert named(first) == kept
     assert predicted.latest_autosave("other") == predicted.autosave_folder != first
+
+
+def test_nor_does_it_take_a_folder_that_was_restored(predicted, viewer, make_napari_viewer):
+    predicted.save().wait(MINUTE)
+    first = predicted.autosave_folder
+    kept = named(first)
+    image = viewer.layers["image"]
+    other = make_napari_viewer()
+    other.add_image(np.asarray(image.data), name="image", metadata=dict(image.metadata))
+    session = viewer_session(other)
+    session.restore(first).wait(MINUTE)
+    assert session.autosave_folder == first
+    other.layers.clear()
+    assert session.autosave_folder is None
+    assert named(first) == kept
+    session.close()
+
+
+def test_a_damaged_model_does_not_keep_paint_from_coming_back(
+    predicted, viewer, make_napari_viewer
+):
+    predicted.save().wait(MINUTE)
+    (predicted.autosave_folder / "model.fewshot").write_bytes(b"no model")
+    image = viewer.layers["image"]
+    other = make_napari_viewer()
+    other.add_image(np.asarray(image.data), name="image", metadata=dict(image.metadata))
+    session = viewer_session(other)
+    job = session.restore(predicted.autosave_folder)
+    job.wait(MINUTE)
+    assert session.model is None
+    assert session.templates
+    assert "without the model" in job.note
+    session.close()
 
 
 def test_a_window_that_stays_open_keeps_its_session(trained, viewer, monkeypatch):

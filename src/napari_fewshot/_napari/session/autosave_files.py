@@ -150,6 +150,7 @@ class Autosave:
             content = {
                 "format": FORMAT,
                 "saved": time.time(),
+                "has_model": session.model is not None,
                 "layers": described,
                 "points": list(session.points),
                 "slice_scores": [one.about for one in session.scores],

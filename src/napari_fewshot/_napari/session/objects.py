@@ -15,6 +15,7 @@ from ..grid import grid_of
 from ..layers import geometry_of, image_volume, label_features, label_names, level_like, shape_of
 from .jobs import Callbacks, Job, JobRunner
 from .pairs import PairController
+from .teaching import Provenance
 from .templates import TemplateEntry
 from .view import View
 
@@ -130,6 +131,10 @@ class SessionObjects:
         merged = (np.asarray(labels.data) > 0).astype(np.uint8)
         options = {"name": f"{labels.name} as one class", **geometry_of(labels)}
         layer = self._view.viewer.add_labels(merged, features=label_features({1: name}), **options)
+        known = entry.provenance
+        if known is not None:  # what is predicted stays no paint, what was reviewed is known
+            strokes = {key: np.minimum(plane, 1) for key, plane in known.stroke_planes().items()}
+            Provenance(layer, known.slicing).from_json(known.to_json(), strokes)
         labels.visible = False
         self._pairs.remove(entry)
         return self._pairs.add(entry.image, layer, entry.kind, entry.slicing.axis)

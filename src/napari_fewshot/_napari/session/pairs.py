@@ -36,6 +36,8 @@ class PairController:
             kind = state.settings.template_kind
         axis = view.working_axis(image) if axis is None else axis
         entry = entry_of(image, labels, kind, axis, view.lead(image))
+        if entry.kind == "points":
+            entry.taught()  # what cannot be read is refused before anything is added
         if doubt := self.doubt(image, labels):
             _LOG.warning("%s It is learned from all the same: remove it if it is wrong.", doubt)
         state.entries.append(entry)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import InputError
 from .landmarks import drawn_names
 from .state import State
 
@@ -48,7 +49,10 @@ class PointNumbers:
                 for emitter in (layer.events.data, layer.events.features):
                     emitter.connect(self._on_points)
             if layer in self._drawn:
-                texts = drawn_names(entries, layer)
+                try:
+                    texts = drawn_names(entries, layer)
+                except InputError:  # of a feature that was changed since: told where it is learned
+                    continue
                 if _texts(layer) != texts:
                     layer.text = {"string": texts, **_LOOK} if texts else {}
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import InputError
+from ...errors import FewShotError, InputError
 from ...segmenter import FewShotSegmenter
 from ..layers import geometry_of
 from .autosave_files import (
@@ -114,21 +114,33 @@ class RestoreController:
 
         def work(job: Job) -> tuple[dict[str, Any], FewShotSegmenter | None]:
             content, file = read_autosave(path), model_in(path)
-            return content, None if file is None else read_model(file)
+            if file is None or not content.get("has_model", True):  # of what was saved here before
+                return content, None
+            try:
+                return content, read_model(file)
+            except FewShotError as error:  # paint is more: a model can be trained again
+                content["without_model"] = str(error)
+                return content, None
 
         def done(found: tuple[dict[str, Any], FewShotSegmenter | None]) -> None:
             content, model = found
             parts = self._show(content)
-            self._storage.adopt(path)
+            self._storage.adopt(path, self._first_image(content))
             if model is not None:
                 self._take_model(model, content)
                 parts.append("the model")
             at = datetime.fromtimestamp(content.get("saved", time.time()))
             job.note = f"{_listed(parts)} of {_in_words(at)}"
+            if "without_model" in content:
+                job.note += f", without the model: {content['without_model']}"
             self._state.events.settings.emit()
 
         job = Job("Restoring", "restore", work, Callbacks(done=done))
         return self._runner.start(job)
+
+    def _first_image(self, content: dict[str, Any]) -> Any:
+        kept = [*content["layers"], *content.get("points", ())]
+        return self._image_for(kept[0]["image"]) if kept else None
 
     def _take_model(self, model: FewShotSegmenter, content: dict[str, Any]) -> None:
         scores = held_out_from(content.get("held_out"), model.weights_)

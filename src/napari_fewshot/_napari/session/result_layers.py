@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
@@ -31,7 +32,7 @@ class ResultLayers:
     """
 
     def __init__(self, viewer: Any, image: Any, level: int = 0) -> None:
-        self.viewer = viewer
+        self._viewer = weakref.ref(viewer)  # a session does not keep its viewer alive
         self.image = image
         self.level = level
         self.labels: Any = None
@@ -40,19 +41,31 @@ class ResultLayers:
         self.refined: dict[Key, list[UndoStep]] = {}
 
     @property
+    def viewer(self) -> Any:
+        """The viewer; FewShotError if it was closed."""
+        viewer = self._viewer()
+        if viewer is None:
+            raise FewShotError("The viewer of these results was closed.")
+        return viewer
+
+    def _is_there(self, layer: Any) -> bool:
+        viewer = self._viewer()
+        return layer is not None and viewer is not None and layer in viewer.layers
+
+    @property
     def has_labels(self) -> bool:
         """Whether the labels layer is in the viewer."""
-        return self.labels is not None and self.labels in self.viewer.layers
+        return self._is_there(self.labels)
 
     @property
     def has_confidence(self) -> bool:
         """Whether the confidence layer is in the viewer."""
-        return self.confidence is not None and self.confidence in self.viewer.layers
+        return self._is_there(self.confidence)
 
     @property
     def has_landmarks(self) -> bool:
         """Whether the layer of landmarks is in the viewer."""
-        return self.landmarks is not None and self.landmarks in self.viewer.layers
+        return self._is_there(self.landmarks)
 
     @property
     def provenance(self) -> Provenance | None:

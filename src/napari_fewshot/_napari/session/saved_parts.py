@@ -120,5 +120,7 @@ def _pairs(given: Iterable[Sequence[Any]]) -> Iterable[tuple[Any, Any]]:
 
 def _plain(value: Any) -> Any:
     """A value of a table as JSON has it; NaN becomes None."""
-    value = value.item() if hasattr(value, "item") else value
-    return None if isinstance(value, float) and math.isnan(value) else value
+    value = value.item() if isinstance(value, np.generic) else value
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    return value if isinstance(value, str | int | float) else str(value)

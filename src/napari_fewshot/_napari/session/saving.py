@@ -55,9 +55,12 @@ class SessionStorage:
         if folder is None or folder != self.folder:
             self._autosave = None if folder is None else Autosave(folder)
 
-    def adopt(self, folder: Path) -> None:
-        """Go on saving to a folder whose session was opened."""
+    def adopt(self, folder: Path, image: Any) -> None:
+        """Go on saving to a folder whose session was opened, until its image goes."""
+        if folder != self.folder:
+            self.chosen = False
         self.folder = folder
+        self._first = None if image is None else weakref.ref(image)
         if self._autosave is not None:
             self._autosave.is_mine = True
 

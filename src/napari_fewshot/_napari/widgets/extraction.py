@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from ...config import IntensityConfig
+from ...errors import InputError
 from ..session import is_result
 from ..session.landmarks import drawn_names, give_name, given_names, problem_of_points
 from .dock import SessionDock, is_plain_image
@@ -150,8 +151,12 @@ class FeatureExtraction(SessionDock):
             self.points.show_points((), ())
             return
         entries, layer = self.session.templates, chosen.labels
-        drawn, names = drawn_names(entries, layer), given_names(layer)
-        self.points.show_points(drawn, names, problem_of_points(entries))
+        names, problem = given_names(layer), problem_of_points(entries)
+        try:
+            drawn = drawn_names(entries, layer)
+        except InputError:  # what the problem is about
+            drawn = [""] * len(names)
+        self.points.show_points(drawn, names, problem)
 
     def _on_named(self, row: int, name: str) -> None:
         chosen = self._chosen_template()
