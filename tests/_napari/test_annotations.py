@@ -70,7 +70,7 @@ def test_other_numbers_are_refused_in_words(one, other, message):
         return
     with pytest.raises(InputError, match=message) as caught:
         check_order(["A", "B"], given, named(given))
-    assert "feature name" in caught.value.remedy
+    assert "Feature extraction" in caught.value.remedy
 
 
 def test_saved_and_read_again_they_are_the_same_landmarks(tmp_path):
