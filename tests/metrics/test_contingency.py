@@ -64,3 +64,12 @@ def test_labels_are_compacted_whatever_their_type(dtype: str) -> None:
 def test_nothing_is_matched_in_nothing() -> None:
     nothing = np.zeros((0, 3), np.uint8)
     assert match_instances(nothing, nothing).shape == (0, 3)
+
+
+def test_labels_that_are_read_block_by_block() -> None:
+    import dask.array as da
+
+    labels = np.zeros((4, 6, 6), np.int32)
+    labels[1, 2], labels[3, 5, 5] = 7, 200_000
+    lazy = da.from_array(labels, chunks=(2, 3, 6))
+    np.testing.assert_array_equal(present_labels(lazy), [7, 200_000])

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import blocks
 from ..errors import InputError
 from ..types import Array
 
@@ -39,13 +40,17 @@ class PairCounts:
 
 
 def present_labels(labels: Array) -> Array:
-    """Return the values above 0 that occur in an array of integers of at least 0, sorted."""
+    """Return the values above 0 that occur in an array of integers of at least 0, sorted.
+
+    An array that is read as it is indexed is read once, block by block.
+    """
     found: set[int] = set()
-    few = int(labels.max(initial=0)) < _TABLE_LIMIT
-    for plane in labels:
-        # By counting where it can be: sorting all voxels takes many times as long.
-        flat = plane.ravel().astype(np.int64, copy=False)
-        found.update((np.flatnonzero(np.bincount(flat)) if few else np.unique(flat)).tolist())
+    for _, block in blocks(labels):
+        few = int(block.max(initial=0)) < _TABLE_LIMIT
+        for plane in block:
+            # By counting where it can be: sorting all voxels takes many times as long.
+            flat = plane.ravel().astype(np.int64, copy=False)
+            found.update((np.flatnonzero(np.bincount(flat)) if few else np.unique(flat)).tolist())
     return np.array(sorted(found - {0}), dtype=np.int64)
 
 
