@@ -30,13 +30,10 @@ from typing import Any
 from accuracy_methods import METHODS, Solver
 from accuracy_pictures import draw_worst
 from accuracy_report import DEFAULT, report, split
-from accuracy_results import Results, Row, of_tag
 from accuracy_scores import score
 from accuracy_tasks import Task, tasks
 from page import write_sections
-
-from napari_fewshot import __version__
-from napari_fewshot.bench.machine import describe_machine
+from results import Results, Row, of_tag, version
 
 LONG = ("label_dice", "reliability")
 """What of a row is not printed."""
@@ -104,11 +101,6 @@ def _rounded(values: dict[str, Any]) -> dict[str, Any]:
     return {k: round(v, 4) if isinstance(v, float) else v for k, v in values.items()}
 
 
-def version() -> str:
-    """Version and commit of the package."""
-    return " ".join([__version__, *filter(None, [describe_machine("cpu").get("commit")])])
-
-
 def main() -> None:
     """Measure, print the report, write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -139,7 +131,7 @@ def main() -> None:
         print("methods:", ", ".join(METHODS))
         return
     references = [name for name, method in METHODS.items() if method.reference]
-    results = Results(options.results, references)
+    results = Results(options.results, references, ["dice"])
     tag, failed = options.tag, []
     if not options.report:
         tag = tag or version()

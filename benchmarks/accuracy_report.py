@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from statistics import fmean, stdev
 
-from accuracy_results import Row
+from results import Row
 
 DEFAULT, FOREST = "default", "forest"
 CLEAR = 0.01

@@ -20,7 +20,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -29,17 +29,13 @@ import numpy as np
 from landmarks_methods import METHODS, REFERENCES, UNSEEDED, absent, errors, run
 from landmarks_tasks import tasks
 from page import write_sections
+from results import Results, Row, version
 
-from napari_fewshot import __version__
-from napari_fewshot.bench.machine import describe_machine
-
-Row = dict[str, Any]
-KEYS = ("task", "method", "seed", "tag", "errors", "scores")
 LONG = ("errors", "scores")
 QUICK = ("spine8-3", "mice12-3", "torso-3", "joint-3")
 
 
-def measure(options: argparse.Namespace, tag: str) -> int:
+def measure(options: argparse.Namespace, results: Results, tag: str) -> int:
     """Add the rows that are missing; return how many failed."""
     loaders = tasks(options.data)
     names = [name for name in loaders if _wanted(name, options)]
@@ -49,7 +45,7 @@ def measure(options: argparse.Namespace, tag: str) -> int:
             for method in options.methods:
                 if seed != options.seeds[0] and (method in UNSEEDED and name.endswith("-10")):
                     continue
-                if _there(read_rows(options.results), name, method, seed, tag):
+                if results.has(name, method, seed, tag):
                     continue
                 if time.monotonic() > end:
                     print("stopped; the same command goes on", flush=True)
@@ -61,7 +57,7 @@ def measure(options: argparse.Namespace, tag: str) -> int:
                     what = f"{type(error).__name__}: {error}"
                     print(f"failed: {name}, {method}: {what}", file=sys.stderr, flush=True)
                     continue
-                _add(options.results, row)
+                results.add(row)
                 print(json.dumps({k: v for k, v in row.items() if k not in LONG}), flush=True)
     return failed
 
@@ -99,34 +95,6 @@ def _wanted(name: str, options: argparse.Namespace) -> bool:
     if options.shots and int(name.rpartition("-")[2]) not in options.shots:
         return False
     return any(fnmatch(name, pattern) for pattern in options.tasks)
-
-
-def _there(rows: Iterable[Row], name: str, method: str, seed: int, tag: str) -> bool:
-    return any(
-        (row["task"], row["method"], row["seed"]) == (name, method, seed)
-        and (row["tag"] == tag or method in REFERENCES)
-        for row in rows
-    )
-
-
-def _add(path: Path, row: Row) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    whole = not path.exists() or path.read_bytes()[-1:] in (b"", b"\n")
-    with path.open("a", encoding="utf-8") as file:
-        file.write(("" if whole else "\n") + json.dumps(row) + "\n")
-
-
-def read_rows(path: Path) -> list[Row]:
-    """Rows of a file, none if it is not there; a line that was cut off is left out."""
-    rows = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(row, dict) and set(KEYS) <= row.keys():
-            rows.append(row)
-    return rows
 
 
 def report(rows: Sequence[Row], tag: str | None, before: str | None) -> dict[str, list[str]]:
@@ -184,11 +152,6 @@ def calibration(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def version() -> str:
-    """Version and commit of the package."""
-    return " ".join([__version__, *filter(None, [describe_machine("cpu").get("commit")])])
-
-
 def main() -> None:
     """Measure, print the report, write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -207,8 +170,9 @@ def main() -> None:
     options = parser.parse_args()
     if not options.report and options.data is None:
         parser.error("DATA is needed, or --report")
-    failed = 0 if options.report else measure(options, options.tag or version())
-    sections = report(read_rows(options.results), options.tag, options.before)
+    results = Results(options.results, REFERENCES, LONG)
+    failed = 0 if options.report else measure(options, results, options.tag or version())
+    sections = report(results.rows, options.tag, options.before)
     for lines in sections.values():
         print("\n".join(lines), end="\n\n")
     if options.page is not None:

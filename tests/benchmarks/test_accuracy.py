@@ -132,7 +132,7 @@ class TestScores:
 
 class TestResults:
     def test_a_row_that_is_there_is_not_run_again(self, benchmark, tmp_path):
-        results = benchmark("accuracy_results").Results(tmp_path / "a" / "rows.jsonl", ["forest"])
+        results = benchmark("results").Results(tmp_path / "a" / "rows.jsonl", ["forest"])
         results.add(row("one-3", "default", 0.5))
         results.add(row("one-3", "forest", 0.4, tag="before"))
         assert results.has("one-3", "default", 0, "now")
@@ -143,7 +143,7 @@ class TestResults:
     def test_a_line_that_was_cut_off_is_left_out(self, benchmark, tmp_path):
         path = tmp_path / "rows.jsonl"
         path.write_text(json.dumps(row("one-3", "default", 0.5)) + '\n{"task": "one-3", "met')
-        results = benchmark("accuracy_results").Results(path)
+        results = benchmark("results").Results(path, keys=["dice"])
         results.add(row("two-3", "default", 0.6))
         assert [r["task"] for r in results.rows] == ["one-3", "two-3"]
 
@@ -154,7 +154,7 @@ class TestResults:
             row("one-3", "default", 0.6, tag="after"),
             row("one-3", "default", 0.7, tag="after"),
         ]
-        found, tag = benchmark("accuracy_results").of_tag(rows, None, ["forest"])
+        found, tag = benchmark("results").of_tag(rows, None, ["forest"])
         assert tag == "after"
         assert {r["method"]: r["dice"] for r in found} == {"default": 0.7, "forest": 0.4}
 

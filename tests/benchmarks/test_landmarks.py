@@ -70,12 +70,13 @@ def test_a_report_has_what_was_before_and_the_worth_of_scores(benchmark):
 
 
 def test_rows_are_kept_and_a_line_that_was_cut_off_is_left_out(benchmark, tmp_path):
-    landmarks, path = benchmark("landmarks"), tmp_path / "rows.jsonl"
+    long, path = benchmark("landmarks").LONG, tmp_path / "rows.jsonl"
     path.write_text('{"task": "spi')
-    landmarks._add(path, row())
-    assert landmarks.read_rows(path) == [row()]
-    assert landmarks._there(landmarks.read_rows(path), "spine8-3", "default", 0, "a")
-    assert not landmarks._there(landmarks.read_rows(path), "spine8-3", "default", 0, "b")
+    results = benchmark("results").Results(path, keys=long)
+    results.add(row())
+    assert results.rows == [row()]
+    assert results.has("spine8-3", "default", 0, "a")
+    assert not results.has("spine8-3", "default", 0, "b")
 
 
 def test_page_has_the_marks_of_all_sections(benchmark):

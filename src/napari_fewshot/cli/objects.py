@@ -17,7 +17,7 @@ from . import inputs, shared
 from .reporting import Failures, ProgressBars
 
 if TYPE_CHECKING:
-    from ..types import Progress, Volume
+    from ..types import Progress
 
 NAME = "objects"
 HELP = "separate touching objects of label maps, such as cells"
@@ -114,19 +114,6 @@ def _results(options: argparse.Namespace, maps: list[Path]) -> list[Path]:
     return paths
 
 
-def _read_at(path: Path, frame: int | None) -> Volume:
-    """Read the image of a time point; a single volume is of every time point."""
-    from ..io import read_volume
-    from ..io.checks import FrameError
-
-    try:
-        return read_volume(path)
-    except FrameError:
-        if frame is None:
-            raise
-    return read_volume(path, frame=frame)
-
-
 def _separate(
     path: Path,
     files: dict[str, Path],
@@ -137,10 +124,10 @@ def _separate(
 ) -> int:
     """Write the objects of one label map; their number."""
     from ..io import write_labels
-    from ..io.volumes import read_labels_at
+    from ..io.volumes import read_labels_at, read_volume_at
     from ..objects import separate_objects
 
-    beside = {name: _read_at(file, options.frame) for name, file in files.items()}
+    beside = {name: read_volume_at(file, options.frame) for name, file in files.items()}
     found = separate_objects(
         read_labels_at(path, options.frame),
         image=beside.get("image"),

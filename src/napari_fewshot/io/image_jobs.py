@@ -16,7 +16,7 @@ from .formats import FORMATS, Kind, format_by_name, output_paths, sniff_format, 
 from .nifti import write_nifti
 from .opening import read_file
 from .points import write_points
-from .volumes import name_files, write_image, write_labels, write_names
+from .volumes import name_files, write_image, write_labels, write_telling_names
 
 __all__ = [
     "ALL_FRAMES",
@@ -165,8 +165,7 @@ def write_results(job: ImageJob, found: Sequence[Result], like: Volume) -> None:
         write_nifti(job.confidence, sure, like)
     labels = as_labels(np.stack([one.labels for one in found]), "labels")
     write_nifti(job.labels, labels.astype(fitting_dtype(labels), copy=False), like, "label")
-    telling = {value: name for value, name in names.items() if name != str(value)}
-    write_names(job.labels, telling)
+    write_telling_names(job.labels, names)
 
 
 def _of_frame(path: Path, image: Path, frame: int) -> Path:

@@ -21,7 +21,7 @@ from ..errors import InputError
 from ..types import Array
 from .checks import DEFLATE_LIMIT
 from .formats import header_of
-from .reading import check_room, damaged
+from .reading import damaged
 
 __all__ = ["StoredImage", "is_nifti", "open_image", "transforms", "unit_factors"]
 
@@ -64,7 +64,7 @@ def open_image(path: Path) -> Iterator[StoredImage]:
     Raises
     ------
     InputError
-        If the header is of no image, or claims more than the file or the memory can hold.
+        If the header is of no image, or claims more than the file can hold.
     """
     first, second = _pair(path)
     with _opened(first) as stream:
@@ -192,7 +192,7 @@ def _put_in_order(path: Path, header: Header) -> None:
 
 
 def _stored(file: Path, header: Header, stream: Stream, start: int) -> StoredImage:
-    """Bound what the header claims, before memory is taken."""
+    """Bound what the header claims by what the file can hold."""
     from nibabel.arrayproxy import ArrayProxy
 
     shape = tuple(int(size) for size in header.get_data_shape())
@@ -209,10 +209,6 @@ def _stored(file: Path, header: Header, stream: Stream, start: int) -> StoredIma
     if claimed > (stored * DEFLATE_LIMIT if isinstance(stream, gzip.GzipFile) else stored - start):
         what = f"{stored} bytes where the header tells of {claimed}"
         raise damaged(file, "NIfTI", what)
-    frames = 1
-    for size in shape[3:]:
-        frames *= size
-    check_room(file, claimed // frames)
     slope, offset = float(header["scl_slope"]), float(header["scl_inter"])
     if dtype.names is not None or not np.isfinite(slope) or slope == 0:
         slope, offset = 1.0, 0.0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -32,9 +32,11 @@ __all__ = [
     "read_labels_at",
     "read_names",
     "read_volume",
+    "read_volume_at",
     "write_image",
     "write_labels",
     "write_names",
+    "write_telling_names",
 ]
 
 _LOGGER = logging.getLogger(__name__)
@@ -110,12 +112,27 @@ def read_labels_at(path: str | Path, frame: int | None) -> Volume:
     InputError
         As :func:`read_labels`.
     """
+    return _at(read_labels, path, frame)
+
+
+def read_volume_at(path: str | Path, frame: int | None) -> Volume:
+    """Read the image of a time point; a single volume is of every time point.
+
+    Raises
+    ------
+    InputError
+        As :func:`read_volume`.
+    """
+    return _at(read_volume, path, frame)
+
+
+def _at(read: Callable[..., Volume], path: str | Path, frame: int | None) -> Volume:
     try:
-        return read_labels(path)
+        return read(path)
     except FrameError:
         if frame is None:
             raise
-    return read_labels(path, frame=frame)
+    return read(path, frame=frame)
 
 
 def write_labels(
@@ -152,9 +169,8 @@ def write_labels(
     labels = as_labels(_same_grid("labels", labels, like), "labels")
     stored = _as_dtype(labels, fitting_dtype(labels))
     _write(path, stored, replace(like, names=names), are_labels=True)
-    telling = {value: name for value, name in names.items() if name != str(value)}
     if not format_by_name(path).is_folder:
-        write_names(path, telling)
+        write_telling_names(path, names)
 
 
 def write_image(path: str | Path, data: Array, like: Volume) -> None:
@@ -210,6 +226,11 @@ def write_names(path: Path, names: Mapping[int, str]) -> None:
     text = json.dumps({str(value): name for value, name in sorted(found.items())}, indent=1)
     with replacing(target) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def write_telling_names(path: Path, names: Mapping[int, str]) -> None:
+    """Write those names, as :func:`write_names` does, that are not the values themselves."""
+    write_names(path, {value: name for value, name in names.items() if name != str(value)})
 
 
 def _as_dtype(array: Array, dtype: npt.DTypeLike) -> Array:

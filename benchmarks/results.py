@@ -1,4 +1,4 @@
-"""Rows of benchmarks/accuracy.py as JSON lines, so that a run goes on where it stopped."""
+"""Rows of a benchmark as JSON lines, so that a run goes on where it stopped."""
 
 from __future__ import annotations
 
@@ -8,7 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from napari_fewshot import __version__
+from napari_fewshot.bench.machine import describe_machine
+
 Row = dict[str, Any]
+KEYS = ("task", "method", "seed", "tag")
+"""What each row has."""
+
+
+def version() -> str:
+    """Version and commit of the package: the usual tag."""
+    return " ".join([__version__, *filter(None, [describe_machine("cpu").get("commit")])])
 
 
 @dataclass
@@ -21,16 +31,19 @@ class Results:
         A row is added to this file as soon as it is there; None: rows are kept in memory.
     references : collection of str
         Methods whose rows count whatever their tag.
+    keys : collection of str
+        What a row of this benchmark has besides; others are left out.
     """
 
     path: Path | None
     references: Collection[str] = ()
+    keys: Collection[str] = ()
     _kept: list[Row] = field(default_factory=list)
 
     @property
     def rows(self) -> list[Row]:
         """All rows, read anew: another process may have added some."""
-        return self._kept if self.path is None else read_rows(self.path)
+        return self._kept if self.path is None else read_rows(self.path, self.keys)
 
     def has(self, task: str, method: str, seed: int, tag: str) -> bool:
         """Whether there is a row of a task, method and seed for a tag."""
@@ -59,7 +72,7 @@ class Results:
         return of_tag(self.rows, tag, self.references)
 
 
-def read_rows(path: Path) -> list[Row]:
+def read_rows(path: Path, keys: Collection[str] = ()) -> list[Row]:
     """Rows of a file, none if it is not there; a line that was cut off is left out."""
     if not path.exists():
         return []
@@ -69,7 +82,7 @@ def read_rows(path: Path) -> list[Row]:
             row = json.loads(line)
         except ValueError:
             continue
-        if isinstance(row, dict) and {"task", "method", "seed", "tag", "dice"} <= row.keys():
+        if isinstance(row, dict) and {*KEYS, *keys} <= row.keys():
             rows.append(row)
     return rows
 
