@@ -138,6 +138,12 @@ class LearnedModel:
         landmarks = self.config.propagation.refinement.landmarks
         return frozenset() if landmarks else self.point_labels
 
+    @property
+    def shows_points_alone(self) -> bool:
+        """Whether all labels are landmarks that are placed by what their templates show."""
+        known = self.landmarks
+        return known is not None and self.point_labels.issuperset(self.label_values)
+
     def changed(
         self,
         propagation: PropagationConfig | dict[str, Any] | None = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 from ..arrays import release
 from ..errors import InputError
@@ -16,142 +17,27 @@ from ..slices.stack import SliceStack
 from ..types import (
     Array,
     Box,
-    FeatureMap,
-    Landmark,
     Progress,
-    SliceFeatures,
     Volume,
     joint_progress,
     no_progress,
 )
+from .discs import predicted_discs
 from .experts import Experts
 from .fusion import fused_probabilities
 from .learned import LearnedModel
-from .probabilities import SliceWork, slice_probabilities
+from .probabilities import slice_probabilities
 from .refine import LabelRefiner
 from .refiners import Refiner
-from .sink import FUSED, Prediction, PredictionSink
+from .sink import FUSED, KnownPlaces, Prediction, PredictionSink
+from .slice_predictor import SlicePredictor
 from .smoothing import slices_needed, windows_of
-from .suggestion import SliceDescription, slice_descriptor, slice_uncertainty
 
-__all__ = ["PredictionRequest", "SlicePrediction", "SlicePredictor", "VolumePredictor"]
+__all__ = ["PredictionRequest", "VolumePredictor"]
 
 _LOGGER = logging.getLogger(__name__)
 _MANY_CHANNELS = 4
 _SLICES_AS_CHANNELS = "If the channels are slices, save the image with its slices along an axis Z."
-
-
-@dataclass(frozen=True, eq=False)
-class SlicePrediction:
-    """What was predicted for one slice, before components of the volume are cleaned.
-
-    Parameters
-    ----------
-    index : int
-        Slice along :attr:`SlicePredictor.axis`.
-    labels : int array, shape (rows, columns) in file order
-    confidence : float32 array, shape (rows, columns)
-        Probability of the value that ``labels`` has there.
-    uncertainty : float
-        See :func:`~napari_fewshot.predict.suggestion.slice_uncertainty`.
-    descriptor : float32 array, shape (D,)
-        What the slice looks like: :func:`~napari_fewshot.predict.suggestion.slice_descriptor`.
-    """
-
-    index: int
-    labels: Array
-    confidence: Array
-    uncertainty: float
-    descriptor: Array
-
-
-class SlicePredictor(SliceWork[SlicePrediction]):
-    """Predicts slices of one volume in any order; all together equal ``predict``, unrefined.
-
-    Made by :meth:`FewShotSegmenter.slice_predictor`. Indices count slices along :attr:`axis` of
-    the volume's file order. Runs of neighbouring slices are quick: what smoothing across slices
-    needs of the neighbours is predicted once for each run.
-
-    Parameters
-    ----------
-    stack : SliceStack
-    experts : Experts
-    smoothing : float
-        As for :func:`~napari_fewshot.predict.probabilities.slice_probabilities`.
-    sink : PredictionSink
-        Takes the slices.
-    """
-
-    _parameter = "index"
-
-    def __init__(
-        self,
-        stack: SliceStack,
-        experts: Experts,
-        smoothing: float,
-        sink: PredictionSink,
-    ) -> None:
-        super().__init__(stack)
-        self._experts = experts
-        self._predictor = experts.of(stack, self._describe)
-        self._is_whole = False
-        self._smoothing = smoothing
-        self._sink = sink
-        self._descriptors: dict[int, Array] = {}
-        self._descriptions: dict[int, SliceDescription] = {}  # of slices in parts
-
-    @property
-    def slice_shape(self) -> tuple[int, ...]:
-        """(rows, columns) of a slice in file order."""
-        return self._plane(self._sink.labels, 0).shape
-
-    def preview(self, index: int) -> SlicePrediction:
-        """Predict one slice alone, at once: probabilities are not smoothed across slices.
-
-        No volume is registered with this one for it.
-        """
-        (found,) = self._run(self._checked([index]), no_progress, across=False)
-        return found
-
-    def finish(self) -> Prediction:
-        """Clean components and find landmarks of what was predicted so far."""
-        return self._sink.finish()
-
-    def _run(
-        self, wanted: Sequence[int], progress: Progress, across: bool = True
-    ) -> Iterator[SlicePrediction]:
-        back = {self._numbers[index]: index for index in wanted}
-        if across and not self._is_whole and self._experts.model.volumes:
-            self._predictor = self._experts.of(self._stack, self._describe, progress=progress)
-            self._is_whole = True
-        planes = slice_probabilities(
-            self._stack, self._predictor, self._smoothing, progress, list(back), across
-        )
-        with used_up(planes):
-            for number, plane in planes:
-                self._sink.put(number, plane)
-                index = back[number]
-                yield SlicePrediction(
-                    index,
-                    self._plane(self._sink.labels, index).copy(),
-                    self._plane(self._sink.confidence, index).copy(),
-                    slice_uncertainty(plane),
-                    self._descriptor(self._stack.grid.to_working(number)),
-                )
-
-    def _descriptor(self, index: int) -> Array:
-        if index not in self._descriptors:
-            self._descriptors[index] = self._descriptions.pop(index).vector()
-        return self._descriptors[index]
-
-    def _describe(self, index: int, features: SliceFeatures, part: FeatureMap) -> None:
-        if index in self._descriptors:
-            return
-        if isinstance(features, FeatureMap):
-            self._descriptors[index] = slice_descriptor(features.without_padding())
-            return
-        description = self._descriptions.setdefault(index, SliceDescription(features.shape))
-        description.add(part)
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,27 +62,48 @@ class VolumePredictor:
         return self.experts.model
 
     def predict(self, image: Volume, request: PredictionRequest, progress: Progress) -> Prediction:
-        """Label slices along an axis, or along all painted ones, and refine the labels."""
+        """Label slices along an axis, or along all painted ones, and refine the labels.
+
+        Where landmarks alone were learned, and are found by what templates show, labels are small
+        balls round them.
+        """
         if request.axis == FUSED and image.ndim == 3:
             found = self._fused(image, request, progress)
         else:
-            sink, stack = self._opened(image, request, progress)
-            for index, plane in self._probabilities(stack, progress, sink.box):
-                sink.put(index, plane)
-            found = sink.finish()
+            found = self._labelled(image, request, progress)
         return self._refined(image, found, request, progress)
+
+    def _labelled(
+        self, image: Volume, request: PredictionRequest, progress: Progress
+    ) -> Prediction:
+        stack, region = self._stacked(image, request), self._region(image, request)
+        known = self._known(stack, progress)
+        places = known() if self._is_placed(request) else None
+        if places is not None and places.keys() >= set(self.model.label_values):
+            found = predicted_discs(image, self.model, places, region)
+            return found if request.landmarks else replace(found, landmarks=())
+        sink = self._sink(stack, request.landmarks, region, known)
+        for index, plane in self._probabilities(stack, progress, sink.box):
+            sink.put(index, plane)
+        return sink.finish()
+
+    def _is_placed(self, request: PredictionRequest) -> bool:
+        """Whether labels are drawn round landmarks, so far as those are found."""
+        is_plain = request.refiner is None and request.axis != FUSED
+        return is_plain and self.model.shows_points_alone
 
     def runs(self, image: Volume, request: PredictionRequest, voxels: int) -> list[tuple[int, int]]:
         """Runs of slices, (first, one past the last), of about so many voxels.
 
-        One with all slices where planes are fused, which need each other.
+        One with all slices where planes are fused, which need each other, or points are placed.
         """
+        is_whole = self._is_placed(request)
         is_fused = request.axis == FUSED and image.ndim == 3
         along = self.model.axes[0] if is_fused else self._canonical_axis(image, request.axis)
         box = self._stack(image, along).box_from_file(self._region(image, request).seen)
         start, stop = box[0].start, box[0].stop
         _, height, width = box_shape(box)
-        step = stop - start if is_fused else max(1, voxels // (height * width))
+        step = stop - start if is_fused or is_whole else max(1, voxels // (height * width))
         return [(first, min(first + step, stop)) for first in range(start, stop, step)]
 
     def predict_run(
@@ -244,12 +151,14 @@ class VolumePredictor:
         return PredictedRegion.of(image, sides, axis, whole_slices=request.refiner is not None)
 
     def _opened(
-        self, image: Volume, request: PredictionRequest, progress: Progress = no_progress
+        self, image: Volume, request: PredictionRequest
     ) -> tuple[PredictionSink, SliceStack]:
         """Sink of what is wanted of a volume, and its slices."""
-        region = self._region(image, request)
-        stack = self._stack(image, self._canonical_axis(image, request.axis))
-        return self._sink(stack, request.landmarks, region, progress), stack
+        region, stack = self._region(image, request), self._stacked(image, request)
+        return self._sink(stack, request.landmarks, region), stack
+
+    def _stacked(self, image: Volume, request: PredictionRequest) -> SliceStack:
+        return self._stack(image, self._canonical_axis(image, request.axis))
 
     def _refined(
         self, image: Volume, found: Prediction, request: PredictionRequest, progress: Progress
@@ -301,7 +210,7 @@ class VolumePredictor:
             slices_needed(stack, smoothing, range(box[0].start, box[0].stop))
             for stack, box in zip(stacks, boxes, strict=True)
         ]
-        sink = self._sink(stacks[0], request.landmarks, region, progress)
+        sink = self._sink(stacks[0], request.landmarks, region, self._known(stacks[0], progress))
         counters = joint_progress(counts, progress)
         planes = [
             (stack, self._probabilities(stack, counter, box))
@@ -327,14 +236,17 @@ class VolumePredictor:
         stack: SliceStack,
         landmarks: bool,
         region: PredictedRegion | None = None,
-        progress: Progress = no_progress,
+        known: KnownPlaces | None = None,
     ) -> PredictionSink:
-        settings = self.model.config.propagation
+        settings, wanted = self.model.config.propagation, None if landmarks else ()
+        known = self._known(stack) if known is None else known
+        return PredictionSink(stack, self.model, settings, wanted, region, known)
 
-        def known() -> dict[int, Landmark | None] | None:
-            return self.experts.landmarks(stack.volume, lambda: progress(0, 1, "landmarks"))
-
-        return PredictionSink(stack, self.model, settings, None if landmarks else (), region, known)
+    def _known(self, stack: SliceStack, progress: Progress = no_progress) -> KnownPlaces:
+        """What finds landmarks by what templates show; it looks once."""
+        return cache(
+            lambda: self.experts.landmarks(stack.volume, lambda: progress(0, 1, "landmarks"))
+        )
 
     def _stack(self, image: Volume, axis: int) -> SliceStack:
         config = self.model.config

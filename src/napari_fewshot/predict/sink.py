@@ -19,10 +19,21 @@ from .constellation import locate_landmarks
 from .landmarks import component_centres
 from .learned import LearnedLabels
 
-__all__ = ["FUSED", "Prediction", "PredictionSink", "smallest_label_dtype"]
+__all__ = [
+    "FUSED",
+    "KnownPlaces",
+    "Prediction",
+    "PredictionSink",
+    "lies_in",
+    "smallest_label_dtype",
+]
 
 FUSED = "fused"
 """Axis of a prediction that averages the probabilities of all planes that were painted."""
+
+KnownPlaces = Callable[[], Mapping[int, Landmark | None] | None]
+"""Gives landmarks in file order by label, None for one that was not found; None where they are to
+be looked for in the probabilities."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +79,7 @@ class PredictionSink:
     region : PredictedRegion, optional
         The part of the volume that is predicted; None: all.
     known : callable, optional
-        Gives landmarks in file order by label, None for one that was not found; None where they
-        are to be looked for in the probabilities.
+        Gives landmarks that are placed by what templates show.
 
     Attributes
     ----------
@@ -89,7 +99,7 @@ class PredictionSink:
         settings: PropagationConfig,
         landmarks: Collection[int] | None = None,
         region: PredictedRegion | None = None,
-        known: Callable[[], Mapping[int, Landmark | None] | None] = lambda: None,
+        known: KnownPlaces = lambda: None,
     ) -> None:
         self._known = known
         self._stack, self._learned, self._settings = stack, learned, settings
@@ -185,7 +195,7 @@ class PredictionSink:
             for point in self._landmarks(labels, inside, rest)
         ]
         wanted = [known[value] for value in self._points if value in known]
-        points += [one for one in wanted if one is not None and _lies_in(one, self._region.kept)]
+        points += [one for one in wanted if one is not None and lies_in(one, self._region.kept)]
         points.sort(key=lambda point: self._points.index(point.label))  # stable
         return Prediction(
             labels=self._on_whole_grid(labels),
@@ -247,7 +257,7 @@ def _moved(point: Landmark, box: Box) -> Landmark:
     return replace(point, position=(z, y, x))
 
 
-def _lies_in(point: Landmark, box: Box) -> bool:
+def lies_in(point: Landmark, box: Box) -> bool:
     """Whether a landmark of the file lies in a box of the file."""
     at = point.position[-len(box) :]
     return all(s.start - 0.5 <= p < s.stop - 0.5 for p, s in zip(at, box, strict=True))

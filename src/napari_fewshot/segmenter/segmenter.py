@@ -19,9 +19,10 @@ from ..features.extract import FeatureExtractor
 from ..features.store import FeatureStore
 from ..predict.card import CARD_FIELDS
 from ..predict.learned import ExpertWeights, LearnedModel
-from ..predict.predictor import PredictionRequest, SlicePredictor, VolumePredictor
+from ..predict.predictor import PredictionRequest, VolumePredictor
 from ..predict.refiners import Refiner, check_method, get_refiner
 from ..predict.sink import FUSED, Prediction
+from ..predict.slice_predictor import SlicePredictor
 from ..slices.region import Region
 from ..templates.template import Template
 from ..templates.training_set import TrainingSet

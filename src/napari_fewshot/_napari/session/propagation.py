@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ...errors import InputError
-from ...predict.predictor import SlicePrediction
+from ...predict.slice_predictor import SlicePrediction
 from ...segmenter import FewShotSegmenter, Prediction
 from ..layers import image_volume
 from .jobs import Callbacks, Job, JobRunner, Stage

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
-from ...predict.predictor import SlicePrediction, SlicePredictor
+from ...predict.slice_predictor import SlicePrediction, SlicePredictor
 from ...predict.suggestion import SliceScore
 from ...segmenter import FewShotSegmenter, Prediction
 from ...types import Array, Volume
