@@ -152,7 +152,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="processes of each measurement")
     parser.add_argument("--slices", type=int, default=50)
     parser.add_argument("--side", type=int, default=256)
-    parser.add_argument("--limit-mb", type=int, default=1200, help="memory of the larger volume")
+    parser.add_argument("--limit-mb", type=int, default=1500, help="memory of the larger volume")
     parser.add_argument("--times", type=float, default=2.0, help="size of that volume, in limits")
     parser.add_argument("--environments", type=Path, metavar="FOLDER", help="of other tools")
     parser.add_argument("--profile", action="store_true", help="print a profile, nothing else")

@@ -104,7 +104,7 @@ def _memory(found: dict[str, Any]) -> list[str]:
 def _larger(found: dict[str, Any]) -> list[str]:
     equal = found["equal_labels"] and found["equal_confidence"]
     return [
-        f"A Zarr volume of float64, {found['volume_mb']:.0f} MB ({found['slices']} slices), "
+        f"A Zarr volume, {found['slices']} colour slices in float64, {found['volume_mb']:.0f} MB, "
         f"held to {found['limit_mb']} MB by {found['held_by']}: {found['seconds']:.0f} s, at most "
         f"{found['anonymous_mb']:.0f} MB anonymous and {found['peak_mb']:.0f} MB resident in all, "
         f"libraries included; in memory {found['seconds_in_memory']:.0f} s. Labels and confidence "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,17 +18,17 @@ from ..templates.pixels import Samples, plan_pixels
 from ..types import Array, FeatureMap, Progress, SliceFeatures, no_progress
 from .base import AdapterState, PixelClassifier, fitted
 from .projection import Projection, sample_cells
+from .standardiser import Standardiser
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["PixelAdapter", "Standardiser", "collect_samples", "gather_pixels"]
+__all__ = ["PixelAdapter", "collect_samples", "gather_pixels"]
 
 
 _POSITION_COLUMNS = 3
 _PIXELS_AT_ONCE = 4096  # what the layers of a network make of them fits into the cache
 _ROWS_AT_ONCE = 16  # at least; a whole number of them is a whole number of images for linear
-_FLAT = 1e-6
 
 
 def gather_pixels(features: FeatureMap, flat: Array) -> Array:
@@ -60,43 +59,6 @@ def gather_pixels(features: FeatureMap, flat: Array) -> Array:
     lower = cells[:, bottom, left] * (1 - dx) + cells[:, bottom, right] * dx
     mixed = upper * (1 - dy) + lower * dy
     return np.ascontiguousarray(mixed.T, dtype=np.float32)
-
-
-@dataclass(frozen=True, eq=False)
-class Standardiser:
-    """Subtracts a mean and multiplies by a scale (C,), column by column.
-
-    Columns that did not vary in the templates have scale 0: nothing can be learned from them, and a
-    division by their spread would blow noise up.
-    """
-
-    mean: Array
-    scale: Array
-
-    @classmethod
-    def of(cls, features: Array, position: int = 0, position_weight: float = 1.0) -> Standardiser:
-        """Take the statistics of samples, shape (N, C), of which the last are position."""
-        mean = features.mean(axis=0, dtype=np.float64)
-        blocks = range(0, features.shape[1], 8)  # of columns: each makes a copy in float64
-        spread = np.concatenate(
-            [features[:, k : k + 8].std(axis=0, dtype=np.float64) for k in blocks]
-        )
-        flat = spread <= _FLAT * np.maximum(1.0, np.abs(mean))
-        scale = np.where(flat, 0.0, 1.0 / np.where(flat, 1.0, spread))
-        if position:
-            scale[-position:] *= position_weight
-        return cls(mean.astype(np.float32), scale.astype(np.float32))
-
-    @classmethod
-    def identity(cls, columns: int) -> Standardiser:
-        """Leave vectors of so many columns as they are."""
-        return cls(np.zeros(columns, np.float32), np.ones(columns, np.float32))
-
-    def apply(self, features: Array, out: Array | None = None) -> Array:
-        """Standardise vectors, shape (n, C), float32; ``out`` may be the same array."""
-        result: Array = np.subtract(features, self.mean, out=out)
-        result *= self.scale
-        return result
 
 
 class PixelAdapter:
@@ -292,7 +254,11 @@ class PixelAdapter:
         inner = self.classifier.state()
         tensors = {f"classifier.{name}": t for name, t in inner.tensors.items()}
         tensors |= {"mean": standardiser.mean, "scale": standardiser.scale}
-        values: dict[str, Any] = {"classes": self._classes, "classifier": inner.values}
+        values: dict[str, Any] = {
+            "classes": self._classes,
+            "classifier": inner.values,
+            "position": self.position.use,
+        }
         return AdapterState(tensors, values)
 
     def restore(self, state: AdapterState) -> PixelAdapter:
@@ -302,6 +268,8 @@ class PixelAdapter:
             n.removeprefix(prefix): t for n, t in state.tensors.items() if n.startswith(prefix)
         }
         self.classifier.restore(AdapterState(inner, state.values["classifier"]))
+        used = bool(state.values.get("position", self.position.use))
+        self.position = self.position.model_copy(update={"use": used})
         standardiser = Standardiser(state.tensors["mean"], state.tensors["scale"])
         projection = self._set_standardiser(standardiser)
         self._classes = int(state.values["classes"])

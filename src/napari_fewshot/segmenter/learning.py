@@ -152,6 +152,10 @@ class Learning:
     ----------
     build : callable
         Makes an adapter that is not yet fitted.
+    build_hand_made : callable
+        Makes that on hand-made features. Within a volume it knows nothing of position: the other
+        one does, and two that err in different ways are better together. In other images of like
+        anatomy position is worth more to it than that.
     extractor : FeatureExtractor
         Of the features of the backbone.
     of_polished : callable
@@ -165,6 +169,7 @@ class Learning:
     """
 
     build: Callable[[], Adapter]
+    build_hand_made: Callable[[], Adapter]
     extractor: FeatureExtractor
     of_polished: Callable[[PolishedExpert], FeatureExtractor]
     landmarks: Callable[[TrainingSet, Progress], KnownLandmarks | None]
@@ -188,7 +193,13 @@ class Learning:
         """
         if config.uses_carried:
             flow_method(config.experts.flow)
-        build = partial(build_adapter, config, extractors.device, extractors.weights)
+        of_hand_made = config
+        if training.is_part_of_volume:
+            of_hand_made = config.changed({"position": {"use": False}})
+        build, build_hand_made = (
+            partial(build_adapter, settings, extractors.device, extractors.weights)
+            for settings in (config, of_hand_made)
+        )
         only_points = training.point_labels.issuperset(training.label_values)
         hand_made = config.uses_hand_made and not only_points
         others = extractors.hand_made if hand_made else None
@@ -199,7 +210,8 @@ class Learning:
         def landmarks(training: TrainingSet, progress: Progress) -> KnownLandmarks | None:
             return learn_landmarks(training, config, extractors.points(extractor), progress)
 
-        return cls(build, extractor, extractors.of_polished, landmarks, others, twice)
+        own = extractor, extractors.of_polished, landmarks
+        return cls(build, build_hand_made, *own, others, twice)
 
     def fit(self, training: TrainingSet, progress: Progress) -> Adapters:
         """Fit new adapters to templates; twice where slices are scribbled on."""
@@ -277,10 +289,12 @@ class Learning:
         """Templates with the copies that adapters learn from, and how each of them learns."""
         requirements = self.build().requirements
         known = training.augmented(requirements.augmentation)
-        extractors = [self.extractor] + ([] if self.hand_made is None else [self.hand_made])
+        own = [(self.build, self.extractor)]
+        if self.hand_made is not None:
+            own.append((self.build_hand_made, self.hand_made))
         return known, [
-            Learner(self.build, partial(known.maps, one, padding=requirements.padding))
-            for one in extractors
+            Learner(build, partial(known.maps, one, padding=requirements.padding))
+            for build, one in own
         ]
 
     def _beside(
@@ -292,7 +306,7 @@ class Learning:
     def _fit_hand_made(self, training: TrainingSet, progress: Progress) -> Adapter | None:
         if self.hand_made is None:
             return None
-        adapter = self.build()
+        adapter = self.build_hand_made()
         _learn(adapter.fit, training, adapter.requirements, self.hand_made, progress)
         return adapter
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_fewshot.adapters.pixelwise import Standardiser
+from napari_fewshot.adapters.standardiser import Standardiser
 
 
 def test_statistics():
