@@ -31,8 +31,9 @@ SIZE = (1280, 860)
 WIDTH = 350  # of the docks
 LARGEST = 250_000
 MINUTES = 10
-FILM, FRAME_MS = "viewer-[1-6]-*.png", 1600
+FILM, FRAME_MS = "viewer-[1-4]-*.png", 1600
 PLUGIN = "napari-fewshot"
+MAIN = "Few-shot segmentation"
 DOCKS = ("Feature extraction", "Adapter training", "Label propagation")
 
 
@@ -91,6 +92,16 @@ class Walk:
         self.session = viewer_session(self.viewer)
         self.frames: list[Any] = []
         self.docks: list[Any] = []
+
+    def open_main(self) -> Any:
+        """Open the one dock."""
+        from qtpy.QtCore import Qt
+
+        frame, dock = self.viewer.window.add_plugin_dock_widget(PLUGIN, MAIN)
+        self.settle()
+        self.window.resizeDocks([frame], [WIDTH], Qt.Orientation.Horizontal)
+        self.settle()
+        return dock
 
     def open_docks(self) -> None:
         """Open the three docks."""
@@ -155,41 +166,51 @@ def walk(to: Walk) -> None:
     """Do what the page describes, and take the pictures."""
     viewer, session = to.viewer, to.session
 
-    viewer.open_sample(PLUGIN, "torso")
-    to.open_docks()
-    image, template = viewer.layers["torso"], viewer.layers["torso template"]
-    painted = np.flatnonzero(template.data.any(axis=(1, 2)))
-    viewer.layers.selection.active = template
-    session.go_to(int(painted[1]), image)
-    extraction = to.front(0)
+    main = to.open_main()
+    to.click(main.sample)
+    image = viewer.layers["torso"]
+    first = session.slice_in_view(image)
     to.picture("viewer-1-sample")
 
-    to.click(extraction.extract)
-    to.picture("viewer-2-features")
-
-    training = to.front(1)
-    to.click(training.train)
+    to.click(main.learn.learn)
     to.until(lambda: session.scores is not None)
-    to.picture("viewer-3-trained")
+    session.go_to(first + 5, image)
+    to.picture("viewer-2-labelled")
 
-    propagation = to.front(2)
-    to.click(propagation.propagate)
-    session.go_to(int(painted[1]) + 5, image)
-    to.picture("viewer-4-propagated")
-
-    to.click(propagation.next)
+    to.click(main.correct.next)
     place = session.slice_in_view(image)
     result = session.result_layer(image)
     paint_as_truth(result, viewer.layers["torso truth"].data, place)
     result.mode = "paint"
     to.point()
-    to.click(propagation.reviewed)
-    to.picture("viewer-5-corrected")
+    to.click(main.correct.reviewed)
+    main.ensureWidgetVisible(main.correct)
+    to.picture("viewer-3-corrected")
+    to.click(main.correct.update_labels)
 
-    to.click(propagation.update_labels)
-    to.click(propagation.next)
-    to.picture("viewer-6-next")
+    others = [open_patient(to, seed) for seed in (1, 2)]
+    to.click(main.others.open_images)
+    viewer.layers.selection.active = session.result_layer(others[0])
+    for layer in viewer.layers:
+        layer.visible = layer in (others[0], session.result_layer(others[0]))
+    session.go_to(first, others[0])
+    main.ensureWidgetVisible(main.save)
+    main.ensureWidgetVisible(main.others)
+    to.picture("viewer-4-others")
 
+
+def walk_experts(to: Walk) -> None:
+    """Features and refinement, in the docks for experts."""
+    viewer, session = to.viewer, to.session
+    viewer.open_sample(PLUGIN, "torso")
+    to.open_docks()
+    extraction = to.front(0)
+    to.click(extraction.extract)
+    to.picture("viewer-5-features")
+    to.click(to.front(1).train)
+    propagation = to.front(2)
+    to.click(propagation.propagate)
+    session.go_to(session.slice_in_view("torso") + 5, "torso")
     refine = propagation.refine
     refine.expand(animate=False)
     refine.method.setCurrentIndex(refine.method.findData("random-walker"))
@@ -199,18 +220,24 @@ def walk(to: Walk) -> None:
     to.picture("viewer-8-refined")
 
 
-def walk_landmarks(to: Walk) -> None:
-    """Learn the landmarks of one patient, and find them in another one."""
+def open_patient(to: Walk, seed: int) -> Any:
+    """Open another patient, as from a file."""
     from napari_fewshot import make_phantom, write_image
 
+    patient = make_phantom("torso", seed=seed)
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary) / f"patient-{seed + 1}.nii.gz"
+        write_image(path, patient.image.data, patient.image)
+        (layer,) = to.viewer.open(path, plugin=PLUGIN)
+        layer.data = np.array(layer.data)
+    return layer
+
+
+def walk_landmarks(to: Walk) -> None:
+    """Learn the landmarks of one patient, and find them in another one."""
     viewer, session = to.viewer, to.session
     viewer.open_sample(PLUGIN, "torso")
-    patient = make_phantom("torso", seed=1)
-    with tempfile.TemporaryDirectory() as temporary:
-        path = Path(temporary) / "patient-2.nii.gz"
-        write_image(path, patient.image.data, patient.image)
-        (other,) = viewer.open(path, plugin=PLUGIN)
-        other.data = np.array(other.data)
+    other = open_patient(to, 1)
     to.open_docks()
     extraction, training, propagation = to.docks
     extraction.image.choose(viewer.layers["torso"])
@@ -279,7 +306,7 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory() as temporary:
         isolate(Path(temporary))
-        for part in (walk, walk_landmarks, walk_review):
+        for part in (walk, walk_experts, walk_landmarks, walk_review):
             to = Walk(outdir)
             try:
                 part(to)

@@ -18,10 +18,13 @@ from ..errors import Cancelled, UnreadableFileError
 from ..folders import cache_folder
 from ..phantoms import make_phantom, painted_labels, template_slices
 from ..types import Volume
+from .first_view import show_when_added
 from .layers import LayerData, face_patient, image_layer, labels_layer, landmarks_layer
 
-__all__ = ["joint_phantom", "kidney", "mitosis", "torso_phantom"]
+__all__ = ["TORSO", "joint_phantom", "kidney", "mitosis", "torso_phantom"]
 
+TORSO = "torso"
+"""Key of the first sample in the manifest."""
 _PAINTED_SLICES = 3
 _TICK_S = 0.02
 _ROOT = "https://gitlab.com/scikit-image/data/-/raw/2cdc5ce89b334d28f06a58c9f0ca21aa6992a5ba"
@@ -75,7 +78,7 @@ KIDNEY = RealSample(
 
 def torso_phantom() -> list[LayerData]:
     """Layers of the torso phantom: image, painted template, truth (hidden) and landmarks."""
-    return _phantom_layers("torso")
+    return _phantom_layers(TORSO)
 
 
 def joint_phantom() -> list[LayerData]:
@@ -157,11 +160,13 @@ def _phantom_layers(kind: str) -> list[LayerData]:
     phantom = make_phantom(kind)
     face_patient()
     template = painted_labels(phantom, template_slices(phantom, _PAINTED_SLICES))
+    painted = labels_layer(template, f"{kind} template")
+    show_when_added(painted[0])
     return [
         image_layer(phantom.image, kind),
         labels_layer(phantom.labels, f"{kind} truth", visible=False),
-        labels_layer(template, f"{kind} template"),
         landmarks_layer(phantom.landmarks, phantom.image, f"{kind} landmarks"),
+        painted,  # the last is the active one
     ]
 
 

@@ -10,7 +10,7 @@ __all__ = ["in_viewer"]
 def in_viewer(error: BaseException) -> str:
     """Message of an error, for somebody who sits at the viewer."""
     if not isinstance(error, MissingWeightsError):
-        return str(error)
+        return str(error).replace(", or give --overwrite.", ".")
     source = error.source
     size = f" ({source.size_mb:.0f} MB)" if source.size_mb else ""
     why = error.reasons[0].rstrip(".") if error.reasons else "no source is known"

@@ -494,8 +494,10 @@ def test_estimates_come_before_the_work(session):
         assert found.seconds is not None
         assert found.seconds >= 0
     session.configure(backbone="embedded")
-    megabytes = session.estimate("extract", "image").megabytes
-    assert megabytes == pytest.approx(2 * 48 * 48 * 48 * (20 + 3) / 1e6, rel=0.5)
+    assert session.estimate("extract", "image").megabytes is None  # nothing is kept on disk
+    session.configure(backbone="dinov2-s")
+    assert session.estimate("extract", "image").megabytes > 1
+    session.configure(backbone="embedded")
     before = session.estimate("propagate", "image").seconds
     session.extract("image").wait(MINUTE)
     assert session.estimate("propagate", "image").seconds < before
@@ -511,6 +513,4 @@ def test_a_prediction_is_estimated_as_the_last_one_took(predicted, monkeypatch):
     monkeypatch.setattr(propagation, "time", clock)
     assert predicted.estimate("propagate", "image").seconds < 60
     predicted.propagate("image").wait(MINUTE)  # its features are there
-    templates = 3
-    expected = 3600 * (20 + templates) / 20
-    assert predicted.estimate("propagate", "image").seconds == pytest.approx(expected)
+    assert predicted.estimate("propagate", "image").seconds == pytest.approx(3600)

@@ -163,11 +163,11 @@ def test_accepted_is_taken_back_by_the_same_button(viewer, predicted, qtbot):
     propagation.image.choose(viewer.layers["one"])
     predicted.go_to(4, "one")
     propagation.show_state()
-    propagation.accept.click()
+    propagation.correct.accept.click()
     propagation.show_state()
     assert predicted.slices("one")[4].accepted
-    assert propagation.accept.isEnabled()
-    propagation.accept.click()
+    assert propagation.correct.accept.isEnabled()
+    propagation.correct.accept.click()
     assert predicted.slices("one")[4].status == "predicted"
 
 
@@ -175,11 +175,11 @@ def test_the_list_is_new_after_undo(viewer, predicted, qtbot):
     propagation = dock(viewer, LabelPropagation)
     propagation.image.choose(viewer.layers["one"])
     propagation.show_state()
-    assert "7 predicted" in propagation.table.counts.text()
+    assert "7 predicted" in propagation.correct.table.counts.text()
     predicted.result_layer("one").undo()
-    qtbot.waitUntil(lambda: "predicted" not in propagation.table.counts.text())
+    qtbot.waitUntil(lambda: "predicted" not in propagation.correct.table.counts.text())
     predicted.result_layer("one").redo()
-    qtbot.waitUntil(lambda: "7 predicted" in propagation.table.counts.text())
+    qtbot.waitUntil(lambda: "7 predicted" in propagation.correct.table.counts.text())
 
 
 def test_into_names_an_image_that_was_removed(viewer, predicted):

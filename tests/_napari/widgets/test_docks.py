@@ -95,7 +95,7 @@ def test_a_newcomer_goes_from_top_to_bottom_with_the_defaults(viewer, docks, qtb
     assert 2 * (found & there).sum() / (found.sum() + there.sum()) > 0.8
     qtbot.waitUntil(lambda: len(training.scores.rows) > 0, timeout=2 * MINUTE)
     assert training.scores.table.rowCount() == len(training.scores.rows)
-    statuses = {entry.status for entry in propagation.table.model.slices}
+    statuses = {entry.status for entry in propagation.correct.table.model.slices}
     assert {"painted", "predicted"} <= statuses
 
 
@@ -105,7 +105,7 @@ def test_slices_are_listed_and_a_click_goes_there(viewer, docks, qtbot):
     viewer.open_sample("napari-fewshot", "torso")
     extraction, _, propagation = docks
     extraction.templates.add.click()
-    table = propagation.table
+    table = propagation.correct.table
 
     def painted() -> list[int]:
         return [entry.index for entry in table.model.slices if entry.status == "painted"]
@@ -124,12 +124,12 @@ def test_one_key_reviews_the_slice_in_view_and_takes_it_back(viewer, docks, qtbo
     viewer.open_sample("napari-fewshot", "torso")
     extraction, _, propagation = docks
     extraction.templates.add.click()
-    qtbot.waitUntil(lambda: len(propagation.table.model.slices) > 0)
+    qtbot.waitUntil(lambda: len(propagation.correct.table.model.slices) > 0)
     viewer.dims.set_current_step(0, 1)
     key = next(act for key, act in viewer.keymap.items() if str(key) == "K")
 
     def status() -> str:
-        return propagation.table.model.slices[1].status
+        return propagation.correct.table.model.slices[1].status
 
     before = status()
     key(viewer)
@@ -154,7 +154,7 @@ def test_removing_the_layers_blocks_the_buttons_again(viewer, docks, qtbot):
     viewer.layers.clear()
     qtbot.waitUntil(lambda: extraction.templates.add.reason == "open an image")
     qtbot.waitUntil(lambda: propagation.propagate.reason == "open an image")
-    assert not propagation.table.model.slices
+    assert not propagation.correct.table.model.slices
 
 
 def test_docks_are_narrow_and_low(docks):
@@ -434,17 +434,17 @@ def test_a_slice_with_strokes_over_its_prediction_says_so_until_it_is_reviewed(v
     paint = viewer.layers["paint"]
     k = next(one.index for one in session.slices(first) if one.status == "predicted")
     session.go_to(k, first)
-    assert not dock.strokes.isVisibleTo(dock)
+    assert not dock.correct.strokes.isVisibleTo(dock)
     viewer.layers.selection.active = paint
     paint.paint((k, 20, 20), 3)
-    qtbot.waitUntil(lambda: dock.strokes.isVisibleTo(dock))
-    assert "only the strokes are learned" in dock.strokes.text()
-    assert "“paint”" in dock.strokes.text()
-    shown = dock.table.model.index(k, 1)
+    qtbot.waitUntil(lambda: dock.correct.strokes.isVisibleTo(dock))
+    assert "only the strokes are learned" in dock.correct.strokes.text()
+    assert "“paint”" in dock.correct.strokes.text()
+    shown = dock.correct.table.model.index(k, 1)
     assert shown.data() == "strokes"
     assert "these strokes teach" in shown.data(3)  # the tooltip
-    dock.reviewed.click()
+    dock.correct.reviewed.click()
     qtbot.waitUntil(lambda: shown.data() == "reviewed")
-    assert not dock.strokes.isVisibleTo(dock)
-    dock.reviewed.click()
+    assert not dock.correct.strokes.isVisibleTo(dock)
+    dock.correct.reviewed.click()
     qtbot.waitUntil(lambda: shown.data() == "strokes")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ...backbones import BackboneSpec, backbone_entry
 from ...config import HAND_MADE, SamDecoderConfig, SegmenterConfig
+from ...features.extract import FeatureExtractor
 from ...segmenter.polish import MORE_STEPS, STEPS
 
 __all__ = ["Estimate", "Rates"]
@@ -20,8 +22,8 @@ _PREDICTION = 1.0e-6
 _POLISHING = 0.5
 """Seconds of a step."""
 _STEP = 4.5e-3
-_HAND_MADE_CHANNELS = 22
-"""Of a grey slice."""
+_UPDATE = 0.3
+"""Of the seconds of a training."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Estimate:
     seconds : float or None
         None where it is not known before the first batch.
     megabytes : float or None
-        Features that it will keep on disk or in memory; None where it keeps none.
+        Features that it will keep on disk; None where it keeps none.
     """
 
     seconds: float | None
@@ -47,12 +49,24 @@ class Rates:
         self._extraction = dict(_SECONDS_PER_PIXEL)
         self._steps: dict[tuple[str, bool], float] = {}
         self._prediction: float | None = None
+        self._updates: dict[tuple[str, str, bool], float] = {}
+        self._labelling: dict[tuple[str, str, bool], float] = {}
         self._polishing = _POLISHING
 
     def measured_extraction(self, backbone: str, seconds: float, pixels: int) -> None:
         """Note seconds for slices of so many pixels together."""
         if pixels > 0:
             self._extraction[backbone] = seconds / pixels
+
+    def measured_extractors(self, extractors: Sequence[FeatureExtractor], pixels: int) -> None:
+        """Note how long extractors took for a slice of so many pixels."""
+        for one in extractors:
+            if one.seconds_per_slice is not None:
+                self.measured_extraction(one.spec.name, one.seconds_per_slice, pixels)
+
+    def measured_update(self, config: SegmenterConfig, seconds: float) -> None:
+        """Note seconds of learning on from a model."""
+        self._updates[_key(config)] = seconds
 
     def measured_training(self, config: SegmenterConfig, seconds: float, steps: int) -> None:
         """Note seconds of a training of so many steps, of all adapters that learn together."""
@@ -67,6 +81,11 @@ class Rates:
         if pixels > 0:
             self._prediction = seconds / pixels
 
+    def measured_labelling(self, config: SegmenterConfig, seconds: float, pixels: int) -> None:
+        """Note seconds of a prediction whose features were computed on the way."""
+        if pixels > 0:
+            self._labelling[_key(config)] = seconds / pixels
+
     def extraction(self, config: SegmenterConfig, shape: tuple[int, ...], slices: int) -> Estimate:
         """Encode ``slices`` slices of (H, W) pixels, with hand-made features where they count."""
         if not slices:
@@ -75,11 +94,7 @@ class Rates:
         if not config.uses_hand_made or found.seconds is None:
             return found
         pixels = int(np.prod(shape)) * slices
-        kept = None if found.megabytes is None else 2 * _HAND_MADE_CHANNELS * pixels / 1e6
-        return Estimate(
-            found.seconds + self._extraction[HAND_MADE] * pixels,
-            None if found.megabytes is None or kept is None else found.megabytes + kept,
-        )
+        return Estimate(found.seconds + self._extraction[HAND_MADE] * pixels, found.megabytes)
 
     def _encoding(self, config: SegmenterConfig, shape: tuple[int, ...], slices: int) -> Estimate:
         spec, pixels = backbone_entry(config.backbone).spec, int(np.prod(shape))
@@ -109,6 +124,12 @@ class Rates:
         times = 2 if scribbled and config.trains_itself else 1
         return times * rate * getattr(settings, "steps", 0)
 
+    def updating(self, config: SegmenterConfig, slices: int, scribbled: bool) -> float | None:
+        """Seconds of learning on from a model, a part of those of a training."""
+        known = self._updates.get(_key(config))
+        training = self.training(config, slices, scribbled)
+        return known if known is not None or training is None else _UPDATE * training
+
     def polishing(self, config: SegmenterConfig, again: bool) -> float:
         """Seconds of a polishing, at the most; ``again``: where one was before."""
         steps = MORE_STEPS if again else STEPS
@@ -120,6 +141,23 @@ class Rates:
         rate = assumed if self._prediction is None else self._prediction
         return rate * int(np.prod(shape)) * slices
 
+    def labelling(self, config: SegmenterConfig, shape: tuple[int, ...], slices: int) -> Estimate:
+        """Predict slices whose features are not there yet."""
+        features = self.extraction(config, shape, slices)
+        rate = self._labelling.get(_key(config))
+        if rate is not None:
+            return Estimate(rate * int(np.prod(shape)) * slices, features.megabytes)
+        if features.seconds is None:
+            return features
+        seconds = features.seconds + self.prediction(config, shape, slices)
+        return Estimate(seconds, features.megabytes)
+
+
+def _key(config: SegmenterConfig) -> tuple[str, str, bool]:
+    return config.backbone, config.adapter, config.uses_hand_made
+
 
 def _megabytes(spec: BackboneSpec, cells: int, slices: int) -> float | None:
-    return None if spec.channels is None else 2 * spec.channels * cells * slices / 1e6
+    """Features that are written to disk; those of pixel grids are never held as a whole."""
+    kept = spec.store and spec.channels is not None
+    return 2 * (spec.channels or 0) * cells * slices / 1e6 if kept else None

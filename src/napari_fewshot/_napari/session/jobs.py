@@ -37,6 +37,7 @@ Stage = Literal[
     "measure",
     "save",
     "restore",
+    "batch",
 ]
 JobState = Literal["waiting", "running", "done", "failed", "cancelled"]
 

@@ -77,6 +77,7 @@ class LayerWatch:
                 result.labels = None
                 state.forget_scores(result.image)
         state.forget_scores(gone)
+        state.channels.forget(gone)
         state.events.layers.emit()
         state.events.slices.emit()
 

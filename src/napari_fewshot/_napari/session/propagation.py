@@ -6,16 +6,17 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from math import prod
 from typing import Any, TypeVar
 
 from ...errors import InputError
 from ...predict.slice_predictor import SlicePrediction
 from ...segmenter import FewShotSegmenter, Prediction
-from ..layers import image_volume
 from .jobs import Callbacks, Job, JobRunner, Stage
 from .result_layers import ResultLayers
-from .run import PropagationRequest, Run, topic_of
+from .run import PropagationRequest, Receiver, Run, topic_of
 from .saving import SessionStorage
+from .slicing import Key
 from .state import State
 from .training import TrainingController
 from .undo import UndoStep
@@ -63,18 +64,14 @@ class PropagationController:
         for other in others:  # at once: what runs for them must not write to it any more
             self._let_go(other)
         self._supersede(image, run)
-        there = (id(image), model.config.backbone) in state.extracted and request.slices is None
+        there = self._is_there(image)
 
         def work(job: Job) -> Prediction | None:
-            start = time.perf_counter()
-            found = run.predict(job, model, first)
-            if there and found is not None:  # nothing was encoded
-                state.rates.measured_prediction(time.perf_counter() - start, found.labels.size)
-            return found
+            return self.timed(run, job, model, first, there)
 
         return self.start(f"Propagating to {image.name}", "propagate", work, run)
 
-    def update(self, image: Any, *, current_slice_only: bool = False) -> Job:
+    def update(self, image: Any, *, current_slice_only: bool = False, name: str = "") -> Job:
         """Learn on, then predict again, as was asked for last."""
         state, training = self._state, self._training
         result = state.result_of(image)
@@ -89,6 +86,7 @@ class PropagationController:
         fresh, templates = training.segmenter(), training.templates()
         run.renumbered = training.renumbered
         self._supersede(image, run)
+        there = self._is_there(image)
         before: list[FewShotSegmenter | None] = []
         prepared: list[bool] = []
 
@@ -115,7 +113,7 @@ class PropagationController:
 
             model = training.updated(templates, before[0], fresh, job, at_once)
             job.send(partial(show, model))
-            return run.predict(job, model, first)
+            return self.timed(run, job, model, first, there)
 
         def piece(part: Callable[[], None] | SlicePrediction) -> None:
             if isinstance(part, SlicePrediction):
@@ -123,7 +121,7 @@ class PropagationController:
             else:
                 part()
 
-        name = "Updating the slice in view" if current_slice_only else "Updating"
+        name = name or ("Updating the slice in view" if current_slice_only else "Updating")
         job = self.start(name, "update", work, run, start=begin, piece=piece)
         return job
 
@@ -131,19 +129,30 @@ class PropagationController:
         """An image was removed; another may get its number."""
         self._last.pop(id(image), None)
 
-    def run_of(self, image: Any, request: PropagationRequest, kind: type[AnyRun]) -> AnyRun:
-        """Make the run for what is in view of an image."""
+    def run_of(
+        self,
+        image: Any,
+        request: PropagationRequest,
+        kind: type[AnyRun],
+        *,
+        lead: Key | None = None,
+        target: ResultLayers | None = None,
+    ) -> AnyRun:
+        """Make the run for a place of an image (None: in view), into its result or ``target``."""
         state, slicing = self._state, self._view.slicing_of(image)
         level = state.level_of(image)
         if request.into is not None and request.into.data.shape != slicing.shape:
             level = 0  # `take` says what is wrong
-        lead = self._view.lead(image)
+        lead = self._view.lead(image) if lead is None else lead
+        if target is None:
+            viewer = self._view.viewer
+            target = state.result_for(viewer, image, level, request.into, request.policy)
         return kind(
             request=request,
             generation=self._runner.generations.next(),
-            target=state.result_for(self._view.viewer, image, level, request.into, request.policy),
+            target=target,
             entries=state.entries_of(image),
-            volume=image_volume(image, lead, level),
+            volume=state.channels.volume(image, lead, level),
             slicing=slicing,
             lead=lead,
             in_view=lambda: self._view.slice_of(image),
@@ -156,16 +165,10 @@ class PropagationController:
         self, name: str, stage: Stage, work: Callable[[Job], Any], run: Run, **own: Any
     ) -> Job:
         """Start the job of a run; ``own`` are callbacks in place of those of the run."""
-        target, state = run.target, self._state
+        target = run.target
 
         def end() -> None:
-            step = run.step
-            run.close()
-            if run.is_whole:
-                state.extracted.add((id(target.image), state.settings.backbone))
-            state.events.propagated.emit()
-            self._storage.after_results(target.image)
-            self.on_end(run, step, job)
+            self.ended(run, job)
             self._training.score_if_wanted()
 
         callbacks = {"start": run.begin, "piece": run.take, "done": run.finish, "end": end}
@@ -179,6 +182,38 @@ class PropagationController:
             is_outdated=lambda: run.is_outdated(self._runner.generations),
         )
         return self._runner.start(job)
+
+    def timed(
+        self, run: Run, job: Receiver, model: FewShotSegmenter, first: int | None, there: bool
+    ) -> Prediction | None:
+        """On the worker: :meth:`Run.predict`, and note how long it took.
+
+        ``there``: the features of the image were computed before.
+        """
+        start = time.perf_counter()
+        found = run.predict(job, model, first)
+        if found is None or run.request.slices is not None:
+            return found
+        seconds, rates = time.perf_counter() - start, self._state.rates
+        if there:
+            rates.measured_prediction(seconds, found.labels.size)
+        else:
+            rates.measured_labelling(model.config, seconds, found.labels.size)
+            rates.measured_extractors(model.extractors, prod(run.slicing.plane_shape))
+        return found
+
+    def _is_there(self, image: Any) -> bool:
+        return (id(image), self._state.settings.backbone) in self._state.extracted
+
+    def ended(self, run: Run, job: Job) -> None:
+        """A run of a job is over, however it ended: one undo step, and what follows from it."""
+        state, image, step = self._state, run.target.image, run.step
+        run.close()
+        if run.is_whole:
+            state.extracted.add((id(image), state.settings.backbone))
+        state.events.propagated.emit()
+        self._storage.after_results(image)
+        self.on_end(run, step, job)
 
     def _supersede(self, image: Any, run: Run) -> None:
         """Requests for an image before this one are outdated; by one slice, no whole run."""

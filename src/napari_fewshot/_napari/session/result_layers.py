@@ -11,6 +11,7 @@ import numpy as np
 from ...errors import FewShotError, InputError
 from ...predict.sink import smallest_label_dtype
 from ...types import Array, Landmark, Volume
+from ..doubt_colours import doubt_colours
 from ..layers import geometry_of, no_features, shape_of
 from .slicing import Key, Slicing
 from .teaching import CONFIDENCE, KEY, Provenance, provenance_of
@@ -144,9 +145,9 @@ class ResultLayers:
         self.confidence = self.viewer.add_image(
             np.zeros(shape, np.float32),
             name=f"{self.image.name} confidence",
-            colormap="viridis",
+            colormap=doubt_colours(),
             contrast_limits=(0, 1),
-            opacity=0.5,
+            opacity=0.7,
             visible=False,
             **options,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -16,18 +16,27 @@ from ...segmenter import FewShotSegmenter, Prediction
 from ...types import Array, Volume
 from ..layers import label_features
 from .generations import Generations
-from .jobs import Job
 from .result_layers import POLICIES, Policy, ResultLayers
 from .slicing import Key, Slicing
 from .teaching import provenance_of
 from .templates import TemplateEntry
 from .undo import UndoStep
 
-__all__ = ["PropagationRequest", "Run", "topic_of"]
+__all__ = ["PropagationRequest", "Receiver", "Run", "topic_of"]
 
 _TELL_EVERY_S = 0.5
 _SHOW_EVERY_S = 2.0
 """A slice that is not in view need not be drawn; views across slices are drawn now and then."""
+
+
+class Receiver(Protocol):
+    """Takes what a worker finds: a job, or one image of a job of several."""
+
+    def send(self, piece: Any) -> None:
+        """Hand a slice over."""
+
+    def progress(self, done: int, total: int, what: str) -> None:
+        """Tell how far it is; raises ``Cancelled`` if nobody wants it."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +103,9 @@ class Run:
         """Working axis of the volume; None in 2D."""
         return None if self.volume.ndim == 2 else self.slicing.axis
 
-    def predict(self, job: Job, model: FewShotSegmenter, first: int | None) -> Prediction | None:
+    def predict(
+        self, job: Receiver, model: FewShotSegmenter, first: int | None
+    ) -> Prediction | None:
         """On the worker: the slice in view at once, then all that is wanted.
 
         None where it was wanted alone.

@@ -11,11 +11,16 @@ from typing import Any
 from ...config import BOX_SAM, DEFAULT_SAM
 from ...segmenter import FewShotSegmenter, HeldOutScore
 from ..open_files import check_is_no_open_file
+from .batch import BatchController
+from .costs import CostController
 from .estimates import Estimate
+from .exports import ExportController
 from .jobs import Job, JobRunner, Stage
+from .labelling import LabellingController
 from .layer_watch import LayerWatch
 from .notifications import Activity, LibraryWarnings
 from .objects import SessionObjects
+from .painting import PaintController
 from .pairs import PairController
 from .point_numbers import PointNumbers
 from .polishing import PolishingController
@@ -42,7 +47,9 @@ class Session:
     Methods are called on the GUI thread and return at once; a wrong request raises an InputError
     there. Long work runs on a worker as a :class:`Job`, to watch, wait for and cancel. Layers are
     given themselves or by name; an image that is not given is the active one, else the topmost
-    that is visible; a slice that is not given is the one in view. ``objects`` are those of labels.
+    that is visible; a slice that is not given is the one in view. ``painting`` has the labels,
+    ``labelling`` the one button, ``batch`` many images at once, ``channels`` those that are layers
+    each, ``objects`` those of labels, ``exports`` files.
     """
 
     def __init__(self, viewer_reference: weakref.ReferenceType[Any]) -> None:
@@ -54,9 +61,14 @@ class Session:
         self._pairs = PairController(state, view)
         self._training = TrainingController(*common)
         self._polishing = PolishingController(state, runner, self._training)
-        self._storage = SessionStorage(state, runner)
+        self._costs, self._storage = CostController(state, view), SessionStorage(state, runner)
         self._propagation = PropagationController(*common, self._training, self._storage)
         self._restoring = RestoreController(*common, self._training, self._pairs, self._storage)
+        self.channels, self.exports = state.channels, ExportController(state, runner)
+        self.painting = PaintController(state, view, self._pairs)
+        self.batch = BatchController(*common, self._propagation)
+        makers = (self._training, self._propagation, self.painting, self.batch)
+        self.labelling = LabellingController(state, view, *makers)
         self._numbers = PointNumbers(state, self._storage.soon)
         self._refinement = RefinementController(*common, self._propagation)
         self._renewal = RenewalController(*common, self._training, self._propagation)
@@ -88,7 +100,7 @@ class Session:
 
     @property
     def scores(self) -> HeldOutScore | None:
-        """Held-out score of the model, as soon as it is there; see :attr:`unscored`."""
+        """Held-out score of the model, as soon as it is there; else see :attr:`unscored`."""
         return self._state.scores
 
     @property
@@ -122,18 +134,12 @@ class Session:
     ) -> TemplateEntry:
         """Learn from an image and its labels or points from now on.
 
-        Parameters
-        ----------
-        image, labels : layers, or their names
-            Labels of the shape of the image, or of its spatial axes, or points.
-        kind : {"dense", "scribble", "points"}, optional
-            None: as set, points for a Points layer.
-        axis : int, optional
-            Spatial axis that is painted; None: as painted, as set, or the one being sliced.
+        Labels are of the shape of the image, or of its spatial axes, or points. ``kind`` None: as
+        set, points for a Points layer. ``axis`` is the spatial one that is painted; None: as
+        painted, as set, or the one being sliced.
         """
-        image = self._view.layer(image, ("image",), "image")
         labels = self._view.layer(labels, ("labels", "points"), "labels")
-        return self._pairs.add(image, labels, kind, axis)
+        return self._pairs.add(self._view.image(image), labels, kind, axis)
 
     def retype_template(self, entry: TemplateEntry, kind: Kind) -> TemplateEntry:
         """Say that a template is dense, or scribbles, from now on; its new entry."""
@@ -156,8 +162,8 @@ class Session:
         return self._state.label_colours()
 
     def estimate(self, stage: Stage, image: Any = None) -> Estimate:
-        """How long a stage should take, and how much it keeps."""
-        return self._training.estimate(stage, self._view.image_or_none(image))
+        """How long a stage should take, and how much it keeps on disk."""
+        return self._costs.estimate(stage, self._view.image_or_none(image))
 
     def extract(self, image: Any = None) -> Job:
         """Compute features of the templates and of an image ahead of their use."""
@@ -186,21 +192,12 @@ class Session:
         landmarks: bool = True,
         slices: Sequence[int] | None = None,
     ) -> Job:
-        """Label an image, with templates or without, with the model; the slice in view first.
+        """Label what is in view of an image with the model; the slice in view first.
 
-        Parameters
-        ----------
-        image : napari.layers.Image or str, optional
-            Of a time series the place in view is labelled.
-        into : napari.layers.Labels or str, optional
-            Existing layer that takes the labels, with ``policy``.
-        policy : {"new", "fill", "overwrite"}
-            ``new``: a new layer. ``fill``: only voxels that are empty. ``overwrite``:
-            predictions are replaced. Slices and strokes of a person are never written to.
-        confidence, landmarks : bool
-            Whether to make an image layer of confidence, a points layer of landmarks.
-        slices : sequence of int, optional
-            Only these.
+        ``into`` is an existing layer that takes the labels, with ``policy``. ``new``: a new layer.
+        ``fill``: only voxels that are empty. ``overwrite``: predictions are replaced. Slices and
+        strokes of a person are never written to. ``confidence`` and ``landmarks``: whether to make
+        layers of them. ``slices``: only these.
         """
         image, model = self._view.image(image), self._state.fitted()
         into = None if into is None else self._view.layer(into, ("labels",), "into")

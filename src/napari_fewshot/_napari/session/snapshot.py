@@ -20,6 +20,8 @@ from .templates import BACKGROUND, TemplateEntry
 
 __all__ = ["snapshot"]
 
+VolumeOf = Callable[[Any, Key, int], Volume]
+
 
 @dataclass
 class _Known:
@@ -32,19 +34,24 @@ class _Known:
     names: dict[int, str] = field(default_factory=dict)
 
 
-def snapshot(entries: Sequence[TemplateEntry]) -> tuple[list[Template], dict[int, int]]:
+def snapshot(
+    entries: Sequence[TemplateEntry], volume: VolumeOf = image_volume
+) -> tuple[list[Template], dict[int, int]]:
     """Take templates of all that is known now; layers may change afterwards.
 
-    Where two layers know a slice of an image, the later counts. Returned too: labels of landmarks
-    that gave way to painted ones, value here to value in the layer. InputError if nothing is known.
+    ``volume`` gives that of an image layer, at a place of its leading axes and on a level. Where
+    two layers know a slice of an image, the later counts. Returned too: labels of landmarks that
+    gave way to painted ones, value here to value in the layer. InputError if nothing is known.
     """
-    volume_of = cache(image_volume)  # the same object each time: templates of one are joined
+    volume_of = cache(volume)  # the same object each time: templates of one are joined
     known: dict[tuple[int, Key, int, int], _Known] = {}
     for entry in entries:
         for place, slices in entry.taught().items() if entry.kind != "points" else ():
             key = (id(entry.image), place, entry.level, entry.slicing.axis)
-            volume = volume_of(entry.image, place, entry.level)
-            _gather(known.setdefault(key, _Known(volume, entry.slicing)), entry, slices)
+            known_of = known.setdefault(
+                key, _Known(volume_of(entry.image, place, entry.level), entry.slicing)
+            )
+            _gather(known_of, entry, slices)
     templates = [template for one in known.values() for template in _templates(one)]
     names: dict[int, str] = {}
     for one in known.values():
@@ -107,7 +114,7 @@ def _templates(known: _Known) -> Iterator[Template]:
 
 def _point_templates(
     entries: Sequence[TemplateEntry],
-    volume_of: Callable[[Any, Key, int], Volume],
+    volume_of: VolumeOf,
     taken: dict[int, str],
 ) -> tuple[list[Template], dict[int, int]]:
     found: list[Template] = []

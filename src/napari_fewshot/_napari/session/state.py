@@ -19,6 +19,7 @@ from ...predict.suggestion import SliceScore
 from ...sam.checkpoint import SAMS
 from ...segmenter import FewShotSegmenter, HeldOutScore
 from ..layers import level_like
+from .channels import ChannelSets
 from .estimates import Rates
 from .result_layers import Policy, ResultLayers
 from .slicing import Key
@@ -156,6 +157,7 @@ class State:
     slice_scores: dict[tuple[int, Key, int], dict[int, SliceScore]] = field(default_factory=dict)
     rates: Rates = field(default_factory=Rates)
     extracted: set[tuple[int, str]] = field(default_factory=set)
+    channels: ChannelSets = field(default_factory=ChannelSets)
 
     def __post_init__(self) -> None:
         self.cache = FeatureCache(self.settings.memory_mb)

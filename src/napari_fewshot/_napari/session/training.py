@@ -13,10 +13,7 @@ from ...features.store import FeatureStore
 from ...predict.learned import ExpertWeights
 from ...segmenter import FewShotSegmenter, HeldOutScore
 from ...segmenter.extraction import extract_features
-from ...segmenter.polish import check_polishing
 from ...templates import Template
-from ..layers import image_volume
-from .estimates import Estimate
 from .jobs import KEEPING, Callbacks, Job, JobRunner, Stage
 from .snapshot import snapshot
 from .state import State
@@ -120,41 +117,8 @@ class TrainingController:
 
     def templates(self) -> list[Template]:
         """All that is known now, as the core takes it."""
-        templates, self.renumbered = snapshot(self._state.sources())
+        templates, self.renumbered = snapshot(self._state.sources(), self._state.channels.volume)
         return templates
-
-    def estimate(self, stage: Stage, image: Any) -> Estimate:
-        """How long a stage should take with the templates there are, on an image (None: none).
-
-        Raises what polishing does where nothing can be polished.
-        """
-        state, config, slices = self._state, self._state.settings.config, 0
-        shape: tuple[int, ...] = (1, 1)
-        for entry in state.sources():
-            if entry.kind != "points":
-                slices, shape = slices + len(entry.slices()), entry.slicing.plane_shape
-        if stage == "train":
-            return Estimate(state.rates.training(config, slices, self._is_scribbled()), None)
-        if stage == "score":
-            seconds = state.rates.training(config, slices)
-            return Estimate(None if seconds is None else 5 * seconds, None)
-        if stage == "polish":
-            model = state.fitted()
-            check_polishing(model.config, model.training_set_)
-            return Estimate(state.rates.polishing(config, model.polished_steps_ > 0), None)
-        if image is not None and stage != "save":
-            slicing = self._view.slicing_of(image)
-            slices, shape = slices + slicing.count, slicing.plane_shape
-        there = image is not None and (id(image), config.backbone) in state.extracted
-        extraction = state.rates.extraction(config, shape, 0 if there else slices)
-        if stage == "extract" or extraction.seconds is None:
-            return extraction
-        return Estimate(extraction.seconds + state.rates.prediction(config, shape, slices), None)
-
-    def _is_scribbled(self) -> bool:
-        """Whether strokes alone teach, which are then learned twice."""
-        taught = [slices for entry in self._state.sources() for slices in entry.taught().values()]
-        return {what for slices in taught for what in slices.values()} == {"part"}
 
     def extract(self, image: Any) -> Job:
         """Features of the templates, and of an image (None: of no other)."""
@@ -164,7 +128,7 @@ class TrainingController:
         rows = columns = 0
         if image is not None:
             slicing = self._view.slicing_of(image)
-            volume = image_volume(image, self._view.lead(image), state.level_of(image))
+            volume = state.channels.volume(image, self._view.lead(image), state.level_of(image))
             axis, (rows, columns) = slicing.axis, slicing.plane_shape
 
         def work(job: Job) -> int:
@@ -173,11 +137,7 @@ class TrainingController:
         def done(slices: int) -> None:
             if image is not None:
                 state.extracted.add((id(image), model.config.backbone))
-            for one in model.extractors:
-                if one.seconds_per_slice is not None:
-                    state.rates.measured_extraction(
-                        one.spec.name, one.seconds_per_slice, rows * columns
-                    )
+            state.rates.measured_extractors(model.extractors, rows * columns)
 
         name = "Extracting features"
         job = Job(name, "extract", work, Callbacks(done=done), stores_features=True)
@@ -185,23 +145,11 @@ class TrainingController:
 
     def train(self, *, score: bool) -> Job:
         """Fit a new model to the templates; then score it, if asked for."""
-        state, templates, model = self._state, self.templates(), self.segmenter()
-        renumbered = self.renumbered
+        templates, model, renumbered = self.templates(), self.segmenter(), self.renumbered
         self._runner.cancel("train", why="a new training was begun")
 
         def work(job: Job) -> FewShotSegmenter:
-            start, steps = 0.0, 0
-
-            def progress(done: int, total: int, what: str) -> None:
-                nonlocal start, steps
-                job.progress(done, total, what)
-                if what == "training":
-                    start, steps = start or time.perf_counter(), total
-
-            model.fit(templates, progress)
-            if steps:
-                state.rates.measured_training(model.config, time.perf_counter() - start, steps)
-            return model
+            return self._fitted(model, templates, job)
 
         def done(model: FewShotSegmenter) -> None:
             self._score_wanted = score
@@ -227,8 +175,30 @@ class TrainingController:
             before = before.with_propagation(fresh.config.propagation)
             own, wanted = ((m.config, m.weights, m.device) for m in (before, fresh))
             if own == wanted:
-                return before.updated(templates, job.progress, at_once=at_once)
-        return fresh.fit(templates, job.progress)
+                start = time.perf_counter()
+                found = before.updated(templates, job.progress, at_once=at_once)
+                seconds = time.perf_counter() - start
+                self._state.rates.measured_update(found.config, seconds)
+                return found
+        return self._fitted(fresh, templates, job)
+
+    def _fitted(
+        self, model: FewShotSegmenter, templates: Sequence[Template], job: Job
+    ) -> FewShotSegmenter:
+        """On the worker: fit a model, and note how long its steps take."""
+        start, steps = 0.0, 0
+
+        def progress(done: int, total: int, what: str) -> None:
+            nonlocal start, steps
+            job.progress(done, total, what)
+            if what == "training":
+                start, steps = start or time.perf_counter(), total
+
+        model.fit(templates, progress)
+        if steps:
+            seconds = time.perf_counter() - start
+            self._state.rates.measured_training(model.config, seconds, steps)
+        return model
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Read a model in place of the present one, and take its settings over."""
@@ -275,6 +245,10 @@ class TrainingController:
         self._state.scores = self.chosen = None
         self._why_unscored = ""
         self._state.events.trained.emit()
+
+    def want_score(self, wanted: bool) -> None:
+        """Whether the model that comes next is scored."""
+        self._score_wanted = wanted
 
     def score_if_wanted(self) -> None:
         """Score a model that was trained here, when nothing else is to do.

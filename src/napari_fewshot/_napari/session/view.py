@@ -51,9 +51,9 @@ class View:
         return given
 
     def image(self, given: Any) -> Any:
-        """The given image layer, else the active one, else the topmost that is visible."""
+        """The given image, else that of the active layer, else the topmost that is visible."""
         if given is not None:
-            return self.layer(given, ("image",), "image")
+            return self._state.channels.leader_of(self.layer(given, ("image",), "image"))
         found = self.image_or_none()
         if found is None:
             raise InputError("image", "be an image layer of the viewer", "none", "Open an image.")
@@ -69,10 +69,11 @@ class View:
             for layer in reversed(layers)
             if layer._type_string == "image" and not is_result(layer)
         ]
-        if layers.selection.active in images:
-            return layers.selection.active
+        active = layers.selection.active
+        named = [active] if active in images else self._state.images_of(active)
         visible = [layer for layer in images if layer.visible]
-        return next(iter(visible or images), None)
+        found = next((one for one in (*named, *visible, *images) if one in layers), None)
+        return None if found is None else self._state.channels.leader_of(found)
 
     def checked(self, slices: Sequence[int] | None, image: Any) -> Sequence[int] | None:
         """Slices that an image has; InputError for others."""

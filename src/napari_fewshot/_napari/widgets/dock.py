@@ -141,10 +141,10 @@ class SessionDock(QScrollArea):
             self._soon.start()
 
     def show_cost(self, button: ActionButton, stage: Stage | None, image: Any = None) -> None:
-        """Say what a button waits for, or how long its stage (None: unknown) should take."""
+        """Say what a button waits for, or how long its stage (None: unknown, done) should take."""
         if button.reason:
             self.cost.say(f"First: {button.reason}.")
-        elif stage is None:
+        elif stage is None or self.progress.follows:
             self.cost.say("")
         else:
             cost = self.session.estimate(stage, image)
@@ -158,21 +158,41 @@ class SessionDock(QScrollArea):
         return f"Changed since the training: {', '.join(found)}. {act} to use it."
 
     def attempt(self, act: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result | None:
-        """Do what a person asked for; what is wrong with it is said in the status line."""
+        """Do what a person asked for; what is wrong with it is said below the button."""
+        button = ActionButton.take_pressed(self)
         try:
             result = act(*args, **kwargs)
         except FewShotError as error:
+            self._place_status(button)
+            self.forget_what_was_done()
             self.say(in_viewer(error), wrong=True)
             return None
         self.say("")
         return result
+
+    def forget_what_was_done(self) -> None:
+        """Nothing says that something is done while something else is wrong."""
+        self.progress.forget()
+
+    def _place_status(self, button: QWidget | None) -> None:
+        """Put the line for what is wrong below a button, or at the end."""
+        page = self.widget()
+        inside = self.status if button is None else button
+        while button is not None and inside is not page:
+            above = inside.parentWidget()
+            layout = above.layout()
+            if isinstance(layout, QVBoxLayout) and layout.indexOf(inside) >= 0:
+                layout.insertWidget(layout.indexOf(inside) + 1, self.status)
+                return
+            inside = above
+        self._body.addWidget(self.status)
 
     def configure(self, **changes: Any) -> None:
         """Change settings of the session, as :meth:`attempt` does."""
         self.attempt(self.session.configure, **changes)
 
     def say(self, text: str, *, wrong: bool = False) -> None:
-        """Show a line at the end of the dock; nothing hides it."""
+        """Show a line; nothing hides it."""
         self.status.say(text, wrong=wrong)
         if text:
             self.ensureWidgetVisible(self.status)

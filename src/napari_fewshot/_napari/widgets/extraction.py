@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ...config import IntensityConfig
 from ...errors import InputError
 from ..session import is_result
 from ..session.landmarks import drawn_names, give_name, given_names, problem_of_points
@@ -13,9 +12,9 @@ from .dock import SessionDock, is_plain_image
 from .parts.choices import AxisChoice, BackboneChoice, LayerChoice
 from .parts.connections import listen
 from .parts.forms import ActionButton, Choice, Form, Note, Section
+from .parts.grey_values import GreyValues
 from .parts.instances import InstancesNote
 from .parts.landmarks import LandmarkTable
-from .parts.settings_form import SettingsForm
 from .parts.tables import TemplateList
 
 if TYPE_CHECKING:
@@ -27,9 +26,6 @@ __all__ = ["FeatureExtraction"]
 
 PAINT = (("dense", "dense", ""), ("scribbles", "scribble", ""))
 POINTS = (("points (landmarks)", "points", ""),)
-SOFT_TISSUE = {"low": -160.0, "high": 240.0}
-"""Window of CT in HU to begin with."""
-PERCENTILES = {name: getattr(IntensityConfig(), name) for name in SOFT_TISSUE}
 DEVICES = ("auto", "cpu", "mps") if sys.platform == "darwin" else ("auto", "cpu", "cuda")
 
 
@@ -51,11 +47,11 @@ class FeatureExtraction(SessionDock):
         self.instances = InstancesNote()
         self.backbone = BackboneChoice()
         self.device = Choice((name, name, "") for name in DEVICES)
-        self.intensity = SettingsForm(IntensityConfig, ("mode", "low", "high"))
+        self.intensity = GreyValues(self)
         self.extract = ActionButton(
             "Extract features",
-            "Run the backbone over the templates and the image in view.\n"
-            "Kept on disk: later training and propagation start at once.",
+            "Optional: training and propagation do it too. Run the backbone over the templates\n"
+            "and the image in view now, so that later work starts at once.",
         )
         self._fill()
         self._connect()
@@ -117,7 +113,6 @@ class FeatureExtraction(SessionDock):
         self.axis.activated.connect(lambda _: self.configure(axis=self.axis.value))
         self.device.activated.connect(lambda _: self.configure(device=self.device.value))
         self.backbone.changed.connect(self._on_backbone)
-        self.intensity.changed.connect(self._on_intensity)
         self.templates.adding.connect(self._on_add)
         self.instances.wanted.connect(self._on_one_class)
         self.templates.removing.connect(
@@ -177,13 +172,6 @@ class FeatureExtraction(SessionDock):
         image = self.image.layer
         return by_hand and (image is None or not self.session.doubt(image, layer))
 
-    def _on_intensity(self) -> None:
-        values = self.intensity.values()
-        if values["mode"] != self.session.settings.config.intensity.mode:
-            # Percentiles make no window, nor the other way round.
-            values |= SOFT_TISSUE if values["mode"] == "window" else PERCENTILES
-        self.configure(intensity=values)
-
     def _on_backbone(self) -> None:
         if self.backbone.problem:
             self._show_actions()
@@ -222,4 +210,7 @@ class FeatureExtraction(SessionDock):
             missing = missing or "add a Labels layer and paint a slice, or a Points layer"
         self.templates.add.block(missing)
         self.extract.block(("" if templates else missing) or self.backbone.problem)
-        self.show_cost(self.extract, "extract" if templates else None, image)
+        done = self.progress.isVisibleTo(self)
+        self.show_cost(self.extract, "extract" if templates and not done else None, image)
+        if self.cost.text() and not self.extract.reason:
+            self.cost.say(f"{self.cost.text()} Optional: Train and Propagate do it, too.")

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QCheckBox
 
 from ...config import CleanupConfig, PromptConfig
-from ...errors import FewShotError
 from ...predict.refiners import AUTO, REFINERS
 from ...sam.checkpoint import SAMS
 from ..session.autosave_files import holds_session
 from .dock import SessionDock, is_plain_image
 from .parts.choices import WEIGHTS_FILES, LayerChoice
-from .parts.connections import bind_keys, listen
+from .parts.connections import listen
+from .parts.correcting import CorrectSection
 from .parts.forms import ActionButton, Choice, Form, Note, PathField, Section, row
 from .parts.settings_form import SettingsForm
-from .parts.tables import SliceTable
 
 if TYPE_CHECKING:
     from ..session import SliceInfo
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["LabelPropagation"]
 
 AUTO_TIP = "A SAM whose weights are on this machine, else the random walker."
-LIVE_TIP = "Update the slice in view after each stroke of the brush."
 POLICIES = (
     ("fill empty voxels", "fill", "Only voxels without a label are written."),
     ("replace predictions", "overwrite", "Earlier predictions are replaced; paint is kept."),
@@ -128,24 +126,7 @@ class LabelPropagation(SessionDock):
         self.refined = QCheckBox("Refine")
         self.cleanup = SettingsForm(CleanupConfig, ("min_fraction", "min_size", "dimensions"))
         self.propagate = ActionButton("Propagate", "Predict labels for all slices of the image.")
-        self.update_labels = ActionButton(
-            "Update", "Train again with what was painted; the slice in view is redone first."
-        )
-        self.live = QCheckBox("Live")
-        self.next = ActionButton(
-            "Next slice to paint", "Go to the slice where painting should help most."
-        )
-        self.reviewed = ActionButton(
-            "This slice is reviewed",
-            "All that is on this slice is painted, even if that is nothing.\nAgain: take it back.",
-        )
-        self.strokes = Note()
-        self.accept = ActionButton(
-            "Accept slice as template",
-            "The prediction on this slice, as corrected, is right: learn from it.\n"
-            "Again: take it back.",
-        )
-        self.table = SliceTable()
+        self.correct = CorrectSection(self, "Correct and improve", lambda: self.image.layer)
         self.refine = RefineSection(self, self.image)
         self.folder = PathField("off until the first result")
         self.save_now = ActionButton("Save now", "Write templates and results to the folder.")
@@ -154,7 +135,7 @@ class LabelPropagation(SessionDock):
         self._followed: Any = None  # layer that was shown last
         self._fill()
         self._connect()
-        self._bind_keys()
+        self.correct.expand(animate=False)
         self.show_state()
 
     def _fill(self) -> None:
@@ -181,13 +162,7 @@ class LabelPropagation(SessionDock):
             *(self.form, self.owner, row(self.confidence, self.landmarks), self.refined),
             Section("Clean up", "Connected parts of each label", self.cleanup),
             *(self.changed, self.propagate, self.cost, self.progress),
-            Section(
-                "Correct and improve",
-                "Slices, and what to do next",
-                *(row(self.update_labels, self.live), self.next, self.reviewed, self.strokes),
-                *(self.accept, self.table),
-                unfolded=True,
-            ),
+            self.correct,
             self.refine,
             Section(
                 "Autosave",
@@ -207,14 +182,6 @@ class LabelPropagation(SessionDock):
         )
         self.refined.clicked.connect(self.refine.refine_afterwards)
         self.propagate.clicked.connect(self._on_propagate)
-        self.update_labels.clicked.connect(lambda: self.attempt(session.update, self.image.layer))
-        self.live.clicked.connect(lambda on: self.attempt(setattr, session, "live", on))
-        self.next.clicked.connect(self._on_next)
-        self.reviewed.clicked.connect(self._on_reviewed)
-        self.accept.clicked.connect(self._on_accept)
-        self.table.picked.connect(
-            lambda index: self.attempt(session.go_to, index, self.image.layer)
-        )
         self.folder.changed.connect(self._on_folder)
         self.save_now.clicked.connect(lambda: self.attempt(session.save))
         self.restore.clicked.connect(
@@ -225,18 +192,6 @@ class LabelPropagation(SessionDock):
         for emitter in (events.slices, events.trained, events.propagated, active):
             listen(self, emitter, self.show_soon)
         listen(self, self.viewer.dims.events.current_step, self._show_current)
-
-    def _bind_keys(self) -> None:
-        """Keys that neither napari nor its layers use; each clicks its button, if it is enabled."""
-        buttons = {
-            "U": self.update_labels,
-            "N": self.next,
-            "K": self.reviewed,
-            "G": self.accept,
-        }
-        clicks = {key: button.click for key, button in buttons.items()}
-        for key in bind_keys(self.viewer, clicks, self):
-            buttons[key].setText(f"{buttons[key].text()}  [{key}]")
 
     # What is shown
 
@@ -252,22 +207,18 @@ class LabelPropagation(SessionDock):
         trained = session.model is not None
         untrained = "" if trained else "train a model, or load one, in Adapter training"
         self.propagate.block(no_image or untrained)
-        self.show_cost(self.propagate, "propagate", image)
+        done = image is not None and session.result_layer(image) is not None
+        done = done and not session.outdated
+        self.show_cost(self.propagate, None if done else "propagate", image)
         self.changed.say(self.of_outdated("Train again, or Update,"))
         untaught = "" if session.templates else "add a template in Feature extraction"
         untrained = "" if trained else "train a model in Adapter training"
-        why_not = no_image or untaught or untrained
-        self.update_labels.block(why_not)
-        self.live.setChecked(session.live)
-        self.live.setEnabled(not why_not)
-        self.live.setToolTip(f"{LIVE_TIP}\n\nNot now: {why_not}" if why_not else LIVE_TIP)
+        self.correct.show_state(no_image or untaught or untrained)
         folder = session.autosave_folder
         self.folder.show_path(folder)
         self.save_now.block("" if folder else "choose a folder")
         saved = session.latest_autosave(image) is not None
         self.restore.block("" if saved else "nothing is saved yet for this image")
-        self.table.show_slices(() if image is None else session.slices(image))
-        self.next.block("" if self.table.model.slices else "open an image")
         self._show_current()
 
     def _show_target(self, *_: object) -> None:
@@ -275,17 +226,7 @@ class LabelPropagation(SessionDock):
         self.owner.say(self._whose())
 
     def _show_current(self, *_: object) -> None:
-        here = self._slice_in_view()
-        self.table.show_current(here)
-        nowhere = "" if here is not None else "show a slice of the image"
-        self.reviewed.block(nowhere)
-        self.strokes.say(self._what_of_strokes(here))
-        open_to_it = here is not None and (here.accepted or here.status == "predicted")
-        self.accept.block(nowhere or ("" if open_to_it else "this slice has no prediction"))
-        self.refine.show_state(here)
-
-    def _slice_in_view(self) -> SliceInfo | None:
-        return self.table.slice_at(self.session.slice_in_view(self.image.layer))
+        self.refine.show_state(self.correct.here)
 
     def _whose(self) -> str:
         """What becomes of another image's labels in the layer that is chosen."""
@@ -295,19 +236,6 @@ class LabelPropagation(SessionDock):
             return ""
         act = "replaced" if self.policy.value == "overwrite" else "filled up"
         return f"“{into.name}” holds labels of “{owner}”. They would be {act}."
-
-    def _what_of_strokes(self, here: SliceInfo | None) -> str:
-        """What a slice that is painted in part teaches, and how to say that it is complete."""
-        if here is None or not here.strokes:
-            return ""
-        try:
-            layer = self.session.review_layer(here.index, self.image.layer)
-        except FewShotError:  # its layers have just gone
-            return ""
-        return (
-            f"Of slice {here.index} only the strokes are learned, the rest stays predicted. When "
-            f"“{layer.name}” has all there is on it, press “This slice is reviewed”."
-        )
 
     # What a person does
 
@@ -351,25 +279,6 @@ class LabelPropagation(SessionDock):
         method = self.session.settings.config.propagation.refinement.method
         if method is not None and set(model.label_values_) - model.point_labels_:
             self.attempt(self.session.refine, self.image.layer, method=method)
-
-    def _on_next(self) -> None:
-        index = self.attempt(self.session.next_slice, self.image.layer)
-        if index is not None:
-            self.session.go_to(index, self.image.layer)
-        elif not self.status.text():
-            self.say("No slice is left to paint.")
-
-    def _on_reviewed(self) -> None:
-        here = self._slice_in_view()
-        reviewed = here is not None and here.status == "reviewed"
-        act = self.session.unmark_reviewed if reviewed else self.session.mark_reviewed
-        self.attempt(act, image=self.image.layer)
-
-    def _on_accept(self) -> None:
-        here = self._slice_in_view()
-        accepted = here is not None and here.accepted
-        act = self.session.unaccept if accepted else self.session.accept
-        self.attempt(act, image=self.image.layer)
 
     def _on_folder(self) -> None:
         folder = self.folder.path

@@ -75,7 +75,8 @@ class AdapterTraining(SessionDock):
         self.position.setChecked(settings.position)
         self.train.block("" if session.templates else "add a template in Feature extraction")
         self.save.block("" if session.model is not None else "train a model first")
-        self.show_cost(self.train, "train")
+        done = session.model is not None and not session.outdated
+        self.show_cost(self.train, None if done else "train")
         self.changed.say(self.of_outdated("Train again"))
         self._show_polish()
         self._show_scores()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,8 @@ GAP = 6
 NAME_WIDTH = 82
 """Width of the names of rows, so that the fields of all forms begin at one place."""
 FIELD_WIDTH = 80
+HIGHEST = 16777215
+"""Qt's largest height: no limit."""
 WRONG = "#e06060"
 """Colour of what is wrong, on napari's dark and light backgrounds."""
 TITLE_STYLE = """
@@ -145,6 +148,10 @@ class Section(QCollapsible):
         if unfolded:
             self.expand(animate=False)
 
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        """Let the content be as high as it needs: superqt knows nothing of texts that wrap."""
+        return False
+
     def add(self, *widgets: QWidget) -> None:
         """Put widgets below those that are there."""
         for widget in widgets:
@@ -152,6 +159,8 @@ class Section(QCollapsible):
 
     def _show_arrow(self, unfolded: bool) -> None:
         self.setText(f"{'▾' if unfolded else '▸'} {self._title}")
+        if unfolded:
+            self.content().setMaximumHeight(HIGHEST)
 
 
 class Note(QLabel):
@@ -176,12 +185,25 @@ class Note(QLabel):
 class ActionButton(QPushButton):
     """Button that is enabled only when it can work; its tooltip tells why it cannot."""
 
+    _pressed: weakref.ReferenceType[ActionButton] | None = None
+
     def __init__(self, text: str, tip: str) -> None:
         super().__init__(text)
+        self.clicked.connect(self._note)  # before whatever it does
         self._tip, self.reason = tip, ""
         self.setToolTip(tip)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setMinimumWidth(40)
+
+    @classmethod
+    def take_pressed(cls, within: QWidget) -> ActionButton | None:
+        """The button in a widget that was pressed just now; asked for once."""
+        found = None if cls._pressed is None else cls._pressed()
+        ActionButton._pressed = None
+        return found if found is not None and within.isAncestorOf(found) else None
+
+    def _note(self) -> None:
+        ActionButton._pressed = weakref.ref(self)
 
     def block(self, reason: str = "") -> None:
         """Disable it for a reason, or enable it again with none."""

@@ -52,6 +52,11 @@ class ProgressRow(QWidget):
         self.setVisible(True)
         self.refresh()
 
+    def forget(self) -> None:
+        """Say nothing of a job that is over."""
+        if self._job is None:
+            self.setVisible(False)
+
     def refresh(self) -> None:
         """Show the job as it is now; called by itself while the job runs."""
         job = self._job

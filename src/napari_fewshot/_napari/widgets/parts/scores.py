@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from qtpy.QtCore import QModelIndex, QRectF, Qt
-from qtpy.QtGui import QColor, QPainter, QPen, QResizeEvent
+from qtpy.QtCore import QModelIndex, Qt
+from qtpy.QtGui import QColor, QPainter, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -19,8 +19,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from .bars import paint_bar
 from .forms import Note, put
-from .tables import ROW_HEIGHT, make_plain
+from .tables import ICON_WIDTH, ROW_HEIGHT, make_plain
 
 __all__ = ["LabelScore", "ScoreTable", "score_rows", "verdict"]
 
@@ -37,9 +38,9 @@ TRUST: dict[Trust, tuple[str, str]] = {
     "unknown": ("#808890", "paint again"),
 }
 """Colour of the bar, and what to do about the label."""
-COLUMNS = ("Label", "Held-out Dice", "What to do")
+COLUMNS = ("Label", "Agreement", "What to do")
 MAX_ROWS_SHOWN = 9
-BAR_WIDTH, ADVICE_WIDTH = 100, 78
+BAR_WIDTH, ADVICE_WIDTH, LEAST_BAR_WIDTH = 100, 78, 56
 SCORE_ROLE = Qt.ItemDataRole.UserRole
 
 
@@ -96,32 +97,9 @@ class _Bars(QStyledItemDelegate):
 
     def paint(self, painter: QPainter, option: Any, index: QModelIndex) -> None:
         dice, trust = index.data(SCORE_ROLE)
-        area = QRectF(option.rect).adjusted(3, 4, -34, -4)
-        text = option.palette.color(option.palette.ColorRole.Text)
-        painter.save()
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(_faint(text, 40))
-        painter.drawRoundedRect(area, 2, 2)
-        if not math.isnan(dice):
-            bar = QRectF(area)
-            bar.setWidth(area.width() * min(max(dice, 0.0), 1.0))
-            painter.setBrush(QColor(TRUST[trust][0]))
-            painter.drawRoundedRect(bar, 2, 2)
-        x = area.left() + GOOD * area.width()
-        painter.setPen(QPen(_faint(text, 120), 1))
-        painter.drawLine(int(x), int(area.top()) - 2, int(x), int(area.bottom()) + 2)
-        painter.setPen(text)
-        number = QRectF(option.rect).adjusted(option.rect.width() - 32, 0, -3, 0)
-        right = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        painter.drawText(number, right, "?" if math.isnan(dice) else f"{dice:.2f}")
-        painter.restore()
-
-
-def _faint(colour: QColor, alpha: int) -> QColor:
-    faint = QColor(colour)
-    faint.setAlpha(alpha)
-    return faint
+        known = not math.isnan(dice)
+        text = f"{dice:.2f}" if known else "?"
+        paint_bar(painter, option, dice if known else None, TRUST[trust][0], text, GOOD)
 
 
 class ScoreTable(QWidget):
@@ -144,8 +122,8 @@ class ScoreTable(QWidget):
         self.verdict = Note()
         for part in (self.verdict, self.table):
             part.setToolTip(
-                "Dice on template slices that took no part in the training. It tends to be\n"
-                "optimistic: slices that people paint are easy, and lie near each other."
+                "Agreement (Dice) with painted slices that took no part in the training. It tends\n"
+                "to be optimistic: slices that people paint are easy, and lie near each other."
             )
         put(QVBoxLayout(self), self.verdict, self.table)
         self.clear("Not scored yet: train first.")
@@ -153,7 +131,16 @@ class ScoreTable(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
         """In a narrow dock names matter more: what to do is in the sentence above, too."""
         super().resizeEvent(event)
-        self.table.setColumnHidden(2, event.size().width() < BAR_WIDTH + 2 * ADVICE_WIDTH)
+        self._make_room(event.size().width())
+
+    def _make_room(self, width: int) -> None:
+        """Leave out what to do, then a part of the bars, where names have no room for it."""
+        names = [row.name for row in self.rows]
+        metrics = self.table.fontMetrics()
+        longest = max((metrics.horizontalAdvance(name) for name in names), default=0) + ICON_WIDTH
+        self.table.setColumnHidden(2, width < longest + BAR_WIDTH + ADVICE_WIDTH)
+        bars = min(max(width - longest, LEAST_BAR_WIDTH), BAR_WIDTH)
+        self.table.horizontalHeader().resizeSection(1, bars)
 
     def clear(self, why: str) -> None:
         """Show no score, and why there is none."""
@@ -184,4 +171,5 @@ class ScoreTable(QWidget):
         header = self.table.horizontalHeader().sizeHint().height()
         self.table.setFixedHeight(header + shown * ROW_HEIGHT + 6)
         self.table.setVisible(bool(self.rows))
+        self._make_room(self.width())
         self.verdict.say(verdict(self.rows))

@@ -14,11 +14,14 @@ from qtpy.QtWidgets import (
     QListWidget,
     QListWidgetItem,
     QSizePolicy,
+    QStyle,
+    QStyledItemDelegate,
     QTableView,
     QVBoxLayout,
     QWidget,
 )
 
+from .bars import paint_bar
 from .forms import ActionButton, Note, put, row
 
 if TYPE_CHECKING:
@@ -55,6 +58,7 @@ COLUMN_TIPS = (
     "How much painting this slice should help: unsure, and unlike the templates. 1 is most.",
 )
 ROW_HEIGHT = 20
+NUMBER_WIDTH, ICON_WIDTH = 44, 30
 SORT_ROLE = Qt.ItemDataRole.UserRole
 
 
@@ -141,6 +145,17 @@ class _Model(TableModel):
             self.dataChanged.emit(self.index(0, 0), last)
 
 
+class _Bars(QStyledItemDelegate):
+    """Paints how much painting a slice should help as a bar; nothing without a score."""
+
+    def paint(self, painter: QPainter, option: Any, index: QModelIndex) -> None:
+        text = index.data(Qt.ItemDataRole.DisplayRole)
+        if text and not option.state & QStyle.StateFlag.State_Selected:
+            paint_bar(painter, option, index.data(SORT_ROLE), STATUS_COLOURS["predicted"], text)
+        else:
+            super().paint(painter, option, index)
+
+
 class SliceTable(QWidget):
     """Slices with status and score, a click on one tells its number, and a line that counts them.
 
@@ -158,6 +173,12 @@ class SliceTable(QWidget):
         self.view = QTableView()
         make_plain(self.view, min_width=40)
         self.view.setModel(self._sorted)
+        self.view.setItemDelegateForColumn(2, _Bars(self.view))
+        header, words = self.view.horizontalHeader(), (*STATUS_COLOURS, "strokes")
+        longest = max(self.view.fontMetrics().horizontalAdvance(word) for word in words)
+        for column, width in enumerate((NUMBER_WIDTH, longest + ICON_WIDTH)):
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
+            header.resizeSection(column, width)
         self.view.setSortingEnabled(True)
         self.view.sortByColumn(0, Qt.SortOrder.AscendingOrder)
         self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
