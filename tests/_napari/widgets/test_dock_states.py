@@ -134,6 +134,17 @@ def test_a_text_of_ones_own_beside_points_stays(viewer, session):
     assert list(marks.text.values) == ["mine"]
 
 
+def test_a_text_that_points_get_later_stays(viewer, session):
+    marks = viewer.add_points([[2, 10, 10], [3, 12, 12]], name="one marks")
+    session.add_template("one", marks)
+    assert list(marks.text.values) == ["1", "2"]
+    marks.text = {"string": ["mine", "too"]}
+    marks.add([5, 5, 5])
+    assert list(marks.text.values)[:2] == ["mine", "too"]
+    session.remove_template(session.templates[0])
+    assert list(marks.text.values)[:2] == ["mine", "too"]
+
+
 def pick(choice, value):
     """Choose as a person does."""
     choice.choose(value)

@@ -19,7 +19,9 @@ _LOOK = {"size": 10, "color": "yellow", "anchor": "upper_left"}
 
 
 class PointNumbers:
-    """Follows the points layers among the templates; those with a text of their own keep it.
+    """Follows the points layers among the templates.
+
+    Those with a text of their own keep it, also one that a person gives them later.
 
     ``changed`` is told when a person adds, moves, names or removes points.
     """
@@ -27,7 +29,8 @@ class PointNumbers:
     def __init__(self, state: State, changed: Callable[[], None]) -> None:
         self._state, self._changed = state, changed
         self._followed: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._drawn: weakref.WeakSet[Any] = weakref.WeakSet()
+        # Layers that texts are drawn on, with those that are there of ours.
+        self._drawn: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
         state.events.templates.connect(self._draw)
 
     def close(self) -> None:
@@ -45,9 +48,11 @@ class PointNumbers:
             if layer not in self._followed:
                 self._followed.add(layer)
                 if not any(_texts(layer)):
-                    self._drawn.add(layer)
+                    self._drawn[layer] = layer.text.string
                 for emitter in (layer.events.data, layer.events.features):
                     emitter.connect(self._on_points)
+            if not self._is_ours(layer):
+                self._drawn.pop(layer, None)
             if layer in self._drawn:
                 try:
                     texts = drawn_names(entries, layer)
@@ -55,15 +60,20 @@ class PointNumbers:
                     continue
                 if _texts(layer) != texts:
                     layer.text = {"string": texts, **_LOOK} if texts else {}
+                    self._drawn[layer] = layer.text.string
+
+    def _is_ours(self, layer: Any) -> bool:
+        """Whether the text of a layer is what was drawn on it last."""
+        return layer.text.string is self._drawn.get(layer)
 
     def _leave(self, layer: Any) -> None:
         for emitter in (layer.events.data, layer.events.features):
             with contextlib.suppress(ValueError, KeyError):
                 emitter.disconnect(self._on_points)
         self._followed.discard(layer)
-        if layer in self._drawn:
-            self._drawn.discard(layer)
+        if layer in self._drawn and self._is_ours(layer):
             layer.text = {}
+        self._drawn.pop(layer, None)
 
     def _on_points(self, event: Any = None) -> None:
         self._state.events.templates.emit()
