@@ -294,11 +294,20 @@ def paint_as_truth(layer: Any, truth: np.ndarray, place: int) -> None:
     layer.data_setitem((np.full_like(rows, place), rows, columns), values)
 
 
+WALKS = {
+    "tour": walk,
+    "experts": walk_experts,
+    "landmarks": walk_landmarks,
+    "review": walk_review,
+}
+
+
 def main() -> int:
     """Take all pictures."""
     parser = argparse.ArgumentParser(description="Make the pictures of the documentation.")
     parser.add_argument("outdir", nargs="?", type=Path, default=IMAGES, help="%(default)s")
     parser.add_argument("--film-only", action="store_true", help="make the moving picture alone")
+    parser.add_argument("--only", nargs="+", choices=WALKS, default=list(WALKS), help="some walks")
     options = parser.parse_args()
     outdir = options.outdir
     if options.film_only:
@@ -306,10 +315,10 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory() as temporary:
         isolate(Path(temporary))
-        for part in (walk, walk_experts, walk_landmarks, walk_review):
+        for name in options.only:
             to = Walk(outdir)
             try:
-                part(to)
+                WALKS[name](to)
             finally:
                 to.session.close()
                 to.viewer.close()
