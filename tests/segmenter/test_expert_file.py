@@ -50,22 +50,6 @@ def test_a_file_that_is_read_and_written_is_the_same(model, file, tmp_path):
     assert (tmp_path / "again").read_bytes() == file.read_bytes()
 
 
-def test_hand_made_features_are_learned_without_position_within_a_volume(quick, discs, tmp_path):
-    planes = [discs(k) for k in range(5)]
-    image, labels = (np.stack(part) for part in zip(*planes, strict=True))
-    labels[[0, 2, 4]] = 0
-    whole = quick(contrastive={"steps": 10, "hidden": 8, "width": 8})
-    for template, is_used in ((Template(image, labels), False), (Template(*planes[0]), True)):
-        whole.fit(template).save(tmp_path / "m.fewshot")
-        states = read_model(tmp_path / "m.fewshot")
-        assert states.adapter.values["position"]
-        assert states.hand_made.values["position"] is is_used
-        loaded = FewShotSegmenter.load(tmp_path / "m.fewshot", device="cpu")
-        np.testing.assert_array_equal(
-            loaded.predict(template.volume).confidence, whole.predict(template.volume).confidence
-        )
-
-
 def test_paint_is_kept_as_it_is(model, file):
     before, after = model[0]._saved, read_model(file)
     assert after.weights == ExpertWeights()

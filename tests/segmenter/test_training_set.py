@@ -75,18 +75,3 @@ def test_it_says_which_slices_are_known():
     oriented = Volume(image().data, (1.0, 1.0, 1.0), np.eye(4)[[2, 1, 0, 3]])
     found = TrainingSet.of([Template(oriented, paint().data, axis=0)], CONFIG)
     assert found.describe() == "1 known slices (axial)"
-
-
-def test_some_slices_of_one_volume_are_a_part_of_it():
-    first, second = (np.zeros((4, 20, 20), np.uint8) for _ in range(2))
-    first[1, 4:12, 4:12] = second[2, 4:12, 4:12] = 1
-    data = image().data
-    others = np.random.default_rng(1).random(data.shape)
-
-    def is_part(*templates):
-        return TrainingSet.of(templates, CONFIG).is_part_of_volume
-
-    assert is_part(Template(data, first))
-    assert not is_part(Template(data, first | second)), "half of the slices are painted"
-    assert not is_part(Template(data, first), Template(others, second)), "of two volumes"
-    assert not is_part(Template(data[1], first[1])), "all of a 2D image"

@@ -106,7 +106,8 @@ class PositionConfig(StageConfig):
     """Normalised position as additional features."""
 
     use: bool = True
-    """Whether position counts; it can hurt where pose varies."""
+    """Whether position counts, where labels have their places in the painted slices; it can hurt
+    where pose varies."""
     weight: float = Field(default=1.0, gt=0)
     """Spread of a position column beside that of an image feature, which is 1."""
 

@@ -14,6 +14,7 @@ from ..config import PropagationConfig, SegmenterConfig
 from ..errors import InputError
 from ..landmarks.known import KnownLandmarks
 from ..slices.flow import flow_method
+from ..templates.places import have_places
 from ..templates.training_set import TrainingSet
 from .card import ModelCard
 from .carried import PaintedImage, painted_images
@@ -52,6 +53,14 @@ class ExpertWeights:
     registered: float = 2.0
     polished: float = 1 / 3
     temperature: float = 1.6
+
+    @classmethod
+    def usual(cls, training: TrainingSet) -> ExpertWeights:
+        """Those that are not chosen.
+
+        Where labels have no places, objects do not go on over many slices, and textures tell more.
+        """
+        return cls() if have_places(training) else cls(elsewhere=0.5, carried=0.5)
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -198,6 +207,7 @@ class LearnedModel:
             painted=tuple(painted),
             flow=flow_method(config.experts.flow) if config.uses_carried else None,
             volumes=template_volumes(training) if config.uses_registered else (),
+            weights=ExpertWeights.usual(training),
             polished=None if polished is None else polished.state(),
             card=ModelCard.of(training),
             landmarks=landmarks,

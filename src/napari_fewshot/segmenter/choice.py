@@ -102,8 +102,8 @@ def choose_weights(
     if len(samples) < _LEAST_SLICES or not (len(slices[0].planes) > 1 or is_carried):
         return usual
     share_name, weight_name = _PAINTED if painted else _OTHERS
-    candidates = _HAND_MADE if painted else _ELSEWHERE
-    shares = candidates if len(slices[0].planes) > 1 else (0.0,)
+    tried = {*(_HAND_MADE if painted else _ELSEWHERE), getattr(usual, share_name)}
+    shares = sorted(tried) if len(slices[0].planes) > 1 else [0.0]
     carried = (_CARRIED if painted else _REGISTERED) if is_carried else (0.0,)
     found = {
         replace(

@@ -173,7 +173,7 @@ def held_out_score(
             if found:
                 held_labels |= (classes - {0}) & _classes(examples, fold)
         progress(number + 1, len(folds), "held-out score")
-    weights = ExpertWeights()
+    weights = ExpertWeights.usual(known)
     if choose:
         weights = choose_weights(held, known.label_values, weights, painted)
     values = np.array([0, *known.label_values])

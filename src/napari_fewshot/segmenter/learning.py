@@ -25,6 +25,7 @@ from ..predict.registered import Registrations
 from ..slices.flow import flow_method
 from ..slices.flow_cache import FlowCache
 from ..templates.augmentation import FeatureRequirements
+from ..templates.places import have_places
 from ..templates.training_set import TrainingSet
 from ..types import Progress
 from .held_out import Learner
@@ -152,10 +153,6 @@ class Learning:
     ----------
     build : callable
         Makes an adapter that is not yet fitted.
-    build_hand_made : callable
-        Makes that on hand-made features. Within a volume it knows nothing of position: the other
-        one does, and two that err in different ways are better together. In other images of like
-        anatomy position is worth more to it than that.
     extractor : FeatureExtractor
         Of the features of the backbone.
     of_polished : callable
@@ -169,7 +166,6 @@ class Learning:
     """
 
     build: Callable[[], Adapter]
-    build_hand_made: Callable[[], Adapter]
     extractor: FeatureExtractor
     of_polished: Callable[[PolishedExpert], FeatureExtractor]
     landmarks: Callable[[TrainingSet, Progress], KnownLandmarks | None]
@@ -193,13 +189,10 @@ class Learning:
         """
         if config.uses_carried:
             flow_method(config.experts.flow)
-        of_hand_made = config
-        if training.is_part_of_volume:
-            of_hand_made = config.changed({"position": {"use": False}})
-        build, build_hand_made = (
-            partial(build_adapter, settings, extractors.device, extractors.weights)
-            for settings in (config, of_hand_made)
-        )
+        settings = config
+        if not have_places(training):
+            settings = config.changed({"position": {"use": False}})
+        build = partial(build_adapter, settings, extractors.device, extractors.weights)
         only_points = training.point_labels.issuperset(training.label_values)
         hand_made = config.uses_hand_made and not only_points
         others = extractors.hand_made if hand_made else None
@@ -210,8 +203,7 @@ class Learning:
         def landmarks(training: TrainingSet, progress: Progress) -> KnownLandmarks | None:
             return learn_landmarks(training, config, extractors.points(extractor), progress)
 
-        own = extractor, extractors.of_polished, landmarks
-        return cls(build, build_hand_made, *own, others, twice)
+        return cls(build, extractor, extractors.of_polished, landmarks, others, twice)
 
     def fit(self, training: TrainingSet, progress: Progress) -> Adapters:
         """Fit new adapters to templates; twice where slices are scribbled on."""
@@ -289,12 +281,10 @@ class Learning:
         """Templates with the copies that adapters learn from, and how each of them learns."""
         requirements = self.build().requirements
         known = training.augmented(requirements.augmentation)
-        own = [(self.build, self.extractor)]
-        if self.hand_made is not None:
-            own.append((self.build_hand_made, self.hand_made))
+        extractors = [self.extractor] + ([] if self.hand_made is None else [self.hand_made])
         return known, [
-            Learner(build, partial(known.maps, one, padding=requirements.padding))
-            for build, one in own
+            Learner(self.build, partial(known.maps, one, padding=requirements.padding))
+            for one in extractors
         ]
 
     def _beside(
@@ -306,7 +296,7 @@ class Learning:
     def _fit_hand_made(self, training: TrainingSet, progress: Progress) -> Adapter | None:
         if self.hand_made is None:
             return None
-        adapter = self.build_hand_made()
+        adapter = self.build()
         _learn(adapter.fit, training, adapter.requirements, self.hand_made, progress)
         return adapter
 

@@ -147,17 +147,6 @@ class TrainingSet:
         axes = [example.position.axis for example in self.examples]
         return tuple(sorted(set(axes), key=lambda axis: (-axes.count(axis), axis)))
 
-    @property
-    def is_part_of_volume(self) -> bool:
-        """Whether all templates are slices of one volume, of whose slices they are fewer than half.
-
-        The rest of that volume is then what is labelled first, else other images are.
-        """
-        if len({one.volume for one in self.examples}) > 1:
-            return False
-        known = [number for number, _ in set(self.sources)]
-        return all(2 * known.count(k) < len(stack) for k, stack in enumerate(self.stacks))
-
     def describe(self) -> str:
         """Say in a few words which slices are known, e.g. ``"5 known slices (axial)"``."""
         planes = []
