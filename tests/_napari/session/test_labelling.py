@@ -77,6 +77,15 @@ def test_labels_are_one_list_for_all_images(viewer, fresh):
     assert painting.chosen(other) == 2
 
 
+def test_what_is_painted_is_in_the_list_and_goes_with_undo(viewer, fresh):
+    painting, layer = fresh.painting, viewer.layers["image paint"]
+    before = painting.values()
+    stroke(layer, (3, 20, 20), 77)
+    assert painting.values() == sorted([*before, 77])
+    layer.undo()
+    assert painting.values() == before
+
+
 def test_a_label_that_is_removed_is_erased_and_comes_back_with_undo(viewer, fresh):
     painting, layer = fresh.painting, viewer.layers["image paint"]
     painting.adopt()

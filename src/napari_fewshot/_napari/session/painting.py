@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ...errors import InputError
-from ...types import Array
 from ..layers import array_of, columns_of, geometry_of, label_names, level_like, shape_of
 from .pairs import PairController
 from .state import State
@@ -19,6 +18,7 @@ from .view import View
 
 __all__ = ["PaintController", "PaintLabel"]
 
+_COUNTED = 2**16
 _MOST_ERASED = 5_000_000
 """Voxels; each takes about 28 bytes of napari's undo history."""
 
@@ -233,6 +233,7 @@ class PaintController:
         self._added.discard(value)
         for layer, voxels in places:
             layer.data_setitem(voxels, 0)
+            self._known.pop(id(layer), None)
         self.rename(value, "")
         self._state.events.slices.emit()
 
@@ -250,22 +251,42 @@ class PaintController:
                 yield layer
 
     def _values_in(self, layer: Any) -> frozenset[int]:
-        """Label values in a layer; looked for again only after it was changed."""
-        data = array_of(layer)
-        undo, redo = layer._undo_history, layer._redo_history
-        state = (id(data), len(undo), len(redo), id(undo[-1]) if undo else 0)
+        """Label values in a layer. After a stroke only those of it are new: all is read once."""
+        data, history = array_of(layer), layer._undo_history
+        state = id(data), len(history), len(layer._redo_history), id(history[-1]) if history else 0
         known = self._known.get(id(layer))
-        if known is None or known[0] != state:
-            known = self._known[id(layer)] = (state, frozenset(_values(data)))
-        return known[1]
+        if known is not None and known[0] == state:
+            return known[1]
+        grown = known is not None and history and len(history) >= known[0][1]
+        if known is not None and grown and known[0][0] == id(data):
+            values = known[1] | _written(history[-1])
+        else:  # another array, or something was undone
+            values = frozenset(_values(data))
+        self._known[id(layer)] = state, values
+        return values
 
 
-def _values(data: Array) -> set[int]:
+def _values(data: Any) -> set[int]:
+    """Values of a label map but 0; none of one that is read as it is indexed."""
     found: set[int] = set()
+    if not isinstance(data, np.ndarray):
+        return found
     for plane in data if data.ndim > 2 else [data]:
-        array = np.asarray(plane)
-        found.update(int(v) for v in np.unique(array[array != 0]))
-    return found
+        most = int(plane.max(initial=0))
+        if plane.min(initial=0) >= 0 and most < _COUNTED:
+            found.update(np.flatnonzero(np.bincount(plane.ravel())).tolist() if most else ())
+        else:
+            found.update(np.unique(plane).tolist())
+    return found - {0}
+
+
+def _written(step: Sequence[Any]) -> frozenset[int]:
+    """Values that a step of napari's history, or of ours, has written."""
+    found: set[int] = set()
+    for atom in step:
+        values = atom.new_value if hasattr(atom, "new_value") else atom[2]
+        found.update(np.unique(np.asarray(values)).tolist())
+    return frozenset(int(value) for value in found if value)
 
 
 def _colour(layer: Any, value: int) -> tuple[float, ...]:
