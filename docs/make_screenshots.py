@@ -31,7 +31,7 @@ SIZE = (1280, 860)
 WIDTH = 350  # of the docks
 LARGEST = 250_000
 MINUTES = 10
-FILM, FRAME_MS = "viewer-[1-4]-*.png", 1600
+FILM, FRAME_MS = "dock-[1-4]-*.png", 1600
 PLUGIN = "napari-fewshot"
 MAIN = "Few-shot segmentation"
 DOCKS = ("Feature extraction", "Adapter training", "Label propagation")
@@ -58,7 +58,10 @@ def small_png(picture: np.ndarray) -> bytes:
 
 def write_film(folder: Path) -> None:
     """Write the moving picture of the README, from the pictures of the first walk."""
-    first, *others = (Image.open(path).convert("RGB") for path in sorted(folder.glob(FILM)))
+    paths = sorted(folder.glob(FILM))
+    if len(paths) < 2:  # pictures of other walks alone
+        return
+    first, *others = (Image.open(path).convert("RGB") for path in paths)
     first.save(
         folder / "viewer.png",
         save_all=True,
@@ -170,12 +173,12 @@ def walk(to: Walk) -> None:
     to.click(main.sample)
     image = viewer.layers["torso"]
     first = session.slice_in_view(image)
-    to.picture("viewer-1-sample")
+    to.picture("dock-1-sample")
 
     to.click(main.learn.learn)
     to.until(lambda: session.scores is not None)
     session.go_to(first + 5, image)
-    to.picture("viewer-2-labelled")
+    to.picture("dock-2-labelled")
 
     to.click(main.correct.next)
     place = session.slice_in_view(image)
@@ -185,7 +188,7 @@ def walk(to: Walk) -> None:
     to.point()
     to.click(main.correct.reviewed)
     main.ensureWidgetVisible(main.correct)
-    to.picture("viewer-3-corrected")
+    to.picture("dock-3-corrected")
     to.click(main.correct.update_labels)
 
     others = [open_patient(to, seed) for seed in (1, 2)]
@@ -196,21 +199,46 @@ def walk(to: Walk) -> None:
     session.go_to(first, others[0])
     main.ensureWidgetVisible(main.save)
     main.ensureWidgetVisible(main.others)
-    to.picture("viewer-4-others")
+    to.picture("dock-4-others")
 
 
 def walk_experts(to: Walk) -> None:
-    """Features and refinement, in the docks for experts."""
+    """The same in the docks for experts, and a refinement."""
     viewer, session = to.viewer, to.session
+
     viewer.open_sample(PLUGIN, "torso")
     to.open_docks()
+    image, template = viewer.layers["torso"], viewer.layers["torso template"]
+    painted = np.flatnonzero(template.data.any(axis=(1, 2)))
+    viewer.layers.selection.active = template
+    session.go_to(int(painted[1]), image)
     extraction = to.front(0)
     to.click(extraction.extract)
-    to.picture("viewer-5-features")
-    to.click(to.front(1).train)
+    to.picture("viewer-2-features")
+
+    training = to.front(1)
+    to.click(training.train)
+    to.until(lambda: session.scores is not None)
+    to.picture("viewer-3-trained")
+
     propagation = to.front(2)
     to.click(propagation.propagate)
-    session.go_to(session.slice_in_view("torso") + 5, "torso")
+    session.go_to(int(painted[1]) + 5, image)
+    to.picture("viewer-4-propagated")
+
+    to.click(propagation.correct.next)
+    place = session.slice_in_view(image)
+    result = session.result_layer(image)
+    paint_as_truth(result, viewer.layers["torso truth"].data, place)
+    result.mode = "paint"
+    to.point()
+    to.click(propagation.correct.reviewed)
+    to.picture("viewer-5-corrected")
+
+    to.click(propagation.correct.update_labels)
+    to.click(propagation.correct.next)
+    to.picture("viewer-6-next")
+
     refine = propagation.refine
     refine.expand(animate=False)
     refine.method.setCurrentIndex(refine.method.findData("random-walker"))
