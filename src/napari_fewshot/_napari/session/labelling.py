@@ -74,18 +74,20 @@ class LabellingController:
                 slices += sum(len(found) for found in taught.values())
             counts[entry.image.name] = [slices, points]
         found = {name: both for name, both in counts.items() if any(both)}
+        more = ", ".join(f"“{layer.name}”" for _, layer in self._painting.to_adopt())
         if not found:
-            return ""
+            return f"Learns from {more}." if more else ""
         slices, points = (sum(both[k] for both in found.values()) for k in (0, 1))
         parts = [f"{slices} painted slice{'s' * (slices > 1)}"] if slices else []
         parts += [f"{points} point{'s' * (points > 1)}"] if points else []
         images = f"{len(found)} images" if len(found) > 1 else next(iter(found))
-        return f"Learns from {' and '.join(parts)} of {images}."
+        also = f" Also from {more}." if more else ""
+        return f"Learns from {' and '.join(parts)} of {images}.{also}"
 
     def next_step(self, image: Any = None) -> NextStep:
         """What :meth:`learn` would do for an image."""
         state = self._state
-        if state.model is None or self._training.outdated:
+        if state.model is None or self._training.outdated or self._painting.to_adopt():
             return "learn"
         if self._is_painted_since():
             return "learn"
@@ -118,8 +120,7 @@ class LabellingController:
             If nothing is painted and there is no model.
         """
         image = self._view.image(image)
-        if self._state.result_of(image) is None:
-            self._painting.adopt()
+        self._painting.adopt()
         job = self._first(image, score)
         leads = self._view.slicing_of(image).leads() if all_places else []
         others = [lead for lead in leads if lead != self._view.lead(image)]

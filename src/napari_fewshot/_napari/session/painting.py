@@ -76,13 +76,18 @@ class PaintController:
 
     def adopt(self) -> list[TemplateEntry]:
         """Learn from now on from open labels that were painted for open images; new entries."""
-        layers, found = self._view.viewer.layers, []
+        return [self._pairs.add(image, layer, None, None) for image, layer in self.to_adopt()]
+
+    def to_adopt(self) -> list[tuple[Any, Any]]:
+        """Images and their labels that :meth:`adopt` would learn from."""
+        state, layers, found = self._state, self._view.viewer.layers, []
         for image in [one for one in layers if one._type_string == "image" and not is_result(one)]:
-            if self._state.entries_of(image) or self._state.result_of(image) is not None:
+            leader = state.channels.leader_of(image)
+            if state.entries_of(leader) or state.result_of(leader) is not None:
                 continue
             layer = self._found(image)
             if layer is not None and self._values_in(layer):
-                found.append(self._pairs.add(image, layer, None, None))
+                found.append((leader, layer))
         return found
 
     def points_layer(self, image: Any) -> Any:

@@ -68,7 +68,8 @@ class PairController:
             return f"“{labels.name}” belongs to “{owner}”, not to “{image.name}”."
         layers = self._view.viewer.layers
         named = _named_after(labels, [one for one in layers if one._type_string == "image"])
-        if named and all(other is not image for other in named):
+        own = self._state.channels.of(image)
+        if named and not any(other is one for other in named for one in own):
             name = named[0].name
             return f"By its name “{labels.name}” belongs to “{name}”, not to “{image.name}”."
         if labels._type_string == "labels" and not _lies_on(labels, image):
