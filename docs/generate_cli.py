@@ -1,4 +1,4 @@
-"""Write cli.md, the reference of the command line, from its parser and from the settings.
+"""Write cli.md and settings.md, the reference of commands and settings, from parser and models.
 
 Run it after every change of either; a test fails while the page is stale. It does not print the
 help of argparse, which is worded and wrapped differently from one Python to the next.
@@ -15,12 +15,43 @@ from pydantic import BaseModel
 
 from napari_fewshot.config import field_info
 
-PAGE = Path(__file__).with_name("cli.md")
+FOLDER = Path(__file__).parent
 
 HEAD = """\
 # Command line
 
 <!-- Written by generate_cli.py; do not edit. -->
+
+All commands and their options. What `--set` and `--config` take is in [settings](settings.md).
+`napari-fewshot COMMAND --help` shows the same, and begins with an example.
+"""
+
+SETTINGS_HEAD = """\
+# Settings
+
+<!-- Written by generate_cli.py; do not edit. -->
+
+What `--set` takes: `train` all of the [segmenter](#of-the-segmenter), `predict` those below
+`propagation`, `refine` and `compare-refinement` those below `propagation.refinement`, by what
+follows it (`prompts.points`), `sam` those of its mode; `objects`, `finetune` theirs. `--set` may be
+given several times:
+
+```sh
+napari-fewshot train --image image.nii.gz --labels painted.nii.gz -o model.fewshot \\
+    --set contrastive.steps=500 --set propagation.cleanup.min_fraction=1
+```
+
+Python takes the same as dicts and configurations, the viewer with `session.configure`, benchmarks
+as tables of TOML:
+
+```python
+from napari_fewshot import FewShotSegmenter
+
+model = FewShotSegmenter(contrastive={"steps": 500}, propagation={"cleanup": {"min_fraction": 1}})
+```
+
+A name or value that is not allowed is one clear line before any work. The settings that a model was
+made with are in its file: `napari-fewshot info MODEL` shows those that are not the defaults.
 """
 
 
@@ -89,7 +120,7 @@ def _value(action: argparse.Action) -> str:
 
 
 def settings() -> str:
-    """Markdown tables of all settings that ``--set`` takes."""
+    """Reference of all settings that ``--set`` takes, in Markdown."""
     from napari_fewshot.config import (
         AutomaticConfig,
         FinetuneConfig,
@@ -100,16 +131,7 @@ def settings() -> str:
         TuneConfig,
     )
 
-    lines = [
-        "## Settings",
-        "",
-        "What `--set` takes: `train` all of the segmenter, `predict` those below `propagation`,",
-        "`refine` and `compare-refinement` those below `propagation.refinement`, by what follows",
-        "it (`prompts.points`), `sam` those of its mode; `objects`, `finetune` theirs. Python",
-        "takes them as dicts and configurations, benchmarks as tables of TOML.",
-        "",
-        *_table("Of the segmenter", SegmenterConfig, ""),
-    ]
+    lines = [SETTINGS_HEAD, *_table("Of the segmenter", SegmenterConfig, "")]
     modes = {
         "`finetune`": FinetuneConfig,
         "`sam automatic`": AutomaticConfig,
@@ -125,7 +147,7 @@ def settings() -> str:
 
 def _table(title: str, model: type[BaseModel], above: str) -> Iterator[str]:
     """A table of the settings of a section, and of those below it."""
-    yield f"### {title}"
+    yield f"{'###' if above else '##'} {title}"
     yield ""
     yield str(model.__doc__).partition("\n")[0]
     yield ""
@@ -146,17 +168,20 @@ def _table(title: str, model: type[BaseModel], above: str) -> Iterator[str]:
 
 
 def main() -> int:
-    """Write the page, or with ``--check`` only compare it."""
+    """Write the pages, or with ``--check`` only compare them."""
     from napari_fewshot.cli import build_parser
 
-    text = f"{render(build_parser())}\n{settings().rstrip()}\n"
-    if "--check" in sys.argv[1:]:
-        if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text:
-            return 0
-        print("docs/cli.md is stale: run python docs/generate_cli.py")
-        return 1
-    PAGE.write_text(text, encoding="utf-8")
-    return 0
+    pages = {"cli.md": render(build_parser()), "settings.md": f"{settings().rstrip()}\n"}
+    stale = []
+    for name, text in pages.items():
+        page = FOLDER / name
+        if "--check" not in sys.argv[1:]:
+            page.write_text(text, encoding="utf-8")
+        elif not page.is_file() or page.read_text(encoding="utf-8") != text:
+            stale.append(f"docs/{name}")
+    if stale:
+        print(f"stale: {', '.join(stale)}; run python docs/generate_cli.py")
+    return len(stale) and 1
 
 
 if __name__ == "__main__":

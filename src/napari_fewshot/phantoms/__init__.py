@@ -1,5 +1,6 @@
-"""The embedded sample: a cohort of computed patients with labels and landmarks."""
+"""Computed images: a cohort of patients with labels and landmarks, and touching cells."""
 
+from .cells import touching_cells
 from .phantom import (
     PHANTOMS,
     Phantom,
@@ -18,4 +19,5 @@ __all__ = [
     "make_phantom",
     "painted_labels",
     "template_slices",
+    "touching_cells",
 ]
