@@ -42,6 +42,10 @@ def isolate(folder: Path) -> None:
     os.environ["NAPARI_CONFIG"] = str(folder / "settings.yaml")
     os.environ["NAPARI_FEWSHOT_DATA"] = str(folder / "data")
     os.environ["NAPARI_FEWSHOT_CACHE"] = str(folder / "cache")
+    os.environ["XDG_CONFIG_HOME"] = str(folder / "config")
+    mark = folder / "config" / PLUGIN / "guide-closed"  # the page shows the docks, not the guide
+    mark.parent.mkdir(parents=True)
+    mark.touch()
 
 
 def small_png(picture: np.ndarray) -> bytes:

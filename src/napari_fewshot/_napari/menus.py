@@ -1,4 +1,4 @@
-"""Entries of File > IO Utilities: open a file as what the person says that it is."""
+"""Entries of menus: open a file as what the person says that it is; open the guide."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from napari.viewer import Viewer
 from .layers import LayerData
 from .readers import read_image, read_label_map, read_point_file, read_zarr
 
-__all__ = ["open_as_image", "open_as_labels", "open_points", "open_zarr"]
+__all__ = ["open_as_image", "open_as_labels", "open_points", "open_zarr", "show_guide"]
 
 _NIFTI = "NIfTI (*.nii *.nii.gz)"
 
@@ -38,6 +38,13 @@ def open_zarr(viewer: Viewer) -> None:
     name = QFileDialog.getExistingDirectory(None, "Open OME-Zarr")
     if name:
         _add(viewer, read_zarr(Path(name)))
+
+
+def show_guide(viewer: Viewer) -> None:
+    """Open the guide that leads from a sample to its labels."""
+    from .widgets.guide import open_guide
+
+    open_guide(viewer)
 
 
 def _open(viewer: Viewer, title: str, kind: str, read: Callable[[Path], list[LayerData]]) -> None:

@@ -157,8 +157,11 @@ def read_sample(sample: RealSample, path: Path) -> list[tuple[Volume, str]]:
 
 
 def _phantom_layers(kind: str) -> list[LayerData]:
+    from .widgets.guide import offer_guide
+
     phantom = make_phantom(kind)
     face_patient()
+    offer_guide()
     template = painted_labels(phantom, template_slices(phantom, _PAINTED_SLICES))
     painted = labels_layer(template, f"{kind} template")
     show_when_added(painted[0])
