@@ -51,8 +51,7 @@ for axis, title in zip(axes, ["image", "truth", "labels", "confidence"], strict=
 # %%
 # The painted slices are left out of the score.
 
-truth, spacing = patient.labels.data, patient.image.spacing
-scores = evaluate_labels(found.labels, truth, spacing, names=found.names, exclude=(0, slices))
+scores = evaluate_labels(found.labels, patient.labels, exclude=(0, slices))
 print(scores.format_table())
 
 # %%

@@ -20,6 +20,7 @@ from sklearn.metrics import (
 
 from napari_fewshot.errors import InputError
 from napari_fewshot.metrics.labels import evaluate_labels
+from napari_fewshot.types import Volume
 
 
 def test_overlap_by_hand() -> None:
@@ -37,6 +38,17 @@ def test_overlap_by_hand() -> None:
     assert (two.name, two.precision, two.recall) == ("two", 1.0, 0.5)
     assert scores.mean.dice == pytest.approx((4 / 6 + 2 / 3) / 2)
     assert scores.compared_voxels == 8
+
+
+def test_volumes_bring_their_spacing_and_names() -> None:
+    truth = Volume(np.array([[1, 1, 1, 0], [0, 0, 2, 2]]), (1.0, 3.0), names={2: "two"})
+    pred = truth.with_data(np.array([[1, 1, 0, 1], [0, 0, 2, 0]]))
+    assert evaluate_labels(pred, truth) == evaluate_labels(
+        pred.data, truth.data, (1.0, 3.0), names={2: "two"}
+    )
+    assert evaluate_labels(pred, truth.data).labels[1].name == "two"
+    with pytest.raises(InputError, match="spacing must be given where neither"):
+        evaluate_labels(pred.data, truth.data)
 
 
 def test_surface_distance_by_hand() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
-from ..types import Array
+from ..types import Array, Volume
 from .contingency import PairCounts, compact_labels, count_pairs, present_labels, rand_indices
 from .scores import LabelScore, LabelScores, MeanScores
 
@@ -21,9 +21,9 @@ Exclusion = Array | tuple[int, Sequence[int]]
 
 
 def evaluate_labels(
-    pred: npt.ArrayLike,
-    truth: npt.ArrayLike,
-    spacing: Sequence[float],
+    pred: Volume | npt.ArrayLike,
+    truth: Volume | npt.ArrayLike,
+    spacing: Sequence[float] | None = None,
     *,
     labels: Iterable[int] | None = None,
     names: Mapping[int, str] | None = None,
@@ -34,15 +34,15 @@ def evaluate_labels(
 
     Parameters
     ----------
-    pred, truth : array, shape (Z, Y, X) or (Y, X), integers of at least 0 or bool
+    pred, truth : Volume or array, shape (Z, Y, X) or (Y, X), integers of at least 0 or bool
         0 is background. A 2D image counts as one slice, number 0 of axis 0.
-    spacing : sequence of float
-        mm, one for each axis, in array order.
+    spacing : sequence of float, optional
+        mm, one for each axis, in array order. None: that of a Volume, of ``truth`` first.
     labels : iterable of int, optional
         Labels to score; by default all that the truth or the prediction has (in the whole
         arrays, excluded voxels too).
     names : mapping of int to str, optional
-        Names of label values, for the rows.
+        Names of label values, for the rows. None: those of a Volume.
     exclude : bool array of the shape of ``truth``, or tuple of (axis, indices), optional
         Voxels or slices that do not count, such as those of the templates. For ASSD the
         surfaces are those of the whole masks; surface voxels that are excluded are there to
@@ -76,6 +76,9 @@ def evaluate_labels(
     all compared voxels with all values, whichever ``labels`` are scored, and take background
     as one more cluster.
     """
+    for volume in (one for one in (truth, pred) if isinstance(one, Volume)):
+        spacing = volume.spacing if spacing is None else spacing
+        names = volume.names if names is None else names
     pred, truth, spacing = _checked(pred, truth, spacing, axis)
     keep = _kept(truth.shape, exclude)
     if truth.ndim == 2:
@@ -166,11 +169,14 @@ def _ratio(part: int, whole: int) -> float:
 
 
 def _checked(
-    pred: npt.ArrayLike, truth: npt.ArrayLike, spacing: Sequence[float], axis: int
+    pred: Volume | npt.ArrayLike,
+    truth: Volume | npt.ArrayLike,
+    spacing: Sequence[float] | None,
+    axis: int,
 ) -> tuple[Array, Array, tuple[float, ...]]:
     arrays = []
     for parameter, given in (("pred", pred), ("truth", truth)):
-        array = np.asarray(given)
+        array = np.asarray(given.data if isinstance(given, Volume) else given)
         if array.ndim not in (2, 3) or array.size == 0:
             raise InputError(parameter, "have two or three axes, none empty", str(array.shape))
         if array.dtype == bool:
@@ -193,6 +199,8 @@ def _checked(
             str(arrays[0].shape),
             "Compare label maps on the same grid.",
         )
+    if spacing is None:
+        raise InputError("spacing", "be given where neither label map is a Volume", "none")
     sizes = tuple(float(size) for size in spacing)
     if len(sizes) != len(shape) or not all(np.isfinite(s) and s > 0 for s in sizes):
         raise InputError("spacing", f"be {len(shape)} finite values above 0 mm", sizes)
