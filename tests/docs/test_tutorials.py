@@ -37,7 +37,9 @@ def pages(*captions: str) -> list[Path]:
 
 
 @pytest.mark.parametrize(
-    "path", [*pages("Start here", "Tutorials"), *SCRIPTS], ids=lambda path: path.stem
+    "path",
+    [*pages("Start here", "Tutorials", "How it works"), *SCRIPTS],
+    ids=lambda path: path.stem,
 )
 def test_the_head_says_what_it_needs_gives_and_takes(path):
     head = path.read_text("utf-8")[:900]
