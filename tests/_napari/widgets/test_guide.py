@@ -72,17 +72,27 @@ def test_a_person_goes_to_and_fro(viewer):
 
 def test_it_goes_on_with_what_is_done(viewer):
     guide = open_guide(viewer)
+    job = guide.session.events.job  # of docks that are not open here
     guide.next.click()
-    guide.open_docks()
-    assert guide.index == 2
     guide.session.events.trained.emit()
     assert guide.index == 3
-    guide.session.events.job.emit(SimpleNamespace(state="running", stage="propagate"))
+    job.emit(SimpleNamespace(state="running", stage="propagate"))
     assert guide.index == 3
-    guide.session.events.job.emit(SimpleNamespace(state="done", stage="propagate"))
+    job.emit(SimpleNamespace(state="done", stage="propagate"))
     assert guide.index == 4
-    guide.session.events.job.emit(SimpleNamespace(state="done", stage="update"))
+    job.emit(SimpleNamespace(state="done", stage="update"))
     assert guide.index == len(STEPS) - 1
+
+
+def test_it_opens_the_docks(viewer):
+    guide = open_guide(viewer)
+    guide.next.click()
+    guide.open.click()
+    assert guide.index == 2
+    assert len(viewer.window._qt_window.findChildren(module.SessionDock)) == len(module.DOCKS)
+    guide.show_step(1)
+    guide.open.click()  # they are there
+    assert len(viewer.window._qt_window.findChildren(module.SessionDock)) == len(module.DOCKS)
 
 
 def test_what_it_names_is_there(viewer):
