@@ -36,7 +36,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "within_subsection_order": "FileNameSortKey",
-    "matplotlib_animations": False,
+    "capture_repr": ("_repr_html_",),  # tables; what is printed is shown anyway
     "abort_on_example_error": True,
     "min_reported_time": 0.1,
     "remove_config_comments": True,

@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 from napari_fewshot import FewShotSegmenter, Template, finetune
 from napari_fewshot.phantoms import make_cohort, painted_labels, template_slices
 
-patients = make_cohort("joint", 5, shape=(12, 48, 48))
+patients = make_cohort("joint", 5, shape=(16, 48, 48))
 labelled, scans = patients[0], [patient.image for patient in patients[1:]]
 slices = template_slices(labelled, 3)
 probe = Template(labelled.image, painted_labels(labelled, slices), slices=slices)

@@ -200,9 +200,10 @@ def open_guide(viewer: Any) -> Guide:
     """
     for dock in viewer.window._qt_window.findChildren(QDockWidget):
         if isinstance(dock.widget(), Guide):
+            found: Guide = dock.widget()
             dock.show()
-            dock.widget().show_step(0)
-            return dock.widget()
+            found.show_step(0)
+            return found
     guide = Guide(viewer)
     viewer.window.add_dock_widget(guide, name=TITLE, area="bottom")
     return guide
