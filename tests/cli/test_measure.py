@@ -58,6 +58,13 @@ def test_files_folders_and_patterns(run, folder, given, images):
     assert {"object", "mean_intensity"} <= set(table)
 
 
+def test_a_folder_of_objects(run, folder):
+    assert run("objects", ".", "-o", "objects").code == 0
+    assert run("measure", "objects", "--image", ".", "-o", "t.csv").code == 0
+    files = [f"objects/p{number}_instances.nii.gz" for number in (0, 1)]
+    assert pd.read_csv("t.csv")["file"].str.replace("\\", "/").unique().tolist() == files
+
+
 def test_a_bad_one_among_good_ones(run, folder):
     (folder / "p0_labels.nii.gz").write_text("none")
     said = run("measure", "p0_labels.nii.gz", "p1_labels.nii.gz", "-o", "t.csv")

@@ -122,8 +122,8 @@ def images_for(
 ) -> list[Path]:
     """Image of each label map: in their order, or of a folder or pattern the one of its name.
 
-    ``NAME`` is the image of ``NAME_labels`` and of another ``NAME``; with a suffix, as of
-    confidence, it is ``NAME`` with that behind.
+    ``NAME`` is the image of ``NAME_labels``, ``NAME_instances`` and of another ``NAME``; with a
+    suffix, as of confidence, it is ``NAME`` with that behind.
 
     Raises
     ------
@@ -146,7 +146,9 @@ def images_for(
     else:
         images = images_of(option, given)
     by_name = {stem_of(path): path for path in images}
-    wanted = [f"{stem_of(path).removesuffix('_labels')}{suffix}" for path in label_maps]
+    stems = [stem_of(path) for path in label_maps]
+    names = [stem.removesuffix("_labels").removesuffix("_instances") for stem in stems]
+    wanted = [f"{name}{suffix}" for name in names]
     for name, labels in zip(wanted, label_maps, strict=True):
         if name not in by_name:
             raise InputError(option, f"hold {name} for {labels}", ", ".join(map(str, given)))

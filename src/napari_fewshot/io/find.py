@@ -93,12 +93,13 @@ def find_files(parameter: str, given: str | Path) -> list[Path]:
 def label_maps_in(folder: Path, *, deep: bool = False) -> dict[str, Path]:
     """Label maps of a folder by the stem of their image, in natural order.
 
-    They are called as the image, or have ``_labels`` behind its stem, which goes before. Other
-    results are left out. With ``deep``, those of folders below are there too, by their path
-    (``sub/NAME``).
+    They are called as the image, or have ``_labels`` behind its stem, which goes before; where there
+    are none of either, ``_instances``. Other results are left out. With ``deep``, those of folders
+    below are there too, by their path (``sub/NAME``).
     """
     named: dict[str, Path] = {}
     plain: dict[str, Path] = {}
+    instances: dict[str, Path] = {}
     for path in _images_among(sorted(folder.glob("**/*" if deep else "*"), key=_natural)):
         within = path.parent.relative_to(folder)
         if any(part.startswith(".") for part in within.parts):
@@ -106,10 +107,12 @@ def label_maps_in(folder: Path, *, deep: bool = False) -> dict[str, Path]:
         stem = (within / stem_of(path)).as_posix()
         if stem.endswith("_labels"):
             named.setdefault(stem.removesuffix("_labels"), path)
+        elif stem.endswith("_instances"):
+            instances.setdefault(stem.removesuffix("_instances"), path)
         elif not stem.endswith(RESULT_SUFFIXES):
             plain.setdefault(stem, path)
-    both = plain | named
-    return {stem: both[stem] for stem in sorted(both, key=lambda stem: _natural(Path(stem)))}
+    found = plain | named or instances
+    return {stem: found[stem] for stem in sorted(found, key=lambda stem: _natural(Path(stem)))}
 
 
 def _natural(path: Path) -> tuple[object, ...]:
