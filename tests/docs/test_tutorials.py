@@ -99,9 +99,10 @@ def a_model(shape: tuple[int, int, int] = (8, 24, 24)) -> None:
     model.fit(Template(phantom.image, painted)).save("model.fewshot")
 
 
-def many_volumes() -> None:
+def many_volumes(model: bool = True) -> None:
     shape = (48, 16, 304)
-    a_model(shape)
+    if model:
+        a_model(shape)
     for number, name in enumerate("ab"):
         phantom = patient(number, name)
         assert phantom
@@ -169,7 +170,7 @@ BLOCKS: list[tuple[str, tuple[int, ...], Prepare]] = [
     ("electron-microscopy", (0,), sections),
     ("many-volumes", (0,), many_volumes),
     ("many-volumes", (1,), many_volumes),
-    ("many-volumes", (2,), many_volumes),
+    ("many-volumes", (2,), lambda: many_volumes(model=False)),
     ("cluster", (0,), many_volumes),
     ("share-a-model", (0, 1, 2), image_and_paint),
 ]

@@ -93,9 +93,9 @@ def find_files(parameter: str, given: str | Path) -> list[Path]:
 def label_maps_in(folder: Path, *, deep: bool = False) -> dict[str, Path]:
     """Label maps of a folder by the stem of their image, in natural order.
 
-    They are called as the image, or have ``_labels`` behind its stem, which goes before; where there
-    are none of either, ``_instances``. Other results are left out. With ``deep``, those of folders
-    below are there too, by their path (``sub/NAME``).
+    They are called as the image, or have ``_labels`` behind its stem, which goes before; where
+    there are none of either, ``_instances``. Other results are left out. With ``deep``, those of
+    folders below are there too, by their path (``sub/NAME``).
     """
     named: dict[str, Path] = {}
     plain: dict[str, Path] = {}
