@@ -99,13 +99,11 @@ def a_model(shape: tuple[int, int, int] = (8, 24, 24)) -> None:
     model.fit(Template(phantom.image, painted)).save("model.fewshot")
 
 
-def many_volumes(model: bool = True) -> None:
-    shape = (48, 16, 304)
+def many_volumes(model: bool = True, shape: tuple[int, int, int] = (8, 24, 24)) -> None:
     if model:
         a_model(shape)
     for number, name in enumerate("ab"):
-        phantom = patient(number, name)
-        assert phantom
+        patient(number, name)
     patient(2, "patients/p1", shape)
     for extra in ("_painted.nii.gz", "_painted_labels.json", ".csv"):
         Path(f"patients/p1{extra}").unlink(missing_ok=True)
@@ -169,7 +167,7 @@ BLOCKS: list[tuple[str, tuple[int, ...], Prepare]] = [
     ("objects", (2,), with_objects),
     ("electron-microscopy", (0,), sections),
     ("many-volumes", (0,), many_volumes),
-    ("many-volumes", (1,), many_volumes),
+    ("many-volumes", (1,), lambda: many_volumes(shape=(44, 12, 304))),
     ("many-volumes", (2,), lambda: many_volumes(model=False)),
     ("cluster", (0,), many_volumes),
     ("share-a-model", (0, 1, 2), image_and_paint),
