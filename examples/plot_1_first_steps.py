@@ -3,7 +3,7 @@ First steps
 ===========
 
 **You need** an image and some painted slices. **You get** all slices labelled, with a
-confidence for every voxel, and a model file. **It takes** ten seconds.
+confidence for every voxel, and a model file. **It takes** half a minute.
 
 The volume is computed: a torso as in a CT, with nine organs. Five of its slices are "painted".
 """

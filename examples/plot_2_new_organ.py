@@ -3,7 +3,7 @@ A new organ from a few cases
 ============================
 
 **You need** two or three painted slices in each of a few patients. **You get** the organ in all
-slices of other patients: a structure that no ready network knows. **It takes** twenty seconds.
+slices of other patients: a structure that no ready network knows. **It takes** half a minute.
 """
 
 import matplotlib.pyplot as plt

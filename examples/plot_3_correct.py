@@ -3,7 +3,7 @@ Correct and improve
 ===================
 
 **You need** a first result. **You get** a better one from a few corrected slices, chosen so
-that each helps most. **It takes** twenty seconds.
+that each helps most. **It takes** half a minute.
 
 The truth of a computed knee stands for the person with the brush.
 """

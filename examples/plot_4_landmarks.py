@@ -3,7 +3,7 @@ Landmarks
 =========
 
 **You need** the same points, placed in three images. **You get** them in other images, each
-with a score. **It takes** twenty seconds.
+with a score. **It takes** half a minute.
 """
 
 import matplotlib.pyplot as plt
