@@ -11,6 +11,7 @@ from npe2 import PluginManager
 from napari_fewshot._napari.menus import show_guide
 from napari_fewshot._napari.widgets import guide as module
 from napari_fewshot._napari.widgets.guide import STEPS, Guide, open_guide
+from napari_fewshot._napari.widgets.main import FewShotSegmentation
 
 pytestmark = pytest.mark.viewer
 
@@ -74,35 +75,42 @@ def test_it_goes_on_with_what_is_done(viewer):
     guide = open_guide(viewer)
     job = guide.session.events.job  # of docks that are not open here
     guide.next.click()
-    guide.session.events.trained.emit()
+    job.emit(SimpleNamespace(state="running", stage="update"))
+    assert guide.index == 1
+    job.emit(SimpleNamespace(state="done", stage="update"))  # learned and labelled
     assert guide.index == 3
-    job.emit(SimpleNamespace(state="running", stage="propagate"))
+    job.emit(SimpleNamespace(state="done", stage="score"))
     assert guide.index == 3
-    job.emit(SimpleNamespace(state="done", stage="propagate"))
-    assert guide.index == 4
-    job.emit(SimpleNamespace(state="done", stage="update"))
+    job.emit(SimpleNamespace(state="done", stage="update"))  # corrected
     assert guide.index == len(STEPS) - 1
 
 
-def test_it_opens_the_docks(viewer):
+def test_it_opens_the_dock_and_knows_that_it_is_open(viewer):
+    guide = open_guide(viewer)
+    guide.next.click()
+    for _ in range(2):
+        guide.open.click()
+        assert guide.index == 2
+        assert len(viewer.window._qt_window.findChildren(FewShotSegmentation)) == 1
+        guide.show_step(1)
+
+
+def test_what_it_names_is_there(viewer, qtbot):
+    """Buttons, keys and layers that the steps name are those of the dock and the samples."""
+    from qtpy.QtWidgets import QAbstractButton
+
+    viewer.open_sample("napari-fewshot", "torso")
     guide = open_guide(viewer)
     guide.next.click()
     guide.open.click()
-    assert guide.index == 2
-    assert len(viewer.window._qt_window.findChildren(module.SessionDock)) == len(module.DOCKS)
-    guide.show_step(1)
-    guide.open.click()  # they are there
-    assert len(viewer.window._qt_window.findChildren(module.SessionDock)) == len(module.DOCKS)
-
-
-def test_what_it_names_is_there(viewer):
-    """Buttons, keys and layers that the steps name are those of the docks and samples."""
-    from qtpy.QtWidgets import QAbstractButton
-
-    open_guide(viewer).open_docks()
     window = viewer.window._qt_window
     buttons = {button.text().replace("&", "") for button in window.findChildren(QAbstractButton)}
-    docks = set(module.DOCKS)
+    keys = {button[-2] for button in buttons if button.endswith(")")}
     for step in STEPS:
         for name in re.findall("<b>(.*?)</b>", step.text):
-            assert name in buttons | docks or name in ("template", "predicted") or len(name) == 1
+            if len(name) == 1:
+                assert name in keys
+            elif name == "template":
+                assert f"torso {name}" in viewer.layers
+            else:
+                assert name in buttons or name == "predicted"

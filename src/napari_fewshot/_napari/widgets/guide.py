@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["STEPS", "Guide", "Progress", "guide_mark", "offer_guide", "open_guide"]
 
 PLUGIN = "napari-fewshot"
-DOCKS = ("Feature extraction", "Adapter training", "Label propagation")
+DOCK = "Few-shot segmentation"
 TITLE = "Guide"
 HEIGHT = 84
 
@@ -34,9 +34,8 @@ HEIGHT = 84
 class Progress:
     """What a person has done since the guide was opened."""
 
-    docks: bool = False
-    trained: bool = False
-    propagated: bool = False
+    dock: bool = False
+    labelled: bool = False
     updated: bool = False
 
 
@@ -50,23 +49,18 @@ class Step:
 
 STEPS = (
     Step(
-        "This is a computed patient. Three of its slices are painted: move the slider below the "
-        "image to find them, in the layer that ends with <b>template</b>."
+        "This is a computed patient. Three of its slices are painted, in the layer that ends with "
+        "<b>template</b>. One is in view: move the slider below the image to find the others."
     ),
     Step(
-        "Open the docks: <b>Open docks</b> here, or Plugins › Few-shot segmentation. They are used "
-        "from the first tab to the last.",
-        lambda progress: progress.docks,
+        "Open the dock: <b>Open the dock</b> here, or Plugins › Few-shot segmentation › Few-shot "
+        "segmentation.",
+        lambda progress: progress.dock,
     ),
     Step(
-        "In <b>Feature extraction</b> press <b>Extract features</b>, then in <b>Adapter "
-        "training</b> press <b>Train</b>. It learns from the three slices, in seconds.",
-        lambda progress: progress.trained,
-    ),
-    Step(
-        "In <b>Label propagation</b> press <b>Propagate</b>. All other slices are labelled, the "
-        "one in view first; look at them with the slider.",
-        lambda progress: progress.propagated,
+        "Press <b>Learn and label</b>. It learns from the three slices and labels all others, in "
+        "seconds, the one in view first. Look at them with the slider.",
+        lambda progress: progress.labelled,
     ),
     Step(
         "Press <b>N</b>: it goes to the slice where paint helps most. Correct it with the brush in "
@@ -75,8 +69,9 @@ STEPS = (
         lambda progress: progress.updated,
     ),
     Step(
-        "That is all. Save labels with File › Save Selected Layers, and the model in Adapter "
-        "training. Then open an image of your own, press New labels layer, and paint three slices."
+        "That is all. <b>Save labels</b> and <b>Save what was learned…</b> are at the end of the "
+        "dock. Then drop an image of your own on the viewer, <b>Add</b> a label, and paint three "
+        "slices."
     ),
 )
 
@@ -96,7 +91,7 @@ class Guide(QWidget):
         self.progress = Progress()
         self.text = Note(" ")
         self.place = Note(" ")
-        self.open = ActionButton("Open docks", "Open the docks of this plugin.")
+        self.open = ActionButton("Open the dock", "Open the dock of this plugin.")
         self.back = ActionButton("Back", "Show the step before.")
         self.next = ActionButton("Next", "Show the next step; it is also shown when this is done.")
         self.close_it = ActionButton(
@@ -108,13 +103,14 @@ class Guide(QWidget):
         layout.setContentsMargins(GAP, 0, GAP, 0)
         layout.addWidget(self.text, 1)
         layout.addWidget(buttons)
-        self.open.clicked.connect(self.open_docks)
+        self.open.clicked.connect(self.open_dock)
         self.back.clicked.connect(lambda: self.show_step(self.index - 1))
         self.next.clicked.connect(lambda: self.show_step(self.index + 1))
         self.close_it.clicked.connect(self.dismiss)
         self.session: Session = viewer_session(napari_viewer)
-        listen(self, self.session.events.trained, self._on_trained)
         listen(self, self.session.events.job, self._on_job)
+        window = napari_viewer.window._qt_window
+        self.progress.dock = any(one.isVisible() for one in window.findChildren(SessionDock))
         self.show_step(0)
 
     def sizeHint(self) -> QSize:  # noqa: N802
@@ -131,14 +127,12 @@ class Guide(QWidget):
         is_last = self.index == len(STEPS) - 1
         self.next.block("this is the last step" if is_last else "")
 
-    def open_docks(self) -> None:
-        """Open the docks that are not open, and go on."""
-        window = self.viewer.window
-        there = {type(dock).__name__ for dock in window._qt_window.findChildren(SessionDock)}
-        for name in DOCKS:
-            if name.title().replace(" ", "") not in there:
-                window.add_plugin_dock_widget(PLUGIN, name)
-        self.progress.docks = True
+    def open_dock(self) -> None:
+        """Open the dock, or bring it to the front, and go on."""
+        frame, _ = self.viewer.window.add_plugin_dock_widget(PLUGIN, DOCK)
+        frame.show()
+        frame.raise_()
+        self.progress.dock = True
         self._go_on()
 
     def dismiss(self) -> None:
@@ -150,15 +144,13 @@ class Guide(QWidget):
         self.viewer.window.remove_dock_widget(self)
         self.deleteLater()
 
-    def _on_trained(self) -> None:
-        self.progress.docks = self.progress.trained = True
-        self._go_on()
-
     def _on_job(self, job: Job) -> None:
         if job.state != "done":
             return
-        self.progress.propagated |= job.stage == "propagate"
-        self.progress.updated |= job.stage == "update"
+        if job.stage in ("propagate", "update"):
+            self.progress.dock = True
+            self.progress.updated |= job.stage == "update" and self.progress.labelled
+            self.progress.labelled = True
         self._go_on()
 
     def _go_on(self) -> None:
