@@ -33,12 +33,12 @@ def test_sample_opens_with_units_names_and_painted_slices(make_napari_viewer, ke
     viewer = make_napari_viewer()
     viewer.open_sample("napari-fewshot", key)
 
-    image, truth, template, landmarks = viewer.layers
+    image, truth, landmarks, template = viewer.layers
     assert [layer.name for layer in viewer.layers] == [
         key,
         f"{key} truth",
-        f"{key} template",
         f"{key} landmarks",
+        f"{key} template",
     ]
     for layer in viewer.layers:
         np.testing.assert_array_equal(layer.scale, image.scale)

@@ -105,7 +105,7 @@ def test_what_it_names_is_there(viewer, qtbot):
     guide.open.click()
     window = viewer.window._qt_window
     buttons = {button.text().replace("&", "") for button in window.findChildren(QAbstractButton)}
-    keys = {button[-2] for button in buttons if button.endswith(")")}
+    keys = {button[-2] for button in buttons if button.endswith("]")}  # Update  [U]
     for step in STEPS:
         for name in re.findall("<b>(.*?)</b>", step.text):
             if len(name) == 1:
