@@ -46,7 +46,7 @@ results = predict_many(
     work / "model.fewshot", images, work / "results", PredictOptions(confidence=True)
 )
 for result in results:
-    print(result.image.name, result.status, result.error or "")
+    print(result.image.name, result.status, result.error.replace(str(work), "…"))
 
 # %%
 # The table beside the results opens in napari as a review list.

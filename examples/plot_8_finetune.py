@@ -39,8 +39,7 @@ print(found.verdict)
 
 # %%
 # The last line is honest: where the probe is no better than at the start, the old weights are
-# kept. After so few steps that is what is to be expected; :doc:`/finetune` has what was
-# measured.
+# kept. After a handful of steps a difference is chance; :doc:`/finetune` has what was measured.
 
 figure, axis = plt.subplots(figsize=(9, 3.4), layout="constrained")
 axis.imshow(plt.imread(output.with_suffix(".png")))
