@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,6 +53,13 @@ def test_every_page_is_in_the_index_once():
     assert sorted([*listed, ROOT / "docs" / "index.md"]) == sorted(there)
 
 
+class Quick(FewShotSegmenter):
+    """The segmenter, which learns for a few steps only; the docs are built with all of them."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{"contrastive": {"steps": 20}, **settings})
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
 def test_script_runs(path, tmp_path, monkeypatch):
@@ -59,6 +67,7 @@ def test_script_runs(path, tmp_path, monkeypatch):
         pytest.importorskip(library)
     import matplotlib as mpl
 
+    monkeypatch.setattr("napari_fewshot.FewShotSegmenter", Quick)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     with mpl.rc_context({"backend": "agg", "figure.max_open_warning": 0}):
@@ -146,14 +155,18 @@ def with_objects() -> None:
 
 
 def sections() -> None:
-    phantom = make_phantom("joint", 0, (6, 32, 32))
+    phantom = make_phantom("joint", 0, (8, 32, 32))
     plain = Volume(phantom.image.data, (1.0, 1.0, 1.0))
     write_image("stack.tif", plain.data, plain)
     labels = painted_labels(phantom, template_slices(phantom, 2))
     write_labels("painted.tif", labels.data, plain)
 
 
-LESS = {" --polish": " --polish-minutes 0.02", " --scheduler local": " --workers 1"}
+LESS = {
+    "napari-fewshot train": " --set contrastive.steps=50",
+    " --polish": " --polish-minutes 0.02",
+    " --scheduler local": " --workers 1",
+}
 """What commands are given besides, so that they take seconds."""
 
 Prepare = Callable[[], object]
