@@ -122,3 +122,13 @@ class TestInTheViewer:
         assert not viewer.layers
         menus.open_zarr(viewer)
         assert [layer.name for layer in viewer.layers] == ["a 0", "a 1", "a moving", "a still"]
+
+
+def test_series_of_bioformats2raw_open_with_their_labels(tmp_path):
+    zarr.open_group(str(tmp_path / "raw.zarr"), mode="w").attrs["bioformats2raw.layout"] = 3
+    write_series(tmp_path / "raw.zarr" / "0")
+    layers = read_zarr(tmp_path / "raw.zarr")
+    assert [kind for _, _, kind in layers] == ["image", "image", "labels", "labels"]
+    write_series(tmp_path / "raw.zarr" / "1")
+    with pytest.raises(InputError, match=r"hold one image; got 2\. Give one of it: "):
+        read_zarr(tmp_path / "raw.zarr")

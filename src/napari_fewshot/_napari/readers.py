@@ -23,8 +23,9 @@ from ..io.checks import as_labels
 from ..io.image_jobs import count_frames
 from ..io.nifti import NiftiHeader, read_nifti_frames
 from ..io.ome_zarr import OmeZarrHeader
-from ..io.ome_zarr_groups import find_level, label_groups
+from ..io.ome_zarr_groups import find_level
 from ..io.volumes import read_names
+from ..io.zarr_contents import label_groups
 from ..types import Volume
 from .grid import empty_grid, grids_in_viewer
 from .layers import LayerData, face_patient, image_layer, labels_layer, landmarks_layer
@@ -99,7 +100,7 @@ def read_zarr(path: str | Path) -> list[LayerData]:
     if level.is_labels or _named_as_labels(path):
         return [labels_layer(read_labels(path), name)]
     layers = _image_layers(_frames(path), name)
-    for group in label_groups(path / "labels"):
+    for group in label_groups(level.group / "labels"):
         labels = _frames(group, labels=True)
         shown = [labels_layer(one, f"{name} {group.name}") for one in labels]
         layers.append(_in_time(shown, labels))

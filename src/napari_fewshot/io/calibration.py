@@ -17,6 +17,7 @@ __all__ = [
     "imagej_arguments",
     "is_known",
     "mm_per_unit",
+    "ome_calibration",
     "ome_metadata",
     "read_calibration",
 ]
@@ -75,7 +76,7 @@ def read_calibration(tif: TiffFile, ndim: int, page: Any = None, series: int = 0
     missing sizes are 1.
     """
     if tif.is_ome and tif.ome_metadata:
-        found = _from_ome(tif.ome_metadata, ndim, series)
+        found = ome_calibration(tif.ome_metadata, ndim, series)
         if found is not None:
             return found
     resolution, unit = _tags(tif.pages.first if page is None else page)
@@ -124,7 +125,8 @@ def ome_metadata(calibration: Calibration) -> dict[str, Any]:
     return metadata
 
 
-def _from_ome(xml: str, ndim: int, series: int) -> Calibration | None:
+def ome_calibration(xml: str, ndim: int, series: int) -> Calibration | None:
+    """Voxel size of an image of OME-XML, along ``ndim`` axes; None where it tells none."""
     try:
         root = ElementTree.fromstring(xml)
     except ElementTree.ParseError:

@@ -15,6 +15,7 @@ OME-Zarr 0.5; they have coarser levels, down to 256 voxels.
 from __future__ import annotations
 
 import colorsys
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -27,7 +28,7 @@ import numpy as np
 from .. import arrays
 from ..errors import InputError
 from ..types import Volume
-from .calibration import mm_per_unit
+from .calibration import is_known, mm_per_unit
 from .checks import as_image, frame_index, same_affine
 from .formats import Format, stem_of
 from .ome_zarr_groups import AFFINE_KEY, RGBA, Axis, find_level, require_ome_zarr
@@ -37,6 +38,7 @@ from .zarr_arrays import array_of, holds_zarr
 
 __all__ = ["ENTRIES", "OmeZarrHeader", "label_color"]
 
+_LOGGER = logging.getLogger(__name__)
 _SECONDS_PER_UNIT = {
     "second": 1.0,
     "millisecond": 1e-3,
@@ -106,6 +108,9 @@ def _read(path: Path, frame: int | None, exact: bool) -> Volume:
         data = arrays.read(data)
     sizes = [abs(level.scale[axis]) * mm_per_unit(level.axes[axis].unit) for axis in kept]
     spacing = tuple(size if size > 0 else 1.0 for size in sizes)
+    unknown = [unit for unit in (level.axes[axis].unit for axis in kept) if not is_known(unit)]
+    if unknown and not exact:
+        _LOGGER.warning("%s counts in %r, which is no known length; taken as mm", path, unknown[0])
     header = OmeZarrHeader(
         level.version,
         tuple(level.axes[axis] for axis in space),
@@ -252,6 +257,7 @@ ENTRIES = {
         write_labels=partial(_write, are_labels=True),
         holds=holds_zarr,
         is_folder=True,
+        holds_names=True,
         choice="ome-zarr",
         require=require_ome_zarr,
     )

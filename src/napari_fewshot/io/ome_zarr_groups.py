@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from math import isfinite
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +14,23 @@ import numpy as np
 
 from ..errors import InputError, UnreadableFileError
 from ..types import Array
+from .calibration import ome_calibration
 from .zarr_arrays import holds_zarr, open_node
+from .zarr_contents import (
+    arrays_in,
+    below,
+    images_below,
+    images_of_plate,
+    images_of_series,
+    images_of_well,
+    label_groups,
+    ome_attributes,
+)
 
 if TYPE_CHECKING:
     import zarr
 
-__all__ = ["AFFINE_KEY", "RGBA", "Axis", "Level", "find_level", "label_groups", "require_ome_zarr"]
+__all__ = ["AFFINE_KEY", "RGBA", "Axis", "Level", "find_level", "require_ome_zarr"]
 
 RGBA = tuple[int, int, int, int]
 
@@ -43,13 +54,14 @@ class Axis:
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """An array with what is known of it.
+    """An array with what is known of it; ``group`` is the image that it was found in.
 
     ``scale`` and ``translation`` are in the units of the axes; ``version`` is empty for an array
     without metadata. ``names`` and ``colors`` are those of label values.
     """
 
     path: Path
+    group: Path
     array: zarr.Array[Any]
     axes: tuple[Axis, ...]
     scale: tuple[float, ...]
@@ -90,7 +102,7 @@ def find_level(path: Path, *, labels: bool = False) -> Level:
     node = open_node(path)
     if not hasattr(node, "members"):
         return _level_of_array(path, node)
-    attributes = _attributes(node)
+    attributes = ome_attributes(node)
     if "multiscales" in attributes:
         if labels and "image-label" not in attributes:
             groups = label_groups(path / "labels")
@@ -103,23 +115,14 @@ def find_level(path: Path, *, labels: bool = False) -> Level:
             return find_level(_only(path, groups, "label group"))
         raise _several(path, "an image", "a group of label images", groups)
     if "plate" in attributes:
-        wells = _paths(attributes["plate"], "wells", path)
-        images = [image for well in wells[:1] for image in _images_of_well(well)]
-        raise _several(path, "one image", "a plate", images or wells)
+        images = images_of_plate(path, attributes["plate"])
+        raise _several(path, "one image", "a plate", images, every="*/*/*")
     if "well" in attributes:
-        raise _several(path, "one image", "a well", _images_of_well(path))
-    series = _series(path, node)
-    if series:
-        return find_level(_only(path, series, "image"), labels=labels)
-    arrays = [path / name for name, child in _members(node) if not hasattr(child, "members")]
-    raise _several(path, "an image", "a group without OME metadata", arrays)
-
-
-def _attributes(group: Any) -> Mapping[str, Any]:
-    """Return OME metadata of a group: those of 0.5 and later lie under a key of their own."""
-    attributes: Mapping[str, Any] = dict(group.attrs)
-    ome = attributes.get("ome")
-    return ome if isinstance(ome, Mapping) else attributes
+        raise _several(path, "one image", "a well", images_of_well(path), every="*")
+    images = images_of_series(path, node) or images_below(path)
+    if images:
+        return find_level(_only(path, images, "image"), labels=labels)
+    raise _several(path, "an image", "a group without OME metadata", arrays_in(path, node))
 
 
 def _level_of_array(path: Path, array: Any) -> Level:
@@ -129,7 +132,7 @@ def _level_of_array(path: Path, array: Any) -> Level:
         if not holds_zarr(parent):
             continue
         group = open_node(parent)
-        attributes = _attributes(group)
+        attributes = ome_attributes(group)
         if "multiscales" in attributes:
             return _level(parent, group, attributes, path.relative_to(parent).as_posix())
     named = getattr(array.metadata, "dimension_names", None) or ()
@@ -137,7 +140,7 @@ def _level_of_array(path: Path, array: Any) -> Level:
         axes = tuple(Axis(name, _KINDS[name]) for name in named)
     else:
         axes = _guessed_axes(path, array)
-    return Level(path, array, axes, (1.0,) * array.ndim, (0.0,) * array.ndim)
+    return Level(path, path, array, axes, (1.0,) * array.ndim, (0.0,) * array.ndim)
 
 
 def _guessed_axes(path: Path, array: Any) -> tuple[Axis, ...]:
@@ -166,6 +169,9 @@ def _level(path: Path, group: Any, attributes: Mapping[str, Any], name: str | No
             raise InputError(str(path), f"name its levels ({', '.join(names)})", name)
         number = 0 if name is None else names.index(name)
         axes = _axes(image, version)
+        array = open_node(below(path, names[number]))
+        if hasattr(array, "members") or array.ndim != len(axes):
+            raise ValueError(f"{len(axes)} axes for {names[number]}, which has others")
         scale, translation = [1.0] * len(axes), [0.0] * len(axes)
         transforms = [
             *image["datasets"][number].get("coordinateTransformations", ()),
@@ -175,17 +181,19 @@ def _level(path: Path, group: Any, attributes: Mapping[str, Any], name: str | No
             scale, translation = _transformed(transform, scale, translation)
         names_of, colors = _image_label(attributes.get("image-label", {}))
         affine = _affine(group)
-        array = open_node(_below(path, names[number]))
-        if hasattr(array, "members") or array.ndim != len(axes):
-            raise ValueError(f"{len(axes)} axes for {names[number]}, which has others")
+        if not transforms:
+            finest: Any = array if number == 0 else open_node(below(path, names[0]))
+            axes, scale = _sizes_beside(path, axes, finest.shape, array.shape)
     except InputError:
         raise
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise UnreadableFileError(
             str(path), "have whole OME-Zarr metadata", str(error) or type(error).__name__
         ) from error
+    place = below(path, names[number])
     return Level(
-        _below(path, names[number]),
+        place,
+        path if name is None else place,
         array,
         axes,
         tuple(scale),
@@ -251,6 +259,26 @@ def _transformed(
     return [size for size, _ in scaled], [place for _, place in scaled]
 
 
+def _sizes_beside(
+    path: Path, axes: tuple[Axis, ...], finest: Sequence[int], shape: Sequence[int]
+) -> tuple[tuple[Axis, ...], list[float]]:
+    """Axes with units, and scales, that the OME-XML beside a series of older files tells."""
+    beside = path.parent / "OME" / "METADATA.ome.xml"
+    known = None
+    if path.name.isdecimal() and beside.is_file():
+        known = ome_calibration(beside.read_text("utf-8", "replace"), 3, int(path.name))
+    if known is None:
+        return axes, [1.0] * len(axes)
+    sizes = dict(zip("zyx", known.spacing, strict=True))
+    scaled, scales = [], []
+    for axis, whole, length in zip(axes, finest, shape, strict=True):
+        size = sizes.get(axis.name)
+        scaled.append(axis if size is None else Axis(axis.name, axis.kind, "micrometer"))
+        # Coarser levels are told by their shapes alone.
+        scales.append(1.0 if size is None else size * 1e3 * max(1, round(whole / length)))
+    return tuple(scaled), scales
+
+
 def _image_label(content: Mapping[str, Any]) -> tuple[dict[int, str], dict[int, RGBA]]:
     """Names and colours of label values."""
     names: dict[int, str] = {}
@@ -279,56 +307,6 @@ def _affine(group: Any) -> Array | None:
     return affine
 
 
-def label_groups(folder: Path) -> list[Path]:
-    """Label images in a folder ``labels``: those that its metadata list, else all."""
-    if not folder.is_dir() or not holds_zarr(folder):
-        return []
-    node: Any = open_node(folder)
-    if not hasattr(node, "members"):
-        return []
-    listed = _attributes(node).get("labels")
-    names = listed if isinstance(listed, list) else [name for name, _ in _members(node)]
-    places = [_below(folder, str(name)) for name in names]
-    return [place for place in places if holds_zarr(place)]
-
-
-def _series(path: Path, node: Any) -> list[Path]:
-    """Images of a file that bioformats2raw converted."""
-    if not {"bioformats2raw.layout", "series"} & set(_attributes(node)):
-        return []
-    listed = None
-    if holds_zarr(path / "OME"):
-        listed = _attributes(open_node(path / "OME")).get("series")
-    names = listed or sorted((p.name for p in path.iterdir() if p.name.isdecimal()), key=int)
-    places = [_below(path, str(name)) for name in names]
-    return [place for place in places if holds_zarr(place)]
-
-
-def _images_of_well(well: Path) -> list[Path]:
-    if not holds_zarr(well):
-        return []
-    return _paths(_attributes(open_node(well)).get("well", {}), "images", well)
-
-
-def _paths(content: Any, key: str, folder: Path) -> list[Path]:
-    listed: Iterable[Any] = content.get(key) or () if isinstance(content, Mapping) else ()
-    return [_below(folder, str(one["path"])) for one in listed if isinstance(one, Mapping)]
-
-
-def _below(folder: Path, name: str) -> Path:
-    """What the metadata of a group name, which must be in it."""
-    parts = PurePosixPath(name).parts
-    if not parts or PureWindowsPath(name).is_absolute() or {"..", "/"} & set(parts) or "\\" in name:
-        raise UnreadableFileError(
-            str(folder), "name arrays and groups that are in it", name, "Put the data into it."
-        )
-    return folder / name
-
-
-def _members(group: Any) -> list[tuple[str, Any]]:
-    return sorted(group.members())
-
-
 def _only(path: Path, found: list[Path], what: str) -> Path:
     if len(found) > 1:
         raise _several(path, f"hold one {what}", f"{len(found)}", found, verb="")
@@ -336,9 +314,17 @@ def _only(path: Path, found: list[Path], what: str) -> Path:
 
 
 def _several(
-    path: Path, wanted: str, given: str, found: Sequence[Path], verb: str = "be "
+    path: Path,
+    wanted: str,
+    given: str,
+    found: Sequence[Path],
+    *,
+    verb: str = "be ",
+    every: str = "",
 ) -> InputError:
     """Make the error for a group that is not one image, with what to give instead."""
     shown = ", ".join(str(one) for one in found[:3]) + (", ..." if len(found) > 3 else "")
     remedy = f"Give one of it: {shown}." if found else "Give the folder of an image."
+    if found and every:
+        remedy += f" A pattern gives all: '{path / every}'."
     return InputError(str(path), f"{verb}{wanted}", given, remedy)
