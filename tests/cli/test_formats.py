@@ -25,7 +25,7 @@ def write_series(folder: Path, image: Volume) -> None:
     affine = np.diag([-1.0, -1, 1, 1]) @ np.asarray(image.affine)  # LPS
     values = np.asarray(image.data, np.float32)
     stored = np.clip((values - values.min()) / np.ptp(values) * 4000, 0, 4000).astype(np.uint16)
-    series = generate_uid()
+    series, study = generate_uid(), generate_uid()
     folder.mkdir()
     for k, plane in enumerate(stored):
         own = FileDataset("", {}, file_meta=FileMetaDataset(), preamble=bytes(128))
@@ -33,6 +33,7 @@ def write_series(folder: Path, image: Volume) -> None:
         own.file_meta.MediaStorageSOPClassUID = own.SOPClassUID = MRImageStorage
         own.file_meta.MediaStorageSOPInstanceUID = own.SOPInstanceUID = generate_uid()
         own.Modality, own.SeriesInstanceUID, own.InstanceNumber = "MR", series, k
+        own.StudyInstanceUID = study
         own.Rows, own.Columns = plane.shape
         own.SamplesPerPixel, own.PhotometricInterpretation = 1, "MONOCHROME2"
         own.BitsAllocated, own.BitsStored, own.HighBit, own.PixelRepresentation = 16, 16, 15, 0

@@ -117,7 +117,7 @@ def test_a_format_can_be_chosen(run, model, patients, tmp_path):
     assert "joint1_labels.ome.zarr" in said.err
     said = run("predict", model, image, "-o", out, "--format", "png", "--no-store")
     assert said.code == 2
-    assert "be one of mha, nii.gz, nrrd, ome-zarr, tif; got png" in said.err
+    assert "be one of dicom-seg, mha, nii.gz, nrrd, ome-zarr, tif; got png" in said.err
 
 
 def test_a_plate_is_refused_by_one_line(run, model, tmp_path):

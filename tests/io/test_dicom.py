@@ -141,6 +141,29 @@ def test_tilted_gantry_is_a_sheared_affine(tmp_path: Path) -> None:
     np.testing.assert_allclose(got[:3], (0, -2.1, 9), atol=1e-9)
 
 
+def test_pixels_of_no_size_have_that_of_the_detector_or_one(tmp_path: Path) -> None:
+    for name, tags, sizes in (
+        ("a", {}, (1.0, 1.0)),
+        ("b", {"ImagerPixelSpacing": [0.2, 0.3]}, (0.2, 0.3)),
+    ):
+        write_slice(tmp_path / name / "x.dcm", slice_values(0), None, PixelSpacing=[0, 0], **tags)
+        assert read_volume(tmp_path / name).spacing == pytest.approx(sizes)
+
+
+def test_copies_of_files_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_series(tmp_path)
+    copy = tmp_path / "s1 (copy).dcm"
+    copy.write_bytes((tmp_path / "s1.dcm").read_bytes())
+    for given in (tmp_path, copy):
+        np.testing.assert_array_equal(read_volume(given).data, [slice_values(k) for k in range(5)])
+    assert "s1.dcm is left out: a copy of s1 (copy).dcm" in caplog.text
+    for path in tmp_path.iterdir():  # as programs that anonymise without care leave them
+        own = dcmread(path)
+        own.SOPInstanceUID = "1.2.3.4"
+        own.save_as(path)
+    assert read_volume(tmp_path).shape == (5, 3, 4)
+
+
 def test_results_are_nifti_on_the_grid(tmp_path: Path) -> None:
     folder = tmp_path / "CT.abdomen"
     write_series(folder, orientation=OBLIQUE)

@@ -64,7 +64,7 @@ def _corners() -> list[tuple[int, ...]]:
 
 
 def write(path: Path, affine: Array, forms: str) -> None:
-    if path.name.endswith((".nii", ".nii.gz")):
+    if path.name.endswith((".nii", ".nii.gz", ".img")):
         image = nib.Nifti1Image(np.ascontiguousarray(DATA.T), affine)
         image.set_sform(affine if "s" in forms else None, 1 if "s" in forms else 0)
         image.set_qform(affine if "q" in forms else None, 1 if "q" in forms else 0)
@@ -84,6 +84,7 @@ def write(path: Path, affine: Array, forms: str) -> None:
         ("a.nii", "s"),
         ("a.nii.gz", "q"),
         ("a.nii", "sq"),
+        ("a.img", "sq"),
         ("a.nrrd", ""),
         ("a.mha", ""),
         ("a.mhd", ""),
@@ -111,6 +112,25 @@ def test_results_lie_where_their_image_lies(
     back = read_labels(out)
     np.testing.assert_array_equal(back.data, DATA)
     check_match(image, back)
+
+
+@pytest.mark.parametrize("target", ["o.nii.gz", "o.nrrd", "o.mha"])
+def test_results_of_a_series_lie_where_its_slices_lie(tmp_path: Path, target: str) -> None:
+    pytest.importorskip("pydicom")
+    from .test_dicom import OBLIQUE, write_series
+
+    write_series(tmp_path / "ct", orientation=OBLIQUE)
+    reference = sitk.ReadImage(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(tmp_path / "ct")))
+    image = read_volume(tmp_path / "ct")
+    write_labels(tmp_path / target, image.data % 3, image)
+    found = sitk.ReadImage(str(tmp_path / target))
+    assert found.GetSize() == reference.GetSize()
+    for corner in product(*((0, n - 1) for n in reference.GetSize())):
+        np.testing.assert_allclose(
+            found.TransformIndexToPhysicalPoint(corner),
+            reference.TransformIndexToPhysicalPoint(corner),
+            atol=2e-4,
+        )
 
 
 @pytest.mark.parametrize("shear", [0.004, 0.02, 0.2])

@@ -50,7 +50,7 @@ def write_labels_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     names = label_names(meta.get("features"))
     if labels.ndim == grid.ndim:
         write_labels(path, labels, grid, names)
-    elif format_by_name(Path(path)).is_folder:
+    elif format_by_name(Path(path)).holds_names:
         remedy = "Save it as .nii.gz, or one time point alone."
         raise InputError(_name(meta), "have no axis of time", f"shape {labels.shape}", remedy)
     else:

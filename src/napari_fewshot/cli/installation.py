@@ -22,6 +22,7 @@ PACKAGE = "napari-fewshot"
 EXTRAS = {
     "baselines": "U-Net and random forest, to compare with in benchmarks",
     "benchmark": "plots of benchmark reports and of compare-refinement",
+    "dicom-seg": "labels of DICOM series as DICOM segmentations, written and read",
     "distributed": "many volumes side by side, on a cluster or on all cores",
     "finetune": "fine-tuning of vision transformers on images without labels",
     "flow": "quicker motion between slices, for carried labels",

@@ -3,8 +3,8 @@
 IMAGE is a file, a folder that is an image (a DICOM series, OME-Zarr), a folder of images, or a
 pattern in quotes ('in/**/*.nii.gz'). Label maps and results that lie beside images are left out of
 folders and patterns. Every image gives OUTDIR/<stem>_labels in its own format (.nii.gz, .tif, .png,
-.nrrd, .mha, .ome.zarr), else in that of --format, and on its own grid; DICOM gives .nii.gz, JPEG
-.png. Images of equal stem keep their folders.
+.nrrd, .mha, .ome.zarr), else in that of --format, and on its own grid; DICOM gives .nii.gz, or
+.seg.dcm with --format dicom-seg, JPEG .png. Images of equal stem keep their folders.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from .reporting import Failures, ProgressBars
 if TYPE_CHECKING:
     from ..features.store import FeatureStore
     from ..io.image_jobs import ImageJob
+    from ..io.segment_codes import SegmentCode
     from ..jobs import Batch, ImageResult
 
 NAME = "predict"
@@ -39,7 +40,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("model", type=Path, metavar="MODEL", help="model file of the train command")
     add("images", nargs="+", metavar="IMAGE", help="image to label, folder or pattern")
     add("-o", "--output", type=Path, required=True, metavar="OUTDIR", help="folder of the results")
-    shared.add_options(parser, "--format", "--confidence")
+    shared.add_options(
+        parser,
+        "--format",
+        help="format of label maps and confidence: nii.gz, tif, nrrd, mha, ome-zarr, or dicom-seg "
+        "for labels of DICOM series (default: auto, that of the image)",
+    )
+    add(
+        "--codes",
+        type=Path,
+        metavar="FILE",
+        help="with --format dicom-seg: what labels stand for, as JSON such as "
+        '{"liver": {"type": ["10200004", "SCT", "Liver"]}}, or a file of dcmqi',
+    )
+    shared.add_options(parser, "--confidence")
     add("--landmarks", action="store_true", help="write landmarks too, as CSV")
     add(
         "--tolerance",
@@ -155,6 +169,18 @@ def _check_refinement(options: argparse.Namespace, settings: dict[str, Any]) -> 
         shared.existing_file("--sam-weights", options.sam_weights)
 
 
+def _codes(options: argparse.Namespace) -> dict[str, SegmentCode] | None:
+    """What labels stand for, where they are written as segments."""
+    from ..io.segment_codes import read_codes
+
+    if options.codes is None:
+        return None
+    if options.format != "dicom-seg":
+        given = "no --format" if options.format is None else f"--format {options.format}"
+        raise InputError("--codes", "stand beside --format dicom-seg", given)
+    return read_codes(shared.existing_file("--codes", options.codes))
+
+
 def _open(
     options: argparse.Namespace, settings: dict[str, Any], store: FeatureStore | None
 ) -> Batch:
@@ -189,6 +215,9 @@ def _open(
         refine=options.refine,
         format=options.format,
         region=inputs.parse_region("--region", options.region),
+        codes=_codes(options),
     )
-    outputs = Outputs("--output", [*images, *source.files], overwrite=options.overwrite)
+    outputs = Outputs(
+        "--output", [*images, *source.files, options.codes], overwrite=options.overwrite
+    )
     return Batch.open(source, jobs, options.output, wanted, outputs)

@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Refine one label map."""
     from ..io import write_image, write_labels
-    from ..io.formats import check_holds
+    from ..io.formats import check_holds, check_image, format_by_name
     from ..io.volumes import name_files
     from ..metrics.contingency import present_labels
     from ..predict.refine import refine_labels
@@ -63,6 +63,9 @@ def run(options: argparse.Namespace) -> int:
         raise InputError("--output-confidence", "be another file than --output", options.output)
     given = read_inputs(options)
     check_holds(options.output, present_labels(given.labels.data), given.labels.ndim)
+    check_image(options.output, given.image)
+    # Segments of DICOM refer to the image, of which the labels know nothing.
+    like = given.image if format_by_name(options.output).only_for else given.labels
     refiner = get_refiner(
         options.method,
         config=given.config,
@@ -85,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
     with outputs.writing():
         if options.output_confidence is not None:
             write_image(options.output_confidence, confidence, given.labels)
-        write_labels(options.output, labels, given.labels, names=given.labels.names)
+        write_labels(options.output, labels, like, names=given.labels.names)
     if given.store is not None:
         given.store.prune()
     changed = int((labels != given.labels.data).sum())

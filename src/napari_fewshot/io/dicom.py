@@ -11,7 +11,9 @@ place. Siemens mosaics and multi-frame files are refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import filecmp
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from ..errors import InputError, UnreadableFileError
 from ..types import Array, Volume
 from .checks import as_image
 from .dicom_elements import overrun
+from .dicom_seg import is_dicom_seg
 from .dicom_slices import (
     DicomGeometry,
     SliceHeader,
@@ -29,14 +32,17 @@ from .dicom_slices import (
     in_order,
     without_rounding,
 )
-from .formats import Format
+from .formats import Format, absolute
 from .itk import require_simpleitk
 from .reading import check_room, telling_damage
 
 __all__ = ["ENTRIES", "holds_dicom"]
 
+_LOGGER = logging.getLogger(__name__)
 # No compression of medical images shrinks them more.
 _SMALLEST = 4096
+# Bytes in which the kind of an object stands.
+_META = 1024
 _AXIAL = np.array([1.0, 0, 0, 0, 1, 0])
 # First tags of files without a preamble, as old programs write them.
 _STARTS = (b"\x08\x00\x00\x00", b"\x08\x00\x05\x00", b"\x08\x00\x08\x00", b"\x08\x00\x16\x00")
@@ -45,13 +51,16 @@ _ROWS = (b"\x28\x00\x10\x00US\x02\x00", b"\x28\x00\x10\x00\x02\x00\x00\x00")
 
 
 def holds_dicom(folder: Path) -> bool:
-    """Whether a folder holds DICOM files itself (not in its subfolders)."""
+    """Whether a folder holds DICOM images itself (not in its subfolders).
+
+    Segmentations are none: they are read one by one.
+    """
     return any(_is_dicom_file(path) for path in sorted(folder.iterdir()))
 
 
 def _is_dicom(head: bytes) -> bool:
-    """Whether a file begins as DICOM, with or without its preamble."""
-    return head[128:132] == b"DICM" or head.startswith(_STARTS)
+    """Whether a file begins as DICOM, with or without its preamble, and not as a segmentation."""
+    return (head[128:132] == b"DICM" or head.startswith(_STARTS)) and not is_dicom_seg(head)
 
 
 def _is_dicom_file(path: Path) -> bool:
@@ -59,7 +68,7 @@ def _is_dicom_file(path: Path) -> bool:
         return False
     try:
         with path.open("rb") as stream:
-            return _is_dicom(stream.read(132))
+            return _is_dicom(stream.read(_META))
     except OSError:
         return False
 
@@ -92,7 +101,7 @@ def _read(path: Path, frame: int | None, exact: bool) -> Volume:
         affine=affine,
         has_channels=headers[0].components > 1,
         source=path,
-        header=DicomGeometry(sheared),
+        header=DicomGeometry(sheared, tuple(absolute(header.path) for header in headers)),
     )
 
 
@@ -116,10 +125,24 @@ def _read_headers(sitk: Any, path: Path) -> list[SliceHeader]:
     folder = path if path.is_dir() else path.parent
     headers = [
         _header(sitk, file)
-        for file in sorted(folder.iterdir())
+        for file in sorted(folder.iterdir(), key=lambda file: (file != path, file))
         if _is_dicom_file(file) or file == path
     ]
-    return [header for header in headers if header is not None]
+    return _without_copies(header for header in headers if header is not None)
+
+
+def _without_copies(headers: Iterable[SliceHeader]) -> list[SliceHeader]:
+    """Leave out files that are others byte by byte, as downloading twice makes them."""
+    kept: dict[tuple[str, int, float], SliceHeader] = {}
+    for header in headers:
+        first = kept.setdefault((header.uid, header.number, header.place), header)
+        if first is header:
+            continue
+        if filecmp.cmp(first.path, header.path, shallow=False):
+            _LOGGER.warning("%s is left out: a copy of %s", header.path, first.path.name)
+        else:
+            kept[(str(header.path), header.number, header.place)] = header
+    return list(kept.values())
 
 
 def _header(sitk: Any, path: Path) -> SliceHeader | None:
@@ -145,11 +168,14 @@ def _header(sitk: Any, path: Path) -> SliceHeader | None:
     orientation = _numbers(tags, 6, "0020|0037")
     if position is None or orientation is None:
         position, orientation = None, _AXIAL
-    spacing = _numbers(tags, 2, "0028|0030", "0018|1164")  # the second one is of the detector
+    # The second one is of the detector; some write zeros where they do not know.
+    known = (_numbers(tags, 2, key) for key in ("0028|0030", "0018|1164"))
+    spacing = next((one for one in known if one is not None and (one > 0).all()), None)
     thickness = _number(tags, "0018|0088", "0018|0050")
     order = ("0020|0100", "0018|1060", "0018|0086", "0020|0012")
     return SliceHeader(
         path=path,
+        uid=tags.get("0008|0018", ""),
         series=tags.get("0020|000e", ""),
         title=tags.get("0008|103e", ""),
         modality=tags.get("0008|0060", "unknown"),
@@ -243,7 +269,7 @@ ENTRIES = {
         _read,
         None,
         labels_suffix=".nii.gz",
-        not_written=".nii.gz: DICOM is read, not written",
+        not_written=".nii.gz, or .seg.dcm for labels: DICOM images are read, not written",
         holds=holds_dicom,
     )
 }

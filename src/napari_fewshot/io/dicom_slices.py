@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from ..errors import InputError
 from ..types import Array
 from .checks import frame_index
 from .grids import largest_distance, square_affines
+from .segment_codes import SegmentCode
 
 __all__ = [
     "DicomGeometry",
@@ -41,21 +43,29 @@ _CSA_NAME, _CSA_ENTRY = 84, 164
 
 @dataclass(frozen=True, eq=False)
 class DicomGeometry:
-    """What labels may have been painted on: the affine with all shear that positions tell of."""
+    """What is kept of a series to match labels with it, and to refer to it.
+
+    ``other_affine`` has all shear that positions tell of: labels may have been painted on it.
+    ``files`` are those of the slices, in their order; ``codes`` say what labels stand for, where
+    they are written as segments.
+    """
 
     other_affine: Array | None
+    files: tuple[Path, ...] = ()
+    codes: Mapping[int, SegmentCode] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, eq=False)
 class SliceHeader:
     """Geometry (LPS mm) and order of one file, read before its pixels.
 
-    ``size`` is of columns and rows; ``position`` the centre of the first pixel; ``orientation``
-    the direction cosines along a row and along a column. ``repetition`` (time point, echo,
-    acquisition) and ``number`` order slices of one place.
+    ``uid`` is that of the image; ``size`` is of columns and rows; ``position`` the centre of the
+    first pixel; ``orientation`` the direction cosines along a row and along a column.
+    ``repetition`` (time point, echo, acquisition) and ``number`` order slices of one place.
     """
 
     path: Path
+    uid: str
     series: str
     title: str
     modality: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -13,7 +14,7 @@ from typing import Any, Literal
 from ..errors import InputError, UnknownNameError, UnreadableFileError
 from ..registry import Registry
 from ..types import Array, Volume
-from .foreign import FOREIGN
+from .foreign import foreign_format
 
 __all__ = [
     "FORMATS",
@@ -21,6 +22,7 @@ __all__ = [
     "Kind",
     "absolute",
     "check_holds",
+    "check_image",
     "format_by_name",
     "format_choices",
     "header_of",
@@ -39,6 +41,7 @@ _HEAD = 4096
 # No more is unpacked than the header of NIfTI-1: the check sum is for the reader to compare.
 _UNPACKED = 348
 _GZIP = b"\x1f\x8b"
+_NESTED = re.compile(r"(\.ome)?\.zarr$", re.IGNORECASE)
 
 Writer = Callable[[Path, Array, Volume], None]
 
@@ -68,7 +71,13 @@ class Format:
     holds : callable, optional
         ``holds(folder) -> bool``, where a folder of files is an image.
     is_folder : bool
-        Whether what is written is a folder, with the names of labels in it.
+        Whether what is written is a folder.
+    holds_names : bool
+        Whether names of labels are written into it, not beside.
+    only_for : str
+        Format (in ``FORMATS``) of the images whose labels can be written so; empty: of any.
+    check : callable, optional
+        ``check(path, image)``, an :class:`InputError` where its labels cannot be written so.
     choice : str
         What results of this format are called as a choice (``--format``); empty: no choice.
     require : callable, optional
@@ -94,6 +103,9 @@ class Format:
     not_written: str = ""
     holds: Callable[[Path], bool] | None = None
     is_folder: bool = False
+    holds_names: bool = False
+    only_for: str = ""
+    check: Callable[[Path, Volume], None] | None = None
     choice: str = ""
     require: Callable[[Path, str], Any] | None = None
     leads_on: bool = False
@@ -109,6 +121,7 @@ FORMATS: Registry[Format] = Registry(
     ".io.png_jpeg",
     ".io.itk",
     ".io.ome_zarr",
+    ".io.dicom_seg",  # before the images, whose ending its own ends in
     ".io.dicom",
     ".io.hdf5",
 )
@@ -163,9 +176,9 @@ def sniff_format(path: Path) -> Format:
         if candidate.matches(head):
             return candidate
     titles = ", ".join(candidate.title for candidate in known)
-    for what, starts, advice in FOREIGN:
-        if head.startswith(starts):
-            raise UnreadableFileError(str(path), f"be one of {titles}", what, advice)
+    foreign = foreign_format(head)
+    if foreign is not None:
+        raise UnreadableFileError(str(path), f"be one of {titles}", *foreign)
     given = "an empty file"
     if raw:
         given = f"a file that begins with the bytes {raw[:16].hex(' ')} ({raw[:16]!r})"
@@ -182,6 +195,18 @@ def format_by_name(path: Path) -> Format:
             return candidate
         known += candidate.suffixes
     raise InputError(str(path), f"end in one of {', '.join(known)}", path.name)
+
+
+def check_image(path: Path, image: Volume) -> None:
+    """Check that a file of this name can hold labels of an image, before they are worked out.
+
+    :class:`InputError` if the format is for other images.
+    """
+    target = format_by_name(path)
+    if image.source is not None:
+        _check_source(target, split_inside(image.source)[0])
+    if target.check is not None:
+        target.check(path, image)
 
 
 def check_holds(path: Path, labels: Iterable[int], ndim: int) -> None:
@@ -216,7 +241,8 @@ def stem_of(path: Path) -> str:
     if is_folder:
         for parent in path.parents:
             if parent.suffix.lower() == ".zarr":
-                return "_".join([stem_of(parent), *path.relative_to(parent).parts])
+                inside = [_NESTED.sub("", part) for part in path.relative_to(parent).parts]
+                return "_".join([stem_of(parent), *inside])
     known = [entry for _, entry in FORMATS.items() if entry.is_folder or not is_folder]
     endings = [ending for entry in known for ending in entry.suffixes]
     packed = [] if is_folder else [f"{ending}.gz" for ending in endings]
@@ -249,15 +275,20 @@ def output_path(
     ------
     UnknownNameError
         If ``choice`` is none.
+    InputError
+        If labels of this input cannot be written so: DICOM-SEG is for DICOM alone.
     """
     path = Path(input_path)
     if kind == "points":
         return Path(out_dir) / f"{stem_of(path)}{suffix}.csv"
+    file = split_inside(path)[0]
     if choice is not None:
         found = _chosen(choice)
+        _check_source(found, file)
     else:
-        file = split_inside(path)[0]
         found = sniff_format(file) if file.exists() else format_by_name(file)
+        # A segmentation refers to the slices of an image, and is none itself.
+        found = FORMATS.get("nifti") if found.only_for else found
     ending = (kind == "image" and found.image_suffix) or found.labels_suffix
     return Path(out_dir) / f"{stem_of(path)}{suffix}{ending}"
 
@@ -267,6 +298,21 @@ def _chosen(choice: str) -> Format:
         if entry.choice == choice:
             return entry
     raise UnknownNameError("format of results", choice, format_choices())
+
+
+def _check_source(target: Format, file: Path) -> None:
+    """Check that an image is of the format that labels of a format refer to."""
+    if not target.only_for:
+        return
+    wanted = FORMATS.get(target.only_for)
+    given = sniff_format(file) if file.exists() else format_by_name(file)
+    if given is not wanted:
+        raise InputError(
+            str(file),
+            f"be {wanted.title} for results in {target.title}",
+            given.title,
+            "Choose another format (--format nii.gz).",
+        )
 
 
 def absolute(path: str | Path) -> Path:
@@ -321,9 +367,12 @@ def _check_distinct(sources: list[Path], results: list[Path]) -> None:
 def _head(path: Path) -> tuple[bytes, bytes]:
     """First bytes of a file, as stored and after gzip."""
     if path.is_dir():
-        remedy = "Give the image file itself."
+        given, remedy = "a folder without either", "Give the image file itself."
+        if (path / "attributes.json").is_file():
+            given = "an N5 folder"
+            remedy = "Export it as OME-Zarr (BigStitcher and BigDataViewer do)."
         constraint = "be a file, a folder of DICOM files, or a Zarr folder"
-        raise InputError(str(path), constraint, "a folder without either", remedy)
+        raise InputError(str(path), constraint, given, remedy)
     try:
         with path.open("rb") as stream:
             raw = stream.read(_HEAD)

@@ -14,15 +14,16 @@ from ..errors import InputError
 from ..types import Array, Volume
 from .grids import largest_distance, square_affines
 from .nifti import NiftiHeader
+from .parts import filled
 from .volumes import read_labels_at
 
-__all__ = ["check_match", "filled", "in_units_of", "on_grid", "read_labels_on"]
+__all__ = ["check_match", "in_units_of", "on_grid", "read_labels_on"]
 
 _LOGGER = logging.getLogger(__name__)
 # Fraction of the smallest spacing by which a corner may be off. Programs that rewrite a header
 # leave errors of single precision; nobody paints to a hundredth of a voxel.
 _TOLERANCE = 0.01
-# Where a program had to leave shear out, or stores a part of a grid, its rounding counts for less.
+# Where a program had to leave shear out, its rounding counts for less.
 _WIDE_TOLERANCE = 0.1
 
 _SHEAR = "is placed without its shear"
@@ -138,53 +139,6 @@ def _placements(volume: Volume) -> Iterator[tuple[Array, str]]:
     for affine in (volume.affine, other):
         if affine is not None:
             yield from ((one, _SHEAR) for one in square_affines(affine))
-
-
-def filled(image: Volume, labels: Volume) -> Volume:
-    """Put a segmentation that stores a part of a grid where it lies on that of an image.
-
-    Other labels, and segmentations on the whole grid, are returned as they are.
-
-    Raises
-    ------
-    InputError
-        If the part is not on the grid, or paint lies outside of it.
-    """
-    name = "labels" if labels.source is None else str(labels.source)
-    if not getattr(labels.header, "is_segmentation", False):
-        return labels
-    if image.affine is None or labels.affine is None or {image.ndim, labels.ndim} != {3}:
-        return labels
-    same = image.shape == labels.shape
-    if same and _distance(image, image.affine, labels.affine) <= _TOLERANCE:
-        return labels
-    between = np.linalg.inv(image.affine) @ labels.affine
-    corner = np.rint(between[:3, 3]).astype(int)
-    exact = np.eye(4)
-    exact[:3, 3] = corner
-    if largest_distance(between, exact, labels.shape) > _WIDE_TOLERANCE:
-        raise InputError(
-            name,
-            "cover a part of the image on its own grid",
-            f"an extent of shape {labels.shape}, whose voxels lie between those of the image",
-            "Export it with the image as the reference volume.",
-        )
-    target, source = [], []
-    for start, length, size in zip(corner, labels.shape, image.shape, strict=True):
-        first, last = max(0, int(start)), min(size, int(start) + length)
-        target.append(slice(first, max(first, last)))
-        source.append(slice(first - int(start), max(first, last) - int(start)))
-    data = np.zeros(image.shape, labels.data.dtype)
-    inside = labels.data[tuple(source)]
-    data[tuple(target)] = inside
-    if np.count_nonzero(inside) < np.count_nonzero(labels.data):
-        raise InputError(
-            name,
-            "lie inside the image",
-            f"an extent of shape {labels.shape} from voxel {tuple(map(int, corner))} on",
-            "Give the image that it was painted on.",
-        )
-    return replace(labels, data=data, affine=image.affine, spacing=image.spacing)
 
 
 def _position_hint(image: Volume, labels: Volume) -> str:

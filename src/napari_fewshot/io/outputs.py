@@ -308,6 +308,6 @@ def _spelling(path: Path) -> str:
 def _is_dicom(path: Path) -> bool:
     try:
         with path.open("rb") as stream:
-            return FORMATS.get("dicom").matches(stream.read(132))
+            return FORMATS.get("dicom").matches(stream.read(1024))
     except OSError:
         return False

@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..types import Array
 from .checks import fitting_dtype
 
-__all__ = ["Segment", "merged", "segments_in"]
+__all__ = ["Segment", "merged", "overlapping", "segments_in"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,16 @@ def segments_in(metadata: Mapping[str, str], layers: int) -> list[Segment]:
     return found
 
 
+def overlapping(path: Path, first: str, second: str, voxels: int) -> InputError:
+    """Make the error for two segments that share voxels."""
+    return InputError(
+        str(path),
+        "hold segments that do not overlap",
+        f"{first} and {second}, which share {voxels} voxels",
+        "A voxel has one label: remove the overlap, or export segments as files of their own.",
+    )
+
+
 def merged(path: Path, data: Array, segments: Sequence[Segment]) -> tuple[Array, dict[int, str]]:
     """Put layers (the last axis) into one label map, with the names of its values.
 
@@ -71,14 +81,8 @@ def merged(path: Path, data: Array, segments: Sequence[Segment]) -> tuple[Array,
         shared = labels[inside]
         if shared.any():
             other = segments[values.index(int(shared[shared > 0][0]))]
-            raise InputError(
-                str(path),
-                "hold segments that do not overlap",
-                f"{other.name} (layer {other.layer}) and {segment.name} (layer {segment.layer}), "
-                f"which share {np.count_nonzero(shared)} voxels",
-                "A voxel has one label: remove the overlap, or export segments as files of their "
-                "own.",
-            )
+            first, second = (f"{one.name} (layer {one.layer})" for one in (other, segment))
+            raise overlapping(path, first, second, int(np.count_nonzero(shared)))
         labels[inside] = value
         left[segment.layer] -= int(np.count_nonzero(inside))
     if any(left):

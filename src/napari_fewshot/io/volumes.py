@@ -156,8 +156,8 @@ def write_labels(
         The volume that the labels belong to; its geometry is written exactly.
     names : mapping of int to str
         Names of labels, written to a JSON file beside, where :func:`read_labels` finds them
-        (into the file where that holds names: OME-Zarr); there, those alone that say more than
-        the value.
+        (into the file where that holds names: OME-Zarr, DICOM-SEG); there, those alone that say
+        more than the value.
 
     Raises
     ------
@@ -169,7 +169,7 @@ def write_labels(
     labels = as_labels(_same_grid("labels", labels, like), "labels")
     stored = _as_dtype(labels, fitting_dtype(labels))
     _write(path, stored, replace(like, names=names), are_labels=True)
-    if not format_by_name(path).is_folder:
+    if not format_by_name(path).holds_names:
         write_telling_names(path, names)
 
 
@@ -240,9 +240,9 @@ def _as_dtype(array: Array, dtype: npt.DTypeLike) -> Array:
 
 def _write(path: Path, data: Array, like: Volume, *, are_labels: bool = False) -> None:
     target = format_by_name(path)
-    if target.write is None:
-        raise InputError(str(path), f"be {target.not_written}", f"data of shape {data.shape}")
     write = target.write_labels if are_labels and target.write_labels else target.write
+    if write is None:
+        raise InputError(str(path), f"be {target.not_written}", f"data of shape {data.shape}")
     write(path, data, like)
 
 

@@ -14,6 +14,7 @@ from ..io.checks import LARGEST_LABEL
 from ..io.formats import check_holds, format_by_name
 from ..io.image_jobs import ImageJob, image_jobs
 from ..io.outputs import Outputs
+from ..io.segment_codes import codes_for
 from ..types import Progress, no_progress
 from .journal import Journal
 from .request import ModelSource, PredictOptions
@@ -118,8 +119,12 @@ class Batch:
         return [found[job] for job in self.jobs]
 
     def _check_formats(self) -> None:
-        """Check before the work that files can hold the labels of the model."""
+        """Check before the work that files can hold the labels of the model, and their codes."""
         left = [job for job in self.jobs if job not in self.before]
+        codes = self.work.options.codes
+        if left and codes is not None:
+            model = self.source.segmenter()
+            codes_for(codes, model.names_, model.label_values_)
         narrow = [job for job in left if format_by_name(job.labels).largest < LARGEST_LABEL]
         if narrow:
             labels = self.source.segmenter().label_values_

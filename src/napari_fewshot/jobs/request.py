@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from ..errors import InputError, SchedulerError
 from ..features.store import FeatureStore
 from ..io.formats import absolute
 from ..io.image_jobs import FrameChoice
+from ..io.segment_codes import SegmentCode
 from ..predict.refiners import Refiner
 from ..segmenter import FUSED, FewShotSegmenter
 from ..slices.region import Region, checked_region
@@ -43,6 +44,9 @@ class PredictOptions:
         Whether to write them too.
     region : sequence of pairs of int, optional
         The part of each image to label, as for :meth:`FewShotSegmenter.predict`.
+    codes : mapping of str to SegmentCode, optional
+        What labels stand for, by value or name, for the format ``dicom-seg``; see
+        :func:`~napari_fewshot.io.segment_codes.read_codes`.
     block_voxels : int
         On a cluster, larger volumes are shared out in runs of slices of about this size.
     """
@@ -54,6 +58,7 @@ class PredictOptions:
     confidence: bool = False
     landmarks: bool = False
     region: Region | None = None
+    codes: Mapping[str, SegmentCode] | None = None
     block_voxels: int = 2**25
 
     def __post_init__(self) -> None:
@@ -64,7 +69,10 @@ class PredictOptions:
     def settings(self) -> dict[str, Any]:
         """All that the labels depend on, but for the time points, which each image has."""
         names = ("axis", "refine", "format", "region")
-        return {name: getattr(self, name) for name in names}
+        settings = {name: getattr(self, name) for name in names}
+        if self.codes is not None:
+            settings["codes"] = {key: asdict(code) for key, code in self.codes.items()}
+        return settings
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 
 from ..config import NO_REFINEMENT
 from ..io import read_volume
+from ..io.dicom_seg import with_codes
+from ..io.formats import check_image
 from ..io.image_jobs import ImageJob, write_results
 from ..io.outputs import Outputs
+from ..io.segment_codes import codes_for
 from ..io.temporaries import remove_abandoned
 from ..predict.predictor import PredictionRequest
 from ..predict.sink import Prediction
@@ -63,6 +66,7 @@ class Work:
         started, found = Started.of(job), []
         for frame in job.frames:
             image = read_volume(job.image, frame=frame)
+            check_image(job.labels, image)
             if predict is not None:
                 found.append(predict(image, frame))
                 continue
@@ -92,6 +96,7 @@ class Work:
         image = read_volume(job.image, frame=job.frames[0])
         if math.prod(image.shape) <= self.options.block_voxels:
             return []
+        check_image(job.labels, image)
         predictor = loaded.model.volume_predictor()
         runs = predictor.runs(image, self.request(loaded, job), self.options.block_voxels)
         return [(frame, run) for frame in job.frames for run in runs] if len(runs) > 1 else []
@@ -111,7 +116,7 @@ class Work:
         """
         job = started.job
         with self.outputs.writing():
-            write_results(job, found, image)
+            write_results(job, found, self._with_codes(found, image))
         for path in job.outputs:
             remove_abandoned(path)
         doubts = [doubt_of(one.labels[box], one.confidence[box]) for one in found]
@@ -128,6 +133,13 @@ class Work:
         )
         self.journal.add(job, result, started.fingerprint, self.outputs.lock)
         return result
+
+    def _with_codes(self, found: Sequence[Prediction], image: Volume) -> Volume:
+        codes = self.options.codes
+        if codes is None:
+            return image
+        names = {value: name for one in found for value, name in one.names.items()}
+        return with_codes(image, codes_for(codes, names, names))
 
 
 def _mean(numbers: Sequence[float | None]) -> float | None:

@@ -10,7 +10,8 @@ import numpy as np
 from ..errors import InputError
 from ..io import on_grid, read_labels_on
 from ..io.formats import absolute
-from ..io.matching import filled, in_units_of
+from ..io.matching import in_units_of
+from ..io.parts import filled, widened
 from ..io.volumes import read_labels_at
 from ..slices.axis import file_axis, painted_axis
 from ..types import Volume
@@ -62,6 +63,7 @@ class LabelMapPair:
             If a file cannot be read, or they are on different grids.
         """
         pred, truth = (read_labels_at(path, self.frame) for path in (self.pred, self.truth))
+        pred = widened(pred, truth)
         truth = filled(pred, truth)
         pred, truth = on_grid(truth, pred), in_units_of(truth, pred)
         axis, exclude = file_axis(truth, self.axis), None

@@ -152,3 +152,22 @@ def test_data_sets_within_files(tmp_path: Path) -> None:
     assert [case.name for case in cases] == ["a2", "a10"]
     assert cases[0].files[0] == tmp_path / "a2.h5"
     assert (cases[1].image().data.max(), cases[1].truth().data.min()) == (0, 1)
+
+
+def test_segmentations_that_store_the_painted_box_alone(tmp_path: Path, nifti) -> None:
+    pytest.importorskip("SimpleITK")
+    nifti(tmp_path / "a.nii.gz", np.zeros((6, 8, 10), np.int16))  # RAS, voxels of a millimetre
+    image = find_folder(tmp_path, images="a.nii.gz", labels="a.nii.gz")[0].image()
+    first = np.asarray(image.affine) @ (2, 3, 2, 1)
+    along = np.asarray(image.affine)[:3, 2::-1].T
+    (tmp_path / "a.seg.nrrd").write_bytes(
+        b"NRRD0004\ntype: uint8\ndimension: 3\nspace: right-anterior-superior\nsizes: 3 2 2\n"
+        + f"space directions: {' '.join(str(tuple(map(float, v))) for v in along)}\n".encode()
+        + f"space origin: {tuple(map(float, first[:3]))}\nencoding: raw\n".encode()
+        + b"Segment0_ID:=x\nSegment0_Name:=bone\nSegment0_LabelValue:=1\nSegment0_Layer:=0\n\n"
+        + bytes([1] * 12)
+    )
+    (case,) = find_folder(tmp_path, images="{case}.nii.gz", labels="{case}.seg.nrrd")
+    truth = case.truth()
+    check_match(case.image(), truth)
+    assert (truth.data.sum(), truth.data[2:4, 3:5, 2:5].sum()) == (12, 12)

@@ -14,6 +14,7 @@ import numpy as np
 from ...errors import InputError
 from ...io import check_match, read_labels, read_points, read_volume, stem_of
 from ...io.formats import split_inside
+from ...io.parts import filled, may_be_part
 from ...registry import Registry
 from ...types import Landmark, Volume
 
@@ -134,7 +135,7 @@ def find_folder(
             Case(
                 name,
                 image=partial(read_volume, image),
-                truth=partial(read_labels, label) if label else None,
+                truth=partial(_read_truth, label, image) if label else None,
                 landmarks=read,
                 group=_group(name, group, numbers_per_group),
                 files=tuple(
@@ -203,6 +204,12 @@ def _group(name: str, pattern: str, size: int) -> str:
     if not person.isdecimal():
         raise InputError("group", "match numbers, with numbers_per_group", person)
     return str((int(person) - 1) // size)
+
+
+def _read_truth(path: Path, image: Path) -> Volume:
+    """Labels on the grid of their image: a segmentation may store a part of it."""
+    labels = read_labels(path)
+    return filled(read_volume(image), labels) if may_be_part(labels) else labels
 
 
 def _read_landmarks(
