@@ -309,6 +309,16 @@ class TiledFeatures:
         """Parts of the map, each computed when it is asked for."""
         return self.read()
 
+    def watched(self, told: Callable[[], None]) -> TiledFeatures:
+        """Return the same; ``told`` is called before each part, and may raise ``Cancelled``."""
+
+        def read() -> Iterator[FeatureMap]:
+            for part in self.read():
+                told()
+                yield part
+
+        return replace(self, read=read)
+
     def without_padding(self) -> TiledFeatures:
         """Return the same: pixel grids have no padding."""
         return self

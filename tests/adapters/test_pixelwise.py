@@ -9,7 +9,7 @@ import pytest
 
 from napari_fewshot.adapters import ADAPTERS, PixelAdapter, build_adapter
 from napari_fewshot.adapters.cosine import CosineClassifier
-from napari_fewshot.adapters.pixelwise import collect_samples
+from napari_fewshot.adapters.sampling import collect_samples
 from napari_fewshot.config import CosineConfig, PositionConfig, SamplingConfig, SegmenterConfig
 from napari_fewshot.errors import InputError, NotFittedError, UnknownNameError
 from napari_fewshot.slices.grid import resize_plane

@@ -143,7 +143,10 @@ def test_content(saved, fitted):
     assert content["channels"] == 1
     paint = {name for name in tensors if name.startswith("painted.")}
     assert len(paint) == len(fitted.training_set_.examples)
-    assert all(t.dtype == (np.uint8 if n in paint else np.float32) for n, t in tensors.items())
+    kept = {name for name in tensors if "memory." in name}  # pixels to learn on from
+    assert {tensors[name].dtype.name for name in kept} == {"float16", "int32", "bool"}
+    rest = {name: t for name, t in tensors.items() if name not in kept}
+    assert all(t.dtype == (np.uint8 if n in paint else np.float32) for n, t in rest.items())
 
 
 def test_every_part_of_the_record_survives(fitted, tmp_path):

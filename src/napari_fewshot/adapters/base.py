@@ -79,6 +79,15 @@ class Adapter(Protocol):
         """Learn on from what is fitted, quickly; ``before`` are the labels that it knows."""
         ...
 
+    def recall(self, state: AdapterState, before: Sequence[int]) -> bool:
+        """Learn beside the examples from what an adapter kept of those that it had learned from.
+
+        It counts for all that is fitted or updated from now on. ``state`` is of an adapter of this
+        kind, which knew the labels ``before``. False where that kept nothing. KeyError or
+        ValueError if its parts do not fit each other.
+        """
+        ...
+
     def predict(
         self, features: FeatureMap, position: SlicePosition, rows: slice = slice(None), /
     ) -> Array:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -14,51 +13,22 @@ from ..slices.grid import resize_plane
 from ..slices.stack import SlicePosition
 from ..templates.augmentation import FeatureRequirements
 from ..templates.known import KnownSlice
-from ..templates.pixels import Samples, plan_pixels
+from ..templates.pixels import Samples
 from ..types import Array, FeatureMap, Progress, SliceFeatures, no_progress
 from .base import AdapterState, PixelClassifier, fitted
+from .memory import Remembered
 from .projection import Projection, sample_cells
+from .sampling import POSITION_COLUMNS, collect_samples
 from .standardiser import Standardiser
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["PixelAdapter", "collect_samples", "gather_pixels"]
+__all__ = ["PixelAdapter"]
 
 
-_POSITION_COLUMNS = 3
 _PIXELS_AT_ONCE = 4096  # what the layers of a network make of them fits into the cache
 _ROWS_AT_ONCE = 16  # at least; a whole number of them is a whole number of images for linear
-
-
-def gather_pixels(features: FeatureMap, flat: Array) -> Array:
-    """Features at chosen pixels of a slice, bilinear between cell centres; float32 (n, C).
-
-    ``flat`` (n,) are flat indices into the (H, W) slice.
-    """
-    height, width = features.data.shape[1:]
-    if features.is_dense:
-        import torch
-
-        whole = features.data.reshape(features.channels, -1)
-        run = len(flat) > 0 and flat[-1] - flat[0] + 1 == len(flat) and (np.diff(flat) == 1).all()
-        columns = whole[:, flat[0] : flat[-1] + 1] if run else whole[:, flat]
-        # torch transposes several times faster than numpy.
-        vectors = torch.from_numpy(columns).t().contiguous().to(torch.float32)
-        return np.asarray(vectors.numpy())
-    rows, columns = np.divmod(flat, features.shape[1])
-    y = np.clip((rows + 0.5) * height / features.extent[0] - 0.5, 0, height - 1)
-    x = np.clip((columns + 0.5) * width / features.extent[1] - 0.5, 0, width - 1)
-    top, left = np.floor(y).astype(int), np.floor(x).astype(int)
-    bottom, right = np.minimum(top + 1, height - 1), np.minimum(left + 1, width - 1)
-    dy, dx = (y - top).astype(np.float32), (x - left).astype(np.float32)
-    first, last = int(top.min(initial=height - 1)), int(bottom.max(initial=0))
-    cells = features.data[:, first : last + 1].astype(np.float32)
-    top, bottom = top - first, bottom - first
-    upper = cells[:, top, left] * (1 - dx) + cells[:, top, right] * dx
-    lower = cells[:, bottom, left] * (1 - dx) + cells[:, bottom, right] * dx
-    mixed = upper * (1 - dy) + lower * dy
-    return np.ascontiguousarray(mixed.T, dtype=np.float32)
 
 
 class PixelAdapter:
@@ -96,6 +66,8 @@ class PixelAdapter:
         self._standardiser: Standardiser | None = None
         self._projection: Projection | None = None
         self._classes = 0
+        self._earlier: tuple[Remembered, Sequence[int]] | None = None
+        self._memory: Remembered | None = None
 
     @classmethod
     def of(
@@ -130,7 +102,8 @@ class PixelAdapter:
     ) -> PixelAdapter:
         """Sample pixels from the examples and fit the classifier; see :class:`~.base.Adapter`."""
         samples = self._samples(examples, maps, label_values)
-        columns = _POSITION_COLUMNS if self.position.use else 0
+        self._memory = Remembered.of(samples, self.sampling.remembered, self.seed)
+        columns = POSITION_COLUMNS if self.position.use else 0
         if self.standardise:
             standardiser = Standardiser.of(samples.features, columns, self.position.weight)
         else:
@@ -152,6 +125,7 @@ class PixelAdapter:
         """Sample anew and train the classifier on; the statistics of features stay."""
         standardiser = fitted(self._standardiser, "The adapter")
         samples = self._samples(examples, maps, label_values)
+        self._memory = Remembered.of(samples, self.sampling.remembered, self.seed)
         standardiser.apply(samples.features, out=samples.features)
         self.classifier.update(samples, before, self.seed, progress)
         self._set_standardiser(standardiser)
@@ -164,7 +138,7 @@ class PixelAdapter:
         maps: Iterable[SliceFeatures],
         label_values: Sequence[int],
     ) -> Samples:
-        return collect_samples(
+        samples = collect_samples(
             examples,
             maps,
             label_values,
@@ -172,6 +146,21 @@ class PixelAdapter:
             position=self.position.use,
             rng=np.random.default_rng(self.seed),
         )
+        if self._earlier is None:
+            return samples
+        remembered, before = self._earlier
+        return remembered.joined(samples, before)
+
+    def recall(self, state: AdapterState, before: Sequence[int]) -> bool:
+        """Learn from the pixels that a model kept too; see :class:`~.base.Adapter`."""
+        values = state.values.get("memory")
+        if values is None:
+            return False
+        used = bool(state.values.get("position", self.position.use))
+        self.position = self.position.model_copy(update={"use": used})  # as the pixels have it
+        own = state.tensors["mean"], state.tensors["scale"]
+        self._earlier = Remembered.unpacked(state.tensors, values, *own), tuple(before)
+        return True
 
     def predict(
         self, features: FeatureMap, position: SlicePosition, rows: slice = slice(None)
@@ -244,7 +233,7 @@ class PixelAdapter:
             self.classifier.projection(),
             standardiser.mean,
             standardiser.scale,
-            _POSITION_COLUMNS if self.position.use else 0,
+            POSITION_COLUMNS if self.position.use else 0,
         )
         return projection
 
@@ -259,6 +248,9 @@ class PixelAdapter:
             "classifier": inner.values,
             "position": self.position.use,
         }
+        if self._memory is not None:
+            kept, about = self._memory.packed(standardiser.mean, standardiser.scale)
+            tensors, values = tensors | kept, values | {"memory": about}
         return AdapterState(tensors, values)
 
     def restore(self, state: AdapterState) -> PixelAdapter:
@@ -273,6 +265,12 @@ class PixelAdapter:
         standardiser = Standardiser(state.tensors["mean"], state.tensors["scale"])
         projection = self._set_standardiser(standardiser)
         self._classes = int(state.values["classes"])
+        self._memory = None
+        if (about := state.values.get("memory")) is not None:
+            own = standardiser.mean, standardiser.scale
+            self._memory = Remembered.unpacked(state.tensors, about, *own)
+            if len(self._memory.frequency) != self._classes:
+                raise ValueError(f"{len(self._memory.frequency)} remembered classes")
         # One pixel tells whether all parts fit each other.
         probabilities = self.classifier.predict(projection.bias[None].clone())
         if probabilities.shape != (1, self._classes):
@@ -300,65 +298,3 @@ def _centres(cells: int, extent: float, pixels: int) -> Array:
     """Pixel nearest to the centre of each cell."""
     centre = (np.arange(cells) + 0.5) * extent / cells - 0.5
     return np.clip(np.round(centre), 0, pixels - 1).astype(np.int64)
-
-
-def collect_samples(
-    examples: Sequence[KnownSlice],
-    maps: Iterable[SliceFeatures],
-    label_values: Sequence[int],
-    sampling: SamplingConfig,
-    *,
-    position: bool,
-    rng: np.random.Generator,
-) -> Samples:
-    """Choose pixels from the labels, then read their features map by map.
-
-    Only the chosen pixels stay in memory. ``maps`` come in the order of ``examples``.
-    """
-    planes = [e.labels for e in examples]
-    maps = iter(maps)
-    first = next(maps)  # tells how many features a pixel has
-    columns = first.channels + (_POSITION_COLUMNS if position else 0)
-    chosen, frequency = plan_pixels(planes, label_values, sampling, rng, columns)
-    values = np.array([0, *label_values])
-    features = np.empty((sum(map(len, chosen)), columns), dtype=np.float32)
-    classes, possible, places = [], [], []
-    rest = features
-    for number, (example, fmap) in enumerate(zip(examples, chain([first], maps), strict=True)):
-        flat = chosen[number]
-        _gather_parts(fmap, flat, rest[: len(flat), : first.channels])
-        if position:
-            rest[: len(flat), first.channels :] = example.position.columns(flat)
-        rest = rest[len(flat) :]
-        found = np.searchsorted(values, example.labels.reshape(-1)[flat])
-        classes.append(found)
-        possible.append(_possible(found, values, example.known_labels))
-        row, column = np.divmod(flat, example.labels.shape[1])
-        places.append(np.stack([np.full(len(flat), number), row, column], axis=1))
-    return Samples(
-        features=features,
-        classes=np.concatenate(classes).astype(np.int64),
-        possible=np.concatenate(possible),
-        places=np.concatenate(places).astype(np.float32),
-        label_values=tuple(int(v) for v in label_values),
-        frequency=frequency,
-        planes=planes,
-    )
-
-
-def _gather_parts(features: SliceFeatures, flat: Array, out: Array) -> None:
-    """Write features at chosen pixels of a slice, flat indices (n,), to ``out`` (n, C)."""
-    rows, columns = np.divmod(flat, features.shape[1])
-    for part in features.parts():
-        row, column = rows - part.origin[0], columns - part.origin[1]
-        height, width = part.shape
-        inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-        if inside.any():
-            out[inside] = gather_pixels(part, row[inside] * width + column[inside])
-
-
-def _possible(classes: Array, values: Array, known: frozenset[int]) -> Array:
-    table = np.eye(len(values), dtype=bool)
-    table[0] = [v == 0 or int(v) not in known for v in values]
-    result: Array = table[classes]
-    return result

@@ -26,7 +26,8 @@ __all__ = ["Head", "PolishedExpert", "PolishedState"]
 class Head(PixelAdapter):
     """The classification adapter, as it learns together with the network that it stands on.
 
-    It knows nothing of position: what it says is of more use to the others, which do.
+    It knows nothing of position: what it says is of more use to the others, which do. Nor does it
+    remember pixels: the network under it changes, and their features with it.
     """
 
     classifier: ClassificationClassifier
@@ -34,7 +35,7 @@ class Head(PixelAdapter):
     @classmethod
     def new(cls, config: SegmenterConfig, device: str) -> Self:
         """One that is not yet fitted."""
-        settings = config.changed({"position": {"use": False}})
+        settings = config.changed({"position": {"use": False}, "sampling": {"remembered": 0}})
         return cls.of(settings, ClassificationClassifier(config.classification, device))
 
     def logits(self, features: torch.Tensor) -> torch.Tensor:

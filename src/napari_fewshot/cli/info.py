@@ -121,6 +121,7 @@ def _experts(model: LearnedModel) -> list[str]:
 
 def _held(model: LearnedModel) -> dict[str, int]:
     """What of the training images lies in the file."""
+    from ..adapters.memory import remembered_count
     from ..templates.known import UNKNOWN
 
     slices = [one for image in model.painted for one in image.slices]
@@ -130,17 +131,20 @@ def _held(model: LearnedModel) -> dict[str, int]:
         "painted_slices": painted,
         "coarse_volumes": len(model.volumes),
         "landmark_images": shown,
+        "remembered_pixels": remembered_count(model.adapter),
     }
 
 
 def _held_in_words(model: LearnedModel) -> str:
     held = _held(model)
     volumes, shown = held["coarse_volumes"], held["landmark_images"]
+    pixels = held["remembered_pixels"]
     grey = [f"{volumes} of the images, coarsely"] if volumes else []
     if shown:
         grey.append(f"{shown} of the images, coarsely and round their landmarks")
     held_grey = ", ".join(grey) or "no image"
-    return f"the paint of {held['painted_slices']} slice(s), {held_grey}"
+    features = f", features of {pixels} pixels to learn on from" if pixels else ""
+    return f"the paint of {held['painted_slices']} slice(s), {held_grey}{features}"
 
 
 def _changed_settings(model: LearnedModel) -> dict[str, Any]:

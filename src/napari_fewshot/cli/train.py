@@ -48,6 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add_template_arguments(parser)
     instances.add_arguments(parser)
+    add(
+        "--from",
+        dest="before",
+        type=Path,
+        metavar="MODEL",
+        help="learn on from a model: what it knows stays, and its settings count",
+    )
     add("--points", action=InOrder, nargs="+", metavar="P.csv", help="its landmarks")
     add(
         "--known-labels",
@@ -102,23 +109,21 @@ def run(options: argparse.Namespace) -> int:
     outputs = check_output(options, files, options.weights)
     polishing.check(options)
     from ..predict.card import ModelCard
-    from ..segmenter import FewShotSegmenter
     from ..segmenter.polish import check_polishing
 
     words = {"author": options.author, "licence": options.licence, "note": options.note}
     ModelCard().written(words)  # what is too long is said before the training
-    model = FewShotSegmenter(
-        weights=options.weights,
-        device=options.device,
-        store=shared.open_store(options),
-        **settings_of(options),
-    )
+    model = _to_learn(options)
     if options.polish:
         check_polishing(model.config)
     templates = instances.prepared(read_templates(files, options), options)
     start = time.perf_counter()
+    scores: dict[bool, HeldOutScore | None] = {}
     with ProgressBars() as bars:
-        model, scores = _fit(model, templates, options.position == "auto", bars)
+        if options.before is not None:
+            model = model.extended(templates, progress=bars)
+        else:
+            model, scores = _fit(model, templates, options.position == "auto", bars)
     model = model.with_card(**words)
     seconds = time.perf_counter() - start
     with outputs.writing():
@@ -152,6 +157,7 @@ def check_output(
     if path.is_dir() or not _writable(path):
         raise InputError("--output", "be a file in a folder that can be written", path)
     inputs = [path for group in files for path in (group.image, group.points)]
+    inputs.append(getattr(options, "before", None))
     labels = shared.with_names(*(group.labels for group in files))
     return shared.check_outputs(
         "--output", [path], [*inputs, *labels, weights], overwrite=options.overwrite
@@ -172,6 +178,34 @@ def _fit(
         mean = "none: one template slice" if score is None else f"{score.mean:.3f}"
         print(f"held-out Dice {'with' if use else 'without'} position: {mean}")
     return best, scores
+
+
+def _to_learn(options: argparse.Namespace) -> FewShotSegmenter:
+    """The segmenter that is to learn: a new one, or the model to go on from."""
+    from ..segmenter import FewShotSegmenter
+
+    settings = settings_of(options)
+    own = {
+        "weights": options.weights,
+        "device": options.device,
+        "store": shared.open_store(options),
+    }
+    if options.before is None:
+        return FewShotSegmenter(**own, **settings)
+    _check_goes_on(options, settings)
+    return FewShotSegmenter.load(options.before, **own)
+
+
+def _check_goes_on(options: argparse.Namespace, settings: dict[str, Any]) -> None:
+    """Refuse settings beside a model that has its own."""
+    given = sorted(settings) + (["position"] if options.position == "auto" else [])
+    if given:
+        raise InputError(
+            "--from",
+            "stand without settings of the training, which are those of the model",
+            ", ".join(given),
+            "Leave them out, or train anew.",
+        )
 
 
 def settings_of(options: argparse.Namespace) -> dict[str, Any]:
@@ -206,6 +240,9 @@ def _report(
     )
     print(f"{len(templates)} template(s), {model.training_set_.describe()}")
     print(f"labels: {labels}")
+    if model.base_ is not None:
+        card = model.card_
+        print(f"learned on: {card.slices} known slices of {card.images} images in all")
     if model.config.intensity.channels is not None:
         channels = ", ".join(map(str, model.config.intensity.channels))
         print(f"channels: {channels}, of images to label too")
@@ -215,6 +252,11 @@ def _report(
         print(
             f"the model file shows {len(learned.landmarks.images)} of these images, coarsely and "
             "round their landmarks (--set propagation.landmarks.arrangement=false: none)"
+        )
+    if kept := model.remembered_pixels_:
+        print(
+            f"the model file keeps the features of {kept} pixels, to learn on from "
+            "(--set sampling.remembered=0: none)"
         )
     if held := len(learned.volumes):
         print(

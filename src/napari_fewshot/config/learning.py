@@ -91,6 +91,9 @@ class SamplingConfig(StageConfig):
     what it is not."""
     background_factor: float = Field(default=2.0, gt=0)
     """Background pixels for each foreground pixel; 1 is the published balance for one label."""
+    remembered: int = Field(default=10_000, ge=0, le=10**6, json_schema_extra={"unit": "pixels"})
+    """Most pixels of which the model keeps features and labels, half of them background, so that it
+    can learn on without these images; 0: none."""
     point_radius: float = Field(default=3.0, gt=0, json_schema_extra={"unit": "pixels"})
     """Radius of the disk that stands for a landmark."""
 

@@ -53,6 +53,17 @@ class KnownImage:
         own = self.places[chosen], self.descriptors[chosen]
         return replace(self, places=own[0], descriptors=own[1], patches=patches)
 
+    def spread(self, rows: Sequence[int], count: int) -> KnownImage:
+        """The same with its landmarks in these rows of ``count``; it has not the others."""
+
+        def there(array: Array, empty: float) -> Array:
+            whole = np.full((count, *array.shape[1:]), empty, array.dtype)
+            whole[list(rows)] = array
+            return whole
+
+        places, descriptors = there(self.places, np.nan), there(self.descriptors, 0)
+        return replace(self, places=places, descriptors=descriptors, patches=there(self.patches, 0))
+
 
 @dataclass(frozen=True, eq=False)
 class KnownLandmarks:
@@ -89,6 +100,18 @@ class KnownLandmarks:
             if unit / _ALIKE <= longest <= _ALIKE * unit:
                 return unit
         return longest
+
+    def joined(self, earlier: KnownLandmarks | None) -> KnownLandmarks:
+        """The same with the templates of before behind its own, if they have as many axes."""
+        if earlier is None or not all(earlier.fits(len(one.extent)) for one in self.images):
+            return self
+        labels = tuple(sorted({*self.labels, *earlier.labels}))
+        images = tuple(
+            image.spread([labels.index(label) for label in known.labels], len(labels))
+            for known in (self, earlier)
+            for image in known.images
+        )
+        return KnownLandmarks(labels, images, np.concatenate([self.trials, earlier.trials]))
 
     def described(self, seen: Sequence[tuple[Array, Array]]) -> KnownLandmarks:
         """The same with the descriptors and patches of each image."""

@@ -81,6 +81,15 @@ class ModelCard(BaseModel):
             },
         )
 
+    def with_earlier(self, earlier: ModelCard) -> Self:
+        """Return the card of a model that learned on: counts of both, words of the one before."""
+        painted = dict(earlier.painted)
+        for value, count in self.painted.items():
+            painted[value] = painted.get(value, 0) + count
+        counts = {"images": self.images + earlier.images, "slices": self.slices + earlier.slices}
+        words = {name: getattr(earlier, name) for name in CARD_FIELDS}
+        return self.model_copy(update={**counts, **words, "painted": painted})
+
     def written(self, fields: dict[str, str | None]) -> Self:
         """Return the card with these words on it; None leaves those that are there.
 

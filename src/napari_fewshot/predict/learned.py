@@ -18,7 +18,7 @@ from ..templates.places import have_places
 from ..templates.training_set import TrainingSet
 from .card import ModelCard
 from .carried import PaintedImage, painted_images
-from .registered import TemplateVolume, template_volumes
+from .registered import MOST_VOLUMES, TemplateVolume, template_volumes
 
 __all__ = ["ExpertWeights", "LearnedLabels", "LearnedModel"]
 
@@ -171,6 +171,27 @@ class LearnedModel:
     def repainted(self, training: TrainingSet) -> LearnedModel:
         """The same, but carrying the labels of these templates."""
         return replace(self, painted=tuple(painted_images(training).values()))
+
+    def with_earlier(self, earlier: LearnedModel) -> LearnedModel:
+        """The same with what a model has that this one went on from, whose images are others.
+
+        Adapters, labels and names are those here: they learned from that model. Images of this one
+        come first, where only so many are kept.
+        """
+        axes = dict.fromkeys((*earlier.axes, *self.axes))
+        landmarks = earlier.landmarks
+        if self.landmarks is not None:
+            landmarks = self.landmarks.joined(landmarks)
+        return replace(
+            self,
+            axes=tuple(axes),
+            arrangements=(*self.arrangements, *earlier.arrangements),
+            painted=(*self.painted, *earlier.painted),
+            volumes=(*self.volumes, *earlier.volumes)[:MOST_VOLUMES],
+            weights=earlier.weights,
+            card=self.card.with_earlier(earlier.card),
+            landmarks=landmarks,
+        )
 
     @classmethod
     def of(

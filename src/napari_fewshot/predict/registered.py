@@ -28,7 +28,7 @@ _LOGGER = logging.getLogger(__name__)
 
 _TEMPLATE_VOXELS = 2**20
 _TARGET_VOXELS = 2**18
-_MOST_TEMPLATES = 8
+MOST_VOLUMES = 8
 _LEAST_PAINTED = 0.5
 """Share of the slices of a volume that are painted as a whole."""
 _LIKE = 1.6
@@ -101,7 +101,7 @@ def template_volumes(
     """
     found: list[TemplateVolume] = []
     for number, paint in painted_images(training, chosen).items():
-        if len(found) < _MOST_TEMPLATES:
+        if len(found) < MOST_VOLUMES:
             volume = TemplateVolume.of(training.stacks[number], paint)
             if volume is not None:
                 found.append(volume)

@@ -173,6 +173,16 @@ class TargetEmbeddings:
         """Return those of some of the slices."""
         return TargetEmbeddings(self.vectors[list(slices)], self.present[list(slices)])
 
+    def joined(self, earlier: TargetEmbeddings, columns: Sequence[int]) -> TargetEmbeddings:
+        """Return them with others behind them, whose labels have these numbers here."""
+        count = len(earlier.vectors)
+        vectors = np.zeros((count, *self.vectors.shape[1:]), np.float32)
+        present = np.zeros(vectors.shape[:2], dtype=bool)
+        vectors[:, columns], present[:, columns] = earlier.vectors, earlier.present
+        return TargetEmbeddings(
+            np.concatenate([self.vectors, vectors]), np.concatenate([self.present, present])
+        )
+
     def without(self, slices: Sequence[int]) -> TargetEmbeddings:
         """Return them as if some of the slices had no label."""
         present = self.present.copy()

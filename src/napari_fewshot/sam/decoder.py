@@ -75,6 +75,7 @@ class SamDecoderAdapter:
         self.weights = weights
         self._network: FewShotDecoder | None = None
         self._embeddings: TargetEmbeddings | None = None
+        self._earlier: tuple[TargetEmbeddings, Sequence[int]] | None = None
 
     @property
     def requirements(self) -> FeatureRequirements:
@@ -155,6 +156,12 @@ class SamDecoderAdapter:
             probabilities: Array = logits.softmax(0).cpu().numpy()
         return probabilities
 
+    def recall(self, state: AdapterState, before: Sequence[int]) -> bool:
+        """Prompt with the target embeddings of before too; see :class:`~.base.Adapter`."""
+        vectors, present = state.tensors["targets"], state.tensors["present"].astype(bool)
+        self._earlier = TargetEmbeddings(vectors, present), tuple(before)
+        return True
+
     def state(self) -> AdapterState:
         """Decoder, target embeddings and measures; see :class:`~.base.Adapter`."""
         network = fitted(self._network, "The adapter")
@@ -202,7 +209,12 @@ class SamDecoderAdapter:
                 examples, embeddings, of_all.vectors, of_all.present, strict=True
             )
         ]
-        return samples, of_all.only(templates)
+        prompting = of_all.only(templates)
+        if self._earlier is not None:
+            earlier, before = self._earlier
+            columns = [list(label_values).index(value) for value in before]
+            prompting = prompting.joined(earlier, columns)
+        return samples, prompting
 
     def _from_sam(self) -> FewShotDecoder:
         from .networks import DecoderArchitecture

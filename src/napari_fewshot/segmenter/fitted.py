@@ -1,21 +1,47 @@
-"""What a segmenter has learned, to read."""
+"""What a segmenter has learned: to read, and to hand on to one with other settings."""
 
 from __future__ import annotations
 
-from ..config import SegmenterConfig
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+from ..adapters.memory import remembered_count
+from ..config import PropagationConfig, SegmenterConfig
 from ..errors import NotFittedError
+from ..features.cache import FeatureCache
+from ..features.store import FeatureStore
 from ..predict.card import ModelCard
 from ..predict.learned import ExpertWeights, LearnedModel
 from ..templates.training_set import TrainingSet
+from .held_out import HeldOutScore
+from .learning import Adapters, Extractors
 
 
 class Fitted:
-    """Settings, and what was learned with them; names with a final underscore come with a fit."""
+    """Settings, and what was learned with them; names with a final underscore come with a fit.
 
-    def __init__(self, config: SegmenterConfig) -> None:
+    Parameters are those of :class:`~napari_fewshot.FewShotSegmenter`, as they are used.
+    """
+
+    def __init__(
+        self,
+        config: SegmenterConfig,
+        weights: Path | None,
+        device: str,
+        store: FeatureStore | None,
+        cache: FeatureCache | None,
+    ) -> None:
         self.config = config
+        self.weights = weights
+        self.device = device
+        self.store = store
+        self.cache = cache
+        self._extractors = Extractors(config, weights, device, store, cache)
         self._saved: LearnedModel | None = None
+        self._adapters: Adapters | None = None
         self._training: TrainingSet | None = None
+        self._before: LearnedModel | None = None
 
     @property
     def label_values_(self) -> tuple[int, ...]:
@@ -56,6 +82,21 @@ class Fitted:
         return None if nothing else self.config.propagation.refinement.method
 
     @property
+    def remembers_(self) -> bool:
+        """Whether it keeps something of its templates by which it learns on without their images.
+
+        Pixels (``sampling.remembered``), or, with SAM's decoder, the embeddings of labels. Models
+        of earlier versions keep no pixels.
+        """
+        return self.remembered_pixels_ > 0 or "targets" in self._learned().adapter.tensors
+
+    @property
+    def remembered_pixels_(self) -> int:
+        """Pixels of the templates whose features it keeps for each of its adapters, at most."""
+        learned = self._learned()
+        return max(remembered_count(one) for one in (learned.adapter, learned.hand_made))
+
+    @property
     def training_set_(self) -> TrainingSet:
         """Known slices that it was fitted to; not there in a loaded model."""
         if self._training is None:
@@ -66,3 +107,68 @@ class Fitted:
         if self._saved is None:
             raise NotFittedError("The segmenter is not fitted yet; call fit or load a model.")
         return self._saved
+
+    def with_settings(self, **changes: Any) -> Self:
+        """Return an unfitted segmenter with other settings, on the same device, store and cache."""
+        model = type(self)(
+            weights=self.weights,
+            device=self.device,
+            store=self.store,
+            cache=self.cache,
+            **dict(self.config.changed(changes)),
+        )
+        same = ("backbone", "extraction")
+        if all(getattr(model.config, name) == getattr(self.config, name) for name in same):
+            model._extractors = self._extractors  # loaded once
+        return model
+
+    def with_base(self, base: Fitted | None) -> Self:
+        """Return one that has learned the same, and goes on from a model; None: from no other.
+
+        A loaded model goes on from itself. One that was saved amid its work does from what it
+        went on from then: its templates are there still.
+        """
+        model = self._handed_on(self.with_settings(), self._learned())
+        model._before = None if base is None else base._learned()
+        return model
+
+    @property
+    def base_(self) -> Self | None:
+        """The model that it goes on from, whose templates are not here; None: there is none."""
+        if self._before is None:
+            return None
+        model = self.with_settings()
+        model._saved = model._before = self._before
+        return model
+
+    def with_propagation(self, settings: PropagationConfig | dict[str, Any]) -> Self:
+        """Return one that has learned the same, with settings of propagation as :meth:`load`."""
+        model = self.with_settings(propagation=settings)
+        return self._handed_on(model, replace(self._learned(), config=model.config))
+
+    def with_weights(self, weights: ExpertWeights) -> Self:
+        """Return one that has learned the same, with other weights, as of a HeldOutScore."""
+        return self._handed_on(self.with_settings(), replace(self._learned(), weights=weights))
+
+    def with_card(
+        self,
+        *,
+        author: str | None = None,
+        licence: str | None = None,
+        note: str | None = None,
+        score: HeldOutScore | None = None,
+    ) -> Self:
+        """Return one that has learned the same, with these on its card; None: as it is there.
+
+        ``score`` is what :meth:`held_out_score` gave. :class:`InputError` if a text is too long.
+        """
+        learned = self._learned()
+        card = learned.card.written({"author": author, "licence": licence, "note": note})
+        if score is not None:
+            card = card.model_copy(update={"score": score.for_card()})
+        return self._handed_on(self.with_settings(), replace(learned, card=card))
+
+    def _handed_on(self, model: Self, learned: LearnedModel) -> Self:
+        model._saved, model._adapters, model._training = learned, self._adapters, self._training
+        model._before = self._before
+        return model

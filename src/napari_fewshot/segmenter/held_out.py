@@ -118,6 +118,7 @@ def held_out_score(
     registrations: Registrations | None = None,
     *,
     choose: bool = False,
+    usual: ExpertWeights | None = None,
     progress: Progress = no_progress,
 ) -> HeldOutScore | None:
     """Train on all folds but one, predict that one, and so on.
@@ -134,6 +135,8 @@ def held_out_score(
         By which labels of whole volumes are brought to others; None: they are not.
     choose : bool
         Choose weights by what is held out, unless the usual ones are as good.
+    usual : ExpertWeights, optional
+        These. None: the defaults.
     progress : callable
         Called after each fold; it may raise ``Cancelled``.
 
@@ -173,7 +176,7 @@ def held_out_score(
             if found:
                 held_labels |= (classes - {0}) & _classes(examples, fold)
         progress(number + 1, len(folds), "held-out score")
-    weights = ExpertWeights.usual(known)
+    weights = usual or ExpertWeights.usual(known)
     if choose:
         weights = choose_weights(held, known.label_values, weights, painted)
     values = np.array([0, *known.label_values])

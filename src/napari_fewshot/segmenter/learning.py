@@ -29,7 +29,7 @@ from ..templates.places import have_places
 from ..templates.training_set import TrainingSet
 from ..types import Progress
 from .held_out import Learner
-from .model_file import restored, restored_hand_made, restored_polished
+from .model_file import recall, restored, restored_hand_made, restored_polished
 from .self_training import is_scribbled, self_labelled
 
 __all__ = ["Adapters", "Extractors", "Learning"]
@@ -163,6 +163,8 @@ class Learning:
         Of hand-made features, where an adapter is to learn from them.
     twice : LearnedTwice, optional
         How scribbled slices are learned twice, where they are.
+    before : LearnedModel, optional
+        Model to go on from, whose templates are not among those that are learned from.
     """
 
     build: Callable[[], Adapter]
@@ -171,6 +173,7 @@ class Learning:
     landmarks: Callable[[TrainingSet, Progress], KnownLandmarks | None]
     hand_made: FeatureExtractor | None = None
     twice: LearnedTwice | None = None
+    before: LearnedModel | None = None
 
     @classmethod
     def of(
@@ -179,6 +182,7 @@ class Learning:
         extractors: Extractors,
         extractor: FeatureExtractor,
         training: TrainingSet,
+        before: LearnedModel | None = None,
     ) -> Learning:
         """Training by these settings; ``extractor`` is that of the backbone.
 
@@ -203,7 +207,7 @@ class Learning:
         def landmarks(training: TrainingSet, progress: Progress) -> KnownLandmarks | None:
             return learn_landmarks(training, config, extractors.points(extractor), progress)
 
-        return cls(build, extractor, extractors.of_polished, landmarks, others, twice)
+        return cls(build, extractor, extractors.of_polished, landmarks, others, twice, before)
 
     def fit(self, training: TrainingSet, progress: Progress) -> Adapters:
         """Fit new adapters to templates; twice where slices are scribbled on."""
@@ -250,7 +254,7 @@ class Learning:
 
     def _fit(self, training: TrainingSet, progress: Progress) -> Adapters:
         with self._beside(partial(self._fit_hand_made, training)) as hand_made:
-            main = self.build()
+            main = self._new()
             _learn(main.fit, training, main.requirements, self.extractor, progress)
             return Adapters(main, hand_made())
 
@@ -259,8 +263,9 @@ class Learning:
     ) -> Adapters:
         """Let the adapters of a model learn on; one that it does not have is fitted.
 
-        A polished network stays as it is, and the adapter on its features learns on. Of slices that
-        are scribbled on they learn what they are sure of before, so far as that is quick.
+        A polished network stays as it is, and the adapter on its features learns on; where a model
+        goes on without the images of before, this stays too, until labels come or go. Of slices
+        that are scribbled on they learn what they are sure of before, so far as that is quick.
         """
         polished = restored_polished(learned, device)
         if self.twice is not None and learned.label_values == training.label_values:
@@ -268,12 +273,14 @@ class Learning:
             now = learned.repainted(training) if learned.flow is not None else learned
             training = self._self_labelled(now, *own, training, progress, _AT_ONCE)
         with self._beside(partial(self._update_hand_made, learned, device, training)) as hand_made:
-            main = restored(learned, device)
+            main = self._recalling(restored(learned, device))
             _learn_on(main, learned, training, self.extractor, progress)
-            if polished is not None:
+            if polished is not None and self.before is None:
                 _learn_on(polished.head, learned, training, self.of_polished(polished), progress)
+            elif learned.label_values != training.label_values:
+                polished = None
             points = learned.landmarks
-            if training.arrangements != learned.arrangements:
+            if self.before is not None or training.arrangements != learned.arrangements:
                 points = self.landmarks(training, progress)
             return Adapters(main, hand_made(), polished, points)
 
@@ -282,10 +289,22 @@ class Learning:
         requirements = self.build().requirements
         known = training.augmented(requirements.augmentation)
         extractors = [self.extractor] + ([] if self.hand_made is None else [self.hand_made])
+        builds = [partial(self._new, hand_made=k > 0) for k in range(len(extractors))]
         return known, [
-            Learner(self.build, partial(known.maps, one, padding=requirements.padding))
-            for one in extractors
+            Learner(build, partial(known.maps, one, padding=requirements.padding))
+            for build, one in zip(builds, extractors, strict=True)
         ]
+
+    def _new(self, *, hand_made: bool = False) -> Adapter:
+        """An adapter that is not yet fitted, but recalls what the model of before learned from."""
+        return self._recalling(self.build(), hand_made=hand_made)
+
+    def _recalling(self, adapter: Adapter, *, hand_made: bool = False) -> Adapter:
+        before = self.before
+        state = None if before is None else before.hand_made if hand_made else before.adapter
+        if before is not None and state is not None:
+            recall(adapter, state, before)
+        return adapter
 
     def _beside(
         self, function: Callable[[Progress], Adapter | None]
@@ -296,7 +315,7 @@ class Learning:
     def _fit_hand_made(self, training: TrainingSet, progress: Progress) -> Adapter | None:
         if self.hand_made is None:
             return None
-        adapter = self.build()
+        adapter = self._new(hand_made=True)
         _learn(adapter.fit, training, adapter.requirements, self.hand_made, progress)
         return adapter
 
@@ -306,6 +325,7 @@ class Learning:
         adapter = restored_hand_made(learned, device)
         if adapter is None or self.hand_made is None:
             return self._fit_hand_made(training, progress)
+        self._recalling(adapter, hand_made=True)
         _learn_on(adapter, learned, training, self.hand_made, progress)
         return adapter
 

@@ -28,6 +28,7 @@ __all__ = [
     "FORMAT_VERSION",
     "check_weights",
     "read_model",
+    "recall",
     "restored",
     "restored_hand_made",
     "restored_polished",
@@ -169,6 +170,17 @@ def restored_hand_made(model: LearnedModel, device: str) -> Adapter | None:
     Raises what :func:`restored` raises.
     """
     return None if model.hand_made is None else _restored(model, model.hand_made, device)
+
+
+def recall(adapter: Adapter, state: AdapterState, model: LearnedModel) -> None:
+    """Let an adapter learn from what one of a model kept of its templates too.
+
+    Raises what :func:`restored` raises.
+    """
+    try:
+        adapter.recall(state, model.label_values)
+    except _UNFIT as error:
+        raise _unfit("remembered pixels", error) from error
 
 
 def restored_polished(model: LearnedModel, device: str) -> PolishedExpert | None:

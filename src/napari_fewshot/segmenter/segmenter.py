@@ -14,11 +14,12 @@ from ..adapters import check_adapter
 from ..backbones import backbone_entry
 from ..config import NO_REFINEMENT, PropagationConfig, SegmenterConfig
 from ..device import choose_device
+from ..errors import InputError
 from ..features.cache import FeatureCache
 from ..features.extract import FeatureExtractor
 from ..features.store import FeatureStore
 from ..predict.card import CARD_FIELDS
-from ..predict.learned import ExpertWeights, LearnedModel
+from ..predict.learned import LearnedModel
 from ..predict.predictor import PredictionRequest, VolumePredictor
 from ..predict.refiners import Refiner, check_method, get_refiner
 from ..predict.sink import FUSED, Prediction
@@ -29,8 +30,8 @@ from ..templates.training_set import TrainingSet
 from ..types import Progress, Volume, no_progress
 from .fitted import Fitted
 from .held_out import HeldOutScore, held_out_score
-from .learning import Adapters, Extractors, Learning
-from .model_file import check_weights, read_model, write_model
+from .learning import Adapters, Learning
+from .model_file import check_weights, read_model, restored_polished, write_model
 from .polish import polished
 
 __all__ = ["FUSED", "FewShotSegmenter"]
@@ -88,65 +89,19 @@ class FewShotSegmenter(Fitted):
         **settings: Any,
     ) -> None:
         given = {name: value for name, value in settings.items() if value is not None}
-        super().__init__(SegmenterConfig.of(given, "settings"))
-        backbone_entry(self.config.backbone)
-        check_adapter(self.config)
-        refinement = self.config.propagation.refinement.method
+        config = SegmenterConfig.of(given, "settings")
+        backbone_entry(config.backbone)
+        check_adapter(config)
+        refinement = config.propagation.refinement.method
         if refinement is not None:
             check_method(refinement, "settings.propagation.refinement.method")
-        self.device = choose_device(device)
-        self.weights = None if weights is None else Path(weights)
-        self.store = FeatureStore(Path(store)) if isinstance(store, (str, os.PathLike)) else store
-        self.cache = cache
-        self._extractors = Extractors(
-            self.config, self.weights, self.device, self.store, self.cache
+        super().__init__(
+            config,
+            None if weights is None else Path(weights),
+            choose_device(device),
+            FeatureStore(Path(store)) if isinstance(store, (str, os.PathLike)) else store,
+            cache,
         )
-        self._adapters: Adapters | None = None
-
-    def with_settings(self, **changes: Any) -> FewShotSegmenter:
-        """Return an unfitted segmenter with other settings, on the same device, store and cache."""
-        model = type(self)(
-            weights=self.weights,
-            device=self.device,
-            store=self.store,
-            cache=self.cache,
-            **dict(self.config.changed(changes)),
-        )
-        same = ("backbone", "extraction")
-        if all(getattr(model.config, name) == getattr(self.config, name) for name in same):
-            model._extractors = self._extractors  # loaded once
-        return model
-
-    def with_propagation(self, settings: PropagationConfig | dict[str, Any]) -> FewShotSegmenter:
-        """Return one that has learned the same, with settings of propagation as :meth:`load`."""
-        model = self.with_settings(propagation=settings)
-        return self._handed_on(model, replace(self._learned(), config=model.config))
-
-    def with_weights(self, weights: ExpertWeights) -> FewShotSegmenter:
-        """Return one that has learned the same, with other weights, as of a HeldOutScore."""
-        return self._handed_on(self.with_settings(), replace(self._learned(), weights=weights))
-
-    def with_card(
-        self,
-        *,
-        author: str | None = None,
-        licence: str | None = None,
-        note: str | None = None,
-        score: HeldOutScore | None = None,
-    ) -> FewShotSegmenter:
-        """Return one that has learned the same, with these on its card; None: as it is there.
-
-        ``score`` is what :meth:`held_out_score` gave. :class:`InputError` if a text is too long.
-        """
-        learned = self._learned()
-        card = learned.card.written({"author": author, "licence": licence, "note": note})
-        if score is not None:
-            card = card.model_copy(update={"score": score.for_card()})
-        return self._handed_on(self.with_settings(), replace(learned, card=card))
-
-    def _handed_on(self, model: FewShotSegmenter, learned: LearnedModel) -> FewShotSegmenter:
-        model._saved, model._adapters, model._training = learned, self._adapters, self._training
-        return model
 
     @property
     def weights_hash(self) -> str:
@@ -179,14 +134,38 @@ class FewShotSegmenter(Fitted):
         together; :class:`WeightsError` if the backbone's weights cannot be had.
         """
         training = TrainingSet.of(templates, self.config)
-        saved, self._saved = self._saved, None
+        state = self._saved, self._before
+        self._saved = self._before = None
         try:
             adapters = self._learning(training).fit(training, progress)
         except BaseException:
-            self._saved = saved
+            self._saved, self._before = state
             raise
         self._become(adapters, training)
         return self
+
+    def extended(
+        self, templates: Template | Sequence[Template], progress: Progress = no_progress
+    ) -> FewShotSegmenter:
+        """Learn from more images without those of before: a new segmenter that knows both.
+
+        ``templates`` come to what it knew when it was loaded, or knows now if it was fitted here:
+        it recalls the pixels that it keeps of its templates (``sampling.remembered``), and goes on
+        carrying and registering their labels. Labels may come; weights of the experts stay.
+
+        Raises what :meth:`fit` does, :class:`NotFittedError` before it, and :class:`InputError` if
+        images have another number of channels, or the model keeps nothing (:attr:`remembers_`).
+        """
+        if not self.remembers_:
+            raise InputError(
+                "model",
+                "keep pixels of its templates to learn on from",
+                "none: it was trained so, or by an earlier version",
+                "Train anew from all images.",
+            )
+        model = self.with_settings()
+        model._saved = model._before = self._before or self._learned()
+        return model._learned_on(templates, progress, whole=True)
 
     def updated(
         self,
@@ -204,25 +183,51 @@ class FewShotSegmenter(Fitted):
         are carried and none has come or gone. Raises what :meth:`fit` does, and
         :class:`NotFittedError` before it.
         """
-        learned = self._learned()
-        training = TrainingSet.of(templates, self.config)
+        return self._learned_on(templates, progress, at_once=at_once)
+
+    def _learned_on(
+        self,
+        templates: Template | Sequence[Template],
+        progress: Progress,
+        *,
+        whole: bool = False,
+        at_once: Callable[[FewShotSegmenter], None] | None = None,
+    ) -> FewShotSegmenter:
+        """A segmenter that went on from here; ``whole``: trained as long as by a fit."""
+        learned, before = self._learned(), self._before
+        training = TrainingSet.of(templates, self.config, *_labels_of(before))
         model = self.with_settings()
         if learned.channels != training.channels:
-            return model.fit(templates, progress)
+            if before is None:
+                return model.fit(templates, progress)
+            raise InputError(
+                "templates",
+                f"have {learned.channels} channels, as those that the model learned from",
+                training.channels,
+            )
         if at_once is not None and learned.can_carry(training):
             at_once(self._handed_on(self.with_settings(), learned.repainted(training)))
-        adapters = model._learning(training).update(learned, self.device, training, progress)
+        model._before = before
+        learning = model._learning(training)
+        if whole and self.remembered_pixels_:
+            adapters = learning.fit(training, progress)
+            if learned.label_values == training.label_values:  # the network stays as it is
+                adapters = replace(adapters, polished=restored_polished(learned, self.device))
+        else:
+            adapters = learning.update(learned, self.device, training, progress)
         model._become(adapters, training)
         words = {name: getattr(learned.card, name) for name in CARD_FIELDS}
         return model.with_weights(learned.weights).with_card(**words)
 
     def _learning(self, training: TrainingSet) -> Learning:
-        return Learning.of(self.config, self._extractors, self.extractor, training)
+        return Learning.of(self.config, self._extractors, self.extractor, training, self._before)
 
     def _become(self, adapters: Adapters, training: TrainingSet) -> None:
         self._adapters, self._training = adapters, training
         own = adapters.main, adapters.hand_made, adapters.polished, adapters.landmarks
         learned = LearnedModel.of(self.config, self.weights_hash, training, *own)
+        if self._before is not None:
+            learned = learned.with_earlier(self._before)
         name = "" if self.weights is None else self.weights.name
         self._saved = replace(learned, weights_name=name)
 
@@ -254,7 +259,10 @@ class FewShotSegmenter(Fitted):
         known, learners = self._learning(self.training_set_).learners(self.training_set_)
         learned, choose = self._learned(), self.config.experts.choose and self.config.fuses
         by = self._extractors.registrations if learned.volumes else None
-        return held_out_score(known, learners, learned.flow, by, choose=choose, progress=progress)
+        usual = None if self._before is None else self._before.weights
+        return held_out_score(
+            known, learners, learned.flow, by, choose=choose, usual=usual, progress=progress
+        )
 
     def predict(
         self,
@@ -372,4 +380,10 @@ class FewShotSegmenter(Fitted):
         saved = read_model(path).changed(propagation, channels)
         model = cls(weights=weights, device=device, store=store, cache=cache, **dict(saved.config))
         model._saved = saved
+        model._before = saved if model.remembers_ else None
         return model
+
+
+def _labels_of(before: LearnedModel | None) -> tuple[dict[int, str], frozenset[int]]:
+    """Names of the labels of a model to go on from, and which of them are landmarks."""
+    return ({}, frozenset()) if before is None else (before.names, before.point_labels)

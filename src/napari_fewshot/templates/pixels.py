@@ -26,7 +26,7 @@ class Samples:
     that each pixel may have: one for a painted pixel; for background the class 0 and the labels
     that nobody looked for there. ``places`` (N, 3) are number of the slice, row and column.
     ``frequency`` (L + 1,) is the part of each class among all known pixels of the templates, before
-    sampling. ``planes`` are the label values (H, W) of the slices.
+    sampling, of which there are ``known``. ``planes`` are the label values (H, W) of the slices.
     """
 
     features: Array
@@ -36,6 +36,7 @@ class Samples:
     label_values: tuple[int, ...]
     frequency: Array
     planes: Sequence[Array] = ()
+    known: int = 0
 
     @property
     def class_count(self) -> int:

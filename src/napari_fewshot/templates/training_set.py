@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from ..errors import InputError
 from ..features.extract import FeatureExtractor
 from ..geometry import Frame
 from ..slices.stack import SliceSource, SliceStack, Window
-from ..types import Array, Progress, SliceFeatures, Volume, no_progress
+from ..types import Array, Progress, SliceFeatures, TiledFeatures, Volume, no_progress
 from .augmentation import Augmentation, AugmentedSlices
 from .known import KnownSlice, known_slices, labels_of
 from .template import Template, check_names
@@ -86,10 +87,18 @@ class TrainingSet:
     copies: tuple[AugmentedSlices, ...] = ()
 
     @classmethod
-    def of(cls, templates: Template | Sequence[Template], config: SegmenterConfig) -> TrainingSet:
+    def of(
+        cls,
+        templates: Template | Sequence[Template],
+        config: SegmenterConfig,
+        names: Mapping[int, str] | None = None,
+        points: frozenset[int] = frozenset(),
+    ) -> TrainingSet:
         """Collect the known slices of one template or several.
 
-        :class:`InputError` if there is no template, no paint, or the images differ in channels.
+        ``names`` are those of labels that were learned before, ``points`` the ones among them that
+        were landmarks only. :class:`InputError` if there is no template, no paint, or the images
+        differ in channels.
         """
         templates = [templates] if isinstance(templates, Template) else list(templates)
         if not templates:
@@ -110,13 +119,16 @@ class TrainingSet:
             slices = known_slices(template, stacks[number], config.sampling.point_radius)
             gathered.append((template, number, slices, own))
             _check_nothing_lost(template, stacks[number], slices)
-        label_values = sorted(set().union(*(labels_of(slices) for _, _, slices, _ in gathered)))
+        earlier = dict(names or {})
+        label_values = sorted(
+            set(earlier).union(*(labels_of(slices) for _, _, slices, _ in gathered))
+        )
         if not label_values:
             raise InputError(
                 "labels", "have at least one painted label", "reviewed slices without any paint"
             )
         sources, examples = [], []
-        painted: set[int] = set()
+        painted: set[int] = set(earlier) - points
         for template, number, slices, own in sorted(gathered, key=lambda item: item[1]):
             marked = frozenset(point.label for point in template.points)
             everywhere = _known_labels(template, own | marked, label_values)
@@ -125,7 +137,7 @@ class TrainingSet:
                 known = marked if one.points_only else everywhere
                 sources.append((number, one.index))
                 examples.append(replace(one, known_labels=known, volume=volumes[number]))
-        names = {value: name for t in templates for value, name in t.names.items()}
+        named = earlier | {value: name for t in templates for value, name in t.names.items()}
         stack_of: dict[int, int] = {}
         for template, image, number in zip(templates, images, numbers, strict=True):
             if template.points:
@@ -135,7 +147,7 @@ class TrainingSet:
             sources=tuple(sources),
             examples=tuple(examples),
             label_values=tuple(label_values),
-            names={value: names.get(value, str(value)) for value in label_values},
+            names={value: named.get(value, str(value)) for value in label_values},
             point_labels=frozenset(set(label_values) - painted),
             arrangements=arrangements_of(templates, images),
             arranged=tuple(stack_of.values()),
@@ -204,6 +216,9 @@ class TrainingSet:
         for number, source in enumerate(self._slice_sources):
             indices = [self.sources[k][1] for k in wanted if self.sources[k][0] == number]
             for _, features in extractor.maps(source, indices, padding=padding):
+                if isinstance(features, TiledFeatures):  # a large slice: it ends within a tile
+                    told = partial(progress, done, len(wanted), "template features")
+                    features = features.watched(told)
                 yield features
                 done += 1
                 progress(done, len(wanted), "template features")

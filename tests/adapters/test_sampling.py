@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_fewshot.adapters.pixelwise import gather_pixels
+from napari_fewshot.adapters.sampling import gather_pixels
 from napari_fewshot.slices.stack import slice_coordinates
 from napari_fewshot.types import FeatureMap
 
