@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from ...device import avoid_llvm_clash
 from ...errors import Cancelled, FewShotError
-from ...features.store import FeatureStore
+from ..preferences import open_store
 from ..wording import in_viewer
 from .generations import Generations
 
@@ -199,7 +199,7 @@ class Job:
             avoid_llvm_clash()
             result = self._work(self)
             if self._stores_features:  # keep the store below the limit of all runs
-                FeatureStore().prune()
+                open_store().prune()
             self._outcome = ("done", result)
         except Cancelled:
             self._outcome = ("cancelled", None)

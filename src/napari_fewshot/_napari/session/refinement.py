@@ -10,11 +10,11 @@ import numpy as np
 
 from ...config import IntensityConfig
 from ...errors import InputError
-from ...features.store import FeatureStore
 from ...predict.refine import LabelRefiner, RefinedSlice
 from ...predict.refiners import Refiner, get_refiner
 from ...sam.checkpoint import SAMS
 from ...types import Array
+from ..preferences import open_store
 from .generations import Generations
 from .jobs import Job, JobRunner
 from .propagation import PropagationController
@@ -140,7 +140,7 @@ class RefinementController:
             sam_weights=settings.sam_file(method) if method in SAMS else None,
             device=settings.device,
             seed=settings.config.seed,
-            store=FeatureStore(),
+            store=open_store(),
             cache=state.cache,
         )
         request = PropagationRequest(policy="overwrite", slices=slices)

@@ -19,6 +19,7 @@ from ...predict.suggestion import SliceScore
 from ...sam.checkpoint import SAMS
 from ...segmenter import FewShotSegmenter, HeldOutScore
 from ..layers import level_like
+from ..preferences import preferences, preferred_device
 from .channels import ChannelSets
 from .estimates import Rates
 from .result_layers import Policy, ResultLayers
@@ -62,6 +63,13 @@ class SessionSettings:
     template_kind: Literal["dense", "scribble"] = "dense"
     memory_mb: float = CACHE_LIMIT_MB
     sam_weights: dict[str, Path] = field(default_factory=dict)
+
+    @classmethod
+    def preferred(cls) -> SessionSettings:
+        """Settings of a new session, by the preferences of napari."""
+        wanted = preferences()
+        changes = {"device": preferred_device(wanted), "backbone": wanted.backbone}
+        return cls().changed(changes)
 
     @property
     def backbone(self) -> str:

@@ -29,6 +29,8 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
+from .keys import let_keys_pass
+
 __all__ = [
     "ActionButton",
     "Choice",
@@ -218,6 +220,7 @@ class ElidedCombo(QComboBox):
     def __init__(self) -> None:
         super().__init__()
         self.view().setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        let_keys_pass(self)
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         """Draw it as Qt does, but for the text."""

@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 
 from .bars import paint_bar
 from .forms import ActionButton, Note, put, row
+from .keys import let_keys_pass
 
 if TYPE_CHECKING:
     from ...session import SliceInfo
@@ -71,6 +72,7 @@ def make_plain(table: QTableView, min_width: int) -> None:
     header = table.horizontalHeader()
     header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
     header.setMinimumSectionSize(min_width)
+    let_keys_pass(table)
 
 
 class TableModel(QAbstractTableModel):
@@ -242,6 +244,7 @@ class TemplateList(QWidget):
         super().__init__()
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.list = QListWidget()
+        let_keys_pass(self.list)
         self.list.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
