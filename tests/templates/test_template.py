@@ -10,7 +10,7 @@ import pytest
 from napari_fewshot.config import IntensityConfig
 from napari_fewshot.errors import InputError
 from napari_fewshot.phantoms import make_phantom, painted_labels
-from napari_fewshot.slices.axis import painted_axis
+from napari_fewshot.slices.axis import painted_axis, painted_slices
 from napari_fewshot.slices.stack import SliceStack
 from napari_fewshot.templates import SCRIBBLE_BACKGROUND, Template, known_slices
 from napari_fewshot.types import Landmark, Volume
@@ -269,3 +269,12 @@ def test_slices_alone_say_their_axis():
     for copy in (template.only(1), replace(template, points=())):  # they hold the whole array
         assert copy.working_axis() == 2
         assert copy.painted_slices() == list(range(8, 32))
+
+
+def test_slices_with_paint_are_found_along_all_axes():
+    rng = np.random.default_rng(0)
+    labels = (rng.random((7, 9, 11)) > 0.99).astype(np.int32) * 300
+    found = painted_slices(labels)
+    for axis, along in enumerate(found):
+        others = tuple(a for a in range(3) if a != axis)
+        np.testing.assert_array_equal(along, (labels != 0).any(axis=others))

@@ -9,19 +9,23 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from ..download import fetch_url, file_sha256
 from ..errors import Cancelled, UnreadableFileError
 from ..folders import cache_folder
-from ..phantoms import make_phantom, painted_labels, template_slices
-from ..types import Volume
+from ..phantoms import Phantom, make_phantom, painted_labels, template_slices
+from ..types import Progress, Volume
 from .first_view import show_when_added
 from .layers import LayerData, face_patient, image_layer, labels_layer, landmarks_layer
 
 __all__ = ["TORSO", "joint_phantom", "kidney", "mitosis", "torso_phantom"]
+
+Result = TypeVar("Result")
 
 TORSO = "torso"
 """Key of the first sample in the manifest."""
@@ -105,36 +109,17 @@ def fetch_sample(sample: RealSample) -> Path:
     """Return the file of a sample, fetching it when it is not here or is not what it was.
 
     Called on the GUI thread, as napari calls for samples. The network has a thread of its own,
-    and the viewer goes on painting meanwhile; input waits, so that nothing is closed under the
-    sample that is on its way.
+    and input waits, so that nothing is closed under the sample that is on its way.
     """
     path = samples_folder() / f"{sample.key}.tif"
     if path.is_file() and file_sha256(path) == sample.sha256:
         return path
-    fetched = 0
-    errors: list[BaseException] = []
-    stop = threading.Event()
+    total = int(sample.megabytes * 1e6)
 
-    def progress(done: int, total: int, what: str) -> None:
-        nonlocal fetched
-        fetched = done
-        if stop.is_set():
-            raise Cancelled
+    def work(progress: Progress) -> None:
+        fetch_url(sample.url, path, sample.sha256, progress=progress)
 
-    def work() -> None:
-        try:
-            fetch_url(sample.url, path, sample.sha256, progress=progress)
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=work, name=f"fetch {sample.key}", daemon=True)
-    thread.start()
-    try:
-        _show_progress(thread, sample, lambda: fetched)
-    finally:
-        stop.set()
-    if errors:
-        raise errors[0]
+    _beside_viewer(work, f"Fetching {sample.title}", total)
     return path
 
 
@@ -159,10 +144,14 @@ def read_sample(sample: RealSample, path: Path) -> list[tuple[Volume, str]]:
 def _phantom_layers(kind: str) -> list[LayerData]:
     from .widgets.guide import offer_guide
 
-    phantom = make_phantom(kind)
+    def work(_: Progress) -> tuple[Phantom, Volume]:
+        phantom = make_phantom(kind)
+        import_module(".session", __package__)  # the first dock, which comes next, waits for it
+        return phantom, painted_labels(phantom, template_slices(phantom, _PAINTED_SLICES))
+
+    phantom, template = _beside_viewer(work, f"Computing the {kind}", 0)
     face_patient()
     offer_guide()
-    template = painted_labels(phantom, template_slices(phantom, _PAINTED_SLICES))
     painted = labels_layer(template, f"{kind} template")
     show_when_added(painted[0])
     return [
@@ -189,19 +178,42 @@ def _real_layers(sample: RealSample) -> list[LayerData]:
     return layers
 
 
-def _show_progress(
-    thread: threading.Thread, sample: RealSample, fetched: Callable[[], int]
-) -> None:
-    """Show the progress until the thread ends; without a viewer, only wait."""
+def _beside_viewer(work: Callable[[Progress], Result], what: str, total: int) -> Result:
+    """Do long work on a thread while the viewer goes on painting, with its progress.
+
+    Input waits. ``total``: steps that ``work`` tells of; 0: of none. Without a viewer, only wait.
+    """
     from napari.utils import progress
     from qtpy.QtCore import QEventLoop
     from qtpy.QtWidgets import QApplication
 
-    app = QApplication.instance()
-    total = int(sample.megabytes * 1e6)
-    with progress(total=total, desc=f"Fetching {sample.title}") as bar:
-        while thread.is_alive():
-            thread.join(_TICK_S)
-            bar.update(min(fetched(), total) - bar.n)
-            if app is not None:
-                app.processEvents(QEventLoop.ProcessEventsFlag.ExcludeUserInputEvents)
+    app, done, stop = QApplication.instance(), 0, threading.Event()
+    results: list[Result] = []
+    errors: list[BaseException] = []
+
+    def tell(now: int, _total: int, _what: str) -> None:
+        nonlocal done
+        done = now
+        if stop.is_set():
+            raise Cancelled
+
+    def run() -> None:
+        try:
+            results.append(work(tell))
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run, name=what, daemon=True)
+    thread.start()
+    try:
+        with progress(total=total, desc=what) as bar:
+            while thread.is_alive():
+                thread.join(_TICK_S)
+                bar.update(min(done, total) - bar.n)
+                if app is not None:
+                    app.processEvents(QEventLoop.ProcessEventsFlag.ExcludeUserInputEvents)
+    finally:
+        stop.set()
+    if errors:
+        raise errors[0]
+    return results[0]

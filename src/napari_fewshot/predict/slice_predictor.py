@@ -81,12 +81,13 @@ class SlicePredictor(SliceWork[SlicePrediction]):
         """(rows, columns) of a slice in file order."""
         return self._plane(self._sink.labels, 0).shape
 
-    def preview(self, index: int) -> SlicePrediction:
+    def preview(self, index: int, progress: Progress = no_progress) -> SlicePrediction:
         """Predict one slice alone, at once: probabilities are not smoothed across slices.
 
-        No volume is registered with this one for it.
+        No volume is registered with this one for it. ``progress`` is called for each tile of a
+        large slice; it may raise ``Cancelled``.
         """
-        (found,) = self._run(self._checked([index]), no_progress, across=False)
+        (found,) = self._run(self._checked([index]), progress, across=False)
         return found
 
     def finish(self) -> Prediction:

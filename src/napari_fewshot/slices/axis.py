@@ -8,7 +8,15 @@ from ..errors import InputError
 from ..geometry import PLANES, Frame
 from ..types import Array, Volume
 
-__all__ = ["check_painted_axis", "file_axis", "painted_axis", "resolve_axis", "working_axis"]
+__all__ = [
+    "check_painted_axis",
+    "file_axis",
+    "likely_axis",
+    "painted_axis",
+    "painted_slices",
+    "resolve_axis",
+    "working_axis",
+]
 
 _NEARLY_ALL = 0.75  # of the slices between the first and the last
 _FEW = 1 / 3  # of all slices
@@ -74,13 +82,14 @@ def _named_axis(name: str, frame: Frame, numbers: str) -> int:
 def check_painted_axis(painted: Array, said: int | str, axis: int, frame: Frame) -> None:
     """Refuse a file axis, which a caller ``said``, across the slices that were painted.
 
-    ``painted`` is a bool array (Z, Y, X). Every slice along such an axis would be cut by paint,
-    and what nobody looked at be background.
+    ``painted`` is an array (Z, Y, X), 0 where nothing is. Every slice along such an axis would be
+    cut by paint, and what nobody looked at be background.
     """
-    likely = painted_axis(painted, axis)
+    slices = painted_slices(painted)
+    likely = likely_axis(slices, axis)
     if likely == axis:
         return
-    here, there = (_painted_along(painted, one) for one in (axis, likely))
+    here, there = (np.flatnonzero(slices[one]) for one in (axis, likely))
     few = len(there) <= _FEW * painted.shape[likely] or not _are_nearly_all(there)
     if few and _are_nearly_all(here):
         cut, chosen = (
@@ -104,12 +113,32 @@ def painted_axis(labels: Array, default: int) -> int:
     between short runs of painted slices, else the one with far fewer painted slices than the
     others (a third, or a single one), else ``default`` (a label map of the whole volume).
     """
-    painted = labels != 0
-    if not painted.any():
+    return likely_axis(painted_slices(labels), default)
+
+
+def painted_slices(labels: Array) -> tuple[Array, ...]:
+    """Whether each slice along each axis of labels (Z, Y, X) has paint: three bool arrays.
+
+    Memory is read once, in its order, and slices without paint but once.
+    """
+    found = tuple(np.zeros(n, dtype=bool) for n in labels.shape)
+    for k, plane in enumerate(labels):
+        if not np.count_nonzero(plane):
+            continue
+        painted = plane != 0
+        found[0][k] = True
+        found[1][:] |= painted.any(axis=1)
+        found[2][:] |= painted.any(axis=0)
+    return found
+
+
+def likely_axis(painted: tuple[Array, ...], default: int) -> int:
+    """As :func:`painted_axis`, out of what :func:`painted_slices` gave."""
+    if not painted[0].any():
         return default
     counts, gaps = [], []
-    for axis in range(3):
-        indices = _painted_along(painted, axis)
+    for along in painted:
+        indices = np.flatnonzero(along)
         counts.append(len(indices))
         runs = 1 + int((np.diff(indices) > 1).sum())
         is_organ = len(indices) > _LONGEST_RUN * runs  # a gap between two kidneys, say
@@ -122,12 +151,6 @@ def painted_axis(labels: Array, default: int) -> int:
     if fewest * 3 <= next_fewest or fewest == 1 < next_fewest:
         return int(by_count[0])
     return default
-
-
-def _painted_along(painted: Array, axis: int) -> Array:
-    """Indices along an axis of slices with paint; ``painted`` is a bool array (Z, Y, X)."""
-    others = tuple(a for a in range(3) if a != axis)
-    return np.flatnonzero(painted.any(axis=others))
 
 
 def _are_nearly_all(indices: Array) -> bool:

@@ -143,7 +143,7 @@ class Template:
         labels = self.label_volume
         if self.axis is None or labels is None or not unsaid or labels.ndim == 2:
             return
-        check_painted_axis(labels.data != 0, self.axis, self.file_axis(), self.frame)
+        check_painted_axis(labels.data, self.axis, self.file_axis(), self.frame)
 
     def painted_values(self) -> list[int]:
         """Label values that occur in the labels or the points, sorted, without 0."""

@@ -70,6 +70,10 @@ class _Turn:
         self.job.progress(_PARTS * self.number + part, _PARTS * self.of, "images")
         self.job.rate = None  # of thousandths
 
+    def check(self) -> None:
+        """Raise ``Cancelled`` if nobody wants the job any more."""
+        self.job.check()
+
 
 class BatchController:
     """Labels images one after the other, with the model that there is when it begins.

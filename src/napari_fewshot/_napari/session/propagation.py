@@ -107,7 +107,7 @@ class PropagationController:
         def work(job: Job) -> Prediction | None:
             def at_once(model: FewShotSegmenter) -> None:
                 if first is not None and run.axis is not None:
-                    seen = run.preview(model, first)
+                    seen = run.preview(job, model, first)
                     job.send(partial(prepare, model))
                     job.send(seen)
 

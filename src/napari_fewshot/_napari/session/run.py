@@ -38,6 +38,9 @@ class Receiver(Protocol):
     def progress(self, done: int, total: int, what: str) -> None:
         """Tell how far it is; raises ``Cancelled`` if nobody wants it."""
 
+    def check(self) -> None:
+        """Raise ``Cancelled`` if nobody wants it."""
+
 
 @dataclass(frozen=True)
 class PropagationRequest:
@@ -71,6 +74,7 @@ class Run:
     are strokes. ``renumbered``: labels of landmarks as the layers have them. ``told`` is called
     when slices were written, a few times a second. ``generation`` numbers the request. ``models``:
     that of the session, and it with the settings of this propagation, as far as they are there.
+    ``moved_to``: slice in view when the last piece came.
     """
 
     request: PropagationRequest
@@ -86,6 +90,7 @@ class Run:
     scores: dict[int, SliceScore] = field(default_factory=dict)
     step: UndoStep | None = None
     models: tuple[FewShotSegmenter, FewShotSegmenter] | None = None
+    moved_to: int | None = None
     _shown: float = 0.0
     _told: float = 0.0
     _draws: bool = False
@@ -118,17 +123,28 @@ class Run:
         )
         order = self.slicing.order_from(first) if asked.slices is None else asked.slices
         early = asked.preview and len(predictor) > 1 and first in order
+
+        def watched(*_: object) -> None:  # it tells of no progress: the slice comes once more
+            job.check()
+
         if first is not None and (alone or early):
-            job.send(predictor.preview(first))
+            job.send(predictor.preview(first, watched))
         if alone:
             return None
+        come = {first} if early else set()
         for piece in predictor.run(order, job.progress):
             job.send(piece)
+            come.add(piece.index)
+            moved = self.moved_to  # meanwhile, on the GUI thread
+            if asked.preview and moved in order and moved is not None and moved not in come:
+                come.add(moved)
+                job.send(predictor.preview(moved, watched))
         return predictor.finish()
 
-    def preview(self, model: FewShotSegmenter, index: int) -> SlicePrediction:
+    def preview(self, job: Receiver, model: FewShotSegmenter, index: int) -> SlicePrediction:
         """On the worker: one slice, quickly."""
-        return model.slice_predictor(self.volume, axis=self.axis, landmarks=False).preview(index)
+        predictor = model.slice_predictor(self.volume, axis=self.axis, landmarks=False)
+        return predictor.preview(index, lambda *_: job.check())
 
     def is_outdated(self, generations: Generations) -> bool:
         """Whether a newer request replaced this one."""
@@ -164,6 +180,7 @@ class Run:
     def take(self, piece: SlicePrediction) -> None:
         """On the GUI thread: write one slice."""
         self._came.add(piece.index)
+        self.moved_to = self.in_view()
         self.scores[piece.index] = SliceScore(piece.index, piece.uncertainty, piece.descriptor)
         if self.step is not None and self.target.has_labels:  # else the session cancels the job
             self._write_prediction(piece.index, piece.labels, piece.confidence)

@@ -183,6 +183,11 @@ class Provenance:
             self._filled[key] = self.fits and bool(self._before(self.staged, key).any())
         return self._filled[key]
 
+    def note_filled(self, painted: tuple[Array, ...] | None) -> None:
+        """Take which slices of a volume have labels along each of its axes; None: not known."""
+        if painted is not None and not self.staged:
+            self._filled = {(k,): bool(any_) for k, any_ in enumerate(painted[self.slicing.axis])}
+
     # What changes it
 
     def mark_made(self, key: Key, how: Made) -> None:

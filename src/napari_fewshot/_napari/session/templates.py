@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ...errors import InputError
-from ...slices.axis import painted_axis
+from ...slices.axis import likely_axis, painted_slices
 from ...types import Array, Landmark
 from ..annotations import landmarks_in, named
 from ..layers import array_of, check_axes, label_names, level_like, shape_of
@@ -168,12 +168,13 @@ def entry_of(image: Any, labels: Any, kind: Kind | None, axis: int, lead: Key) -
     spatial = [s[-3:] for s in full]
     own = shape in full
     level = level_like(image, shape) if own or shape not in spatial else spatial.index(shape)
-    slicing = Slicing(shape, axis)
+    slicing, painted = Slicing(shape, axis), None
     if slicing.spatial == 3 and not slicing.leading:
-        slicing = replace(slicing, axis=painted_axis(np.asarray(array_of(labels)), axis))
+        painted = painted_slices(np.asarray(array_of(labels)))
+        slicing = replace(slicing, axis=likely_axis(painted, axis))
     found = provenance_of(labels)
     if found is not None and found.slicing.shape == shape and found.slices_made("predicted"):
         slicing = found.slicing  # what is predicted stays no paint
     if found is None or found.slicing != slicing:
-        Provenance(labels, slicing)
+        Provenance(labels, slicing).note_filled(painted)
     return TemplateEntry(image, labels, kind or "dense", slicing, level, () if own else lead)
