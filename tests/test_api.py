@@ -54,6 +54,7 @@ EXPORTED = {
     "sam_automatic",
     "sam_boxes",
     "sam_points",
+    "sam_prompt",
     "separate_objects",
     "tune_sam",
     "viewer_session",

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         sam_automatic,
         sam_boxes,
         sam_points,
+        sam_prompt,
         tune_sam,
     )
     from .segmenter import FewShotSegmenter, HeldOutScore, Prediction
@@ -93,6 +94,7 @@ _HOMES = {
         "sam_automatic",
         "sam_boxes",
         "sam_points",
+        "sam_prompt",
         "tune_sam",
     ),
     "predict.refine": ("refine_labels",),
@@ -147,6 +149,7 @@ __all__ = [
     "sam_automatic",
     "sam_boxes",
     "sam_points",
+    "sam_prompt",
     "separate_objects",
     "tune_sam",
     "viewer_session",

@@ -1,6 +1,7 @@
 """All of SAM: prompted, personalised, refining what was localised, trained and tuned."""
 
 from .automatic import Instance, Instances, sam_automatic
+from .clicks import MaskChoice, sam_prompt
 from .model import SamModel, load_sam
 from .personal import PersonalSam, persam
 from .predictor import Masks, Prompts, SamPredictor
@@ -11,6 +12,7 @@ from .tuning import TunedSam, tune_sam
 __all__ = [
     "Instance",
     "Instances",
+    "MaskChoice",
     "Masks",
     "PersonalSam",
     "PromptBox",
@@ -24,5 +26,6 @@ __all__ = [
     "sam_automatic",
     "sam_boxes",
     "sam_points",
+    "sam_prompt",
     "tune_sam",
 ]

@@ -156,11 +156,12 @@ class PersonalSam:
         else:
             work = VolumeSlices.of(image, axis, self.intensity, slices)
         names = {value: name for one in self.templates for value, name in one.names.items()}
-        return labels_of_volume(work, self._canvases(work, progress), names)
+        return labels_of_volume(work, self.canvases(work, progress), names)
 
-    def _canvases(
-        self, work: VolumeSlices, progress: Progress
+    def canvases(
+        self, work: VolumeSlices, progress: Progress = no_progress
     ) -> Iterator[tuple[int, LabelCanvas]]:
+        """Slices of the stack of ``work``, in its order, with what is found on them."""
         embeddings, shape = self.sam.embeddings(work.stack), work.stack.shape
         limit = -np.inf if self.config.min_similarity is None else self.config.min_similarity
         for done, number in enumerate(work.numbers, start=1):

@@ -8,8 +8,9 @@ import threading
 import numpy as np
 import pytest
 
-from napari_fewshot._napari.session.autosave_files import Autosave, read_autosave
+from napari_fewshot._napari.session.autosave_files import read_autosave
 from napari_fewshot._napari.session.jobs import Job
+from napari_fewshot._napari.session.spares import Spares
 from napari_fewshot._napari.session.teaching import provenance_of
 
 from .conftest import MINUTE, stroke
@@ -86,8 +87,8 @@ def test_each_of_several_saves_has_its_own_moment(predicted, tmp_path):
 
 
 def test_a_copy_shares_memory_with_nothing_that_is_in_use(predicted):
-    autosave, data = Autosave(None), predicted.result_layer("image").data
-    copies = [autosave.copied(data) for _ in range(3)]
+    spares, data = Spares(), predicted.result_layer("image").data
+    copies = [spares.copied(data) for _ in range(3)]
     for k, one in enumerate(copies):
         np.testing.assert_array_equal(one, data)
         assert not any(np.shares_memory(one, other) for other in (data, *copies[:k]))

@@ -19,12 +19,14 @@ from ...errors import FewShotError, InputError
 from ...io.outputs import replacing
 from .saved_parts import SavedScores, about_image, scores_from
 from .slicing import Key, Slicing
+from .spares import Spares
 from .teaching import Provenance, provenance_of
 
 __all__ = [
     "Autosave",
     "SavedLayer",
     "SavedSession",
+    "base_in",
     "holds_session",
     "latest_autosave",
     "model_in",
@@ -41,6 +43,8 @@ _JSON = "session.json"
 _ARRAYS = "labels.zarr"
 _SCORES = "scores.npz"
 _MODEL = "model.fewshot"
+_BASE = "opened.fewshot"
+"""What the model goes on from, whose templates are not in the folder."""
 _CONFIDENCE = "{}-confidence"
 _OURS = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(-confidence)?")
 """Names of arrays: the identity of a layer."""
@@ -100,28 +104,15 @@ class Autosave:
 
     Runs on the worker. Slices are chunks of a zarr array, each replaced as a whole, and the
     description is written last. ``is_mine`` is False while the folder holds a session that was
-    neither written nor opened here.
+    neither written nor opened here. ``spares`` copies, on the GUI thread, what is to be written, so
+    that no stroke during a save gets into it.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.is_mine = not holds_session(folder)
         self._written: dict[tuple[str, Key], int] = {}
-        self._spare: list[Any] = []
-
-    def copied(self, data: Any) -> Any:
-        """On the GUI thread: copy an array, so that no stroke during a save gets into it.
-
-        That goes into the memory of the last save: fresh memory takes several times as long.
-        """
-        if hasattr(data, "__dask_graph__"):  # what is painted there goes to a graph of its own
-            return data.copy()
-        for k, spare in enumerate(self._spare):
-            if (spare.shape, spare.dtype) == (np.shape(data), data.dtype):
-                del self._spare[k]
-                spare[...] = data
-                return spare
-        return np.array(data)
+        self.spares = Spares()
 
     def write(self, session: SavedSession) -> None:
         """Write what was taken of a session; FewShotError if it cannot."""
@@ -147,10 +138,14 @@ class Autosave:
             self._write_scores(session.scores)
             if session.model is not None:
                 session.model.save(self.folder / _MODEL)
+            base = None if session.model is None else session.model.base_
+            if base is not None:
+                base.save(self.folder / _BASE)
             content = {
                 "format": FORMAT,
                 "saved": time.time(),
                 "has_model": session.model is not None,
+                "has_base": base is not None,
                 "layers": described,
                 "points": list(session.points),
                 "slice_scores": [one.about for one in session.scores],
@@ -166,18 +161,18 @@ class Autosave:
                 "Choose another folder."
             ) from error
         finally:
-            used = [array for one in layers for array in (one.data, one.confidence)]
-            self._spare = [array for array in used if isinstance(array, np.ndarray)]
+            self.spares.keep([array for one in layers for array in (one.data, one.confidence)])
 
     def _check_folder(self) -> None:
         """Before the first save: what lies there under our names, and is no session, stays."""
         if self._written:
             return
-        description, model = self.folder / _JSON, self.folder / _MODEL
+        description = self.folder / _JSON
         foreign = [description] if description.exists() and not _is_session(description) else []
         # Of a save that was cut short there are labels, which come first.
-        if model.exists() and not description.exists() and not (self.folder / _ARRAYS).is_dir():
-            foreign.append(model)
+        if not description.exists() and not (self.folder / _ARRAYS).is_dir():
+            models = (self.folder / _MODEL, self.folder / _BASE)
+            foreign += [model for model in models if model.exists()]
         if foreign:
             given, remedy = f"{foreign[0]}, which is none of one", "Choose another folder."
             raise InputError("folder", "hold nothing but a session of its own", given, remedy)
@@ -245,6 +240,12 @@ class Autosave:
 def model_in(folder: Path) -> Path | None:
     """File of the model that was saved in a folder, if there was one."""
     path = folder / _MODEL
+    return path if path.is_file() else None
+
+
+def base_in(folder: Path) -> Path | None:
+    """File of what that model goes on from, if there was one."""
+    path = folder / _BASE
     return path if path.is_file() else None
 
 

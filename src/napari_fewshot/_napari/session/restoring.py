@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from ...errors import FewShotError, InputError
 from ...segmenter import FewShotSegmenter
 from ..layers import geometry_of
 from .autosave_files import (
+    base_in,
     holds_session,
     latest_autosave,
     model_in,
@@ -117,7 +118,7 @@ class RestoreController:
             if file is None or not content.get("has_model", True):  # of what was saved here before
                 return content, None
             try:
-                return content, read_model(file)
+                return content, _on_its_base(read_model, file, base_in(path), content)
             except FewShotError as error:  # paint is more: a model can be trained again
                 content["without_model"] = str(error)
                 return content, None
@@ -267,6 +268,17 @@ class RestoreController:
             [layer.name for layer in layers],
             f"Open {source} first." if source else "Open it first.",
         )
+
+
+def _on_its_base(
+    read: Callable[[Path], FewShotSegmenter],
+    file: Path,
+    base: Path | None,
+    content: dict[str, Any],
+) -> FewShotSegmenter:
+    """The model of a session, which goes on from what it did then: its templates are there too."""
+    has_base = base is not None and content.get("has_base", False)
+    return read(file).with_base(read(base) if has_base and base is not None else None)
 
 
 def _level_of(image: Any, shape: tuple[int, ...]) -> int:

@@ -9,11 +9,12 @@ import numpy as np
 
 from ...config import AutomaticConfig, RegionConfig
 from ...errors import InputError, UnknownNameError
-from ...features.store import FeatureStore
 from ...sam.checkpoint import SAMS
+from ...templates import Template
 from ...types import Array
 from ..annotations import boxes_in
 from ..layers import geometry_of, image_volume, shape_of
+from ..preferences import open_store
 from .jobs import Callbacks, Job, JobRunner
 from .state import State
 from .view import View
@@ -99,6 +100,24 @@ class SamController:
         name = f"Segmenting the boxes of {shapes.name}"
         return self._start(image, sam, slices, find, name, "in boxes")
 
+    def segment_like(
+        self, image: Any, sam: str, slices: Sequence[int] | None, templates: Sequence[Template]
+    ) -> Job:
+        """Start PerSAM with painted slices of templates; InputError if there are none."""
+        if not any(one.painted_labels() for one in templates):
+            raise InputError("templates", "have paint to look for", "none", "Paint a slice.")
+        intensity = self._state.settings.config.intensity
+
+        def find(work: VolumeSlices, model: SamModel, job: Job) -> Iterator[tuple[int, Array, int]]:
+            from ...sam.personal import PersonalSam
+
+            learned = PersonalSam.learn(templates, sam=model, intensity=intensity)
+            for number, canvas in learned.canvases(work, job.progress):
+                yield number, canvas.labels, len(np.unique(canvas.labels)) - 1
+
+        name = f"Looking for what is painted in {image.name}"
+        return self._start(image, sam, slices, find, name, "like the templates")
+
     def _start(
         self,
         image: Any,
@@ -121,7 +140,7 @@ class SamController:
         def run(job: Job) -> int:
             from ...sam.model import VolumeSlices, load_sam
 
-            weights, store = settings.sam_file(sam), FeatureStore()
+            weights, store = settings.sam_file(sam), open_store()
             model = load_sam(sam, weights=weights, device=settings.device, store=store, cache=cache)
             work = VolumeSlices.of(volume, axis, settings.config.intensity, order)
             labels = work.empty(np.int32)

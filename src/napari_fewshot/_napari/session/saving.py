@@ -13,6 +13,7 @@ from typing import Any
 import platformdirs
 
 from ...errors import InputError
+from ..preferences import preferences
 from .autosave_files import Autosave, SavedLayer, SavedSession, new_autosave
 from .jobs import Job, JobRunner, single_shot
 from .result_layers import ResultLayers
@@ -66,7 +67,8 @@ class SessionStorage:
 
     def after_results(self, image: Any) -> None:
         """Autosave from the first result on, to a folder of its own."""
-        if self._autosave is None and not self.chosen and image is not None:
+        wanted = self._autosave is None and not self.chosen and image is not None
+        if wanted and preferences().autosave:
             self.folder, self._first = new_autosave(autosave_root(), image), weakref.ref(image)
             self._state.events.settings.emit()
         self.soon()
@@ -80,6 +82,7 @@ class SessionStorage:
         now = time.monotonic()
         if not self._timer.isActive():
             self._since = now
+            self._autosave.spares.reserve(self._arrays())
         if now - self._since < _AT_LATEST_S:
             self._timer.start()
 
@@ -107,7 +110,7 @@ class SessionStorage:
     def save(self, folder: str | os.PathLike[str] | None) -> Job:
         """Write all, as it is at this moment, to a folder, on the worker."""
         autosave = self._to(folder)
-        taken = self._taken(autosave.copied)
+        taken = self._taken(autosave.spares.copied)
 
         def work(job: Job) -> Path:
             autosave.write(taken)
@@ -146,6 +149,15 @@ class SessionStorage:
     def _has_any(self) -> bool:
         """Whether there is anything to keep."""
         return bool(self._state.entries or self._provenances())
+
+    def _arrays(self) -> list[Any]:
+        """Arrays of all layers that are kept."""
+        results = self._state.results.values()
+        layers = [entry.labels for entry in self._state.entries if entry.kind != "points"]
+        layers += [one.labels for one in results if one.labels is not None]
+        layers += [one.confidence for one in results if one.has_confidence]
+        different = {id(layer): layer for layer in layers}
+        return [layer.data for layer in different.values()]
 
     def _provenances(self) -> list[Provenance]:
         """Of all layers that are kept."""

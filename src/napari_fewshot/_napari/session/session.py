@@ -12,6 +12,7 @@ from ...config import BOX_SAM, DEFAULT_SAM
 from ...segmenter import FewShotSegmenter, HeldOutScore
 from ..open_files import check_is_no_open_file
 from .batch import BatchController
+from .clicks import SessionClicks
 from .costs import CostController
 from .estimates import Estimate
 from .exports import ExportController
@@ -49,11 +50,11 @@ class Session:
     given themselves or by name; an image that is not given is the active one, else the topmost
     that is visible; a slice that is not given is the one in view. ``painting`` has the labels,
     ``labelling`` the one button, ``batch`` many images at once, ``channels`` those that are layers
-    each, ``objects`` those of labels, ``exports`` files.
+    each, ``objects`` those of labels, ``exports`` files, ``clicks`` answers to clicks.
     """
 
     def __init__(self, viewer_reference: weakref.ReferenceType[Any]) -> None:
-        state = self._state = State()
+        state = self._state = State(settings=SessionSettings.preferred())
         self._activity = Activity(state.events)
         runner = self._runner = JobRunner(self._activity.tell, self._activity.show)
         view = self._view = View(viewer_reference, state)
@@ -73,6 +74,7 @@ class Session:
         self._refinement = RefinementController(*common, self._propagation)
         self._renewal = RenewalController(*common, self._training, self._propagation)
         self._sam = SamController(*common)
+        self.clicks = SessionClicks(*common)
         self.objects = SessionObjects(runner, view, self._pairs)
         self._review = ReviewController(state, view, self._propagation, self._storage)
         self._warnings = LibraryWarnings()
@@ -127,8 +129,6 @@ class Session:
         """
         self._training.configure(changes)
 
-    # Templates
-
     def add_template(
         self, image: Any, labels: Any, *, kind: Kind | None = None, axis: int | None = None
     ) -> TemplateEntry:
@@ -170,10 +170,10 @@ class Session:
         self._state.require_templates()
         return self._training.extract(self._view.image_or_none(image))
 
-    def train(self, *, score: bool = True) -> Job:
-        """Fit a model to the templates, and ``score`` it afterwards, in a job of its own."""
+    def train(self, *, score: bool = True, anew: bool = False) -> Job:
+        """Fit a model, on top of one that was opened unless ``anew``; then ``score`` it."""
         self._state.require_templates()
-        return self._training.train(score=score)
+        return self._training.train(score=score, anew=anew)
 
     def polish(self, minutes: float | None = None) -> Job:
         """Train the embedded network on what the model has learned from, as one more expert.
@@ -246,10 +246,7 @@ class Session:
         self._refinement.keep(self._view.image(image))
 
     def discard_refinement(self, image: Any = None) -> int:
-        """Bring back the labels from before all refinements since the last of these choices.
-
-        What another run, or a person, has written since stays. Returns the slices it changed.
-        """
+        """Bring back labels from before the refinements, unless written since; slices changed."""
         return self._refinement.discard(self._view.image(image))
 
     def segment_everything(
@@ -262,8 +259,8 @@ class Session:
     ) -> Job:
         """Find all objects of an image with SAM's automatic mode, each with a label of its own.
 
-        They go to a new labels layer, the slice in view first. ``Job.result`` counts them.
-        ``settings`` are fields of :class:`~napari_fewshot.config.AutomaticConfig`.
+        They go to a new layer, the slice in view first. ``Job.result`` counts them. ``settings``
+        are fields of :class:`~napari_fewshot.config.AutomaticConfig`.
         """
         image = self._view.image(image)
         return self._sam.segment_everything(image, sam, self._view.checked(slices, image), settings)
@@ -280,14 +277,20 @@ class Session:
     ) -> Job:
         """Segment what is in the boxes of a shapes layer, with MedSAM or another SAM.
 
-        It goes to a new labels layer; where masks overlap, the one of the higher score counts.
-        ``boxes`` are shapes, each on one slice. Their feature ``label`` tells what is in each, else
-        ``label``; None: each has one of its own. ``settings`` are fields of
-        :class:`~napari_fewshot.config.RegionConfig`. ``Job.result`` counts the labels of slices.
+        It goes to a new layer; where masks overlap, the higher score counts. ``boxes`` are shapes,
+        each on one slice. Their feature ``label`` tells what is in each, else ``label``; None: each
+        has its own. ``settings`` are fields of :class:`~napari_fewshot.config.RegionConfig`.
         """
         image, shapes = self._view.image(image), self._view.layer(boxes, ("shapes",), "boxes")
         slices = self._view.checked(slices, image)
         return self._sam.segment_boxes(image, shapes, sam, label, slices, settings)
+
+    def segment_like(
+        self, image: Any = None, *, sam: str = DEFAULT_SAM, slices: Sequence[int] | None = None
+    ) -> Job:
+        """Find what the templates show, with PerSAM (one slice is enough), in a new layer."""
+        image, templates = self._view.image(image), self._training.templates()
+        return self._sam.segment_like(image, sam, self._view.checked(slices, image), templates)
 
     def slices(self, image: Any = None) -> tuple[SliceInfo, ...]:
         """Status and score of all slices along the working axis."""
@@ -347,8 +350,6 @@ class Session:
         """Slice where painting should help most; None when all are known."""
         return self._review.next_slice(self._view.image(image))
 
-    # Files
-
     def save_model(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a file, also for the command line."""
         check_is_no_open_file(Path(path), self._view.viewer.layers)
@@ -392,6 +393,6 @@ class Session:
     def close(self) -> None:
         """Cancel all work and let the viewer go; done by itself when the window closes."""
         self._review.live = False
-        parts = (self._storage, self._review, self._runner, self._activity, self._numbers)
-        for part in (*parts, self._warnings, self._watch):
+        parts = (self._storage, self._review, self.clicks, self._runner, self._activity)
+        for part in (*parts, self._numbers, self._warnings, self._watch):
             part.close()

@@ -9,11 +9,13 @@ from functools import partial
 from typing import Any
 
 from ...config import ExpertsConfig
-from ...features.store import FeatureStore
+from ...errors import InputError
 from ...predict.learned import ExpertWeights
 from ...segmenter import FewShotSegmenter, HeldOutScore
 from ...segmenter.extraction import extract_features
 from ...templates import Template
+from ...types import Progress
+from ..preferences import open_store
 from .jobs import KEEPING, Callbacks, Job, JobRunner, Stage
 from .snapshot import snapshot
 from .state import State
@@ -108,7 +110,7 @@ class TrainingController:
             base = FewShotSegmenter(
                 weights=settings.weights,
                 device=settings.device,
-                store=FeatureStore(),
+                store=open_store(),
                 cache=state.cache,
                 **dict(settings.config),
             )
@@ -143,13 +145,17 @@ class TrainingController:
         job = Job(name, "extract", work, Callbacks(done=done), stores_features=True)
         return self._runner.start(job)
 
-    def train(self, *, score: bool) -> Job:
-        """Fit a new model to the templates; then score it, if asked for."""
+    def train(self, *, score: bool, anew: bool) -> Job:
+        """Fit a new model to the templates; then score it, if asked for.
+
+        It goes on from the model that was opened, if one was, unless it is to start ``anew``.
+        """
         templates, model, renumbered = self.templates(), self.segmenter(), self.renumbered
+        base = None if anew else self._base_of_model()
         self._runner.cancel("train", why="a new training was begun")
 
         def work(job: Job) -> FewShotSegmenter:
-            return self._fitted(model, templates, job)
+            return self._fitted(model.fit if base is None else base.extended, templates, job)
 
         def done(model: FewShotSegmenter) -> None:
             self._score_wanted = score
@@ -158,6 +164,24 @@ class TrainingController:
         callbacks = Callbacks(done=done, end=self.score_if_wanted)
         job = Job("Training", "train", work, callbacks, stores_features=True)
         return self._runner.start(job)
+
+    def _base_of_model(self) -> FewShotSegmenter | None:
+        """What the present model goes on from, as it is set to predict; None: it was trained here.
+
+        InputError where settings are others by now, with which it cannot.
+        """
+        model = self._state.model
+        base = None if model is None else model.base_
+        if base is None:
+            return None
+        if changed := self.outdated:
+            raise InputError(
+                "settings",
+                "be those of the opened model, to go on from it",
+                ", ".join(changed),
+                "Set them back, or train anew.",
+            )
+        return base.with_propagation(self._state.settings.config.propagation)
 
     def updated(
         self,
@@ -180,12 +204,15 @@ class TrainingController:
                 seconds = time.perf_counter() - start
                 self._state.rates.measured_update(found.config, seconds)
                 return found
-        return self._fitted(fresh, templates, job)
+        return self._fitted(fresh.fit, templates, job)
 
     def _fitted(
-        self, model: FewShotSegmenter, templates: Sequence[Template], job: Job
+        self,
+        learn: Callable[[Sequence[Template], Progress], FewShotSegmenter],
+        templates: Sequence[Template],
+        job: Job,
     ) -> FewShotSegmenter:
-        """On the worker: fit a model, and note how long its steps take."""
+        """On the worker: make a model of templates, and note how long its steps take."""
         start, steps = 0.0, 0
 
         def progress(done: int, total: int, what: str) -> None:
@@ -194,7 +221,7 @@ class TrainingController:
             if what == "training":
                 start, steps = start or time.perf_counter(), total
 
-        model.fit(templates, progress)
+        model = learn(templates, progress)
         if steps:
             seconds = time.perf_counter() - start
             self._state.rates.measured_training(model.config, seconds, steps)
@@ -213,7 +240,7 @@ class TrainingController:
                 FewShotSegmenter.load,
                 path,
                 device=settings.device,
-                store=FeatureStore(),
+                store=open_store(),
                 cache=cache,
             )
             model = load(weights=settings.weights)

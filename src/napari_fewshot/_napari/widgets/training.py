@@ -47,6 +47,8 @@ class AdapterTraining(SessionDock):
         self.position = QCheckBox("Use position")
         self.score = QCheckBox("Score afterwards")
         self.score.setChecked(True)
+        self.goes_on = QCheckBox("Go on from the opened model")
+        self.goes_on.setChecked(True)
         self.train = ActionButton(
             "Train", "Learn from the templates. Features that are missing are extracted first."
         )
@@ -73,6 +75,7 @@ class AdapterTraining(SessionDock):
         self.preset.show_value(settings.config.preset)
         self.chain.say(chain_of(settings.config))
         self.position.setChecked(settings.position)
+        self.goes_on.setVisible(session.model is not None and session.model.base_ is not None)
         self.train.block("" if session.templates else "add a template in Feature extraction")
         self.save.block("" if session.model is not None else "train a model first")
         done = session.model is not None and not session.outdated
@@ -90,6 +93,10 @@ class AdapterTraining(SessionDock):
             "After training, leave out template slices in turn and predict them.\n"
             "Runs in the background and delays nothing; needs two template slices."
         )
+        self.goes_on.setToolTip(
+            "What the model that was loaded knows stays, and your templates come to it.\n"
+            "Off: learn from the templates alone."
+        )
         switches = Form()
         switches.add(
             "Settings",
@@ -101,7 +108,8 @@ class AdapterTraining(SessionDock):
         switches.add_wide(self.position)
         switches.add_wide(self.score)
         self.add(
-            *(self.adapter, self.beside, switches, self.changed, self.train, self.cost),
+            *(self.adapter, self.beside, switches, self.changed),
+            *(self.goes_on, self.train, self.cost),
             *(self.polish, self.progress),
             Section("What to trust", "Held-out score of each label", self.scores, unfolded=True),
             Section("Model file", "Save the model, or load one", row(self.save, self.load)),
@@ -115,7 +123,9 @@ class AdapterTraining(SessionDock):
         self.preset.currentIndexChanged.connect(lambda _: self.configure(preset=self.preset.value))
         self.position.clicked.connect(lambda on: self.configure(position=on))
         self.train.clicked.connect(
-            lambda: self.attempt(session.train, score=self.score.isChecked())
+            lambda: self.attempt(
+                session.train, score=self.score.isChecked(), anew=not self.goes_on.isChecked()
+            )
         )
         self.polish.clicked.connect(lambda: self.attempt(session.polish))
         self.save.clicked.connect(self._on_save)

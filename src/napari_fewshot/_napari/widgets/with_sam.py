@@ -1,7 +1,8 @@
-"""Dock "Segment with SAM": all objects of an image, or what is in boxes that somebody drew."""
+"""Dock "Segment with SAM": all objects, what is in boxes, like the templates, or clicked."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -9,15 +10,17 @@ from qtpy.QtWidgets import QDoubleSpinBox, QSpinBox
 
 from ...config import BOX_SAM, DEFAULT_SAM, AutomaticConfig
 from ...sam.checkpoint import SAMS
+from ..session import Job
 from .dock import SessionDock, is_plain_image
 from .parts.choices import WEIGHTS_FILES, LayerChoice
+from .parts.clicks import ClickPanel
 from .parts.connections import listen
 from .parts.forms import ActionButton, Choice, Form, Note, PathField, Section, row
 from .parts.settings_form import SettingsForm
 
 __all__ = ["SegmentWithSam"]
 
-EVERYTHING, BOXES = "everything", "boxes"
+EVERYTHING, BOXES, LIKE = "everything", "boxes", "like"
 FILTERS = ("points_per_side", "iou", "stability", "on_top")
 LARGEST = 1e7
 
@@ -29,7 +32,13 @@ class SegmentWithSam(SessionDock):
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer)
-        self.what = Choice((("all objects", EVERYTHING, ""), ("what is in boxes", BOXES, "")))
+        self.what = Choice(
+            (
+                ("all objects", EVERYTHING, ""),
+                ("what is in boxes", BOXES, ""),
+                ("what the templates show", LIKE, "PerSAM: one painted slice is enough."),
+            )
+        )
         self.image = LayerChoice(self.viewer, ["image"], prefer=is_plain_image)
         self.boxes = LayerChoice(self.viewer, ["shapes"])
         self.label = QSpinBox()
@@ -44,6 +53,7 @@ class SegmentWithSam(SessionDock):
         self.all = ActionButton("All slices", "Segment all slices, from the one in view.")
         self.form = Form()
         self._more = Section("Filters", "Which masks are objects", self.filters)
+        self.clicks = ClickPanel(self.session, lambda: self.image.layer, self.attempt)
         self._fill()
         self._connect()
         self._on_what()
@@ -62,7 +72,9 @@ class SegmentWithSam(SessionDock):
         hint = Note(
             "On a processor SAM takes 10 to 30 seconds to look at a slice, once; it is kept."
         )
-        self.add(form, self._more, row(self.one, self.all), hint, self.progress, self.status)
+        clicked = Section("Clicks", "Masks of what you click on, to choose from", self.clicks)
+        found = row(self.one, self.all)
+        self.add(form, self._more, found, clicked, hint, self.progress, self.status)
 
     def _connect(self) -> None:
         self.what.currentIndexChanged.connect(self._on_what)
@@ -82,17 +94,19 @@ class SegmentWithSam(SessionDock):
         missing = "" if image is not None else "open an image"
         if not missing and self.what.value == BOXES and self.boxes.layer is None:
             missing = "make a shapes layer and draw a rectangle"
+        if not missing and self.what.value == LIKE and not self.session.templates:
+            missing = "add a template in Feature extraction"
         self.all.block(missing)
         shown = image is not None and self.session.slice_in_view(image) is not None
         self.one.block(missing or ("" if shown else "show a slice of the image"))
 
     def _on_what(self) -> None:
-        boxes = self.what.value == BOXES
+        boxes, everything = (self.what.value == one for one in (BOXES, EVERYTHING))
         for field in (self.boxes, self.label):
             self.form.set_row_visible(field, boxes)
         for field in (self.min_area, self.max_area):
-            self.form.set_row_visible(field, not boxes)
-        self._more.setVisible(not boxes)
+            self.form.set_row_visible(field, everything)
+        self._more.setVisible(everything)
         self.sam.choose(BOX_SAM if boxes else DEFAULT_SAM)
         self.show_state()
 
@@ -100,7 +114,10 @@ class SegmentWithSam(SessionDock):
         image, sam = self.image.layer, self.sam.value
         here = self.session.slice_in_view(image)
         slices = [here] if current_slice_only and here is not None else None
-        if self.what.value == BOXES:
+        act: Callable[..., Job]
+        if self.what.value == LIKE:
+            act = self.session.segment_like
+        elif self.what.value == BOXES:
             act = partial(
                 self.session.segment_boxes, self.boxes.layer, label=self.label.value() or None
             )
