@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from .arrays import is_lazy, read, wrapped
 from .errors import InputError
+from .named_axes import NamedAxes, has_named_axes
 
 __all__ = [
     "Array",
@@ -175,10 +176,15 @@ class Volume:
 
         ``channels`` says whether the last axis holds channels; by default it does when
         an array has a last axis of 3 or 4 behind at least two larger ones of ``uint8``,
-        or four axes.
+        or four axes. Of an array of xarray, names of dimensions (z, y, x, c) say what is
+        what, in any order, and coordinates the spacing.
         """
         if isinstance(image, Volume):
             return image
+        axes = NamedAxes.of(image) if has_named_axes(image) else None
+        if axes is not None:
+            data = wrapped(axes.arranged(image))
+            return cls(data, axes.spacing(image), has_channels=axes.channels is not None)
         array = wrapped(image)
         if channels is None:
             rgb = array.ndim == 3 and array.shape[-1] in (3, 4) and array.dtype == np.uint8

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..arrays import release
 from ..config import PropagationConfig
 from ..errors import InputError
+from ..named_axes import NamedAxes, has_named_axes
 from ..scratch import bands, contiguous, scratch_array
 from ..slices.region import PredictedRegion, box_shape
 from ..slices.stack import SliceStack
-from ..types import Array, Box, Landmark
+from ..types import Array, Box, Landmark, Volume
 from .cleanup import clean_labels
 from .constellation import locate_landmarks
+from .landmark_table import landmark_table
 from .landmarks import component_centres
 from .learned import LearnedLabels
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "FUSED",
@@ -59,6 +66,23 @@ class Prediction:
     confidence: Array
     landmarks: tuple[Landmark, ...]
     names: dict[int, str]
+
+    def labels_like(self, image: Volume | npt.ArrayLike) -> Any:
+        """Labels as what the image was: a Volume with names, an array of xarray, or an array.
+
+        ``image`` is the one that was predicted.
+        """
+        if isinstance(image, Volume):
+            return image.with_data(self.labels, names=self.names)
+        axes = NamedAxes.of(image) if has_named_axes(image) else None
+        return self.labels if axes is None else axes.like(image, self.labels, "labels")
+
+    def landmark_table(self, image: Volume | None = None) -> pd.DataFrame:
+        """Landmarks as a table: name, label, z, y, x and score.
+
+        With the image that was predicted, if it has an affine, R, A and S in mm too.
+        """
+        return landmark_table(self.landmarks, None if image is None else image.affine)
 
 
 class PredictionSink:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ..errors import InputError
 from ..geometry import Frame
 from ..io.matching import on_grid
+from ..named_axes import has_named_axes
 from ..slices.axis import check_painted_axis, file_axis, painted_axis, working_axis
 from ..types import Array, Landmark, Volume
 
@@ -236,6 +237,8 @@ def _checked_labels(labels: Volume | npt.ArrayLike, image: Volume) -> Volume:
     given = labels if isinstance(labels, Volume) else None
     if given is not None:
         given = on_grid(image, given)
+    elif has_named_axes(labels):
+        labels = Volume.of(labels, channels=False).data
     data = np.asarray(given.data if given is not None else labels)
     if data.shape != image.shape:
         raise _of_other_shape(f"have the shape of the image {image.shape}", data.shape)
