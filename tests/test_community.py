@@ -53,6 +53,18 @@ def test_who_is_cited_are_the_authors(repository, project):
     assert cited["title"] == project["name"]
 
 
+def test_the_hub_shows_the_authors_and_pictures_that_are_there(repository, project):
+    folder = repository / ".napari-hub"
+    about = read(folder / "config.yml")
+    assert about["authors"] == project["authors"]
+    assert len(about["summary"]) <= 200
+    text = (folder / "DESCRIPTION.md").read_text("utf-8")
+    for path in re.findall(r"/raw/main/([^)]+)\)", text):
+        assert (repository / path).is_file()
+    for extras in re.findall(r"napari-fewshot\[([\w,-]+)\]", text):
+        assert set(extras.split(",")) <= project["optional-dependencies"].keys()
+
+
 def test_a_bug_is_told_with_what_doctor_says(repository):
     folder = repository / ".github" / "ISSUE_TEMPLATE"
     forms = {path.stem: read(path) for path in folder.glob("*.yml")}

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from npe2 import PluginManager
+
+from napari_fewshot import make_phantom, read_labels
 
 pytestmark = pytest.mark.viewer
 
@@ -40,7 +45,7 @@ def dice(labels: np.ndarray, truth: np.ndarray) -> float:
 
 
 def test_example(repository, viewer, tmp_path):
-    example, settings = blocks(repository / PAGE)
+    example, _, settings = blocks(repository / PAGE)
     names: dict[str, Any] = {}
     exec(compile(example, str(PAGE), "exec"), names)
     session, result, corrected = names["session"], names["result"], names["corrected"]
@@ -60,6 +65,24 @@ def test_example(repository, viewer, tmp_path):
     assert session.settings.adapter == "classification"
     assert session.settings.of_adapter.steps == 500
     assert not session.settings.position
+
+
+def test_without_a_window(repository, tmp_path):
+    """As a script of its own, in its own process."""
+    _, script, _ = blocks(repository / PAGE)
+    (tmp_path / "script.py").write_text(script, "utf-8")
+    folders = {f"NAPARI_FEWSHOT_{name}": str(tmp_path / name) for name in ("DATA", "CACHE")}
+    environment = os.environ | folders | {"NAPARI_CONFIG": str(tmp_path / "napari.yaml")}
+    command = [sys.executable, "script.py"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found = read_labels(tmp_path / "torso_labels.nii.gz")
+    truth = make_phantom("torso").labels.data
+    assert found.shape == truth.shape
+    assert dice(found.data, truth) > 0.6
+    assert (tmp_path / "torso.fewshot").is_file()
 
 
 def test_names_of_the_page_exist(repository, viewer):
