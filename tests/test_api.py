@@ -13,6 +13,7 @@ import napari_fewshot
 
 EXPORTED = {
     "Cancelled",
+    "Exported",
     "FeatureCache",
     "FeatureMap",
     "FeatureStore",
@@ -39,6 +40,7 @@ EXPORTED = {
     "__version__",
     "evaluate_labels",
     "evaluate_landmarks",
+    "export_model",
     "finetune",
     "get_refiner",
     "load_sam",
@@ -69,6 +71,7 @@ HEAVY = {
     "napari",
     "nibabel",
     "npe2",
+    "onnx",
     "pandas",
     "qtpy",
     "scipy",

@@ -159,15 +159,30 @@ def test_command_runs_from_the_clean_environment(environment, tmp_path):
 SCRIPT = """
 from typing import assert_type
 
+import numpy as np
+
 from napari_fewshot import (
+    Exported,
     FewShotSegmenter,
     HeldOutScore,
     Landmark,
     Prediction,
+    SamLabels,
     Template,
     Volume,
+    evaluate_labels,
+    export_model,
+    make_phantom,
+    measure_labels,
+    predict_many,
     read_labels,
+    read_points,
     read_volume,
+    refine_labels,
+    sam_boxes,
+    separate_objects,
+    write_labels,
+    write_points,
 )
 
 image = read_volume("image.nii.gz")
@@ -175,12 +190,32 @@ assert_type(image, Volume)
 template = Template(image, read_labels("painted.nii.gz"), axis="axial")
 model = FewShotSegmenter(backbone="embedded", contrastive={"steps": 100})
 assert_type(model.fit([template]), FewShotSegmenter)
+assert_type(model.updated(template), FewShotSegmenter)
 assert_type(model.held_out_score(), HeldOutScore | None)
-pred = model.predict(image, axis=0)
-assert_type(pred, Prediction)
-assert_type(pred.landmarks, tuple[Landmark, ...])
+assert_type(model.label_values_, tuple[int, ...])
 assert_type(model.names_, dict[int, str])
 assert_type(model.with_card(author="A lab").card_.author, str)
+model.save("model.fewshot")
+assert_type(FewShotSegmenter.load("model.fewshot", device="cpu"), FewShotSegmenter)
+pred = model.predict(np.zeros((4, 64, 64)), axis=0)
+assert_type(pred, Prediction)
+assert_type(pred.landmarks, tuple[Landmark, ...])
+pred.landmark_table(image).to_csv("points.csv")
+for one in model.slice_predictor(image).run([0, 1]):
+    assert_type(one.uncertainty, float)
+write_labels("labels.nii.gz", pred.labels, image, pred.names)
+write_points("points.csv", pred.landmarks, image)
+assert_type(read_points("points.csv", image), list[Landmark])
+measure_labels(pred.labels, image, objects=True).to_csv("measures.csv")
+assert_type(separate_objects(pred.labels, image=image), Volume)
+truth = make_phantom("torso").labels
+assert_type(evaluate_labels(pred.labels, truth.data, truth.spacing).rand_index, float)
+labels, confidence = refine_labels(image, pred.labels, method="random-walker")
+labels.mean()
+assert_type(sam_boxes(image, [], sam="sam-vit-b"), SamLabels)
+assert_type(export_model(model, "model.onnx"), Exported)
+for found in predict_many("model.fewshot", ["a.nii.gz"], "results"):
+    assert_type(found.seconds, float | None)
 model.predict(image, axes=0)  # type: ignore[call-arg]
 Template(image, kind="strokes")  # type: ignore[arg-type]
 """

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         UnreadableFileError,
         WeightsError,
     )
+    from .export import Exported, export_model
     from .features.cache import FeatureCache
     from .features.store import FeatureStore
     from .finetuning import Finetuned, finetune
@@ -71,6 +72,7 @@ _HOMES = {
     "metrics.contingency": ("match_instances",),
     "metrics.landmarks": ("evaluate_landmarks",),
     "metrics.labels": ("evaluate_labels",),
+    "export": ("Exported", "export_model"),
     "features.cache": ("FeatureCache",),
     "features.store": ("FeatureStore",),
     "finetuning": ("Finetuned", "finetune"),
@@ -108,6 +110,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Cancelled",
+    "Exported",
     "FeatureCache",
     "FeatureMap",
     "FeatureStore",
@@ -134,6 +137,7 @@ __all__ = [
     "__version__",
     "evaluate_labels",
     "evaluate_landmarks",
+    "export_model",
     "finetune",
     "get_refiner",
     "load_sam",

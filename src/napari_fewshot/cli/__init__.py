@@ -36,6 +36,7 @@ COMMANDS = (
     "evaluate",
     "benchmark",
     "info",
+    "export",
     "doctor",
 )
 INTERRUPTED = 130

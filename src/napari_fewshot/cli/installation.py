@@ -24,6 +24,7 @@ EXTRAS = {
     "benchmark": "plots of benchmark reports and of compare-refinement",
     "dicom-seg": "labels of DICOM series as DICOM segmentations, written and read",
     "distributed": "many volumes side by side, on a cluster or on all cores",
+    "export": "models for other programs, as ONNX and as packages of bioimage.io",
     "finetune": "fine-tuning of vision transformers on images without labels",
     "flow": "quicker motion between slices, for carried labels",
     "formats": "NRRD, MetaImage and DICOM series",

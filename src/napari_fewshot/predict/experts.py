@@ -22,9 +22,9 @@ from .learned import LearnedModel
 from .probabilities import AdapterPredictor, Predictor, Tick, Watch, no_tick
 from .registered import RegisteredLabels, Registrations
 
-__all__ = ["Experts", "FusedPredictor", "fused_plane"]
+__all__ = ["LEAST_PROBABLE", "Experts", "FusedPredictor", "fused_plane"]
 
-_LEAST_PROBABLE = 1e-4
+LEAST_PROBABLE = 1e-4
 _LEAST_CARRIED = 0.01
 """Labels are never carried so surely that other experts could not say otherwise."""
 _POLISHED_ELSEWHERE = 0.4
@@ -79,6 +79,22 @@ class Experts:
         own = model.landmarks, self.points, model.names, model.config.intensity, config
         return find_known(volume, *own, check)
 
+    def adapters(self, *, is_painted: bool) -> list[tuple[Adapter, FeatureExtractor, float]]:
+        """What labels slices by their features, with weights: in an image that was painted or not.
+
+        Hand-made features and the polished network have their full weight in the former.
+        """
+        weights = self.model.weights
+        used = [(self.adapter, self.extractor, 1.0)]
+        if self.hand_made is not None:
+            share = weights.hand_made if is_painted else weights.elsewhere
+            used = [(self.adapter, self.extractor, 1 - share), (*self.hand_made, share)]
+        if self.polished is not None:
+            share = weights.polished * (1 if is_painted else _POLISHED_ELSEWHERE)
+            used = [(one, on, (1 - share) * weight) for one, on, weight in used]
+            used.append((*self.polished, share))
+        return [(adapter, on, weight) for adapter, on, weight in used if weight > 0]
+
     def of(
         self,
         stack: SliceStack,
@@ -96,19 +112,10 @@ class Experts:
         """
         model = self.model
         painted = paint_of(stack, model.painted)
-        used = [(self.adapter, self.extractor, 1.0)]
-        if self.hand_made is not None:
-            weight = model.weights.elsewhere if painted is None else model.weights.hand_made
-            used = [(self.adapter, self.extractor, 1 - weight), (*self.hand_made, weight)]
-        if self.polished is not None:
-            share = model.weights.polished * (_POLISHED_ELSEWHERE if painted is None else 1)
-            used = [(one, on, (1 - share) * weight) for one, on, weight in used]
-            used.append((*self.polished, share))
         adapters = []
-        for adapter, extractor, weight in used:
-            if weight > 0:
-                adapters.append((AdapterPredictor(adapter, extractor, watch, window), weight))
-                watch = None
+        for adapter, extractor, weight in self.adapters(is_painted=painted is not None):
+            adapters.append((AdapterPredictor(adapter, extractor, watch, window), weight))
+            watch = None
         if painted is None:
             brought = None
             if progress is not None and model.weights.registered > 0:
@@ -200,7 +207,7 @@ def fused_plane(
     def fuse(rows: slice) -> None:
         band: Array = np.zeros_like(result[:, rows])
         for plane, weight in zip(planes, weights, strict=True):
-            likely = np.maximum(plane[:, rows].astype(np.float32), _LEAST_PROBABLE)
+            likely = np.maximum(plane[:, rows].astype(np.float32), LEAST_PROBABLE)
             band += np.float32(weight) * np.log(likely)
         if carried is not None:
             likely = np.maximum(carried[:, rows].astype(np.float32), _LEAST_CARRIED)
