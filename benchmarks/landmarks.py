@@ -2,7 +2,7 @@
 
     python benchmarks/landmarks.py DATA --results landmarks.jsonl [--tasks 'spine*' ...]
                                    [--shots 3 ...] [--methods default ...] [--seeds 0 1] [--quick]
-                                   [--hours H] [--tag TEXT]
+                                   [--hours H] [--tag TEXT] [--pictures DIR]
     python benchmarks/landmarks.py --report --results landmarks.jsonl --page docs/accuracy.md
                                    [--tag TEXT] [--before TEXT]
 
@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 from landmarks_methods import METHODS, REFERENCES, UNSEEDED, absent, errors, run
+from landmarks_pictures import draw_cases
 from landmarks_tasks import tasks
 from page import write_sections
 from results import Results, Row, version
@@ -51,7 +52,7 @@ def measure(options: argparse.Namespace, results: Results, tag: str) -> int:
                     print("stopped; the same command goes on", flush=True)
                     return failed
                 try:
-                    row = one_row(loaders[name](seed), name, method, seed, tag)
+                    row = one_row(loaders[name](seed), name, method, seed, tag, options.pictures)
                 except Exception as error:  # the other rows are still worth their time
                     failed += 1
                     what = f"{type(error).__name__}: {error}"
@@ -62,10 +63,15 @@ def measure(options: argparse.Namespace, results: Results, tag: str) -> int:
     return failed
 
 
-def one_row(task: Any, name: str, method: str, seed: int, tag: str) -> Row:
-    """Solve a task and count its errors."""
+def one_row(
+    task: Any, name: str, method: str, seed: int, tag: str, pictures: Path | None = None
+) -> Row:
+    """Solve a task and count its errors; of the default, with the first seed, draw some cases."""
     found = run(task, method, seed)
     each = [errors(c, p, task.unit) for c, p in zip(task.cases, found.places, strict=True)]
+    if pictures is not None and method == "default" and seed == 0:
+        drawn = [e for e, _ in each]
+        draw_cases(pictures / f"{name}.png", task.cases, found.places, drawn, task.unit)
     gone = [absent(c, task, p) for c, p in zip(task.cases, found.places, strict=True)]
     row: Row = {"task": name, "method": method, "seed": seed, "tag": tag, "unit": task.unit}
     row |= {"limits": list(task.limits), "errors": [e for e, _ in each]}
@@ -166,6 +172,7 @@ def main() -> None:
     parser.add_argument("--tag", help="name of this state of the package")
     parser.add_argument("--report", action="store_true", help="of --results; run nothing")
     parser.add_argument("--before", metavar="TAG", help="the default of that tag beside ours")
+    parser.add_argument("--pictures", type=Path, help="folder for some cases of the default")
     parser.add_argument("--page", type=Path, help="page whose tables are written anew")
     options = parser.parse_args()
     if not options.report and options.data is None:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 from landmarks_tasks import Example, Task
 
 from napari_fewshot import FewShotSegmenter, Volume
 from napari_fewshot.backbones import get_backbone
-from napari_fewshot.config import ExtractionConfig, IntensityConfig
+from napari_fewshot.config import ExtractionConfig, IntensityConfig, SegmenterConfig
 from napari_fewshot.features.extract import FeatureExtractor
 from napari_fewshot.geometry import Frame
+from napari_fewshot.landmarks.find import find_known
+from napari_fewshot.landmarks.learn import learn_landmarks
 from napari_fewshot.slices.coarse import CoarseVolume, coarse_volume
 from napari_fewshot.slices.grid import resize_plane
 from napari_fewshot.slices.registration import register, register_turned
 from napari_fewshot.slices.stack import SliceStack
+from napari_fewshot.templates.training_set import TrainingSet
 
 Places = dict[str, tuple[np.ndarray, float | None]]
 """Place in voxels of the file order, (z, y, x) or (y, x), and score of each name."""
@@ -62,7 +66,27 @@ def _segmenter(task: Task, seed: int, **settings: object) -> Callable[[Volume], 
 
 
 def _default(task: Task, seed: int) -> Callable[[Volume], Places]:
-    return _segmenter(task, seed)
+    """What ``train`` and ``predict`` find; adapters are trained only where that needs them."""
+    config = SegmenterConfig(seed=seed)
+    extractor = FeatureExtractor(get_backbone("embedded"), ExtractionConfig(), "cpu")
+    training = TrainingSet.of([example.template() for example in task.templates], config)
+    known = learn_landmarks(training, config, extractor)
+    whole = cache(lambda: _segmenter(task, seed))
+
+    def place(image: Volume) -> Places:
+        found = None
+        if known is not None:
+            settings = config.intensity, config.propagation.landmarks
+            found = find_known(image, known, extractor, training.names, *settings)
+        if found is None:
+            return whole()(image)
+        return {
+            p.name: (np.array(p.position[-image.ndim :]), p.score)
+            for p in found.values()
+            if p is not None
+        }
+
+    return place
 
 
 def _published(task: Task, seed: int) -> Callable[[Volume], Places]:

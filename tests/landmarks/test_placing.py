@@ -41,6 +41,15 @@ def test_a_landmark_that_one_template_has_is_found():
     assert errors(found, truth)["p5"] < 6
 
 
+def test_points_of_one_name_in_one_image_are_learned_but_not_placed_together(caplog):
+    *templates, (image, _) = patients(2, 3)
+    twice = [(i, [*points, Landmark("p5", 5, (0.0, 20.0, 100.0))]) for i, points in templates]
+    model = fitted(twice)
+    assert "Several points are called p5 in one image" in caplog.text
+    assert model._learned().landmarks.labels == (1, 2, 3, 4)
+    assert {p.label for p in model.predict(image).landmarks} >= {1, 2, 3, 4}
+
+
 def test_images_of_another_resolution_are_compared_as_shares_of_their_size():
     *templates, (image, truth) = patients(2, 4)
     fine = Volume(ndimage.zoom(image.data, 2, order=1, grid_mode=True, mode="nearest"), (1.0, 1.0))
@@ -81,6 +90,27 @@ class TestVolumes:
         saved = again.predict(Volume(turned, (2.0, 2.0, 2.0))).landmarks
         for one, other in zip(found, saved, strict=True):
             np.testing.assert_allclose(other.position, one.position, atol=1e-3)
+
+    @pytest.mark.parametrize(("finer", "spacing"), [(2, 0.2), (1, 1.0)])
+    def test_volumes_of_another_size_or_without_spacing_are_compared_as_shares(
+        self, finer, spacing
+    ):
+        *templates, (image, truth) = patients(3, 2, 2.0)
+        data = ndimage.zoom(image.data, finer, order=1, grid_mode=True, mode="nearest")
+        found = fitted(templates).predict(Volume(data, (spacing,) * 3)).landmarks
+        coarse = [
+            Landmark(p.name, p.label, tuple((v + 0.5) / finer - 0.5 for v in p.position))
+            for p in found
+        ]
+        assert len(found) == 4
+        assert max(errors(coarse, truth).values()) < 2
+
+    def test_a_mirror_image_is_noticed(self, caplog):
+        *templates, (image, _) = patients(3, 2, 2.0)
+        found = fitted(templates).predict(Volume(image.data[:, :, ::-1].copy(), image.spacing))
+        assert found.landmarks == ()
+        assert not found.labels.any()
+        assert "mirror image of the templates" in caplog.text
 
     def test_what_is_not_alike_is_looked_for_as_without(self):
         *templates, _ = patients(3, 2, 2.0)

@@ -8,7 +8,8 @@ import pytest
 from napari_fewshot import InputError
 from napari_fewshot.config import LandmarkConfig, Tolerance
 from napari_fewshot.landmarks.known import KnownImage, KnownLandmarks
-from napari_fewshot.landmarks.scores import probabilities, tolerance_share
+from napari_fewshot.landmarks.placed import REACHES
+from napari_fewshot.landmarks.scores import probabilities, sure_within, tolerance_share
 
 
 def trials(count=400, seed=0):
@@ -47,6 +48,13 @@ def test_where_the_sure_are_wrong_all_are_alike():
     rows = np.array([[s, 0.01 if s < 0.5 else 0.3] for s in np.linspace(0.05, 0.95, 200)])
     found = probabilities(np.array([0.1, 0.9]), rows, 0.05)
     assert found[0] == found[1] == pytest.approx(0.5, abs=0.05)
+
+
+def test_how_sure_a_place_is_grows_with_the_tolerance():
+    sure = np.array([REACHES, np.full(len(REACHES), 0.6)])
+    np.testing.assert_allclose(sure_within(sure, 0.04), [0.04, 0.6])
+    np.testing.assert_allclose(sure_within(sure, 0.005), [0.005, 0.3])
+    np.testing.assert_allclose(sure_within(sure, 0.5), [REACHES[-1], 0.6])
 
 
 @pytest.mark.parametrize(

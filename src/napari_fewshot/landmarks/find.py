@@ -15,7 +15,7 @@ from ..types import Array, Landmark, Volume
 from .known import KnownLandmarks
 from .placed import Placed
 from .planes import described_plane, place_in_plane
-from .scores import LEAST_TEMPLATES, probabilities, tolerance_share
+from .scores import LEAST_TEMPLATES, probabilities, sure_within, tolerance_share
 from .volumes import place_in_volume
 
 __all__ = ["find_known", "placing_stack"]
@@ -64,7 +64,8 @@ def find_known(
     frame = Frame.of(volume.affine, volume.ndim)
     spacing = np.array(frame.canonical_spacing(volume.spacing))
     share = tolerance_share(Tolerance.of(config.tolerance), placed.extent, spacing)
-    scores = probabilities(placed.sure, known.trials, share)
+    before = np.stack([sure_within(known.trials[:, :-1], share), known.trials[:, -1]], axis=1)
+    scores = probabilities(sure_within(placed.sure, share), before, share)
     places = _in_file(placed, volume, frame, spacing)
     limits = np.array(volume.shape) - 0.5
     found: dict[int, Landmark | None] = {}

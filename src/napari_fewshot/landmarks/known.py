@@ -9,16 +9,19 @@ import numpy as np
 
 from ..slices.coarse import CoarseVolume
 from ..types import Array
+from .placed import REACHES
 
 __all__ = ["KnownImage", "KnownLandmarks", "no_trials"]
 
 _ALIKE = 4.0
 """Times that images may be larger or smaller than the templates: beyond it a spacing is wrong."""
+_SIMILAR = 1.5
+"""The same of images without a spacing, which may be of another resolution."""
 
 
 def no_trials() -> Array:
     """No landmark was placed in a template that was left out."""
-    return np.zeros((0, 2), np.float32)
+    return np.zeros((0, len(REACHES) + 1), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +77,9 @@ class KnownLandmarks:
     labels : tuple of int
         Rows of all arrays of the images.
     images : tuple of KnownImage
-    trials : float32 array, shape (N, 2)
-        Of points that were placed in templates that were left out: how sure, and the error in
-        shares of the image's first side.
+    trials : float32 array, shape (N, R + 1)
+        Of points that were placed in templates that were left out: how sure to be within each of
+        ``REACHES``, and the error as a share of the image's longest side.
     """
 
     labels: tuple[int, ...]
@@ -112,6 +115,18 @@ class KnownLandmarks:
             for image in known.images
         )
         return KnownLandmarks(labels, images, np.concatenate([self.trials, earlier.trials]))
+
+    def scale(self, extent: Array, spacing: Sequence[float]) -> float:
+        """How many times larger than those of the templates the mm of a volume are.
+
+        1 but where one of them has no spacing, or it is of another size by far; the longest sides
+        are then taken for the same.
+        """
+        own = float(np.median([max(one.extent) for one in self.images]))
+        ratio = float(np.max(extent)) / own
+        spacings = [*(one.spacing for one in self.images), tuple(spacing)]
+        most = _SIMILAR if any(set(one) == {1.0} for one in spacings) else _ALIKE
+        return 1.0 if 1 / most <= ratio <= most else ratio
 
     def described(self, seen: Sequence[tuple[Array, Array]]) -> KnownLandmarks:
         """The same with the descriptors and patches of each image."""

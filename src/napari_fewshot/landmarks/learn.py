@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -22,9 +23,10 @@ from .volumes import known_volume, place_in_volume
 
 __all__ = ["learn_landmarks"]
 
+_LOGGER = logging.getLogger(__name__)
 WHAT = "landmarks"
-_MOST_LEFT_OUT = 4
-"""Templates that are left out in turn."""
+_MOST_LEFT_OUT = {2: 12, 3: 4}
+"""Templates that are left out in turn, by their number of axes."""
 _MOST_OTHERS = 3
 """Volumes that are registered with each of them."""
 
@@ -44,6 +46,13 @@ def learn_landmarks(
     wanted = config.propagation.landmarks
     if wanted.source != "probabilities" or not wanted.arrangement or wanted.per_label > 1:
         return None
+    for label in sorted(training.repeated & training.point_labels):
+        _LOGGER.warning(
+            "Several points are called %s in one image: they teach what one looks like, not where "
+            "it lies. Give each its own name, or set propagation.landmarks.per_label to their "
+            "number.",
+            training.names.get(label, label),
+        )
     numbers = training.arranged
     volumes = [training.stacks[number].volume for number in numbers]
     axes = {volume.ndim for volume in volumes}
@@ -81,7 +90,8 @@ def _trials(
     """Place the landmarks of templates with the others; ``maps`` are of 2D images."""
     if len(known.images) < LEAST_TEMPLATES:
         return no_trials()
-    chosen = np.unique(np.linspace(0, len(stacks) - 1, _MOST_LEFT_OUT).round().astype(int))
+    most = _MOST_LEFT_OUT[2 if maps else 3]
+    chosen = np.unique(np.linspace(0, len(stacks) - 1, most).round().astype(int))
     trials = [no_trials()]
     for done, number in enumerate(chosen.tolist()):
         progress(done, len(chosen), WHAT)
@@ -101,7 +111,7 @@ def _trials(
             rows = [known.labels.index(label) for label in others.labels]
             apart = placed.places - known.images[number].places[rows]
             errors = np.linalg.norm(apart, axis=1) / float(placed.extent.max())
-            both = np.stack([placed.sure, errors], axis=1)
+            both = np.column_stack([placed.sure, errors])
             trials.append(both[np.isfinite(errors)].astype(np.float32))
     progress(len(chosen), len(chosen), WHAT)
     return np.concatenate(trials)

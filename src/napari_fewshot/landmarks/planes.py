@@ -2,43 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
 from ..features.extract import FeatureExtractor
 from ..slices.coarse import extent_of
+from ..slices.grid import resize_plane
 from ..slices.stack import SliceStack
 from ..types import Array
 from .known import KnownImage, KnownLandmarks
 from .patches import correlations, even_contrast
-from .placed import Placed
+from .placed import REACHES, Placed
 from .pyramid import Resized, described, sampled
+from .scores import logit
 from .structure import Structure
 
 __all__ = ["Described", "described_plane", "known_plane", "place_in_plane"]
 
-_SIDES = (320, 640)
-"""Pixels of the longest side where places are found, and where they are made exact."""
-_RADIUS = 18
-"""Of a patch round a landmark, in pixels of the coarse size."""
+_SIDES = (160, 96, 320)
+"""Pixels of the longest side where images are described; on the first grid, places are found."""
+_FEATURES = 2.1
+"""Log of how much more probable a place is whose features are the same than one of no likeness, for
+each of these sizes."""
+_FINE = 640
+"""The same where places are made exact, by patches."""
+_RADIUS = 36
+"""Of a patch round a landmark, in pixels of the fine size."""
 _NOISE = 0.05
 """Variance of a patch that counts little, beside 1 of one with the usual contrast."""
-_SCALES = (0.85, 1.0, 1.18)
+_SCALES = (0.8, 0.9, 1.0, 1.11, 1.25)
 """Of the arrangement, beside that of the templates."""
-_FEATURES = 12.0
-"""Log of how much more probable a place is whose features are the same than one of no likeness."""
-_PATCHES = 8.0
-"""The same of patches, at the fine size."""
-_LEAST_SPREAD = 0.05
-"""Standard deviation of the place in the image, as a share of its longest side, at least."""
+_SCALE_SPREAD = 0.12
+"""Standard deviation of the logarithm of the scale."""
+_PATCHES = 10.0
+"""Log of how much more probable a place is whose patch is the same as one of many templates."""
+_PATCH_BELIEF = 1.5
+"""Templates that it takes for nearly as much: the patch of one alone misleads."""
+_PLACE_SPREAD = 0.035
+"""Standard deviation of the place in the image along each axis, as a share of its longest side,
+before templates are seen."""
+_BELIEF = 4.0
+"""Templates that this counts as, beside those that show how places vary."""
 _ELSEWHERE = 0.01
 """How probable any place is beside that where templates have a landmark."""
-_WIDER = 1.5
-"""And times what it is in the templates."""
+_LIKENESS, _LIKENESS_SPREAD = 0.89, 0.045
+"""Similarity of the features where landmarks are placed, right and wrong ones: it tells them apart
+as well as the probability near the place does, and both together better."""
+_MASS_SPREAD = 1.5
+"""Of the log-odds of that probability."""
 _WINDOW = 0.06
 """Share of the longest side on each side of a place in which it is made exact."""
-_NEAR = 0.025
+_NEAR = 0.05
 """Share of the longest side within which places count as one."""
 
 
@@ -48,50 +65,51 @@ class Described:
 
     Parameters
     ----------
-    features : float32 array, shape (C, h, w)
-        At the coarse size, of length 1.
-    greys : two float32 arrays
-        Of even contrast at both sizes, with a margin of the radius of a patch.
+    features : float32 arrays, shape (C, h, w)
+        At each of the sizes, of length 1.
+    grey : float32 array
+        Of even contrast at the fine size, with a margin of the radius of a patch.
     unit : float
         The mm that places count in.
     extent : array, shape (2,)
         Sides in mm.
     """
 
-    features: Array
-    greys: tuple[Array, Array]
+    features: tuple[Array, ...]
+    grey: Array
     unit: float
     extent: Array
 
-    def shape(self, level: int) -> Array:
-        """Rows and columns at a size."""
-        return np.array(self.greys[level].shape) - 2 * _radius(level)
-
-    def cells(self, places: Array, level: int) -> Array:
-        """From mm to cells of a size."""
-        cells: Array = places * self.shape(level) / self.extent - 0.5
-        return cells
+    @property
+    def shape(self) -> Array:
+        """Rows and columns at the fine size."""
+        return np.array(self.grey.shape) - 2 * _RADIUS
 
     def at(self, places: Array) -> tuple[Array, Array]:
-        """Features (L, C) and fine patches (L, side, side) at places in mm, 0 where none is."""
-        found = sampled(self.features, self.cells(places, 0))
-        found = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-6)
-        return found, np.stack([self._patch(at) for at in self.cells(places, 1)])
+        """Features (L, sizes * C) and patches (L, side, side) at places in mm, 0 where none is."""
+        each = []
+        for features in self.features:
+            found = sampled(features, _cells(places, self.extent, features.shape[1:]))
+            each.append(found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-6))
+        cells = _cells(places, self.extent, self.shape)
+        return np.concatenate(each, axis=1), np.stack([self._patch(at) for at in cells])
 
     def _patch(self, cell: Array) -> Array:
         from scipy import ndimage
 
-        radius = _radius(1)
+        side = 2 * _RADIUS + 1
         if not np.isfinite(cell).all():
-            return np.zeros((2 * radius + 1,) * 2, np.float32)
-        rows, columns = np.indices((2 * radius + 1,) * 2)
+            return np.zeros((side, side), np.float32)
+        rows, columns = np.indices((side, side))
         at = [rows + cell[0], columns + cell[1]]  # the margin takes the radius away
-        patch: Array = ndimage.map_coordinates(self.greys[1], at, order=1, mode="nearest")
+        patch: Array = ndimage.map_coordinates(self.grey, at, order=1, mode="nearest")
         return patch
 
 
-def _radius(level: int) -> int:
-    return _RADIUS * _SIDES[level] // _SIDES[0]
+def _cells(places: Array, extent: Array, shape: Sequence[int] | Array) -> Array:
+    """From mm to cells of a grid."""
+    cells: Array = places * np.array(shape) / extent - 0.5
+    return cells
 
 
 def known_plane(stack: SliceStack, places: Array) -> KnownImage:
@@ -108,14 +126,15 @@ def described_plane(
     """Features and even greys of a 2D image."""
     extent = extent_of(stack)[1:]
     unit = known.unit(extent, stack.spacing[1:])
-    shapes, greys = [], []
-    for level, side in enumerate(_SIDES):
+
+    def resized(side: int) -> Resized:
         rows, columns = np.maximum(1, np.round(extent * side / unit)).astype(int)
-        shapes.append((int(rows), int(columns)))
-        grey = even_contrast(Resized(stack, 0, shapes[-1]).slice(0).mean(axis=0))
-        greys.append(np.pad(grey, _radius(level), mode="symmetric").astype(np.float32))
-    features = described(Resized(stack, 0, shapes[0]), extractor)
-    return Described(features, (greys[0], greys[1]), unit, extent)
+        return Resized(stack, 0, (int(rows), int(columns)))
+
+    features = tuple(described(resized(side), extractor) for side in _SIDES)
+    grey = even_contrast(resized(_FINE).slice(0).mean(axis=0))
+    margin = np.pad(grey, _RADIUS, mode="symmetric").astype(np.float32)
+    return Described(features, margin, unit, extent)
 
 
 def place_in_plane(image: Described, known: KnownLandmarks) -> Placed:
@@ -125,10 +144,20 @@ def place_in_plane(image: Described, known: KnownLandmarks) -> Placed:
     likely = _likely(image, known, arrangement, structure.places)
     found = _coarse(image, structure, likely)
     places = np.full((len(found), 2), np.nan)
-    sure = np.zeros(len(found))
+    sure = np.zeros((len(found), len(REACHES)))
     for number, map_ in enumerate(found):
         places[number], sure[number] = _exact(image, known, number, map_)
-    return Placed(places, sure, image.extent)
+    return Placed(places, _surer(image, known, places, sure), image.extent)
+
+
+def _surer(image: Described, known: KnownLandmarks, places: Array, mass: Array) -> Array:
+    """How sure places are, (L, R), by the probability near them and by what is seen there."""
+    seen, _ = image.at(places)
+    each = (np.einsum("lc,lc->l", seen, one.descriptors) for one in known.images)
+    likeness = reduce(np.maximum, each) / len(image.features)
+    odds = logit(mass) / _MASS_SPREAD + ((likeness - _LIKENESS) / _LIKENESS_SPREAD)[:, None]
+    sure: Array = 1 / (1 + np.exp(-odds))
+    return sure
 
 
 def _relative(one: KnownImage, known: KnownLandmarks) -> Array:
@@ -138,16 +167,22 @@ def _relative(one: KnownImage, known: KnownLandmarks) -> Array:
 
 
 def _similar(image: Described, known: KnownLandmarks) -> Array:
-    """Log-likelihood (L, h, w) of each cell by the most alike template."""
-    flat = image.features.reshape(len(image.features), -1)
-    best: Array | None = None
-    for one in known.images:
-        similar = _FEATURES * (one.descriptors @ flat)
-        similar = similar.reshape(len(similar), *image.features.shape[1:])
-        best = similar if best is None else np.maximum(best, similar)
-    if best is None:
-        raise ValueError("no template")
-    return best
+    """Log-likelihood (L, h, w) of each cell by the most alike template at each size."""
+    from scipy import ndimage
+
+    shape, start = image.features[0].shape[1:], 0
+    total = np.zeros((len(known.labels), *shape), np.float32)
+    for features in image.features:
+        flat = features.reshape(len(features), -1)
+        own = slice(start, start + len(features))
+        start = own.stop
+        each = (one.descriptors[:, own] @ flat for one in known.images)
+        best = reduce(np.maximum, each)
+        planes = best.reshape(len(best), *features.shape[1:])
+        if planes.shape[1] > shape[0]:  # what is found on a finer grid is not to be missed
+            planes = ndimage.maximum_filter(planes, (1, 2, 2))
+        total += _FEATURES * resize_plane(planes, shape)
+    return total
 
 
 def _likely(
@@ -160,12 +195,10 @@ def _likely(
     cell = image.extent / image.unit / shape
     at = [(np.arange(n) + 0.5) * c - n * c / 2 for n, c in zip(shape, cell, strict=True)]
     together = np.stack(arrangement)
-    spread = np.zeros(len(middle))
-    if len(together) > 1:
-        seen = np.isfinite(together[..., 0]).sum(axis=0)
-        squares = np.nansum(np.square(together - middle), axis=(0, 2)) / 2
-        spread = np.sqrt(squares / np.maximum(seen - 1, 1))
-    width = _WIDER * np.maximum(spread, _LEAST_SPREAD / _WIDER)
+    seen = np.isfinite(together[..., 0]).sum(axis=0)
+    squares = np.nansum(np.square(together - middle), axis=(0, 2)) / 2
+    variance = (_BELIEF * _PLACE_SPREAD**2 + squares) / (_BELIEF + seen - 1)
+    width = np.sqrt(variance * (1 + 1 / seen))  # the mean is not known
     rows = np.exp(-np.square(at[0] - middle[:, :1]) / (2 * np.square(width)[:, None]))
     columns = np.exp(-np.square(at[1] - middle[:, 1:]) / (2 * np.square(width)[:, None]))
     prior = _ELSEWHERE + (1 - _ELSEWHERE) * rows[:, :, None] * columns[:, None, :]
@@ -177,23 +210,28 @@ def _coarse(image: Described, structure: Structure, likely: Array) -> Array:
     """Probability (L, h, w) of each cell of the coarsest level, over scales."""
     cell = float(image.extent[0] / image.unit / likely.shape[1])
     each = [structure.marginals(likely, cell, scale) for scale in _SCALES]
-    best = max(evidence for _, evidence in each)
-    total = sum(np.exp(evidence - best) * found for found, evidence in each)
+    logs = [
+        evidence - (np.log(scale) / _SCALE_SPREAD) ** 2 / 2
+        for (_, evidence), scale in zip(each, _SCALES, strict=True)
+    ]
+    weights = np.exp(np.array(logs) - max(logs))
+    total = sum(weight * found for (found, _), weight in zip(each, weights, strict=True))
     result: Array = np.asarray(total) / np.sum(total, axis=(1, 2), keepdims=True)
     return result
 
 
 def _exact(
     image: Described, known: KnownLandmarks, number: int, coarse: Array
-) -> tuple[Array, float]:
-    """The place in mm of one landmark, and how much of the probability is near it."""
+) -> tuple[Array, Array]:
+    """The place in mm of one landmark, and how much of the probability is within ``REACHES``."""
     from scipy import ndimage
 
     near = _NEAR * image.unit / image.extent[0]
-    cells, sure = _peak(coarse, near * coarse.shape[0])
+    cells = _peak(coarse, near * coarse.shape[0])
+    sure = _within(coarse, cells, image.extent.max() / image.extent[0] * coarse.shape[0])
     place = (cells + 0.5) * image.extent / coarse.shape
-    shape, radius = image.shape(1), _radius(1)
-    middle = np.round(image.cells(place[None], 1)[0]).astype(int)
+    shape = image.shape
+    middle = np.round(_cells(place, image.extent, shape)).astype(int)
     reach = int(np.ceil(_WINDOW * image.unit / image.extent[0] * shape[0]))
     low, high = np.clip(middle - reach, 0, shape - 1), np.clip(middle + reach + 1, 1, shape)
     rows, columns = (np.arange(a, b) for a, b in zip(low, high, strict=True))
@@ -203,16 +241,24 @@ def _exact(
         indexing="ij",
     )
     prior = ndimage.map_coordinates(coarse, at, order=1, mode="nearest")
-    part = image.greys[1][low[0] : high[0] + 2 * radius, low[1] : high[1] + 2 * radius]
+    part = image.grey[low[0] : high[0] + 2 * _RADIUS, low[1] : high[1] + 2 * _RADIUS]
     seen = [one.patches[number] for one in known.images if np.isfinite(one.places[number, 0])]
     similar = correlations(part, np.stack(seen), _NOISE).max(axis=0)
-    window = prior * np.exp(_PATCHES * (similar - similar.max()))
-    cells, _ = _peak(window, near * shape[0] / 2)
+    weight = _PATCHES * len(seen) / (len(seen) + _PATCH_BELIEF)
+    window = prior * np.exp(weight * (similar - similar.max()))
+    cells = _peak(window, near * shape[0] / 2)
     return (cells + low + 0.5) * image.extent / shape, sure
 
 
-def _peak(map_: Array, radius: float) -> tuple[Array, float]:
-    """Middle of what is most probable within a radius of cells, and how much that is."""
+def _within(map_: Array, middle: Array, side: float) -> Array:
+    """How much of a map is within each of ``REACHES``, as shares of a side in cells."""
+    rows, columns = np.indices(map_.shape)
+    far = np.hypot(rows - middle[0], columns - middle[1]) / side
+    return np.array([float(map_[far <= reach].sum()) for reach in REACHES])
+
+
+def _peak(map_: Array, radius: float) -> Array:
+    """Middle of what is most probable within a radius of cells."""
     from scipy import ndimage
 
     smooth = ndimage.gaussian_filter(map_, radius / 2, mode="constant")
@@ -221,6 +267,5 @@ def _peak(map_: Array, radius: float) -> tuple[Array, float]:
     near = np.where(np.hypot(rows - top[0], columns - top[1]) <= radius, map_, 0)
     total = float(near.sum())
     if not total > 0:
-        return np.array(top, float), 0.0
-    middle = np.array([(rows * near).sum(), (columns * near).sum()]) / total
-    return middle, total / float(map_.sum())
+        return np.array(top, float)
+    return np.array([(rows * near).sum(), (columns * near).sum()]) / total

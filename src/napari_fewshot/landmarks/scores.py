@@ -6,13 +6,14 @@ import numpy as np
 
 from ..config import Tolerance
 from ..types import Array
+from .placed import REACHES
 
-__all__ = ["LEAST_TEMPLATES", "probabilities", "tolerance_share"]
+__all__ = ["LEAST_TEMPLATES", "logit", "probabilities", "sure_within", "tolerance_share"]
 
 LEAST_TEMPLATES = 3
 """With fewer, scores are not calibrated."""
 _STEPS = 30
-_PRIOR = 0.25
+_PRIOR = 1.0
 """Weight of the belief that slope and offset are 1 and 0: a few trials do not overrule it."""
 _LEAST = 1e-3
 
@@ -26,6 +27,15 @@ def tolerance_share(tolerance: Tolerance, extent: Array, spacing: Array) -> floa
     return tolerance.value * size / longest
 
 
+def sure_within(sure: Array, share: float) -> Array:
+    """How sure (L,) each place is to a share of the longest side, of (L, R) for ``REACHES``."""
+    reaches, known = np.array([0.0, *REACHES]), np.pad(sure, ((0, 0), (1, 0)))
+    k = min(int(np.searchsorted(reaches, share)), len(reaches) - 1)
+    part = min((share - reaches[k - 1]) / (reaches[k] - reaches[k - 1]), 1.0)
+    found: Array = known[:, k - 1] + part * (known[:, k] - known[:, k - 1])
+    return found
+
+
 def probabilities(sure: Array, trials: Array, share: float) -> Array:
     """Probability that each error is at most a share of the image's longest side.
 
@@ -35,8 +45,10 @@ def probabilities(sure: Array, trials: Array, share: float) -> Array:
     """
     if len(trials) == 0:
         return np.clip(sure, 0, 1)
-    x = _logit(trials[:, 0])
-    hit = (trials[:, 1] <= share).astype(float)
+    x = logit(trials[:, 0])
+    right = trials[:, 1] <= share
+    low, high = 1 / (2 + (~right).sum()), 1 - 1 / (2 + right.sum())  # none is certain (Platt)
+    hit = np.where(right, high, low)
     slope, offset = 1.0, 0.0
     for _ in range(_STEPS):  # Newton's method; the prior keeps the matrix regular
         p = 1 / (1 + np.exp(-(slope * x + offset)))
@@ -49,12 +61,13 @@ def probabilities(sure: Array, trials: Array, share: float) -> Array:
         step = np.linalg.solve(matrix + _PRIOR * np.eye(2), gradient)
         slope, offset = slope + step[0], offset + step[1]
     if slope < 0:
-        return np.full(len(sure), (hit.sum() + 1) / (len(hit) + 2))
-    found: Array = 1 / (1 + np.exp(-(slope * _logit(sure) + offset)))
+        return np.full(len(sure), (right.sum() + 1) / (len(right) + 2))
+    found: Array = 1 / (1 + np.exp(-(slope * logit(sure) + offset)))
     return found
 
 
-def _logit(sure: Array) -> Array:
+def logit(sure: Array) -> Array:
+    """Log-odds of probabilities, none of which is taken for 0 or 1."""
     p = np.clip(sure, _LEAST, 1 - _LEAST)
     found: Array = np.log(p / (1 - p))
     return found

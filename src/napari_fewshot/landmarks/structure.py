@@ -12,7 +12,9 @@ from ..types import Array
 __all__ = ["Structure"]
 
 _DEVIATION = 0.25
-"""Standard deviation of an offset, as a share of its length."""
+"""Standard deviation of an offset, as a share of its length, before templates are seen."""
+_BELIEF = 3.0
+"""Templates that this counts as, beside those that show how offsets vary."""
 _LEAST_DEVIATION = 0.01
 """Of the same, in the unit of the places."""
 _STRAY = 1e-3
@@ -32,11 +34,14 @@ class Structure:
         (child, parent), parents before their children.
     places : array, shape (L, D)
         Mean place over templates.
+    spreads : tuple of float
+        Standard deviation of each edge's offset.
     """
 
     root: int
     edges: tuple[tuple[int, int], ...]
     places: Array
+    spreads: tuple[float, ...]
 
     @classmethod
     def of(cls, templates: Sequence[Array]) -> Structure:
@@ -46,13 +51,18 @@ class Structure:
         """
         together = np.stack(templates)
         places = np.nanmean(together, axis=0)
+        sizes = np.array([_size(one, places) for one in together])  # scales are tried apart
+        together = together / sizes[:, None, None]
         offsets = together[:, :, None] - together[:, None]
         with np.errstate(invalid="ignore", divide="ignore"):
             seen = np.isfinite(offsets[..., 0]).sum(axis=0)
             total = np.nansum(offsets, axis=0) / np.maximum(seen, 1)[..., None]
-            spread = np.nansum(np.square(offsets - total), axis=(0, 3)) / np.maximum(seen, 1)
+            squares = np.nansum(np.square(offsets - total), axis=(0, 3)) / 2
         length = np.linalg.norm(places[:, None] - places[None], axis=-1)
-        costs = _DEVIATION * length + np.sqrt(spread)
+        own = np.maximum(_DEVIATION * length, _LEAST_DEVIATION)
+        variance = (_BELIEF * np.square(own) + squares) / (_BELIEF + np.maximum(seen - 1, 0))
+        spread = np.sqrt(variance * (1 + 1 / np.maximum(seen, 1)) / 2)  # the mean is not known
+        costs = spread + np.sqrt(squares / np.maximum(seen, 1))
         middle = np.linalg.norm(places - places.mean(axis=0), axis=1)
         root = int(middle.argmin())
         edges: list[tuple[int, int]] = []
@@ -62,7 +72,7 @@ class Structure:
             child, parent = np.unravel_index(int(some.argmin()), some.shape)
             edges.append((rest[child], there[parent]))
             there.append(rest.pop(child))
-        return cls(root, tuple(edges), places)
+        return cls(root, tuple(edges), places, tuple(float(spread[edge]) for edge in edges))
 
     def marginals(self, likelihoods: Array, cell: float, scale: float) -> tuple[Array, float]:
         """Probability of each place of each landmark, and the log of how well all agree.
@@ -72,10 +82,7 @@ class Structure:
         multiplies. Probabilities of a landmark sum to 1.
         """
         offsets = [scale * (self.places[c] - self.places[p]) / cell for c, p in self.edges]
-        spreads = [
-            max(_DEVIATION * float(np.linalg.norm(offset)), _LEAST_DEVIATION / cell)
-            for offset in offsets
-        ]
+        spreads = [spread / cell for spread in self.spreads]
         upward = list(np.array(likelihoods, np.float32))
         messages: dict[int, Array] = {}
         evidence = 0.0
@@ -97,6 +104,16 @@ class Structure:
         return result, evidence
 
 
+def _size(template: Array, places: Array) -> float:
+    """How large the arrangement of a template is beside the mean of all."""
+    seen = np.isfinite(template[:, 0])
+    own, mean = template[seen], places[seen]
+    size = np.linalg.norm(mean - mean.mean(axis=0))
+    if not size > 0:
+        return 1.0
+    return float(np.linalg.norm(own - own.mean(axis=0)) / size) or 1.0
+
+
 def _message(belief: Array, offset: Array, spread: float) -> Array:
     """What one landmark says of the place of another."""
     from scipy import ndimage
@@ -105,6 +122,10 @@ def _message(belief: Array, offset: Array, spread: float) -> Array:
     if not total > 0:
         return np.full(belief.shape, 1 / belief.size, np.float32)
     wide = ndimage.gaussian_filter(belief / total, spread, mode="constant", truncate=_REACH)
-    moved = ndimage.shift(wide, offset, order=1, mode="constant")
-    result: Array = (1 - _STRAY) * np.maximum(moved, 0) + _STRAY / belief.size
-    return result.astype(np.float32)
+    moved = np.full(belief.shape, _STRAY / belief.size, np.float32)
+    here, there = [], []
+    for step, side in zip(np.round(offset).astype(int).tolist(), belief.shape, strict=True):
+        here.append(slice(max(0, -step), max(0, min(side, side - step))))
+        there.append(slice(max(0, step), max(0, min(side, side + step))))
+    moved[tuple(there)] += (1 - _STRAY) * wide[tuple(here)]
+    return moved

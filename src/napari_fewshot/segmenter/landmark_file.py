@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..landmarks.known import KnownImage, KnownLandmarks
+from ..landmarks.known import KnownImage, KnownLandmarks, no_trials
 from ..slices.coarse import CoarseVolume
 from ..types import Array
 
@@ -90,6 +90,6 @@ def unpack_landmarks(
         volume = CoarseVolume(grey, image.coarse)
         images.append(KnownImage(*own, volume, patches))
     trials = tensors[f"{_PREFIX}trials"]
-    if trials.ndim != 2 or trials.shape[1] != 2:
+    if trials.ndim != 2 or trials.shape[1] != no_trials().shape[1]:
         raise ValueError("trials of another shape")
     return KnownLandmarks(packed.labels, tuple(images), trials), rest

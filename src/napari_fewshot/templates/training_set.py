@@ -73,7 +73,7 @@ class TrainingSet:
     and numbers behind those of the stacks are of ``copies``, one for each stack where it is
     augmented. ``label_values`` were painted, sorted; ``point_labels`` occur as landmarks only.
     ``arrangements`` are, of each image, the places in canonical mm of landmarks that it has one of,
-    and ``arranged`` the number of its stack.
+    and ``arranged`` the number of its stack. Of the labels ``repeated`` an image has several.
     """
 
     stacks: tuple[SliceStack, ...]
@@ -84,6 +84,7 @@ class TrainingSet:
     point_labels: frozenset[int]
     arrangements: tuple[dict[int, tuple[float, ...]], ...] = ()
     arranged: tuple[int, ...] = ()
+    repeated: frozenset[int] = frozenset()
     copies: tuple[AugmentedSlices, ...] = ()
 
     @classmethod
@@ -151,6 +152,7 @@ class TrainingSet:
             point_labels=frozenset(set(label_values) - painted),
             arrangements=arrangements_of(templates, images),
             arranged=tuple(stack_of.values()),
+            repeated=_repeated(templates, images),
         )
 
     @property
@@ -276,6 +278,15 @@ def _known_labels(
     if template.known_labels is not None:
         return frozenset(int(v) for v in template.known_labels)
     return frozenset((own | set(template.names)) & set(label_values) or label_values)
+
+
+def _repeated(templates: Sequence[Template], images: Sequence[int]) -> frozenset[int]:
+    counts = Counter(
+        (image, point.label)
+        for template, image in zip(templates, images, strict=True)
+        for point in template.points
+    )
+    return frozenset(label for (_, label), count in counts.items() if count > 1)
 
 
 def arrangements_of(

@@ -13,6 +13,7 @@ from ...predict.sink import smallest_label_dtype
 from ...types import Array, Landmark, Volume
 from ..doubt_colours import doubt_colours
 from ..layers import geometry_of, no_features, shape_of
+from .landmark_look import fill_sure, point_size
 from .slicing import Key, Slicing
 from .teaching import CONFIDENCE, KEY, Provenance, provenance_of
 from .templates import TemplateEntry
@@ -280,6 +281,7 @@ class ResultLayers:
         """Add the points layer, or replace all points of the one that is there."""
         if self.has_landmarks:
             self.landmarks.data, self.landmarks.features = points, features
+            fill_sure(self.landmarks)
             return
         active, ndim = self.viewer.layers.selection.active, len(shape_of(self.image))
         self.landmarks = self.viewer.add_points(
@@ -293,12 +295,13 @@ class ResultLayers:
                 "color": "yellow",
                 "translation": (*(0.0,) * (ndim - 2), 4.0, 0.0),
             },
-            size=3,
+            size=point_size(shape_of(self.image)),
             face_color="transparent",
             border_color="yellow",
             ndim=ndim,
             **geometry_of(self.image, self.level),
         )
+        fill_sure(self.landmarks)
         if active is not None:
             self.viewer.layers.selection.active = active
 
@@ -315,6 +318,7 @@ class ResultLayers:
             points = np.concatenate([layer.data[other], points])
         layer.data = points
         layer.features = table
+        fill_sure(layer)
         if len(points):
             layer.feature_defaults = no_features(features)
 
