@@ -121,6 +121,13 @@ def many_volumes(model: bool = True, shape: tuple[int, int, int] = (8, 24, 24)) 
     write_labels("truth/p1.nii.gz", truth.labels.data, truth.image)
 
 
+def corrected() -> None:
+    a_model()
+    Path("model.fewshot").rename("cohort.fewshot")
+    patient(1, "new")
+    Path("new_painted.nii.gz").rename("corrected.nii.gz")
+
+
 def cells() -> None:
     for number in (1, 2, 3):
         image, labels = touching_cells(number, (40, 48), (0.5, 0.5), cells=6)
@@ -181,21 +188,27 @@ BLOCKS: list[tuple[str, tuple[int, ...], Prepare]] = [
     ("electron-microscopy", (0,), sections),
     ("many-volumes", (0,), many_volumes),
     ("many-volumes", (1,), lambda: many_volumes(shape=(44, 12, 304))),
-    ("many-volumes", (2,), lambda: many_volumes(model=False)),
+    ("many-volumes", (2,), corrected),
+    ("many-volumes", (3,), lambda: many_volumes(model=False)),
     ("cluster", (0,), many_volumes),
     ("share-a-model", (0, 1, 2), image_and_paint),
+    ("share-a-model", (3,), a_model),
 ]
+NEEDED = {"--scheduler": ("distributed",), " export ": ("onnxruntime", "bioimageio.spec")}
+"""What some commands need, of the extras."""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("page", "numbers", "prepare"), BLOCKS, ids=str)
 def test_commands_run(page, numbers, prepare, tmp_path, monkeypatch, capsys):
-    if page == "cluster":
-        pytest.importorskip("distributed")
+    blocks = shell_blocks(f"tasks/{page}.md")
+    lines = [line for number in numbers for line in blocks[number]]
+    for option, libraries in NEEDED.items():
+        for library in libraries if any(option in line for line in lines) else ():
+            pytest.importorskip(library)
     monkeypatch.chdir(tmp_path)
     prepare()
-    blocks = shell_blocks(f"tasks/{page}.md")
-    for line in (line for number in numbers for line in blocks[number]):
+    for line in lines:
         less = "".join(words for option, words in LESS.items() if option in line)
         words = shlex.split(line, comments=True)[1:] + less.split()
         assert main(words) == 0, f"{line}\n{capsys.readouterr().err}"
