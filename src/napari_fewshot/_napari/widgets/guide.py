@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import platformdirs
 from qtpy.QtCore import QSize
-from qtpy.QtWidgets import QDockWidget, QHBoxLayout, QWidget
+from qtpy.QtWidgets import QDockWidget, QHBoxLayout, QLabel, QWidget
 
 from ..session import viewer_session
 from ..session.jobs import single_shot
@@ -90,7 +90,7 @@ class Guide(QWidget):
         self.index = 0
         self.progress = Progress()
         self.text = Note(" ")
-        self.place = Note(" ")
+        self.place = QLabel()
         self.open = ActionButton("Open the dock", "Open the dock of this plugin.")
         self.back = ActionButton("Back", "Show the step before.")
         self.next = ActionButton("Next", "Show the next step; it is also shown when this is done.")
@@ -98,7 +98,7 @@ class Guide(QWidget):
             "Close", "Close the guide. It comes back by Layers › Segment › Guide (few-shot)."
         )
         buttons = row(self.place, self.open, self.back, self.next, self.close_it)
-        buttons.setFixedWidth(360)
+        buttons.setFixedWidth(420)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(GAP, 0, GAP, 0)
         layout.addWidget(self.text, 1)
@@ -121,7 +121,7 @@ class Guide(QWidget):
         """Show a step, of those that there are."""
         self.index = min(max(index, 0), len(STEPS) - 1)
         self.text.say(STEPS[self.index].text)
-        self.place.say(f"{self.index + 1} of {len(STEPS)}")
+        self.place.setText(f"{self.index + 1} of {len(STEPS)}")
         self.open.setVisible(self.index == 1)
         self.back.block("" if self.index else "this is the first step")
         is_last = self.index == len(STEPS) - 1
