@@ -32,6 +32,8 @@ from landmarks_tasks import tasks
 from page import write_sections
 from results import Results, Row, version
 
+from napari_fewshot.landmarks.scores import LEAST_TEMPLATES
+
 LONG = ("errors", "scores")
 QUICK = ("spine8-3", "mice12-3", "torso-3", "joint-3")
 
@@ -124,7 +126,11 @@ def report(rows: Sequence[Row], tag: str | None, before: str | None) -> dict[str
         for method in order:
             if own := groups.get((task, method)):
                 lines.append(_line(task, method, own))
-    scored = [own for (_, method), own in groups.items() if method == "default"]
+    scored = [
+        own
+        for (task, method), own in groups.items()
+        if method == "default" and int(task.rpartition("-")[2]) >= LEAST_TEMPLATES
+    ]
     return {"landmarks": lines, "scores": calibration([row for own in scored for row in own])}
 
 

@@ -31,7 +31,7 @@ def draw_cases(
     panels = []
     for word, k in zip(("best", "median", "worst"), order[[0, len(order) // 2, -1]], strict=True):
         panel = _panel(cases[k], places[k])
-        text = f"{word}: {cases[k].name[:24]}, mean {means[k]:.2f} {unit}"
+        text = f"{word}\nmean {means[k]:.2f} {unit}"
         ImageDraw.Draw(panel).text((4, 4), text, fill=_FOUND)
         panels.append(panel)
     whole = Image.new("RGB", (sum(p.width for p in panels) + 8, max(p.height for p in panels)))

@@ -66,6 +66,8 @@ def find_known(
     share = tolerance_share(Tolerance.of(config.tolerance), placed.extent, spacing)
     before = np.stack([sure_within(known.trials[:, :-1], share), known.trials[:, -1]], axis=1)
     scores = probabilities(sure_within(placed.sure, share), before, share)
+    if is_calibrated:  # points of one image are right or wrong together: images count (Laplace)
+        scores = np.minimum(scores, (len(known.images) + 1) / (len(known.images) + 2))
     places = _in_file(placed, volume, frame, spacing)
     limits = np.array(volume.shape) - 0.5
     found: dict[int, Landmark | None] = {}
