@@ -28,6 +28,7 @@ Stage = Literal[
     "extract",
     "train",
     "polish",
+    "finetune",
     "score",
     "propagate",
     "update",

@@ -16,6 +16,7 @@ from .clicks import SessionClicks
 from .costs import CostController
 from .estimates import Estimate
 from .exports import ExportController
+from .finetuning import SessionFinetuning
 from .jobs import Job, JobRunner, Stage
 from .labelling import LabellingController
 from .layer_watch import LayerWatch
@@ -50,7 +51,7 @@ class Session:
     given themselves or by name; an image that is not given is the active one, else the topmost
     that is visible; a slice that is not given is the one in view. ``painting`` has the labels,
     ``labelling`` the one button, ``batch`` many images at once, ``channels`` those that are layers
-    each, ``objects`` those of labels, ``exports`` files, ``clicks`` answers to clicks.
+    each, ``objects`` those of labels, ``exports`` files, ``clicks`` masks, ``finetuning`` networks.
     """
 
     def __init__(self, viewer_reference: weakref.ReferenceType[Any]) -> None:
@@ -76,6 +77,7 @@ class Session:
         self._sam = SamController(*common)
         self.clicks = SessionClicks(*common)
         self.objects = SessionObjects(runner, view, self._pairs)
+        self.finetuning = SessionFinetuning(state, view, self._training, self._activity)
         self._review = ReviewController(state, view, self._propagation, self._storage)
         self._warnings = LibraryWarnings()
         self._watch = LayerWatch(*common, self._propagation, self._storage, self.close)
@@ -118,7 +120,7 @@ class Session:
     @property
     def jobs(self) -> tuple[Job, ...]:
         """Jobs that run or wait."""
-        return self._runner.jobs
+        return (*self._runner.jobs, *self.finetuning.jobs)
 
     def configure(self, **changes: Any) -> None:
         """Change settings, for what is asked for from now on; a wrong one changes nothing.
@@ -195,9 +197,8 @@ class Session:
         """Label what is in view of an image with the model; the slice in view first.
 
         ``into`` is an existing layer that takes the labels, with ``policy``. ``new``: a new layer.
-        ``fill``: only voxels that are empty. ``overwrite``: predictions are replaced. Slices and
-        strokes of a person are never written to. ``confidence`` and ``landmarks``: whether to make
-        layers of them. ``slices``: only these.
+        ``fill``: only empty voxels. ``overwrite``: predictions are replaced. Slices and strokes of
+        a person stay. ``confidence``, ``landmarks``: make layers of them. ``slices``: only these.
         """
         image, model = self._view.image(image), self._state.fitted()
         into = None if into is None else self._view.layer(into, ("labels",), "into")
@@ -213,6 +214,7 @@ class Session:
     def cancel(self) -> None:
         """Stop all jobs; each does within one batch."""
         self._runner.cancel()
+        self.finetuning.cancel()
 
     @property
     def live(self) -> bool:
@@ -394,5 +396,5 @@ class Session:
         """Cancel all work and let the viewer go; done by itself when the window closes."""
         self._review.live = False
         parts = (self._storage, self._review, self.clicks, self._runner, self._activity)
-        for part in (*parts, self._numbers, self._warnings, self._watch):
+        for part in (self.finetuning, *parts, self._numbers, self._warnings, self._watch):
             part.close()

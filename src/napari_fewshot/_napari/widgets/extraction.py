@@ -11,6 +11,7 @@ from ..session.landmarks import drawn_names, give_name, given_names, problem_of_
 from .dock import SessionDock, is_plain_image
 from .parts.choices import AxisChoice, BackboneChoice, LayerChoice
 from .parts.connections import listen
+from .parts.finetuning import FinetuneSection
 from .parts.forms import ActionButton, Choice, Form, Note, Section
 from .parts.grey_values import GreyValues
 from .parts.instances import InstancesNote
@@ -48,6 +49,7 @@ class FeatureExtraction(SessionDock):
         self.backbone = BackboneChoice()
         self.device = Choice((name, name, "") for name in DEVICES)
         self.intensity = GreyValues(self)
+        self.finetuning = FinetuneSection(self.session)
         self.extract = ActionButton(
             "Extract features",
             "Optional: training and propagation do it too. Run the backbone over the templates\n"
@@ -73,6 +75,7 @@ class FeatureExtraction(SessionDock):
         self._show_axes()
         self.instances.keep_among(self.session.templates)
         self.templates.show_templates([(x, str(x), x.about) for x in self.session.templates])
+        self.finetuning.show_state()
         self._show_actions()
 
     def _fill(self) -> None:
@@ -102,6 +105,7 @@ class FeatureExtraction(SessionDock):
             self.instances,
             Section("Network", "Backbone and device", self.backbone, device, unfolded=True),
             Section("Grey values", "What becomes black and white", self.intensity),
+            self.finetuning,
             *(self.extract, self.cost, self.progress, self.status),
         )
 
@@ -119,6 +123,7 @@ class FeatureExtraction(SessionDock):
             lambda entry: self.attempt(self.session.remove_template, entry)
         )
         self.extract.clicked.connect(self._on_extract)
+        self.finetuning.said.connect(lambda text: self.say(text, wrong=True))
         listen(self, self.viewer.dims.events.order, self._show_axes)
 
     def _on_image(self) -> None:

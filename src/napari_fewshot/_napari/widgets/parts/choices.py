@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 
 from ....backbones import BackboneSpec, list_backbones, weights_available
+from ....config import DEFAULT_BACKBONE
 from .connections import listen
 from .forms import Choice, ElidedCombo, Form, Note, PathField
 from .progress import size
@@ -124,7 +125,7 @@ class BackboneChoice(Form):
         self._specs = {spec.name: spec for spec in list_backbones()}
         self._available: dict[str, bool] = {}
         self.names = Choice((name, name, spec.summary) for name, spec in self._specs.items())
-        self.names.currentIndexChanged.connect(self._on_changed)
+        self.names.currentIndexChanged.connect(self._on_name)
         self.about = Note()
         self.weights = PathField("fetched or built in", WEIGHTS_FILES)
         self.weights.changed.connect(self._on_changed)
@@ -138,8 +139,8 @@ class BackboneChoice(Form):
         self.add(
             "Weights",
             self.weights,
-            "Local file of weights in place of the download:\n"
-            "safetensors of the hub or the official .pth.",
+            "Local file of weights in place of those:\n"
+            "fine-tuned ones, safetensors of the hub, or the official .pth.",
         )
         self._describe()
         from napari.qt.threading import create_worker
@@ -154,7 +155,7 @@ class BackboneChoice(Form):
     @property
     def weights_file(self) -> Path | None:
         """Local file of weights; None for built-in or fetched ones."""
-        return self.weights.path if self._is_fetched else None
+        return self.weights.path if self._takes_weights else None
 
     @property
     def problem(self) -> str:
@@ -169,9 +170,10 @@ class BackboneChoice(Form):
         self._describe()
 
     @property
-    def _is_fetched(self) -> bool:
+    def _takes_weights(self) -> bool:
+        """Whether others can take the place of its weights: it is fetched, or was fine-tuned."""
         spec = self._specs.get(self.name)
-        return spec is None or spec.source != "built in"
+        return spec is None or spec.source != "built in" or spec.name == DEFAULT_BACKBONE
 
     def _on_found(self, available: dict[str, bool]) -> None:
         self._available = available
@@ -181,13 +183,17 @@ class BackboneChoice(Form):
         self._describe()
         self.looked.emit()
 
+    def _on_name(self) -> None:
+        self.weights.show_path(None)  # it is of another network
+        self._on_changed()
+
     def _on_changed(self) -> None:
         self._describe()
         self.changed.emit()
 
     def _describe(self) -> None:
         spec = self._specs.get(self.name)
-        self.set_row_visible(self.weights, self._is_fetched)
+        self.set_row_visible(self.weights, self._takes_weights)
         if self.problem:
             text = f"There is no such file: {self.weights_file}"
         elif spec is None:
