@@ -52,13 +52,15 @@ CASES: dict[str, list[str]] = {
         "finetune --images 'none*.nii.gz' -o new.safetensors",
         "finetune --images text.nii.gz -o new.safetensors",
         "finetune --images empty.nii.gz -o new.safetensors",
-        "finetune --images image.nii.gz photo.png -o new.safetensors",
-        "finetune --images image.nii.gz -o new.pth",
-        "finetune --images image.nii.gz -o image.nii.gz",
-        "finetune --images image.nii.gz --backbone multiscale -o new.safetensors",
-        "finetune --images image.nii.gz --weights text.nii.gz -o new.safetensors",
-        "finetune --images image.nii.gz --probe-image image.nii.gz -o new.safetensors",
-        "finetune --images image.nii.gz --config none.toml -o new.safetensors",
+        "finetune --images flat.tif -o new.safetensors",
+        "finetune --images scan.tif slide.png -o new.safetensors",
+        "finetune --images scan.tif -o new.pth",
+        "finetune --images scan.tif -o foreign.safetensors",
+        "finetune --images scan.tif --backbone multiscale -o new.safetensors",
+        "finetune --images scan.tif --weights text.nii.gz -o new.safetensors",
+        "finetune --images scan.tif --weights foreign.safetensors -o new.safetensors",
+        "finetune --images scan.tif --probe-image scan.tif -o new.safetensors",
+        "finetune --images scan.tif --config none.toml -o new.safetensors",
     ],
     "Templates": [
         f"train --image image.nii.gz {OUT}",
@@ -243,9 +245,14 @@ def make_files() -> None:
 
 
 def _write_microscopy(stack: object) -> None:
-    """Write a file of two positions, and the head of one that is not read."""
+    """Write microscopy: two positions, a head that is not read, and files to fine-tune on."""
     import numpy as np
     import tifffile
+
+    noise = np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)
+    _write_png(Path("slide.png"), noise)
+    tifffile.imwrite("scan.tif", np.stack([noise[..., 0]] * 6))
+    tifffile.imwrite("flat.tif", np.zeros((6, 40, 40), np.uint8))
 
     with tifffile.TiffWriter("places.ome.tif", ome=True) as tif:
         for _ in range(2):

@@ -27,9 +27,9 @@ from napari_fewshot.features.encode import cpu_has_bfloat16
 from napari_fewshot.finetuning.matching import disagreement, matching_loss
 from napari_fewshot.finetuning.pixels import encode
 from napari_fewshot.finetuning.steps import clipped_step, follow
+from napari_fewshot.finetuning.synthetic.episodes import Batch, draw_batch
 
 from .checkpoint import load_checkpoint, save_checkpoint
-from .episodes import Batch, draw_batch
 from .export import read_exported, write_weights
 from .settings import TrainConfig
 

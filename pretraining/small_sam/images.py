@@ -13,12 +13,11 @@ from scipy.ndimage import gaussian_filter
 from skimage.filters import threshold_otsu
 
 from napari_fewshot.config import IntensityConfig
+from napari_fewshot.finetuning.synthetic.anatomy import draw_anatomy
+from napari_fewshot.finetuning.synthetic.appearance import draw_look, normalise, render
+from napari_fewshot.finetuning.synthetic.noise import bank_of
 from napari_fewshot.phantoms import make_phantom
 from napari_fewshot.slices.stack import SliceStack
-
-from ..anatomy import draw_anatomy
-from ..appearance import draw_look, normalise, render
-from ..noise import bank_of
 
 __all__ = ["draw_anatomy_image", "draw_phantom_image"]
 

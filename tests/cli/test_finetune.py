@@ -8,18 +8,21 @@ import signal
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from napari_fewshot.backbones.embedded import FORMAT
 from napari_fewshot.backbones.embedded_network import EmbeddedNet, NetworkConfig
 from napari_fewshot.finetuning.contrast import DenseContrast
 from napari_fewshot.finetuning.probe import Judge
+from napari_fewshot.types import Volume
 
 from .conftest import files_below
 
 TINY = NetworkConfig(widths=(4, 8, 8, 8, 8), depths=(1, 1, 1, 1), heads=2, head_width=8)
 QUICK = ("--steps", "2", "--set", "contrast.episodes=1", "--set", "contrast.side=32",
-         "--set", "contrast.pixels=32", "--axis", "sagittal", "--device", "cpu")  # fmt: skip
+         "--set", "contrast.pixels=32", "--set", "contrast.synthetic=0",
+         "--axis", "sagittal", "--device", "cpu")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +38,7 @@ def tiny(tmp_path_factory):
 def better(monkeypatch):
     """Later weights are better."""
     scores = iter(range(100))
-    monkeypatch.setattr(Judge, "judge", lambda self: (float(next(scores)), 1.0))
+    monkeypatch.setattr(Judge, "judge", lambda self, *_: (float(next(scores)), 1.0))
 
 
 def test_weights_are_for_train_and_predict_and_backbones_lists_them(
@@ -111,6 +114,9 @@ def test_labelled_images_judge_it(run, patients, tiny, tmp_path):
         (("-o", "own.pth"), "--output must end in .safetensors"),
         (("--images", "none*.nii.gz"), "--images must be an image, a folder of images"),
         (("--images", "flat.nii.gz"), "--images must have one that can be learned from"),
+        (("--images", "small.nii.gz"), "slices of 12 × 12 pixels are too small; 16 at least"),
+        (("--images", "text.nii.gz"), "--images must have one that can be learned from"),
+        (("--images", "one.nii.gz", "slide.png"), "--images must have one number of channels; got"),
         (("--axis", "front"), "--axis must be one of auto, all"),
         (("--steps", "0"), "--set steps must be greater than or equal to 1"),
         (("--weights", "other.safetensors"), "must be of backbone embedded"),
@@ -129,14 +135,17 @@ def test_bad_input_is_one_line_before_training(run, patients, tmp_path, monkeypa
     image = read_volume(patients[0].image)
     write_image(tmp_path / "one.nii.gz", image.data, image)
     write_image(tmp_path / "flat.nii.gz", np.zeros(image.shape, np.float32), image)
+    small = Volume(np.zeros((12, 12, 12), np.float32), (1.0, 1.0, 1.0))
+    write_image(tmp_path / "small.nii.gz", small.data, small)
+    (tmp_path / "text.nii.gz").write_text("no image")
+    noise = np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "slide.png")
     save_file({"weight": torch.zeros(2)}, tmp_path / "other.safetensors")
     (tmp_path / "there.safetensors").write_bytes(b"mine")
     before = files_below(tmp_path)
-    given = {"--images": "one.nii.gz", "-o": "own.safetensors"}
-    if change[0] in given:
-        given[change[0]] = change[1]
-        change = ()
-    said = run("finetune", *(part for pair in given.items() for part in pair), *change)
+    given = {"--images": ["one.nii.gz"], "-o": ["own.safetensors"]}
+    given[change[0]] = list(change[1:])
+    said = run("finetune", *(part for name, values in given.items() for part in (name, *values)))
     assert said.code == 2
     assert said.err.count("\n") == 1
     assert words in said.err, said.err

@@ -19,7 +19,7 @@ QUICK = {
     "steps": 4,
     "warm_up": 1,
     "probe_every": 2,
-    "contrast": {"episodes": 2, "side": 32, "pixels": 32},
+    "contrast": {"episodes": 2, "side": 32, "pixels": 32, "synthetic": 0},
 }
 
 

@@ -78,7 +78,7 @@ def test_what_is_chosen_learns_and_nothing_else(vit, train, learned):
 def test_a_run_writes_weights_that_the_backbone_reads(vit, volumes, tmp_path, monkeypatch, train):
     pytest.importorskip("lightly")
     scores = iter(range(10))
-    monkeypatch.setattr(Judge, "judge", lambda self: (float(next(scores)), 1.0))
+    monkeypatch.setattr(Judge, "judge", lambda self, *_: (float(next(scores)), 1.0))
     out = tmp_path / "own.safetensors"
     found = finetune(NAME, volumes, weights=vit, output=out, config=changed(train=train))
     assert found.better
@@ -88,14 +88,15 @@ def test_a_run_writes_weights_that_the_backbone_reads(vit, volumes, tmp_path, mo
         train != "all"
     )
     row = found.history.rows[-1]
-    assert {"image", "patch", "koleo", "entropy", "loss"} <= row.keys()
+    assert {"image", "patch", "koleo", "entropy", "sharpness", "loss"} <= row.keys()
     assert 0 <= row["entropy"] <= 1
+    assert 0 <= row["sharpness"] <= 1
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_last_bit(vit, volumes, tmp_path, monkeypatch):
     pytest.importorskip("lightly")
     scores = iter(range(100))
-    monkeypatch.setattr(Judge, "judge", lambda self: (float(next(scores)), 1.0))
+    monkeypatch.setattr(Judge, "judge", lambda self, *_: (float(next(scores)), 1.0))
     config = changed(train="lora", accumulate=2, batch=4)
     straight = finetune(NAME, volumes, weights=vit, config=config)
     out = tmp_path / "own.safetensors"
@@ -125,9 +126,10 @@ def test_the_loss_falls(vit, volumes, monkeypatch):
     assert learner.backbone().encode(torch.rand(1, 1, 3, 64, 64)).shape == (1, 32, 8, 8)
 
 
-def test_a_teacher_that_says_the_same_of_everything_ends_it(vit, volumes, monkeypatch):
+@pytest.mark.parametrize("losses", [{"entropy": 0.001}, {"entropy": 1.0, "sharpness": 0.001}])
+def test_a_teacher_that_says_the_same_or_nothing_ends_it(vit, volumes, monkeypatch, losses):
     pytest.importorskip("lightly")
-    monkeypatch.setattr(SelfDistillation, "step", lambda self, number: {"entropy": 0.001})
+    monkeypatch.setattr(SelfDistillation, "step", lambda self, number: losses)
     found = finetune(NAME, volumes, weights=vit, config=TINY)
     assert found.ended == "collapsed"
 

@@ -17,7 +17,7 @@ from napari_fewshot.finetuning.checkpoint import checkpoint_path
 from napari_fewshot.finetuning.contrast import DenseContrast
 from napari_fewshot.finetuning.group import Group
 from napari_fewshot.finetuning.matching import relation_loss
-from napari_fewshot.finetuning.probe import Judge, effective_rank
+from napari_fewshot.finetuning.probe import FewShotProbe, Judge, effective_rank
 from napari_fewshot.finetuning.weights_file import Story, list_finetuned, read_story
 
 from .conftest import QUICK, scene
@@ -38,7 +38,7 @@ def stop_at(steps):
 def last_weights(monkeypatch):
     """Whatever the score, the last weights count as the best."""
     scores = iter(range(1000))
-    monkeypatch.setattr(Judge, "judge", lambda self: (float(next(scores)), 1.0))
+    monkeypatch.setattr(Judge, "judge", lambda self, *_: (float(next(scores)), 1.0))
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_last_bit(tiny, volumes, tmp_path, monkeypatch):
@@ -103,7 +103,7 @@ def test_the_files_of_a_run_tell_its_story(tiny, volumes, tmp_path, monkeypatch)
 
 
 def test_weights_that_are_no_better_are_those_of_the_start(tiny, volumes, tmp_path, monkeypatch):
-    monkeypatch.setattr(Judge, "judge", lambda self: (0.5, 1.0))
+    monkeypatch.setattr(Judge, "judge", lambda self, *_: (0.5, 1.0))
     out = tmp_path / "own.safetensors"
     found = finetune(images=volumes, weights=tiny, config=QUICK, output=out)
     assert not found.better
@@ -117,7 +117,7 @@ def test_weights_that_are_no_better_are_those_of_the_start(tiny, volumes, tmp_pa
 
 def test_features_that_collapse_end_the_training(tiny, volumes, monkeypatch):
     ranks = iter((10.0, 9.0, 4.0))
-    monkeypatch.setattr(Judge, "judge", lambda self: (0.5, next(ranks)))
+    monkeypatch.setattr(Judge, "judge", lambda self, *_: (0.5, next(ranks)))
     found = finetune(images=volumes, weights=tiny, config={**QUICK, "steps": 50})
     assert found.ended == "collapsed"
     assert found.history.rows[-1]["step"] == 4
@@ -185,6 +185,65 @@ def test_the_loss_falls_and_the_start_is_not_forgotten(tiny, volumes, part):
         assert same(base.network.state_dict(), before)
         moved.append(float((learner.backbone().encode(images) - start).norm()))
     assert moved[1] < moved[0]
+
+
+def test_synthetic_images_are_learned_from_and_keep_their_features(tiny, volumes):
+    from napari_fewshot.config import FinetuneConfig
+    from napari_fewshot.finetuning.scans import Scans
+
+    changes = {"keep": 20.0, "relations": 0.0, "synthetic": 1.0}
+    config = FinetuneConfig.of(
+        {**QUICK, "learning_rate": 1e-3, "contrast": QUICK["contrast"] | changes}, "config"
+    )
+    learner = DenseContrast(
+        get_backbone("embedded", tiny), Scans.of(volumes, config), config, Group("cpu")
+    )
+    first, again = learner.step(0), learner.step(0)
+    assert first["synthetic change"] == pytest.approx(0, abs=1e-5)
+    assert again["synthetic change"] > 0
+    assert first["loss"] > first["synthetic"] > 0
+
+
+def test_the_probe_chooses_between_what_was_learned_and_its_mean_with_the_start(
+    tiny, volumes, tmp_path, monkeypatch
+):
+    given = []
+
+    def score(self, path, progress):
+        given.append(get_backbone("embedded", path).network.state_dict())
+        return (0.5, 0.6, 0.7)[len(given) - 1]
+
+    monkeypatch.setattr(FewShotProbe, "score", score)
+    image, labels = scene(7)
+    found = finetune(
+        images=volumes, weights=tiny, probe=Template(image, labels, slices=[1, 3]),
+        config={**QUICK, "steps": 2, "learning_rate": 1e-2}, output=tmp_path / "own.safetensors",
+    )  # fmt: skip
+    start, learned, mean = given
+    assert not same(start, learned)
+    for name, value in mean.items():
+        torch.testing.assert_close(value, (start[name] + learned[name]) / 2, rtol=2e-3, atol=1e-4)
+    assert found.story.share == read_story(tmp_path / "own.safetensors").share == 0.5
+    assert "after 2 steps, in a mean with the start (50% learned)" in found.verdict
+    assert found.history.column("share")[-1] == (2, 0.5)
+
+
+def test_stopped_while_it_is_judged_it_keeps_the_best(tiny, volumes, monkeypatch):
+    wanted = [True]
+
+    def judge(self, weights, progress):
+        if not wanted[0]:
+            progress(0, 1, "probe")
+        return 0.5, 1.0
+
+    def progress(done, total, what):
+        if what == "fine-tuning" and done == 2:
+            raise Cancelled("enough")
+        wanted[0] = done < 1
+
+    monkeypatch.setattr(Judge, "judge", judge)
+    found = finetune(images=volumes, weights=tiny, config=QUICK, progress=progress)
+    assert (found.ended, found.better) == ("stopped", False)
 
 
 def test_relations_are_right_where_features_are_as_wanted():

@@ -50,6 +50,9 @@ class ContrastConfig(StageConfig):
     keep: float = Field(default=1.0, ge=0, json_schema_extra={"step": 0.1})
     """Weight of a term that holds features near those that the starting network gives to the same
     pixels as they are, so that it does not forget, whatever is done to them."""
+    synthetic: float = Field(default=1.0, ge=0, json_schema_extra={"step": 0.1})
+    """Weight of synthetic episodes, which the network in the package learned from: in each step
+    pixels of some are matched, and keep their features."""
 
 
 class DistillationConfig(StageConfig):
@@ -77,9 +80,10 @@ class DistillationConfig(StageConfig):
     """Patches along each side of a small crop."""
     local_crops: int = Field(default=4, ge=0, le=16)
     """Small crops of each slice, beside two large ones."""
-    global_scale: tuple[float, float] = Field(default=(0.4, 1.0), examples=[[0.4, 1.0]])
-    """Area of large crops, as a share of the slice."""
-    local_scale: tuple[float, float] = Field(default=(0.05, 0.4), examples=[[0.05, 0.4]])
+    global_scale: tuple[float, float] = Field(default=(0.15, 0.7), examples=[[0.15, 0.7]])
+    """Area of large crops, as a share of the slice. Slices are used with 32 tokens along a side at
+    least: at this size crops show things as large as they are seen then (16 tokens: 0.25)."""
+    local_scale: tuple[float, float] = Field(default=(0.03, 0.15), examples=[[0.03, 0.15]])
     """Area of small crops."""
     rotation: float = Field(default=10.0, ge=0, le=180, json_schema_extra={"unit": "degrees"})
     """Standard deviation of the angle by which crops are turned."""
@@ -146,6 +150,9 @@ class FinetuneConfig(StageConfig):
     """Most labelled slices that they are judged by, spread over the images of the probe."""
     probe_steps: int = Field(default=300, ge=1, json_schema_extra={"step": 100})
     """Steps in which an adapter learns from them."""
+    shares: tuple[float, ...] = Field(default=(1.0, 0.5), min_length=1, examples=[[1.0, 0.5]])
+    """Shares of what was learned, in a mean with the weights of the start, that the probe chooses
+    from; less forgets less."""
     min_gain: float = Field(default=0.002, ge=0, json_schema_extra={"step": 0.001})
     """Smallest gain over the start that counts as one; below it the old weights are kept."""
     min_rank: float = Field(default=0.5, ge=0, le=1, json_schema_extra={"step": 0.05})
@@ -161,6 +168,13 @@ class FinetuneConfig(StageConfig):
     resampling: ResamplingConfig = ResamplingConfig()
     contrast: ContrastConfig = ContrastConfig()
     distillation: DistillationConfig = DistillationConfig()
+
+    @field_validator("shares")
+    @classmethod
+    def _check(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(0 < share <= 1 for share in value):
+            raise ValueError("be numbers above 0, at most 1")
+        return value
 
     @property
     def most_steps(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 from collections.abc import Mapping
@@ -13,12 +14,14 @@ import numpy as np
 from ..backbones.embedded import FORMAT, EmbeddedBackbone
 from ..config import FinetuneConfig
 from ..device import avoid_llvm_clash
+from ..features.encode import cpu_has_bfloat16
 from ..types import Array
 from .group import Group
 from .matching import disagreement, matching_loss, relation_loss
 from .pixels import encode
 from .scans import Scans
 from .steps import clipped_step, follow
+from .synthetic.episodes import draw_batch
 from .views import Views, draw_views, mirrored_places, sampled
 from .weights_file import write_tensors
 
@@ -33,6 +36,8 @@ _CLIP = 1.0
 _MULTIPLE = 32
 _ANYWHERE = 1 / 3
 """Share of the pixels of a view that are drawn anywhere, the others from all regions alike."""
+_SYNTHETIC = ((64, 4), (96, 2), (128, 1))
+"""Side of synthetic images and episodes in a step; one of these is drawn for each."""
 
 
 class DenseContrast:
@@ -85,6 +90,10 @@ class DenseContrast:
             (loss * share).backward()
             for name, value in parts.items():
                 total[name] = total.get(name, 0.0) + value * share
+        if config.contrast.synthetic:
+            loss, parts = self._synthetic_loss(number)
+            loss.backward()
+            total |= parts | {"loss": total["loss"] + float(loss.detach())}
         highest = config.learning_rate or _RATE
         for group in self._optimizer.param_groups:
             group["lr"] = highest * min(1.0, (number + 1) / max(1, config.warm_up))
@@ -111,7 +120,8 @@ class DenseContrast:
         count, views = images.shape[:2]
         chosen = [[_pixels(v, config.pixels, rng) for v in one.regions] for one in episodes]
         index = torch.from_numpy(np.array(chosen)).to(device)
-        found = encode(self._network, images.flatten(0, 1)).at(index.flatten(0, 1))
+        with self._autocast():
+            found = encode(self._network, images.flatten(0, 1)).at(index.flatten(0, 1))
         pixels = found.reshape(count, views, config.pixels, -1)
         before = torch.stack([self._before(v, at) for v, at in zip(episodes, chosen, strict=True)])
         parts = {"change": disagreement(pixels, before)}
@@ -132,6 +142,25 @@ class DenseContrast:
         parts["loss"] = loss
         return loss, {name: float(value.detach()) for name, value in parts.items()}
 
+    def _synthetic_loss(self, number: int) -> tuple[torch.Tensor, dict[str, float]]:
+        """What the starting network learned from, so that it is not forgotten; parts by name."""
+        import torch
+
+        config, device = self._config.contrast, self._device
+        step = number * self._group.size + self._group.rank
+        batch = draw_batch(self._config.seed, step, _SYNTHETIC, 2, config.pixels)
+        index, labels = (torch.from_numpy(a).to(device) for a in (batch.index, batch.labels))
+        images = [torch.from_numpy(one).to(device) for one in batch.images]
+        with self._autocast():
+            found, before = (
+                torch.stack([encode(net, x).at(index[:, k]) for k, x in enumerate(images)], dim=1)
+                for net in (self._network, self._start)
+            )
+        told = matching_loss(found, labels, config.temperature)[0]
+        change = disagreement(found, before)
+        parts = {"synthetic": float(told.detach()), "synthetic change": float(change.detach())}
+        return config.synthetic * (told + config.keep * change), parts
+
     def _before(self, views: Views, chosen: list[Array]) -> torch.Tensor:
         """Features (K, P, C) that the starting network gives to pixels, seen as they are."""
         import torch
@@ -140,15 +169,24 @@ class DenseContrast:
         shape = np.array(views.sources.shape[2:])
         rows, columns = -shape % _MULTIPLE
         padded = np.pad(views.sources[1:], ((0, 0), (0, 0), (0, rows), (0, columns)), "symmetric")
-        with torch.no_grad():
+        with torch.no_grad(), self._autocast():
             maps = self._base.encode(torch.from_numpy(padded)[:, None].to(self._device))
-            maps = maps[..., : shape[0], : shape[1]][[0, 0, 1]]  # two views are of one slice
+            maps = maps.float()[..., : shape[0], : shape[1]]
+            maps = maps[[0, 0, 1]]  # two views are of one slice
             places = views.places.reshape(len(views.places), -1, 2)
             at = np.take_along_axis(places, np.stack(chosen)[..., None], axis=1)
             halves = (mirrored_places(at, shape) + 0.5) * 2 / shape - 1
             grid = torch.from_numpy(halves[:, :, ::-1].astype(np.float32)).to(self._device)
             read = grid_sample(maps, grid[:, :, None], "bilinear", "border", align_corners=False)
             return normalize(read[..., 0].transpose(1, 2), dim=-1)
+
+    def _autocast(self) -> contextlib.AbstractContextManager[object]:
+        """Products in bfloat16 where that is quick; what they are compared by is float32."""
+        import torch
+
+        kind = self._device.partition(":")[0]
+        quick = cpu_has_bfloat16() if kind == "cpu" else kind == "cuda"
+        return torch.autocast(kind, torch.bfloat16, enabled=quick)
 
     def averaged(self) -> dict[str, torch.Tensor]:
         """Running mean of the weights, in float16 as the file of the package has them."""

@@ -61,10 +61,16 @@ class History:
     def write_png(self, path: Path) -> None:
         """Draw loss, score and rank over the steps, one below the other."""
         from PIL import Image
+
+        with replacing(path) as temporary:
+            Image.fromarray(self.drawn()).save(temporary, "PNG")
+
+    def drawn(self, width: int = _SIZE[0], height: int = _SIZE[1]) -> Array:
+        """The same as an array, shape (H, W, 3), uint8; ``height`` is that of one curve."""
+        from PIL import Image
         from PIL.ImageDraw import Draw
 
         panels = [name for name in _LINES if self.column(name)]
-        width, height = _SIZE
         picture = Image.new("RGB", (width, height * max(1, len(panels))), "white")
         draw = Draw(picture)
         last = max([int(row["step"]) for row in self.rows], default=0)
@@ -73,8 +79,7 @@ class History:
             box = (_MARGIN[0], height * number + _MARGIN[1],
                    width - _MARGIN[0] // 2, height * (number + 1) - _MARGIN[1])  # fmt: skip
             _panel(draw, box, name, points, last)
-        with replacing(path) as temporary:
-            picture.save(temporary, "PNG")
+        return np.asarray(picture)
 
 
 def _panel(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,8 @@ from .scans import Drawn, Scans
 from .weights_file import RANK
 
 if TYPE_CHECKING:
+    import torch
+
     from ..backbones import Backbone
     from .learner import Learner
 
@@ -64,7 +66,7 @@ class FewShotProbe:
             raise InputError("probe", "have two labelled slices at least", "fewer")
 
     def score(self, weights: Path, progress: Progress = no_progress) -> float:
-        """Mean held-out Dice with a weights file."""
+        """Mean held-out Dice with a weights file; ``progress`` may raise ``Cancelled``."""
         config = self._config
         model = FewShotSegmenter(
             backbone=self._backbone,
@@ -78,9 +80,8 @@ class FewShotProbe:
             experts=_ALONE,
             position={"use": False},
         )
-        model.fit(self._templates)
-        found = model.held_out_score()
-        progress(1, 1, "probe")
+        model.fit(self._templates, progress)
+        found = model.held_out_score(progress)
         if found is None or not np.isfinite(found.mean):
             raise InputError("probe", "have labels that occur on two slices at least", "fewer")
         return float(found.mean)
@@ -159,12 +160,22 @@ class Judge:
         self._drawn = [scans.draw(step, rng) for step in range(_SLICES)]
         self.measure = RANK if probe is None else probe.measure
 
-    def judge(self) -> tuple[float, float]:
-        """Score and rank of the weights as they are now."""
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """Shares of what was learned that can be told apart."""
+        return (1.0,) if self._probe is None else self._config.shares
+
+    def judge(
+        self, weights: Mapping[str, torch.Tensor], progress: Progress = no_progress
+    ) -> tuple[float, float]:
+        """Score of weights, and the rank of what the learner has now.
+
+        ``progress`` may raise ``Cancelled``.
+        """
         rank = rank_of(self._learner.backbone(), self._drawn, self._config.seed, self._device)
         if self._probe is None:
             return rank, rank
         with tempfile.TemporaryDirectory(prefix="napari-fewshot-") as folder:
             path = Path(folder) / "probe.safetensors"
-            self._learner.write(path, self._learner.averaged(), {})
-            return self._probe.score(path), rank
+            self._learner.write(path, weights, {})
+            return self._probe.score(path, progress), rank

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -24,6 +24,7 @@ from .distillation import SelfDistillation
 from .group import Group, open_group
 from .history import History, write_grid
 from .learner import Learner
+from .mixing import blended
 from .probe import FewShotProbe, Judge
 from .result import Finetuned, beside, check_weights_name
 from .scans import ImageLike, Scans, ScanSummary
@@ -36,6 +37,8 @@ __all__ = ["Run", "finetune", "learner_of"]
 
 _LEAST_ENTROPY = 0.01
 """Share of the highest entropy of what a teacher says; below it, it says the same of everything."""
+_LEAST_SHARPNESS = 0.003
+"""What its entropy for one image lacks to the highest, as a share; below it, it says nothing."""
 
 
 def finetune(
@@ -151,7 +154,8 @@ class Run:
         self._written = -math.inf
         self.history = History()
         self.steps, self.seconds = 0, 0.0
-        self._best: dict[str, torch.Tensor] = learner.averaged()
+        self._start: dict[str, torch.Tensor] = learner.averaged()
+        self._best, self._best_share = self._start, 1.0
         self._best_score, self._best_step = -math.inf, 0
 
     @classmethod
@@ -228,19 +232,19 @@ class Run:
         config, leads, sound = self._config, self._group.leads, True
         if leads and not self.history.column("score"):
             progress(0, 1, "probe")
-            self._probe()
+            self._probe(progress)
         since = time.monotonic() - self.seconds
         while not (ended := self._group.agree(self._end(progress, sound))):
             losses = self._learner.step(self.steps)
             self.steps += 1
             self.seconds = time.monotonic() - since
             self.history.add(self.steps, losses)
-            sound = losses.get("entropy", 1.0) >= _LEAST_ENTROPY
+            sound = _says_something(losses)
             if leads and sound and self.steps % config.probe_every == 0:
-                sound = self._probe()
+                sound = self._probe(progress)
             self._keep()
         if leads and ended in ("steps", "minutes") and self.steps != self._last_probed():
-            self._probe()
+            self._probe(progress)
         return ended
 
     def _end(self, progress: Progress, sound: bool) -> str:
@@ -271,15 +275,33 @@ class Run:
         probed = self.history.column("score")
         return probed[-1][0] if probed else -1
 
-    def _probe(self) -> bool:
-        """Judge the weights, keep them if they are the best; whether the features are sound."""
-        score, rank = self._judge.judge()
-        self.history.add(self.steps, {"score": score, "rank": rank})
+    def _probe(self, progress: Progress) -> bool:
+        """Judge the weights, keep them if they are the best; whether the features are sound.
+
+        Where it is stopped meanwhile they are not judged.
+        """
+
+        def asked(done: int, total: int, what: str) -> None:
+            progress(*self._done(), "fine-tuning")
+
+        now = self._learner.averaged()
+        weights, share, score, rank = now, 1.0, -math.inf, math.nan
+        try:
+            for each in self._judge.shares if self.steps else (1.0,):
+                mixed = now if each == 1 else blended(self._start, now, each)
+                found, rank = self._judge.judge(mixed, asked)
+                if found > score:
+                    weights, share, score = mixed, each, found
+        except Cancelled:
+            if not self.steps:
+                raise
+            return True
+        self.history.add(self.steps, {"score": score, "share": share, "rank": rank})
         first = self.history.column("rank")[0][1]
         sound = rank >= self._config.min_rank * first
         gain = self._config.min_gain if self._best_step == 0 and self.steps else 0.0
         if sound and (not self.steps or score > self._best_score + gain):
-            self._best, self._best_step = self._learner.averaged(), self.steps
+            self._best, self._best_step, self._best_share = weights, self.steps, share
             self._best_score = score
         return sound
 
@@ -299,6 +321,7 @@ class Run:
             "best": self._best,
             "best_score": self._best_score,
             "best_step": self._best_step,
+            "best_share": self._best_share,
         }
         write_checkpoint(checkpoint_path(output), self._digest, state)
 
@@ -309,6 +332,7 @@ class Run:
             self.history = History(list(state["rows"]))
             self._best = state["best"]
             self._best_score, self._best_step = state["best_score"], state["best_step"]
+            self._best_share = state["best_share"]
         except (KeyError, ValueError, TypeError, RuntimeError) as error:
             raise InputError(str(path), "be a whole checkpoint", type(error).__name__) from error
 
@@ -323,6 +347,7 @@ class Run:
             base_hash=self._base_hash,
             method=self._learner.method,
             steps=self._best_step,
+            share=self._best_share,
             data=self._scans.summary.to_dict(),
             settings=self._config.model_dump(mode="json"),
             measure=self._judge.measure,
@@ -344,3 +369,9 @@ class Run:
             else:
                 checkpoint_path(self._output).unlink(missing_ok=True)
         return found
+
+
+def _says_something(losses: Mapping[str, float]) -> bool:
+    """Whether a teacher tells images apart, where there is one."""
+    of_all, of_each = losses.get("entropy", 1.0), losses.get("sharpness", 1.0)
+    return of_all >= _LEAST_ENTROPY and of_each >= _LEAST_SHARPNESS

@@ -47,6 +47,8 @@ class Story:
     start, best : float
     better : bool
         Whether the gain counted; else the weights are those of the start.
+    share : float
+        Of what was learned, in a mean with the weights of the start.
     """
 
     backbone: str
@@ -61,6 +63,7 @@ class Story:
     start: float
     best: float
     better: bool
+    share: float = 1.0
 
     @property
     def verdict(self) -> str:
@@ -69,10 +72,11 @@ class Story:
         if not self.better:
             start = f"{self.measure} {self.start:.3f}"
             return f"no better than the start ({start}): the old weights are kept{doubt}"
+        mean = "" if self.share == 1 else f", in a mean with the start ({self.share:.0%} learned)"
         gain = f"{self.best - self.start:.3f}"
         return (
             f"better than the start by {gain}: {self.measure} {self.start:.3f} before, "
-            f"{self.best:.3f} after {self.steps} steps{doubt}"
+            f"{self.best:.3f} after {self.steps} steps{mean}{doubt}"
         )
 
     def to_json(self) -> str:

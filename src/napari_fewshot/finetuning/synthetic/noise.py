@@ -62,7 +62,8 @@ class NoiseBank:
             fold = rng.uniform(1, 4) * self.band(rng, 40, _SIZE) + self.band(rng, 18, _SIZE)
             lines = np.cos(2 * np.pi * (turns[0] * y + turns[1] * x) + fold)
             whole = self.band(rng, 27, _SIZE) > -0.8
-            return (np.clip(2 * lines - 0.8, 0, 1) * whole).astype(np.float32)
+            drawn: Field = (np.clip(2 * lines - 0.8, 0, 1) * whole).astype(np.float32)
+            return drawn
         near = np.fft.fftfreq(_SIZE, 1 / _SIZE)
         away = np.hypot(near[:, None], near[None, :])
         if name == "vesicles":

@@ -98,7 +98,7 @@ def draw_look(rng: Rng, regions: int, kind: str, roles: tuple[str, ...] = ()) ->
         strength = np.exp(rng.uniform(np.log(0.01), np.log(0.12 if name != "em" else 0.25)))
         amount = strength * rng.gamma(1.0, 1.0, (regions, len(textures)))
         amount *= rng.random((regions, len(textures))) < 0.5
-        dyes = rng.uniform(0.05, 1.0, (3, 3))
+        dyes = rng.uniform(0.05, 1.0, (3, 3)).astype(np.float32)
     settings = _settings(rng, name, dyes) | {"shift": draw_shift(rng, volume=kind in _VOLUMES)}
     return Look(name, colour, textures, amount.astype(np.float32), settings)
 

@@ -83,8 +83,9 @@ def draw_material(
         colour = np.array([_SMEAR[r][0] for r in roles])
         strength = np.exp(rng.normal(0, 0.3, (1, 3)) + rng.normal(0, 0.25, colour.shape))
         amount = _strengths(rng, [_SMEAR[r][1] for r in roles])
-        textures = ("granules", 0.0), ("band", rng.uniform(4, 14))
-        return "stain", _single(colour * strength), textures, amount, dyes
+        plain = ("granules", 0.0), ("band", rng.uniform(4, 14))
+        return "stain", _single(colour * strength), plain, amount, dyes
+    textures: Textures
     if kind == "axons":
         which = int(rng.choice(3, p=[0.4, 0.3, 0.3]))
         tones = np.array([_AXONS[r][0][which] for r in roles])

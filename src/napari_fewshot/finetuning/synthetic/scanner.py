@@ -58,7 +58,8 @@ def tinted(rng: Rng, image: Image, shift: float) -> Image:
     matrix = np.array([row, np.roll(row, 1), np.roll(row, 2)])
     gains = np.exp(rng.normal(0, 0.12 * shift) + rng.normal(0, 0.1 * shift, 3))
     turned = np.einsum("dc,chw->dhw", gains[:, None] * matrix, image)
-    return turned.astype(np.float32)
+    found: Image = turned.astype(np.float32)
+    return found
 
 
 def seen(rng: Rng, bank: NoiseBank, image: Image, settings: dict[str, Any]) -> Image:
@@ -68,16 +69,18 @@ def seen(rng: Rng, bank: NoiseBank, image: Image, settings: dict[str, Any]) -> I
     other depths as in fluorescence.
     """
     size = image.shape[-1]
+    wide: npt.NDArray[Any]
     if settings["edge"]:
         wide = np.stack([gaussian_filter(c, settings["rim"]) for c in image])
         image = image + np.float32(settings["edge"]) * (image - wide)
     if settings["haze"]:
         wide = np.stack([gaussian_filter(c, settings["rim"] * 3) for c in image])
-        image = (1 - np.float32(settings["haze"])) * image + np.float32(settings["haze"]) * wide
+        haze = np.float32(settings["haze"])
+        image = np.asarray((1 - haze) * image + haze * wide, np.float32)
     if settings["speckle"]:
         depth = np.linspace(0, 1, size, dtype=np.float32)[:, None]
         fade = np.exp(np.float32(-rng.uniform(0, 1.2)) * depth)
         shadow = np.exp(-np.float32(rng.uniform(0, 0.6)) * bank.band(rng, 90, size)[:1] ** 2)
         speckle = bank.speckle(rng, settings["grain_size"], size) ** np.float32(settings["speckle"])
-        image = image * fade * shadow * speckle
+        image = np.asarray(image * fade * shadow * speckle, dtype=np.float32)
     return np.asarray(image, dtype=np.float32)
