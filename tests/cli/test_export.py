@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 
 import pytest
+import torch
+from packaging.version import Version
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(Version(torch.__version__) < Version("2.9"), reason="exporter of torch")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 @pytest.mark.filterwarnings("ignore::UserWarning")

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from packaging.version import Version
 
 import napari_fewshot
 from napari_fewshot import export_model
@@ -19,6 +21,7 @@ pytest.importorskip("onnxscript")
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.skipif(Version(torch.__version__) < Version("2.9"), reason="exporter of torch"),
     # Of protobuf, and of what bioimage.io's library and ONNX use.
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),

@@ -108,19 +108,25 @@ def write_onnx(
     if network.uses_depth:
         inputs["depth"], shapes["depth"] = sample.depth, {0: batch}
     given = {name: torch.from_numpy(np.repeat(a[:1], 2, axis=0)) for name, a in inputs.items()}
-    with quiet(), torch.enable_grad():  # without gradients, layers work on what they are given
-        program = torch.onnx.export(
-            network,
-            (),
-            kwargs=given,
-            input_names=list(inputs),
-            output_names=["probabilities"],
-            opset_version=OPSET,
-            dynamic_shapes=shapes,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
+    try:
+        with quiet(), torch.enable_grad():  # without gradients, layers work on what they are given
+            program = torch.onnx.export(
+                network,
+                (),
+                kwargs=given,
+                input_names=list(inputs),
+                output_names=["probabilities"],
+                opset_version=OPSET,
+                dynamic_shapes=shapes,
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
+    except Exception as error:  # whatever the parts of an exporter that do not fit make of it
+        raise FewShotError(
+            f"torch {torch.__version__} could not write the network as ONNX "
+            f"({type(error).__name__}). Update torch and onnxscript; torch 2.14 is tested."
+        ) from error
     if program is None:
         raise FewShotError("torch gave no ONNX program.")
     exported = _plain(program.model_proto)
