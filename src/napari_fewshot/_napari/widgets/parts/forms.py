@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, QSignalBlocker, Qt, Signal
-from qtpy.QtGui import QHelpEvent, QIcon, QPaintEvent, QPixmap
+from qtpy.QtGui import QHelpEvent, QIcon, QPaintEvent, QPixmap, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QBoxLayout,
@@ -180,8 +180,14 @@ class Note(QLabel):
     def say(self, text: str, *, wrong: bool = False) -> None:
         """Show a text, or nothing; in colour if something is wrong."""
         self.setStyleSheet(f"color: {WRONG};" if wrong else "")
+        self.setMinimumHeight(0)
         self.setText(text)
         self.setVisible(bool(text))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """Be as high as the text needs at this width: layouts within sections do not ask."""
+        super().resizeEvent(event)
+        self.setMinimumHeight(max(self.heightForWidth(event.size().width()), 0))
 
 
 class ActionButton(QPushButton):
