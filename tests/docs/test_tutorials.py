@@ -170,7 +170,7 @@ def sections() -> None:
 
 
 LESS = {
-    "napari-fewshot train": " --set contrastive.steps=50",
+    "napari-fewshot train --image": " --set contrastive.steps=50",
     " --polish": " --polish-minutes 0.02",
     " --scheduler local": " --workers 1",
 }
