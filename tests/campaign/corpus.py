@@ -8,8 +8,11 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from .autosaves import save_once
 
 DATA = Path(__file__).parents[1] / "data"
 SIGNATURE, KEY = json.dumps({"backbone": "timm:vit/tiny?"}), "0" * 40
@@ -23,6 +26,26 @@ name = "ours"
 method = "fewshot"
 settings = { adapter = "cosine", cosine = { threshold = 0.4 } }
 """
+FCSV = """# Markups fiducial file version = 4.11
+# CoordinateSystem = LPS
+# columns = id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,associatedNodeID
+1,3,4,2,0,0,0,1,1,1,0,tip,,
+2,5,6,3,0,0,0,1,1,1,0,base,,
+"""
+MARKUPS = json.dumps(
+    {
+        "markups": [
+            {
+                "type": "Fiducial",
+                "coordinateSystem": "LPS",
+                "controlPoints": [
+                    {"label": "tip", "position": [3, 4, 2], "positionStatus": "defined"},
+                    {"label": "base", "position": [5, 6, 3], "positionStatus": "defined"},
+                ],
+            }
+        ]
+    }
+)
 TABLE = """image,labels,status,seconds,mean_confidence,disagreement,slices,error
 a.nii.gz,a_labels.nii.gz,done,1.5,0.91,0.2,12,
 b.nii.gz,,failed,,,,,no such file
@@ -63,24 +86,32 @@ def make_corpus(folder: Path) -> list[Kind]:
         write_labels(path, paint.data, one.image)
         images.append(Kind(f"labels{ending}", path, _labels, sealed=ending == ".nii.gz"))
     images.append(_png(folder / "photo.png"))
+    images += _others(folder, one.image, paint.data)
     images.append(_series(folder / "series", one.image.data))
     images.append(_hdf5(folder / "image.h5", one.image.data))
     write_points(folder / "points.csv", one.landmarks, one.image)
     (folder / "names_labels.json").write_text('{"1": "tibia", "2": "femur"}', "utf-8")
     (folder / "b.toml").write_text(TOML, "utf-8")
     (folder / "table.csv").write_text(TABLE, "utf-8")
-    shutil.copytree(DATA / "autosave_0.1.0", folder / "autosave")
+    save_once(folder / "autosave")
+    shutil.copytree(DATA / "autosave_0.1.0", folder / "autosave_0.1.0")
     shutil.copy(DATA / "small_sam.safetensors", folder / "sam.safetensors")
     _torch_file(folder / "sam.safetensors", folder / "sam.pth")
+    (folder / "F.fcsv").write_text(FCSV, "utf-8")
+    (folder / "F.mrk.json").write_text(MARKUPS, "utf-8")
     return [
         *images,
         Kind("points.csv", folder / "points.csv", _points),
+        Kind("points.fcsv", folder / "F.fcsv", _points),
+        Kind("points.mrk.json", folder / "F.mrk.json", _points),
         Kind("names.json", folder / "names_labels.json", _names),
         Kind("benchmark.toml", folder / "b.toml", _toml),
         Kind("table.csv", folder / "table.csv", _table),
         Kind("autosave", folder / "autosave", _autosave),
+        Kind("autosave 0.1.0", folder / "autosave_0.1.0", _autosave),
         Kind("checkpoint.safetensors", folder / "sam.safetensors", _sam),
-        Kind("checkpoint.pth", folder / "sam.pth", _sam),
+        Kind("checkpoint.pth", folder / "sam.pth", _sam, sealed=True),
+        _begun(folder / "own.safetensors.checkpoint"),
         _store(folder / "store"),
         *(_model(folder, adapter) for adapter in ("cosine", "contrastive")),
     ]
@@ -110,7 +141,8 @@ def _points(path: Path) -> object:
     from napari_fewshot.io import read_points
     from napari_fewshot.types import Volume
 
-    return read_points(path, Volume(np.zeros((8, 24, 24), np.uint8), (1.0, 1.0, 1.0)))
+    like = Volume(np.zeros((8, 24, 24), np.uint8), (1.0, 1.0, 1.0), np.diag([-1.0, -1, 1, 1]))
+    return read_points(path, like)
 
 
 def _names(path: Path) -> object:
@@ -150,6 +182,24 @@ def _sam(path: Path) -> object:
     return checkpoint.digest()
 
 
+def _begun(path: Path) -> Kind:
+    """A run of fine-tuning that was stopped."""
+    import torch
+
+    from napari_fewshot.finetuning.checkpoint import read_checkpoint, write_checkpoint
+
+    drawn = torch.Generator().manual_seed(0)
+    network = {f"layer{k}": torch.randn(30, 10, generator=drawn) for k in range(5)}
+    write_checkpoint(path, KEY, {"learner": {"network": network}, "steps": 3, "best": network})
+
+    def read(path: Path) -> object:
+        state = read_checkpoint(path, KEY)
+        parts = [state["steps"], *state["learner"]["network"].items(), *state["best"].items()]
+        return [repr(one) if isinstance(one, int) else digest_of(one[1].numpy()) for one in parts]
+
+    return Kind("finetune checkpoint", path, read, sealed=True)
+
+
 def _store(root: Path) -> Kind:
     from napari_fewshot.features.store import FeatureStore, pack
     from napari_fewshot.types import FeatureMap
@@ -183,6 +233,62 @@ def _model(folder: Path, adapter: str) -> Kind:
         return found.config, found.label_values, found.names, found.axes, sorted(tensors.items())
 
     return Kind(path.name, path, read, sealed=True)
+
+
+def _others(folder: Path, image: Any, paint: np.ndarray) -> list[Kind]:
+    """Formats that others write: packed, in two files, with segments, of several levels."""
+    import gzip
+
+    import nibabel
+    import tifffile
+    import zarr
+    from PIL import Image
+
+    data = np.asarray(image.data)
+    pixels = (data - data.min()).astype(np.uint8)
+    tif, packed = folder / "deflate.tif", folder / "packed.tif.gz"
+    tifffile.imwrite(tif, data, compression="zlib", photometric="minisblack")
+    packed.write_bytes(gzip.compress((folder / "image.tif").read_bytes()))
+    ome = folder / "image.ome.tif"
+    tifffile.imwrite(ome, data, photometric="minisblack", metadata={"axes": "ZYX"}, ome=True)
+    imagej = folder / "imagej.tif"
+    tifffile.imwrite(imagej, pixels, imagej=True, metadata={"axes": "ZYX", "spacing": 2})
+    photo = folder / "photo.jpg"
+    Image.fromarray(pixels[0]).save(photo)
+    pair = folder / "pair"
+    pair.mkdir()
+    nibabel.save(nibabel.Nifti1Pair(data.astype(np.int16), np.eye(4)), pair / "pair.hdr")
+    meta = folder / "meta"
+    meta.mkdir()
+    (meta / "image.raw").write_bytes(pixels.tobytes())
+    sides = " ".join(map(str, data.shape[::-1]))
+    (meta / "image.mhd").write_text(
+        f"ObjectType = Image\nNDims = 3\nDimSize = {sides}\nElementType = MET_UCHAR\n"
+        "ElementSpacing = 1 1 2\nElementDataFile = image.raw\n",
+        "utf-8",
+    )
+    segments = folder / "s.seg.nrrd"
+    head = f"NRRD0004\ntype: uchar\ndimension: 3\nspace: left-posterior-superior\nsizes: {sides}\n"
+    head += "space directions: (1,0,0) (0,1,0) (0,0,2)\nspace origin: (0,0,0)\nencoding: gzip\n"
+    for number in (1, 2):
+        head += f"Segment{number}_LabelValue:={number}\nSegment{number}_Name:=part {number}\n"
+    segments.write_bytes(f"{head}\n".encode() + gzip.compress(paint.astype(np.uint8).tobytes()))
+    plain = folder / "plain.zarr"
+    array = zarr.create_array(
+        plain, shape=data.shape, chunks=(4, 24, 24), dtype=data.dtype, zarr_format=2
+    )
+    array[...] = data
+    return [
+        Kind("deflate.tif", tif, _image),
+        Kind("image.tif.gz", packed, _image, sealed=True),
+        Kind("image.ome.tif", ome, _image),
+        Kind("imagej.tif", imagej, _image),
+        Kind("photo.jpg", photo, _image),
+        Kind("pair.hdr", pair, lambda path: _image(path / "pair.hdr")),
+        Kind("image.mhd", meta, lambda path: _image(path / "image.mhd")),
+        Kind("s.seg.nrrd", segments, _labels),
+        Kind("plain.zarr", plain, _image),
+    ]
 
 
 def _png(path: Path) -> Kind:

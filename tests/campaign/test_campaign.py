@@ -7,8 +7,10 @@ import sys
 
 import pytest
 
+from .autosaves import killed_saves
 from .files import read_mutated
-from .runs import Trial
+from .runs import WORKERS, Trial, rights_count
+from .stores import shared_store
 
 pytestmark = [
     pytest.mark.campaign,
@@ -16,7 +18,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="signals and limits of POSIX"),
     pytest.mark.xdist_group("campaign"),
 ]
-ROUNDS = 25
+ROUNDS = 20
 
 
 def test_changed_files_are_read_or_refused(tmp_path):
@@ -35,11 +37,34 @@ def trial(tmp_path_factory):
     return Trial(tmp_path_factory.mktemp("campaign") / "runs")
 
 
-@pytest.mark.parametrize("name", ["train", "predict"])
+@pytest.mark.parametrize("name", ["train", "predict", "finetune"])
 def test_killed_runs_come_out_right_when_repeated(trial, name):
     assert trial.killed(name, 0) is None
+
+
+def test_a_killed_worker_is_made_up_for_by_the_others(trial):
+    pytest.importorskip("distributed")
+    assert trial.worker_killed(WORKERS, 0) is None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
 def test_a_full_disk_is_one_line_and_the_next_run_is_right(trial):
     assert trial.limited("predict", "disk", 0) is None
+
+
+def test_two_runs_into_one_folder(trial):
+    assert trial.together("predict", 0) is None
+
+
+def test_read_only_folders(trial, tmp_path):
+    if not rights_count(tmp_path / "rights"):
+        pytest.skip("the rights of folders do not count here")
+    assert trial.read_only("predict", 0) is None
+
+
+def test_several_processes_share_a_store(tmp_path):
+    assert shared_store(tmp_path / "store", 0, 4.0) is None
+
+
+def test_an_autosave_that_is_killed_is_one_moment(tmp_path):
+    assert killed_saves(tmp_path / "saves", 0, 3) is None

@@ -48,7 +48,7 @@ def test_ready_settings_are_valid_and_others_are_refused(tmp_path):
     own.write_text("steps = 5\n[contrast]\nside = 64\n")
     assert ready_settings(str(own)) == {"steps": 5, "contrast": {"side": 64}}
     own.write_text("steps 5")
-    with pytest.raises(InputError, match="be TOML"):
+    with pytest.raises(InputError, match="be a TOML file"):
         ready_settings(str(own))
     with pytest.raises(UnknownNameError, match="publish"):
         ready_settings("publish")
@@ -57,3 +57,14 @@ def test_ready_settings_are_valid_and_others_are_refused(tmp_path):
 def test_shares_rise_within_0_and_1():
     with pytest.raises(InputError, match=r"distillation.global_scale"):
         FinetuneConfig.of({"distillation": {"global_scale": [0.9, 0.2]}}, "config")
+
+
+@pytest.mark.parametrize(
+    "text", ["steps = " + "9" * 5000, "a = " + "[" * 20_000, "\ufeffsteps = 1"]
+)
+def test_toml_of_a_stranger_is_one_line(tmp_path, text):
+    path = tmp_path / "own.toml"
+    path.write_text(text, "utf-8")
+    with pytest.raises(InputError, match="be a TOML file") as told:
+        ready_settings(str(path))
+    assert "\n" not in str(told.value)

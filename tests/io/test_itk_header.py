@@ -166,3 +166,26 @@ def test_packed_data_beside(tmp_path: Path, packed: str) -> None:
     header = META + ("CompressedData = True\n" if packed == "a.zraw" else "")
     path = write(tmp_path / "a.mhd", f"{header}ElementDataFile = a.zraw\n", b"")
     assert read_volume(path).data.tobytes() == PIXELS
+
+
+LONG_FIELDS = ["space", "spacings", "thicknesses", "axis mins", "axis maxs", "space directions",
+               "centers", "kinds", "labels", "units", "old min", "endian", "space units",
+               "space origin", "measurement frame"]  # fmt: skip
+
+
+@pytest.mark.parametrize("field", LONG_FIELDS)
+@pytest.mark.parametrize("value", ["y" * 1500, "x " * 50_000, '"a" ' * 400, "1" * 5000])
+def test_fields_that_crash_nrrd(tmp_path: Path, field: str, value: str) -> None:
+    pytest.importorskip("SimpleITK")
+    header = f"{NRRD.format('raw')}{field}: {value}\n\n"
+    refused(write(tmp_path / "a.nrrd", header), "bytes of the field|the field space")
+
+
+def test_more_pairs_than_nrrd_takes_in_time(tmp_path: Path) -> None:
+    pytest.importorskip("SimpleITK")
+    pairs = "".join(f"k{k}:=v\n" for k in range(50_000))
+    refused(write(tmp_path / "a.nrrd", f"{NRRD.format('raw')}{pairs}\n"), "50000 pairs")
+    few = "".join(f"k{k}:={'v' * 900}\n" for k in range(500))
+    content = f"content: {'c' * 900}\n"
+    path = write(tmp_path / "b.nrrd", f"{NRRD.format('raw')}{content}{few}\n")
+    assert read_volume(path).data.tobytes() == PIXELS

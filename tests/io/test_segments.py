@@ -142,3 +142,12 @@ def test_boxes_that_do_not_fit(tmp_path: Path) -> None:
 def test_segments_by_number_not_by_text() -> None:
     found = segments_in({f"Segment{k}_ID": f"s{k}" for k in (10, 2, 0)}, layers=3)
     assert [(one.name, one.layer) for one in found] == [("s0", 0), ("s2", 1), ("s10", 2)]
+
+
+def test_numbers_of_thousands_of_digits_name_no_segment(tmp_path: Path) -> None:
+    pytest.importorskip("SimpleITK")
+    many = "9" * 5000
+    names = fields(("ball", 1, None)) + f"Segment{many}_Name:=a\n"
+    names += f"Segment2_Name:=b\nSegment2_LabelValue:={many}\n"
+    found = read_labels(write(tmp_path / "a.seg.nrrd", BALL.astype(np.uint8), names))
+    assert found.names == {1: "ball"}

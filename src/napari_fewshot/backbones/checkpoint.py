@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import warnings
+import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,10 +15,22 @@ from ..errors import WeightsError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Architecture", "architecture_of", "check_fit", "read_checkpoint"]
+__all__ = [
+    "Architecture",
+    "TorchFileError",
+    "architecture_of",
+    "check_fit",
+    "read_checkpoint",
+    "read_torch",
+    "with_digest",
+]
 
 _WRAPPERS = ("teacher", "model_ema", "model", "state_dict")
 _PREFIXES = ("module.", "backbone.")
+_PART = 1 << 22
+_FOLDER = 0x10
+_DIGEST = "napari-fewshot digest"
+"""Entry of the metadata of weights that we write."""
 
 
 class Architecture(NamedTuple):
@@ -30,6 +44,50 @@ class Architecture(NamedTuple):
     def __str__(self) -> str:
         registers = f"{self.registers} registers" if self.registers else "no registers"
         return f"width {self.width}, depth {self.n_layers}, patch {self.patch}, {registers}"
+
+
+class TorchFileError(ValueError):
+    """Torch cannot read a file, or not without running code; the words are torch's."""
+
+
+def read_torch(path: Path) -> Any:
+    """Read what torch has saved: tensors, numbers and texts, in lists and dicts.
+
+    Nothing that the file holds is executed.
+
+    Raises
+    ------
+    OSError
+        If the system does not give the file.
+    TorchFileError
+        If it is damaged, of another kind, or holds anything else.
+    """
+    import torch
+
+    with path.open("rb"):  # else torch has words of its own for a file that is missing
+        pass
+    try:
+        _check_sums(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles that torch did not write
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        # A damaged file makes torch and pickle raise whatever there is, so no list would do.
+        raise TorchFileError(str(error) or type(error).__name__) from error
+
+
+def _check_sums(path: Path) -> None:
+    """Compare the check sums of what torch saves as zip, at which it does not look itself."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        for record in archive.infolist():
+            # Torch writes no others. Of a folder it reads nothing: tensors of what memory holds.
+            if record.compress_type != zipfile.ZIP_STORED or record.external_attr & _FOLDER:
+                raise ValueError(f"{record.filename} is compressed, or a folder")
+            with archive.open(record) as stream:
+                while stream.read(_PART):
+                    pass
 
 
 def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
@@ -54,18 +112,38 @@ def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:
-    from safetensors import SafetensorError
+    from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file
 
     try:
-        return dict(load_file(path))
+        state = dict(load_file(path))
+        with safe_open(path, "pt") as file:
+            digest = (file.metadata() or {}).get(_DIGEST)
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
         raise _unfit(path, "it is truncated or damaged") from error
+    if digest is not None and digest != _digest(state):
+        raise _unfit(path, "it was damaged or changed since it was written", "Copy it again.")
+    return state
+
+
+def with_digest(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> dict[str, str]:
+    """Metadata for a safetensors file by which :func:`read_checkpoint` sees damage of it."""
+    return {**metadata, _DIGEST: _digest(tensors)}
+
+
+def _digest(tensors: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 of names, types, shapes and values."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        plain = tensor.detach().cpu().contiguous().reshape(-1)
+        digest.update(plain.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _read_torch(path: Path, head: bytes) -> dict[str, Any]:
-    import torch
-
     start = head.lstrip().lower()
     if start.startswith((b"<!doctype", b"<html", b"<?xml")):
         raise WeightsError(
@@ -76,10 +154,8 @@ def _read_torch(path: Path, head: bytes) -> dict[str, Any]:
             f"The weights file {path} is a Git LFS placeholder. Fetch the file itself."
         )
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pickles that torch did not write
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file makes torch and pickle raise whatever there is
+        state = read_torch(path)
+    except TorchFileError as error:
         raise _not_torch(path, head, error) from error
     if not isinstance(state, Mapping):
         raise WeightsError(

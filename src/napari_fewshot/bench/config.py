@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -17,7 +16,8 @@ from pydantic import (
 )
 
 from ..config.base import StageConfig, input_error
-from ..errors import InputError, UnknownNameError, UnreadableFileError
+from ..config.toml_file import read_toml
+from ..errors import InputError, UnknownNameError
 
 __all__ = [
     "BenchmarkConfig",
@@ -325,10 +325,7 @@ def load_config(path: str | Path, data: str | Path | None = None) -> BenchmarkCo
     if data is None and path.parent == _READY:
         remedy = "Give the folder of that data set."
         raise InputError("--data", f"be given with {path.stem}", "nothing", remedy)
-    try:
-        given = tomllib.loads(path.read_text("utf-8"))
-    except (ValueError, RecursionError, OSError) as error:  # too many digits and too deep, too
-        raise UnreadableFileError(str(path), "be a TOML file", str(error)) from None
+    given = read_toml(path)
     try:
         config = BenchmarkConfig.model_validate(given)
     except ValidationError as error:

@@ -39,8 +39,8 @@ def run(options: argparse.Namespace) -> int:
         table = [("file", "backbone", "from", "steps", "gain", "data")]
         for path, story in found:
             gain = f"{story.best - story.start:+.3f} {story.measure}" if story.better else "none"
-            data = f"{story.data['images']} images, {story.data['slices']} slices"
-            table.append((str(path), story.backbone, story.base, str(story.steps), gain, data))
+            own = story.backbone, story.base, str(story.steps), gain, story.learned_from
+            table.append((str(path), *own))
         _print_table(table)
     print(
         f"\nAny other model of timm: timm:<name>. Local weights: --weights FILE, or put files in "

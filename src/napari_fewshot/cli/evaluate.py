@@ -219,7 +219,7 @@ def _landmark_scores(options: argparse.Namespace) -> LandmarkScores:
     given = _axis(options)
     if pair.image is not None:
         axis = file_axis(pair.image, given)
-    elif given is None or given.isdecimal():
+    elif given is None or shared.is_count(given):
         axis = int(given or 0)
     else:
         raise InputError("--axis", "be a number without --image", given)

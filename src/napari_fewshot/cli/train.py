@@ -124,7 +124,7 @@ def run(options: argparse.Namespace) -> int:
             model = model.extended(templates, progress=bars)
         else:
             model, scores = _fit(model, templates, options.position == "auto", bars)
-    model = model.with_card(**words)
+    model = model.with_card(**words, files=_painted(files))
     seconds = time.perf_counter() - start
     with outputs.writing():
         model.save(options.output)
@@ -162,6 +162,12 @@ def check_output(
     return shared.check_outputs(
         "--output", [path], [*inputs, *labels, weights], overwrite=options.overwrite
     )
+
+
+def _painted(files: Sequence[TemplateFiles]) -> list[Path]:
+    """Files that a person made for the images: label maps and tables of points."""
+    made = [(group.image, path) for group in files for path in (group.labels, group.points)]
+    return [path for image, path in made if path is not None and path != image]
 
 
 def _fit(

@@ -21,6 +21,7 @@ import numpy as np
 from ..config import STORE_LIMIT_GB
 from ..errors import FewShotError, InputError
 from ..folders import cache_folder, with_home
+from ..io.zarr_arrays import check_codecs
 from ..types import Array, FeatureMap
 
 __all__ = [
@@ -111,6 +112,7 @@ def _read(folder: Path, names: dict[str, str]) -> PackedMap | None:
     import zarr
 
     array = zarr.open_array(str(folder), mode="r")
+    check_codecs(array, folder)
     about: dict[str, Any] = dict(cast(Mapping[str, Any], array.attrs[ATTRIBUTE]))
     digest = about.pop("digest")
     # The size on disk first: a damaged shape must not ask for the memory of the machine.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
 from pathlib import Path
 from typing import Any
 
+from ..backbones.checkpoint import TorchFileError, read_torch
 from ..config import FinetuneConfig
 from ..errors import InputError
 from ..io.outputs import replacing
@@ -38,8 +38,9 @@ def write_checkpoint(path: Path, digest: str, state: dict[str, Any]) -> None:
     """Write a state, whole or not at all."""
     import torch
 
-    with replacing(path) as temporary:
-        torch.save({"format": _FORMAT, "digest": digest, **state}, temporary)
+    # To a stream: torch hides what the disk says.
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        torch.save({"format": _FORMAT, "digest": digest, **state}, stream)
 
 
 def read_checkpoint(path: Path, digest: str) -> dict[str, Any]:
@@ -50,17 +51,13 @@ def read_checkpoint(path: Path, digest: str) -> dict[str, Any]:
     InputError
         If it is damaged, or of a run with other images, weights or settings.
     """
-    import torch
-
     remedy = "Give another output, or overwrite to begin anew."
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state: dict[str, Any] = read_torch(path)
         known = state["format"], state["digest"]
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError,
-            pickle.UnpicklingError) as error:  # fmt: skip
-        raise InputError(
-            str(path), "be a whole checkpoint", type(error).__name__, remedy
-        ) from error
+    except (OSError, TorchFileError, KeyError, TypeError) as error:
+        what = "a damaged file, or one of another kind"
+        raise InputError(str(path), "be a whole checkpoint", what, remedy) from error
     if known != (_FORMAT, digest):
         raise InputError(
             str(path),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, UnknownNameError
+from ..config.toml_file import read_toml
+from ..errors import UnknownNameError
 
 __all__ = ["ready_settings"]
 
@@ -20,7 +20,7 @@ def ready_settings(given: str) -> dict[str, Any]:
     ------
     UnknownNameError
         If it is neither a file nor the name of a ready configuration.
-    InputError
+    UnreadableFileError
         If it is no TOML.
     """
     path = Path(given)
@@ -29,7 +29,4 @@ def ready_settings(given: str) -> dict[str, Any]:
         if given not in ready:
             raise UnknownNameError("config", given, [*ready, "a file .toml"])
         path = ready[given]
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(str(path), "be TOML", " ".join(str(error).split())) from error
+    return read_toml(path)

@@ -333,7 +333,7 @@ class Run:
             self._best = state["best"]
             self._best_score, self._best_step = state["best_score"], state["best_step"]
             self._best_share = state["best_share"]
-        except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise InputError(str(path), "be a whole checkpoint", type(error).__name__) from error
 
     def finish(self, ended: str) -> Finetuned:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from pydantic import TypeAdapter
+
+from ..backbones.checkpoint import with_digest
 from ..io.outputs import replacing
+from ..types import plain_name
 
 if TYPE_CHECKING:
     import torch
@@ -20,6 +24,7 @@ STORY = "napari-fewshot finetune"
 
 RANK = "rank of the features"
 """What weights are judged by where nothing is labelled."""
+_WORDS = ("backbone", "base", "base_hash", "method", "measure")
 _DOUBT = "; the rank says little of labels: give labelled images as a probe"
 
 
@@ -66,6 +71,12 @@ class Story:
     share: float = 1.0
 
     @property
+    def learned_from(self) -> str:
+        """How much, in words."""
+        counts = [(self.data.get(name), name) for name in ("images", "slices")]
+        return ", ".join(f"{n} {name}" for n, name in counts if isinstance(n, int)) or "unknown"
+
+    @property
     def verdict(self) -> str:
         """The last line."""
         doubt = _DOUBT if self.measure == RANK else ""
@@ -85,22 +96,25 @@ class Story:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read :meth:`to_json`; ValueError or TypeError for what it did not write."""
-        values = json.loads(text)
-        if not isinstance(values, dict):
-            raise ValueError("no object")
-        return cls(**values)
+        """Read :meth:`to_json`; ValueError for what it did not write.
+
+        Words lose their control characters: they may be those of a stranger.
+        """
+        found = TypeAdapter(cls).validate_json(text)
+        words: dict[str, Any] = {name: plain_name(getattr(found, name)) for name in _WORDS}
+        return replace(found, **words)
 
 
 def write_tensors(
     path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]
 ) -> None:
     """Write a safetensors file, whole or not at all."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    with replacing(path) as temporary:
-        save_file(whole, temporary, dict(metadata))
+    # Written here: safetensors hides what the disk says, and makes files for their owner alone.
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        stream.write(save(whole, with_digest(whole, metadata)))
 
 
 def read_story(path: Path) -> Story | None:
@@ -111,7 +125,7 @@ def read_story(path: Path) -> Story | None:
         with safe_open(path, "np") as file:
             text = (file.metadata() or {}).get(STORY)
         return None if text is None else Story.from_json(text)
-    except (OSError, SafetensorError, ValueError, TypeError):
+    except (OSError, SafetensorError, ValueError):
         return None
 
 

@@ -26,6 +26,10 @@ TITLE = "NRRD or MetaImage"
 _META_KEYS = (b"ObjectType", b"NDims", b"Comment")
 _MAX_AXES = 10
 _LIST = "LIST"
+_LONGEST_FIELD = 600
+"""Bytes; NrrdIO writes longer ones into messages that have no room for them."""
+_MOST_KEYS = 10_000
+"""Pairs of key and value; NrrdIO compares each with all before it."""
 
 # Bytes of a value, by what stands in the name of the type; the first that fits counts.
 _NRRD_BYTES = (
@@ -106,7 +110,7 @@ def _check_nrrd(path: Path, head: bytes) -> dict[str, str]:
 def _nrrd_fields(head: bytes) -> tuple[dict[str, str], int]:
     """Fields by their name in lower case without spaces, and where the header ends."""
     fields: dict[str, str] = {}
-    end = 0
+    end = keys = 0
     for number, line in enumerate(_lines(head)):
         end += len(line) + 1
         line = line.removesuffix(b"\r")
@@ -120,11 +124,17 @@ def _nrrd_fields(head: bytes) -> tuple[dict[str, str], int]:
         if colon and plain in _NRRD_FIELDS:
             if plain in fields:
                 raise ValueError(f"the field {name} twice")
+            if len(line) > _LONGEST_FIELD and plain not in ("content", "datafile"):
+                raise ValueError(f"{len(line)} bytes of the field {name}")
             fields[plain] = os.fsdecode(value.lstrip(b" \t"))
             if plain == "datafile" and fields[plain].startswith(_LIST):
                 break  # the names of the list follow
         elif b":=" not in line:
             raise ValueError(f"the unknown field {name[:40]}")
+        else:
+            keys += 1
+    if keys > _MOST_KEYS:
+        raise ValueError(f"{keys} pairs of key and value")
     return fields, end
 
 

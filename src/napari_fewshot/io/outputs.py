@@ -52,15 +52,21 @@ RECORD = ".napari-fewshot.jsonl"
 class Outputs:
     """The files that a run writes; ``parameter`` is the option that names them, for messages.
 
-    ``inputs`` are files and folders (DICOM, Zarr) that the run reads, and never replaces. With
-    ``overwrite``, other files may be replaced that are not ours. ``lock`` is held while the record
-    is added to: file systems that several machines share do not keep additions apart.
+    ``inputs`` are files and folders (DICOM, Zarr) that the run reads, and never replaces; nor does
+    it replace files of a person with one of the digests ``taught``: its model learned from them.
+    With ``overwrite``, other files may be replaced that are not ours. ``lock`` is held while the
+    record is added to: file systems that several machines share do not keep additions apart.
     """
 
     def __init__(
-        self, parameter: str, inputs: Iterable[Path | None] = (), *, overwrite: bool = False
+        self,
+        parameter: str,
+        inputs: Iterable[Path | None] = (),
+        *,
+        overwrite: bool = False,
+        taught: frozenset[str] = frozenset(),
     ) -> None:
-        self.parameter, self.overwrite = parameter, overwrite
+        self.parameter, self.overwrite, self.taught = parameter, overwrite, taught
         self.lock: AbstractContextManager[object] = nullcontext()
         self.inputs = tuple(split_inside(path)[0] for path in inputs if path is not None)
         self._spellings = {_spelling(path) for path in self.inputs}
@@ -88,11 +94,18 @@ class Outputs:
             if path.is_dir() and not _is_result_folder(path):
                 raise InputError(self.parameter, "name files to write", f"{path}, a folder")
             folders.add(followed(path).parent)
-            if os.path.lexists(path) and not self.overwrite:
+            if os.path.lexists(path) and (self.taught or not self.overwrite):
                 there.append(path)
         for folder in folders:
             check_folder(self.parameter, folder)
-        foreign = _not_ours(there)
+        taught = [
+            path for path in there if self.taught and content_digest(followed(path)) in self.taught
+        ]
+        foreign = _not_ours(taught if self.overwrite else there)
+        for path in foreign:
+            if path in taught:
+                what = "not overwrite what the model has learned from"
+                raise InputError(self.parameter, what, path, "Choose another folder.")
         if foreign:
             more = f" and {len(foreign) - 1} more" if foreign[1:] else ""
             raise InputError(

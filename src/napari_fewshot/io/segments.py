@@ -14,6 +14,8 @@ from .checks import fitting_dtype
 
 __all__ = ["Segment", "merged", "overlapping", "segments_in"]
 
+_MOST_DIGITS = 9
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -29,12 +31,12 @@ def segments_in(metadata: Mapping[str, str], layers: int) -> list[Segment]:
     numbers = {
         int(key[len("Segment") : -len("_ID")])
         for key in metadata
-        if key.startswith("Segment") and key.endswith("_ID") and key[7:-3].isdecimal()
+        if key.startswith("Segment") and key.endswith("_ID") and _is_number(key[7:-3])
     }
     numbers |= {
         int(key[len("Segment") : -len("_Name")])
         for key in metadata
-        if key.startswith("Segment") and key.endswith("_Name") and key[7:-5].isdecimal()
+        if key.startswith("Segment") and key.endswith("_Name") and _is_number(key[7:-5])
     }
     found = []
     for order, number in enumerate(sorted(numbers)):
@@ -42,7 +44,7 @@ def segments_in(metadata: Mapping[str, str], layers: int) -> list[Segment]:
         own = order if layers > 1 else 0
         value = metadata.get(f"{field}LabelValue", "1" if layers > 1 else str(order + 1)).strip()
         layer = metadata.get(f"{field}Layer", str(own)).strip()
-        if value.isdecimal() and layer.isdecimal() and int(value) > 0:
+        if _is_number(value) and _is_number(layer) and int(value) > 0:
             name = metadata.get(f"{field}Name") or metadata.get(f"{field}ID", value)
             found.append(Segment(name, int(value), int(layer)))
     return found
@@ -56,6 +58,10 @@ def overlapping(path: Path, first: str, second: str, voxels: int) -> InputError:
         f"{first} and {second}, which share {voxels} voxels",
         "A voxel has one label: remove the overlap, or export segments as files of their own.",
     )
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) <= _MOST_DIGITS
 
 
 def merged(path: Path, data: Array, segments: Sequence[Segment]) -> tuple[Array, dict[int, str]]:

@@ -16,10 +16,10 @@ from .reading import check_room, telling_damage
 if TYPE_CHECKING:
     import zarr
 
-__all__ = ["array_of", "holds_zarr", "open_node"]
+__all__ = ["array_of", "check_codecs", "holds_zarr", "open_node"]
 
 _TITLE = "Zarr"
-_MOST_BLOCKS = 2**22
+_MOST_BLOCKS = 2**18
 """Of 4 MB each: whatever a damaged shape claims."""
 _MARKS = ("zarr.json", ".zarray", ".zgroup")
 
@@ -56,14 +56,33 @@ class _ZarrBlocks:
             return np.asarray(self._array[index])
 
 
+def check_codecs(array: zarr.Array[Any], path: Path) -> None:
+    """Refuse an array whose blocks are pickles: reading one would run what it holds.
+
+    Newer versions of Zarr refuse it themselves.
+
+    Raises
+    ------
+    UnreadableFileError
+        If it is one.
+    """
+    about = array.metadata.to_dict()
+    codecs = [about.get(key) for key in ("filters", "compressor", "codecs")]
+    if array.dtype.hasobject or "pickle" in repr(codecs).lower():
+        remedy = "Save it as numbers."
+        raise UnreadableFileError(str(path), "hold numbers", "pickled objects", remedy)
+
+
 def array_of(array: zarr.Array[Any], path: Path) -> Array:
     """Return an array that is read as it is indexed, in blocks of whole chunks.
 
     Raises
     ------
     InputError
-        If it claims more than a list of its blocks could hold, or blocks larger than the memory.
+        If it claims more than a list of its blocks could hold, or blocks larger than the memory,
+        or if these are pickles.
     """
+    check_codecs(array, path)
     check_room(path, math.prod(array.chunks) * np.dtype(array.dtype).itemsize)
     sides = block_shape(array.shape, array.dtype.itemsize, array.chunks)
     count = math.prod(-(-n // max(1, side)) for n, side in zip(array.shape, sides, strict=True))

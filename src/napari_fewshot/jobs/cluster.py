@@ -144,7 +144,12 @@ def _loaded(source: ModelSource, options: PredictOptions) -> LoadedModel:
 def _outputs_of(job: ImageJob, source: ModelSource, all_outputs: Outputs) -> Outputs:
     """What the files of one image are written with; all were checked together before."""
     inputs = [job.image, *source.files]
-    return Outputs(all_outputs.parameter, inputs, overwrite=all_outputs.overwrite)
+    return Outputs(
+        all_outputs.parameter,
+        inputs,
+        overwrite=all_outputs.overwrite,
+        taught=all_outputs.taught,
+    )
 
 
 def _absolute(job: ImageJob) -> ImageJob:

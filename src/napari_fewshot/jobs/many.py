@@ -65,7 +65,8 @@ class Batch:
         Raises
         ------
         InputError
-            If a file is in the way that no run has written, or that was changed since.
+            If a file is in the way that no run has written, or that was changed since; with
+            ``outputs.overwrite``, one that the model has learned from.
         """
         table = check_table(outputs.parameter, folder / TABLE, overwrite=outputs.overwrite)
         journal = Journal.of(folder, source.key(options), anew=outputs.overwrite)
@@ -75,7 +76,11 @@ class Batch:
             before = {job: replace(row, status="skipped") for job, row in done.items()}
             before |= _reviewed(jobs, table)
         left = [job for job in jobs if job not in before]
-        outputs.check(path for job in left for path in job.outputs)
+        paths = [path for job in left for path in job.outputs]
+        outputs.check(paths)
+        if left:
+            outputs.taught = source.segmenter().card_.files
+            outputs.check(paths)
         return cls(source, tuple(jobs), Work(options, outputs, journal), folder, before)
 
     def run(

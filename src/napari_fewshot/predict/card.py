@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_serializer
 
 from .. import __version__
 from ..errors import InputError
@@ -21,6 +21,7 @@ LONGEST = 2000
 
 _Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 _Text = Annotated[str, Field(max_length=LONGEST), AfterValidator(plain_name)]
+_Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class CardScore(BaseModel):
@@ -54,6 +55,9 @@ class ModelCard(BaseModel):
         Held-out score, where there was one.
     author, licence, note : str
         As given by :meth:`~napari_fewshot.FewShotSegmenter.with_card`; the licence as an SPDX name.
+    files : frozenset of str
+        SHA-256 of the label maps and tables of points that it learned from, as far as they are
+        known. They have no names here; ``predict`` replaces none of them.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -66,6 +70,11 @@ class ModelCard(BaseModel):
     author: _Text = ""
     licence: _Text = ""
     note: _Text = ""
+    files: frozenset[_Digest] = frozenset()
+
+    @field_serializer("files")
+    def _sorted(self, files: frozenset[str]) -> list[str]:
+        return sorted(files)  # so that the same training gives the same file
 
     @classmethod
     def of(cls, training: TrainingSet) -> Self:

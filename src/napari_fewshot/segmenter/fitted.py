@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -11,6 +13,8 @@ from ..config import PropagationConfig, SegmenterConfig
 from ..errors import NotFittedError
 from ..features.cache import FeatureCache
 from ..features.store import FeatureStore
+from ..io.formats import split_inside
+from ..io.outputs import content_digest
 from ..predict.card import ModelCard
 from ..predict.learned import ExpertWeights, LearnedModel
 from ..templates.training_set import TrainingSet
@@ -157,16 +161,24 @@ class Fitted:
         licence: str | None = None,
         note: str | None = None,
         score: HeldOutScore | None = None,
+        files: Iterable[str | os.PathLike[str]] = (),
     ) -> Self:
         """Return one that has learned the same, with these on its card; None: as it is there.
 
-        ``score`` is what :meth:`held_out_score` gave. :class:`InputError` if a text is too long.
+        ``score`` is what :meth:`held_out_score` gave. ``files`` are label maps and tables of points
+        that it learned from: ``predict`` knows them by their digests, which join those that are
+        there, and never replaces them. :class:`InputError` if a text is too long.
         """
-        learned = self._learned()
-        card = learned.card.written({"author": author, "licence": licence, "note": note})
+        card = self.card_.written({"author": author, "licence": licence, "note": note})
+        paths = [split_inside(Path(path))[0] for path in files]
+        digests = {digest for path in paths if (digest := content_digest(path))}
+        card = card.model_copy(update={"files": card.files | digests})
         if score is not None:
             card = card.model_copy(update={"score": score.for_card()})
-        return self._handed_on(self.with_settings(), replace(learned, card=card))
+        return self._with(card)
+
+    def _with(self, card: ModelCard) -> Self:
+        return self._handed_on(self.with_settings(), replace(self._learned(), card=card))
 
     def _handed_on(self, model: Self, learned: LearnedModel) -> Self:
         model._saved, model._adapters, model._training = learned, self._adapters, self._training

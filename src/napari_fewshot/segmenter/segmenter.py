@@ -216,8 +216,9 @@ class FewShotSegmenter(Fitted):
         else:
             adapters = learning.update(learned, self.device, training, progress)
         model._become(adapters, training)
-        words = {name: getattr(learned.card, name) for name in CARD_FIELDS}
-        return model.with_weights(learned.weights).with_card(**words)
+        stays = {name: getattr(learned.card, name) for name in (*CARD_FIELDS, "files")}
+        card = model.card_.model_copy(update=stays)
+        return model.with_weights(learned.weights)._with(card)
 
     def _learning(self, training: TrainingSet) -> Learning:
         return Learning.of(self.config, self._extractors, self.extractor, training, self._before)

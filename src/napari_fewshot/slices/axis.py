@@ -53,7 +53,7 @@ def resolve_axis(axis: int | str, frame: Frame, ndim: int) -> int:
     out of range, the name is unknown, or a name is given for a file without orientation.
     """
     numbers = f"0..{ndim - 1}"
-    if isinstance(axis, str) and axis.strip().lstrip("+-").isdecimal():
+    if isinstance(axis, str) and len(axis) < 9 and axis.strip().lstrip("+-").isdecimal():
         axis = int(axis)
     if isinstance(axis, str):
         return _named_axis(axis, frame, numbers)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import shutil
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from napari_fewshot._napari.session.autosave_files import read_autosave
+from napari_fewshot._napari.session import autosave_files
+from napari_fewshot._napari.session.autosave_files import Autosave, read_autosave
 from napari_fewshot._napari.session.jobs import Job
 from napari_fewshot._napari.session.spares import Spares
 from napari_fewshot._napari.session.teaching import provenance_of
+from napari_fewshot.errors import InputError
 
 from .conftest import MINUTE, stroke
 
@@ -122,3 +127,134 @@ def test_what_was_undone_in_a_hidden_layer_is_saved_as_undone(predicted, tmp_pat
     found = saved(tmp_path / "kept", layer.name)
     assert not found["data"][k].any()
     assert [k] not in found["provenance"]["predicted"]
+
+
+class Killed(BaseException):
+    """The process is no more."""
+
+
+def at_a_plane(monkeypatch):
+    from napari_fewshot._napari.session import saved_planes
+
+    write, written = saved_planes.PlaneFiles.write, []
+
+    def once(self, *given, **named):
+        if written:
+            raise Killed
+        written.append(write(self, *given, **named))
+        return written[0]
+
+    monkeypatch.setattr(saved_planes.PlaneFiles, "write", once)
+
+
+def at(name):
+    def kill(monkeypatch):
+        def killed(*given, **named):
+            raise Killed
+
+        monkeypatch.setattr(autosave_files, name, killed)
+
+    return kill
+
+
+def at_the_end(monkeypatch):
+    def dumps(*given, **named):
+        raise Killed
+
+    monkeypatch.setattr(autosave_files, "json", SimpleNamespace(dumps=dumps, loads=json.loads))
+
+
+def behind_the_model(monkeypatch):
+    stage = autosave_files.stage_model
+
+    def staged(*given):
+        stage(*given)
+        raise Killed
+
+    monkeypatch.setattr(autosave_files, "stage_model", staged)
+
+
+def contents(folder):
+    """What a folder gives back, by value."""
+    found = read_autosave(folder)
+    layers = [
+        (
+            one["data"].tobytes(),
+            one["provenance"],
+            {key: plane.tobytes() for key, plane in one["stroke_planes"].items()},
+            None if one["confidence"] is None else one["confidence"].tobytes(),
+        )
+        for one in found["layers"]
+    ]
+    scores = [[s.descriptor.tobytes() for s in one.scores] for one in found["slice_scores"]]
+    return layers, scores, found["model"].read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("kill", "is_new"),
+    [(at_a_plane, False), (at("stage_model"), False), (behind_the_model, False),
+     (at_the_end, False), (at("place_model"), True)],
+    ids=["between layers", "before the model", "behind the model", "at the end", "when named"],
+)  # fmt: skip
+def test_a_save_that_is_killed_leaves_the_one_before_or_is_whole(
+    predicted, viewer, tmp_path, monkeypatch, kill, is_new
+):
+    layer, folder = predicted.result_layer("image"), tmp_path / "kept"
+    autosave = Autosave(folder)
+
+    def taken():
+        return predicted._storage._taken(np.array)
+
+    autosave.write(taken())
+    first = contents(folder)
+    for turn, (value, k) in enumerate([(3, 4), (1, 5), (2, 4)]):
+        before = contents(folder)
+        stroke(layer, empty_place(layer, of_status(predicted, "predicted")[k]), value)
+        viewer.layers["paint"].data[turn] = value
+        predicted._state.model = predicted.model.with_card(note=f"turn {turn}")
+        with monkeypatch.context() as patch:
+            kill(patch)
+            with pytest.raises(Killed):
+                (Autosave(folder) if turn else autosave).write(taken())
+        if not is_new:
+            assert contents(folder) == before
+        else:
+            assert contents(folder) != before
+    Autosave(folder).write(taken())
+    whole = contents(folder)
+    assert whole != first
+    Autosave(tmp_path / "other").write(taken())
+    assert contents(tmp_path / "other") == whole
+    assert sorted(p.suffix for p in folder.iterdir()) == sorted(
+        p.suffix for p in (tmp_path / "other").iterdir()
+    )
+
+
+def test_names_in_a_description_lead_nowhere_else(predicted, tmp_path):
+    folder = tmp_path / "kept"
+    predicted.save(folder).wait(MINUTE)
+    content = json.loads((folder / "session.json").read_text())
+    name = content["layers"][0]["array"]
+    shutil.copytree(folder / "labels.zarr" / name, tmp_path / "elsewhere")
+    for part, other in (("array", "../../elsewhere"), ("strokes_file", "../secret.npz")):
+        changed = json.loads((folder / "session.json").read_text())
+        changed["layers"][0][part] = other
+        (tmp_path / "kept" / "session.json").write_text(json.dumps(changed))
+        with pytest.raises(InputError, match="folder|array"):
+            read_autosave(folder)
+        (folder / "session.json").write_text(json.dumps(content))
+    read_autosave(folder)
+
+
+def test_a_folder_that_was_emptied_meanwhile_is_filled_again(predicted, tmp_path):
+    folder = tmp_path / "kept"
+    autosave = Autosave(folder)
+    autosave.write(predicted._storage._taken(np.array))
+    before = contents(folder)
+    for path in list(folder.iterdir()):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    autosave.write(predicted._storage._taken(np.array))
+    assert contents(folder) == before
+    shutil.rmtree(folder)
+    autosave.write(predicted._storage._taken(np.array))
+    assert contents(folder) == before

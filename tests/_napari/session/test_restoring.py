@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from napari.layers import Layer
 
 from napari_fewshot import viewer_session
 from napari_fewshot._napari.layers import image_layer
+from napari_fewshot.errors import InputError
 
 from .conftest import MINUTE, stroke
 
@@ -144,7 +147,7 @@ def other_day_of(make_napari_viewer, patient):
 def test_damaged_scores_and_confidence_are_left_out(scored, other_day):
     session, other = other_day
     folder = scored.autosave_folder
-    (folder / "scores.npz").write_bytes(b"no archive")
+    (next(folder.glob("scores-*.npz"))).write_bytes(b"no archive")
     for path in (folder / "labels.zarr").glob("*-confidence/zarr.json"):
         path.write_text("")
     session.restore(folder).wait(MINUTE)
@@ -209,3 +212,40 @@ def test_work_that_was_begun_anew_is_not_interrupted(scored, other_day, patient)
     other.add_labels(np.zeros((20, 48, 48), int), name="mine", scale=other.layers[0].scale)
     session.add_template("image", "mine")
     assert session.unfinished() is None
+
+
+ODD = {
+    "no role": lambda c: c["layers"][0].pop("role"),
+    "no image": lambda c: c["layers"][0].pop("image"),
+    "no provenance": lambda c: c["layers"][0].pop("provenance"),
+    "axis 9": lambda c: c["layers"][0]["provenance"].update(axis=9),
+    "slices in words": lambda c: c["layers"][1]["provenance"].update(predicted=[["a"]]),
+    "slice 99": lambda c: c["layers"][1]["provenance"].update(predicted=[[99]]),
+    "colours": lambda c: c["layers"][0].update(colours=[[1, 2]]),
+    "features": lambda c: c["layers"][0].update(features={"index": [1], "name": [1, 2, 3]}),
+    "points of words": lambda c: c["points"][0].update(data=[["a"]]),
+    "points of 7 axes": lambda c: c["points"][0].update(ndim=7),
+    "held-out score": lambda c: c.update(held_out={"dice": 5}),
+    "layers": lambda c: c.update(layers=5),
+    "format": lambda c: c.update(format="new"),
+}
+
+
+def test_an_odd_description_is_one_error(scored, other_day):
+    session, _ = other_day
+    folder = scored.autosave_folder
+    scored.autosave_folder = None
+    file = folder / "session.json"
+    whole, refused = file.read_text(), []
+    for name, change in ODD.items():
+        content = json.loads(whole)
+        change(content)
+        file.write_text(json.dumps(content))
+        job = session.restore(folder)
+        try:
+            job.wait(MINUTE)
+        except InputError:
+            refused.append(name)
+    assert len(refused) > len(ODD) / 2  # what is open already is not looked at again
+    file.write_text(whole)
+    session.restore(folder).wait(MINUTE)

@@ -7,7 +7,6 @@ import json
 import re
 import shutil
 import time
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +16,10 @@ import numpy as np
 
 from ...errors import FewShotError, InputError
 from ...io.outputs import replacing
+from .saved_model import BASE, MODEL, model_of, place_model, settle_model, stage_model
 from .saved_parts import SavedScores, about_image, scores_from
-from .slicing import Key, Slicing
+from .saved_planes import PlaneFiles, read_planes
+from .slicing import Slicing
 from .spares import Spares
 from .teaching import Provenance, provenance_of
 
@@ -26,10 +27,8 @@ __all__ = [
     "Autosave",
     "SavedLayer",
     "SavedSession",
-    "base_in",
     "holds_session",
     "latest_autosave",
-    "model_in",
     "new_autosave",
     "read_autosave",
     "restore_layer",
@@ -37,17 +36,14 @@ __all__ = [
     "saved_at",
 ]
 
-FORMAT = 1
+FORMAT = 2
+"""2: what was saved last stays until the next is whole. Folders of 1 are read."""
 _KEPT = 10
 _JSON = "session.json"
 _ARRAYS = "labels.zarr"
-_SCORES = "scores.npz"
-_MODEL = "model.fewshot"
-_BASE = "opened.fewshot"
-"""What the model goes on from, whose templates are not in the folder."""
 _CONFIDENCE = "{}-confidence"
-_OURS = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(-confidence)?")
-"""Names of arrays: the identity of a layer."""
+_NPZ = re.compile(r"(scores|strokes-[0-9a-f-]{36})(-[0-9a-f]{16})?\.npz")
+"""Names of archives: in those of format 1 there was no digest."""
 
 
 class SavedLayer:
@@ -102,8 +98,8 @@ class SavedSession:
 class Autosave:
     """Writes to one folder; after the first time only the slices that have changed.
 
-    Runs on the worker. Slices are chunks of a zarr array, each replaced as a whole, and the
-    description is written last. ``is_mine`` is False while the folder holds a session that was
+    Runs on the worker. Nothing of the last save is touched before the description, which names all
+    that belongs to it, is replaced. ``is_mine`` is False while the folder holds a session that was
     neither written nor opened here. ``spares`` copies, on the GUI thread, what is to be written, so
     that no stroke during a save gets into it.
     """
@@ -111,7 +107,8 @@ class Autosave:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.is_mine = not holds_session(folder)
-        self._written: dict[tuple[str, Key], int] = {}
+        self._planes = PlaneFiles(folder / _ARRAYS)
+        self._checked = False
         self.spares = Spares()
 
     def write(self, session: SavedSession) -> None:
@@ -120,40 +117,35 @@ class Autosave:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._check_folder()
-            described = [
-                {
-                    **layer.about,
-                    "array": layer.name,
-                    "strokes": self._write_strokes(layer),
-                    "confidence": layer.confidence is not None,
-                }
-                for layer in layers
-            ]
-            for layer in layers:
-                self._write_planes(layer.name, layer.data, layer.slicing)
-                if layer.confidence is not None:
-                    # Half the precision: nobody sees a difference.
-                    name = _CONFIDENCE.format(layer.name)
-                    self._write_planes(name, layer.confidence, layer.slicing, np.float16)
-            self._write_scores(session.scores)
-            if session.model is not None:
-                session.model.save(self.folder / _MODEL)
+            self._planes.begin()
+            described = [self._write_layer(layer) for layer in layers]
+            scores = [one.descriptors for one in session.scores]
             base = None if session.model is None else session.model.base_
-            if base is not None:
-                base.save(self.folder / _BASE)
+            models = {MODEL: session.model, BASE: base}
+            digests = {
+                name: None if one is None else stage_model(self.folder, one, name)
+                for name, one in models.items()
+            }
             content = {
                 "format": FORMAT,
                 "saved": time.time(),
                 "has_model": session.model is not None,
                 "has_base": base is not None,
+                "model": digests[MODEL],
+                "base": digests[BASE],
                 "layers": described,
                 "points": list(session.points),
                 "slice_scores": [one.about for one in session.scores],
+                "scores": self._write_arrays("scores", scores),
                 **session.more,
             }
             with replacing(self.folder / _JSON) as temporary:
                 temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
-            self._prune([one.name for one in layers])
+            for name, digest in digests.items():
+                if digest is not None:
+                    place_model(self.folder, name)
+            self._planes.kept()
+            self._prune({content["scores"], *(one["strokes_file"] for one in described)})
             self.is_mine = True
         except OSError as error:
             raise FewShotError(
@@ -165,88 +157,58 @@ class Autosave:
 
     def _check_folder(self) -> None:
         """Before the first save: what lies there under our names, and is no session, stays."""
-        if self._written:
+        if self._checked:
             return
         description = self.folder / _JSON
-        foreign = [description] if description.exists() and not _is_session(description) else []
+        known = _description(description) if description.exists() else None
+        foreign = [description] if description.exists() and known is None else []
         # Of a save that was cut short there are labels, which come first.
         if not description.exists() and not (self.folder / _ARRAYS).is_dir():
-            models = (self.folder / _MODEL, self.folder / _BASE)
+            models = (self.folder / MODEL, self.folder / BASE)
             foreign += [model for model in models if model.exists()]
         if foreign:
             given, remedy = f"{foreign[0]}, which is none of one", "Choose another folder."
             raise InputError("folder", "hold nothing but a session of its own", given, remedy)
+        for part, name in (("model", MODEL), ("base", BASE)):
+            settle_model(self.folder, None if known is None else known.get(part), name)
+        self._checked = True
 
-    def _write_planes(self, name: str, data: Any, slicing: Slicing, dtype: Any = None) -> None:
-        """Write the slices that are not as they were written last."""
-        dtype = np.dtype(data.dtype if dtype is None else dtype)
-        array = self._array(name, data.shape, dtype, slicing)
-        for key in (key for lead in slicing.leads() for key in slicing.keys(lead)):
-            plane = np.ascontiguousarray(slicing.plane(data, key))
-            digest = zlib.crc32(plane.tobytes())
-            if self._written.get((name, key)) != digest:
-                array[slicing.index(key)] = plane.astype(dtype, copy=False)
-                self._written[name, key] = digest
-
-    def _array(self, name: str, shape: tuple[int, ...], dtype: Any, slicing: Slicing) -> Any:
-        """Array of a layer in the folder, a new one where there is none that fits."""
-        import zarr
-        from zarr.codecs import ZstdCodec
-
-        path = self.folder / _ARRAYS / name
-        if path.exists():
-            array = zarr.open_array(str(path))
-            if array.shape == shape and array.dtype == dtype:
-                return array
-            shutil.rmtree(path)
-        self._written = {k: v for k, v in self._written.items() if k[0] != name}
-        chunks = [1] * slicing.leading + list(slicing.shape[slicing.leading :])
-        if slicing.layer_axis is not None:
-            chunks[slicing.layer_axis] = 1
-        return zarr.create_array(
-            str(path),
-            shape=shape,
-            chunks=tuple(chunks),
-            dtype=dtype,
-            fill_value=0,
-            compressors=ZstdCodec(level=0, checksum=True),  # damaged paint is not taken for paint
-        )
-
-    def _write_strokes(self, layer: SavedLayer) -> list[list[int]]:
-        """Write the stroke planes of a layer; return their keys."""
+    def _write_layer(self, layer: SavedLayer) -> dict[str, Any]:
+        """Write voxels and strokes of a layer; what describes it, and where they are."""
+        planes = self._planes.write(layer.name, layer.data, layer.slicing)
+        confidence = None
+        if layer.confidence is not None:
+            # Half the precision: nobody sees a difference.
+            name = _CONFIDENCE.format(layer.name)
+            confidence = self._planes.write(name, layer.confidence, layer.slicing, np.float16)
         keys = sorted(layer.strokes)
-        path = self.folder / f"strokes-{layer.name}.npz"
-        with replacing(path) as temporary, temporary.open("wb") as stream:
-            np.savez_compressed(stream, *(layer.strokes[key] for key in keys))
-        return [list(key) for key in keys]
+        strokes = [layer.strokes[key] for key in keys]
+        return {
+            **layer.about,
+            **planes,
+            "confidence": confidence,
+            "strokes": [list(key) for key in keys],
+            "strokes_file": self._write_arrays(f"strokes-{layer.name}", strokes),
+        }
 
-    def _write_scores(self, scores: Sequence[SavedScores]) -> None:
-        """Write what describes slices, an array for each of the scores."""
-        with replacing(self.folder / _SCORES) as temporary, temporary.open("wb") as stream:
-            np.savez_compressed(stream, *(one.descriptors for one in scores))
+    def _write_arrays(self, name: str, arrays: Sequence[Any]) -> str:
+        """Write arrays to a file whose name tells what is in it; return the name."""
+        digest = hashlib.blake2b(digest_size=8)
+        for one in arrays:
+            digest.update(
+                f"{one.dtype} {one.shape} ".encode() + np.ascontiguousarray(one).tobytes()
+            )
+        path = self.folder / f"{name}-{digest.hexdigest()}.npz"
+        if not path.exists():
+            with replacing(path) as temporary, temporary.open("wb") as stream:
+                np.savez_compressed(stream, *arrays)
+        return path.name
 
-    def _prune(self, names: Sequence[str]) -> None:
-        """Remove what belongs to no layer any more: a restored layer has a name of its own."""
-        kept = {*names, *(_CONFIDENCE.format(name) for name in names)}
-        for path in (self.folder / _ARRAYS).glob("*"):
-            if _OURS.fullmatch(path.name) and path.name not in kept:
-                shutil.rmtree(path, ignore_errors=True)
-        for path in self.folder.glob("strokes-*.npz"):
-            name = path.stem.removeprefix("strokes-")
-            if _OURS.fullmatch(name) and name not in kept:
+    def _prune(self, kept: set[str]) -> None:
+        """Remove archives that the description does not name."""
+        for path in self.folder.glob("*.npz"):
+            if _NPZ.fullmatch(path.name) and path.name not in kept:
                 path.unlink(missing_ok=True)
-
-
-def model_in(folder: Path) -> Path | None:
-    """File of the model that was saved in a folder, if there was one."""
-    path = folder / _MODEL
-    return path if path.is_file() else None
-
-
-def base_in(folder: Path) -> Path | None:
-    """File of what that model goes on from, if there was one."""
-    path = folder / _BASE
-    return path if path.is_file() else None
 
 
 def read_autosave(folder: Path) -> dict[str, Any]:
@@ -256,8 +218,6 @@ def read_autosave(folder: Path) -> dict[str, Any]:
     saved. InputError if it is no such folder, or is damaged; what is not painted or predicted
     (confidence, scores) is left out where it is.
     """
-    import zarr
-
     try:
         content: dict[str, Any] = json.loads((folder / _JSON).read_text(encoding="utf-8"))
         if content["format"] > FORMAT:
@@ -265,14 +225,18 @@ def read_autosave(folder: Path) -> dict[str, Any]:
                 "folder", "be of this version or an older one", folder, "Update napari-fewshot."
             )
         for layer in content["layers"]:
-            stored = zarr.open_array(str(folder / _ARRAYS / layer["array"]), mode="r")
-            layer["data"] = np.asarray(stored[...])
+            axis = int(layer["provenance"]["axis"])
+            layer["data"] = read_planes(folder / _ARRAYS, layer, axis)
             keys = [tuple(key) for key in layer["strokes"]]
-            with np.load(folder / f"strokes-{layer['array']}.npz", allow_pickle=False) as planes:
+            file = _archive(folder, layer.get("strokes_file", f"strokes-{layer['array']}.npz"))
+            with np.load(file, allow_pickle=False) as planes:
                 layer["stroke_planes"] = {key: planes[f"arr_{k}"] for k, key in enumerate(keys)}
-            name = _CONFIDENCE.format(layer["array"]) if layer.get("confidence") else None
-            layer["confidence"] = name and _confidence_in(folder / _ARRAYS / name)
-        content["slice_scores"] = _scores_in(folder, content.get("slice_scores", ()))
+            layer["confidence"] = _confidence_in(folder / _ARRAYS, layer, axis)
+        content["slice_scores"] = _scores_in(folder, content)
+        # Without, there may be one of what was saved here before.
+        for part, name, before in (("model", MODEL, True), ("base", BASE, False)):
+            has = content.get(f"has_{part}", before)
+            content[part] = model_of(folder, content.get(part), name) if has else None
     except InputError:
         raise
     except Exception as error:  # zarr and numpy raise whatever a damaged file makes of them
@@ -280,20 +244,30 @@ def read_autosave(folder: Path) -> dict[str, Any]:
     return content
 
 
-def _confidence_in(path: Path) -> Any:
-    import zarr
+def _archive(folder: Path, name: str) -> Path:
+    """Path of an archive that a description names, in its folder."""
+    if not _NPZ.fullmatch(name):
+        raise InputError("folder", "hold a saved session", f"the name {name}")
+    return folder / name
 
+
+def _confidence_in(arrays: Path, layer: dict[str, Any], axis: int) -> Any:
+    about = layer.get("confidence")
+    if about is True:  # of format 1
+        about = {"array": _CONFIDENCE.format(layer["array"])}
     try:
-        return np.asarray(zarr.open_array(str(path), mode="r")[...], np.float32)
+        return None if not about else read_planes(arrays, about, axis).astype(np.float32)
     except Exception:  # whatever zarr makes of a damaged file
         return None
 
 
-def _scores_in(folder: Path, about: Sequence[dict[str, Any]]) -> list[SavedScores]:
+def _scores_in(folder: Path, content: dict[str, Any]) -> list[SavedScores]:
+    about = content.get("slice_scores", ())
     if not about:
         return []
     try:
-        with np.load(folder / _SCORES, allow_pickle=False) as found:
+        file = _archive(folder, content.get("scores", "scores.npz"))
+        with np.load(file, allow_pickle=False) as found:
             return [scores_from(one, found[f"arr_{k}"]) for k, one in enumerate(about)]
     except Exception:  # whatever numpy makes of a damaged file
         return []
@@ -345,12 +319,14 @@ def latest_autosave(root: Path, image: Any) -> Path | None:
     return found[-1] if found else None
 
 
-def _is_session(description: Path) -> bool:
+def _description(path: Path) -> dict[str, Any] | None:
+    """What describes a session; None where a file is none."""
     try:
-        content = json.loads(description.read_text(encoding="utf-8"))
-        return isinstance(content["layers"], list) and "format" in content
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        is_one = isinstance(content["layers"], list) and "format" in content
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return False
+        return None
+    return content if is_one else None
 
 
 def _saved_in(folder: Path) -> list[Path]:

@@ -17,10 +17,8 @@ from ...errors import FewShotError, InputError
 from ...segmenter import FewShotSegmenter
 from ..layers import geometry_of
 from .autosave_files import (
-    base_in,
     holds_session,
     latest_autosave,
-    model_in,
     read_autosave,
     restore_layer,
     restore_provenance,
@@ -37,6 +35,9 @@ from .training import TrainingController
 from .view import View
 
 __all__ = ["RestoreController", "Unfinished"]
+
+_UNFIT = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What a description that was damaged, or made by somebody else, may end in."""
 
 
 @dataclass(frozen=True)
@@ -114,22 +115,29 @@ class RestoreController:
         read_model = self._training.reader()
 
         def work(job: Job) -> tuple[dict[str, Any], FewShotSegmenter | None]:
-            content, file = read_autosave(path), model_in(path)
-            if file is None or not content.get("has_model", True):  # of what was saved here before
+            content = read_autosave(path)
+            file = content["model"]
+            if file is None:
                 return content, None
             try:
-                return content, _on_its_base(read_model, file, base_in(path), content)
+                return content, _on_its_base(read_model, file, content["base"])
             except FewShotError as error:  # paint is more: a model can be trained again
                 content["without_model"] = str(error)
                 return content, None
 
         def done(found: tuple[dict[str, Any], FewShotSegmenter | None]) -> None:
             content, model = found
-            parts = self._show(content)
-            self._storage.adopt(path, self._first_image(content))
-            if model is not None:
-                self._take_model(model, content)
-                parts.append("the model")
+            try:
+                parts = self._show(content)
+                self._storage.adopt(path, self._first_image(content))
+                if model is not None:
+                    self._take_model(model, content)
+                    parts.append("the model")
+            except FewShotError:
+                raise
+            except _UNFIT as error:
+                given = f"{path} ({type(error).__name__}: {error})"
+                raise InputError("folder", "hold a saved session", given) from error
             at = datetime.fromtimestamp(content.get("saved", time.time()))
             job.note = f"{_listed(parts)} of {_in_words(at)}"
             if "without_model" in content:
@@ -274,11 +282,9 @@ def _on_its_base(
     read: Callable[[Path], FewShotSegmenter],
     file: Path,
     base: Path | None,
-    content: dict[str, Any],
 ) -> FewShotSegmenter:
     """The model of a session, which goes on from what it did then: its templates are there too."""
-    has_base = base is not None and content.get("has_base", False)
-    return read(file).with_base(read(base) if has_base and base is not None else None)
+    return read(file).with_base(None if base is None else read(base))
 
 
 def _level_of(image: Any, shape: tuple[int, ...]) -> int:

@@ -308,11 +308,20 @@ class Provenance:
         return dict(self._strokes)
 
     def from_json(self, state: dict[str, Any], strokes: dict[Key, Array]) -> None:
-        """Become what :meth:`to_json` and :meth:`stroke_planes` gave."""
+        """Become what :meth:`to_json` and :meth:`stroke_planes` gave; ValueError for others."""
+        slicing = self.slicing
+        there = {key for lead in slicing.leads() for key in slicing.keys(lead)}
 
         def keys(name: str) -> set[Key]:
-            return {tuple(int(k) for k in key) for key in state.get(name, ())}
+            found = {tuple(int(k) for k in key) for key in state.get(name, ())}
+            if not found <= there:
+                raise ValueError(f"slices that are {name}, and not there")
+            return found
 
+        if not there.issuperset(strokes) or any(
+            np.shape(plane) != slicing.plane_shape for plane in strokes.values()
+        ):
+            raise ValueError("strokes on slices that are not there")
         self._made = dict.fromkeys(keys("predicted"), "predicted")
         self._made |= dict.fromkeys(keys("copied"), "copied")
         for name in _MARKS:

@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 
 from ...adapters.base import fitted
 from ...adapters.dense_loss import partial_loss
+from ...backbones.checkpoint import TorchFileError, read_torch
 from ...config.augmentation import AugmentationConfig
 from ...device import avoid_llvm_clash, choose_device, seeded
 from ...io.outputs import replacing
@@ -298,13 +299,9 @@ class UNetTraining:
 
 def _read(file: Path) -> dict[str, Any]:
     """Content of a checkpoint; nothing where there is none that can be read."""
-    import torch
-
-    if not file.is_file():
-        return {}
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception:  # torch and pickle raise whatever a damaged file makes of them
+        content = read_torch(file)
+    except (OSError, TorchFileError):
         return {}
     return content if isinstance(content, dict) else {}
 
