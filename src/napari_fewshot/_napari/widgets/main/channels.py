@@ -13,7 +13,7 @@ from ..parts.forms import Section, put
 from ..parts.tables import ROW_HEIGHT
 
 if TYPE_CHECKING:
-    from .dock import FewShotSegmentation
+    from .host import MainDock
 
 __all__ = ["ChannelChoice"]
 
@@ -23,7 +23,7 @@ MAX_ROWS_SHOWN = 5
 class ChannelChoice(QWidget):
     """Hidden unless other grey images of the same grid are open; a box takes all of them."""
 
-    def __init__(self, dock: FewShotSegmentation) -> None:
+    def __init__(self, dock: MainDock) -> None:
         super().__init__()
         self._dock = dock
         self.all = QCheckBox()

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QCheckBox
 from ..parts.correcting import CorrectSection
 
 if TYPE_CHECKING:
-    from .dock import FewShotSegmentation
+    from .host import MainDock
 
 __all__ = ["MainCorrectSection"]
 
@@ -17,7 +17,7 @@ __all__ = ["MainCorrectSection"]
 class MainCorrectSection(CorrectSection):
     """As in the dock *Label propagation*, with a switch for the colours of doubt."""
 
-    def __init__(self, dock: FewShotSegmentation) -> None:
+    def __init__(self, dock: MainDock) -> None:
         super().__init__(dock, "Correct", lambda: dock.image)
         self._main = dock
         self.accept.setText(self.accept.text().replace("Accept slice as template", "All is right"))

@@ -19,7 +19,7 @@ from ..parts.tables import ROW_HEIGHT
 if TYPE_CHECKING:
     from ...session import TemplateEntry
     from ...session.painting import PaintLabel
-    from .dock import FewShotSegmentation
+    from .host import MainDock
 
 __all__ = ["LabelList", "LabelsSection"]
 
@@ -83,7 +83,7 @@ class LabelList(QListWidget):
 class LabelsSection(Section):
     """The labels of all images, to be named and painted with on the image in view."""
 
-    def __init__(self, dock: FewShotSegmentation) -> None:
+    def __init__(self, dock: MainDock) -> None:
         super().__init__("Labels", "What to paint with, and what it is called")
         self._dock = dock
         self.list = LabelList()

@@ -15,7 +15,7 @@ from .channels import ChannelChoice
 
 if TYPE_CHECKING:
     from ...session.jobs import Stage
-    from .dock import FewShotSegmentation
+    from .host import MainDock
 
 __all__ = ["LearnSection"]
 
@@ -52,7 +52,7 @@ class LearnSection(Section):
 
     stages: tuple[Stage, ...] = ("extract", "train", "update", "propagate", "polish", "restore")
 
-    def __init__(self, dock: FewShotSegmentation) -> None:
+    def __init__(self, dock: MainDock) -> None:
         super().__init__("Learn and label", "Learn what is painted, and label the image in view")
         self._dock = dock
         self.taught = Note()

@@ -15,7 +15,7 @@ from ..parts.progress import ProgressRow
 from ..parts.tables import ROW_HEIGHT, disc
 
 if TYPE_CHECKING:
-    from .dock import FewShotSegmentation
+    from .host import MainDock
 
 __all__ = ["OthersSection"]
 
@@ -41,7 +41,7 @@ class OthersSection(Section):
 
     stages = ("batch",)
 
-    def __init__(self, dock: FewShotSegmentation) -> None:
+    def __init__(self, dock: MainDock) -> None:
         super().__init__("Other images", "Label images with what was learned")
         self._dock = dock
         self.open_images = ActionButton(

@@ -13,7 +13,7 @@ from ..parts.forms import ActionButton, Form, Note, PathField, Section
 
 if TYPE_CHECKING:
     from ...session import Job
-    from .dock import FewShotSegmentation
+    from .host import MainDock
 
 __all__ = ["SaveSection"]
 
@@ -23,7 +23,7 @@ MODEL_FILES = "Models (*.fewshot);;All files (*)"
 class SaveSection(Section):
     """Labels beside the images or in a folder, the model, and the folder of the autosave."""
 
-    def __init__(self, dock: FewShotSegmentation) -> None:
+    def __init__(self, dock: MainDock) -> None:
         super().__init__("Save", "Labels, what was learned, and unfinished work")
         self._dock = dock
         self.labels = ActionButton(
