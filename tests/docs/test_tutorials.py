@@ -199,7 +199,9 @@ NEEDED = {"--scheduler": ("distributed",), " export ": ("onnxruntime", "bioimage
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("page", "numbers", "prepare"), BLOCKS, ids=str)
+@pytest.mark.parametrize(
+    ("page", "numbers", "prepare"), BLOCKS, ids=[f"{page}-{numbers}" for page, numbers, _ in BLOCKS]
+)
 def test_commands_run(page, numbers, prepare, tmp_path, monkeypatch, capsys):
     blocks = shell_blocks(f"tasks/{page}.md")
     lines = [line for number in numbers for line in blocks[number]]
