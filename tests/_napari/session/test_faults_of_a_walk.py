@@ -32,7 +32,7 @@ def test_autosave_that_is_switched_off_saves_no_more_when_layers_go(predicted, v
 
 def test_the_store_of_features_stays_below_its_limit(session, monkeypatch):
     limited = partial(FeatureStore, limit_gb=0)
-    monkeypatch.setattr("napari_fewshot._napari.session.jobs.FeatureStore", limited)
+    monkeypatch.setattr("napari_fewshot._napari.session.jobs.open_store", limited)
     store = FeatureStore()
     old = store.root / "features-v1" / "network" / ("0" * 40)  # features of a run before
     for start in (
