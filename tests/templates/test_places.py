@@ -79,3 +79,12 @@ def test_points_tell_nothing():
     points = [Landmark("tip", 1, (2, 30, 30)), Landmark("rim", 2, (6, 60, 60))]
     own = TrainingSet.of(Template(image, points=points, axis=0), SegmenterConfig())
     assert worth_of_place(own) is None
+
+
+def test_labels_of_one_slice_alone_tell_nothing():
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[1][organs()[1] == 1] = 1
+    labels[7][organs()[7] == 2] = 2
+    assert worth_of_place(training(labels, painted=(1, 7))) is None
+    labels[4][organs()[4] == 1] = 1  # one more of label 1, nothing more of label 2
+    assert worth_of_place(training(labels)) > 0.3

@@ -16,9 +16,9 @@ _BLUR = 2.0
 """Of places, in cells: neighbours of a place are like it."""
 _DOUBT = 0.3
 """Cells of label frequencies that count beside what lies at a place."""
-_LEAST = 0.08
+_LEAST = 0.12
 """Worth of place below which labels have none. Measured on two to eight slices: nuclei at most
--0.03, axons 0.00, neuropil -0.07 to 0.09; torso 0.10 to 0.34, all other organs from 0.34."""
+-0.03, axons 0.00, neuropil -0.07 to 0.09; torso from 0.23, all other organs from 0.34."""
 _FLOOR = 1e-4
 _ENOUGH = 512
 """Rows or columns of a slice that are looked at: of larger ones only every second, third ..."""
@@ -35,7 +35,7 @@ def worth_of_place(training: TrainingSet) -> float | None:
 
     Every slice is left out in turn. What the others have at a place, blurred, tells its labels; of
     the log loss that their frequencies alone have, this is the share that is saved. Below 0, place
-    misleads. None where no two slices along one axis are known.
+    misleads. None where no label is known on two slices along one axis.
     """
     values = np.array([0, *training.label_values])
     own = [one for one in training.examples if one.origin is None and not one.points_only]
@@ -47,12 +47,15 @@ def worth_of_place(training: TrainingSet) -> float | None:
             continue
         for one in maps:
             others = total - one
+            seen = others.any(axis=(1, 2))  # of a label that no other slice has nothing is told
+            if not (seen & one.any(axis=(1, 2)))[1:].any():
+                continue
             frequency = others.sum(axis=(1, 2), keepdims=True) + _FLOOR
             frequency /= frequency.sum()
             near = gaussian_filter(others, (0, _BLUR, _BLUR), mode="nearest")
             placed = (near + _DOUBT * frequency) / (near.sum(axis=0) + _DOUBT)
             alone, known = (
-                float((one * np.log(np.maximum(share, _FLOOR))).sum())
+                float((one[seen] * np.log(np.maximum(share[seen], _FLOOR))).sum())
                 for share in (frequency, placed)
             )
             whole -= alone

@@ -119,7 +119,7 @@ def test_backbones_say_their_state_once_it_is_known(qtbot, tmp_path, monkeypatch
         pass
     choice.show_choice(SegmenterConfig().backbone, None)
     assert choice.about.text().startswith("Built in")
-    assert not choice.weights.isVisibleTo(choice)
+    assert choice.weights.isVisibleTo(choice)  # those that were fine-tuned
 
     with qtbot.waitSignal(choice.changed):
         choice.names.setCurrentIndex(choice.names.findData("dinov2-s"))

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QHelpEvent, QIcon, QPaintEvent, QPixmap, QResizeEvent
 from qtpy.QtWidgets import (
@@ -208,7 +209,9 @@ class ActionButton(QPushButton):
         """The button in a widget that was pressed just now; asked for once."""
         found = None if cls._pressed is None else cls._pressed()
         ActionButton._pressed = None
-        return found if found is not None and within.isAncestorOf(found) else None
+        if found is None or not isalive(found):  # its dock may be gone
+            return None
+        return found if within.isAncestorOf(found) else None
 
     def _note(self) -> None:
         ActionButton._pressed = weakref.ref(self)
