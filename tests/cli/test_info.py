@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -28,7 +29,7 @@ def test_for_people(run, carded):
     said = run("info", carded)
     assert said.code == 0, said.err
     first, *lines = said.out.splitlines()
-    assert first.startswith(f"{carded}: 0.")
+    assert re.match(rf"{re.escape(str(carded))}: [0-2]\.\d MB", first)
     about = {line[:12].rstrip(): line[12:] for line in lines if not line.startswith(" ")}
     assert about["author"] == "A lab"
     assert about["licence"] == "CC-BY-4.0"
@@ -39,7 +40,7 @@ def test_for_people(run, carded):
     assert about["adapter"] == "contrastive"
     assert "hand-made features" in about["experts"]
     assert "carried labels" in about["experts"]
-    assert about["holds"] == "the paint of 3 slice(s), no image"
+    assert about["holds"].startswith("the paint of 3 slice(s)")
     assert about["settings"] == "contrastive.steps=40"
     (femur,) = [line.split() for line in lines if "femur" in line]
     assert femur[-2] == str(len(PAINTED))
@@ -54,6 +55,7 @@ def test_for_programs(run, carded):
     assert found["weights_hash"] == model.weights_hash
     assert found["card"]["author"] == "A lab"
     assert found["card"]["score"]["folds"] == 3
+    assert found["holds"].pop("remembered_pixels") > 1000
     assert found["holds"] == {"painted_slices": 3, "coarse_volumes": 0, "landmark_images": 0}
     assert found["settings"]["contrastive"]["steps"] == 40
     assert found["size_mb"] == pytest.approx(carded.stat().st_size / 1e6, abs=1e-3)
