@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 from pydantic import ValidationError
@@ -103,6 +104,8 @@ def write_package(
                 "model", "be what the format of bioimage.io takes", f"{place}: {first['msg']}"
             ) from None
         checked = spec.load_description(path)
+        if isinstance(checked.root, ZipFile):  # it would keep the file open
+            checked.root.close()
     if isinstance(checked, spec.InvalidDescr):
         told = [one.msg for part in checked.validation_summary.details for one in part.errors]
         raise FewShotError(f"The package is not valid: {'; '.join(told)}")
