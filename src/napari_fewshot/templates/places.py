@@ -48,7 +48,7 @@ def worth_of_place(training: TrainingSet) -> float | None:
         for one in maps:
             others = total - one
             seen = others.any(axis=(1, 2))  # of a label that no other slice has nothing is told
-            if not (seen & one.any(axis=(1, 2)))[1:].any():
+            if not np.logical_and(seen, one.any(axis=(1, 2)))[1:].any():
                 continue
             frequency = others.sum(axis=(1, 2), keepdims=True) + _FLOOR
             frequency /= frequency.sum()
