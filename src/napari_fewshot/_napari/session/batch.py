@@ -66,9 +66,7 @@ class _Turn:
 
     def progress(self, done: int, total: int, what: str) -> None:
         """How far all images together are."""
-        part = _PARTS * done // total if total else 0
-        self.job.progress(_PARTS * self.number + part, _PARTS * self.of, "images")
-        self.job.rate = None  # of thousandths
+        _tell_progress(self.job, self.number, self.of, done, total)
 
     def check(self) -> None:
         """Raise ``Cancelled`` if nobody wants the job any more."""
@@ -147,9 +145,7 @@ class BatchController:
             ended = 0
 
             def progress(done: int, total: int, what: str) -> None:
-                part = _PARTS * done // total if total else 0
-                job.progress(_PARTS * ended + part, _PARTS * len(paths), "images")
-                job.rate = None  # of thousandths
+                _tell_progress(job, ended, len(paths), done, total)
 
             def tell(one: ImageJob, result: ImageResult, error: Exception | None) -> None:
                 nonlocal ended
@@ -282,6 +278,13 @@ class BatchController:
         item.state = "failed" if error else "done" if status == "done" else "left"
         item.note = in_viewer(error) if error else ""
         self._state.events.propagated.emit()
+
+
+def _tell_progress(job: Job, ended: int, of: int, done: int, total: int) -> None:
+    """How far a job is after so many of its images, and so much of the next one."""
+    part = _PARTS * done // total if total else 0
+    job.progress(_PARTS * ended + part, _PARTS * of, "images")
+    job.rate = None  # of thousandths
 
 
 def _act(piece: Callable[[], None]) -> None:
