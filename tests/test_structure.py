@@ -12,6 +12,7 @@ import napari_fewshot
 
 PACKAGE = Path(napari_fewshot.__file__).parent
 LONGEST = 400
+TESTS = Path(__file__).parent
 
 
 def imports(path: Path, root: Path) -> set[Path]:
@@ -56,3 +57,18 @@ def test_a_circle_is_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.stem)
 def test_no_module_is_too_long(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
+
+
+@pytest.mark.parametrize(
+    "path", sorted(TESTS.glob("*/**/*.py")), ids=lambda p: str(p.relative_to(TESTS))
+)
+def test_no_patch_outlives_the_tests_of_its_file(path: Path) -> None:
+    """Fixtures of a session end with the process, which runs the tests of other folders too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef):
+            scopes = [ast.unparse(one) for one in node.decorator_list]
+            long = any("'session'" in one or "'package'" in one for one in scopes)
+            inner = [*ast.walk(node)]
+            waits = any(isinstance(one, ast.Yield) for one in inner)
+            patches = any(getattr(one, "attr", "") == "MonkeyPatch" for one in inner)
+            assert not (long and waits and patches), node.name

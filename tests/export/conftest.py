@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,28 +15,25 @@ QUICK = {"steps": 60}
 
 
 def fitted(**settings: Any) -> FewShotSegmenter:
-    """A model of a torso, in which all is as by default but the length of training."""
+    """A model of a torso, in which all is as by default but the length of training.
+
+    Its labels count as having places, which small phantoms do not show: position is exported too.
+    """
     phantom = make_phantom("torso", 0, (12, 128, 128))
     painted = painted_labels(phantom, template_slices(phantom, 3))
     quick = {"contrastive": QUICK, "classification": QUICK}
     model = FewShotSegmenter(device="cpu", **{**quick, **settings})
-    return model.fit(Template(phantom.image, painted))
-
-
-@pytest.fixture(scope="package", autouse=True)
-def _places() -> Iterator[None]:
-    """Labels count as having places, also those of small phantoms: position is exported too."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("napari_fewshot.segmenter.learning.have_places", lambda training: True)
-        yield
+        return model.fit(Template(phantom.image, painted))
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def model() -> FewShotSegmenter:
     return fitted().with_card(author="A lab", licence="CC-BY-4.0", note="A computed torso.")
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def other() -> Volume:
     """Another patient, whose slices are of the size of real ones."""
     return make_phantom("torso", 1, (8, 200, 256)).image
@@ -56,7 +52,7 @@ def cells(channels: int, seed: int = 0) -> tuple[Array, Array]:
     return image.clip(0, 255).astype(np.uint8), labels
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def colours() -> FewShotSegmenter:
     """A model of one image in colour, which knows no place in a volume."""
     image, labels = cells(3)
