@@ -3,160 +3,28 @@
 Needs a display, and for all but the sample the folder of data sets that ``accuracy.py`` takes::
 
     QT_QPA_PLATFORM=xcb xvfb-run -a -s "-screen 0 1400x1000x24" \
-        python benchmarks/walks.py [DATA] [--only sample ct smears hippocampi] [--quick]
+        python benchmarks/walks.py [DATA] [--only sample ct smears ...] [--quick]
 
 A click is one press of the mouse on a button, a row or an entry of a menu (a menu opens with one,
-its submenus open under the mouse); strokes of the brush are not counted, and neither is moving
-through slices. Files are dropped on the viewer: one for each drop. The widgets of the dock are
-really clicked.
+its submenus open under the mouse); strokes of the brush and the marks of landmarks in an image are
+not counted, and neither is moving through slices. Files are dropped on the viewer: one for each
+drop. The widgets of the dock are really clicked.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from walks_person import Annotator, Walk, dice, isolated
 
-PLUGIN, DOCK = "napari-fewshot", "Few-shot segmentation"
-MINUTES = 15
 QUICK = {"backbone": "multiscale", "adapter": "cosine"}
-
-
-@dataclass
-class Walk:
-    """What a walk took: clicks, seconds from the first click to the last label, and mean Dice."""
-
-    name: str
-    clicks: int = 0
-    seconds: float = 0.0
-    dice: list[float] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        dice = ", ".join(f"{one:.3f}" for one in self.dice)
-        return f"| {self.name} | {self.clicks} | {self.seconds:.1f} | {dice} |"
-
-
-class Annotator:
-    """Somebody with a mouse, whose clicks are counted.
-
-    Parameters
-    ----------
-    viewer : napari.Viewer
-    settings : dict
-        Settings of the session in place of the defaults.
-    """
-
-    def __init__(self, viewer: Any, settings: dict[str, Any] | None = None) -> None:
-        from npe2 import PluginManager
-
-        from napari_fewshot import viewer_session
-
-        PluginManager.instance().discover()
-        self.viewer, self.session = viewer, viewer_session(viewer)
-        self.session.configure(**(settings or {}))
-        self.clicks = 0
-        self.dock: Any = None
-
-    # Menus: one click opens, one chooses
-
-    def open_sample(self, key: str) -> None:
-        """File, Open Sample, Few-shot segmentation, an entry."""
-        self.clicks += 2
-        self.viewer.open_sample(PLUGIN, key)
-        self.settle()
-
-    def open_dock(self) -> None:
-        """Plugins, Few-shot segmentation, the first entry."""
-        self.clicks += 2
-        _, self.dock = self.viewer.window.add_plugin_dock_widget(PLUGIN, DOCK)
-        self.settle()
-
-    def drop(self, path: Path) -> Any:
-        """Drop a file on the viewer."""
-        self.clicks += 1
-        plugin = PLUGIN if path.name.endswith((".nii", ".nii.gz")) else None
-        (layer, *_) = self.viewer.open(path, plugin=plugin)
-        self.settle()
-        return layer
-
-    # The dock
-
-    def click(self, button: Any) -> None:
-        """Click a button, once it can be clicked."""
-        self.until(button.isEnabled)
-        self.clicks += 1
-        button.click()
-        self.settle()
-
-    def choose_label(self, value: int) -> None:
-        """Click a row of the list of labels."""
-        from qtpy.QtCore import Qt
-        from qtpy.QtTest import QTest
-
-        rows = self.dock.labels.list
-        items = [rows.item(k) for k in range(rows.count())]
-        item = next(one for one in items if one.data(Qt.ItemDataRole.UserRole) == value)
-        rows.scrollToItem(item)
-        self.clicks += 1
-        spot = rows.visualItemRect(item).center()
-        QTest.mouseClick(rows.viewport(), Qt.MouseButton.LeftButton, pos=spot)
-        self.settle()
-
-    def choose_image(self, layer: Any) -> None:
-        """Click a layer in the viewer's list."""
-        self.clicks += 1
-        self.viewer.layers.selection.active = layer
-        self.settle()
-
-    def wait(self) -> None:
-        """Wait for what runs, but not for what nobody asked for."""
-        unasked = ("score", "save", "renew")
-        self.until(lambda: not [job for job in self.session.jobs if job.stage not in unasked])
-
-    def paint(self, place: int | None, wanted: Any, value: int) -> None:
-        """Paint a label with the brush, to the truth of a slice (None: of a 2D image)."""
-        layer = self.viewer.layers.selection.active
-        found = np.nonzero(wanted == value)
-        if len(found[0]):
-            where = found if place is None else (np.full_like(found[0], place), *found)
-            layer.data_setitem(where, value)
-        self.settle()
-
-    def until(self, there: Callable[[], bool]) -> None:
-        """Let the viewer go on until something is so."""
-        end = time.monotonic() + MINUTES * 60
-        while not there():
-            self.settle(0.03)
-            if time.monotonic() > end:
-                raise TimeoutError(f"not there after {MINUTES} minutes")
-
-    def settle(self, seconds: float = 0.15) -> None:
-        """Let the viewer draw."""
-        from qtpy.QtWidgets import QApplication
-
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            QApplication.processEvents()
-            time.sleep(0.005)
-
-
-def dice(found: Any, wanted: Any, values: Sequence[int]) -> float:
-    """Mean Dice of labels that are there."""
-    scores = []
-    for value in values:
-        one, other = found == value, wanted == value
-        if other.any():
-            scores.append(2 * (one & other).sum() / (one.sum() + other.sum()))
-    return float(np.mean(scores))
 
 
 def sample(person: Annotator, _: Path | None) -> Iterator[Walk]:
@@ -212,6 +80,127 @@ def hippocampi(person: Annotator, data: Path | None) -> Iterator[Walk]:
     paths = sorted((folder / "images").glob("*.nii.gz"))[:5]
     truths = [_like(folder / "labels" / path.name) for path in paths]
     yield from _then_others(person, paths, truths, [1, 2], 2, "hippocampus")
+
+
+def xrays(person: Annotator, data: Path | None) -> Iterator[Walk]:
+    """Eight landmarks on each of three X-rays, then a fourth."""
+    from landmarks_tasks import SOME_CORNERS, SPINES
+
+    paths = sorted((_there(data) / SPINES).glob("*.jpg"))[:4]
+    truths = [_marks(path.with_suffix(".csv"), SOME_CORNERS) for path in paths]
+    walk, start = Walk("three X-rays marked (8 points each), a fourth"), time.perf_counter()
+    person.open_dock()
+    for path, truth in zip(paths[:3], truths[:3], strict=True):
+        person.drop(path)  # it is selected by that
+        person.click(person.dock.labels.mark)
+        person.mark(truth)
+    last = person.drop(paths[3])
+    person.click(person.dock.learn.learn)
+    person.wait()
+    found = {
+        int(label): place for label, place in zip(*_found_landmarks(person, last), strict=True)
+    }
+    errors = [
+        float(np.hypot(*(found[n] - place))) for n, place in enumerate(truths[3], 1) if n in found
+    ]
+    share = 100 * np.median(errors) / last.data.shape[0] if errors else float("nan")
+    walk.result = f"{len(errors)} of 8 points, median error {share:.1f} % of the height"
+    walk.clicks, walk.seconds = person.clicks, time.perf_counter() - start
+    yield walk
+
+
+def nuclei(person: Annotator, data: Path | None) -> Iterator[Walk]:
+    """Nuclei on three slices of a volume, then all of them as objects."""
+    from tifffile import imread
+
+    from objects import precision
+
+    folder = _there(data) / "fluo_3d"
+    instances = imread(folder / "1135_instances.tif")
+    walk, start = Walk("nuclei on three slices, then objects"), time.perf_counter()
+    image = person.drop(folder / "1135_image.tif")
+    person.open_dock()
+    person.click(person.dock.labels.add_label)
+    for k in _slices(instances):
+        person.session.go_to(k, image)
+        person.paint(k, instances[k] > 0, 1)
+    person.click(person.dock.learn.learn)
+    person.wait()
+    walk.dice = [dice(person.session.result_layer(image).data, instances > 0, [1])]
+    before = set(person.viewer.layers)
+    person.click(person.dock.save.objects)
+    measurements = person.dock.open_dock("Measurements")
+    person.click(measurements.separate)
+    person.wait()
+    (made,) = set(person.viewer.layers) - before
+    score, true, false, missed = precision(np.asarray(made.data), instances, 1)
+    walk.result = (
+        f"Dice {walk.dice[0]:.3f}; {true} of {true + missed} nuclei found, {false} others, "
+        f"AP {score:.2f} at IoU 0.5"
+    )
+    walk.clicks, walk.seconds = person.clicks, time.perf_counter() - start
+    yield walk
+
+
+def series(person: Annotator, _: Path | None) -> Iterator[Walk]:
+    """Cells of two kinds that only both channels tell apart, at four time points."""
+    from tifffile import imwrite
+
+    channels, truth = cells_in_time()
+    walk, start = Walk("two channels, four time points, three slices painted"), time.perf_counter()
+    with tempfile.TemporaryDirectory() as temporary:
+        layers = []
+        for number, channel in enumerate(channels):
+            path = Path(temporary) / f"cells_ch{number}.tif"
+            imwrite(path, channel, imagej=True, metadata={"axes": "TZYX"})
+            layers.append(person.drop(path))
+        person.open_dock()
+        person.click(person.dock.learn.channels.all)
+        for value in (1, 2):
+            person.click(person.dock.labels.add_label)
+            for k in (2, 5, 8):
+                person.paint((0, k), truth[0, k], value)
+        person.click(person.dock.learn.learn)
+        person.wait()
+        found = person.session.result_layer(layers[0]).data
+        walk.dice = [dice(found[t], truth[t], (1, 2)) for t in range(len(truth))]
+        walk.clicks, walk.seconds = person.clicks, time.perf_counter() - start
+    yield walk
+
+
+def cells_in_time(seed: int = 0) -> tuple[list[Any], Any]:
+    """Two channels (T, Z, Y, X) of cells that move, and their kinds: 1, or 2 if in both."""
+    rng = np.random.default_rng(seed)
+    shape, count = (4, 11, 96, 96), 24
+    grid = np.indices(shape[1:]).astype(np.float32)
+    middles = rng.uniform((1, 8, 8), (10, 88, 88), (count, 3))
+    steps, kinds = rng.normal(0, (0.2, 2, 2), (count, 3)), rng.integers(1, 3, count)
+    truth = np.zeros(shape, np.uint8)
+    for t in range(shape[0]):
+        for middle, step, kind in zip(middles, steps, kinds, strict=True):
+            off = (grid - (middle + t * step)[:, None, None, None]) / np.array(
+                (2.5, 7, 7), np.float32
+            ).reshape(3, 1, 1, 1)
+            truth[t][(off**2).sum(axis=0) <= 1] = kind
+    both, second = 400.0 * (truth > 0), 300.0 * (truth == 2)
+    noisy = [one + rng.normal(200, 40, shape) for one in (both, second)]
+    return [np.clip(one, 0, 65535).astype(np.uint16) for one in noisy], truth
+
+
+def _marks(path: Path, names: Sequence[str]) -> list[tuple[float, float]]:
+    """Rows and columns of some points of a CSV file, in the order of their names."""
+    import csv
+
+    with path.open() as stream:
+        rows = {row["name"]: row for row in csv.DictReader(stream)}
+    return [(float(rows[name]["y_px"]), float(rows[name]["x_px"])) for name in names]
+
+
+def _found_landmarks(person: Annotator, image: Any) -> tuple[list[int], list[Any]]:
+    """Number and place of landmarks that were found in an image."""
+    layer = person.viewer.layers[f"{image.name} landmarks found"]
+    numbers = [int(str(name).rsplit(" ", 1)[-1]) for name in layer.features["name"]]
+    return numbers, [np.asarray(place)[-2:] for place in layer.data]
 
 
 def _then_others(
@@ -275,18 +264,15 @@ def _like(path: Path, values: Sequence[int] = ()) -> Any:
     return mapped
 
 
-WALKS = {"sample": sample, "ct": ct, "smears": smears, "hippocampi": hippocampi}
-
-
-@contextmanager
-def isolated() -> Iterator[None]:
-    """Keep a run away from what the user has; before napari is imported."""
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        os.environ["NAPARI_CONFIG"] = str(folder / "settings.yaml")
-        os.environ["NAPARI_FEWSHOT_DATA"] = str(folder / "data")
-        os.environ["NAPARI_FEWSHOT_CACHE"] = str(folder / "cache")
-        yield
+WALKS = {
+    "sample": sample,
+    "ct": ct,
+    "smears": smears,
+    "hippocampi": hippocampi,
+    "xrays": xrays,
+    "nuclei": nuclei,
+    "series": series,
+}
 
 
 def main() -> int:
@@ -299,7 +285,7 @@ def main() -> int:
     with isolated():
         import napari
 
-        print("| walk | clicks | seconds | Dice |\n|---|---|---|---|")
+        print("| walk | clicks | seconds | Dice, or what was found |\n|---|---|---|---|")
         for name in options.only:
             viewer = napari.Viewer(show=True)
             person = Annotator(viewer, QUICK if options.quick else None)

@@ -159,6 +159,15 @@ class Walk:
         canvas = self.viewer.window._qt_viewer.canvas.native
         QCursor.setPos(canvas.mapToGlobal(canvas.rect().center()))
 
+    def correct(self, dock: Any, image: Any) -> None:
+        """Correct the next slice to paint, and say that it is reviewed."""
+        self.click(dock.correct.next)
+        place, result = self.session.slice_in_view(image), self.session.result_layer(image)
+        paint_as_truth(result, self.viewer.layers["torso truth"].data, place)
+        result.mode = "paint"
+        self.point()
+        self.click(dock.correct.reviewed)
+
     def picture(self, name: str) -> None:
         """Save the window as it is."""
         self.settle(1.0)
@@ -184,13 +193,13 @@ def walk(to: Walk) -> None:
     session.go_to(first + 5, image)
     to.picture("dock-2-labelled")
 
-    to.click(main.correct.next)
-    place = session.slice_in_view(image)
-    result = session.result_layer(image)
-    paint_as_truth(result, viewer.layers["torso truth"].data, place)
-    result.mode = "paint"
-    to.point()
-    to.click(main.correct.reviewed)
+    click_on_what_is_missed(to, main, image)
+    to.picture("dock-clicks")
+    to.click(main.labels.clicks.clear)
+    to.click(main.labels.clicks.begin)
+    main.labels.clicking.collapse(animate=False)
+
+    to.correct(main, image)
     main.ensureWidgetVisible(main.correct)
     to.picture("dock-3-corrected")
     to.click(main.correct.update_labels)
@@ -230,13 +239,7 @@ def walk_experts(to: Walk) -> None:
     session.go_to(int(painted[1]) + 5, image)
     to.picture("viewer-4-propagated")
 
-    to.click(propagation.correct.next)
-    place = session.slice_in_view(image)
-    result = session.result_layer(image)
-    paint_as_truth(result, viewer.layers["torso truth"].data, place)
-    result.mode = "paint"
-    to.point()
-    to.click(propagation.correct.reviewed)
+    to.correct(propagation, image)
     to.picture("viewer-5-corrected")
 
     to.click(propagation.correct.update_labels)
@@ -317,6 +320,27 @@ def walk_review(to: Walk) -> None:
         to.viewer.layers.selection.active.mode = "paint"
         to.point()
         to.picture("viewer-9-review")
+
+
+def click_on_what_is_missed(to: Walk, main: Any, image: Any) -> None:
+    """Click into the largest part of a label that was missed, and wait for the answer."""
+    from scipy.ndimage import distance_transform_edt
+
+    session, result = to.session, to.session.result_layer(image)
+    truth, found = to.viewer.layers["torso truth"].data, np.asarray(result.data)
+    places = [(k, v) for k, plane in enumerate(truth) for v in np.unique(plane) if v]
+    depths = [distance_transform_edt((truth[k] == v) & (found[k] != v)) for k, v in places]
+    best = int(np.argmax([depth.max() for depth in depths]))
+    (k, value), depth = places[best], depths[best]
+    session.go_to(k, image)
+    session.painting.choose(image, value)
+    to.settle()
+    main.labels.clicking.expand(animate=False)
+    to.click(main.labels.clicks.begin)
+    row, column = np.unravel_index(int(depth.argmax()), depth.shape)
+    to.viewer.layers.selection.active.add([k, row, column])
+    to.until(main.labels.clicks.accept.isEnabled)
+    main.ensureWidgetVisible(main.labels.clicking)
 
 
 def paint_as_truth(layer: Any, truth: np.ndarray, place: int) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+SCRIPTS = ("walks", "walks_person", "objects", "landmarks_tasks")
 
 pytestmark = pytest.mark.viewer
 
@@ -18,9 +19,11 @@ def walks(monkeypatch, tmp_path):
     monkeypatch.setenv("NAPARI_FEWSHOT_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("NAPARI_FEWSHOT_CACHE", str(tmp_path / "cache"))
     monkeypatch.syspath_prepend(BENCHMARKS)
-    monkeypatch.delitem(sys.modules, "walks", raising=False)
+    for name in SCRIPTS:
+        monkeypatch.delitem(sys.modules, name, raising=False)
     yield __import__("walks")
-    sys.modules.pop("walks", None)
+    for name in SCRIPTS:
+        sys.modules.pop(name, None)
 
 
 @pytest.fixture
@@ -34,6 +37,19 @@ def test_the_sample_takes_six_clicks_at_the_most(walks, person):
     (found,) = walks.sample(person, None)
     assert found.clicks <= 6
     assert found.dice[0] > 0.1  # quick settings
+
+
+def test_two_channels_and_all_time_points(walks, person):
+    (found,) = walks.series(person, None)
+    assert found.clicks <= 8
+    assert len(found.dice) == 4
+
+
+@pytest.mark.parametrize(("name", "clicks"), [("xrays", 10), ("nuclei", 7)])
+def test_points_and_objects_take_few_clicks(walks, person, shared_data, name, clicks):
+    (found,) = walks.WALKS[name](person, shared_data)
+    assert found.clicks <= clicks
+    assert found.result
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ def test_what_cannot_be_begun(session, viewer):
         session.clicks.ask()
     for entry in session.templates:
         session.remove_template(entry)
-    with pytest.raises(InputError, match="Add a template"):
+    with pytest.raises(InputError, match="Paint a slice first"):
         session.clicks.begin("image")
     assert session.clicks.image is None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,9 @@ from ...errors import InputError, UnknownNameError
 from ...sam.checkpoint import SAMS
 from ...types import Array
 from ..annotations import boxes_in
-from ..layers import geometry_of, image_volume, placed_in, shape_of
+from ..layers import image_volume, placed_in
 from .answers import WALKER, Answers, Asked, ClickChoice
+from .click_layers import ClickLayers
 from .jobs import Callbacks, Job, JobRunner, single_shot
 from .slicing import Slicing
 from .state import State
@@ -24,27 +24,6 @@ from .view import View
 __all__ = ["SessionClicks"]
 
 _AFTER_CLICK_MS = 80
-_INSIDE, _OUTSIDE = "#3fbf5f", "#e05050"
-
-
-@dataclass(eq=False)
-class _Drawn:
-    """Layers of clicks on an image, and what they are for."""
-
-    image: Any
-    into: Any
-    method: str
-    inside: Any
-    outside: Any
-    boxes: Any = None
-    shown: Any = None
-    asked: Asked | None = None
-
-    @property
-    def layers(self) -> list[Any]:
-        """Layers that go when it ends."""
-        found = (self.inside, self.outside, self.boxes, self.shown)
-        return [layer for layer in found if layer is not None]
 
 
 class SessionClicks:
@@ -63,7 +42,7 @@ class SessionClicks:
 
     def __init__(self, state: State, runner: JobRunner, view: View) -> None:
         self._state, self._runner, self._view = state, runner, view
-        self._drawn: _Drawn | None = None
+        self._drawn: ClickLayers | None = None
         self._answers = Answers(state.cache)
         self._job: Job | None = None
         self._timer: Any = None
@@ -80,6 +59,16 @@ class SessionClicks:
     def method(self) -> str:
         """Name of the SAM, or ``"random-walker"``; empty before :meth:`begin`."""
         return "" if self._drawn is None else self._drawn.method
+
+    @property
+    def is_looking(self) -> bool:
+        """Whether an answer is looked for."""
+        return self._job is not None and not self._job.is_over
+
+    @property
+    def into(self) -> Any:
+        """Layer that takes the paint; None before :meth:`begin`."""
+        return None if self._drawn is None else self._drawn.into
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -109,42 +98,19 @@ class SessionClicks:
             raise UnknownNameError("method", method, [WALKER, *SAMS])
         into = self._layer_for(image, into)
         self.end()
-        viewer, level = self._view.viewer, self._state.level_of(image)
-        place = geometry_of(image, level)
-        made = [
-            viewer.add_points(
-                np.zeros((0, len(shape_of(image, level)))),
-                name=f"{image.name} {what}",
-                face_color=colour,
-                border_color="white",
-                size=max(4, round(max(shape_of(image, level)[-2:]) / 60)),
-                **place,
-            )
-            for what, colour in (("outside", _OUTSIDE), ("inside", _INSIDE))
-        ]
-        self._drawn = _Drawn(image, into, method, made[1], made[0])
-        for layer in made:
-            layer.events.data.connect(self._on_clicked)
-            layer.mode = "add"
-        viewer.layers.selection.active = made[1]
+        drawn = ClickLayers(self._view.viewer, image, into, method, self._state.level_of(image))
+        self._drawn = drawn
+        for emitter in self._followed(drawn):
+            emitter.connect(self._on_clicked)
+        drawn.choose("inside")
         self.changed.emit()
 
     def click(self, kind: str) -> None:
         """Select the layer for the next click: ``"inside"``, ``"outside"`` or ``"box"``."""
-        drawn, viewer = self._begun(), self._view.viewer
+        drawn = self._begun()
         if kind == "box" and drawn.boxes is None:
-            place = geometry_of(drawn.image, self._state.level_of(drawn.image))
-            drawn.boxes = viewer.add_shapes(
-                ndim=drawn.inside.ndim,
-                name=f"{drawn.image.name} box",
-                face_color="transparent",
-                edge_color=_INSIDE,
-                **place,
-            )
-            drawn.boxes.events.data.connect(self._on_clicked)
-        layer = {"inside": drawn.inside, "outside": drawn.outside, "box": drawn.boxes}[kind]
-        viewer.layers.selection.active = layer
-        layer.mode = "add_rectangle" if kind == "box" else "add"
+            drawn.add_boxes().events.data.connect(self._on_clicked)
+        drawn.choose(kind)
 
     def ask(self) -> Job:
         """Ask about the clicks on the slice in view; asked by itself after each click.
@@ -153,8 +119,7 @@ class SessionClicks:
         """
         drawn = self._begun()
         asked = self._asked(drawn)
-        if self._job is not None and not self._job.is_over:
-            self._job.cancel("there was another click")
+        self._stop("there was another click")
 
         def work(job: Job) -> tuple[ClickChoice, ...]:
             return self._answers.to(asked, job)
@@ -199,15 +164,17 @@ class SessionClicks:
     def clear(self) -> None:
         """Take all clicks and boxes back."""
         drawn = self._begun()
-        if self._job is not None and not self._job.is_over:
-            self._job.cancel()
-        with_clicks = [one for one in (drawn.inside, drawn.outside, drawn.boxes) if one is not None]
-        for layer in with_clicks:
+        self._stop()
+        for layer in drawn.clicked:
             with layer.events.data.blocker(self._on_clicked):
                 layer.data = [] if layer is drawn.boxes else np.zeros((0, layer.ndim))
         self.choices, self.chosen, drawn.asked = (), 0, None
         self._show()
         self.changed.emit()
+
+    def undo(self) -> None:
+        """Take the last stroke in the layer that takes the paint back, as Ctrl+Z there does."""
+        self._begun().into.undo()
 
     def close(self) -> None:
         """Follow no more clicks; the layers go with the viewer."""
@@ -221,14 +188,13 @@ class SessionClicks:
         drawn, self._drawn = self._drawn, None
         if drawn is None:
             return
-        if self._job is not None and not self._job.is_over:
-            self._job.cancel()
+        self._stop()
         if self._timer is not None:
             self._timer.stop()
         layers = self._view.viewer.layers
+        for emitter in self._followed(drawn):
+            emitter.disconnect(self._on_clicked)
         for layer in drawn.layers:
-            if layer is not drawn.shown:
-                layer.events.data.disconnect(self._on_clicked)
             if layer in layers:
                 layers.remove(layer)
         self.choices, self.chosen = (), 0
@@ -239,7 +205,7 @@ class SessionClicks:
 
     # What is asked
 
-    def _begun(self) -> _Drawn:
+    def _begun(self) -> ClickLayers:
         if self._drawn is None:
             raise InputError("clicks", "have begun", "none", "Begin first.")
         return self._drawn
@@ -257,11 +223,20 @@ class SessionClicks:
             return result.labels
         if mine:
             return mine[0]
-        raise InputError(
-            "into", "be a labels layer of the image", "none", "Add a template, or propagate first."
-        )
+        raise InputError("into", "be a labels layer of the image", "none", "Paint a slice first.")
 
-    def _asked(self, drawn: _Drawn) -> Asked:
+    def _followed(self, drawn: ClickLayers) -> list[Any]:
+        """What may change the answer: clicks, the label in hand, and the slice in view."""
+        clicks = [layer.events.data for layer in drawn.clicked]
+        label, step = drawn.into.events.selected_label, self._view.viewer.dims.events.current_step
+        return [*clicks, label, step]
+
+    def _stop(self, why: str = "") -> None:
+        """Let the answer go that is looked for."""
+        if self._job is not None and self.is_looking:
+            self._job.cancel(why)
+
+    def _asked(self, drawn: ClickLayers) -> Asked:
         """What there is on the slice in view of the image, frozen."""
         image, layer, settings = drawn.image, drawn.into, self._state.settings
         found = provenance_of(layer)
@@ -305,7 +280,7 @@ class SessionClicks:
         kept: Array = places[here]
         return kept
 
-    def _boxes(self, drawn: _Drawn, slicing: Slicing, index: int) -> Array:
+    def _boxes(self, drawn: ClickLayers, slicing: Slicing, index: int) -> Array:
         """Corners (M, 2, D) of the boxes on a slice of the image, in its voxels."""
         image, is_volume = drawn.image, slicing.spatial == 3
         found = []
@@ -329,37 +304,20 @@ class SessionClicks:
         self._timer.start()
 
     def _ask_if_any(self) -> None:
+        clicked = () if self._drawn is None else self._drawn.clicked
+        if not self.choices and not any(len(layer.data) for layer in clicked):
+            return
         try:
             self.ask()
         except InputError:  # all were taken away, or lie on other slices
+            self._stop()
             self.choices, self.chosen = (), 0
             self._show()
             self.changed.emit()
 
     def _show(self) -> None:
-        """Show the chosen mask in a layer of its own, which is nothing to learn from."""
-        drawn = self._drawn
-        if drawn is None:
-            return
-        viewer = self._view.viewer
-        if drawn.shown is None or drawn.shown not in viewer.layers:
-            if not self.choices:
-                return
-            active = viewer.layers.selection.active
-            empty = np.zeros(drawn.into.data.shape, np.uint8)
-            options = {"name": f"{drawn.image.name} choice", **geometry_of(drawn.into)}
-            drawn.shown = viewer.add_labels(empty, opacity=0.6, **options)
-            drawn.shown.editable = False
-            viewer.layers.selection.active = active
-        shown = drawn.shown
-        before = shown.metadata.pop("slice", None)
-        if before is not None:
-            shown.data[before] = 0
-        if self.choices and drawn.asked is not None:
-            choice, place = self.choices[self.chosen], drawn.asked.slicing.index(drawn.asked.key)
-            shown.data[place] = choice.added + 2 * choice.removed.astype(np.uint8)
-            shown.metadata["slice"] = place
-        shown.refresh()
+        if self._drawn is not None:
+            self._drawn.show(self.choices[self.chosen] if self.choices else None)
 
     def _end_if_gone(self) -> None:
         drawn = self._drawn

@@ -104,6 +104,7 @@ class PaintController:
             if one._type_string == "points"
             and one.visible
             and one is not found
+            and not is_result(one)
             and one.name.startswith(image.name)
             and not self._pairs.doubt(image, one)
         ]

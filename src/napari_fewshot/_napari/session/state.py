@@ -24,7 +24,7 @@ from .channels import ChannelSets
 from .estimates import Rates
 from .result_layers import Policy, ResultLayers
 from .slicing import Key
-from .teaching import provenance_of
+from .teaching import KEY, Aid, provenance_of
 from .templates import TemplateEntry
 
 __all__ = ["SessionEvents", "SessionSettings", "State"]
@@ -184,7 +184,10 @@ class State:
         return [entry for entry in self.entries if entry.image is image]
 
     def images_of(self, labels: Any) -> list[Any]:
-        """Images that a layer is the result of, or a template of."""
+        """Images that a layer is the result of, a template of, or there to be clicked into for."""
+        aid = None if labels is None else labels.metadata.get(KEY)
+        if isinstance(aid, Aid):
+            return [aid.image]
         results = [] if labels is None else self.results.values()  # some have no labels any more
         found = [result.image for result in results if result.labels is labels]
         return found + [entry.image for entry in self.entries if entry.labels is labels]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +13,16 @@ from ..layers import array_of
 from .slicing import Key, Slicing
 from .undo import Made, UndoStep
 
-__all__ = ["CONFIDENCE", "KEY", "Provenance", "Status", "Teaches", "is_result", "provenance_of"]
+__all__ = [
+    "CONFIDENCE",
+    "KEY",
+    "Aid",
+    "Provenance",
+    "Status",
+    "Teaches",
+    "is_result",
+    "provenance_of",
+]
 
 KEY = "napari-fewshot"
 """Key in the metadata of a layer."""
@@ -32,10 +42,19 @@ def provenance_of(layer: Any) -> Provenance | None:
     return found if isinstance(found, Provenance) else None
 
 
+@dataclass(frozen=True, eq=False)
+class Aid:
+    """Stands in the metadata of layers to click into: nothing of them is of the image itself."""
+
+    image: Any
+
+
 def is_result(layer: Any) -> bool:
-    """Whether propagation made a layer."""
+    """Whether propagation made a layer, or it only helps with another."""
     found = layer.metadata.get(KEY)
-    return found == CONFIDENCE or (isinstance(found, Provenance) and found.is_result)
+    if isinstance(found, Provenance):
+        return found.is_result
+    return found == CONFIDENCE or isinstance(found, Aid)
 
 
 class Provenance:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSignalBlocker, Qt
@@ -15,9 +17,14 @@ from ..parts.tables import ROW_HEIGHT
 if TYPE_CHECKING:
     from .host import MainDock
 
-__all__ = ["ChannelChoice"]
+__all__ = ["ChannelChoice", "differ_in_channel"]
 
 MAX_ROWS_SHOWN = 5
+_CHANNEL = re.compile(
+    r"[ ._-]((c|ch|chan|channel|w)[ ._-]?\d+|\d{4}|t1|t1w|t1ce|t1gd|t2|t2w|flair|pd|adc|dwi)$",
+    re.IGNORECASE,
+)
+"""How names of files that are channels of one image end: microscopes, nnU-Net, sequences of MR."""
 
 
 class ChannelChoice(QWidget):
@@ -101,6 +108,13 @@ class ChannelChoice(QWidget):
         return own or session.result_layer(layer) is not None
 
 
+def differ_in_channel(one: Path, other: Path) -> bool:
+    """Whether files of one folder have names that differ in the channel alone."""
+    bases = [_CHANNEL.sub("", path.name.split(".", 1)[0]) for path in (one, other)]
+    whole = [path.name.split(".", 1)[0] for path in (one, other)]
+    return one.parent == other.parent and bases[0] == bases[1] and bases != whole
+
+
 def _origin(layer: Any, image: Any) -> bool:
     """Whether layers come from one file or sample, or have names of one beginning."""
     if layer is image:
@@ -109,7 +123,8 @@ def _origin(layer: Any, image: Any) -> bool:
         mine = image.metadata.get(key)
         if mine is not None and mine == layer.metadata.get(key):
             return True
-    if image.source.path is not None:
-        return bool(image.source.path == layer.source.path)
+    paths = [one.source.path for one in (layer, image)]
+    if None not in paths:
+        return paths[0] == paths[1] or differ_in_channel(*map(Path, paths))
     stems = [one.name.split(" ")[0] for one in (layer, image)]
     return " " in image.name and stems[0] == stems[1]

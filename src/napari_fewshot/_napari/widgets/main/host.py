@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QWidget
-
 from ..dock import SessionDock
 from ..parts.forms import Note
 from ..parts.progress import estimate
@@ -38,17 +36,18 @@ class MainDock(SessionDock):
         cost = self.session.estimate(stage, image)
         note.say(estimate(cost.seconds, cost.megabytes))
 
-    def open_dock(self, name: str) -> QWidget:
+    def open_dock(self, name: str) -> Any:
         """Open another dock of this plugin, in front."""
         frame, dock = self.viewer.window.add_plugin_dock_widget(PLUGIN, name)
         frame.show()
         frame.raise_()
-        found: QWidget = dock
-        return found
+        return dock
 
     def paint_in_result(self, job: Job, image: Any, before: Any) -> None:
         """When the first labels of an image come, go on painting in them: paint is in them too."""
+        clicks = self.session.clicks
         if self.session.result_layer(image) is None:
+            before = clicks.into if clicks.image is image else before
             self._moving = job, image, before
         self._move_to_result()
 
@@ -71,6 +70,9 @@ class MainDock(SessionDock):
         if before._type_string == "labels":
             result.selected_label, result.brush_size = before.selected_label, before.brush_size
             result.mode = before.mode
+        clicks = self.session.clicks
+        if clicks.image is image:  # go on clicking there
+            self.attempt(clicks.begin, image, into=result, method=clicks.method)
 
     def _show_all(self) -> None:
         self._move_to_result()

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QAbstractItemView, QListWidget, QListWidgetItem
 
 from ....errors import InputError
 from ...session.landmarks import drawn_names, give_name, given_names, problem_of_points
+from ..parts.clicks import ClickPanel
 from ..parts.forms import ActionButton, Note, Section, row
 from ..parts.instances import InstancesNote
 from ..parts.landmarks import LandmarkTable
@@ -96,9 +97,14 @@ class LabelsSection(Section):
             "Landmarks", "Mark landmarks on the image in view, each by a click: points to be found."
         )
         self.points = LandmarkTable()
+        self.clicks = ClickPanel(dock.session, lambda: dock.image, dock.attempt, self._in_hand)
+        tip = "Click on a structure to have it outlined, with the selected label"
+        self.clicking = Section(
+            "Click instead of painting", tip, self.clicks, self._more_for_clicks()
+        )
         self.instances = InstancesNote()
         self.add(self.list, self.hint, row(self.add_label, self.remove, self.mark))
-        self.add(self.points, self.instances)
+        self.add(self.clicking, self.points, self.instances)
         self.list.picked.connect(self._on_picked)
         self.list.renamed.connect(lambda v, name: dock.attempt(self._painting.rename, v, name))
         self.add_label.clicked.connect(lambda: dock.attempt(self._painting.add_label, dock.image))
@@ -127,9 +133,32 @@ class LabelsSection(Section):
         self._show_points()
         self._show_instances()
 
+        self.clicks.show_state()
+
     def _on_picked(self, value: int) -> None:
-        if self._dock.image is not None:
-            self._dock.attempt(self._painting.choose, self._dock.image, value)
+        image, clicks = self._dock.image, self._dock.session.clicks
+        if image is None:
+            return
+        layer = self._dock.attempt(self._painting.choose, image, value)
+        if layer is not None and layer is clicks.into:  # go on clicking, for this label
+            self._dock.attempt(clicks.click, "inside")
+
+    # Clicks
+
+    def _in_hand(self) -> Any:
+        """The layer to paint in on the image in view, with a label in hand."""
+        image, painting = self._dock.image, self._painting
+        if not painting.labels():
+            painting.add_label(image)
+        return painting.choose(image, self.list.value or painting.labels()[0].value)
+
+    def _more_for_clicks(self) -> ActionButton:
+        name = "Segment with SAM"
+        button = ActionButton(
+            "Networks for clicks…", f"Open the dock “{name}”: choose a file of weights."
+        )
+        button.clicked.connect(lambda: self._dock.open_dock(name))
+        return button
 
     # Landmarks
 

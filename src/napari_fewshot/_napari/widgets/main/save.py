@@ -37,11 +37,16 @@ class SaveSection(Section):
         self.load = ActionButton(
             "Open what was learned…", "Label with what was learned and saved before."
         )
+        self.objects = ActionButton(
+            "Objects and measurements…",
+            "Separate cells and other objects that touch, and measure them or the labels.",
+        )
         self.kept = Note()
         form = Form()
         form.add("Labels to", self.out, "Folder of the labels; empty: beside the images.")
-        self.add(self.labels, form, self.said, self.model, self.load, self.kept)
+        self.add(self.labels, form, self.said, self.objects, self.model, self.load, self.kept)
         self.labels.clicked.connect(self._on_labels)
+        self.objects.clicked.connect(self._on_objects)
         self.model.clicked.connect(self._on_model)
         self.load.clicked.connect(self._on_load)
         listen(self, dock.session.events.job, self._on_job)
@@ -51,6 +56,9 @@ class SaveSection(Section):
         session = self._dock.session
         there = session.exports.images()
         self.labels.block("" if there else "label an image first")
+        image = self._dock.image
+        labelled = image is not None and session.result_layer(image) is not None
+        self.objects.block("" if labelled else "label this image first")
         self.model.block("" if session.model is not None else "learn first")
         folder = session.autosave_folder
         self.kept.say("" if folder is None else f"Your work is kept by itself in {folder.name}.")
@@ -59,6 +67,11 @@ class SaveSection(Section):
     def _on_labels(self) -> None:
         self.said.say("")
         self._dock.attempt(self._dock.session.exports.write, self.out.path)
+
+    def _on_objects(self) -> None:
+        """Open the dock for them, with the labels of the image in view chosen."""
+        layer = self._dock.session.result_layer(self._dock.image)
+        self._dock.open_dock("Measurements").labels.choose(layer)
 
     def _on_job(self, job: Job) -> None:
         if job.name != WRITING or not job.is_over:
