@@ -13,6 +13,7 @@ import napari_fewshot
 
 EXPORTED = {
     "Cancelled",
+    "Candidate",
     "Exported",
     "FeatureCache",
     "FeatureMap",

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     )
     from .segmenter import FewShotSegmenter, HeldOutScore, Prediction
     from .templates import Template
-    from .types import FeatureMap, Landmark, Volume
+    from .types import Candidate, FeatureMap, Landmark, Volume
 
 __version__ = "0.1.0"
 
@@ -103,13 +103,14 @@ _HOMES = {
     "predict.refiners": ("get_refiner",),
     "templates": ("Template",),
     "segmenter": ("FewShotSegmenter", "HeldOutScore", "Prediction"),
-    "types": ("FeatureMap", "Landmark", "Volume"),
+    "types": ("Candidate", "FeatureMap", "Landmark", "Volume"),
     "_napari.session": ("viewer_session",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Cancelled",
+    "Candidate",
     "Exported",
     "FeatureCache",
     "FeatureMap",

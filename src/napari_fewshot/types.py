@@ -21,8 +21,10 @@ from .named_axes import NamedAxes, has_named_axes
 __all__ = [
     "Array",
     "Box",
+    "Candidate",
     "FeatureMap",
     "Landmark",
+    "Located",
     "Progress",
     "SliceFeatures",
     "TiledFeatures",
@@ -203,6 +205,23 @@ def _regular(numbers: Sequence[int]) -> slice | list[int]:
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """A place that a landmark may have instead of the one that was chosen.
+
+    Parameters
+    ----------
+    position : tuple of float
+        (z, y, x) in voxels of the file order, as that of a landmark.
+    score : float
+        How probable it is that the landmark lies there, 0..1. With the score of the landmark, those
+        of its candidates sum to 1 at most.
+    """
+
+    position: tuple[float, float, float]
+    score: float
+
+
+@dataclass(frozen=True)
 class Landmark:
     """A named point.
 
@@ -215,16 +234,23 @@ class Landmark:
         (z, y, x) in voxels of the file order; z is 0 for a 2D image. Voxel centres are whole.
     score : float, optional
         Confidence in 0..1; None where a person placed it.
+    candidates : tuple of Candidate
+        Other places that it may have, the most probable first; none where a person placed it.
     """
 
     name: str
     label: int
     position: tuple[float, float, float]
     score: float | None = None
+    candidates: tuple[Candidate, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.name.isprintable():
             object.__setattr__(self, "name", plain_name(self.name))
+
+
+Located = Landmark | tuple[Candidate, ...]
+"""A landmark, or, of one that was not found, the places that it may have all the same."""
 
 
 def plain_name(name: str) -> str:

@@ -9,7 +9,7 @@ from scipy import ndimage
 from napari_fewshot import FewShotSegmenter, Landmark, Volume
 from napari_fewshot.slices.registration import has_registration
 
-from .conftest import errors, fitted, patients
+from .conftest import errors, fitted, marks, patients
 
 
 def test_points_in_a_plane_are_found_exactly(tmp_path):
@@ -61,8 +61,40 @@ def test_images_of_another_resolution_are_compared_as_shares_of_their_size():
 
 def test_no_point_lies_outside_of_the_region():
     *templates, (image, _) = patients(2, 4)
-    found = fitted(templates).predict(image, region=((0, 100), None)).landmarks
-    assert {p.name for p in found} == {"p1", "p2"}
+    predicted = fitted(templates).predict(image, region=((0, 100), None))
+    assert {p.name for p in predicted.landmarks} == {"p1", "p2"}
+    assert set(predicted.not_found) == {3, 4, 5}
+    rest = [c for p in predicted.landmarks for c in p.candidates]
+    rest += [c for own in predicted.not_found.values() for c in own]
+    assert all(c.position[1] < 99.5 for c in rest)
+
+
+def test_other_places_of_repeated_parts_are_candidates():
+    """Three equal discs in a row: of each landmark the places of the others are offered."""
+    places = np.array([[40, 60], [100, 60], [160, 60]], float)
+    rows, columns = np.indices((200, 120))
+    image = np.zeros((200, 120), np.float32)
+    for row, column in places:
+        image[np.hypot(rows - row, columns - column) < 12] = 200
+    rng = np.random.default_rng(0)
+    volumes = [
+        Volume((image + rng.normal(0, 4, image.shape)).astype(np.float32), (1.0, 1.0))
+        for _ in range(4)
+    ]
+    model = fitted([(volume, marks(places)) for volume in volumes[:3]])
+    found = model.predict(volumes[3])
+    assert [p.label for p in found.landmarks] == [1, 2, 3]
+    assert found.not_found == {}
+    for point in found.landmarks:
+        scores = [one.score for one in point.candidates]
+        assert scores == sorted(scores, reverse=True)
+        assert sum(scores) + point.score <= 1 + 1e-6
+        apart = [np.subtract(one.position, point.position) for one in point.candidates]
+        assert all(np.linalg.norm(one) > 8 for one in apart)
+    near = min(
+        np.linalg.norm(np.array(c.position[1:]) - places[0]) for c in found.landmarks[1].candidates
+    )
+    assert near < 4
 
 
 def test_off_as_published_and_with_several_of_a_kind():

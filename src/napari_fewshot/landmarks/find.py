@@ -11,9 +11,8 @@ from ..config import IntensityConfig, LandmarkConfig, Tolerance
 from ..features.extract import FeatureExtractor
 from ..geometry import Frame
 from ..slices.stack import SliceStack
-from ..types import Array, Landmark, Volume
+from ..types import Array, Candidate, Landmark, Located, Volume
 from .known import KnownLandmarks
-from .placed import Placed
 from .planes import described_plane, place_in_plane
 from .scores import LEAST_TEMPLATES, probabilities, sure_within, tolerance_share
 from .volumes import place_in_volume
@@ -36,8 +35,8 @@ def find_known(
     intensity: IntensityConfig,
     config: LandmarkConfig,
     check: Callable[[], None] = lambda: None,
-) -> dict[int, Landmark | None] | None:
-    """Landmarks in file order by label, None for one that was not found.
+) -> dict[int, Located] | None:
+    """Landmarks in file order by label, or the candidates of one that was not found.
 
     None where they cannot be placed so: no template has an image of as many axes, or none is like
     this one. Scores are probabilities that a landmark lies within ``config.tolerance``; those below
@@ -68,19 +67,35 @@ def find_known(
     scores = probabilities(sure_within(placed.sure, share), before, share)
     if is_calibrated:  # points of one image are right or wrong together: images count (Laplace)
         scores = np.minimum(scores, (len(known.images) + 1) / (len(known.images) + 2))
-    places = _in_file(placed, volume, frame, spacing)
-    limits = np.array(volume.shape) - 0.5
-    found: dict[int, Landmark | None] = {}
-    for label, at, score in zip(known.labels, places, scores, strict=True):
-        there = bool(np.isfinite(at).all() and (at > -0.5).all() and (at < limits).all())
-        if not there or (is_calibrated and score < config.min_score):
-            found[label] = None
-            continue
-        z, y, x = (0.0, *map(float, at))[-3:]
-        found[label] = Landmark(names.get(label, str(label)), label, (z, y, x), float(score))
+    found: dict[int, Located] = {}
+    for number, (label, score) in enumerate(zip(known.labels, scores.tolist(), strict=True)):
+        at, *others = (
+            _in_file(place, volume, frame, spacing)
+            for place in (placed.places[number], *placed.others[number])
+        )
+        shares = (1 - score) * placed.shares[number]
+        candidates = tuple(
+            Candidate(place, float(share))
+            for place, share in zip(others, shares, strict=True)
+            if place is not None
+        )
+        if at is not None and is_calibrated and score < config.min_score:
+            found[label] = (Candidate(at, score), *candidates)
+        elif at is None:
+            found[label] = candidates
+        else:
+            found[label] = Landmark(names.get(label, str(label)), label, at, score, candidates)
     return found
 
 
-def _in_file(placed: Placed, volume: Volume, frame: Frame, spacing: Array) -> Array:
-    voxels = placed.places / spacing - 0.5
-    return frame.points_from_canonical(voxels, volume.shape)
+def _in_file(
+    place: Array, volume: Volume, frame: Frame, spacing: Array
+) -> tuple[float, float, float] | None:
+    """A place in mm in voxels of the file, None where it is none, or outside of the image."""
+    if not np.isfinite(place).all():
+        return None
+    at = frame.points_from_canonical((place / spacing - 0.5)[None], volume.shape)[0]
+    if (at < -0.5).any() or (at >= np.array(volume.shape) - 0.5).any():
+        return None
+    z, y, x = (0.0, *map(float, at))[-3:]
+    return z, y, x

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..types import Array
 
-__all__ = ["REACHES", "Placed"]
+__all__ = ["CANDIDATES", "REACHES", "Placed"]
 
 REACHES = (0.01, 0.02, 0.03, 0.05, 0.08, 0.12)
+CANDIDATES = 4
+"""Other places that are kept of a landmark."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,8 +28,26 @@ class Placed:
         shares of the longest side; from 0 on, no probability yet.
     extent : array, shape (D,)
         Sides of the image in mm.
+    others : array, shape (L, K, D)
+        Other places that a landmark may have, the most probable first; nan where there are fewer.
+    shares : array, shape (L, K)
+        How probable these are beside each other; of a landmark they sum to 1, or are 0.
     """
 
     places: Array
     sure: Array
     extent: Array
+    others: Array
+    shares: Array
+
+    @classmethod
+    def nowhere(cls, count: int, extent: Array) -> Placed:
+        """None of so many landmarks is placed."""
+        others = np.full((count, CANDIDATES, len(extent)), np.nan)
+        return cls(
+            np.full((count, len(extent)), np.nan),
+            np.zeros((count, len(REACHES))),
+            extent,
+            others,
+            np.zeros((count, CANDIDATES)),
+        )

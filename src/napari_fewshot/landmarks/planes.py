@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 import numpy as np
@@ -15,7 +15,7 @@ from ..slices.stack import SliceStack
 from ..types import Array
 from .known import KnownImage, KnownLandmarks
 from .patches import correlations, even_contrast
-from .placed import REACHES, Placed
+from .placed import CANDIDATES, REACHES, Placed
 from .pyramid import Resized, described, sampled
 from .scores import logit
 from .structure import Structure
@@ -57,6 +57,7 @@ _WINDOW = 0.06
 """Share of the longest side on each side of a place in which it is made exact."""
 _NEAR = 0.05
 """Share of the longest side within which places count as one."""
+_OWN = REACHES.index(_NEAR)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,11 +144,25 @@ def place_in_plane(image: Described, known: KnownLandmarks) -> Placed:
     structure = Structure.of(arrangement)
     likely = _likely(image, known, arrangement, structure.places)
     found = _coarse(image, structure, likely)
-    places = np.full((len(found), 2), np.nan)
-    sure = np.zeros((len(found), len(REACHES)))
+    placed = Placed.nowhere(len(found), image.extent)
+    near = _NEAR * image.unit / image.extent[0] * likely.shape[1]
+    longest = image.extent.max() / image.extent[0] * likely.shape[1]
     for number, map_ in enumerate(found):
-        places[number], sure[number] = _exact(image, known, number, map_)
-    return Placed(places, _surer(image, known, places, sure), image.extent)
+        cells, *others = _peaks(map_, near, 1 + CANDIDATES)
+        placed.sure[number] = _within(map_, cells, longest)
+        placed.places[number] = _exact(image, known, number, map_, cells)
+        ranked = sorted(
+            ((_within(map_, at, longest)[_OWN], at) for at in others), key=lambda one: -one[0]
+        )
+        kept = [placed.places[number]]
+        for mass, at in ranked:
+            place = _exact(image, known, number, map_, at)
+            if min(np.linalg.norm(place - one) for one in kept) > _NEAR * image.unit:
+                placed.shares[number, len(kept) - 1] = mass
+                placed.others[number, len(kept) - 1] = place
+                kept.append(place)
+    placed.shares[:] /= np.maximum(placed.shares.sum(axis=1, keepdims=True), 1e-30)
+    return replace(placed, sure=_surer(image, known, placed.places, placed.sure))
 
 
 def _surer(image: Described, known: KnownLandmarks, places: Array, mass: Array) -> Array:
@@ -221,14 +236,12 @@ def _coarse(image: Described, structure: Structure, likely: Array) -> Array:
 
 
 def _exact(
-    image: Described, known: KnownLandmarks, number: int, coarse: Array
-) -> tuple[Array, Array]:
-    """The place in mm of one landmark, and how much of the probability is within ``REACHES``."""
+    image: Described, known: KnownLandmarks, number: int, coarse: Array, cells: Array
+) -> Array:
+    """The place in mm of one landmark near a cell of the coarse map."""
     from scipy import ndimage
 
     near = _NEAR * image.unit / image.extent[0]
-    cells = _peak(coarse, near * coarse.shape[0])
-    sure = _within(coarse, cells, image.extent.max() / image.extent[0] * coarse.shape[0])
     place = (cells + 0.5) * image.extent / coarse.shape
     shape = image.shape
     middle = np.round(_cells(place, image.extent, shape)).astype(int)
@@ -246,8 +259,8 @@ def _exact(
     similar = correlations(part, np.stack(seen), _NOISE).max(axis=0)
     weight = _PATCHES * len(seen) / (len(seen) + _PATCH_BELIEF)
     window = prior * np.exp(weight * (similar - similar.max()))
-    cells = _peak(window, near * shape[0] / 2)
-    return (cells + low + 0.5) * image.extent / shape, sure
+    found: Array = (_peaks(window, near * shape[0] / 2, 1)[0] + low + 0.5) * image.extent / shape
+    return found
 
 
 def _within(map_: Array, middle: Array, side: float) -> Array:
@@ -257,15 +270,23 @@ def _within(map_: Array, middle: Array, side: float) -> Array:
     return np.array([float(map_[far <= reach].sum()) for reach in REACHES])
 
 
-def _peak(map_: Array, radius: float) -> Array:
-    """Middle of what is most probable within a radius of cells."""
+def _peaks(map_: Array, radius: float, count: int) -> list[Array]:
+    """Middles of what is most probable within a radius of cells: one or more, the highest first."""
     from scipy import ndimage
 
     smooth = ndimage.gaussian_filter(map_, radius / 2, mode="constant")
-    top = np.unravel_index(int(smooth.argmax()), map_.shape)
+    tops = [int(smooth.argmax())]
+    if count > 1:
+        is_top = smooth == ndimage.maximum_filter(smooth, 2 * int(radius) + 1)
+        own = np.flatnonzero(is_top & (smooth > 0))
+        order = own[np.argsort(-smooth.ravel()[own], kind="stable")].tolist()
+        tops += [at for at in order if at != tops[0]]
     rows, columns = np.indices(map_.shape)
-    near = np.where(np.hypot(rows - top[0], columns - top[1]) <= radius, map_, 0)
-    total = float(near.sum())
-    if not total > 0:
-        return np.array(top, float)
-    return np.array([(rows * near).sum(), (columns * near).sum()]) / total
+    found = []
+    for at in tops[:count]:
+        top = np.unravel_index(at, map_.shape)
+        near = np.where(np.hypot(rows - top[0], columns - top[1]) <= radius, map_, 0)
+        total = float(near.sum())
+        middle = np.array([(rows * near).sum(), (columns * near).sum()]) / (total or 1.0)
+        found.append(middle if total > 0 else np.array(top, float))
+    return found

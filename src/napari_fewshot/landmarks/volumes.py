@@ -15,7 +15,7 @@ from ..slices.stack import SliceStack
 from ..types import Array
 from .known import KnownImage, KnownLandmarks
 from .patches import correlations, vertex
-from .placed import REACHES, Placed
+from .placed import CANDIDATES, REACHES, Placed
 
 __all__ = ["known_volume", "place_in_volume"]
 
@@ -37,6 +37,8 @@ _LEAST_ALIKE = 0.4
 _SPREAD = 0.02
 """Share of the longest side that votes are apart when they are worth 1 / e of those that agree."""
 _MOST_VOTES = 4
+_APART = 0.05
+"""Share of the longest side that other places are away."""
 
 
 def known_volume(stack: SliceStack, places: Array) -> KnownImage | None:
@@ -84,9 +86,7 @@ def place_in_volume(
             "mend the directions of its axes.",
             stack.volume.source or "The volume",
         )
-        count = len(known.labels)
-        nowhere = np.full((count, 3), np.nan), np.zeros((count, len(REACHES)))
-        return Placed(*nowhere, scale * extent)
+        return Placed.nowhere(len(known.labels), scale * extent)
     alike = [k for k in order if found[k].similarity >= _SIMILAR]
     # Of a part of what templates show, the correlation is not known; patches then decide.
     chosen = (alike or list(order))[:_MOST_VOTES]
@@ -104,7 +104,8 @@ def place_in_volume(
         return None
     sure = likeness * np.exp(-spread / (_SPREAD * extent.max()))
     every = np.repeat(sure[:, None], len(REACHES), axis=1)  # whatever the tolerance
-    return Placed(scale * middle, every, scale * extent)
+    others, shares = _others(places, middle, _APART * extent.max())
+    return Placed(scale * middle, every, scale * extent, scale * others, shares)
 
 
 def _scaled(volume: CoarseVolume, scale: float) -> CoarseVolume:
@@ -167,6 +168,20 @@ def _median(places: Array) -> Array:
     middle = np.full(places.shape[1:], np.nan)
     middle[seen] = np.nanmedian(places[:, seen], axis=0)
     return middle
+
+
+def _others(places: Array, chosen: Array, apart: float) -> tuple[Array, Array]:
+    """Places (L, K, 3) of votes (N, L, 3) away from the chosen ones and each other, with shares."""
+    none = Placed.nowhere(len(chosen), np.ones(3))
+    for number, place in enumerate(chosen):
+        kept: list[Array] = []
+        for vote in places[:, number]:
+            far = [np.linalg.norm(vote - one) > apart for one in (place, *kept)]
+            if np.isfinite(vote).all() and all(far):
+                kept.append(vote)
+        for k, vote in enumerate(kept[:CANDIDATES]):
+            none.others[number, k], none.shares[number, k] = vote, 1 / len(kept[:CANDIDATES])
+    return none.others, none.shares
 
 
 def _mean(values: Array) -> Array:

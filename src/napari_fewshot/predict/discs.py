@@ -8,9 +8,9 @@ import numpy as np
 
 from ..scratch import scratch_array
 from ..slices.region import PredictedRegion
-from ..types import Array, Box, Landmark, Volume
+from ..types import Array, Box, Landmark, Located, Volume
 from .learned import LearnedModel
-from .sink import Prediction, lies_in, smallest_label_dtype
+from .sink import Prediction, kept_in, smallest_label_dtype
 
 __all__ = ["disc_radius", "predicted_discs"]
 
@@ -30,7 +30,7 @@ def disc_radius(volume: Volume, pixels: float) -> float:
 def predicted_discs(
     volume: Volume,
     model: LearnedModel,
-    found: Mapping[int, Landmark | None],
+    found: Mapping[int, Located],
     region: PredictedRegion,
 ) -> Prediction:
     """Draw what was found in a volume as labels.
@@ -38,8 +38,9 @@ def predicted_discs(
     The confidence is the score of a point where it is drawn, and 1 elsewhere; both are 0 outside
     of the region, where no point is kept.
     """
-    points = [found[value] for value in model.label_values]
-    kept = [one for one in points if one is not None and lies_in(one, region.kept)]
+    each = {value: kept_in(found[value], region.kept) for value in model.label_values}
+    kept = [one for one in each.values() if isinstance(one, Landmark)]
+    rest = {value: one for value, one in each.items() if not isinstance(one, Landmark)}
     labels = scratch_array(volume.shape, smallest_label_dtype(model.label_values))
     confidence = scratch_array(volume.shape, np.float32)
     confidence[region.kept] = 1.0
@@ -49,7 +50,7 @@ def predicted_discs(
         box, mask = _disc(number, places, volume.spacing, radius, region.kept)
         labels[box][mask] = point.label
         confidence[box][mask] = 1.0 if point.score is None else point.score
-    return Prediction(labels, confidence, tuple(kept), dict(model.names))
+    return Prediction(labels, confidence, tuple(kept), dict(model.names), rest)
 
 
 def _disc(

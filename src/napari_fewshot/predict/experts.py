@@ -16,7 +16,7 @@ from ..parallel import ordered_map, used_up
 from ..scratch import IN_MEMORY, bands, scratch_array
 from ..slices.flow_cache import FlowCache
 from ..slices.stack import SliceStack, Window
-from ..types import Array, Landmark, Progress, Volume
+from ..types import Array, Located, Progress, Volume
 from .carried import CarriedLabels, paint_of
 from .learned import LearnedModel
 from .probabilities import AdapterPredictor, Predictor, Tick, Watch, no_tick
@@ -63,9 +63,7 @@ class Experts:
     registrations: Registrations = field(default_factory=Registrations)
     points: FeatureExtractor | None = None
 
-    def landmarks(
-        self, volume: Volume, check: Callable[[], None]
-    ) -> dict[int, Landmark | None] | None:
+    def landmarks(self, volume: Volume, check: Callable[[], None]) -> dict[int, Located] | None:
         """Landmarks by what templates show: see :func:`~napari_fewshot.landmarks.find.find_known`.
 
         None also where the model does not know them so.

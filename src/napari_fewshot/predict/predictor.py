@@ -81,7 +81,7 @@ class VolumePredictor:
         places = known() if self._is_placed(request) else None
         if places is not None and places.keys() >= set(self.model.label_values):
             found = predicted_discs(image, self.model, places, region)
-            return found if request.landmarks else replace(found, landmarks=())
+            return found if request.landmarks else replace(found, landmarks=(), not_found={})
         sink = self._sink(stack, request.landmarks, region, known)
         for index, plane in self._probabilities(stack, progress, sink.box):
             sink.put(index, plane)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from ..named_axes import NamedAxes, has_named_axes
 from ..scratch import bands, contiguous, scratch_array
 from ..slices.region import PredictedRegion, box_shape
 from ..slices.stack import SliceStack
-from ..types import Array, Box, Landmark, Volume
+from ..types import Array, Box, Candidate, Landmark, Located, Volume
 from .cleanup import clean_labels
 from .constellation import locate_landmarks
 from .landmark_table import landmark_table
@@ -31,16 +31,16 @@ __all__ = [
     "KnownPlaces",
     "Prediction",
     "PredictionSink",
-    "lies_in",
+    "kept_in",
     "smallest_label_dtype",
 ]
 
 FUSED = "fused"
 """Axis of a prediction that averages the probabilities of all planes that were painted."""
 
-KnownPlaces = Callable[[], Mapping[int, Landmark | None] | None]
-"""Gives landmarks in file order by label, None for one that was not found; None where they are to
-be looked for in the probabilities."""
+KnownPlaces = Callable[[], Mapping[int, Located] | None]
+"""Gives landmarks in file order by label, or candidates of one that was not found; None where they
+are to be looked for in the probabilities."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,12 +60,16 @@ class Prediction:
         Up to the set number of points for each label; none where the label is absent.
     names : dict of int to str
         Names of the label values.
+    not_found : dict of int to tuple of Candidate
+        Label values of landmarks that were looked for and not found, with places that they may
+        have all the same, the most probable first.
     """
 
     labels: Array
     confidence: Array
     landmarks: tuple[Landmark, ...]
     names: dict[int, str]
+    not_found: dict[int, tuple[Candidate, ...]] = field(default_factory=dict)
 
     def labels_like(self, image: Volume | npt.ArrayLike) -> Any:
         """Labels as what the image was: a Volume with names, an array of xarray, or an array.
@@ -218,14 +222,17 @@ class PredictionSink:
             stack.landmark_to_file(_moved(point, kept))
             for point in self._landmarks(labels, inside, rest)
         ]
-        wanted = [known[value] for value in self._points if value in known]
-        points += [one for one in wanted if one is not None and lies_in(one, self._region.kept)]
+        wanted = {v: kept_in(known[v], self._region.kept) for v in self._points if v in known}
+        points += [one for one in wanted.values() if isinstance(one, Landmark)]
+        there = {point.label for point in points}
+        gone = [v for v in self._points if v in learned.point_labels and v not in there]
         points.sort(key=lambda point: self._points.index(point.label))  # stable
         return Prediction(
             labels=self._on_whole_grid(labels),
             confidence=self._on_whole_grid(self._confidence_of(labels)),
             landmarks=tuple(points),
             names=dict(learned.names),
+            not_found={v: one for v in gone if not isinstance(one := wanted.get(v, ()), Landmark)},
         )
 
     def _on_whole_grid(self, array: Array) -> Array:
@@ -281,8 +288,15 @@ def _moved(point: Landmark, box: Box) -> Landmark:
     return replace(point, position=(z, y, x))
 
 
-def lies_in(point: Landmark, box: Box) -> bool:
-    """Whether a landmark of the file lies in a box of the file."""
+def kept_in(found: Located, box: Box) -> Located:
+    """What lies in a box of the file; without a landmark itself its candidates."""
+    if not isinstance(found, Landmark):
+        return tuple(one for one in found if _lies_in(one, box))
+    candidates = tuple(one for one in found.candidates if _lies_in(one, box))
+    return replace(found, candidates=candidates) if _lies_in(found, box) else candidates
+
+
+def _lies_in(point: Landmark | Candidate, box: Box) -> bool:
     at = point.position[-len(box) :]
     return all(s.start - 0.5 <= p < s.stop - 0.5 for p, s in zip(at, box, strict=True))
 
