@@ -66,6 +66,13 @@ def test_every_channel_has_percentiles_of_its_own(channels):
     np.testing.assert_allclose(result.max(axis=(0, 1)), 1)
 
 
+def test_three_stains_have_percentiles_of_their_own_where_the_settings_say_so():
+    data = np.random.default_rng(0).random((30, 30, 3)) * [1.0, 10.0, 100.0]
+    assert len(IntensityScaler.of(data, True, PERCENTILE).high) == 1
+    scaler = IntensityScaler.of(data, True, PERCENTILE.model_copy(update={"colour": False}))
+    assert scaler.high == pytest.approx(np.percentile(data, 99.5, axis=(0, 1)))
+
+
 def test_colour_keeps_its_hue_while_exposure_is_evened_out():
     picture = np.random.default_rng(0).integers(60, 200, (40, 40, 3), dtype=np.uint8)
     dark = (picture * 0.6).astype(np.uint8)

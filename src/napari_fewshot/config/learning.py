@@ -26,7 +26,8 @@ __all__ = [
 class IntensityConfig(StageConfig):
     """What is read of an image: its channels, and grey values to 0..1, once per volume.
 
-    The three channels of RGB share their percentiles; other channels each have their own.
+    The three channels of RGB share their percentiles; other channels each have their own, and so
+    do three that are no colours.
     """
 
     mode: Literal["percentile", "window"] = Field(default="percentile", title="Range")
@@ -38,6 +39,8 @@ class IntensityConfig(StageConfig):
     """Percentile, or grey value, that becomes white."""
     channels: tuple[int, ...] | None = Field(default=None, min_length=1, examples=[[0, 2]])
     """Channels of the last axis, in this order; of one, images are grey. None: all."""
+    colour: bool = Field(default=True, title="Three channels are colours")
+    """Colours share their percentiles. Off: stains or sequences, and each has its own."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

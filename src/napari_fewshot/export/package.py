@@ -176,7 +176,8 @@ def _scaling(
         gain = 1 / (intensity.high - intensity.low)
         linear = core.ScaleLinearKwargs(gain=gain, offset=-intensity.low * gain)
         return [core.ScaleLinearDescr(kwargs=linear), limits]
-    together = ("channel", *sides) if channels == _COLOURS else tuple(sides)
+    shared = intensity.colour and channels == _COLOURS
+    together = ("channel", *sides) if shared else tuple(sides)
     percentiles = core.ScaleRangeKwargs(
         axes=together, min_percentile=intensity.low, max_percentile=intensity.high
     )

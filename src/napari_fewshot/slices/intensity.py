@@ -51,13 +51,14 @@ class IntensityScaler:
         where there are more; of a volume that is not in memory and larger than 256 MB, blocks on a
         regular grid). Three channels are colour and share one map, which keeps their hue: with the
         embedded backbone the Dice on stained blood cells of other images was 0.74 so, and 0.70 with
-        a map for each channel. Other numbers of channels are stains or sequences of different
-        brightness; each has a map of its own. A constant or empty channel becomes 0.
+        a map for each channel. Other numbers of channels, and three of which the settings say so,
+        are stains or sequences of different brightness; each has a map of its own. A constant or
+        empty channel becomes 0.
         """
         if config.mode == "window":
             return cls((config.low,), (config.high,))
         groups = [data]
-        if has_channels and data.shape[-1] != _COLOURS:
+        if has_channels and not (config.colour and data.shape[-1] == _COLOURS):
             groups = [data[..., channel] for channel in range(data.shape[-1])]
         bounds = [_percentiles(group, config.low, config.high) for group in groups]
         return cls(tuple(b[0] for b in bounds), tuple(b[1] for b in bounds))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,16 +16,27 @@ from ..layers import image_volume, shape_of
 
 __all__ = ["ChannelSets"]
 
+_COLOURS = 3
 _MOST_BYTES = 2**30
 """Channels in memory up to this size together are copied side by side; others are read lazily."""
 
 
 class ChannelSets:
-    """Which image layers are channels of one image: of each set the first stands for it."""
+    """Which image layers are channels of one image: of each set the first stands for it.
+
+    ``told`` is called when sets have changed, and told whether one has as many as there are
+    colours, which these are not.
+    """
 
     def __init__(self) -> None:
         self._sets: list[tuple[Any, ...]] = []
+        self.told: Callable[[bool], None] = lambda like_colours: None
         self._stacks: dict[tuple[int, ...], tuple[list[weakref.ref[Any]], Array]] = {}
+
+    @property
+    def sets(self) -> tuple[tuple[Any, ...], ...]:
+        """The channels of each image, the one that stands for it first."""
+        return tuple(self._sets)
 
     def of(self, image: Any) -> tuple[Any, ...]:
         """All channels of the image that a layer is one of; the layer alone if it is in no set."""
@@ -50,12 +61,18 @@ class ChannelSets:
                 wanted = f"have the shape {shape_of(first)} of {first.name}"
                 raise InputError(f"channel {other.name}", wanted, shape_of(other))
         for layer in layers:
-            self.forget(layer)
+            self._drop(layer)
         if others:
             self._sets.append(tuple(layers))
+        self.told(any(len(one) == _COLOURS for one in self._sets))
 
     def forget(self, layer: Any) -> None:
         """A layer is no channel any more, and neither are those that were with it."""
+        if len(self.of(layer)) > 1:
+            self._drop(layer)
+            self.told(any(len(one) == _COLOURS for one in self._sets))
+
+    def _drop(self, layer: Any) -> None:
         self._sets = [one for one in self._sets if not any(layer is x for x in one)]
         self._stacks.clear()
 

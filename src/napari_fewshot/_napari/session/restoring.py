@@ -160,6 +160,8 @@ class RestoreController:
     def _show(self, content: dict[str, Any]) -> list[str]:
         """Add what was saved, but nothing twice; what it was, in words."""
         state, points = self._state, content.get("points", ())
+        for channels in content.get("channels", ()):
+            state.channels.join([self._image_for(one) for one in channels])
         images = [self._image_for(one["image"]) for one in (*content["layers"], *points)]
         templates = results = landmarks = 0
         for saved, image in zip(content["layers"], images, strict=False):
@@ -263,9 +265,9 @@ class RestoreController:
         source, layers = about["source"], self._view.viewer.layers
         found = [(layer, about_image(layer)) for layer in layers if layer._type_string == "image"]
         found = [(layer, own) for layer, own in found if own["shape"] == about["shape"]]
-        for layer, own in found:
-            if source is not None and own["source"] == source:
-                return layer
+        same = [(x, own) for x, own in found if source is not None and own["source"] == source]
+        if same:  # channels of one file differ in their names
+            return next((x for x, own in same if own["name"] == about["name"]), same[0][0])
         moved = source is None or not Path(source).exists()
         for layer, own in found:
             if own["name"] == about["name"] and (moved or own["source"] is None):

@@ -172,6 +172,9 @@ class SessionStorage:
         more = {
             "config": state.settings.config.model_dump(mode="json"),
             "held_out": held_out,
+            "channels": [
+                [about_image(one) for one in channels] for channels in state.channels.sets
+            ],
             "renumbered": [[here, there] for here, there in state.renumbered.items()],
         }
         layers = self._layers(copied)

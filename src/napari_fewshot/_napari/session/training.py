@@ -56,6 +56,7 @@ class TrainingController:
         self.renumbered: dict[int, int] = {}
         self.chosen: tuple[tuple[FewShotSegmenter, ...], FewShotSegmenter] | None = None
         self.on_scored: Callable[[], None] = lambda: None
+        state.channels.told = self._on_channels
 
     def configure(self, changes: dict[str, Any]) -> None:
         """Change settings; they count from the next request on."""
@@ -68,6 +69,12 @@ class TrainingController:
             state.cache.resize(after.memory_mb)
             state.extracted.clear()
         state.events.settings.emit()
+
+    def _on_channels(self, like_colours: bool) -> None:
+        """Three layers that are joined are no colours; a model that learned so goes on so."""
+        model = self._state.model
+        if like_colours or model is None or model.config.intensity.colour:
+            self.configure({"intensity": {"colour": not like_colours}})
 
     @property
     def outdated(self) -> tuple[str, ...]:
