@@ -1,14 +1,18 @@
 """The viewer's autosave, killed at random moments: what is opened again is one moment of it.
 
-``python -m campaign.autosaves FOLDER NUMBER`` saves one state after the other, in which every part
-of a session tells the same number, and prints each number when it is saved.
+``python -m campaign.autosaves FOLDER`` starts a process for each number that it reads, and waits
+for its end. That one saves one state after the other from the number on, in which every part of a
+session tells the same number, and prints its process's id, then each number when it is saved.
 """
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +25,7 @@ SHAPE = (7, 16, 12)
 ROUND = 3
 """A state changes every third slice."""
 MOST_STROKES = 5
+ENDED = b"ended\n"
 
 
 @dataclass(frozen=True)
@@ -41,28 +46,42 @@ class Numbered:
 
 def killed_saves(folder: Path, seed: int, kills: int) -> str | None:
     """Kill a process that saves, open what is there, go on; a line where it is not one moment."""
+    command = [sys.executable, "-m", "campaign.autosaves", str(folder)]
+    # One log for all, that no pipe fills.
+    with tempfile.TemporaryFile() as log:
+        server = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            cwd=Path(__file__).parents[1],
+        )
+        with server:
+            fault = _kill_saves(folder, seed, kills, server)
+            server.kill()
+        log.seek(0)
+        said = log.read().decode(errors="replace")[-500:]
+    return f"autosave, seed {seed}: {fault or ''}: {said}" if fault or said else None
+
+
+def _kill_saves(folder: Path, seed: int, kills: int, server: subprocess.Popen[bytes]) -> str | None:
     dice, number = random.Random(f"autosave {seed}"), 0
     for kill in range(kills):
-        about = f"autosave, seed {seed}, kill {kill}"
-        command = [sys.executable, "-m", "campaign.autosaves", str(folder), str(number + 1)]
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=Path(__file__).parents[1]
-        )
-        first = process.stdout.readline()
-        if not first:
-            return f"{about}: {process.communicate()[1].decode(errors='replace')[-500:]}"
+        server.stdin.write(f"{number + 1}\n".encode())
+        server.stdin.flush()
+        saver, told = server.stdout.readline(), server.stdout.readline()
+        if not told.strip().isdigit():
+            return f"kill {kill}: nothing was saved"
         time.sleep(dice.uniform(0.0, 0.3))
-        process.kill()
-        rest, err = process.communicate()
-        if err:
-            return f"{about}: {err.decode(errors='replace')[-500:]}"
-        told = int((first + rest).split(b"\n")[-2])
+        os.kill(int(saver), signal.SIGKILL)
+        for line in iter(server.stdout.readline, ENDED):
+            told = line
         try:
             number = _number_of(folder)
         except Exception as error:
-            return f"{about}: {type(error).__name__}: {error}"
-        if number not in (told, told + 1):
-            return f"{about}: opened as it was at {number}, saved at {told}"
+            return f"kill {kill}: {type(error).__name__}: {error}"
+        if number not in (int(told), int(told) + 1):
+            return f"kill {kill}: opened as it was at {number}, saved at {int(told)}"
     return None
 
 
@@ -138,10 +157,23 @@ def save_once(folder: Path) -> None:
     Autosave(folder).write(next(_sessions(1))[1])
 
 
-def main(folder: Path, first: int) -> None:
-    """Save without an end."""
+def main(folder: Path) -> None:
+    """Start a process for each number; each saves without an end."""
+    from napari_fewshot._napari.session import autosave_files  # noqa: F401 - imported once for all
+
+    for line in sys.stdin.buffer:
+        saver = os.fork()
+        if not saver:
+            _save(folder, int(line))
+        os.waitpid(saver, 0)
+        sys.stdout.buffer.write(ENDED)
+        sys.stdout.flush()
+
+
+def _save(folder: Path, first: int) -> None:
     from napari_fewshot._napari.session.autosave_files import Autosave
 
+    print(os.getpid(), flush=True)
     autosave = Autosave(folder)
     autosave.is_mine = True
     for number, session in _sessions(first):
@@ -150,4 +182,4 @@ def main(folder: Path, first: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]))

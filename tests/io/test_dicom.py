@@ -20,7 +20,8 @@ from napari_fewshot.io import (
     sniff_format,
     write_labels,
 )
-from napari_fewshot.types import Array
+from napari_fewshot.io.find import find_images
+from napari_fewshot.types import Array, Volume
 
 sitk = pytest.importorskip("SimpleITK")
 pytest.importorskip("pydicom")
@@ -273,6 +274,32 @@ def test_what_else_lies_in_the_folder(tmp_path: Path) -> None:
     assert read_volume(tmp_path).shape == (5, 3, 4)
     with pytest.raises(UnreadableFileError, match="must be a DICOM image"):
         read_volume(tmp_path / "DICOMDIR")
+
+
+def write_header(path: Path) -> None:
+    """Write the header of a slice alone, as exports without pixels have it."""
+    write_slice(path, slice_values(0), np.array([0, 0, 99.0]))
+    own = dcmread(path)
+    del own.PixelData
+    own.save_as(path)
+
+
+def test_a_header_without_pixels_blocks_no_series(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_series(tmp_path)
+    write_header(tmp_path / "a.dcm")
+    assert read_volume(tmp_path).shape == (5, 3, 4)
+    assert "a.dcm is left out: a DICOM header without pixels" in caplog.text
+    with pytest.raises(UnreadableFileError, match=r"a\.dcm must be a DICOM image.*without pixels"):
+        read_volume(tmp_path / "a.dcm")
+
+
+def test_a_header_without_pixels_blocks_no_other_images(tmp_path: Path) -> None:
+    write_header(tmp_path / "a.dcm")
+    data = np.ones((2, 3, 4), np.uint8)
+    write_labels(tmp_path / "b.nii.gz", data, Volume(data, (1.0, 1.0, 1.0)))
+    assert tmp_path / "b.nii.gz" in find_images("IMAGE", [tmp_path]).images
 
 
 def test_frames_in_one_file_are_refused(tmp_path: Path) -> None:

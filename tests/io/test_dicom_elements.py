@@ -1,4 +1,4 @@
-"""Elements of DICOM files that claim more bytes than there are."""
+"""Elements of DICOM files that claim more bytes than there are, or that end before the pixels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_fewshot.io.dicom_elements import overrun
+from napari_fewshot.io.dicom_elements import Elements, elements_of
 
 pytest.importorskip("pydicom")
 
@@ -57,7 +57,19 @@ def write(path: Path, syntax: str, undefined: bool = False) -> Path:
 @pytest.mark.parametrize("undefined", [False, True])
 @pytest.mark.parametrize("syntax", SYNTAXES)
 def test_sound_files(tmp_path: Path, syntax: str, undefined: bool) -> None:
-    assert overrun(write(tmp_path / "a.dcm", syntax, undefined)) == ""
+    assert elements_of(write(tmp_path / "a.dcm", syntax, undefined)) == Elements()
+
+
+@pytest.mark.parametrize("undefined", [False, True])
+@pytest.mark.parametrize("syntax", ["explicit", "implicit", "big"])
+def test_headers_without_pixels(tmp_path: Path, syntax: str, undefined: bool) -> None:
+    path = write(tmp_path / "a.dcm", syntax, undefined)
+    whole = path.read_bytes()
+    tag = struct.pack(">HH" if syntax == "big" else "<HH", 0x7FE0, 0x0010)
+    path.write_bytes(whole[: whole.index(tag)])
+    assert elements_of(path) == Elements(ends_before_pixels=True)
+    path.write_bytes(whole[: whole.index(tag) - 1])  # cut off: damaged, not without pixels
+    assert not elements_of(path).ends_before_pixels
 
 
 @pytest.mark.parametrize("undefined", [False, True])
@@ -70,10 +82,10 @@ def test_a_length_behind_the_end(tmp_path: Path, syntax: str, undefined: bool) -
     large = struct.pack(order + "I", 2**30) if syntax == "implicit" else b"\xff\xfe"
     content[at - len(large) : at] = large
     path.write_bytes(content)
-    assert "element (0010,0010) tells of" in overrun(path)
+    assert "element (0010,0010) tells of" in elements_of(path).overrun
 
 
 def test_other_files(tmp_path: Path) -> None:
     for content in (b"", b"DICM", bytes(132), bytes(128) + b"DICM", b"\x08\0\0\0text" * 9):
         (tmp_path / "a").write_bytes(content)
-        overrun(tmp_path / "a")
+        assert not elements_of(tmp_path / "a").overrun

@@ -22,7 +22,7 @@ import numpy as np
 from ..errors import InputError, UnreadableFileError
 from ..types import Array, Volume
 from .checks import as_image
-from .dicom_elements import overrun
+from .dicom_elements import elements_of
 from .dicom_seg import is_dicom_seg
 from .dicom_slices import (
     DicomGeometry,
@@ -53,9 +53,13 @@ _ROWS = (b"\x28\x00\x10\x00US\x02\x00", b"\x28\x00\x10\x00\x02\x00\x00\x00")
 def holds_dicom(folder: Path) -> bool:
     """Whether a folder holds DICOM images itself (not in its subfolders).
 
-    Segmentations are none: they are read one by one.
+    Segmentations are none: they are read one by one. Nor are headers without pixels and reports:
+    beside them, other images of the folder are read as ever.
     """
-    return any(_is_dicom_file(path) for path in sorted(folder.iterdir()))
+    return any(
+        _is_dicom_file(path) and not elements_of(path).ends_before_pixels
+        for path in sorted(folder.iterdir())
+    )
 
 
 def _is_dicom(head: bytes) -> bool:
@@ -120,7 +124,8 @@ def _check_room(path: Path, headers: Sequence[SliceHeader]) -> None:
 def _read_headers(sitk: Any, path: Path) -> list[SliceHeader]:
     """Headers of all DICOM images of a folder, or of the folder of a file.
 
-    Files that hold no image (reports, structures, directories) are left out.
+    Files that hold no image (reports, structures, directories) are left out; of a header whose
+    pixels are not there, which may be missed, this is said.
     """
     folder = path if path.is_dir() else path.parent
     headers = [
@@ -151,10 +156,14 @@ def _header(sitk: Any, path: Path) -> SliceHeader | None:
     reader.SetFileName(str(path))
     reader.SetImageIO("GDCMImageIO")
     reader.LoadPrivateTagsOff()
+    elements = elements_of(path)
+    if elements.ends_before_pixels:
+        if _claims_pixels(path):
+            _LOGGER.warning("%s is left out: a DICOM header without pixels", path)
+        return None
     try:
-        too_long = overrun(path)
-        if too_long:
-            raise _damaged(path, what=too_long)
+        if elements.overrun:
+            raise _damaged(path, what=elements.overrun)
         with telling_damage(path, "DICOM", _damaged):
             reader.ReadImageInformation()
     except UnreadableFileError:

@@ -1,17 +1,19 @@
-"""Lengths of the elements of a DICOM file, compared with the file before GDCM takes memory."""
+"""Elements of a DICOM file, walked through before GDCM takes memory: their lengths, and the pixels."""
 
 from __future__ import annotations
 
 import os
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["overrun"]
+__all__ = ["Elements", "elements_of"]
 
 _META = 2
 _SYNTAX = (0x0002, 0x0010)
-_PIXELS = (0x7FE0, 0x0010)
+# Whole numbers, and those of float and double.
+_PIXELS = ((0x7FE0, 0x0010), (0x7FE0, 0x0008), (0x7FE0, 0x0009))
 _ITEM = 0xFFFE
 _UNDEFINED = 0xFFFFFFFF
 _IMPLICIT, _DEFLATED, _BIG = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"
@@ -43,8 +45,24 @@ _SHORT = frozenset(
 _LONG = frozenset(["OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"])
 
 
-def overrun(path: Path) -> str:
-    """Say which element claims more bytes than the file has; empty if none does up to the pixels.
+@dataclass(frozen=True)
+class Elements:
+    """What the elements of a file tell.
+
+    Attributes
+    ----------
+    overrun : str
+        Which element claims more bytes than the file has; empty if none does up to the pixels.
+    ends_before_pixels : bool
+        Whether the file is whole and has none: a header alone, or an object that is no image.
+    """
+
+    overrun: str = ""
+    ends_before_pixels: bool = False
+
+
+def elements_of(path: Path) -> Elements:
+    """Follow the elements up to the pixels.
 
     What cannot be followed (another kind of file, deflated data) is left to GDCM.
     """
@@ -54,11 +72,11 @@ def overrun(path: Path) -> str:
         stream.seek(132 if preamble else 0)
         try:
             return _follow(stream, size, preamble)
-        except struct.error:  # it ends
-            return ""
+        except struct.error:  # it ends within an element
+            return Elements()
 
 
-def _follow(stream: BinaryIO, size: int, has_meta: bool) -> str:
+def _follow(stream: BinaryIO, size: int, has_meta: bool) -> Elements:
     order, explicit = "<", True
     if not has_meta:
         explicit = stream.read(6)[4:].isalpha()
@@ -67,21 +85,24 @@ def _follow(stream: BinaryIO, size: int, has_meta: bool) -> str:
     in_meta = has_meta
     while True:
         place = stream.tell()
+        if place == size and not in_meta:
+            return Elements(ends_before_pixels=True)
         group, number = struct.unpack(order + "HH", stream.read(4))
         if in_meta and group != _META:
             if syntax == _DEFLATED:
-                return ""
+                return Elements()
             in_meta, explicit = False, syntax != _IMPLICIT
             order = ">" if syntax == _BIG else "<"
             stream.seek(place)
             continue
         length = _length(stream, order, explicit and group != _ITEM)
-        if length is None or (group, number) == _PIXELS:
-            return ""
+        if length is None or (group, number) in _PIXELS:
+            return Elements()
         if length == _UNDEFINED:  # what is in it follows
             continue
         if stream.tell() + length > size:
-            return f"{size} bytes where element ({group:04x},{number:04x}) tells of {length}"
+            claim = f"{size} bytes where element ({group:04x},{number:04x}) tells of {length}"
+            return Elements(overrun=claim)
         if (group, number) == _SYNTAX:
             syntax = stream.read(length).decode("ascii", "replace").strip(" \0")
         elif group != _ITEM:
