@@ -67,7 +67,7 @@ def openvino(path: Path) -> Callable[[Array, Array], Array]:
 
 def measure(model: FewShotSegmenter, path: Path, side: int) -> dict[str, tuple[float, float]]:
     """Seconds of a slice and share of equal labels, for each way."""
-    image = make_phantom("torso", 1, (SLICES, side, side)).image
+    image = make_phantom("torso", 1, (8, side, side)).image
     predictor = model.volume_predictor()
     learned = predictor.model
     stack = SliceStack(image, learned.axes[0], learned.config.intensity)

@@ -1,4 +1,4 @@
-"""Elements of a DICOM file, walked through before GDCM takes memory: their lengths, and the pixels."""
+"""Elements of a DICOM file, followed before GDCM takes memory: their lengths, and the pixels."""
 
 from __future__ import annotations
 
