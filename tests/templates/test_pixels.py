@@ -84,6 +84,15 @@ def test_memory_bounds_them_and_a_warning_says_so(columns, caplog):
     assert "sampling.max_memory, 0.0004 GB" in caplog.text
 
 
+def test_memory_bounds_a_number_of_pixels_without_a_warning(caplog):
+    config = SamplingConfig(
+        pixels_per_label=400, background_factor=1, min_background=1, max_memory=0.0004
+    )
+    counts = chosen_counts(plan_pixels(planes(), (1, 2), config, np.random.default_rng(0), 1000)[0])
+    assert (sum(counts[1]), sum(counts[2])) == (30, 20)
+    assert not caplog.records
+
+
 def test_templates_without_paint_still_give_background():
     config = SamplingConfig(min_background=50)
     chosen, frequency = plan_pixels([np.zeros((30, 30), int)], [1], config, np.random.default_rng())

@@ -83,12 +83,12 @@ class ExtractionConfig(StageConfig):
 class SamplingConfig(StageConfig):
     """Pixels taken out of templates."""
 
-    pixels_per_label: int = Field(default=4000, ge=0)
-    """Most pixels of one label, over all template slices, 10 at least; 0 (published): all of them,
-    as far as the memory below goes."""
-    max_memory: float = Field(default=2.0, gt=0, json_schema_extra={"unit": "GB"})
-    """Most memory for the features of all pixels where their number has no limit; of what does not
-    fit, the most frequent labels give fewer pixels, and a warning says so."""
+    pixels_per_label: int = Field(default=16_000, ge=0)
+    """Most pixels of one label, over all template slices, 10 at least; 0 (published): all of them.
+    Both as far as the memory below goes."""
+    max_memory: float = Field(default=0.5, gt=0, json_schema_extra={"unit": "GB"})
+    """Most memory for the features of all pixels; of what does not fit, the most frequent labels
+    give fewer pixels, which a warning says where their number has no limit."""
     min_background: int = Field(default=4000, ge=1, json_schema_extra={"unit": "pixels"})
     """Background pixels at least, since few pixels of a landmark or a small structure need more of
     what it is not."""

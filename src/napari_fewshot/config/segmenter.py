@@ -138,7 +138,12 @@ def _where_alike(
 
 _PUBLISHED: dict[str, Any] = {
     "backbone": "dinov2-b",
-    "sampling": {"pixels_per_label": 0, "background_factor": 1.0, "min_background": 1},
+    "sampling": {
+        "pixels_per_label": 0,
+        "max_memory": 2.0,
+        "background_factor": 1.0,
+        "min_background": 1,
+    },
     "position": {"use": False},
     "experts": {
         "hand_made": False,

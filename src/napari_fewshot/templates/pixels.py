@@ -103,21 +103,20 @@ def plan_pixels(
 
 def _quota(counts: Array, config: SamplingConfig, columns: int) -> Array:
     """Pixels to take of background and each label, out of so many."""
-    most = config.pixels_per_label
-    if not most:
-        fitting = int(config.max_memory * 1e9 / 4 / columns / (1 + config.background_factor))
-        every = int(counts[1:].max(initial=0))
-        most = bisect_right(
-            range(every + 1), fitting, key=lambda n: int(np.minimum(counts[1:], n).sum())
+    every = int(counts[1:].max(initial=0))
+    wanted = min(config.pixels_per_label or every, every)
+    fitting = int(config.max_memory * 1e9 / 4 / columns / (1 + config.background_factor))
+    most = bisect_right(
+        range(wanted + 1), fitting, key=lambda n: int(np.minimum(counts[1:], n).sum())
+    )
+    most = max(1, most - 1)
+    if most < every and not config.pixels_per_label:
+        _LOGGER.warning(
+            "At most %d pixels of a label are learned from, not all that are painted: the "
+            "features of more do not fit into sampling.max_memory, %g GB.",
+            most,
+            config.max_memory,
         )
-        most = max(1, most - 1)
-        if most < every:
-            _LOGGER.warning(
-                "At most %d pixels of a label are learned from, not all that are painted: the "
-                "features of more do not fit into sampling.max_memory, %g GB.",
-                most,
-                config.max_memory,
-            )
     quota = np.minimum(counts, most)
     background = round(config.background_factor * int(quota[1:].sum()))
     quota[0] = min(int(counts[0]), max(config.min_background, background))
