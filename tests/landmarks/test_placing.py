@@ -148,6 +148,6 @@ class TestVolumes:
         *templates, _ = patients(3, 2, 2.0)
         other = Volume(np.random.default_rng(0).random((44, 48, 52)).astype(np.float32), (2.0,) * 3)
         model = fitted(templates)
-        known = model.volume_predictor().experts.landmarks(other, lambda: None)
+        known = model.landmark_finder(other).find()
         assert known is None
         model.predict(other)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..predict.predictor import VolumePredictor
+from ..predict.predictor import PredictionRequest, VolumePredictor
 from ..slices.stack import SliceStack
 from ..types import Array, Volume
 
@@ -47,7 +47,7 @@ def make_sample(predictor: VolumePredictor, count: int) -> Sample:
     raw = (low + (high - low) * _disks(count, model.channels)).astype(np.float32)
     volume = _as_volume(raw, axis, intensity.channels)
     stack = SliceStack(volume, axis, intensity)
-    slices = predictor.slices(volume, axis, landmarks=False)
+    slices = predictor.slices(volume, PredictionRequest(axis, landmarks=False))
     found = [slices.preview(index) for index in range(count)]
     corner = np.zeros(1, int)
     depth = [stack.position(index).columns(corner)[:, axis] for index in range(count)]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -13,11 +14,12 @@ from ..geometry import Frame
 from ..slices.stack import SliceStack
 from ..types import Array, Candidate, Landmark, Located, Volume
 from .known import KnownLandmarks
-from .planes import described_plane, place_in_plane
+from .placed import Placed
+from .planes import Described, described_plane, place_in_plane
 from .scores import LEAST_TEMPLATES, probabilities, sure_within, tolerance_share
-from .volumes import place_in_volume
+from .volumes import RegisteredVolume, registered_volume
 
-__all__ = ["find_known", "placing_stack"]
+__all__ = ["SeenImage", "find_known", "placing_stack"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -25,6 +27,22 @@ _LOGGER = logging.getLogger(__name__)
 def placing_stack(volume: Volume, intensity: IntensityConfig) -> SliceStack:
     """Slices of a volume, whose channels were chosen, on its own grid along the first axis."""
     return SliceStack(volume, 0, intensity.model_copy(update={"channels": None}))
+
+
+@dataclass(eq=False)
+class SeenImage:
+    """What is known of an image, and what was computed of it, to place landmarks again at once.
+
+    Parameters
+    ----------
+    given : mapping of int to sequence of float
+        Places (z, y, x) in voxels of the file of landmarks that somebody placed, by label: the
+        others are placed so that they lie to them as in the templates.
+    image : Described or RegisteredVolume, optional
+    """
+
+    given: Mapping[int, Sequence[float]] = field(default_factory=dict)
+    image: Described | RegisteredVolume | None = None
 
 
 def find_known(
@@ -35,6 +53,7 @@ def find_known(
     intensity: IntensityConfig,
     config: LandmarkConfig,
     check: Callable[[], None] = lambda: None,
+    seen: SeenImage | None = None,
 ) -> dict[int, Located] | None:
     """Landmarks in file order by label, or the candidates of one that was not found.
 
@@ -42,15 +61,25 @@ def find_known(
     this one. Scores are probabilities that a landmark lies within ``config.tolerance``; those below
     ``config.min_score`` are not found, nor those outside of the image. With fewer than three
     templates they are none, which is warned of, and nothing is left out for its score. ``check``
-    may raise ``Cancelled``.
+    may raise ``Cancelled``. ``seen`` says what is known of this image, and keeps for the next time
+    what is computed of it and these templates.
     """
     if not known.fits(volume.ndim):
         return None
-    stack = placing_stack(volume, intensity)
-    if volume.ndim == 3:
-        placed = place_in_volume(stack, known, check)
+    seen = SeenImage() if seen is None else seen
+    fixed = _fixed(seen.given, known, volume)
+    if seen.image is None:
+        stack = placing_stack(volume, intensity)
+        if volume.ndim == 3:
+            seen.image = registered_volume(stack, known, check)
+        else:
+            seen.image = described_plane(stack, known, extractor)
+    if seen.image is None:
+        return None
+    if isinstance(seen.image, Described):
+        placed: Placed | None = place_in_plane(seen.image, known, fixed)
     else:
-        placed = place_in_plane(described_plane(stack, known, extractor), known)
+        placed = seen.image.placed(fixed, check)
     if placed is None:
         return None
     is_calibrated = len(known.trials) > 0
@@ -86,6 +115,18 @@ def find_known(
         else:
             found[label] = Landmark(names.get(label, str(label)), label, at, score, candidates)
     return found
+
+
+def _fixed(given: Mapping[int, Sequence[float]], known: KnownLandmarks, volume: Volume) -> Array:
+    """Given places (L, D) in mm from the corner in canonical order; nan where none is given."""
+    frame = Frame.of(volume.affine, volume.ndim)
+    spacing = np.array(frame.canonical_spacing(volume.spacing))
+    fixed = np.full((len(known.labels), volume.ndim), np.nan)
+    for number, label in enumerate(known.labels):
+        if label in given:
+            at = np.array([given[label][-volume.ndim :]], float)
+            fixed[number] = (frame.points_to_canonical(at, volume.shape)[0] + 0.5) * spacing
+    return fixed
 
 
 def _in_file(

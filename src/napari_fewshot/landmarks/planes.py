@@ -138,16 +138,25 @@ def described_plane(
     return Described(features, margin, unit, extent)
 
 
-def place_in_plane(image: Described, known: KnownLandmarks) -> Placed:
-    """Place landmarks in a 2D image."""
+def place_in_plane(image: Described, known: KnownLandmarks, fixed: Array | None = None) -> Placed:
+    """Place landmarks in a 2D image; ``fixed``, (L, 2), are those known in mm, else nan."""
     arrangement = [_relative(one, known) for one in known.images]
     structure = Structure.of(arrangement)
     likely = _likely(image, known, arrangement, structure.places)
+    if fixed is None:
+        fixed = np.full((len(likely), 2), np.nan)
+    there = np.isfinite(fixed[:, 0])
+    for number in np.flatnonzero(there).tolist():
+        cell = _cells(fixed[number], image.extent, likely.shape[1:])
+        likely[number] = _at_cell(cell, likely[number])
     found = _coarse(image, structure, likely)
     placed = Placed.nowhere(len(found), image.extent)
     near = _NEAR * image.unit / image.extent[0] * likely.shape[1]
     longest = image.extent.max() / image.extent[0] * likely.shape[1]
     for number, map_ in enumerate(found):
+        if there[number]:
+            placed.places[number], placed.sure[number] = fixed[number], 1.0
+            continue
         cells, *others = _peaks(map_, near, 1 + CANDIDATES)
         placed.sure[number] = _within(map_, cells, longest)
         placed.places[number] = _exact(image, known, number, map_, cells)
@@ -163,6 +172,14 @@ def place_in_plane(image: Described, known: KnownLandmarks) -> Placed:
                 kept.append(place)
     placed.shares[:] /= np.maximum(placed.shares.sum(axis=1, keepdims=True), 1e-30)
     return replace(placed, sure=_surer(image, known, placed.places, placed.sure))
+
+
+def _at_cell(cell: Array, like: Array) -> Array:
+    """A map in which one place alone is likely."""
+    rows, columns = np.indices(like.shape)
+    square = np.square(rows - cell[0]) + np.square(columns - cell[1])
+    likely: Array = np.exp(-(square - square.min()) / 2)
+    return likely
 
 
 def _surer(image: Described, known: KnownLandmarks, places: Array, mass: Array) -> Array:

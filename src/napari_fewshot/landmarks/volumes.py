@@ -17,7 +17,7 @@ from .known import KnownImage, KnownLandmarks
 from .patches import correlations, vertex
 from .placed import CANDIDATES, REACHES, Placed
 
-__all__ = ["known_volume", "place_in_volume"]
+__all__ = ["RegisteredVolume", "known_volume", "place_in_volume", "registered_volume"]
 
 _LOGGER = logging.getLogger(__name__)
 _VOXELS = 2**15
@@ -37,6 +37,10 @@ _LEAST_ALIKE = 0.4
 _SPREAD = 0.02
 """Share of the longest side that votes are apart when they are worth 1 / e of those that agree."""
 _MOST_VOTES = 4
+_FOLLOWING = 0.2
+"""Share of the longest side within which landmarks follow one that is known."""
+_REST = 0.1
+"""How much a landmark holds to its own place, beside 1 of one that is known and right there."""
 _APART = 0.05
 """Share of the longest side that other places are away."""
 
@@ -66,7 +70,15 @@ def known_volume(stack: SliceStack, places: Array) -> KnownImage | None:
 def place_in_volume(
     stack: SliceStack, known: KnownLandmarks, check: Callable[[], None] = lambda: None
 ) -> Placed | None:
-    """Place landmarks in a volume; None if no template is like it.
+    """Register templates with a volume, and place landmarks in it; None if none is like it."""
+    found = registered_volume(stack, known, check)
+    return None if found is None else found.placed(check=check)
+
+
+def registered_volume(
+    stack: SliceStack, known: KnownLandmarks, check: Callable[[], None] = lambda: None
+) -> RegisteredVolume | None:
+    """Register templates with a volume; None if it is too thin for that.
 
     ``check`` is called again and again; it may raise ``Cancelled``.
     """
@@ -86,26 +98,68 @@ def place_in_volume(
             "mend the directions of its axes.",
             stack.volume.source or "The volume",
         )
-        return Placed.nowhere(len(known.labels), scale * extent)
+        return RegisteredVolume(stack, scale, len(known.labels), ())
     alike = [k for k in order if found[k].similarity >= _SIMILAR]
     # Of a part of what templates show, the correlation is not known; patches then decide.
     chosen = (alike or list(order))[:_MOST_VOTES]
-    votes = [_Vote.of(images[k], found[k], target.spacing) for k in chosen]
-    places = np.stack([vote.places for vote in votes])
-    middle = _median(places)
-    apart = np.linalg.norm(places - middle, axis=2)
-    spread = np.nan_to_num(_mean(apart)) if len(votes) > 1 else np.zeros(len(middle))
-    inside = ((middle >= 0) & (middle <= extent)).all(axis=1)  # not where there is none
-    likeness = np.zeros(len(middle))
-    for number in np.flatnonzero(inside).tolist():
-        check()
-        middle[number], likeness[number] = _searched(stack, spacing, middle[number], number, votes)
-    if not inside.any() or likeness[inside].mean() < _LEAST_ALIKE:
-        return None
-    sure = likeness * np.exp(-spread / (_SPREAD * extent.max()))
-    every = np.repeat(sure[:, None], len(REACHES), axis=1)  # whatever the tolerance
-    others, shares = _others(places, middle, _APART * extent.max())
-    return Placed(scale * middle, every, scale * extent, scale * others, shares)
+    votes = tuple(_Vote.of(images[k], found[k], target.spacing) for k in chosen)
+    return RegisteredVolume(stack, scale, len(known.labels), votes)
+
+
+@dataclass(frozen=True, eq=False)
+class RegisteredVolume:
+    """A volume with the templates that vote on its landmarks: none if it is mirrored.
+
+    Its mm are ``scale`` times those of the templates.
+    """
+
+    stack: SliceStack
+    scale: float
+    count: int
+    votes: tuple[_Vote, ...]
+
+    def placed(
+        self, fixed: Array | None = None, check: Callable[[], None] = lambda: None
+    ) -> Placed | None:
+        """Place landmarks; None if what is there is not like in the templates.
+
+        ``fixed``, (L, 3), are in mm those that are known, nan for the others, which follow them.
+        """
+        stack, scale, votes = self.stack, self.scale, self.votes
+        spacing, extent = _spacing(stack) / scale, extent_of(stack) / scale
+        if not votes:
+            return Placed.nowhere(self.count, scale * extent)
+        places = np.stack([vote.places for vote in votes])
+        known = np.full((self.count, 3), np.nan) if fixed is None else fixed / scale
+        there = np.isfinite(known[:, 0])
+        if there.any():
+            places = np.stack([_bent(one, known, _FOLLOWING * extent.max()) for one in places])
+        middle = _median(places)
+        apart = np.linalg.norm(places - middle, axis=2)
+        spread = np.nan_to_num(_mean(apart)) if len(votes) > 1 else np.zeros(len(middle))
+        inside = ((middle >= 0) & (middle <= extent)).all(axis=1)  # not where there is none
+        likeness = np.zeros(len(middle))
+        for number in np.flatnonzero(inside & ~there).tolist():
+            check()
+            found = _searched(stack, spacing, middle[number], number, votes)
+            middle[number], likeness[number] = found
+        middle[there], likeness[there] = known[there], 1.0
+        if not inside.any() or likeness[inside].mean() < _LEAST_ALIKE:
+            return None
+        sure = likeness * np.exp(-spread / (_SPREAD * extent.max()))
+        every = np.repeat(sure[:, None], len(REACHES), axis=1)  # whatever the tolerance
+        others, shares = _others(places, middle, _APART * extent.max())
+        return Placed(scale * middle, every, scale * extent, scale * others, shares)
+
+
+def _bent(places: Array, known: Array, reach: float) -> Array:
+    """Places (L, 3) of a template, moved as those that are known (L, 3) say, less farther away."""
+    rows = np.flatnonzero(np.isfinite(places[:, 0]) & np.isfinite(known[:, 0]))
+    square = np.square(places[:, None] - places[None, rows]).sum(axis=2)
+    near = np.nan_to_num(np.exp(-square / (2 * reach**2)))
+    share = near / (near.sum(axis=1, keepdims=True) + _REST)
+    bent: Array = places + share @ (known[rows] - places[rows])
+    return bent
 
 
 def _scaled(volume: CoarseVolume, scale: float) -> CoarseVolume:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, repeat
 
@@ -11,13 +11,13 @@ import numpy as np
 from ..adapters import Adapter
 from ..arrays import release
 from ..features.extract import FeatureExtractor
-from ..landmarks.find import find_known
 from ..parallel import ordered_map, used_up
 from ..scratch import IN_MEMORY, bands, scratch_array
 from ..slices.flow_cache import FlowCache
 from ..slices.stack import SliceStack, Window
-from ..types import Array, Located, Progress, Volume
+from ..types import Array, Progress, Volume
 from .carried import CarriedLabels, paint_of
+from .landmark_finder import LandmarkFinder
 from .learned import LearnedModel
 from .probabilities import AdapterPredictor, Predictor, Tick, Watch, no_tick
 from .registered import RegisteredLabels, Registrations
@@ -63,19 +63,9 @@ class Experts:
     registrations: Registrations = field(default_factory=Registrations)
     points: FeatureExtractor | None = None
 
-    def landmarks(self, volume: Volume, check: Callable[[], None]) -> dict[int, Located] | None:
-        """Landmarks by what templates show: see :func:`~napari_fewshot.landmarks.find.find_known`.
-
-        None also where the model does not know them so.
-        """
-        model = self.model
-        config = model.config.propagation.landmarks
-        if model.landmarks is None or self.points is None or not config.arrangement:
-            return None
-        if config.source != "probabilities" or config.per_label > 1:
-            return None
-        own = model.landmarks, self.points, model.names, model.config.intensity, config
-        return find_known(volume, *own, check)
+    def finder(self, volume: Volume) -> LandmarkFinder:
+        """Return what finds landmarks of a volume by what templates show."""
+        return LandmarkFinder(volume, self.model, self.points)
 
     def adapters(self, *, is_painted: bool) -> list[tuple[Adapter, FeatureExtractor, float]]:
         """What labels slices by their features, with weights: in an image that was painted or not.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -17,6 +17,8 @@ from ..slices.stack import SliceStack
 from ..types import (
     Array,
     Box,
+    Landmark,
+    Located,
     Progress,
     Volume,
     joint_progress,
@@ -25,6 +27,7 @@ from ..types import (
 from .discs import predicted_discs
 from .experts import Experts
 from .fusion import fused_probabilities
+from .landmark_finder import checked_landmarks
 from .learned import LearnedModel
 from .probabilities import slice_probabilities
 from .refine import LabelRefiner
@@ -48,6 +51,7 @@ class PredictionRequest:
     landmarks: bool = True
     refiner: Refiner | None = None
     region: Region | None = None
+    known_landmarks: tuple[Landmark, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +81,7 @@ class VolumePredictor:
         self, image: Volume, request: PredictionRequest, progress: Progress
     ) -> Prediction:
         stack, region = self._stacked(image, request), self._region(image, request)
-        known = self._known(stack, progress)
+        known = self._known(stack, progress, request.known_landmarks)
         places = known() if self._is_placed(request) else None
         if places is not None and places.keys() >= set(self.model.label_values):
             found = predicted_discs(image, self.model, places, region)
@@ -155,7 +159,8 @@ class VolumePredictor:
     ) -> tuple[PredictionSink, SliceStack]:
         """Sink of what is wanted of a volume, and its slices."""
         region, stack = self._region(image, request), self._stacked(image, request)
-        return self._sink(stack, request.landmarks, region), stack
+        known = self._known(stack, known=request.known_landmarks)
+        return self._sink(stack, request.landmarks, region, known), stack
 
     def _stacked(self, image: Volume, request: PredictionRequest) -> SliceStack:
         return self._stack(image, self._canonical_axis(image, request.axis))
@@ -185,11 +190,12 @@ class VolumePredictor:
                 _clear_outside(array, region.kept)
         return replace(found, labels=work.labels, confidence=work.confidence)
 
-    def slices(self, image: Volume, axis: int | str | None, landmarks: bool) -> SlicePredictor:
-        """Prepare the prediction of single slices along one axis."""
-        stack = self._stack(image, self._canonical_axis(image, axis))
+    def slices(self, image: Volume, request: PredictionRequest) -> SlicePredictor:
+        """Prepare the prediction of single slices along one axis; there is no refinement."""
+        stack = self._stacked(image, request)
         smoothing = self.model.config.propagation.smoothing
-        sink = self._sink(stack, landmarks)
+        known = self._known(stack, known=request.known_landmarks)
+        sink = self._sink(stack, request.landmarks, None, known)
         return SlicePredictor(stack, self.experts, smoothing, sink)
 
     def _fused(self, image: Volume, request: PredictionRequest, progress: Progress) -> Prediction:
@@ -210,7 +216,8 @@ class VolumePredictor:
             slices_needed(stack, smoothing, range(box[0].start, box[0].stop))
             for stack, box in zip(stacks, boxes, strict=True)
         ]
-        sink = self._sink(stacks[0], request.landmarks, region, self._known(stacks[0], progress))
+        known = self._known(stacks[0], progress, request.known_landmarks)
+        sink = self._sink(stacks[0], request.landmarks, region, known)
         counters = joint_progress(counts, progress)
         planes = [
             (stack, self._probabilities(stack, counter, box))
@@ -235,18 +242,27 @@ class VolumePredictor:
         self,
         stack: SliceStack,
         landmarks: bool,
-        region: PredictedRegion | None = None,
-        known: KnownPlaces | None = None,
+        region: PredictedRegion | None,
+        known: KnownPlaces,
     ) -> PredictionSink:
         settings, wanted = self.model.config.propagation, None if landmarks else ()
-        known = self._known(stack) if known is None else known
         return PredictionSink(stack, self.model, settings, wanted, region, known)
 
-    def _known(self, stack: SliceStack, progress: Progress = no_progress) -> KnownPlaces:
-        """What finds landmarks by what templates show; it looks once."""
-        return cache(
-            lambda: self.experts.landmarks(stack.volume, lambda: progress(0, 1, "landmarks"))
-        )
+    def _known(
+        self,
+        stack: SliceStack,
+        progress: Progress = no_progress,
+        known: Sequence[Landmark] = (),
+    ) -> KnownPlaces:
+        """What finds landmarks by what templates show, and by those that are known; once."""
+        given = checked_landmarks(known, self.model, stack.volume)  # before the work
+        finder = self.experts.finder(stack.volume)
+
+        def find() -> Mapping[int, Located] | None:
+            found = finder.find(given, lambda: progress(0, 1, "landmarks"))
+            return {one.label: one for one in given} if found is None and given else found
+
+        return cache(find)
 
     def _stack(self, image: Volume, axis: int) -> SliceStack:
         config = self.model.config

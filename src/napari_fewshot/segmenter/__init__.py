@@ -1,5 +1,6 @@
 """The segmenter and what it gives."""
 
+from ..predict.landmark_finder import LandmarkFinder
 from ..predict.sink import FUSED, Prediction
 from .held_out import HeldOutScore
 from .position import fit_with_best_position
@@ -9,6 +10,7 @@ __all__ = [
     "FUSED",
     "FewShotSegmenter",
     "HeldOutScore",
+    "LandmarkFinder",
     "Prediction",
     "fit_with_best_position",
 ]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..adapters.memory import remembered_count
-from ..config import PropagationConfig, SegmenterConfig
+from ..config import NO_REFINEMENT, PropagationConfig, SegmenterConfig
 from ..errors import NotFittedError
 from ..features.cache import FeatureCache
 from ..features.store import FeatureStore
@@ -17,6 +17,7 @@ from ..io.formats import split_inside
 from ..io.outputs import content_digest
 from ..predict.card import ModelCard
 from ..predict.learned import ExpertWeights, LearnedModel
+from ..predict.refiners import Refiner, get_refiner
 from ..templates.training_set import TrainingSet
 from .held_out import HeldOutScore
 from .learning import Adapters, Extractors
@@ -84,6 +85,29 @@ class Fitted:
         learned = self._saved
         nothing = learned is not None and learned.unrefined.issuperset(learned.label_values)
         return None if nothing else self.config.propagation.refinement.method
+
+    def load_refiner(
+        self, refine: str | Refiner | None = None, sam_weights: str | os.PathLike[str] | None = None
+    ) -> Refiner | None:
+        """Load what refines predictions, with the settings and on the device of this segmenter.
+
+        ``refine`` as for :meth:`predict`; None where neither it nor :attr:`refinement` names a
+        method. ``sam_weights`` is a checkpoint of SAM in place of the download.
+        """
+        if isinstance(refine, Refiner):
+            return refine.load()
+        method = refine or self.refinement
+        if method is None or method == NO_REFINEMENT:
+            return None
+        return get_refiner(
+            method,
+            config=self.config.propagation.refinement,
+            sam_weights=sam_weights,
+            device=self.device,
+            seed=self.config.seed,
+            store=self.store,
+            cache=self.cache,
+        ).load()
 
     @property
     def remembers_(self) -> bool:

@@ -12,22 +12,23 @@ import numpy.typing as npt
 
 from ..adapters import check_adapter
 from ..backbones import backbone_entry
-from ..config import NO_REFINEMENT, PropagationConfig, SegmenterConfig
+from ..config import PropagationConfig, SegmenterConfig
 from ..device import choose_device
 from ..errors import InputError
 from ..features.cache import FeatureCache
 from ..features.extract import FeatureExtractor
 from ..features.store import FeatureStore
 from ..predict.card import CARD_FIELDS
+from ..predict.landmark_finder import LandmarkFinder
 from ..predict.learned import LearnedModel
 from ..predict.predictor import PredictionRequest, VolumePredictor
-from ..predict.refiners import Refiner, check_method, get_refiner
+from ..predict.refiners import Refiner, check_method
 from ..predict.sink import FUSED, Prediction
 from ..predict.slice_predictor import SlicePredictor
 from ..slices.region import Region
 from ..templates.template import Template
 from ..templates.training_set import TrainingSet
-from ..types import Progress, Volume, no_progress
+from ..types import Landmark, Progress, Volume, no_progress
 from .fitted import Fitted
 from .held_out import HeldOutScore, held_out_score
 from .learning import Adapters, Learning
@@ -273,13 +274,15 @@ class FewShotSegmenter(Fitted):
         landmarks: bool = True,
         refine: str | Refiner | None = None,
         region: Region | None = None,
+        known_landmarks: Sequence[Landmark] = (),
         progress: Progress = no_progress,
     ) -> Prediction:
         """Label the slices of a volume.
 
         Raises :class:`NotFittedError` before :meth:`fit` or :meth:`load`,
         :class:`UnknownNameError` if the refinement does not exist, and :class:`InputError` for
-        other channels than in the templates, one plane that is fused, or a region beyond the image.
+        other channels than in the templates, one plane that is fused, a region beyond the image, or
+        known landmarks that are none of the model or of the image.
 
         Parameters
         ----------
@@ -299,11 +302,15 @@ class FewShotSegmenter(Fitted):
             The part to label: (first, one behind the last) or None along each spatial axis in file
             order; one pair alone is a range of slices. Elsewhere labels and confidence are 0. In it
             they are those of the whole volume, but that components and landmarks end with it.
+        known_landmarks : sequence of Landmark
+            Those of the model that somebody has placed in this volume: they are in the result as
+            they are, and the others are placed so that they lie to them as in the templates.
         progress : callable
             ``progress(done, total, what)``; it may raise ``Cancelled``.
         """
         refiner = self.load_refiner(refine)  # what cannot be had is seen before the work
-        request = PredictionRequest(axis, landmarks, refiner, region)
+        known = tuple(known_landmarks)
+        request = PredictionRequest(axis, landmarks, refiner, region, known)
         return self.volume_predictor().predict(Volume.of(volume), request, progress)
 
     def slice_predictor(
@@ -312,35 +319,18 @@ class FewShotSegmenter(Fitted):
         *,
         axis: int | str | None = None,
         landmarks: bool = True,
+        known_landmarks: Sequence[Landmark] = (),
     ) -> SlicePredictor:
         """Prepare the prediction of single slices of a volume, in any order, without refinement.
 
         Parameters and errors are those of :meth:`predict`, but ``axis`` may not be ``"fused"``.
         """
-        return self.volume_predictor().slices(Volume.of(volume), axis, landmarks)
+        request = PredictionRequest(axis, landmarks, known_landmarks=tuple(known_landmarks))
+        return self.volume_predictor().slices(Volume.of(volume), request)
 
-    def load_refiner(
-        self, refine: str | Refiner | None = None, sam_weights: str | os.PathLike[str] | None = None
-    ) -> Refiner | None:
-        """Load what refines predictions, with the settings and on the device of this segmenter.
-
-        ``refine`` as for :meth:`predict`; None where neither it nor :attr:`refinement` names a
-        method. ``sam_weights`` is a checkpoint of SAM in place of the download.
-        """
-        if isinstance(refine, Refiner):
-            return refine.load()
-        method = refine or self.refinement
-        if method is None or method == NO_REFINEMENT:
-            return None
-        return get_refiner(
-            method,
-            config=self.config.propagation.refinement,
-            sam_weights=sam_weights,
-            device=self.device,
-            seed=self.config.seed,
-            store=self.store,
-            cache=self.cache,
-        ).load()
+    def landmark_finder(self, volume: Volume | npt.ArrayLike) -> LandmarkFinder:
+        """Prepare to find the landmarks of a volume again and again, as some become known."""
+        return self.volume_predictor().experts.finder(Volume.of(volume))
 
     def volume_predictor(self) -> VolumePredictor:
         """Return what volumes are predicted with: the parts of this segmenter, loaded."""

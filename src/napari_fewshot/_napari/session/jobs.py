@@ -31,6 +31,7 @@ Stage = Literal[
     "finetune",
     "score",
     "propagate",
+    "landmarks",
     "update",
     "renew",
     "refine",

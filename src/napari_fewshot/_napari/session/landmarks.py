@@ -26,8 +26,11 @@ def named_points(entries: Sequence[TemplateEntry], taken: Collection[str]) -> _P
     InputError where other numbers of points without names are on other images.
     """
     given, filled, groups = _filled(entries, taken)
+    # Points that were found have names: some of them may be corrected.
+    whole = [k for k, group in enumerate(groups) if not all(e.placed_only for e, *_ in group)]
     titles = [f"{e.image.name}{f' at {place}' * bool(place)}" for (e, place, _), *_ in groups]
-    check_order(titles, given, filled)
+    parts = [titles[k] for k in whole], [given[k] for k in whole], [filled[k] for k in whole]
+    check_order(*parts)
     return _split(groups, filled)
 
 
@@ -76,13 +79,16 @@ def give_name(layer: Any, row: int, name: str) -> None:
 def _filled(
     entries: Sequence[TemplateEntry], taken: Collection[str]
 ) -> tuple[list[list[Landmark]], list[list[Landmark]], list[_Points]]:
-    """Landmarks of each image as they are and with names, and the layers that they are of."""
+    """Landmarks of each image as they are and with names, and the layers that they are of.
+
+    Where a person marked points of an image, what was found in it teaches nothing.
+    """
     images: dict[tuple[int, Key], _Points] = {}
-    for entry in entries:
+    for entry in sorted(entries, key=lambda one: one.placed_only):
         for place in entry.taught() if entry.kind == "points" else ():
-            images.setdefault((id(entry.image), place), []).append(
-                (entry, place, entry.points(place))
-            )
+            group = images.setdefault((id(entry.image), place), [])
+            if not entry.placed_only or not group:
+                group.append((entry, place, entry.points(place)))
     groups = list(images.values())
     given = [[mark for _, _, own in group for mark in own] for group in groups]
     return given, named(given, taken), groups

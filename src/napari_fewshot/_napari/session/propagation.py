@@ -159,6 +159,7 @@ class PropagationController:
             told=state.events.slices.emit,
             renumbered=state.renumbered,
             scores=state.scores_of(image, lead, slicing.axis),
+            placed=target.placed_points(lead),
         )
 
     def start(

@@ -197,7 +197,7 @@ class RestoreController:
             state.retire_result(image)
             result = ResultLayers(viewer, image, level)
             if before is not None and before.labels is None:  # what is left of one that went
-                result.confidence, result.landmarks = before.confidence, before.landmarks
+                result.take_landmarks(before)
             result.labels = layer or self._added(saved, image)
             state.results[id(image)] = result
         confidence = saved.get("confidence")

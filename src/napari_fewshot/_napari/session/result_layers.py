@@ -10,9 +10,11 @@ import numpy as np
 
 from ...errors import FewShotError, InputError
 from ...predict.sink import smallest_label_dtype
-from ...types import Array, Landmark, Volume
+from ...types import Array, Candidate, Landmark, Volume
+from ..annotations import landmarks_in
 from ..doubt_colours import doubt_colours
-from ..layers import geometry_of, no_features, shape_of
+from ..layers import columns_of, geometry_of, is_missing, no_features, shape_of
+from .found_points import FoundPoints, is_placed, labels_of, points_of
 from .landmark_look import fill_sure, point_size
 from .slicing import Key, Slicing
 from .teaching import CONFIDENCE, KEY, Provenance, provenance_of
@@ -40,6 +42,7 @@ class ResultLayers:
         self.labels: Any = None
         self.confidence: Any = None
         self.landmarks: Any = None
+        self.found = FoundPoints()
         self.refined: dict[Key, list[UndoStep]] = {}
 
     @property
@@ -269,19 +272,74 @@ class ResultLayers:
         if self.has_confidence:
             self.confidence.refresh()
 
-    def show_landmarks(self, landmarks: Sequence[Landmark], volume: Volume, lead: Key) -> None:
-        """Show landmarks in the points layer of this image, in place of those before."""
-        points, features = _points_of(landmarks, volume, lead)
+    def show_landmarks(
+        self,
+        landmarks: Sequence[Landmark],
+        volume: Volume,
+        lead: Key,
+        not_found: Mapping[int, tuple[Candidate, ...]] | None = None,
+        names: Mapping[int, str] | None = None,
+    ) -> None:
+        """Show landmarks in the points layer of this image, in place of those found before.
+
+        Points that a person placed or moved stay where they are; what was found of them is left
+        out. ``not_found`` are candidates of those that were not found, ``names`` theirs.
+        """
         if self.has_landmarks:
-            self._replace_landmarks(points, features, lead)
+            landmarks = self._beside_placed(landmarks, lead)
+        points, features = points_of(landmarks, volume, lead)
+        if self.has_landmarks:
+            with self.found.writing(self.landmarks):
+                self._replace_landmarks(points, features, lead)
         elif len(points):
             self.add_landmarks(points, features)
+        placed = self.placed(lead)
+        rest = {v: c for v, c in (not_found or {}).items() if v not in placed}
+        self.found.note(landmarks, rest, names or {}, lead, volume.ndim)
+
+    def placed(self, lead: Key) -> dict[int, int]:
+        """Rows of points that a person placed or moved at a place of the leading axes, by label."""
+        if not self.has_landmarks:
+            return {}
+        features = self.landmarks.features
+        labels, placed = columns_of(features).get("label", []), is_placed(features)
+        rows = [row for row in self.rows(lead) if placed[row] and not is_missing(labels[row])]
+        return {int(labels[row]): row for row in rows}
+
+    def placed_points(self, lead: Key) -> list[Landmark]:
+        """Those points themselves, in voxels of the image."""
+        if not self.has_landmarks:
+            return []
+        marks = landmarks_in(self.landmarks, self.image, lead, self.level)
+        return [mark for mark in marks if mark.score is None and mark.label]
+
+    def rows(self, lead: Key) -> list[int]:
+        """Rows of all points at a place of the leading axes."""
+        return np.flatnonzero(self._at(lead)).tolist() if self.has_landmarks else []
+
+    def _at(self, lead: Key) -> Array:
+        """Which points are at a place of the leading axes."""
+        places = np.round(np.asarray(self.landmarks.data, float)[:, : len(lead)])
+        here: Array = (places == np.array(lead)).all(axis=1)
+        return here
+
+    def _beside_placed(self, landmarks: Sequence[Landmark], lead: Key) -> list[Landmark]:
+        """Those that were found but one for each that a person placed: the nearest of its label."""
+        rest = list(landmarks)
+        for label, row in self.placed(lead).items():
+            at = np.asarray(self.landmarks.data[row], float)[len(lead) :]
+            mine = [one for one in rest if one.label == label]
+            far = [float(np.linalg.norm(np.array(m.position[-len(at) :]) - at)) for m in mine]
+            if mine:
+                rest.remove(mine[int(np.argmin(far))])
+        return rest
 
     def add_landmarks(self, points: Array, features: Mapping[str, list[Any]]) -> None:
         """Add the points layer, or replace all points of the one that is there."""
         if self.has_landmarks:
-            self.landmarks.data, self.landmarks.features = points, features
-            fill_sure(self.landmarks)
+            with self.found.writing(self.landmarks):
+                self.landmarks.data, self.landmarks.features = points, features
+                fill_sure(self.landmarks)
             return
         active, ndim = self.viewer.layers.selection.active, len(shape_of(self.image))
         self.landmarks = self.viewer.add_points(
@@ -301,53 +359,36 @@ class ResultLayers:
             ndim=ndim,
             **geometry_of(self.image, self.level),
         )
+        self.found.see(self.landmarks)
         fill_sure(self.landmarks)
         if active is not None:
             self.viewer.layers.selection.active = active
 
+    def take_landmarks(self, before: ResultLayers) -> None:
+        """Go on with the confidence and the landmarks of a result whose labels are gone."""
+        self.confidence, self.landmarks = before.confidence, before.landmarks
+        self.found = before.found
+
     def _replace_landmarks(
         self, points: Array, features: Mapping[str, list[Any]], lead: Key
     ) -> None:
-        """Put points in place of those at the same place of the leading axes."""
+        """Put points in place of those found before at the same place of the leading axes."""
         import pandas
 
         layer, table = self.landmarks, pandas.DataFrame(features)
-        if lead:
-            other = (np.round(layer.data[:, : len(lead)]) != np.array(lead)).any(axis=1)
-            table = pandas.concat([layer.features[other], table], ignore_index=True)
-            points = np.concatenate([layer.data[other], points])
+        stays = ~self._at(lead) | is_placed(layer.features)
+        chosen = labels_of(layer, layer.selected_data)
+        if stays.any():
+            table = pandas.concat([layer.features[stays], table], ignore_index=True)
+            points = np.concatenate([layer.data[stays], points])
         layer.data = points
         layer.features = table
         fill_sure(layer)
+        layer.selected_data = {
+            row for row, label in enumerate(columns_of(table)["label"]) if label in chosen
+        }
         if len(points):
             layer.feature_defaults = no_features(features)
-
-
-def _points_of(
-    landmarks: Sequence[Landmark], volume: Volume, lead: Key
-) -> tuple[Array, dict[str, list[Any]]]:
-    """Points, shape (N, axes of the layer), and features of a points layer.
-
-    Features are name, label, score, and the position in mm: R, A, S in the patient where the
-    volume has an orientation, else z_mm, y_mm, x_mm from its first voxel.
-    """
-    positions = np.array([mark.position[-volume.ndim :] for mark in landmarks], dtype=float)
-    positions = positions.reshape(-1, volume.ndim)
-    features: dict[str, list[Any]] = {
-        "name": [mark.name for mark in landmarks],
-        "label": [mark.label for mark in landmarks],
-        "score": [np.nan if mark.score is None else mark.score for mark in landmarks],
-    }
-    if volume.affine is not None:
-        ones = np.ones((len(positions), 1))
-        mm = np.concatenate([positions, ones], axis=1) @ volume.affine[:3].T
-        names: Sequence[str] = "RAS"
-    else:
-        mm = positions * np.asarray(volume.spacing)
-        names = ("z_mm", "y_mm", "x_mm")[-volume.ndim :]
-    features |= {name: mm[:, k].tolist() for k, name in enumerate(names)}
-    places = np.broadcast_to(np.array(lead, float), (len(positions), len(lead)))
-    return np.concatenate([places, positions], axis=1), features
 
 
 def _is_writable(labels: Any) -> bool:

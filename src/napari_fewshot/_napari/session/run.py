@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 
+from ...config import NO_REFINEMENT
 from ...errors import InputError
 from ...predict.slice_predictor import SlicePrediction, SlicePredictor
 from ...predict.suggestion import SliceScore
 from ...segmenter import FewShotSegmenter, Prediction
-from ...types import Array, Volume
+from ...types import Array, Landmark, Volume
 from ..layers import label_features
 from .generations import Generations
 from .result_layers import POLICIES, Policy, ResultLayers
@@ -22,7 +23,7 @@ from .teaching import provenance_of
 from .templates import TemplateEntry
 from .undo import UndoStep
 
-__all__ = ["PropagationRequest", "Receiver", "Run", "topic_of"]
+__all__ = ["PropagationRequest", "Receiver", "Run", "placed_in_model", "topic_of"]
 
 _TELL_EVERY_S = 0.5
 _SHOW_EVERY_S = 2.0
@@ -72,7 +73,8 @@ class Run:
 
     ``entries`` are templates of the same image: their slices are copied, not predicted, and so
     are strokes. ``renumbered``: labels of landmarks as the layers have them. ``told`` is called
-    when slices were written, a few times a second. ``generation`` numbers the request. ``models``:
+    when slices were written, a few times a second. ``generation`` numbers the request. ``placed``
+    are points that a person moved, with labels as the layers have them. ``models``:
     that of the session, and it with the settings of this propagation, as far as they are there.
     ``moved_to``: slice in view when the last piece came.
     """
@@ -88,6 +90,7 @@ class Run:
     told: Callable[[], None]
     renumbered: dict[int, int] = field(default_factory=dict)
     scores: dict[int, SliceScore] = field(default_factory=dict)
+    placed: Sequence[Landmark] = ()
     step: UndoStep | None = None
     models: tuple[FewShotSegmenter, FewShotSegmenter] | None = None
     moved_to: int | None = None
@@ -118,8 +121,17 @@ class Run:
         asked = self.request
         alone = asked.current_slice_only
         landmarks = asked.landmarks and asked.slices is None and not alone
+        known = placed_in_model(model, self.placed, self.renumbered) if landmarks else []
+        if landmarks and model.point_labels_.issuperset(model.label_values_):
+            return model.predict(
+                self.volume,
+                axis=self.axis,
+                refine=NO_REFINEMENT,
+                known_landmarks=known,
+                progress=job.progress,
+            )
         predictor: SlicePredictor = model.slice_predictor(
-            self.volume, axis=self.axis, landmarks=landmarks
+            self.volume, axis=self.axis, landmarks=landmarks, known_landmarks=known
         )
         order = self.slicing.order_from(first) if asked.slices is None else asked.slices
         early = asked.preview and len(predictor) > 1 and first in order
@@ -195,11 +207,16 @@ class Run:
                 labels = self._plane(prediction.labels, index)
                 self._write_prediction(index, labels, self._plane(prediction.confidence, index))
         if self.request.landmarks and self.request.slices is None:
-            marks = prediction.landmarks
-            if self._hidden:  # landmarks that a person placed; centres of organs are beside it
-                marks = tuple(mark for mark in marks if mark.label in self._hidden)
-            shown = [replace(m, label=self.renumbered.get(m.label, m.label)) for m in marks]
-            self.target.show_landmarks(shown, self.volume, self.lead)
+            self._show_landmarks(prediction)
+
+    def _show_landmarks(self, prediction: Prediction) -> None:
+        marks, of_layer = prediction.landmarks, self.renumbered
+        if self._hidden:  # landmarks that a person placed; centres of organs are beside it
+            marks = tuple(mark for mark in marks if mark.label in self._hidden)
+        shown = [replace(m, label=of_layer.get(m.label, m.label)) for m in marks]
+        not_found = {of_layer.get(v, v): places for v, places in prediction.not_found.items()}
+        names = {of_layer.get(v, v): name for v, name in prediction.names.items()}
+        self.target.show_landmarks(shown, self.volume, self.lead, not_found, names)
 
     def close(self) -> None:
         """On the GUI thread, however it ended: one undo step for what was written."""
@@ -265,3 +282,17 @@ class Run:
 def topic_of(image: Any, current_slice_only: bool) -> tuple[int, bool]:
     """What requests for an image are about; newer ones replace older ones."""
     return id(image), current_slice_only
+
+
+def placed_in_model(
+    model: FewShotSegmenter, placed: Sequence[Landmark], renumbered: Mapping[int, int]
+) -> list[Landmark]:
+    """Points that a person moved and the model has learned as landmarks, with its labels.
+
+    ``renumbered`` are labels of the model's landmarks as the layers have them.
+    """
+    if model.config.propagation.landmarks.per_label > 1:
+        return []
+    own = {layer: label for label, layer in renumbered.items()}
+    marks = [replace(one, label=own.get(one.label, one.label)) for one in placed]
+    return [mark for mark in marks if mark.label in model.point_labels_]

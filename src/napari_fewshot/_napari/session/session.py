@@ -17,6 +17,7 @@ from .costs import CostController
 from .estimates import Estimate
 from .exports import ExportController
 from .finetuning import SessionFinetuning
+from .found_landmarks import FoundLandmarks
 from .jobs import Job, JobRunner, Stage
 from .labelling import LabellingController
 from .layer_watch import LayerWatch
@@ -46,12 +47,12 @@ __all__ = ["Session"]
 class Session:
     """Few-shot segmentation in one viewer; :func:`napari_fewshot.viewer_session` gives it.
 
-    Methods are called on the GUI thread and return at once; a wrong request raises an InputError
-    there. Long work runs on a worker as a :class:`Job`, to watch, wait for and cancel. Layers are
-    given themselves or by name; an image that is not given is the active one, else the topmost
-    that is visible; a slice that is not given is the one in view. ``painting`` has the labels,
-    ``labelling`` the one button, ``batch`` many images at once, ``channels`` those that are layers
-    each, ``objects`` those of labels, ``exports`` files, ``clicks`` masks, ``finetuning`` networks.
+    Methods are called on the GUI thread and return at once; a wrong request raises an InputError.
+    Long work runs on a worker as a :class:`Job`, to watch, wait for and cancel. Layers are given
+    themselves or by name; an image that is not given is the active one, else the topmost that is
+    visible; a slice that is not given is the one in view. ``painting`` has the labels,
+    ``labelling`` the one button, ``batch`` many images, ``channels`` of one image, ``objects`` of
+    labels, ``landmarks`` points, ``exports`` files, ``clicks`` masks, ``finetuning`` networks.
     """
 
     def __init__(self, viewer_reference: weakref.ReferenceType[Any]) -> None:
@@ -60,7 +61,7 @@ class Session:
         runner = self._runner = JobRunner(self._activity.tell, self._activity.show)
         view = self._view = View(viewer_reference, state)
         common = (state, runner, view)
-        self._pairs = PairController(state, view)
+        self._pairs, self._warnings = PairController(state, view), LibraryWarnings()
         self._training = TrainingController(*common)
         self._polishing = PolishingController(state, runner, self._training)
         self._costs, self._storage = CostController(state, view), SessionStorage(state, runner)
@@ -74,12 +75,11 @@ class Session:
         self._numbers = PointNumbers(state, self._storage.soon)
         self._refinement = RefinementController(*common, self._propagation)
         self._renewal = RenewalController(*common, self._training, self._propagation)
-        self._sam = SamController(*common)
-        self.clicks = SessionClicks(*common)
+        self._sam, self.clicks = SamController(*common), SessionClicks(*common)
+        self.landmarks = FoundLandmarks(*common, self._training, self._storage.soon)
         self.objects = SessionObjects(runner, view, self._pairs)
         self.finetuning = SessionFinetuning(state, view, self._training, self._activity)
         self._review = ReviewController(state, view, self._propagation, self._storage)
-        self._warnings = LibraryWarnings()
         self._watch = LayerWatch(*common, self._propagation, self._storage, self.close)
 
     @property
@@ -395,6 +395,6 @@ class Session:
     def close(self) -> None:
         """Cancel all work and let the viewer go; done by itself when the window closes."""
         self._review.live = False
-        parts = (self._storage, self._review, self.clicks, self._runner, self._activity)
-        for part in (self.finetuning, *parts, self._numbers, self._warnings, self._watch):
-            part.close()
+        own = (self.finetuning, self.landmarks, self._storage, self._review, self.clicks)
+        for one in (*own, self._runner, self._activity, self._numbers, self._warnings, self._watch):
+            one.close()

@@ -18,12 +18,13 @@ from ...features.cache import FeatureCache
 from ...predict.suggestion import SliceScore
 from ...sam.checkpoint import SAMS
 from ...segmenter import FewShotSegmenter, HeldOutScore
-from ..layers import level_like
+from ..layers import level_like, shape_of
 from ..preferences import preferences, preferred_device
 from .channels import ChannelSets
 from .estimates import Rates
+from .found_points import FoundPoints, is_placed
 from .result_layers import Policy, ResultLayers
-from .slicing import Key
+from .slicing import Key, Slicing
 from .teaching import KEY, Aid, provenance_of
 from .templates import TemplateEntry
 
@@ -189,7 +190,7 @@ class State:
         if isinstance(aid, Aid):
             return [aid.image]
         results = [] if labels is None else self.results.values()  # some have no labels any more
-        found = [result.image for result in results if result.labels is labels]
+        found = [r.image for r in results if labels is r.labels or labels is r.landmarks]
         return found + [entry.image for entry in self.entries if entry.labels is labels]
 
     def labels_of(self, image: Any) -> list[Any]:
@@ -210,7 +211,20 @@ class State:
         found = list(self.entries)
         mine = {id(entry.labels) for entry in found}
         results = [entry for result in self.results.values() if (entry := _entry_of(result))]
+        results += [e for result in self.results.values() if (e := self._placed_in(result))]
         return found + [entry for entry in results if id(entry.labels) not in mine]
+
+    def _placed_in(self, result: ResultLayers) -> TemplateEntry | None:
+        """Landmarks of a result that a person moved, as a source."""
+        if not result.has_landmarks or not is_placed(result.landmarks.features).any():
+            return None
+        shape = shape_of(result.image, result.level)
+        marked = (e.slicing.axis for e in self.entries if e.kind == "points")
+        labels = result.provenance
+        axis = next(marked, 0) if labels is None else labels.slicing.axis
+        slicing = Slicing(shape, min(axis, len(shape) - 1))
+        own = (slicing, result.level)
+        return TemplateEntry(result.image, result.landmarks, "points", *own, placed_only=True)
 
     def retire_result(self, image: Any) -> None:
         """The result of an image makes way for another; what was accepted in it still teaches."""
@@ -233,10 +247,11 @@ class State:
             self.retire_result(image)
             target = ResultLayers(viewer, image, level)
             if before is not None and before.labels is None:  # what is left of one that went
-                target.confidence, target.landmarks = before.confidence, before.landmarks
+                target.take_landmarks(before)
             self.results[id(image)] = target
         if any(entry.labels is target.landmarks for entry in self.entries):
-            target.landmarks = None  # a person learns from these points: others go beside them
+            # A person learns from these points: others go beside them.
+            target.landmarks, target.found = None, FoundPoints()
         return target
 
     def others_in(self, into: Any, image: Any) -> list[ResultLayers]:

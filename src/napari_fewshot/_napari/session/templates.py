@@ -40,6 +40,8 @@ class TemplateEntry:
         Level of a multiscale image that the labels were painted on.
     lead : tuple of int
         Place on the image's leading axes of labels that do not have these axes.
+    placed_only : bool
+        Of points, those alone teach that a person placed or moved among found ones.
     """
 
     image: Any
@@ -48,6 +50,7 @@ class TemplateEntry:
     slicing: Slicing
     level: int = 0
     lead: Key = ()
+    placed_only: bool = False
 
     @property
     def provenance(self) -> Provenance | None:
@@ -113,7 +116,10 @@ class TemplateEntry:
 
     def points(self, place: Key) -> list[Landmark]:
         """Points at one place of the image's leading axes, with the names that they have."""
-        return landmarks_in(self.labels, self.image, place, self.level)
+        marks = landmarks_in(self.labels, self.image, place, self.level)
+        if not self.placed_only:
+            return marks
+        return [mark for mark in marks if mark.score is None and mark.name and mark.label]
 
     def __str__(self) -> str:
         count = len(self.slices())

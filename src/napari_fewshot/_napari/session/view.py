@@ -148,6 +148,21 @@ class View:
         dims = self.viewer.dims
         dims.set_point(axis + dims.ndim - len(place), world[axis])
 
+    def show_point(self, layer: Any, point: Array) -> None:
+        """Move the sliders to a point in data of a layer, and the camera, if it is not in view."""
+        world = np.asarray(layer.data_to_world(point)) / self._units(layer)
+        dims, camera = self.viewer.dims, self.viewer.scene.camera
+        first = dims.ndim - len(world)
+        displayed = dims.displayed
+        for axis, value in enumerate(world.tolist(), first):
+            if axis not in displayed:
+                dims.set_point(axis, value)
+        low, high = np.asarray(layer.corner_pixels, float)
+        seen = [axis - first for axis in displayed if axis >= first]
+        away = any(not low[k] <= point[k] <= high[k] for k in seen)
+        if away and (high > low)[seen].all():
+            camera.center = tuple(world[seen].tolist())
+
     def _place(self, image: Any) -> Array:
         """Place of the sliders in data coordinates of a layer, rounded as napari slices."""
         ndim = len(shape_of(image))

@@ -8,6 +8,7 @@ from ...sample_data import TORSO
 from ..parts.connections import listen
 from ..parts.forms import ActionButton, Note, Section
 from .correct import MainCorrectSection
+from .found import FoundSection
 from .host import PLUGIN, MainDock
 from .labels import LabelsSection
 from .learn import LearnSection
@@ -34,12 +35,13 @@ class FewShotSegmentation(MainDock):
         self.sample = ActionButton("Open the sample", "A computed CT of a torso, partly painted.")
         self.labels = LabelsSection(self)
         self.learn = LearnSection(self)
+        self.found = FoundSection(self)
         self.correct = MainCorrectSection(self)
         self.others = OthersSection(self)
         self.save = SaveSection(self)
         self._unfolded: set[Section] = set()
-        self.add(self.in_view, self.sample, self.labels, self.learn, self.correct, self.others)
-        self.add(self.save, self.status)
+        self.add(self.in_view, self.sample, self.labels, self.learn, self.found, self.correct)
+        self.add(self.others, self.save, self.status)
         self._connect()
         self.show_state()
 
@@ -59,11 +61,12 @@ class FewShotSegmentation(MainDock):
         self.in_view.setToolTip("" if image is None else image.name)
         self.labels.show_state()
         self.learn.show_state()
+        self.found.show_state()
         self.correct.show_state(self._why_no_update())
         self.others.show_state()
         self.save.show_state()
         result = None if image is None else session.result_layer(image)
-        self._unfold(self.labels, self.learn)
+        self._unfold(self.labels, self.learn, self.found)
         if result is not None:
             self._unfold(self.correct, self.save)
         if session.model is not None:
