@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from accuracy_scores import Found
+from accuracy_supervised import supervised
 from accuracy_tasks import Task
 from speed_peers import CONVPAINT, HERE, python_of
 from speed_process import environment
@@ -77,10 +79,10 @@ ADAPTERS.add(
 class Method:
     """How a task is solved.
 
-    ``settings`` are those of a segmenter; None: convpaint. ``reference``: it stands outside of what
-    is developed here, so that its rows count for every tag. ``always`` in the set of methods that
-    run if none are named. ``seeded``: whether the seed changes anything. ``polished``: whether the
-    network is polished for as long as it takes by default.
+    ``settings`` are those of a segmenter; None: it is none of ours. ``reference``: it stands
+    outside of what is developed here, so that its rows count for every tag. ``always`` in the set
+    of methods that run if none are named. ``seeded``: whether the seed changes anything.
+    ``polished``: whether the network is polished for as long as it takes by default.
     """
 
     settings: dict[str, Any] | None
@@ -125,6 +127,7 @@ METHODS: dict[str, Method] = {
     "default": Method({}),
     "forest": Method(_FOREST, reference=True),
     "convpaint": Method(None, reference=True, seeded=False),
+    "supervised": Method(None, reference=True, always=False),
     "embedded": Method({"experts": ALONE}),
     "hand-made": Method({"backbone": "multiscale", "experts": ALONE}),
     "usual weights": Method({"experts": {"choose": False}}),
@@ -161,7 +164,11 @@ class Solver:
         """Return what runs a method; None, and a line said once, where it cannot be run."""
         method = METHODS[name]
         why = method.missing
-        if method.settings is None:
+        if name == "supervised":
+            if find_spec("monai") is not None:
+                return supervised
+            why = "MONAI is not installed (the extra baselines)"
+        elif method.settings is None:
             place = None if self.environments is None else self.environments / "convpaint"
             if place is not None and (place / "installed").exists():
                 return partial(convpaint, python_of(place))

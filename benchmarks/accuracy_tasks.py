@@ -36,11 +36,15 @@ class Case:
 
 @dataclass(frozen=True)
 class Task:
-    """Templates, cases to score, and the labels that are scored."""
+    """Templates, cases to score, and the labels that are scored.
+
+    ``others`` are, where images are scored that are no templates, all the others of the set.
+    """
 
     templates: list[Template]
     cases: list[Case]
     labels: list[int]
+    others: Callable[[], list[Template]] | None = None
 
 
 def evenly(indices: np.ndarray, count: int) -> tuple[int, ...]:
@@ -111,19 +115,26 @@ def across(
     paths = sorted((folder / "images").iterdir())
     if shots + others > len(paths):
         raise ValueError(f"{folder} has {len(paths)} images, not {shots} + {others}")
-    pairs = []
-    for path in [*paths[:shots], *paths[len(paths) - others :]]:
-        truth = next((folder / "labels").glob(f"{path.name.partition('.')[0]}*"))
-        image = read_volume(path)
-        if grey:
-            image = Volume(image.data.mean(axis=-1), image.spacing, image.affine)
-        pairs.append((image, read_labels(truth)))
+    pairs = [_pair(folder, p, grey) for p in [*paths[:shots], *paths[len(paths) - others :]]]
     if scribble:
         templates = [scribbled(i, t, _labelled(t)) for i, t in pairs[:shots]]
     else:
         templates = [Template(i, t, slices="all") for i, t in pairs[:shots]]
     wanted = sorted({int(v) for _, t in pairs for v in np.unique(t.data)} - {0})
-    return Task(templates, [Case(i, t) for i, t in pairs[shots:]], wanted)
+
+    def unscored() -> list[Template]:
+        known = (_pair(folder, path, grey) for path in paths[: len(paths) - others])
+        return [Template(image, truth, slices="all") for image, truth in known]
+
+    return Task(templates, [Case(i, t) for i, t in pairs[shots:]], wanted, unscored)
+
+
+def _pair(folder: Path, path: Path, grey: bool) -> tuple[Volume, Volume]:
+    truth = next((folder / "labels").glob(f"{path.name.partition('.')[0]}*"))
+    image = read_volume(path)
+    if grey:
+        image = Volume(image.data.mean(axis=-1), image.spacing, image.affine)
+    return image, read_labels(truth)
 
 
 def tasks(data: Path) -> dict[str, Callable[[], Task]]:
