@@ -48,7 +48,7 @@ def test_sample_opens_with_units_names_and_painted_slices(make_napari_viewer, ke
 
     template_planes = np.moveaxis(template.data, axis, 0)
     painted = np.flatnonzero([(plane > 0).any() for plane in template_planes])
-    assert len(painted) == 3
+    assert len(painted) == 5
     true_planes = np.moveaxis(truth.data, axis, 0)
     np.testing.assert_array_equal(template_planes[painted], true_planes[painted])
     assert (truth.data > 0).sum() > (template.data > 0).sum()

@@ -29,7 +29,8 @@ Result = TypeVar("Result")
 
 TORSO = "torso"
 """Key of the first sample in the manifest."""
-_PAINTED_SLICES = 3
+_PAINTED_SLICES = 5
+"""Each label is on two at least: then its agreement can be estimated at once."""
 _TICK_S = 0.02
 _ROOT = "https://gitlab.com/scikit-image/data/-/raw/2cdc5ce89b334d28f06a58c9f0ca21aa6992a5ba"
 
@@ -142,14 +143,14 @@ def read_sample(sample: RealSample, path: Path) -> list[tuple[Volume, str]]:
 
 
 def _phantom_layers(kind: str) -> list[LayerData]:
-    from .widgets.guide import offer_guide
-
     def work(_: Progress) -> tuple[Phantom, Volume]:
         phantom = make_phantom(kind)
-        import_module(".session", __package__)  # the first dock, which comes next, waits for it
+        import_module(".widgets.guide", __package__)  # and the session, which the first dock needs
         return phantom, painted_labels(phantom, template_slices(phantom, _PAINTED_SLICES))
 
     phantom, template = _beside_viewer(work, f"Computing the {kind}", 0)
+    from .widgets.guide import offer_guide  # imported by now, beside the viewer
+
     face_patient()
     offer_guide()
     painted = labels_layer(template, f"{kind} template")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -114,37 +115,39 @@ class RestoreController:
             self._storage.flush()  # what waits is newer than what is there
         read_model = self._training.reader()
 
+        parts: list[str] = []
+
         def work(job: Job) -> tuple[dict[str, Any], FewShotSegmenter | None]:
-            content = read_autosave(path)
+            content, model = read_autosave(path), None
             file = content["model"]
-            if file is None:
-                return content, None
-            try:
-                return content, _on_its_base(read_model, file, content["base"])
-            except FewShotError as error:  # paint is more: a model can be trained again
-                content["without_model"] = str(error)
-                return content, None
+            if file is not None:
+                try:
+                    model = _on_its_base(read_model, file, content["base"])
+                except FewShotError as error:  # paint is more: a model can be trained again
+                    content["without_model"] = str(error)
+            steps = self._show(content, parts)
+            for _ in range(2 * len(content["layers"]) + len(content.get("points", ())) + 1):
+                job.send(steps)
+            return content, model
+
+        def piece(steps: Iterator[None]) -> None:
+            with _saved_in(path):
+                next(steps, None)
 
         def done(found: tuple[dict[str, Any], FewShotSegmenter | None]) -> None:
             content, model = found
-            try:
-                parts = self._show(content)
+            with _saved_in(path):
                 self._storage.adopt(path, self._first_image(content))
                 if model is not None:
                     self._take_model(model, content)
                     parts.append("the model")
-            except FewShotError:
-                raise
-            except _UNFIT as error:
-                given = f"{path} ({type(error).__name__}: {error})"
-                raise InputError("folder", "hold a saved session", given) from error
             at = datetime.fromtimestamp(content.get("saved", time.time()))
             job.note = f"{_listed(parts)} of {_in_words(at)}"
             if "without_model" in content:
                 job.note += f", without the model: {content['without_model']}"
             self._state.events.settings.emit()
 
-        job = Job("Restoring", "restore", work, Callbacks(done=done))
+        job = Job("Restoring", "restore", work, Callbacks(piece=piece, done=done))
         return self._runner.start(job)
 
     def _first_image(self, content: dict[str, Any]) -> Any:
@@ -157,8 +160,11 @@ class RestoreController:
         pairs = content.get("renumbered", ())
         self._state.renumbered = {int(here): int(there) for here, there in pairs}
 
-    def _show(self, content: dict[str, Any]) -> list[str]:
-        """Add what was saved, but nothing twice; what it was, in words."""
+    def _show(self, content: dict[str, Any], parts: list[str]) -> Iterator[None]:
+        """Add what was saved, but nothing twice; ``parts`` become what it was, in words.
+
+        A layer at each step, so that the viewer goes on between them.
+        """
         state, points = self._state, content.get("points", ())
         for channels in content.get("channels", ()):
             state.channels.join([self._image_for(one) for one in channels])
@@ -167,12 +173,15 @@ class RestoreController:
         for saved, image in zip(content["layers"], images, strict=False):
             if saved["role"] == "result":
                 results += 1
-                self._show_result(saved, image)
+                result = self._show_result(saved, image)
+                yield
+                _show_confidence(saved, result)
             else:
                 templates += 1
                 layer = self._open_layer(saved, image) or self._added(saved, image)
                 axis = saved["provenance"]["axis"]
                 self._pairs.add(image, layer, saved["kind"], axis)
+            yield
         for saved, image in zip(points, images[len(content["layers"]) :], strict=True):
             if saved["role"] == "landmarks":
                 landmarks += 1
@@ -180,15 +189,16 @@ class RestoreController:
             else:
                 templates += 1
                 self._pairs.add(image, self._points_layer(saved), "points", saved["axis"])
+            yield
         for scores in content["slice_scores"]:
             self._take_scores(scores)
         state.events.slices.emit()
         state.events.propagated.emit()
         counted = [(templates, "template"), (results, "result")]
         words = [f"{n} {what}{'s' * (n > 1)}" for n, what in counted if n]
-        return [*words, *["landmarks"] * bool(landmarks)]
+        parts += [*words, *["landmarks"] * bool(landmarks)]
 
-    def _show_result(self, saved: dict[str, Any], image: Any) -> None:
+    def _show_result(self, saved: dict[str, Any], image: Any) -> ResultLayers:
         state, viewer = self._state, self._view.viewer
         before, level = state.result_of(image), _level_of(image, saved["data"].shape)
         layer = self._open_layer(saved, image)
@@ -200,11 +210,7 @@ class RestoreController:
                 result.take_landmarks(before)
             result.labels = layer or self._added(saved, image)
             state.results[id(image)] = result
-        confidence = saved.get("confidence")
-        if confidence is not None and confidence.shape == saved["data"].shape:
-            result.make_confidence()
-            result.confidence.data[...] = confidence
-            result.confidence.refresh()
+        return result
 
     def _show_landmarks(self, saved: dict[str, Any], image: Any) -> None:
         state, (points, features, _) = self._state, points_of(saved)
@@ -278,6 +284,26 @@ class RestoreController:
             [layer.name for layer in layers],
             f"Open {source} first." if source else "Open it first.",
         )
+
+
+@contextmanager
+def _saved_in(path: Path) -> Iterator[None]:
+    """What a description that is damaged ends in, is one error of its folder."""
+    try:
+        yield
+    except FewShotError:
+        raise
+    except _UNFIT as error:
+        given = f"{path} ({type(error).__name__}: {error})"
+        raise InputError("folder", "hold a saved session", given) from error
+
+
+def _show_confidence(saved: dict[str, Any], result: ResultLayers) -> None:
+    confidence = saved.get("confidence")
+    if confidence is not None and confidence.shape == saved["data"].shape:
+        result.make_confidence()
+        result.confidence.data[...] = confidence
+        result.confidence.refresh()
 
 
 def _on_its_base(

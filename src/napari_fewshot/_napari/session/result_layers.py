@@ -146,6 +146,7 @@ class ResultLayers:
         options = geometry_of(self.image, self.level)
         options["metadata"] = {**options.get("metadata", {}), KEY: CONFIDENCE}
         layers = self.viewer.layers
+        active = layers.selection.active
         self.confidence = self.viewer.add_image(
             np.zeros(shape, np.float32),
             name=f"{self.image.name} confidence",
@@ -156,7 +157,7 @@ class ResultLayers:
             **options,
         )
         layers.move(layers.index(self.confidence), layers.index(self.labels))
-        layers.selection.active = self.labels
+        layers.selection.active = active
 
     def write(
         self,

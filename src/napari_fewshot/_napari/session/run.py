@@ -97,6 +97,7 @@ class Run:
     _shown: float = 0.0
     _told: float = 0.0
     _draws: bool = False
+    _adds_confidence: bool = False
     _cleaned: bool = False
     _hidden: tuple[int, ...] = ()
     _came: set[int] = field(default_factory=set)
@@ -183,8 +184,7 @@ class Run:
         else:
             provenance = target.take(into, axis, painted, self.entries)
         self.step = UndoStep(target.labels, provenance.slicing)
-        if asked.confidence:
-            target.make_confidence()
+        self._adds_confidence = asked.confidence
         for entry in self.entries:
             self._copy_template(entry, self.step)
         self.told()
@@ -195,6 +195,7 @@ class Run:
         self.moved_to = self.in_view()
         self.scores[piece.index] = SliceScore(piece.index, piece.uncertainty, piece.descriptor)
         if self.step is not None and self.target.has_labels:  # else the session cancels the job
+            self._add_confidence(self.step)
             self._write_prediction(piece.index, piece.labels, piece.confidence)
             self.show(piece.index)
 
@@ -247,6 +248,18 @@ class Run:
         if in_view or now - self._told > _TELL_EVERY_S:
             self._told = now
             self.told()
+
+    def _add_confidence(self, step: UndoStep) -> None:
+        """Once, with the first slice: two layers at once would stop the viewer twice as long."""
+        target, wanted = self.target, self._adds_confidence
+        self._adds_confidence = False
+        if not wanted:
+            return
+        before = target.confidence if target.has_confidence else None
+        target.make_confidence()
+        if target.confidence is not before and target.provenance is not None:
+            for key in target.provenance.slices_made("copied"):
+                target.write_confidence(key, 1, step)
 
     def _write_prediction(self, index: int, labels: Array, confidence: Array) -> None:
         if self._hidden:

@@ -242,5 +242,5 @@ def _import() -> None:
     backbone = get_backbone(DEFAULT_BACKBONE, None, 1)
     with torch.inference_mode():
         backbone.encode(torch.zeros(1, 1, 3, 64, 64))
-    for name in ("scipy.ndimage", "skimage.segmentation"):
+    for name in ("scipy.ndimage", "skimage.segmentation", "napari_fewshot.objects.instances"):
         importlib.import_module(name)

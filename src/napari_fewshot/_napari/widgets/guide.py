@@ -58,7 +58,7 @@ STEPS = (
         lambda progress: progress.dock,
     ),
     Step(
-        "Press <b>Learn and label</b>. It learns from the three slices and labels all others, in "
+        "Press <b>Learn and label</b>. It learns from the painted slices and labels all others, in "
         "seconds, the one in view first. Look at them with the slider.",
         lambda progress: progress.labelled,
     ),
