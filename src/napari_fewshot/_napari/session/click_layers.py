@@ -90,10 +90,14 @@ class ClickLayers:
         if self.shown is None or self.shown not in self._viewer.layers:
             if choice is None:
                 return
+            from napari.utils.colormaps import DirectLabelColormap
+
             active = self._viewer.layers.selection.active
             empty = np.zeros(self.into.data.shape, np.uint8)
             options = self._options("choice", geometry_of(self.into))
-            self.shown = self._viewer.add_labels(empty, opacity=0.6, **options)
+            colours = {None: "transparent", 1: _COLOURS["inside"], 2: _COLOURS["outside"]}
+            shades = DirectLabelColormap(color_dict=colours)  # not those of the labels
+            self.shown = self._viewer.add_labels(empty, opacity=0.6, colormap=shades, **options)
             self.shown.editable = False
             self._viewer.layers.selection.active = active
         before = self.shown.metadata.pop("slice", None)

@@ -23,7 +23,7 @@ _KINDS = {
     "outside": ("Outside", "The next click is to stay out of the structure."),
     "box": ("Box", "Draw a rectangle round the structure, or a part of it."),
 }
-_WALKER_NAME = "what was learned, and edges"
+_WALKER_NAME = "learning and edges"
 
 
 class ClickPanel(QWidget):
