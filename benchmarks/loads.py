@@ -39,8 +39,8 @@ from napari_fewshot.bench.machine import describe_machine
 SIZES = {"images": (2000, 30), "store": (10_000, 100), "session": (200, 12), "open": (50, 5)}
 """Of each section, and with ``--quick``."""
 SIDE = 64
-STEPS = 30
-"""Of each training in a session: that memory is kept does not depend on how well it learns."""
+LIGHT = {"backbone": "multiscale", "adapter": "cosine", "experts": {"registered": False}}
+"""Settings of a session: what it keeps of corrections does not depend on how well it learns."""
 
 Found = dict[str, Any]
 
@@ -178,7 +178,7 @@ def long_session(count: int) -> Found:
     import napari
 
     viewer, session, truth = _viewer(napari)
-    session.configure(of_adapter={"steps": STEPS})
+    session.configure(**LIGHT)
     session.train(score=False).wait()
     session.propagate("image").wait()
     result = session.result_layer(viewer.layers["image"])

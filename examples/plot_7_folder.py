@@ -2,8 +2,9 @@
 A folder, and a cluster
 =======================
 
-**You need** a model and a folder of images. **You get** a label map for each, and a table with
-the doubtful ones first. **It takes** half a minute.
+**You need** a model and a folder of images, for the last part the extra ``distributed`` too.
+**You get** a label map for each, and a table with the doubtful ones first. **It takes** half a
+minute.
 """
 
 import tempfile

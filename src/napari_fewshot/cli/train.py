@@ -292,8 +292,8 @@ def _report_score(model: FewShotSegmenter, score: HeldOutScore | None) -> None:
         print("held-out score: needs at least two template slices", file=sys.stderr)
         return
     print(
-        f"held-out Dice (an estimate that tends to be optimistic; {score.folds} folds by "
-        f"{score.grouped_by}):"
+        "held-out Dice (an estimate: too high if slices are alike, too low if few are painted; "
+        f"{score.folds} folds by {score.grouped_by}):"
     )
     width = max(4, *(len(name) for name in model.names_.values()))
     for value, dice in score.dice.items():
