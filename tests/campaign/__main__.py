@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import random
 import shutil
 import sys
 import tempfile
@@ -35,6 +36,7 @@ def campaign(
     seeds = itertools.count(seed)
     counts, faults = read_mutated(folder, seeds, lambda: time.monotonic() < files_end, keep)
     disturbances = list(_disturbances(folder))
+    random.Random(seed).shuffle(disturbances)  # so that short campaigns meet all kinds in time
     for number in itertools.count(seed):
         for kind, disturb in disturbances:
             if time.monotonic() >= end:
