@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 from landmarks_tasks import Example, Task
 
-from napari_fewshot import FewShotSegmenter, Volume
+from napari_fewshot import FewShotSegmenter, Landmark, Volume
 from napari_fewshot.backbones import get_backbone
 from napari_fewshot.config import ExtractionConfig, IntensityConfig, SegmenterConfig
 from napari_fewshot.features.extract import FeatureExtractor
@@ -83,7 +83,7 @@ def _default(task: Task, seed: int) -> Callable[[Volume], Places]:
         return {
             p.name: (np.array(p.position[-image.ndim :]), p.score)
             for p in found.values()
-            if p is not None
+            if isinstance(p, Landmark)
         }
 
     return place
