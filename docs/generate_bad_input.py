@@ -78,6 +78,7 @@ CASES: dict[str, list[str]] = {
         f"{TRAIN} --template scribble {OUT}",
         f"{TRAIN} --background 9 {OUT}",
         f"train --image image.nii.gz --points outside.csv {OUT}",
+        f"train --image image.nii.gz --points nopoint.csv {OUT}",
         f"train --image image.nii.gz --points semicolons.csv {OUT}",
         f"train --image image.nii.gz --points nocolumn.csv {OUT}",
         f"{TRAIN} --points points.csv {OUT}",
@@ -228,10 +229,7 @@ def make_files() -> None:
     write_labels(Path("stack_labels.tif"), painted, stack)
     _write_microscopy(image.data)
     write_points(Path("points.csv"), one.landmarks, image)
-    Path("outside.csv").write_text("name,label,z,y,x\ntip,1,5,200,3\n", encoding="utf-8")
-    Path("semicolons.csv").write_text("name;label;z;y;x\ntip;1;5;2;3\n", encoding="utf-8")
-    Path("nocolumn.csv").write_text("name,label,z,y\ntip,1,5,2\n", encoding="utf-8")
-    Path("bare.csv").write_text("name,label,z,y,x\ntip,1,5,2,3\n", encoding="utf-8")
+    _write_tables()
     arguments = shlex.split(f"{TRAIN} --adapter cosine --no-score --no-store -o model.fewshot")
     with contextlib.redirect_stdout(io.StringIO()):
         if main(arguments) != 0:
@@ -242,6 +240,18 @@ def make_files() -> None:
     _write_configurations()
     newer = {"format": "napari-fewshot", "version": "99"}
     save_file(load_file("model.fewshot"), "newer.fewshot", newer)
+
+
+def _write_tables() -> None:
+    """Write tables of points, most of them bad ones."""
+    for name, text in (
+        ("outside", "name,label,z,y,x\ntip,1,5,200,3\n"),
+        ("nopoint", "name,label,z,y,x\n"),
+        ("semicolons", "name;label;z;y;x\ntip;1;5;2;3\n"),
+        ("nocolumn", "name,label,z,y\ntip,1,5,2\n"),
+        ("bare", "name,label,z,y,x\ntip,1,5,2,3\n"),
+    ):
+        Path(f"{name}.csv").write_text(text, encoding="utf-8")
 
 
 def _write_microscopy(stack: object) -> None:

@@ -291,6 +291,43 @@ def walk_landmarks(to: Walk) -> None:
     to.picture("viewer-7-landmarks")
 
 
+def walk_found(to: Walk) -> None:
+    """Find landmarks in a computed X-ray by those of three others, and correct one."""
+    from napari_fewshot import make_phantom
+
+    viewer, session = to.viewer, to.session
+    for seed in range(4):
+        patient = make_phantom("torso", seed=seed)
+        flat = np.asarray(patient.image.data, float).mean(axis=1)[::-1]  # the head is above
+        lies = {"scale": (patient.image.spacing[0], patient.image.spacing[2]), "units": "mm"}
+        image = viewer.add_image(flat, name=f"X-ray {seed + 1}", colormap="gray", **lies)
+        at = np.array([mark.position for mark in patient.landmarks])[:, [0, 2]]
+        at[:, 0] = len(flat) - 1 - at[:, 0]
+        if seed < 3:
+            features = {"name": [mark.name for mark in patient.landmarks]}
+            marks = viewer.add_points(at, name=f"X-ray {seed + 1} marks", features=features, **lies)
+            session.add_template(image, marks)
+    for layer in viewer.layers:
+        layer.visible = layer is image
+    session.configure(adapter="cosine", propagation={"landmarks": {"min_score": 0.5}})
+    main = to.open_main()
+    viewer.layers.selection.active = image
+    to.settle()
+    to.click(main.learn.learn)
+    layer, row = viewer.layers["X-ray 4 landmarks found"], len(at) - 1
+    moved = np.array(layer.data)
+    moved[row] = at[row]
+    layer.data = moved
+    session.landmarks.show(row + 1, image)
+    to.until(lambda: not session.landmarks.is_behind)
+    for section in (main.labels, main.learn):
+        section.collapse(animate=False)
+    main.show_state()
+    main.found.table.select(row + 1)
+    viewer.reset_view()
+    to.picture("dock-7-landmarks")
+
+
 def walk_review(to: Walk) -> None:
     """Label four patients and a file that is cut off, and open the table as a review list."""
     from napari_fewshot import FewShotSegmenter, Template, make_phantom, predict_many, write_image
@@ -354,6 +391,7 @@ WALKS = {
     "tour": walk,
     "experts": walk_experts,
     "landmarks": walk_landmarks,
+    "found": walk_found,
     "review": walk_review,
 }
 

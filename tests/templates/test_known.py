@@ -168,9 +168,10 @@ def test_scribble_points_know_nothing_but_their_disk():
     np.testing.assert_array_equal(known(template)[0].labels, expected)
 
 
-def test_points_outside_the_image():
-    with pytest.raises(InputError, match=r"points must lie inside.*tip at \(3, 30, 12\)"):
-        known(Template(image(), points=[Landmark("tip", 2, (3, 30, 12))]))
+@pytest.mark.parametrize("at", [(3, 30, 12), (90, 3, 12), (np.nan, 3, 12), (3, np.nan, 12)])
+def test_points_outside_the_image(at):
+    with pytest.raises(InputError, match=r"points must lie inside.*tip at .*Move it, or take it"):
+        known(Template(image(), points=[Landmark("tip", 2, at)]))
 
 
 def test_points_of_flat_images():

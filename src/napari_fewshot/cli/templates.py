@@ -158,6 +158,10 @@ def _read_template(
     labels = None
     if files.labels is not None:
         labels = read_labels_on(image, files.labels, options.frame)
+    points = [] if files.points is None else read_points(files.points, image, numbers=numbers)
+    if not points and files.points is not None and labels is None:
+        remedy = "Mark its points, or leave the image out."
+        raise InputError(str(files.points), "hold a point, without --labels", "none", remedy)
     template = Template(
         image,
         labels,
@@ -165,7 +169,7 @@ def _read_template(
         known_labels=shared.parse_numbers("--known-labels", files.known_labels),
         axis=None if files.axis == "auto" else files.axis,
         kind=options.template,
-        points=() if files.points is None else read_points(files.points, image, numbers=numbers),
+        points=points,
         background=SCRIBBLE_BACKGROUND if options.background is None else options.background,
     )
     if image.ndim == 3 and isinstance(template.slices, list):

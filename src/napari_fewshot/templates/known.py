@@ -140,7 +140,7 @@ def _points_by_slice(
             depth = place.pop(stack.axis)
         else:
             depth = place.pop(0)
-        index = int(np.floor(depth + 0.5))
+        index = int(np.floor(depth + 0.5)) if np.isfinite(depth) else -1
         row, column = (
             (p + 0.5) * new / old - 0.5
             for p, old, new in zip(place, grid.shape[1:], grid.working[1:], strict=True)
@@ -152,6 +152,7 @@ def _points_by_slice(
                 "points",
                 f"lie inside the image of shape {template.volume.shape}",
                 f"{point.name} at {point.position}",
+                "Move it, or take it away. Positions count voxels from 0 in the order (Z, Y, X).",
             )
         grouped.setdefault(index, []).append((row, column, point.label))
     return grouped

@@ -71,7 +71,8 @@ class Template:
         if self.kind not in ("dense", "scribble"):
             raise InputError("kind", "be dense or scribble", self.kind)
         if self.labels is None and not self.points:
-            raise InputError("labels", "be given, or points", "neither")
+            remedy = "Paint a slice, mark a point, or leave the image out."
+            raise InputError("labels", "be given, or points", "neither", remedy)
         labels: Volume | None = None
         if isinstance(self.labels, Mapping):
             labels = self._of_planes(self.labels, image)

@@ -194,3 +194,48 @@ def test_the_work_is_there_again_after_it_was_saved(session, layer, viewer, tmp_
     session.landmarks.take_back(1, "x3")
     followed(session, qtbot)
     assert session.landmarks.of("x3")[0].kind == "found"
+
+
+def test_the_dock_lists_them_and_keys_move_the_selected_point(session, layer, viewer, qtbot):
+    from napari_fewshot._napari.widgets.main import FewShotSegmentation
+
+    dock = FewShotSegmentation(viewer)
+    viewer.window.add_dock_widget(dock, name="Few-shot segmentation")
+    dock.show_state()
+    found = dock.found
+    assert found.isVisibleTo(dock)
+    assert [found.table.table.item(k, 0).text() for k in range(5)] == list(layer.features["name"])
+    assert found.next.reason == "click a landmark in the list"
+    one = next(m for m in session.landmarks.of("x3") if m.others)
+    found.table.select(one.label)
+    found.table.picked.emit(one.label)
+    assert viewer.layers.selection.active is layer
+    assert found.next.isEnabled()
+    before = layer.data[one.row].copy()
+    keys = {str(key): act for key, act in viewer.keymap.items()}
+    keys["J"](viewer)
+    assert np.linalg.norm(layer.data[one.row] - before) > 2
+    assert "place 2 of" in found.said.text()
+    keys["Shift+J"](viewer)
+    np.testing.assert_allclose(layer.data[one.row], before)
+    session.configure(propagation={"landmarks": {"min_score": 0.99}})
+    session.propagate("x3").wait(MINUTE)
+    dock.show_state()
+    assert "0 of 5 are there" in found.table.missing.text()
+    found.table.select(2)
+    found._show_buttons()
+    found.place.click()
+    assert list(layer.features["name"]) == ["point 2"]
+    layer.selected_data = set()
+    found._on_next(1)
+    assert "one point of landmarks that were found" in dock.status.text()
+
+
+def test_bad_points_are_told_or_left_out(session, viewer):
+    image = viewer.layers["x3"]
+    session.add_template(image, viewer.add_points(ndim=2, name="x3 empty"))
+    assert len(session._training.templates()) == 3  # a layer without points teaches nothing
+    layer = viewer.layers["x2 points"]
+    layer.data = np.concatenate([layer.data[:4], [[500.0, 20.0]]])
+    with pytest.raises(InputError, match=r"inside the image.*point 5 at .*Move it, or take it"):
+        session.train(score=False).wait(MINUTE)

@@ -26,18 +26,25 @@ class FollowController:
     def __init__(self, state: State, runner: JobRunner, training: TrainingController) -> None:
         self._state, self._runner, self._training = state, runner, training
         self._kept: tuple[Any, LandmarkFinder] | None = None
-        self._last = 0
+        self._asked: dict[tuple[int, Key], int] = {}  # how often, of each result and place
+        state.events.layers.connect(self._forget_what_went)
 
     @property
     def is_behind(self) -> bool:
         """Whether it is at it."""
         return any(job.stage == "landmarks" for job in self._runner.jobs)
 
+    def close(self) -> None:
+        """Let go what is kept."""
+        self._state.events.layers.disconnect(self._forget_what_went)
+        self._kept = None
+
     def follow(self, result: ResultLayers, lead: Key) -> Job:
         """Place those that nobody has moved, given those that somebody has."""
         state = self._state
-        self._last += 1
-        number, placed = self._last, result.placed_points(lead)
+        mine = id(result), lead
+        number = self._asked[mine] = self._asked.get(mine, 0) + 1
+        placed = result.placed_points(lead)
         volume = state.channels.volume(result.image, lead, result.level)
         models: list[FewShotSegmenter] = []
 
@@ -65,7 +72,7 @@ class FollowController:
             work,
             callbacks,
             layers=[result.image],
-            is_outdated=lambda: number != self._last,
+            is_outdated=lambda: number != self._asked.get(mine),
         )
         return self._runner.start(job)
 
@@ -75,6 +82,13 @@ class FollowController:
         if kept is None or any(a is not b and a != b for a, b in zip(kept[0], key, strict=True)):
             kept = self._kept = key, model.landmark_finder(volume)
         return kept[1]
+
+    def _forget_what_went(self) -> None:
+        there, kept = list(self._state.results.values()), self._kept
+        if kept is not None and all(result.image is not kept[0][2] for result in there):
+            self._kept = None
+        numbers = {id(result) for result in there}
+        self._asked = {key: n for key, n in self._asked.items() if key[0] in numbers}
 
     def _show(
         self,

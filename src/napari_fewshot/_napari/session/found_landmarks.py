@@ -54,6 +54,7 @@ class FoundLandmarks:
     def close(self) -> None:
         """Follow no more points."""
         self._state.events.propagated.disconnect(self._watch)
+        self._others.close()
         if self._timer is not None:
             self._timer.stop()
             self._timer = None

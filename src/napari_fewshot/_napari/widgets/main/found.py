@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FoundSection"]
 
-NEXT, BACK = "J", "Shift-J"
+NEXT, BACK = "J", "Shift+J"
 """Keys that neither napari nor its layers use."""
 
 

@@ -72,6 +72,12 @@ class FoundTable(QWidget):
         rows = self.table.selectionModel().selectedRows()
         return self.marks[rows[0].row()] if rows else None
 
+    def select(self, label: int) -> None:
+        """Select the row of a landmark."""
+        for row, mark in enumerate(self.marks):
+            if mark.label == label:
+                self.table.selectRow(row)
+
     def show_marks(self, marks: Sequence[FoundLandmark]) -> None:
         """Show landmarks; the one that was selected stays so."""
         self.setVisible(bool(marks))
