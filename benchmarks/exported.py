@@ -71,7 +71,7 @@ def measure(model: FewShotSegmenter, path: Path, side: int) -> dict[str, tuple[f
     predictor = model.volume_predictor()
     learned = predictor.model
     stack = SliceStack(image, learned.axes[0], learned.config.intensity)
-    slices = predictor.slices(image, learned.axes[0], landmarks=False)
+    slices = predictor.slices(image, learned.axes[0])
     values = np.array([0, *learned.label_values])
     ways: dict[str, Callable[[Array, Array], Array]] = {"ONNX Runtime": runtime(path)}
     if find_spec("openvino"):
