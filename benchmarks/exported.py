@@ -25,6 +25,7 @@ from page import write_sections
 from napari_fewshot import FewShotSegmenter, Template
 from napari_fewshot.export import export_model
 from napari_fewshot.phantoms import make_phantom, painted_labels, template_slices
+from napari_fewshot.predict.predictor import PredictionRequest
 from napari_fewshot.slices.stack import SliceStack
 
 SLICES = 3
@@ -71,7 +72,7 @@ def measure(model: FewShotSegmenter, path: Path, side: int) -> dict[str, tuple[f
     predictor = model.volume_predictor()
     learned = predictor.model
     stack = SliceStack(image, learned.axes[0], learned.config.intensity)
-    slices = predictor.slices(image, learned.axes[0])
+    slices = predictor.slices(image, PredictionRequest(learned.axes[0], landmarks=False))
     values = np.array([0, *learned.label_values])
     ways: dict[str, Callable[[Array, Array], Array]] = {"ONNX Runtime": runtime(path)}
     if find_spec("openvino"):
