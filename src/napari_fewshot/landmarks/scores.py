@@ -43,6 +43,8 @@ def probabilities(sure: Array, trials: Array, share: float) -> Array:
     left out, with their errors in such shares: a logistic curve over the logarithm is fitted to
     them (Platt 1999), rising or flat. Without trials, what is sure is returned as it is, 1 at most.
     """
+    from scipy.special import expit
+
     if len(trials) == 0:
         return np.clip(sure, 0, 1)
     x = logit(trials[:, 0])
@@ -51,7 +53,7 @@ def probabilities(sure: Array, trials: Array, share: float) -> Array:
     hit = np.where(right, high, low)
     slope, offset = 1.0, 0.0
     for _ in range(_STEPS):  # Newton's method; the prior keeps the matrix regular
-        p = 1 / (1 + np.exp(-(slope * x + offset)))
+        p = expit(slope * x + offset)
         weight = p * (1 - p)
         gradient = np.array([(x * (hit - p)).sum(), (hit - p).sum()])
         gradient -= _PRIOR * np.array([slope - 1, offset])
@@ -62,7 +64,7 @@ def probabilities(sure: Array, trials: Array, share: float) -> Array:
         slope, offset = slope + step[0], offset + step[1]
     if slope < 0:
         return np.full(len(sure), (right.sum() + 1) / (len(right) + 2))
-    found: Array = 1 / (1 + np.exp(-(slope * logit(sure) + offset)))
+    found: Array = expit(slope * logit(sure) + offset)
     return found
 
 
