@@ -12,19 +12,20 @@ from .conftest import MINUTE
 pytestmark = pytest.mark.viewer
 
 
-def test_the_slice_that_is_moved_to_comes_next(trained, viewer, monkeypatch):
-    trained.go_to(2, "image")
+def test_the_slice_that_is_moved_to_comes_next(predicted, viewer, monkeypatch):
+    layer = predicted.result_layer("image")  # adding one takes long: slices would come meanwhile
+    predicted.go_to(2, "image")
     came: list[int] = []
     take = Run.take
 
     def noted(self, piece):
         came.append(piece.index)
         if len(came) == 3:
-            trained.go_to(15, "image")
+            predicted.go_to(15, "image")
         take(self, piece)
 
     monkeypatch.setattr(Run, "take", noted)
-    trained.propagate("image", policy="new").wait(MINUTE)
+    predicted.propagate("image", into=layer, policy="overwrite").wait(MINUTE)
     assert came[0] == 2
     early = came.index(15)
     assert early <= 6  # not after the twelve that lie between
