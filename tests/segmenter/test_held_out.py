@@ -125,6 +125,15 @@ def test_dice_counts_all_held_out_slices_together():
     assert log == [[10, 20], [0, 20], [0, 10]]
 
 
+def test_labels_on_two_slices_are_doubtful():
+    four = planes(1)
+    examples = [labelled(0, 4, 9), labelled(10, 4), labelled(20, 4, 9), labelled(20, 9)]
+    assert scored(examples, [four] * 4).doubtful == {9}
+    assert scored(examples[:2], [four] * 2).doubtful == {4}  # of 9 nothing is known
+    volumes = [labelled(0, 4, volume=v) for v in (0, 1)]
+    assert not scored(volumes, [four] * 2).doubtful
+
+
 def test_unordered_templates_keep_their_maps():
     order = (50, 10, 40, 0, 30, 20, 5)
     examples = [labelled(k, 4, 9) for k in order]

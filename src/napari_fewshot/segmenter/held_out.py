@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -50,12 +51,16 @@ class HeldOutScore:
         ``"volumes"`` or ``"neighbouring slices"``.
     weights : ExpertWeights
         Of the experts, as chosen by what was held out, and as they are in this score.
+    doubtful : frozenset of int
+        Labels on two slices of a volume alone, whose Dice is that of one slice by the other, which
+        is often far away: most are found better than it says.
     """
 
     dice: dict[int, float]
     folds: int
     grouped_by: str
     weights: ExpertWeights = field(default_factory=ExpertWeights)
+    doubtful: frozenset[int] = frozenset()
 
     @property
     def mean(self) -> float:
@@ -190,7 +195,8 @@ def held_out_score(
         for c, v in enumerate(values)
         if v > 0
     }
-    return HeldOutScore(dice, len(folds), grouped_by, weights)
+    doubtful = _on_two([examples[k] for k in slices]) if painted else frozenset()
+    return HeldOutScore(dice, len(folds), grouped_by, weights, doubtful)
 
 
 def _predicted(
@@ -288,6 +294,13 @@ class _Room:
         kept[:] = plane
         release(kept)
         return kept
+
+
+def _on_two(slices: Sequence[KnownSlice]) -> frozenset[int]:
+    """Label values that exactly two slices have, in however many goes these were painted."""
+    places = {(v, _depth(one)) for one in slices for v in _classes([one], [0]) - {0}}
+    counts = Counter(value for value, _ in places)
+    return frozenset(value for value, count in counts.items() if count == 2)
 
 
 def _classes(examples: Sequence[KnownSlice], numbers: Sequence[int]) -> set[int]:

@@ -110,7 +110,7 @@ def test_slices_are_listed_and_a_click_goes_there(viewer, docks, qtbot):
     def painted() -> list[int]:
         return [entry.index for entry in table.model.slices if entry.status == "painted"]
 
-    qtbot.waitUntil(lambda: len(painted()) == 3)
+    qtbot.waitUntil(lambda: len(painted()) == 5)
     template = viewer.layers["torso template"].data
     assert painted() == [int(k) for k in np.flatnonzero(template.any(axis=(1, 2)))]
     place = table.view.model().index(2, 0)

@@ -103,7 +103,13 @@ def held_out_to(score: HeldOutScore | None) -> dict[str, Any] | None:
     if score is None:
         return None
     dice = [[value, None if math.isnan(d) else d] for value, d in score.dice.items()]
-    return {"dice": dice, "folds": score.folds, "grouped_by": score.grouped_by}
+    doubtful = sorted(score.doubtful)
+    return {
+        "dice": dice,
+        "folds": score.folds,
+        "grouped_by": score.grouped_by,
+        "doubtful": doubtful,
+    }
 
 
 def held_out_from(saved: Mapping[str, Any] | None, weights: Any) -> HeldOutScore | None:
@@ -111,7 +117,8 @@ def held_out_from(saved: Mapping[str, Any] | None, weights: Any) -> HeldOutScore
     if saved is None:
         return None
     dice = {int(value): math.nan if d is None else float(d) for value, d in _pairs(saved["dice"])}
-    return HeldOutScore(dice, int(saved["folds"]), str(saved["grouped_by"]), weights)
+    doubtful = frozenset(int(value) for value in saved.get("doubtful", ()))
+    return HeldOutScore(dice, int(saved["folds"]), str(saved["grouped_by"]), weights, doubtful)
 
 
 def _pairs(given: Iterable[Sequence[Any]]) -> Iterable[tuple[Any, Any]]:

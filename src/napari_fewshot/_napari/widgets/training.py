@@ -167,7 +167,8 @@ class AdapterTraining(SessionDock):
             self.scores.clear(session.unscored)
             return
         names, colours = session.label_names(), session.label_colours()
-        self.scores.show_scores(session.scores.dice, names, colours)
+        found = session.scores
+        self.scores.show_scores(found.dice, names, colours, found.doubtful)
 
 
 def chain_of(config: SegmenterConfig) -> str:

@@ -27,6 +27,16 @@ def test_verdict_of_all_good_all_middling_and_many():
     assert many.endswith("and 3 more.")
 
 
+def test_two_slices_tell_little():
+    from napari_fewshot._napari.widgets.parts.scores import score_rows, verdict
+
+    rows = score_rows({1: 0.1, 2: 0.9, 3: 0.1}, {1: "liver"}, doubtful={1, 2})
+    assert {row.value: row.trust for row in rows} == {1: "unknown", 2: "good", 3: "weak"}
+    assert "on two slices" in rows[0].about
+    assert "third" in rows[0].about
+    assert "liver" in verdict(rows)
+
+
 def test_scores_are_shown_with_what_to_do(qtbot):
     from qtpy.QtGui import QColor
 

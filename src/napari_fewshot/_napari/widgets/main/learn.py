@@ -155,7 +155,8 @@ class LearnSection(Section):
             self.scores.clear(text)
         else:
             names, colours = session.label_names(), session.label_colours()
-            self.scores.show_scores(session.scores.dice, names, colours)
+            found = session.scores
+            self.scores.show_scores(found.dice, names, colours, found.doubtful)
 
     def _on_learn(self) -> None:
         learn, image = self._dock.session.labelling.learn, self._dock.image

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -46,16 +46,20 @@ SCORE_ROLE = Qt.ItemDataRole.UserRole
 
 @dataclass(frozen=True)
 class LabelScore:
-    """Held-out Dice of one label: 0 to 1, nan where the label could be held out nowhere."""
+    """Held-out Dice of one label: 0 to 1, nan where the label could be held out nowhere.
+
+    ``doubtful``: two slices have it, and one was predicted from the other.
+    """
 
     value: int
     name: str
     dice: float
+    doubtful: bool = False
 
     @property
     def trust(self) -> Trust:
         """What the Dice is worth."""
-        if math.isnan(self.dice):
+        if math.isnan(self.dice) or (self.doubtful and self.dice < GOOD):
             return "unknown"
         if self.dice >= GOOD:
             return "good"
@@ -64,14 +68,21 @@ class LabelScore:
     @property
     def about(self) -> str:
         """One sentence on it."""
+        if self.doubtful and self.trust == "unknown":
+            return (
+                f"{self.name} is painted on two slices, and one tells little of the other (Dice "
+                f"{self.dice:.3f}): paint it on a third one to know."
+            )
         if self.trust == "unknown":
             return f"{self.name} is painted on one slice only: paint it on a second one to know."
         return f"{self.name} (label {self.value}): Dice {self.dice:.3f} on held-out slices."
 
 
-def score_rows(dice: Mapping[int, float], names: Mapping[int, str]) -> list[LabelScore]:
+def score_rows(
+    dice: Mapping[int, float], names: Mapping[int, str], doubtful: Collection[int] = ()
+) -> list[LabelScore]:
     """Scores of labels, those that need paint first."""
-    rows = [LabelScore(v, names.get(v) or f"label {v}", d) for v, d in dice.items()]
+    rows = [LabelScore(v, names.get(v) or f"label {v}", d, v in doubtful) for v, d in dice.items()]
     return sorted(rows, key=lambda r: (-1.0 if math.isnan(r.dice) else r.dice, r.value))
 
 
@@ -152,16 +163,17 @@ class ScoreTable(QWidget):
         dice: Mapping[int, float],
         names: Mapping[int, str],
         colours: Mapping[int, tuple[float, ...]],
+        doubtful: Collection[int] = (),
     ) -> None:
         """Show the Dice, name and colour (RGBA in 0..1) of labels, those that need paint first."""
-        self.rows = score_rows(dice, names)
+        self.rows = score_rows(dice, names, doubtful)
         self.table.setRowCount(len(self.rows))
         for number, score in enumerate(self.rows):
             name = QTableWidgetItem(score.name)
             if score.value in colours:
                 colour = QColor.fromRgbF(*colours[score.value])
                 name.setData(Qt.ItemDataRole.DecorationRole, colour)
-            bar = QTableWidgetItem("" if score.trust == "unknown" else f"{score.dice:.2f}")
+            bar = QTableWidgetItem("" if math.isnan(score.dice) else f"{score.dice:.2f}")
             bar.setData(SCORE_ROLE, (score.dice, score.trust))
             advice = QTableWidgetItem(TRUST[score.trust][1])
             for place, item in enumerate((name, bar, advice)):
