@@ -112,7 +112,7 @@ _FOREST: dict[str, Any] = {
     "backbone": "multiscale",
     "adapter": "forest",
     "position": {"use": False},
-    "sampling": {"pixels_per_label": 10**12, "background_factor": 1e9},  # all that are painted
+    "sampling": {"pixels_per_label": 0, "background_factor": 1e9, "max_memory": 64},  # all painted
     "propagation": {"smoothing": 0.0},
     **_BARE,
 }

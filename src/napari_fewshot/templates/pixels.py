@@ -105,11 +105,17 @@ def _quota(counts: Array, config: SamplingConfig, columns: int) -> Array:
     """Pixels to take of background and each label, out of so many."""
     every = int(counts[1:].max(initial=0))
     wanted = min(config.pixels_per_label or every, every)
-    fitting = int(config.max_memory * 1e9 / 4 / columns / (1 + config.background_factor))
-    most = bisect_right(
-        range(wanted + 1), fitting, key=lambda n: int(np.minimum(counts[1:], n).sum())
-    )
-    most = max(1, most - 1)
+    room = int(config.max_memory * 1e9 / 4 / columns)
+
+    def taken(most: int) -> Array:
+        """Pixels of background and each label, with at most so many of a label."""
+        quota = np.minimum(counts, most)
+        background = round(config.background_factor * int(quota[1:].sum()))
+        quota[0] = min(int(counts[0]), max(config.min_background, background))
+        return quota
+
+    most = bisect_right(range(wanted + 1), room, key=lambda n: int(taken(n).sum())) - 1
+    most = max(1, most)
     if most < every and not config.pixels_per_label:
         _LOGGER.warning(
             "At most %d pixels of a label are learned from, not all that are painted: the "
@@ -117,10 +123,7 @@ def _quota(counts: Array, config: SamplingConfig, columns: int) -> Array:
             most,
             config.max_memory,
         )
-    quota = np.minimum(counts, most)
-    background = round(config.background_factor * int(quota[1:].sum()))
-    quota[0] = min(int(counts[0]), max(config.min_background, background))
-    return quota
+    return taken(most)
 
 
 def _spread(counts: Array, quota: int) -> Array:
