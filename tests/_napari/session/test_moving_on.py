@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from napari_fewshot import Cancelled
+from napari_fewshot._napari.session.jobs import Job
 from napari_fewshot._napari.session.run import Run
 
 from .conftest import MINUTE
@@ -12,23 +13,31 @@ from .conftest import MINUTE
 pytestmark = pytest.mark.viewer
 
 
-def test_the_slice_that_is_moved_to_comes_next(predicted, viewer, monkeypatch):
-    layer = predicted.result_layer("image")  # adding one takes long: slices would come meanwhile
-    predicted.go_to(2, "image")
+def test_the_slice_that_is_moved_to_comes_next(trained, viewer, monkeypatch):
+    trained.go_to(2, "image")
+    sent: list[int] = []  # by the worker, which may be ahead of what the viewer shows
     came: list[int] = []
-    take = Run.take
+    ahead: list[int] = []
+    send, take = Job.send, Run.take
+
+    def sending(self, piece):
+        sent.append(piece.index)
+        send(self, piece)
 
     def noted(self, piece):
         came.append(piece.index)
         if len(came) == 3:
-            predicted.go_to(15, "image")
+            trained.go_to(15, "image")
         take(self, piece)
+        if len(came) == 3:
+            ahead.append(len(sent))
 
+    monkeypatch.setattr(Job, "send", sending)
     monkeypatch.setattr(Run, "take", noted)
-    predicted.propagate("image", into=layer, policy="overwrite").wait(MINUTE)
+    trained.propagate("image", policy="new").wait(MINUTE)
     assert came[0] == 2
-    early = came.index(15)
-    assert early <= 6  # not after the twelve that lie between
+    assert came == sent
+    assert sent.index(15) <= ahead[0] + 1  # after the slice that was being labelled
     assert came.count(15) == 2  # and with its neighbours, in turn
     assert set(came) == set(range(20))
 
