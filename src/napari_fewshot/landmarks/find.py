@@ -67,7 +67,9 @@ def find_known(
     if not known.fits(volume.ndim):
         return None
     seen = SeenImage() if seen is None else seen
-    fixed = _fixed(seen.given, known, volume)
+    frame = Frame.of(volume.affine, volume.ndim)
+    spacing = np.array(frame.canonical_spacing(volume.spacing))
+    fixed = _fixed(seen.given, known, volume, frame, spacing)
     if seen.image is None:
         stack = placing_stack(volume, intensity)
         if volume.ndim == 3:
@@ -89,8 +91,6 @@ def find_known(
             LEAST_TEMPLATES,
             len(known.images),
         )
-    frame = Frame.of(volume.affine, volume.ndim)
-    spacing = np.array(frame.canonical_spacing(volume.spacing))
     share = tolerance_share(Tolerance.of(config.tolerance), placed.extent, spacing)
     before = np.stack([sure_within(known.trials[:, :-1], share), known.trials[:, -1]], axis=1)
     scores = probabilities(sure_within(placed.sure, share), before, share)
@@ -117,10 +117,14 @@ def find_known(
     return found
 
 
-def _fixed(given: Mapping[int, Sequence[float]], known: KnownLandmarks, volume: Volume) -> Array:
+def _fixed(
+    given: Mapping[int, Sequence[float]],
+    known: KnownLandmarks,
+    volume: Volume,
+    frame: Frame,
+    spacing: Array,
+) -> Array:
     """Given places (L, D) in mm from the corner in canonical order; nan where none is given."""
-    frame = Frame.of(volume.affine, volume.ndim)
-    spacing = np.array(frame.canonical_spacing(volume.spacing))
     fixed = np.full((len(known.labels), volume.ndim), np.nan)
     for number, label in enumerate(known.labels):
         if label in given:

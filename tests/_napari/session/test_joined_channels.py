@@ -34,6 +34,16 @@ def painted(viewer):
     return viewer.add_labels(labels, name="cells 1 labels")
 
 
+def started(make_napari_viewer):
+    """A viewer, its session, and three painted layers that are not joined yet."""
+    viewer = make_napari_viewer()
+    session = viewer_session(viewer)
+    session.configure(**QUICK)
+    layers = opened(viewer)
+    painted(viewer)
+    return viewer, session, layers
+
+
 def test_three_layers_are_no_colours(make_napari_viewer):
     viewer = make_napari_viewer()
     session = viewer_session(viewer)
@@ -49,11 +59,7 @@ def test_three_layers_are_no_colours(make_napari_viewer):
 
 
 def test_a_model_that_learned_so_goes_on_so(make_napari_viewer):
-    viewer = make_napari_viewer()
-    session = viewer_session(viewer)
-    session.configure(**QUICK)
-    layers = opened(viewer)
-    painted(viewer)
+    viewer, session, layers = started(make_napari_viewer)
     session.channels.join(layers)
     session.labelling.learn(layers[0], score=False).wait(MINUTE)
     assert not session.model.config.intensity.colour
@@ -63,11 +69,7 @@ def test_a_model_that_learned_so_goes_on_so(make_napari_viewer):
 
 
 def test_they_are_joined_again_on_another_day(make_napari_viewer):
-    viewer = make_napari_viewer()
-    session = viewer_session(viewer)
-    session.configure(**QUICK)
-    layers = opened(viewer)
-    painted(viewer)
+    _, session, layers = started(make_napari_viewer)
     session.channels.join([layers[1], layers[0], layers[2]])
     session.labelling.learn(layers[1], score=False).wait(MINUTE)
     wanted = session.result_layer(layers[1]).data.copy()

@@ -6,28 +6,19 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_fewshot._napari.widgets.main import FewShotSegmentation
-
 pytestmark = pytest.mark.viewer
 
 MINUTE = 60_000
 SHAPE = (9, 40, 40)
-QUICK = {"backbone": "multiscale", "adapter": "cosine"}
 
 
 @pytest.fixture
-def dock(make_napari_viewer, tmp_path, monkeypatch):
-    monkeypatch.setenv("NAPARI_FEWSHOT_DATA", str(tmp_path / "data"))
-    monkeypatch.setenv("NAPARI_FEWSHOT_CACHE", str(tmp_path / "cache"))
-    viewer = make_napari_viewer()
-    made = FewShotSegmentation(viewer)
-    viewer.window.add_dock_widget(made, name="Few-shot segmentation")
-    made.session.configure(**QUICK)
+def dock(dock):
+    """The dock with an image."""
     data = np.random.default_rng(0).normal(50, 3, SHAPE).astype(np.float32)
     data[:, 10:25, 10:30] += 60
-    viewer.add_image(data, name="one")
-    yield made
-    made.session.close()
+    dock.viewer.add_image(data, name="one")
+    return dock
 
 
 def painted(dock):

@@ -14,23 +14,6 @@ pytestmark = pytest.mark.viewer
 
 MINUTE = 60_000
 SHAPE = (9, 40, 40)
-QUICK = {"backbone": "multiscale", "adapter": "cosine"}
-
-
-@pytest.fixture
-def viewer(make_napari_viewer, tmp_path, monkeypatch):
-    monkeypatch.setenv("NAPARI_FEWSHOT_DATA", str(tmp_path / "data"))
-    monkeypatch.setenv("NAPARI_FEWSHOT_CACHE", str(tmp_path / "cache"))
-    return make_napari_viewer()
-
-
-@pytest.fixture
-def dock(viewer):
-    made = FewShotSegmentation(viewer)
-    viewer.window.add_dock_widget(made, name="Few-shot segmentation")
-    made.session.configure(**QUICK)
-    yield made
-    made.session.close()
 
 
 def add_image(viewer, name="one", seed=0):

@@ -64,13 +64,16 @@ class ChannelSets:
             self._drop(layer)
         if others:
             self._sets.append(tuple(layers))
-        self.told(any(len(one) == _COLOURS for one in self._sets))
+        self._tell()
 
     def forget(self, layer: Any) -> None:
         """A layer is no channel any more, and neither are those that were with it."""
         if len(self.of(layer)) > 1:
             self._drop(layer)
-            self.told(any(len(one) == _COLOURS for one in self._sets))
+            self._tell()
+
+    def _tell(self) -> None:
+        self.told(any(len(one) == _COLOURS for one in self._sets))
 
     def _drop(self, layer: Any) -> None:
         self._sets = [one for one in self._sets if not any(layer is x for x in one)]
