@@ -4,9 +4,10 @@
 
 A volume of the torso phantom with three labels, default backbone and adapter, in a real viewer.
 Printed: seconds of each action with its job, the longest and the 99th percentile of the time
-between two ticks of a 5 ms timer, seconds from Update to the slice in view, and how long the same
-training and prediction take on the worker beside on the main thread, in one run. ``--where`` says
-what the GUI thread did in gaps of over 100 ms, by samples of its stack.
+between two ticks of a 5 ms timer, the most processor time of the GUI thread between two of them
+(which is the same on a busy machine), seconds from Update to the slice in view, and how long the
+same training and prediction take on the worker beside on the main thread, in one run. ``--where``
+says what the GUI thread did in gaps of over 100 ms, by samples of its stack.
 """
 
 from __future__ import annotations
@@ -44,17 +45,17 @@ class Ticks:
     def __init__(self) -> None:
         from qtpy.QtCore import QTimer
 
-        self.gaps: list[tuple[float, float]] = []  # when, and how long
-        self._last = time.perf_counter()
+        self.gaps: list[tuple[float, float, float]] = []  # when, how long, processor time
+        self._last, self._used = time.perf_counter(), time.thread_time()
         self._timer = QTimer()
         self._timer.setInterval(5)
         self._timer.timeout.connect(self._tick)
         self._timer.start()
 
     def _tick(self) -> None:
-        now = time.perf_counter()
-        self.gaps.append((self._last, now - self._last))
-        self._last = now
+        now, used = time.perf_counter(), time.thread_time()
+        self.gaps.append((self._last, now - self._last, used - self._used))
+        self._last, self._used = now, used
 
     def during(self, act: Callable[[], Any]) -> float:
         """Seconds of an action, and of the job that it gives; gaps are those since it began."""
@@ -62,6 +63,7 @@ class Ticks:
 
         self.gaps.clear()
         self._last = start = time.perf_counter()
+        self._used = time.thread_time()
         job = act()
         if hasattr(job, "wait"):
             job.wait()
@@ -100,7 +102,7 @@ def _in_short(stack: list[tuple[str, int, str]]) -> str:
     """The innermost functions of the package, else "none of ours" and the innermost of all."""
     named = [f"{Path(file).name} {name}" for file, _, name in stack]
     ours = [one for one, (file, *_) in zip(named, stack, strict=True) if "napari_fewshot" in file]
-    return " < ".join(dict.fromkeys(ours[:4])) if ours else f"none of ours: {named[0]}"
+    return " < ".join(dict.fromkeys(ours[:4])) if ours else f"none of ours: {(named or ['?'])[0]}"
 
 
 def update(session: Session, labels: Labels, view: int, report: Report) -> float:
@@ -205,15 +207,18 @@ def main() -> None:
     print(
         f"{options.slices} slices of {options.side}², {len(LABELS)} labels, {os.cpu_count()} cores"
     )
-    print("action                    seconds   longest gap ms   99th percentile ms")
+    print("action                    seconds   longest gap ms   99th percentile ms   processor ms")
 
     def report(name: str, act: Callable[[], Any]) -> float:
         seconds = ticks.during(act)
         gaps = list(ticks.gaps)
-        lengths = 1000 * np.array([length for _, length in gaps])
+        lengths, used = 1000 * np.array(gaps)[:, 1:].T
         high = np.percentile(lengths, 99)
-        print(f"{name:26s}{seconds:7.1f}{lengths.max():15.0f}{high:18.0f}", flush=True)
-        for start, length in gaps if options.where else ():
+        print(
+            f"{name:26s}{seconds:7.1f}{lengths.max():15.0f}{high:18.0f}{used.max():17.0f}",
+            flush=True,
+        )
+        for start, length, _ in gaps if options.where else ():
             if length > GAP_S:
                 print(f"    {1000 * length:.0f} ms:")
                 for count, what in stacks.within(start, length):

@@ -216,7 +216,7 @@ def walk(to: Walk) -> None:
 
 
 def walk_experts(to: Walk) -> None:
-    """The same in the docks for experts, and a refinement."""
+    """A refinement, in the docks for experts."""
     viewer, session = to.viewer, to.session
 
     viewer.open_sample(PLUGIN, "torso")
@@ -224,27 +224,14 @@ def walk_experts(to: Walk) -> None:
     image, template = viewer.layers["torso"], viewer.layers["torso template"]
     painted = np.flatnonzero(template.data.any(axis=(1, 2)))
     viewer.layers.selection.active = template
-    session.go_to(int(painted[1]), image)
-    extraction = to.front(0)
-    to.click(extraction.extract)
-    to.picture("viewer-2-features")
-
-    training = to.front(1)
+    extraction, training, propagation = to.docks
+    to.click(extraction.templates.add)
+    training.score.setChecked(False)
     to.click(training.train)
-    to.until(lambda: session.scores is not None)
-    to.picture("viewer-3-trained")
-
-    propagation = to.front(2)
+    propagation.landmarks.setChecked(False)
+    to.front(2)
     to.click(propagation.propagate)
     session.go_to(int(painted[1]) + 5, image)
-    to.picture("viewer-4-propagated")
-
-    to.correct(propagation, image)
-    to.picture("viewer-5-corrected")
-
-    to.click(propagation.correct.update_labels)
-    to.click(propagation.correct.next)
-    to.picture("viewer-6-next")
 
     refine = propagation.refine
     refine.expand(animate=False)
@@ -266,29 +253,6 @@ def open_patient(to: Walk, seed: int) -> Any:
         (layer,) = to.viewer.open(path, plugin=PLUGIN)
         layer.data = np.array(layer.data)
     return layer
-
-
-def walk_landmarks(to: Walk) -> None:
-    """Learn the landmarks of one patient, and find them in another one."""
-    viewer, session = to.viewer, to.session
-    viewer.open_sample(PLUGIN, "torso")
-    other = open_patient(to, 1)
-    to.open_docks()
-    extraction, training, propagation = to.docks
-    extraction.image.choose(viewer.layers["torso"])
-    extraction.labels.choose(viewer.layers["torso landmarks"])
-    to.click(extraction.templates.add)
-    to.click(training.train)
-    propagation.image.choose(other)
-    to.front(2)
-    to.click(propagation.propagate)
-    for layer in viewer.layers:
-        layer.visible = layer is other or layer.name.endswith("found")
-    found = next(layer for layer in viewer.layers if layer.name.endswith("found"))
-    viewer.layers.selection.active = found
-    row = list(found.features["name"]).index("centre of the right kidney")
-    session.go_to(round(float(found.data[row][0])), other)
-    to.picture("viewer-7-landmarks")
 
 
 def walk_found(to: Walk) -> None:
@@ -390,7 +354,6 @@ def paint_as_truth(layer: Any, truth: np.ndarray, place: int) -> None:
 WALKS = {
     "tour": walk,
     "experts": walk_experts,
-    "landmarks": walk_landmarks,
     "found": walk_found,
     "review": walk_review,
 }

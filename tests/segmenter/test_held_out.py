@@ -9,10 +9,10 @@ import pytest
 
 from napari_fewshot import Cancelled, NotFittedError, Template, Volume
 from napari_fewshot.segmenter.held_out import (
+    HeldOutFolds,
     HeldOutScore,
     Learner,
     choose_folds,
-    held_out_score,
 )
 from napari_fewshot.slices.stack import SlicePosition
 from napari_fewshot.templates.known import KnownSlice
@@ -97,6 +97,10 @@ def planes(*rows):
 
 
 def scored(examples, predictions, log=None, progress=lambda *_: None):
+    return folds_of(examples, predictions, log).score(progress)
+
+
+def folds_of(examples, predictions, log=None):
     log = [] if log is None else log
 
     def maps(numbers):
@@ -106,7 +110,7 @@ def scored(examples, predictions, log=None, progress=lambda *_: None):
 
     sources = tuple((0, e.position.index) for e in examples)
     known = TrainingSet((), sources, tuple(examples), (4, 9), {}, frozenset())
-    return held_out_score(known, [Learner(lambda: Echo(log), maps)], progress=progress)
+    return HeldOutFolds(known, [Learner(lambda: Echo(log), maps)])
 
 
 def labelled(index, *rows, **more):
@@ -123,6 +127,30 @@ def test_dice_counts_all_held_out_slices_together():
     assert score.mean == pytest.approx(4 / 6)
     assert (score.folds, score.grouped_by) == (3, "neighbouring slices")
     assert log == [[10, 20], [0, 20], [0, 10]]
+
+
+def test_what_is_done_is_told_and_goes_on_after_a_stop():
+    examples = [labelled(0, 4, 4), labelled(10, 4, 9, 9), labelled(20, 4, 9)]
+    predictions = [planes(1, 1), planes(1, 2, 0), planes(1, 2)]
+    log, told, stop = [], [], [True]
+    folds = folds_of(examples, predictions, log)
+
+    def progress(done, total, what):
+        if done == 1 and stop:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        folds.score(progress, told.append)
+    assert not told
+    stop.clear()
+    score = folds.score(progress, told.append)
+    # Slices with both labels come first; none is predicted twice.
+    assert log == [[0, 20], [0, 10], [10, 20]]
+    assert [(one.left, one.dice) for one in told] == [
+        (1, {4: 1.0, 9: pytest.approx(4 / 5)}),
+    ]
+    assert score.left == 0
+    assert score == folds_of(examples, predictions).score()
 
 
 def test_labels_on_two_slices_are_doubtful():

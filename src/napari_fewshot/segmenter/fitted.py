@@ -19,7 +19,7 @@ from ..predict.card import ModelCard
 from ..predict.learned import ExpertWeights, LearnedModel
 from ..predict.refiners import Refiner, get_refiner
 from ..templates.training_set import TrainingSet
-from .held_out import HeldOutScore
+from .held_out import HeldOutFolds, HeldOutScore
 from .learning import Adapters, Extractors
 
 
@@ -47,6 +47,7 @@ class Fitted:
         self._adapters: Adapters | None = None
         self._training: TrainingSet | None = None
         self._before: LearnedModel | None = None
+        self._folds: HeldOutFolds | None = None
 
     @property
     def label_values_(self) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from threading import Lock
 
 import numpy as np
@@ -25,7 +25,7 @@ from ..templates.training_set import TrainingSet
 from ..types import Array, Progress, SliceFeatures, no_progress
 from .choice import HeldOutSlice, choose_weights
 
-__all__ = ["HeldOutScore", "Learner", "choose_folds", "held_out_score"]
+__all__ = ["HeldOutFolds", "HeldOutScore", "Learner", "choose_folds"]
 
 MOST_FOLDS = 5
 _MOST_REGISTERED = 3
@@ -54,6 +54,8 @@ class HeldOutScore:
     doubtful : frozenset of int
         Labels on two slices of a volume alone, whose Dice is that of one slice by the other, which
         is often far away: most are found better than it says.
+    left : int
+        Folds that it does not tell of yet: it is a first figure.
     """
 
     dice: dict[int, float]
@@ -61,6 +63,7 @@ class HeldOutScore:
     grouped_by: str
     weights: ExpertWeights = field(default_factory=ExpertWeights)
     doubtful: frozenset[int] = frozenset()
+    left: int = 0
 
     @property
     def mean(self) -> float:
@@ -116,17 +119,8 @@ class Learner:
     maps: Callable[[Sequence[int]], Iterable[SliceFeatures]]
 
 
-def held_out_score(
-    known: TrainingSet,
-    learners: Sequence[Learner],
-    flow: str | None = None,
-    registrations: Registrations | None = None,
-    *,
-    choose: bool = False,
-    usual: ExpertWeights | None = None,
-    progress: Progress = no_progress,
-) -> HeldOutScore | None:
-    """Train on all folds but one, predict that one, and so on.
+class HeldOutFolds:
+    """Training on all folds but one, predicting that one, and so on: what is done is kept.
 
     Parameters
     ----------
@@ -142,61 +136,128 @@ def held_out_score(
         Choose weights by what is held out, unless the usual ones are as good.
     usual : ExpertWeights, optional
         These. None: the defaults.
-    progress : callable
-        Called after each fold; it may raise ``Cancelled``.
-
-    Returns
-    -------
-    HeldOutScore or None
-        None with fewer than two template slices.
     """
-    examples = known.examples
-    slices = [k for k, example in enumerate(examples) if example.origin is None]
-    folds, grouped_by = choose_folds([examples[k] for k in slices])
-    folds = [[slices[k] for k in fold] for fold in folds]
-    if not folds:
-        return None
-    painted = grouped_by != "volumes"
-    held: list[HeldOutSlice] = []
-    held_labels: set[int] = set()
-    for number, fold in enumerate(folds):
 
-        def training(done: int, total: int, what: str, number: int = number) -> None:
-            progress(number, len(folds), "held-out score")
+    def __init__(
+        self,
+        known: TrainingSet,
+        learners: Sequence[Learner],
+        flow: str | None = None,
+        registrations: Registrations | None = None,
+        *,
+        choose: bool = False,
+        usual: ExpertWeights | None = None,
+    ) -> None:
+        self._known, self._learners = known, learners
+        self._flow, self._registrations = flow, registrations
+        self._choose, self._usual = choose, usual or ExpertWeights.usual(known)
+        examples = known.examples
+        self._slices = [k for k, example in enumerate(examples) if example.origin is None]
+        folds, self._grouped_by = choose_folds([examples[k] for k in self._slices])
+        self._folds = [[self._slices[k] for k in fold] for fold in folds]
+        self._done: dict[int, list[HeldOutSlice]] = {}
 
+    @cached_property
+    def _tells_of(self) -> list[set[int]]:
+        """Labels that each fold tells of: those that are learned without it."""
+        examples = self._known.examples
+        own = [_classes(examples, [k]) for k in range(len(examples))]
+
+        def of(numbers: Sequence[int]) -> set[int]:
+            return set().union(*(own[k] for k in numbers))
+
+        return [of(fold) & of(self._rest(fold)) - {0} for fold in self._folds]
+
+    def score(
+        self,
+        progress: Progress = no_progress,
+        told: Callable[[HeldOutScore], None] = lambda score: None,
+    ) -> HeldOutScore | None:
+        """Do what is left, and score it; when stopped, it goes on from there the next time.
+
+        Parameters
+        ----------
+        progress : callable
+            Called after each fold; it may raise ``Cancelled``.
+        told : callable
+            Given the score so far after each fold but the last, by the usual weights. The fold that
+            tells of most labels comes first; the last score does not depend on the order.
+
+        Returns
+        -------
+        HeldOutScore or None
+            None with fewer than two template slices.
+        """
+        count = len(self._folds)
+        if not count:
+            return None
+        for number in sorted(range(count), key=lambda k: -len(self._tells_of[k])):
+            if number in self._done:
+                continue
+
+            def training(done: int, total: int, what: str) -> None:
+                progress(len(self._done), count, "held-out score")
+
+            self._done[number] = self._held_out(self._folds[number], training)
+            progress(len(self._done), count, "held-out score")
+            if len(self._done) < count:
+                told(self._scored(self._usual))
+        weights = self._usual
+        if self._choose:
+            weights = choose_weights(self._held, self._known.label_values, weights, self._painted)
+        return self._scored(weights)
+
+    @property
+    def _painted(self) -> bool:
+        """Whether slices are left out of painted images, else whole images are."""
+        return self._grouped_by != "volumes"
+
+    @property
+    def _held(self) -> list[HeldOutSlice]:
+        return [one for number in sorted(self._done) for one in self._done[number]]
+
+    def _rest(self, fold: Sequence[int]) -> list[int]:
+        """Examples that neither are of a fold nor copies of one that is."""
+        examples = self._known.examples
         left_out = {id(examples[k]) for k in fold}
-        rest = [k for k, e in enumerate(examples) if id(e.origin or e) not in left_out]
-        classes = _classes(examples, rest)
-        if classes - {0} and 0 in classes:
-            try:
-                labels: Mapping[int, CarriedLabels | RegisteredLabels] = {}
-                if painted:
-                    labels = _carriers(known, rest, flow)
-                elif registrations is not None:
-                    labels = _registered(known, rest, fold, registrations, training)
-                found = _predicted(known, learners, rest, fold, labels, training)
-            except InputError:  # all slices could teach it, these are too few
-                found = []
-            held += found
-            if found:
-                held_labels |= (classes - {0}) & _classes(examples, fold)
-        progress(number + 1, len(folds), "held-out score")
-    weights = usual or ExpertWeights.usual(known)
-    if choose:
-        weights = choose_weights(held, known.label_values, weights, painted)
-    values = np.array([0, *known.label_values])
-    overlap = np.zeros((3, len(values)), dtype=np.int64)  # both, truth, prediction
-    for one in held:
-        predicted = values[one.fused(weights, painted).argmax(axis=0)]
-        overlap += _counts(one.known, predicted, values, set(one.learned) - {0})
-    sizes = overlap[1] + overlap[2]
-    dice = {
-        int(v): float(2 * overlap[0, c] / sizes[c]) if v in held_labels and sizes[c] else np.nan
-        for c, v in enumerate(values)
-        if v > 0
-    }
-    doubtful = _on_two([examples[k] for k in slices]) if painted else frozenset()
-    return HeldOutScore(dice, len(folds), grouped_by, weights, doubtful)
+        return [k for k, e in enumerate(examples) if id(e.origin or e) not in left_out]
+
+    def _held_out(self, fold: Sequence[int], progress: Progress) -> list[HeldOutSlice]:
+        """What experts say of a fold that they have not learned from."""
+        known, rest = self._known, self._rest(fold)
+        classes = _classes(known.examples, rest)
+        if not classes - {0} or 0 not in classes:
+            return []
+        labels: Mapping[int, CarriedLabels | RegisteredLabels] = {}
+        try:
+            if self._painted:
+                labels = _carriers(known, rest, self._flow)
+            elif self._registrations is not None:
+                labels = _registered(known, rest, fold, self._registrations, progress)
+            return _predicted(known, self._learners, rest, fold, labels, progress)
+        except InputError:  # all slices could teach it, these are too few
+            return []
+
+    def _scored(self, weights: ExpertWeights) -> HeldOutScore:
+        """Dice of the folds that are done."""
+        known = self._known
+        values = np.array([0, *known.label_values])
+        overlap = np.zeros((3, len(values)), dtype=np.int64)  # both, truth, prediction
+        for one in self._held:
+            predicted = values[one.fused(weights, self._painted).argmax(axis=0)]
+            overlap += _counts(one.known, predicted, values, set(one.learned) - {0})
+        held = {v for number, found in self._done.items() if found for v in self._tells_of[number]}
+        sizes = overlap[1] + overlap[2]
+        dice = {
+            int(v): float(2 * overlap[0, c] / sizes[c]) if v in held and sizes[c] else np.nan
+            for c, v in enumerate(values)
+            if v > 0
+        }
+        slices = [known.examples[k] for k in self._slices]
+        doubtful = _on_two(slices) if self._painted else frozenset()
+        count = len(self._folds)
+        left = count - len(self._done)
+        return HeldOutScore(dice, count, self._grouped_by, weights, doubtful, left)
 
 
 def _predicted(

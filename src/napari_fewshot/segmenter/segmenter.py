@@ -30,7 +30,7 @@ from ..templates.template import Template
 from ..templates.training_set import TrainingSet
 from ..types import Landmark, Progress, Volume, no_progress
 from .fitted import Fitted
-from .held_out import HeldOutScore, held_out_score
+from .held_out import HeldOutFolds, HeldOutScore
 from .learning import Adapters, Learning
 from .model_file import check_weights, read_model, restored_polished, write_model
 from .polish import polished
@@ -225,7 +225,7 @@ class FewShotSegmenter(Fitted):
         return Learning.of(self.config, self._extractors, self.extractor, training, self._before)
 
     def _become(self, adapters: Adapters, training: TrainingSet) -> None:
-        self._adapters, self._training = adapters, training
+        self._adapters, self._training, self._folds = adapters, training, None
         own = adapters.main, adapters.hand_made, adapters.polished, adapters.landmarks
         learned = LearnedModel.of(self.config, self.weights_hash, training, *own)
         if self._before is not None:
@@ -251,20 +251,28 @@ class FewShotSegmenter(Fitted):
         model._adapters = replace(adapters, polished=found)
         return model
 
-    def held_out_score(self, progress: Progress = no_progress) -> HeldOutScore | None:
+    def held_out_score(
+        self,
+        progress: Progress = no_progress,
+        told: Callable[[HeldOutScore], None] = lambda score: None,
+    ) -> HeldOutScore | None:
         """Estimate the Dice of each label by leaving template slices out in turn.
 
         It trains up to five adapters of each kind, and with ``experts.choose`` it chooses weights
-        of the experts for :meth:`with_weights`. None with fewer than two template slices. A loaded
-        model has no templates: :class:`NotFittedError`.
+        of the experts for :meth:`with_weights`. ``told`` is given the score so far after each. When
+        ``progress`` raises ``Cancelled``, the next call goes on. None with fewer than two template
+        slices. A loaded model has no templates: :class:`NotFittedError`.
         """
-        known, learners = self._learning(self.training_set_).learners(self.training_set_)
-        learned, choose = self._learned(), self.config.experts.choose and self.config.fuses
-        by = self._extractors.registrations if learned.volumes else None
-        usual = None if self._before is None else self._before.weights
-        return held_out_score(
-            known, learners, learned.flow, by, choose=choose, usual=usual, progress=progress
-        )
+        if self._folds is None:
+            known, learners = self._learning(self.training_set_).learners(self.training_set_)
+            learned, choose = self._learned(), self.config.experts.choose and self.config.fuses
+            by = self._extractors.registrations if learned.volumes else None
+            usual = None if self._before is None else self._before.weights
+            own = known, learners, learned.flow, by
+            self._folds = HeldOutFolds(*own, choose=choose, usual=usual)
+        score = self._folds.score(progress, told)
+        self._folds = None
+        return score
 
     def predict(
         self,

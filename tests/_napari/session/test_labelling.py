@@ -38,6 +38,8 @@ def test_one_request_learns_and_labels(viewer, fresh):
     job.wait(MINUTE)
     assert [str(one.labels) for one in fresh.templates] == ["image paint"]
     assert fresh.result_layer("image").data.any()
+    assert not any(layer.name.endswith("landmarks found") for layer in viewer.layers)
+    assert fresh.landmarks.of("image") == ()  # nobody asked for centres of labels
     assert labelling.next_step() == "again"
     model = fresh.model
     labelling.learn().wait(MINUTE)  # nothing was painted since

@@ -145,8 +145,12 @@ def test_why_there_is_no_score(session, tmp_path, qtbot):
     job = session.train()
     job.wait(MINUTE)
     assert session.unscored.startswith(("Being scored", "The score is computed when"))
+    first = []
+    session.events.scored.connect(lambda: first.append(session.labelling.agreement.left))
     qtbot.waitUntil(lambda: session.scores is not None, timeout=1000 * MINUTE)
     assert session.unscored == ""
+    assert first == list(range(first[0], -1, -1))  # figures of some parts, then of all
+    assert first[0] > 0
     session.save_model(tmp_path / "model")
     session.load_model(tmp_path / "model")
     assert "comes from a file" in session.unscored
@@ -156,9 +160,9 @@ def test_a_score_that_a_person_stops_is_said_to_be_stopped(session, qtbot, monke
     began = threading.Event()
     score = FewShotSegmenter.held_out_score
 
-    def scored(self, progress):
+    def scored(self, progress, told):
         began.set()
-        return score(self, progress)
+        return score(self, progress, told)
 
     monkeypatch.setattr(FewShotSegmenter, "held_out_score", scored)
     session.train().wait(MINUTE)
@@ -170,7 +174,7 @@ def test_a_score_that_a_person_stops_is_said_to_be_stopped(session, qtbot, monke
 
 
 def test_a_score_that_fails_says_why(session, qtbot, monkeypatch):
-    def fail(self, progress):
+    def fail(self, progress, told):
         raise NotFittedError("no examples")
 
     monkeypatch.setattr(FewShotSegmenter, "held_out_score", fail)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from ...errors import InputError
+from ...segmenter import HeldOutScore
 from .batch import BatchController
 from .jobs import Job
 from .painting import PaintController
@@ -83,6 +84,11 @@ class LabellingController:
         images = f"{len(found)} images" if len(found) > 1 else next(iter(found))
         also = f" Also from {more}." if more else ""
         return f"Learns from {' and '.join(parts)} of {images}.{also}"
+
+    @property
+    def agreement(self) -> HeldOutScore | None:
+        """Estimated agreement with what was painted; first figures while some are still to come."""
+        return self._training.scores_so_far
 
     def next_step(self, image: Any = None) -> NextStep:
         """What :meth:`learn` would do for an image."""

@@ -79,7 +79,7 @@ class PropagationController:
         request = PropagationRequest(
             policy="new" if result is None or result.labels is None else "overwrite",
             confidence=last.confidence,
-            landmarks=last.landmarks and not current_slice_only,
+            landmarks=last.landmarks,
             current_slice_only=current_slice_only,
         )
         run, first = self.run_of(image, request, Run), self._view.slice_of(image)

@@ -90,7 +90,7 @@ class RenewalController:
         request = PropagationRequest(
             policy="overwrite",
             confidence=target.has_confidence,
-            landmarks=shown.run.request.landmarks and marks in self._view.viewer.layers,
+            landmarks=marks in self._view.viewer.layers and shown.run.request.landmarks,
             preview=False,
         )
         run = self._propagation.run_of(image, request, Run)

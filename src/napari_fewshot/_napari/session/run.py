@@ -48,6 +48,7 @@ class PropagationRequest:
     """What is asked for; a worker may read it.
 
     ``into``: labels layer; None: the result layer of the image, made if there is none.
+    ``landmarks``: None: if points were learned; of painted labels, nobody asked for their centres.
     ``slices``: None: all. ``current_slice_only``: the one in view, quickly. ``preview``: the one in
     view first, even before its neighbours are there for smoothing.
     """
@@ -55,7 +56,7 @@ class PropagationRequest:
     into: Any = None
     policy: Policy = "new"
     confidence: bool = True
-    landmarks: bool = True
+    landmarks: bool | None = None
     slices: Sequence[int] | None = None
     current_slice_only: bool = False
     preview: bool = True
@@ -65,6 +66,12 @@ class PropagationRequest:
             raise InputError("policy", f"be one of {', '.join(POLICIES)}", self.policy)
         if self.into is not None and self.policy == "new":
             object.__setattr__(self, "policy", "overwrite")
+
+    def looks_for_landmarks(self, model: FewShotSegmenter) -> bool:
+        """Whether landmarks are looked for with a model: they need the whole volume."""
+        if self.slices is not None or self.current_slice_only:
+            return False
+        return bool(model.point_labels_) if self.landmarks is None else self.landmarks
 
 
 @dataclass
@@ -99,6 +106,7 @@ class Run:
     _draws: bool = False
     _adds_confidence: bool = False
     _cleaned: bool = False
+    _looks: bool = False
     _hidden: tuple[int, ...] = ()
     _came: set[int] = field(default_factory=set)
 
@@ -121,7 +129,7 @@ class Run:
         """
         asked = self.request
         alone = asked.current_slice_only
-        landmarks = asked.landmarks and asked.slices is None and not alone
+        landmarks = asked.looks_for_landmarks(model)
         known = placed_in_model(model, self.placed, self.renumbered) if landmarks else []
         if landmarks and model.point_labels_.issuperset(model.label_values_):
             return model.predict(
@@ -171,6 +179,7 @@ class Run:
         """On the GUI thread, before the first piece: make the layers."""
         self._cleaned = model.config.propagation.cleanup.changes_labels
         self._hidden = tuple(model.point_labels_)
+        self._looks = self.request.looks_for_landmarks(model)
         painted = [v for v in model.label_values_ if v not in self._hidden]
         self._draws = bool(painted)
         if not self._draws:
@@ -207,7 +216,7 @@ class Run:
             for index in sorted(self._came):
                 labels = self._plane(prediction.labels, index)
                 self._write_prediction(index, labels, self._plane(prediction.confidence, index))
-        if self.request.landmarks and self.request.slices is None:
+        if self._looks:
             self._show_landmarks(prediction)
 
     def _show_landmarks(self, prediction: Prediction) -> None:

@@ -53,6 +53,7 @@ class TrainingController:
         self._base: FewShotSegmenter | None = None
         self._score_wanted = False
         self._why_unscored = ""
+        self._first_scores: HeldOutScore | None = None
         self.renumbered: dict[int, int] = {}
         self.chosen: tuple[tuple[FewShotSegmenter, ...], FewShotSegmenter] | None = None
         self.on_scored: Callable[[], None] = lambda: None
@@ -104,6 +105,12 @@ class TrainingController:
             running = any(job.stage == "score" for job in self._runner.jobs)
             return _SCORING if running else "The score is computed when all other work has ended."
         return self._why_unscored or _NOT_SCORED
+
+    @property
+    def scores_so_far(self) -> HeldOutScore | None:
+        """Held-out score of the model; first figures of it while some folds are left."""
+        found = self._state.scores
+        return self._first_scores if found is None else found
 
     def segmenter(self) -> FewShotSegmenter:
         """A segmenter with the present settings, not fitted; its backbone is loaded once."""
@@ -276,7 +283,7 @@ class TrainingController:
         """Make a model that of the session; ``renumbered`` is for the labels of its landmarks."""
         self._state.model = model
         self._state.renumbered = renumbered
-        self._state.scores = self.chosen = None
+        self._state.scores = self._first_scores = self.chosen = None
         self._why_unscored = ""
         self._state.events.trained.emit()
 
@@ -287,7 +294,7 @@ class TrainingController:
     def score_if_wanted(self) -> None:
         """Score a model that was trained here, when nothing else is to do.
 
-        Any other job goes before, and stops a score that runs; it starts again afterwards.
+        Any other job goes before, and stops a score that runs; it goes on afterwards.
         """
         state, model = self._state, self._state.model
         if not self._score_wanted or model is None or state.scores is not None:
@@ -308,8 +315,13 @@ class TrainingController:
                 self._take_weights(model, scores.weights)
             state.events.scored.emit()
 
+        def so_far(scores: HeldOutScore) -> None:
+            if state.model is model:
+                self._first_scores = scores
+                state.events.scored.emit()
+
         def work(job: Job) -> HeldOutScore | None:
-            return model.held_out_score(job.progress)
+            return model.held_out_score(job.progress, job.send)
 
         def end() -> None:
             if job.error is not None and state.model is model:
@@ -319,7 +331,7 @@ class TrainingController:
             self.on_scored()
 
         self._why_unscored = ""
-        job = Job("Scoring", "score", work, Callbacks(done=done, end=end))
+        job = Job("Scoring", "score", work, Callbacks(piece=so_far, done=done, end=end))
         self._runner.start(job)
 
     def _take_weights(self, model: FewShotSegmenter, weights: ExpertWeights) -> None:

@@ -163,12 +163,11 @@ class AdapterTraining(SessionDock):
 
     def _show_scores(self) -> None:
         session = self.session
-        if session.scores is None:
+        found = session.labelling.agreement
+        if found is None:
             self.scores.clear(session.unscored)
-            return
-        names, colours = session.label_names(), session.label_colours()
-        found = session.scores
-        self.scores.show_scores(found.dice, names, colours, found.doubtful)
+        else:
+            self.scores.show_score(found, session.label_names(), session.label_colours())
 
 
 def chain_of(config: SegmenterConfig) -> str:

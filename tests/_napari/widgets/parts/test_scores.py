@@ -66,3 +66,18 @@ def test_scores_are_shown_with_what_to_do(qtbot):
     assert bar_width(1, "weak") / bar_width(2, "good") == pytest.approx(0.31 / 0.92, abs=0.06)
     view.clear("Needs two template slices.")
     assert view.table.rowCount() == 0
+
+
+def test_first_figures_say_so_and_leave_out_what_they_do_not_tell(qtbot):
+    from napari_fewshot import HeldOutScore
+    from napari_fewshot._napari.widgets.parts.scores import ScoreTable
+
+    view = ScoreTable()
+    qtbot.addWidget(view)
+    score = HeldOutScore({1: 0.9, 2: NAN}, 5, "neighbouring slices", left=4)
+    view.show_score(score, {1: "liver"}, {})
+    assert [row.name for row in view.rows] == ["liver"]
+    assert "1 of 5 parts" in view.verdict.text()
+    view.show_score(HeldOutScore({1: 0.9, 2: NAN}, 5, "neighbouring slices"), {1: "liver"}, {})
+    assert [row.value for row in view.rows] == [2, 1]
+    assert "parts" not in view.verdict.text()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtCore import QEvent, QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QListWidget, QListWidgetItem
 
@@ -15,7 +15,6 @@ from ..parts.clicks import ClickPanel
 from ..parts.forms import ActionButton, Note, Section, row
 from ..parts.instances import InstancesNote
 from ..parts.landmarks import LandmarkTable
-from ..parts.tables import ROW_HEIGHT
 
 if TYPE_CHECKING:
     from ...session import TemplateEntry
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LabelList", "LabelsSection"]
 
-MAX_ROWS_SHOWN = 8
+MAX_ROWS_SHOWN, MIN_ROW = 10, 10
 VALUE_ROLE = Qt.ItemDataRole.UserRole
 TIP = "Click a label to paint with it; double click to name it."
 
@@ -76,9 +75,24 @@ class LabelList(QListWidget):
             item.setFlags(item.flags() | Qt.ItemFlag.ItemIsEditable)
             item.setToolTip(f"{label.title} (value {label.value}). {TIP}")
             self.addItem(item)
-        rows = min(max(len(labels), 1), MAX_ROWS_SHOWN)
-        self.setFixedHeight(rows * max(self.sizeHintForRow(0), ROW_HEIGHT // 2) + 6)
+        self._fit()
         self.setVisible(bool(labels))
+
+    def _fit(self) -> None:
+        """Show whole rows: all labels, or the first ten."""
+        rows = min(max(self.count(), 1), MAX_ROWS_SHOWN)
+        self.setFixedHeight(rows * max(self.sizeHintForRow(0), MIN_ROW) + 2 * self.frameWidth())
+
+    def showEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+        """Measure the rows again: before it is shown it has not the style of the viewer."""
+        super().showEvent(event)
+        self._fit()
+
+    def changeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+        """Measure the rows again in another theme or font size."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.StyleChange, QEvent.Type.FontChange):
+            self._fit()
 
 
 class LabelsSection(Section):

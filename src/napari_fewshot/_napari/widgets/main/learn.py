@@ -148,15 +148,15 @@ class LearnSection(Section):
             return
         self.agreement.say(f"{AGREEMENT}:")
         self.scores.show()
-        if session.scores is None:
+        found = session.labelling.agreement
+        if found is None:
             text = session.unscored
             for theirs, ours in PLAIN:
                 text = text.replace(theirs, ours)
             self.scores.clear(text)
         else:
             names, colours = session.label_names(), session.label_colours()
-            found = session.scores
-            self.scores.show_scores(found.dice, names, colours, found.doubtful)
+            self.scores.show_score(found, names, colours)
 
     def _on_learn(self) -> None:
         learn, image = self._dock.session.labelling.learn, self._dock.image

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from qtpy.QtCore import QModelIndex, Qt
 from qtpy.QtGui import QColor, QPainter, QResizeEvent
@@ -22,6 +22,9 @@ from qtpy.QtWidgets import (
 from .bars import paint_bar
 from .forms import Note, put
 from .tables import ICON_WIDTH, ROW_HEIGHT, make_plain
+
+if TYPE_CHECKING:
+    from ....segmenter import HeldOutScore
 
 __all__ = ["LabelScore", "ScoreTable", "score_rows", "verdict"]
 
@@ -157,6 +160,19 @@ class ScoreTable(QWidget):
         """Show no score, and why there is none."""
         self.show_scores({}, {}, {})
         self.verdict.say(why)
+
+    def show_score(
+        self,
+        score: HeldOutScore,
+        names: Mapping[int, str],
+        colours: Mapping[int, tuple[float, ...]],
+    ) -> None:
+        """Show a score as :meth:`show_scores`; of first figures, the labels that they tell of."""
+        done = score.folds - score.left
+        known = {v: dice for v, dice in score.dice.items() if not (score.left and math.isnan(dice))}
+        self.show_scores(known, names, colours, score.doubtful)
+        if score.left:
+            self.verdict.say(f"First figures, of {done} of {score.folds} parts; the rest follows.")
 
     def show_scores(
         self,
