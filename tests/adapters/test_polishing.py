@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from napari_fewshot.adapters import polishing
-from napari_fewshot.adapters.polished import Head, PolishedExpert
-from napari_fewshot.adapters.polishing import Polishing, Schedule
+from napari_fewshot.adapters.polishing import trainer
+from napari_fewshot.adapters.polishing.expert import Head, PolishedExpert
+from napari_fewshot.adapters.polishing.trainer import Polishing, Schedule
 from napari_fewshot.backbones.embedded import EmbeddedBackbone
 from napari_fewshot.backbones.embedded_network import EmbeddedNet, NetworkConfig
 from napari_fewshot.config import ExtractionConfig, SegmenterConfig
@@ -31,7 +31,7 @@ STEPS = 12
 @pytest.fixture(autouse=True)
 def two_patches(monkeypatch):
     """In each step, so that steps are quick."""
-    monkeypatch.setattr(polishing, "_PATCHES", 2)
+    monkeypatch.setattr(trainer, "_PATCHES", 2)
 
 
 def training(scribble=False, channels=1, affine=None):
@@ -76,8 +76,8 @@ def polished(known=None, steps=STEPS, before=0, progress=lambda *_: None, second
 
 @pytest.mark.parametrize("given", [{}, {"scribble": True, "channels": 2}])
 def test_the_loss_falls(given, monkeypatch):
-    monkeypatch.setattr(polishing, "_NETWORK_RATE", 2e-3)
-    monkeypatch.setattr(polishing, "_HEAD_RATE", 1e-2)
+    monkeypatch.setattr(trainer, "_NETWORK_RATE", 2e-3)
+    monkeypatch.setattr(trainer, "_HEAD_RATE", 1e-2)
     losses = polished(training(**given), steps=50).losses
     assert len(losses) == 50
     assert np.mean(losses[-20:]) < 0.97 * np.mean(losses[:20])
@@ -140,7 +140,7 @@ def test_it_ends_when_nobody_wants_more_with_what_is_there():
 def test_it_ends_when_the_time_is_over(monkeypatch):
     assert polished(seconds=1e-9).steps == 0
     ticks = count()
-    monkeypatch.setattr(polishing.time, "monotonic", lambda: 0.1 * next(ticks))
+    monkeypatch.setattr(trainer.time, "monotonic", lambda: 0.1 * next(ticks))
     fractions = []
     found = polished(
         steps=10**6, seconds=1.0, progress=lambda done, total, _: fractions.append(done / total)

@@ -87,7 +87,7 @@ def _kill_saves(folder: Path, seed: int, kills: int, server: subprocess.Popen[by
 
 def _number_of(folder: Path) -> int:
     """Number of the state in a folder; an error where its parts tell several."""
-    from napari_fewshot._napari.session.autosave_files import read_autosave
+    from napari_fewshot._napari.session.autosave.folder import read_autosave
 
     content = read_autosave(folder)
     number = int(content["number"])
@@ -122,8 +122,8 @@ def _sessions(first: int) -> Iterator[tuple[int, Any]]:
     """States of a session from a number on, with layers of napari."""
     from napari.layers import Image, Labels
 
-    from napari_fewshot._napari.session.autosave_files import SavedLayer, SavedSession
-    from napari_fewshot._napari.session.saved_parts import SavedScores, about_image
+    from napari_fewshot._napari.session.autosave.folder import SavedLayer, SavedSession
+    from napari_fewshot._napari.session.autosave.parts import SavedScores, about_image
     from napari_fewshot._napari.session.slicing import Slicing
     from napari_fewshot._napari.session.teaching import Provenance
     from napari_fewshot.predict.suggestion import SliceScore
@@ -152,14 +152,13 @@ def _sessions(first: int) -> Iterator[tuple[int, Any]]:
 
 def save_once(folder: Path) -> None:
     """Save one state."""
-    from napari_fewshot._napari.session.autosave_files import Autosave
+    from napari_fewshot._napari.session.autosave.folder import Autosave
 
     Autosave(folder).write(next(_sessions(1))[1])
 
 
 def main(folder: Path) -> None:
     """Start a process for each number; each saves without an end."""
-    from napari_fewshot._napari.session import autosave_files  # noqa: F401 - imported once for all
 
     for line in sys.stdin.buffer:
         saver = os.fork()
@@ -171,7 +170,7 @@ def main(folder: Path) -> None:
 
 
 def _save(folder: Path, first: int) -> None:
-    from napari_fewshot._napari.session.autosave_files import Autosave
+    from napari_fewshot._napari.session.autosave.folder import Autosave
 
     print(os.getpid(), flush=True)
     autosave = Autosave(folder)

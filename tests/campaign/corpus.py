@@ -166,7 +166,7 @@ def _table(path: Path) -> object:
 
 
 def _autosave(path: Path) -> object:
-    from napari_fewshot._napari.session.autosave_files import read_autosave
+    from napari_fewshot._napari.session.autosave.folder import read_autosave
 
     content = read_autosave(path)
     return np.concatenate([layer["data"].ravel() for layer in content["layers"]])

@@ -7,8 +7,8 @@ import signal
 import pytest
 
 from napari_fewshot import FewShotSegmenter
-from napari_fewshot.adapters.polishing import Polishing
-from napari_fewshot.segmenter import polish
+from napari_fewshot.adapters.polishing.trainer import Polishing
+from napari_fewshot.segmenter import polishing
 
 from .conftest import QUICK
 
@@ -17,7 +17,7 @@ QUICKER = (*QUICK, "--set", "classification.steps=30")
 
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch):
-    monkeypatch.setattr(polish, "STEPS", 4)
+    monkeypatch.setattr(polishing, "STEPS", 4)
 
 
 @pytest.fixture
@@ -56,9 +56,9 @@ def test_an_interrupt_keeps_the_best_so_far(train, monkeypatch, after):
 
     monkeypatch.setattr(Polishing, "_step", interrupted)
     if not after:
-        fit = polish.Head.fit
+        fit = polishing.Head.fit
         monkeypatch.setattr(
-            polish.Head, "fit", lambda *given: (signal.raise_signal(signal.SIGINT), fit(*given))
+            polishing.Head, "fit", lambda *given: (signal.raise_signal(signal.SIGINT), fit(*given))
         )
     said, out = train("--polish")
     assert said.code == 0

@@ -73,7 +73,7 @@ def test_other_settings(settings, other):
 
 
 def test_a_polished_network(other, monkeypatch):
-    monkeypatch.setattr("napari_fewshot.segmenter.polish.STEPS", 2)
+    monkeypatch.setattr("napari_fewshot.segmenter.polishing.STEPS", 2)
     model = fitted().polish()
     assert model.polished_steps_
     alike, apart = compare(model, other, 2)

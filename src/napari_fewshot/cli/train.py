@@ -109,7 +109,7 @@ def run(options: argparse.Namespace) -> int:
     outputs = check_output(options, files, options.weights)
     polishing.check(options)
     from ..predict.card import ModelCard
-    from ..segmenter.polish import check_polishing
+    from ..segmenter.polishing import check_polishing
 
     words = {"author": options.author, "licence": options.licence, "note": options.note}
     ModelCard().written(words)  # what is too long is said before the training

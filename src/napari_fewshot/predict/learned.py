@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..adapters import Adapter, AdapterState
-from ..adapters.polished import PolishedExpert, PolishedState
+from ..adapters.polishing.expert import PolishedExpert, PolishedState
 from ..config import PropagationConfig, SegmenterConfig
 from ..errors import InputError
 from ..landmarks.known import KnownLandmarks

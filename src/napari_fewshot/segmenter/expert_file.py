@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..adapters import AdapterState
-from ..adapters.polished import PolishedState
+from ..adapters.polishing.expert import PolishedState
 from ..predict.carried import PaintedImage, PaintedSlice
 from ..predict.learned import ExpertWeights, LearnedModel
 from ..predict.registered import TemplateVolume

@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from ..adapters import Adapter, build_adapter
-from ..adapters.polished import PolishedExpert
+from ..adapters.polishing.expert import PolishedExpert
 from ..backbones import get_backbone
 from ..backbones.embedded import EmbeddedBackbone
 from ..config import HAND_MADE, ExtractionConfig, SegmenterConfig

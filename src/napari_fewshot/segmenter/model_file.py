@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ..adapters import Adapter, AdapterState, build_adapter
-from ..adapters.polished import PolishedExpert
+from ..adapters.polishing.expert import PolishedExpert
 from ..backbones import Backbone
 from ..config import SegmenterConfig
 from ..config.base import input_error

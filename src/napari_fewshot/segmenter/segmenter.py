@@ -33,7 +33,7 @@ from .fitted import Fitted
 from .held_out import HeldOutFolds, HeldOutScore
 from .learning import Adapters, Learning
 from .model_file import check_weights, read_model, restored_polished, write_model
-from .polish import polished
+from .polishing import polished
 
 __all__ = ["FUSED", "FewShotSegmenter"]
 

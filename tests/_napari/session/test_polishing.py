@@ -7,8 +7,8 @@ import pytest
 
 from napari_fewshot import InputError, NotFittedError
 from napari_fewshot._napari.layers import image_volume
-from napari_fewshot.adapters.polishing import Polishing
-from napari_fewshot.segmenter import polish
+from napari_fewshot.adapters.polishing.trainer import Polishing
+from napari_fewshot.segmenter import polishing
 
 from .conftest import MINUTE
 
@@ -17,8 +17,8 @@ STEPS = 3
 
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch):
-    monkeypatch.setattr(polish, "STEPS", STEPS)
-    monkeypatch.setattr(polish, "MORE_STEPS", 1)
+    monkeypatch.setattr(polishing, "STEPS", STEPS)
+    monkeypatch.setattr(polishing, "MORE_STEPS", 1)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def slow_steps(monkeypatch, act):
         step(self, *given)
         act(self.steps)
 
-    monkeypatch.setattr(polish, "STEPS", 10**6)
+    monkeypatch.setattr(polishing, "STEPS", 10**6)
     monkeypatch.setattr(Polishing, "_step", slowly)
 
 

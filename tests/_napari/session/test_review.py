@@ -180,10 +180,10 @@ def test_the_last_strokes_are_kept_when_the_window_closes(predicted, viewer, how
 
 def test_a_stroke_before_a_pause_is_saved_by_and_by(predicted, monkeypatch):
     """Also of a person who makes none."""
-    from napari_fewshot._napari.session import saving
+    from napari_fewshot._napari.session.autosave import storage
 
-    monkeypatch.setattr(saving, "_SOON_MS", 200)
-    monkeypatch.setattr(saving, "_AT_LATEST_S", 0.5)
+    monkeypatch.setattr(storage, "_SOON_MS", 200)
+    monkeypatch.setattr(storage, "_AT_LATEST_S", 0.5)
     predicted.save().wait(MINUTE)
     predicted._storage._timer = None
     file = predicted.autosave_folder / "session.json"

@@ -240,9 +240,9 @@ def test_experts_beside_the_adapter_are_switched_off_and_on(docks, qtbot):
 
 
 def test_a_model_is_polished_from_the_dock(viewer, docks, qtbot, monkeypatch):
-    from napari_fewshot.segmenter import polish
+    from napari_fewshot.segmenter import polishing
 
-    monkeypatch.setattr(polish, "STEPS", 3)
+    monkeypatch.setattr(polishing, "STEPS", 3)
     viewer.open_sample("napari-fewshot", "torso")
     training = docks[1]
     session, button = training.session, training.polish

@@ -175,7 +175,7 @@ class Answers:
     def _walked(
         self, asked: Asked, work: VolumeSlices, number: int, clicks: Clicks, job: Job
     ) -> ClickChoice:
-        from ...predict.clicked import corrected_by_clicks
+        from ...predict.clicks import corrected_by_clicks
 
         painted = _in_stack(work, number, asked.painted, asked)
         probability = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...segmenter.polish import check_polishing
+from ...segmenter.polishing import check_polishing
 from .estimates import Estimate
 from .jobs import Stage
 from .state import State

@@ -10,7 +10,7 @@ import numpy as np
 from ...backbones import BackboneSpec, backbone_entry
 from ...config import HAND_MADE, SamDecoderConfig, SegmenterConfig
 from ...features.extract import FeatureExtractor
-from ...segmenter.polish import MORE_STEPS, STEPS
+from ...segmenter.polishing import MORE_STEPS, STEPS
 
 __all__ = ["Estimate", "Rates"]
 

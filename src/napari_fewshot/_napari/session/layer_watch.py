@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
+from .autosave.storage import SessionStorage
 from .jobs import JobRunner
 from .propagation import PropagationController
-from .saving import SessionStorage
 from .state import State
 from .teaching import provenance_of
 from .view import View

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from ...segmenter import FewShotSegmenter
-from ...segmenter.polish import check_polishing
+from ...segmenter.polishing import check_polishing
 from .jobs import Callbacks, Job, JobRunner
 from .state import State
 from .training import TrainingController

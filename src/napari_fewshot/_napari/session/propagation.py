@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 from ...errors import InputError
 from ...predict.slice_predictor import SlicePrediction
 from ...segmenter import FewShotSegmenter, Prediction
+from .autosave.storage import SessionStorage
 from .jobs import Callbacks, Job, JobRunner, Stage
 from .result_layers import ResultLayers
 from .run import PropagationRequest, Receiver, Run, topic_of
-from .saving import SessionStorage
 from .slicing import Key
 from .state import State
 from .training import TrainingController

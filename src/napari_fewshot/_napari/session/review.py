@@ -8,9 +8,9 @@ from typing import Any
 
 from ...errors import InputError
 from ...predict.suggestion import painting_values, suggest_slice
+from .autosave.storage import SessionStorage
 from .jobs import single_shot
 from .propagation import PropagationController
-from .saving import SessionStorage
 from .slicing import Key
 from .state import State
 from .teaching import Provenance, Status, Teaches, provenance_of

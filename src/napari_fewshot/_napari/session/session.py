@@ -11,6 +11,8 @@ from typing import Any
 from ...config import BOX_SAM, DEFAULT_SAM
 from ...segmenter import FewShotSegmenter, HeldOutScore
 from ..open_files import check_is_no_open_file
+from .autosave.restore import RestoreController, Unfinished
+from .autosave.storage import SessionStorage
 from .batch import BatchController
 from .clicks import SessionClicks
 from .costs import CostController
@@ -30,12 +32,10 @@ from .polishing import PolishingController
 from .propagation import PropagationController
 from .refinement import RefinementController
 from .renewal import RenewalController
-from .restoring import RestoreController, Unfinished
 from .result_layers import Policy
 from .review import ReviewController, SliceInfo
 from .run import PropagationRequest
 from .sam import SamController
-from .saving import SessionStorage
 from .state import SessionEvents, SessionSettings, State
 from .templates import Kind, TemplateEntry
 from .training import TrainingController

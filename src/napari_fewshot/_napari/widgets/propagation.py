@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QCheckBox
 from ...config import CleanupConfig, PromptConfig
 from ...predict.refiners import AUTO, REFINERS
 from ...sam.checkpoint import SAMS
-from ..session.autosave_files import holds_session
+from ..session.autosave.folder import holds_session
 from .dock import SessionDock, is_plain_image
 from .parts.choices import WEIGHTS_FILES, LayerChoice
 from .parts.connections import listen

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ...download import file_sha256
+from ....download import file_sha256
 
 __all__ = ["BASE", "MODEL", "model_of", "place_model", "settle_model", "stage_model"]
 

@@ -16,7 +16,7 @@ from napari_fewshot import (
 )
 from napari_fewshot.errors import Cancelled
 from napari_fewshot.features.cache import FeatureCache
-from napari_fewshot.segmenter import polish
+from napari_fewshot.segmenter import polishing
 from napari_fewshot.slices.stack import SliceStack
 from napari_fewshot.types import Landmark, Volume
 
@@ -33,8 +33,8 @@ SETTINGS = {
 @pytest.fixture(scope="module", autouse=True)
 def few_steps():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(polish, "STEPS", STEPS)
-        patch.setattr(polish, "MORE_STEPS", STEPS // 2)
+        patch.setattr(polishing, "STEPS", STEPS)
+        patch.setattr(polishing, "MORE_STEPS", STEPS // 2)
         yield
 
 

@@ -12,7 +12,7 @@ from napari_fewshot import viewer_session
 from napari_fewshot._napari.layers import image_layer
 from napari_fewshot.errors import InputError
 
-from .conftest import MINUTE, stroke
+from ..conftest import MINUTE, stroke
 
 pytestmark = pytest.mark.viewer
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..adapters.polished import Head, PolishedExpert
-from ..adapters.polishing import Polishing, Schedule
+from ..adapters.polishing.expert import Head, PolishedExpert
+from ..adapters.polishing.trainer import Polishing, Schedule
 from ..backbones.embedded import EmbeddedBackbone
 from ..config import SegmenterConfig
 from ..errors import Cancelled, InputError

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_fewshot.config import WalkerConfig
-from napari_fewshot.predict.clicked import corrected_by_clicks
+from napari_fewshot.predict.clicks import corrected_by_clicks
 
 CONFIG = WalkerConfig()
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ...predict.suggestion import SliceScore
-from ...segmenter import HeldOutScore
-from ...types import Array
-from .slicing import Key
+from ....predict.suggestion import SliceScore
+from ....segmenter import HeldOutScore
+from ....types import Array
+from ..slicing import Key
 
 __all__ = [
     "SavedScores",

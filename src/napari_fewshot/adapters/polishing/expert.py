@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from ..backbones.embedded import EmbeddedBackbone
-from ..config import SegmenterConfig
-from ..types import Array
-from .base import AdapterState, fitted
-from .classification import ClassificationClassifier
-from .pixelwise import PixelAdapter
-from .training import load_tensors
+from ...backbones.embedded import EmbeddedBackbone
+from ...config import SegmenterConfig
+from ...types import Array
+from ..base import AdapterState, fitted
+from ..classification import ClassificationClassifier
+from ..pixelwise import PixelAdapter
+from ..training import load_tensors
 
 if TYPE_CHECKING:
     import torch
@@ -103,7 +103,7 @@ class PolishedExpert:
         """
         import torch
 
-        from ..backbones.embedded_network import EmbeddedNet, NetworkConfig
+        from ...backbones.embedded_network import EmbeddedNet, NetworkConfig
 
         config = NetworkConfig.from_dict(shape)
         if (config.in_channels, config.out_channels) != (3, EmbeddedBackbone.spec.channels):

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..backbones.embedded import EmbeddedBackbone
-from ..config.augmentation import AugmentationConfig
-from ..device import avoid_llvm_clash
-from ..errors import Cancelled
-from ..features.layout import Layout, prepare
-from ..parallel import ordered_map
-from ..templates.known import UNKNOWN, KnownSlice, labels_looked_for
-from ..templates.patches import Patch, PatchSampler
-from ..templates.training_set import TrainingSet
-from ..types import Array, Progress, no_progress
-from .dense_loss import partial_loss
-from .polished import Head, PolishedExpert
+from ...backbones.embedded import EmbeddedBackbone
+from ...config.augmentation import AugmentationConfig
+from ...device import avoid_llvm_clash
+from ...errors import Cancelled
+from ...features.layout import Layout, prepare
+from ...parallel import ordered_map
+from ...templates.known import UNKNOWN, KnownSlice, labels_looked_for
+from ...templates.patches import Patch, PatchSampler
+from ...templates.training_set import TrainingSet
+from ...types import Array, Progress, no_progress
+from ..dense_loss import partial_loss
+from .expert import Head, PolishedExpert
 
 if TYPE_CHECKING:
     import torch

@@ -10,7 +10,7 @@ import pytest
 from napari_fewshot import FewShotSegmenter
 from napari_fewshot.errors import FewShotError, InputError, ModelFileError, NotFittedError
 
-from .conftest import MINUTE, stroke
+from ..conftest import MINUTE, stroke
 
 pytestmark = pytest.mark.viewer
 
@@ -199,12 +199,12 @@ def test_a_folder_that_cannot_be_written_is_told(worked, tmp_path):
 
 
 def test_old_autosaves_of_an_image_make_way(viewer, tmp_path, monkeypatch):
-    from napari_fewshot._napari.session import autosave_files
+    from napari_fewshot._napari.session.autosave import folder as autosave_folder
 
     image = viewer.layers["image"]
     for k in range(14):
-        monkeypatch.setattr(autosave_files.time, "strftime", lambda _, k=k: f"2026-01-{k:02}")
-        folder = autosave_files.new_autosave(tmp_path, image)
+        monkeypatch.setattr(autosave_folder.time, "strftime", lambda _, k=k: f"2026-01-{k:02}")
+        folder = autosave_folder.new_autosave(tmp_path, image)
         assert not folder.exists()
         folder.mkdir(parents=True)
         (folder / "session.json").write_text("{}")

@@ -12,15 +12,15 @@ from typing import Any
 
 import platformdirs
 
-from ...errors import InputError
-from ..preferences import preferences
-from .autosave_files import Autosave, SavedLayer, SavedSession, new_autosave
-from .jobs import Job, JobRunner, single_shot
-from .result_layers import ResultLayers
-from .saved_parts import SavedScores, about_image, about_points, held_out_to
-from .state import State
-from .teaching import Provenance
-from .templates import TemplateEntry
+from ....errors import InputError
+from ...preferences import preferences
+from ..jobs import Job, JobRunner, single_shot
+from ..result_layers import ResultLayers
+from ..state import State
+from ..teaching import Provenance
+from ..templates import TemplateEntry
+from .folder import Autosave, SavedLayer, SavedSession, new_autosave
+from .parts import SavedScores, about_image, about_points, held_out_to
 
 __all__ = ["SessionStorage", "autosave_root"]
 

@@ -6,18 +6,26 @@ import os
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...errors import FewShotError, InputError
-from ...segmenter import FewShotSegmenter
-from ..layers import geometry_of
-from .autosave_files import (
+from ....errors import FewShotError, InputError
+from ....segmenter import FewShotSegmenter
+from ...layers import geometry_of
+from ..jobs import Callbacks, Job, JobRunner
+from ..pairs import PairController
+from ..result_layers import ResultLayers
+from ..state import State
+from ..teaching import is_result, provenance_of
+from ..training import TrainingController
+from ..view import View
+from .folder import (
     holds_session,
     latest_autosave,
     read_autosave,
@@ -25,15 +33,8 @@ from .autosave_files import (
     restore_provenance,
     saved_at,
 )
-from .jobs import Callbacks, Job, JobRunner
-from .pairs import PairController
-from .result_layers import ResultLayers
-from .saved_parts import SavedScores, about_image, held_out_from, points_of
-from .saving import SessionStorage, autosave_root
-from .state import State
-from .teaching import is_result, provenance_of
-from .training import TrainingController
-from .view import View
+from .parts import SavedScores, about_image, held_out_from, points_of
+from .storage import SessionStorage, autosave_root
 
 __all__ = ["RestoreController", "Unfinished"]
 
@@ -115,8 +116,6 @@ class RestoreController:
             self._storage.flush()  # what waits is newer than what is there
         read_model = self._training.reader()
 
-        parts: list[str] = []
-
         def work(job: Job) -> tuple[dict[str, Any], FewShotSegmenter | None]:
             content, model = read_autosave(path), None
             file = content["model"]
@@ -125,14 +124,14 @@ class RestoreController:
                     model = _on_its_base(read_model, file, content["base"])
                 except FewShotError as error:  # paint is more: a model can be trained again
                     content["without_model"] = str(error)
-            steps = self._show(content, parts)
-            for _ in range(2 * len(content["layers"]) + len(content.get("points", ())) + 1):
-                job.send(steps)
+            with _saved_in(path):
+                for step in self._steps(content):
+                    job.send(step)
             return content, model
 
-        def piece(steps: Iterator[None]) -> None:
+        def piece(step: Callable[[], None]) -> None:
             with _saved_in(path):
-                next(steps, None)
+                step()
 
         def done(found: tuple[dict[str, Any], FewShotSegmenter | None]) -> None:
             content, model = found
@@ -140,9 +139,8 @@ class RestoreController:
                 self._storage.adopt(path, self._first_image(content))
                 if model is not None:
                     self._take_model(model, content)
-                    parts.append("the model")
             at = datetime.fromtimestamp(content.get("saved", time.time()))
-            job.note = f"{_listed(parts)} of {_in_words(at)}"
+            job.note = f"{_listed(_parts(content, model))} of {_in_words(at)}"
             if "without_model" in content:
                 job.note += f", without the model: {content['without_model']}"
             self._state.events.settings.emit()
@@ -160,46 +158,42 @@ class RestoreController:
         pairs = content.get("renumbered", ())
         self._state.renumbered = {int(here): int(there) for here, there in pairs}
 
-    def _show(self, content: dict[str, Any], parts: list[str]) -> Iterator[None]:
-        """Add what was saved, but nothing twice; ``parts`` become what it was, in words.
+    def _steps(self, content: dict[str, Any]) -> Iterator[Callable[[], None]]:
+        """What adds what was saved, but nothing twice, on the GUI thread.
 
-        A layer at each step, so that the viewer goes on between them.
+        A layer in each step, so that the viewer goes on between them.
         """
-        state, points = self._state, content.get("points", ())
-        for channels in content.get("channels", ()):
-            state.channels.join([self._image_for(one) for one in channels])
-        images = [self._image_for(one["image"]) for one in (*content["layers"], *points)]
-        templates = results = landmarks = 0
-        for saved, image in zip(content["layers"], images, strict=False):
+        yield partial(self._begin, content)
+        for saved in content["layers"]:
             if saved["role"] == "result":
-                results += 1
-                result = self._show_result(saved, image)
-                yield
-                _show_confidence(saved, result)
+                yield partial(self._show_result, saved)
+                yield partial(self._show_confidence, saved)
             else:
-                templates += 1
-                layer = self._open_layer(saved, image) or self._added(saved, image)
-                axis = saved["provenance"]["axis"]
-                self._pairs.add(image, layer, saved["kind"], axis)
-            yield
-        for saved, image in zip(points, images[len(content["layers"]) :], strict=True):
-            if saved["role"] == "landmarks":
-                landmarks += 1
-                self._show_landmarks(saved, image)
-            else:
-                templates += 1
-                self._pairs.add(image, self._points_layer(saved), "points", saved["axis"])
-            yield
-        for scores in content["slice_scores"]:
-            self._take_scores(scores)
-        state.events.slices.emit()
-        state.events.propagated.emit()
-        counted = [(templates, "template"), (results, "result")]
-        words = [f"{n} {what}{'s' * (n > 1)}" for n, what in counted if n]
-        parts += [*words, *["landmarks"] * bool(landmarks)]
+                yield partial(self._show_template, saved)
+        for saved in content.get("points", ()):
+            found = saved["role"] == "landmarks"
+            yield partial(self._show_landmarks if found else self._show_points, saved)
+        yield partial(self._take_scores, content["slice_scores"])
 
-    def _show_result(self, saved: dict[str, Any], image: Any) -> ResultLayers:
+    def _begin(self, content: dict[str, Any]) -> None:
+        """Join channels again; all images are there, before the first layer is added."""
+        for channels in content.get("channels", ()):
+            self._state.channels.join([self._image_for(one) for one in channels])
+        for saved in (*content["layers"], *content.get("points", ())):
+            self._image_for(saved["image"])
+
+    def _show_template(self, saved: dict[str, Any]) -> None:
+        image = self._image_for(saved["image"])
+        layer = self._open_layer(saved, image) or self._added(saved, image)
+        self._pairs.add(image, layer, saved["kind"], saved["provenance"]["axis"])
+
+    def _show_points(self, saved: dict[str, Any]) -> None:
+        image = self._image_for(saved["image"])
+        self._pairs.add(image, self._points_layer(saved), "points", saved["axis"])
+
+    def _show_result(self, saved: dict[str, Any]) -> None:
         state, viewer = self._state, self._view.viewer
+        image = self._image_for(saved["image"])
         before, level = state.result_of(image), _level_of(image, saved["data"].shape)
         layer = self._open_layer(saved, image)
         result = before
@@ -210,22 +204,32 @@ class RestoreController:
                 result.take_landmarks(before)
             result.labels = layer or self._added(saved, image)
             state.results[id(image)] = result
-        return result
 
-    def _show_landmarks(self, saved: dict[str, Any], image: Any) -> None:
+    def _show_confidence(self, saved: dict[str, Any]) -> None:
+        confidence = saved.get("confidence")
+        result = self._state.result_of(self._image_for(saved["image"]))
+        if result is None or confidence is None or confidence.shape != saved["data"].shape:
+            return
+        result.make_confidence()
+        result.confidence.data[...] = confidence
+        result.confidence.refresh()
+
+    def _show_landmarks(self, saved: dict[str, Any]) -> None:
         state, (points, features, _) = self._state, points_of(saved)
+        image = self._image_for(saved["image"])
         result = state.result_of(image)
         if result is None:
             result = state.results[id(image)] = ResultLayers(self._view.viewer, image)
         result.add_landmarks(points, features)
 
-    def _take_scores(self, saved: SavedScores) -> None:
-        try:
-            image = self._image_for(saved.image)
-        except InputError:  # nothing else of it was saved
-            return
-        noted = self._state.scores_of(image, saved.lead, saved.axis)
-        noted.update({one.index: one for one in saved.scores})
+    def _take_scores(self, saved: Sequence[SavedScores]) -> None:
+        state = self._state
+        for one in saved:
+            with suppress(InputError):  # an image of which nothing else was saved
+                noted = state.scores_of(self._image_for(one.image), one.lead, one.axis)
+                noted.update({score.index: score for score in one.scores})
+        state.events.slices.emit()
+        state.events.propagated.emit()
 
     def _added(self, saved: dict[str, Any], image: Any) -> Any:
         """A new layer of saved labels."""
@@ -298,14 +302,6 @@ def _saved_in(path: Path) -> Iterator[None]:
         raise InputError("folder", "hold a saved session", given) from error
 
 
-def _show_confidence(saved: dict[str, Any], result: ResultLayers) -> None:
-    confidence = saved.get("confidence")
-    if confidence is not None and confidence.shape == saved["data"].shape:
-        result.make_confidence()
-        result.confidence.data[...] = confidence
-        result.confidence.refresh()
-
-
 def _on_its_base(
     read: Callable[[Path], FewShotSegmenter],
     file: Path,
@@ -335,6 +331,14 @@ def _in_words(moment: datetime) -> str:
     today = moment.date() == datetime.now().date()
     day = "" if today else f"{moment.day} {moment:%b}, "
     return f"{day}{moment:%H:%M}"
+
+
+def _parts(content: dict[str, Any], model: Any) -> list[str]:
+    """What was saved, in words."""
+    roles = [one["role"] for one in (*content["layers"], *content.get("points", ()))]
+    counts = {role: roles.count(role) for role in ("template", "result")}
+    words = [f"{n} {role}{'s' * (n > 1)}" for role, n in counts.items() if n]
+    return [*words, *["landmarks"] * ("landmarks" in roles), *["the model"] * (model is not None)]
 
 
 def _listed(parts: list[str]) -> str:

@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import FewShotError, InputError
-from ...io.outputs import replacing
-from .saved_model import BASE, MODEL, model_of, place_model, settle_model, stage_model
-from .saved_parts import SavedScores, about_image, scores_from
-from .saved_planes import PlaneFiles, read_planes
-from .slicing import Slicing
+from ....errors import FewShotError, InputError
+from ....io.outputs import replacing
+from ..slicing import Slicing
+from ..teaching import Provenance, provenance_of
+from .model import BASE, MODEL, model_of, place_model, settle_model, stage_model
+from .parts import SavedScores, about_image, scores_from
+from .planes import PlaneFiles, read_planes
 from .spares import Spares
-from .teaching import Provenance, provenance_of
 
 __all__ = [
     "Autosave",

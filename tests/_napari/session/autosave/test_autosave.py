@@ -11,14 +11,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from napari_fewshot._napari.session import autosave_files
-from napari_fewshot._napari.session.autosave_files import Autosave, read_autosave
+from napari_fewshot._napari.session.autosave import folder as autosave_folder
+from napari_fewshot._napari.session.autosave.folder import Autosave, read_autosave
+from napari_fewshot._napari.session.autosave.spares import Spares
 from napari_fewshot._napari.session.jobs import Job
-from napari_fewshot._napari.session.spares import Spares
 from napari_fewshot._napari.session.teaching import provenance_of
 from napari_fewshot.errors import InputError
 
-from .conftest import MINUTE, stroke
+from ..conftest import MINUTE, stroke
 
 pytestmark = pytest.mark.viewer
 
@@ -134,9 +134,9 @@ class Killed(BaseException):
 
 
 def at_a_plane(monkeypatch):
-    from napari_fewshot._napari.session import saved_planes
+    from napari_fewshot._napari.session.autosave import planes
 
-    write, written = saved_planes.PlaneFiles.write, []
+    write, written = planes.PlaneFiles.write, []
 
     def once(self, *given, **named):
         if written:
@@ -144,7 +144,7 @@ def at_a_plane(monkeypatch):
         written.append(write(self, *given, **named))
         return written[0]
 
-    monkeypatch.setattr(saved_planes.PlaneFiles, "write", once)
+    monkeypatch.setattr(planes.PlaneFiles, "write", once)
 
 
 def at(name):
@@ -152,7 +152,7 @@ def at(name):
         def killed(*given, **named):
             raise Killed
 
-        monkeypatch.setattr(autosave_files, name, killed)
+        monkeypatch.setattr(autosave_folder, name, killed)
 
     return kill
 
@@ -161,17 +161,17 @@ def at_the_end(monkeypatch):
     def dumps(*given, **named):
         raise Killed
 
-    monkeypatch.setattr(autosave_files, "json", SimpleNamespace(dumps=dumps, loads=json.loads))
+    monkeypatch.setattr(autosave_folder, "json", SimpleNamespace(dumps=dumps, loads=json.loads))
 
 
 def behind_the_model(monkeypatch):
-    stage = autosave_files.stage_model
+    stage = autosave_folder.stage_model
 
     def staged(*given):
         stage(*given)
         raise Killed
 
-    monkeypatch.setattr(autosave_files, "stage_model", staged)
+    monkeypatch.setattr(autosave_folder, "stage_model", staged)
 
 
 def contents(folder):

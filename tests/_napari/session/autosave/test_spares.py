@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from napari_fewshot._napari.session.spares import Spares
+from napari_fewshot._napari.session.autosave.spares import Spares
 
 
 def test_a_copy_is_its_own_and_its_memory_the_next_one_s():

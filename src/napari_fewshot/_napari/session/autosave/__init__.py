@@ -1,0 +1,1 @@
+"""What a session keeps in files: saved as it changes, restored on request."""
