@@ -27,7 +27,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from accuracy_methods import METHODS, Solver
+from accuracy_methods import METHODS, runnable
 from accuracy_pictures import draw_worst
 from accuracy_report import DEFAULT, report, split
 from accuracy_scores import score
@@ -57,12 +57,11 @@ def run(options: argparse.Namespace, results: Results, tag: str) -> list[str]:
     """Add the rows that are missing; return what failed."""
     loaders = tasks(options.data)
     names = [name for name in loaders if _wanted(name, options)]
-    solver, failed = Solver(options.environments), []
+    methods, failed = runnable(options.methods, options.environments), []
     end = time.monotonic() + 3600 * options.hours
     loaded: tuple[str, Task] | None = None
-    for name, method, seed in planned(names, options.methods, options.seeds):
-        solve = solver.get(method)
-        if solve is None or results.has(name, method, seed, tag):
+    for name, method, seed in planned(names, methods, options.seeds):
+        if results.has(name, method, seed, tag):
             continue
         if time.monotonic() > end:
             print(f"stopped after {options.hours:g} h; the same command goes on", flush=True)
@@ -71,7 +70,7 @@ def run(options: argparse.Namespace, results: Results, tag: str) -> list[str]:
             loaded = name, loaders[name]()
         task = loaded[1]
         try:
-            found = solve(task, seed)
+            found = METHODS[method].solve(task, seed, options.environments)
         except Exception as error:  # the other rows are still worth their time
             failed.append(f"{name}, {method}, seed {seed}: {type(error).__name__}: {error}")
             print(f"failed: {failed[-1]}", file=sys.stderr, flush=True)
@@ -112,7 +111,9 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=float("inf"))
     parser.add_argument("--results", type=Path, metavar="FILE", help="JSON lines, added to")
     parser.add_argument("--tag", help="name of this state of the package")
-    parser.add_argument("--environments", type=Path, metavar="FOLDER", help="of other tools")
+    parser.add_argument(
+        "--environments", type=Path, default=Path(), metavar="FOLDER", help="of other tools"
+    )
     parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="worst slices of new rows")
     parser.add_argument("--list", action="store_true", help="list tasks and methods, run nothing")
     parser.add_argument("--report", action="store_true", help="of --results; run nothing")

@@ -6,9 +6,9 @@ import json
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,27 +76,124 @@ ADAPTERS.add(
 
 
 @dataclass(frozen=True)
-class Method:
+class Method(ABC):
     """How a task is solved.
 
-    ``settings`` are those of a segmenter; None: it is none of ours. ``reference``: it stands
-    outside of what is developed here, so that its rows count for every tag. ``always`` in the set
-    of methods that run if none are named. ``seeded``: whether the seed changes anything.
-    ``polished``: whether the network is polished for as long as it takes by default.
+    ``reference``: it stands outside of what is developed here, so that its rows count for every
+    tag. ``always`` in the set of methods that run if none are named. ``seeded``: whether the seed
+    changes anything.
     """
 
-    settings: dict[str, Any] | None
-    reference: bool = False
-    always: bool = True
-    seeded: bool = True
+    reference: bool = field(default=False, kw_only=True)
+    always: bool = field(default=True, kw_only=True)
+    seeded: bool = field(default=True, kw_only=True)
+
+    @abstractmethod
+    def missing(self, environments: Path) -> str | None:
+        """Why it cannot be run here; None if it can. ``environments`` of other tools lie there."""
+
+    @abstractmethod
+    def solve(self, task: Task, seed: int, environments: Path) -> Found:
+        """Train on the templates, predict the cases."""
+
+
+@dataclass(frozen=True)
+class Ours(Method):
+    """A segmenter of this package.
+
+    ``polished``: whether the network is polished for as long as it takes by default. ``weights``
+    of the experts that are set afterwards.
+    """
+
+    settings: dict[str, Any]
     polished: bool = False
     weights: Mapping[str, float] = field(default_factory=dict)
 
-    @property
-    def missing(self) -> str | None:
-        """Why this version of the package cannot run it; None if it can."""
-        unknown = sorted({*(self.settings or {})} - {*SegmenterConfig.model_fields})
+    def missing(self, environments: Path) -> str | None:
+        """Settings that this version does not have."""
+        unknown = sorted({*self.settings} - {*SegmenterConfig.model_fields})
         return f"this version has no setting {', '.join(unknown)}" if unknown else None
+
+    def solve(self, task: Task, seed: int, environments: Path) -> Found:
+        """Train on the templates, predict the cases."""
+        _forget_peak()
+        start = time.perf_counter()
+        model = FewShotSegmenter(seed=seed, **self.settings)
+        model.fit(task.templates)
+        if self.polished:
+            model = model.polish()
+        if model.config.experts.choose and (score := model.held_out_score()) is not None:
+            model = model.with_weights(score.weights)  # as the command train does, and the viewer
+        if self.weights:
+            model = model.with_weights(replace(model.weights_, **self.weights))
+        fitted = time.perf_counter()
+        predictions = [model.predict(case.image, landmarks=False) for case in task.cases]
+        done = time.perf_counter()
+        return Found(
+            [np.asarray(p.labels) for p in predictions],
+            [np.asarray(p.confidence) for p in predictions],
+            fitted - start,
+            (done - fitted) / _slices(task),
+            _peak_mb(),
+        )
+
+
+_NO_SCREEN = {"QT_QPA_PLATFORM": "offscreen", "MPLBACKEND": "agg"}
+
+
+class Convpaint(Method):
+    """napari-convpaint in its own environment, on the same paint; it has a fixed seed."""
+
+    def missing(self, environments: Path) -> str | None:
+        """Whether its environment is made."""
+        if (environments / "convpaint" / "installed").exists():
+            return None
+        return "its environment is not made (--environments, benchmarks/speed_peers.py)"
+
+    def solve(self, task: Task, seed: int, environments: Path) -> Found:
+        """Train on the templates, predict the cases, in another process."""
+        values = sorted({v for template in task.templates for v in template.painted_labels()})
+        arrays = {"label_values": np.array(values)}
+        for number, template in enumerate(task.templates):
+            arrays[f"train_{number}"] = np.asarray(template.volume.data)
+            arrays[f"paint_{number}"] = paint_classes(template, values)
+        for number, case in enumerate(task.cases):
+            arrays[f"test_{number}"] = np.asarray(case.image.data)
+        with tempfile.TemporaryDirectory() as folder:
+            data, result = Path(folder) / "task.npz", Path(folder) / "found.npz"
+            np.savez(data, **arrays)
+            color = ["--colour"] if task.cases[0].image.has_channels else []
+            python = python_of(environments / "convpaint")
+            script = HERE / "peers" / "convpaint_task.py"
+            done = subprocess.run(
+                [str(python), str(script), str(data), str(result), *color],
+                capture_output=True,
+                text=True,
+                check=False,
+                env=environment("PYTHONPATH") | _NO_SCREEN,
+            )
+            if done.returncode:
+                last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+                raise RuntimeError(f"{CONVPAINT[0]}: {last[:300]}")
+            report = json.loads(done.stdout.strip().splitlines()[-1])
+            with np.load(result) as found:
+                labels = [found[f"labels_{n}"] for n in range(len(task.cases))]
+                confidence = [found[f"confidence_{n}"] for n in range(len(task.cases))]
+        seconds = report["predict_seconds"] / _slices(task)
+        return Found(labels, confidence, report["fit_seconds"], seconds, report["memory_mb"])
+
+
+class Supervised(Method):
+    """The upper line: a U-Net that learns from all images that are not scored."""
+
+    def missing(self, environments: Path) -> str | None:
+        """Whether MONAI is there."""
+        found = find_spec("monai") is not None
+        return None if found else "MONAI is not installed (the extra baselines)"
+
+    def solve(self, task: Task, seed: int, environments: Path) -> Found:
+        """Train on the other images, predict the cases."""
+        return supervised(task, seed)
 
 
 ALONE = {
@@ -124,117 +221,43 @@ _PUBLISHED: dict[str, Any] = {
 """The published adapters on the features of the others, so that these alone are compared."""
 
 METHODS: dict[str, Method] = {
-    "default": Method({}),
-    "forest": Method(_FOREST, reference=True),
-    "convpaint": Method(None, reference=True, seeded=False),
-    "supervised": Method(None, reference=True, always=False),
-    "embedded": Method({"experts": ALONE}),
-    "hand-made": Method({"backbone": "multiscale", "experts": ALONE}),
-    "usual weights": Method({"experts": {"choose": False}}),
-    "temperature 1": Method({"experts": {"choose": False}}, weights={"temperature": 1.0}),
-    "without carried": Method({"experts": {"carried": False, "choose": False}}),
-    "without registered": Method({"experts": {"registered": False, "choose": False}}),
-    "without hand-made": Method({"experts": {"hand_made": False, "choose": False}}),
-    "without self-training": Method(
+    "default": Ours({}),
+    "forest": Ours(_FOREST, reference=True),
+    "convpaint": Convpaint(reference=True, seeded=False),
+    "supervised": Supervised(reference=True, always=False),
+    "embedded": Ours({"experts": ALONE}),
+    "hand-made": Ours({"backbone": "multiscale", "experts": ALONE}),
+    "usual weights": Ours({"experts": {"choose": False}}),
+    "temperature 1": Ours({"experts": {"choose": False}}, weights={"temperature": 1.0}),
+    "without carried": Ours({"experts": {"carried": False, "choose": False}}),
+    "without registered": Ours({"experts": {"registered": False, "choose": False}}),
+    "without hand-made": Ours({"experts": {"hand_made": False, "choose": False}}),
+    "without self-training": Ours(
         {"experts": {"self_training": False, "choose": False}}, always=False
     ),
-    "polished": Method({}, always=False, polished=True),
-    "cosine": Method({"adapter": "cosine", **_BARE}, always=False),
-    "classification": Method({"adapter": "classification", **_BARE}, always=False),
-    "hand-made classification": Method(
+    "polished": Ours({}, always=False, polished=True),
+    "cosine": Ours({"adapter": "cosine", **_BARE}, always=False),
+    "classification": Ours({"adapter": "classification", **_BARE}, always=False),
+    "hand-made classification": Ours(
         {"backbone": "multiscale", "adapter": "classification", **_BARE}, always=False
     ),
-    "without position": Method({"position": {"use": False}}, always=False),
-    "published cosine": Method({"adapter": "cosine", **_PUBLISHED}, always=False),
-    "published classification": Method({"adapter": "classification", **_PUBLISHED}, always=False),
-    "published contrastive": Method({"adapter": "contrastive", **_PUBLISHED}, always=False),
+    "without position": Ours({"position": {"use": False}}, always=False),
+    "published cosine": Ours({"adapter": "cosine", **_PUBLISHED}, always=False),
+    "published classification": Ours({"adapter": "classification", **_PUBLISHED}, always=False),
+    "published contrastive": Ours({"adapter": "contrastive", **_PUBLISHED}, always=False),
 }
 
-Solve = Callable[[Task, int], Found]
 
-
-@dataclass(frozen=True)
-class Solver:
-    """Finds how methods are run on this machine."""
-
-    environments: Path | None = None
-    _said: set[str] = field(default_factory=set)
-
-    def get(self, name: str) -> Solve | None:
-        """Return what runs a method; None, and a line said once, where it cannot be run."""
-        method = METHODS[name]
-        why = method.missing
-        if name == "supervised":
-            if find_spec("monai") is not None:
-                return supervised
-            why = "MONAI is not installed (the extra baselines)"
-        elif method.settings is None:
-            place = None if self.environments is None else self.environments / "convpaint"
-            if place is not None and (place / "installed").exists():
-                return partial(convpaint, python_of(place))
-            why = "its environment is not made (--environments, benchmarks/speed_peers.py)"
+def runnable(names: Iterable[str], environments: Path) -> list[str]:
+    """Those of the methods that can be run here; a line says why another cannot."""
+    found = []
+    for name in names:
+        why = METHODS[name].missing(environments)
         if why is None:
-            return partial(ours, method)
-        if name not in self._said:
+            found.append(name)
+        else:
             print(f"{name}: left out, {why}", flush=True)
-            self._said.add(name)
-        return None
-
-
-def ours(method: Method, task: Task, seed: int) -> Found:
-    """Train on the templates, predict the cases."""
-    _forget_peak()
-    start = time.perf_counter()
-    model = FewShotSegmenter(seed=seed, **(method.settings or {}))
-    model.fit(task.templates)
-    if method.polished:
-        model = model.polish()
-    if model.config.experts.choose and (score := model.held_out_score()) is not None:
-        model = model.with_weights(score.weights)  # as the command train does, and the viewer
-    if method.weights:
-        model = model.with_weights(replace(model.weights_, **method.weights))
-    fitted = time.perf_counter()
-    predictions = [model.predict(case.image, landmarks=False) for case in task.cases]
-    done = time.perf_counter()
-    return Found(
-        [np.asarray(p.labels) for p in predictions],
-        [np.asarray(p.confidence) for p in predictions],
-        fitted - start,
-        (done - fitted) / _slices(task),
-        _peak_mb(),
-    )
-
-
-def convpaint(python: Path, task: Task, seed: int) -> Found:
-    """napari-convpaint in its own environment, on the same paint; it has a fixed seed."""
-    values = sorted({v for template in task.templates for v in template.painted_labels()})
-    arrays = {"label_values": np.array(values)}
-    for number, template in enumerate(task.templates):
-        arrays[f"train_{number}"] = np.asarray(template.volume.data)
-        arrays[f"paint_{number}"] = paint_classes(template, values)
-    for number, case in enumerate(task.cases):
-        arrays[f"test_{number}"] = np.asarray(case.image.data)
-    with tempfile.TemporaryDirectory() as folder:
-        data, result = Path(folder) / "task.npz", Path(folder) / "found.npz"
-        np.savez(data, **arrays)
-        color = ["--colour"] if task.cases[0].image.has_channels else []
-        command = [str(python), str(HERE / "peers" / "convpaint_task.py"), str(data), str(result)]
-        done = subprocess.run(
-            [*command, *color],
-            capture_output=True,
-            text=True,
-            check=False,
-            env=environment("PYTHONPATH") | {"QT_QPA_PLATFORM": "offscreen", "MPLBACKEND": "agg"},
-        )
-        if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["no output"])[-1]
-            raise RuntimeError(f"{CONVPAINT[0]}: {last[:300]}")
-        report = json.loads(done.stdout.strip().splitlines()[-1])
-        with np.load(result) as found:
-            labels = [found[f"labels_{n}"] for n in range(len(task.cases))]
-            confidence = [found[f"confidence_{n}"] for n in range(len(task.cases))]
-    seconds = report["predict_seconds"] / _slices(task)
-    return Found(labels, confidence, report["fit_seconds"], seconds, report["memory_mb"])
+    return found
 
 
 def paint_classes(template: Template, values: list[int]) -> np.ndarray:
