@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from math import inf
 from pathlib import Path
+
+import psutil
 
 from .errors import InputError
 
@@ -56,7 +57,7 @@ def limited_memory(parameter: str, limit: float | None) -> Iterator[None]:
 def free_memory() -> float:
     """Bytes that one more array may take: as ``MAX_MEMORY`` says, else what the machine has free.
 
-    Infinite where the system does not tell.
+    In a container or a job of a cluster no more than its group of processes has left.
 
     Raises
     ------
@@ -72,42 +73,7 @@ def free_memory() -> float:
         if not limit > 0:
             raise InputError(MAX_MEMORY, "be GB, above 0", given)
         return limit
-    return min(_of_machine(), *(_of_group(*group) for group in _GROUPS))
-
-
-def _of_machine() -> float:
-    if sys.platform == "win32":
-        return _of_windows()
-    try:
-        for line in Path("/proc/meminfo").read_text("ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024.0
-    except (OSError, ValueError):
-        pass
-    with suppress(OSError, ValueError, AttributeError):
-        # Without a word on what is free, no more than there is.
-        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    return inf
-
-
-def _of_windows() -> float:
-    import ctypes
-
-    names = "total free page_total page_free virtual virtual_free extended"
-
-    class Status(ctypes.Structure):
-        _fields_ = [
-            ("length", ctypes.c_ulong),
-            ("load", ctypes.c_ulong),
-            *((name, ctypes.c_ulonglong) for name in names.split()),
-        ]
-
-    status = Status()
-    status.length = ctypes.sizeof(Status)
-    library = getattr(ctypes, "windll", None)
-    if library is None or not library.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):
-        return inf
-    return float(status.free)
+    return min(psutil.virtual_memory().available, *(_of_group(*group) for group in _GROUPS))
 
 
 def _of_group(folder: str, limit: str, used: str, kept: tuple[str, ...]) -> float:

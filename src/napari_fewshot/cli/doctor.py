@@ -19,6 +19,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import psutil
+
 from .. import __version__
 from . import installation
 from .installation import EXTRAS, Library
@@ -133,8 +135,10 @@ def _look_at_torch(findings: Findings, name: str) -> bool:
     except ValueError as error:
         findings.wrong.append(in_one_line(error) or str(error))
         return False
-    what = torch.cuda.get_device_name(device) if device.startswith("cuda") else _memory()
-    about = f"{torch.get_num_threads()} threads of {os.cpu_count()} cores{what and f', {what}'}"
+    what = f"{psutil.virtual_memory().total / 1e9:.0f} GB of memory"
+    if device.startswith("cuda"):
+        what = torch.cuda.get_device_name(device)
+    about = f"{torch.get_num_threads()} threads of {os.cpu_count()} cores, {what}"
     findings.device = f"{device} ({about})"
     built = torch.version.cuda or getattr(torch.version, "hip", None)
     if device == "cpu" and name == "auto" and shutil.which("nvidia-smi"):
@@ -225,15 +229,6 @@ def _text(findings: Findings) -> str:
     lines += ["", *(f"note: {note}" for note in findings.notes)]
     lines += [f"wrong: {what}" for what in findings.wrong] or ["Nothing is wrong."]
     return "\n".join(lines)
-
-
-def _memory() -> str:
-    """Memory of the machine in words; empty where the system does not tell."""
-    try:
-        size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):  # Windows has none of it
-        return ""
-    return f"{size / 1e9:.0f} GB of memory"
 
 
 def _without_home(path: Path) -> str:
