@@ -333,7 +333,7 @@ def test_what_is_known_of_a_setting():
     )
     assert field_info(ContrastiveConfig, "learning_rate").step == 0.001
     largest = field_info(AutomaticConfig, "max_area")
-    assert (largest.kind, largest.optional, largest.minimum_is_open) == (float, True, True)
+    assert (largest.kind, largest.minimum_is_open) == (float, True)
     assert field_info(SegmenterConfig, "cosine").kind is None
 
 

@@ -136,9 +136,8 @@ def merged_settings(
 class FieldInfo:
     """What forms, options and pages show of a setting.
 
-    ``kind`` is bool, int, float or str, or None for what is none of them, such as a section;
-    ``optional`` says that None is allowed too. An open limit is not allowed itself. ``step`` is
-    that of a spin box.
+    ``kind`` is bool, int, float or str, or None for what is none of them, such as a section. An
+    open limit is not allowed itself. ``step`` is that of a spin box.
     """
 
     name: str
@@ -146,7 +145,6 @@ class FieldInfo:
     help: str
     default: Any
     kind: type | None
-    optional: bool = False
     choices: tuple[Any, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
@@ -187,7 +185,6 @@ def field_info(model: type[BaseModel], name: str) -> FieldInfo:
         " ".join((field.description or "").split()),
         field.default,
         kind if len(kinds) == 1 and kind in (bool, int, float, str) else None,
-        type(None) in _members(field.annotation),
         choices,
         limits.get("ge", limits.get("gt")),
         limits.get("le", limits.get("lt")),
