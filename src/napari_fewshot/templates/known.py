@@ -17,6 +17,7 @@ __all__ = ["UNKNOWN", "KnownSlice", "class_plane", "known_slices", "labels_looke
 
 UNKNOWN = -1
 """Marks pixels of which nothing is known in the labels of a :class:`KnownSlice`."""
+_Marks = dict[int, list[tuple[float, float, int]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,17 +73,11 @@ def known_slices(template: Template, stack: SliceStack, point_radius: float) -> 
     points = _points_by_slice(template, stack)
     distance = stack.slice_distance * stack.grid.working[0] / stack.grid.shape[0]
     file_axis, numbers = stack.file_slices()
-    painted = sorted(numbers[k] for k in template.painted_planes(file_axis))
-    count = stack.grid.shape[0]
-    listed: set[int] = set()
-    if template.slices is None or isinstance(template.slices, str):
-        if template.slices not in (None, "painted", "all"):
-            raise InputError("slices", "be a list, 'painted' or 'all'", template.slices)
-        listed = set(range(count)) if template.slices == "all" else set()
-        wanted = sorted(listed or {*painted, *points})
-    else:
-        listed = {_canonical_slice(numbers, k) for k in template.slices}
-        wanted = sorted({*listed, *points})
+    painted = {numbers[k] for k in template.painted_planes(file_axis)}
+    marked = {*painted, *points}
+    one_by_one = not isinstance(template.slices, str | None)
+    listed = _listed(template, numbers)
+    wanted = sorted({*listed, *points} if one_by_one else listed or marked)
     if not wanted:
         raise InputError(
             "labels",
@@ -92,31 +87,49 @@ def known_slices(template: Template, stack: SliceStack, point_radius: float) -> 
         )
     found = []
     for original in wanted:
-        explicit = not isinstance(template.slices, str)
-        empty = explicit and original in listed and original not in {*painted, *points}
-        plane = _plane(template, None if labels is None or empty else labels[original], stack)
-        if template.kind == "scribble" and labels is None and not empty:
+        is_empty = one_by_one and original not in marked  # reviewed: there is nothing
+        plane = _plane(template, None if labels is None or is_empty else labels[original], stack)
+        if template.kind == "scribble" and labels is None and not is_empty:
             plane[:] = UNKNOWN
-        for owner, marks in points.items():
-            away = abs(owner - original) * distance
-            for row, column, value in marks:
-                if away <= 2 * point_radius:
-                    _hide_ball(plane, (row, column), 2 * point_radius, away)
-                if owner == original:
-                    _draw_disk(plane, (row, column), point_radius, value)
+        _mark_points(plane, original, points, point_radius, distance)
         if (plane != UNKNOWN).any():
-            points_only = original in points and original not in {*listed, *painted}
-            working = stack.grid.to_working(original)
             found.append(
                 KnownSlice(
                     plane,
-                    stack.position(working),
+                    stack.position(stack.grid.to_working(original)),
                     original=original,
-                    points_only=points_only,
+                    points_only=original in points and original not in {*listed, *painted},
                     scribbled=template.kind == "scribble",
                 )
             )
     return found
+
+
+def _listed(template: Template, numbers: Sequence[int]) -> set[int]:
+    """Slices of the stack that are known whatever is on them; ``numbers`` are those in the file."""
+    if template.slices is None:
+        return set()
+    if isinstance(template.slices, str):
+        if template.slices not in ("painted", "all"):
+            raise InputError("slices", "be a list, 'painted' or 'all'", template.slices)
+        return set(numbers) if template.slices == "all" else set()
+    return {_canonical_slice(numbers, k) for k in template.slices}
+
+
+def _mark_points(
+    plane: Array, original: int, points: _Marks, radius: float, distance: float
+) -> None:
+    """Draw disks of landmarks on a slice, and hide what lies round them and others nearby.
+
+    ``radius`` and the ``distance`` of slices are in pixels of the plane.
+    """
+    for owner, marks in points.items():
+        away = abs(owner - original) * distance
+        for row, column, value in marks:
+            if away <= 2 * radius:
+                _hide_ball(plane, (row, column), 2 * radius, away)
+            if owner == original:
+                _draw_disk(plane, (row, column), radius, value)
 
 
 def _canonical_slice(numbers: Sequence[int], index: int) -> int:
@@ -126,11 +139,9 @@ def _canonical_slice(numbers: Sequence[int], index: int) -> int:
     return numbers[int(index)]
 
 
-def _points_by_slice(
-    template: Template, stack: SliceStack
-) -> dict[int, list[tuple[float, float, int]]]:
+def _points_by_slice(template: Template, stack: SliceStack) -> _Marks:
     """Landmarks as (row, column, label) in working pixels, by original slice."""
-    grouped: dict[int, list[tuple[float, float, int]]] = {}
+    grouped: _Marks = {}
     grid = stack.grid
     for point in template.points:
         place = list(point.position)

@@ -101,57 +101,38 @@ class TrainingSet:
         were landmarks only. :class:`InputError` if there is no template, no paint, or the images
         differ in channels.
         """
-        templates = [templates] if isinstance(templates, Template) else list(templates)
-        if not templates:
-            raise InputError("templates", "have at least one template", "none")
-        if not all(isinstance(template, Template) for template in templates):
-            raise InputError(
-                "templates",
-                "be a Template or a list of them",
-                [type(t).__name__ for t in templates],
-            )
+        templates = _listed(templates)
         counted = [template.painted_labels() for template in templates]
         check_names(templates, counted)
         images = number_images([template.volume for template in templates])
         stacks, numbers = _stacks(templates, images, config)
-        volumes = dict(zip(numbers, images, strict=True))
-        gathered = []
-        for template, number, own in zip(templates, numbers, counted, strict=True):
+        found = []
+        for template, image, number, own in zip(templates, images, numbers, counted, strict=True):
             slices = known_slices(template, stacks[number], config.sampling.point_radius)
-            gathered.append((template, number, slices, own))
             _check_nothing_lost(template, stacks[number], slices)
+            found.append(_OfTemplate(template, image, number, own, slices))
         earlier = dict(names or {})
-        label_values = sorted(
-            set(earlier).union(*(labels_of(slices) for _, _, slices, _ in gathered))
-        )
+        label_values = sorted(set(earlier).union(*(labels_of(one.slices) for one in found)))
         if not label_values:
             raise InputError(
                 "labels", "have at least one painted label", "reviewed slices without any paint"
             )
-        sources, examples = [], []
-        painted: set[int] = set(earlier) - points
-        for template, number, slices, own in sorted(gathered, key=lambda item: item[1]):
-            marked = frozenset(point.label for point in template.points)
-            everywhere = _known_labels(template, own | marked, label_values)
-            painted |= own - marked
-            for one in slices:
-                known = marked if one.points_only else everywhere
-                sources.append((number, one.index))
-                examples.append(replace(one, known_labels=known, volume=volumes[number]))
+        examples = [
+            (one.stack, example)
+            for one in sorted(found, key=lambda one: one.stack)
+            for example in one.examples(label_values)
+        ]
+        painted = (set(earlier) - points).union(*(one.painted - one.marked for one in found))
         named = earlier | {value: name for t in templates for value, name in t.names.items()}
-        stack_of: dict[int, int] = {}
-        for template, image, number in zip(templates, images, numbers, strict=True):
-            if template.points:
-                stack_of.setdefault(image, number)
         return cls(
             stacks=tuple(stacks),
-            sources=tuple(sources),
-            examples=tuple(examples),
+            sources=tuple((number, example.index) for number, example in examples),
+            examples=tuple(example for _, example in examples),
             label_values=tuple(label_values),
             names={value: named.get(value, str(value)) for value in label_values},
             point_labels=frozenset(set(label_values) - painted),
             arrangements=arrangements_of(templates, images),
-            arranged=tuple(stack_of.values()),
+            arranged=_arranged(templates, images, numbers),
             repeated=_repeated(templates, images),
         )
 
@@ -272,12 +253,58 @@ def _check_nothing_lost(
         )
 
 
-def _known_labels(
-    template: Template, own: set[int] | frozenset[int], label_values: Sequence[int]
-) -> frozenset[int]:
-    if template.known_labels is not None:
-        return frozenset(int(v) for v in template.known_labels)
-    return frozenset((own | set(template.names)) & set(label_values) or label_values)
+@dataclass(frozen=True, eq=False)
+class _OfTemplate:
+    """Known slices of a template, with the numbers of its image and stack and what it painted."""
+
+    template: Template
+    image: int
+    stack: int
+    painted: set[int] | frozenset[int]
+    slices: list[KnownSlice]
+
+    @property
+    def marked(self) -> frozenset[int]:
+        """Labels of landmarks."""
+        return frozenset(point.label for point in self.template.points)
+
+    def examples(self, label_values: Sequence[int]) -> Iterator[KnownSlice]:
+        """The slices, with the labels that were looked for on each."""
+        marked = self.marked
+        everywhere = self._looked_for(label_values)
+        for one in self.slices:
+            known = marked if one.points_only else everywhere
+            yield replace(one, known_labels=known, volume=self.image)
+
+    def _looked_for(self, label_values: Sequence[int]) -> frozenset[int]:
+        given = self.template.known_labels
+        if given is not None:
+            return frozenset(int(v) for v in given)
+        own = self.painted | self.marked | set(self.template.names)
+        return frozenset(own & set(label_values) or label_values)
+
+
+def _listed(templates: Template | Sequence[Template]) -> list[Template]:
+    """Templates as a list, not empty."""
+    listed = [templates] if isinstance(templates, Template) else list(templates)
+    if not listed:
+        raise InputError("templates", "have at least one template", "none")
+    if not all(isinstance(template, Template) for template in listed):
+        raise InputError(
+            "templates", "be a Template or a list of them", [type(t).__name__ for t in listed]
+        )
+    return listed
+
+
+def _arranged(
+    templates: Sequence[Template], images: Sequence[int], numbers: Sequence[int]
+) -> tuple[int, ...]:
+    """Number of the first stack of each image with landmarks, as of :func:`arrangements_of`."""
+    found: dict[int, int] = {}
+    for template, image, number in zip(templates, images, numbers, strict=True):
+        if template.points:
+            found.setdefault(image, number)
+    return tuple(found.values())
 
 
 def _repeated(templates: Sequence[Template], images: Sequence[int]) -> frozenset[int]:
