@@ -139,12 +139,9 @@ class Annotator:
 
     def settle(self, seconds: float = 0.15) -> None:
         """Let the viewer draw."""
-        from qtpy.QtWidgets import QApplication
+        from qtpy.QtTest import QTest
 
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            QApplication.processEvents()
-            time.sleep(0.005)
+        QTest.qWait(round(1000 * seconds))
 
 
 def dice(found: Any, wanted: Any, values: Sequence[int]) -> float:

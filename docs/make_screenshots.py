@@ -145,12 +145,9 @@ class Walk:
 
     def settle(self, seconds: float = 0.6) -> None:
         """Let the viewer draw."""
-        from qtpy.QtWidgets import QApplication
+        from qtpy.QtTest import QTest
 
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            QApplication.processEvents()
-            time.sleep(0.01)
+        QTest.qWait(round(1000 * seconds))
 
     def point(self) -> None:
         """Move the mouse over the image, so that the brush is seen there."""
