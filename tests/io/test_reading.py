@@ -65,7 +65,7 @@ def test_errors_of_ours_pass() -> None:
 
 def test_a_fault_of_our_code_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is no damage of the file, and its traceback is wanted."""
-    from napari_fewshot.io import tiff
+    from napari_fewshot.io.tiff import format as tiff
 
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, np.zeros((4, 5), np.uint8))

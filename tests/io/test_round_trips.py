@@ -117,7 +117,7 @@ def test_results_lie_where_their_image_lies(
 @pytest.mark.parametrize("target", ["o.nii.gz", "o.nrrd", "o.mha"])
 def test_results_of_a_series_lie_where_its_slices_lie(tmp_path: Path, target: str) -> None:
     pytest.importorskip("pydicom")
-    from .test_dicom import OBLIQUE, write_series
+    from .dicom.test_format import OBLIQUE, write_series
 
     write_series(tmp_path / "ct", orientation=OBLIQUE)
     reference = sitk.ReadImage(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(tmp_path / "ct")))

@@ -130,9 +130,9 @@ def test_unknown_ending_lists_those_known(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "module"),
     [
-        ("o.nii.gz", "napari_fewshot.io.nifti.slabs"),
+        ("o.nii.gz", "napari_fewshot.io.nifti.format.slabs"),
         ("o.tif", "tifffile.imwrite"),
-        ("o.ome.zarr", "napari_fewshot.io.ome_zarr.write_levels"),
+        ("o.ome.zarr", "napari_fewshot.io.zarr.format.write_levels"),
     ],
 )
 def test_failure_while_writing_keeps_the_old_file(

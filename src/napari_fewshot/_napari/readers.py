@@ -21,11 +21,11 @@ from ..errors import InputError
 from ..io import FORMATS, read_labels, read_points, read_volume, sniff_format, stem_of
 from ..io.checks import as_labels
 from ..io.image_jobs import count_frames
-from ..io.nifti import NiftiHeader, read_nifti_frames
-from ..io.ome_zarr import OmeZarrHeader
-from ..io.ome_zarr_groups import find_level
+from ..io.nifti.format import NiftiHeader, read_nifti_frames
 from ..io.volumes import read_names
-from ..io.zarr_contents import label_groups
+from ..io.zarr.contents import label_groups
+from ..io.zarr.format import OmeZarrHeader
+from ..io.zarr.groups import find_level
 from ..types import Volume
 from .grid import empty_grid, grids_in_viewer
 from .layers import LayerData, face_patient, image_layer, labels_layer, landmarks_layer

@@ -13,7 +13,7 @@ from ..geometry import Frame
 from ..io import write_labels, write_points
 from ..io.checks import as_image, as_labels, fitting_dtype
 from ..io.formats import format_by_name
-from ..io.nifti import write_nifti
+from ..io.nifti.format import write_nifti
 from ..io.volumes import write_names
 from ..types import Array, Volume
 from .annotations import marks_of, named

@@ -21,8 +21,8 @@ from .reporting import Failures, ProgressBars
 
 if TYPE_CHECKING:
     from ..features.store import FeatureStore
+    from ..io.dicom.codes import SegmentCode
     from ..io.image_jobs import ImageJob
-    from ..io.segment_codes import SegmentCode
     from ..jobs import Batch, ImageResult
 
 NAME = "predict"
@@ -171,7 +171,7 @@ def _check_refinement(options: argparse.Namespace, settings: dict[str, Any]) -> 
 
 def _codes(options: argparse.Namespace) -> dict[str, SegmentCode] | None:
     """What labels stand for, where they are written as segments."""
-    from ..io.segment_codes import read_codes
+    from ..io.dicom.codes import read_codes
 
     if options.codes is None:
         return None

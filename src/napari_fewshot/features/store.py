@@ -21,7 +21,7 @@ import numpy as np
 from ..config import STORE_LIMIT_GB
 from ..errors import FewShotError, InputError
 from ..folders import cache_folder, with_home
-from ..io.zarr_arrays import check_codecs
+from ..io.zarr.arrays import check_codecs
 from ..types import Array, FeatureMap
 
 __all__ = [

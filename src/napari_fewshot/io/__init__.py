@@ -1,6 +1,6 @@
 """Files to volumes, labels and landmarks, and back with the same geometry."""
 
-from .dicom import holds_dicom
+from .dicom.format import holds_dicom
 from .formats import FORMATS, Format, output_path, output_paths, sniff_format, stem_of
 from .matching import check_match, on_grid, read_labels_on
 from .points import read_points, write_points

@@ -116,13 +116,13 @@ class Format:
 
 FORMATS: Registry[Format] = Registry(
     "format",
-    ".io.nifti",
-    ".io.tiff",
+    ".io.nifti.format",
+    ".io.tiff.format",
     ".io.png_jpeg",
-    ".io.itk",
-    ".io.ome_zarr",
-    ".io.dicom_seg",  # before the images, whose ending its own ends in
-    ".io.dicom",
+    ".io.itk.format",
+    ".io.zarr.format",
+    ".io.dicom.segmentation",  # before the images, whose ending its own ends in
+    ".io.dicom.format",
     ".io.hdf5",
 )
 

@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..types import Array, Landmark, Volume
 from .checks import FrameError, as_labels, fitting_dtype
 from .formats import FORMATS, Kind, format_by_name, output_paths, sniff_format, stem_of
-from .nifti import write_nifti
+from .nifti.format import write_nifti
 from .opening import read_file
 from .points import write_points
 from .volumes import name_files, write_image, write_labels, write_telling_names

@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import InputError
 from ..types import Array, Volume
 from .grids import largest_distance, square_affines
-from .nifti import NiftiHeader
+from .nifti.format import NiftiHeader
 from .parts import filled
 from .volumes import read_labels_at
 

@@ -47,10 +47,10 @@ def read_volume(path: str | Path, *, frame: int | None = None) -> Volume:
 
     The content decides on the format, whatever the name ends in. NaN and infinite values are
     kept (intensity normalisation ignores them), and constant or empty images are read like
-    others. See :mod:`~napari_fewshot.io.nifti`, :mod:`~napari_fewshot.io.tiff`,
-    :mod:`~napari_fewshot.io.png_jpeg`, :mod:`~napari_fewshot.io.itk`,
-    :mod:`~napari_fewshot.io.dicom` and :mod:`~napari_fewshot.io.hdf5` for what each format means
-    by axes, spacing and channels.
+    others. See :mod:`~napari_fewshot.io.nifti.format`, :mod:`~napari_fewshot.io.tiff.format`,
+    :mod:`~napari_fewshot.io.png_jpeg`, :mod:`~napari_fewshot.io.itk.format`,
+    :mod:`~napari_fewshot.io.dicom.format` and :mod:`~napari_fewshot.io.hdf5` for what each
+    format means by axes, spacing and channels.
 
     Parameters
     ----------

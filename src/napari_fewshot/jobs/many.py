@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from ..errors import FewShotError, InputError, concerns_all
 from ..io.checks import LARGEST_LABEL
+from ..io.dicom.codes import codes_for
 from ..io.formats import check_holds, format_by_name
 from ..io.image_jobs import ImageJob, image_jobs
 from ..io.outputs import Outputs
-from ..io.segment_codes import codes_for
 from ..types import Progress, no_progress
 from .journal import Journal
 from .request import ModelSource, PredictOptions

@@ -16,9 +16,9 @@ from .. import __version__
 from ..download import file_sha256
 from ..errors import InputError, SchedulerError
 from ..features.store import FeatureStore
+from ..io.dicom.codes import SegmentCode
 from ..io.formats import absolute
 from ..io.image_jobs import FrameChoice
-from ..io.segment_codes import SegmentCode
 from ..predict.refiners import Refiner
 from ..segmenter import FUSED, FewShotSegmenter
 from ..slices.region import Region, checked_region
@@ -46,7 +46,7 @@ class PredictOptions:
         The part of each image to label, as for :meth:`FewShotSegmenter.predict`.
     codes : mapping of str to SegmentCode, optional
         What labels stand for, by value or name, for the format ``dicom-seg``; see
-        :func:`~napari_fewshot.io.segment_codes.read_codes`.
+        :func:`~napari_fewshot.io.dicom.codes.read_codes`.
     block_voxels : int
         On a cluster, larger volumes are shared out in runs of slices of about this size.
     """

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from ..config import NO_REFINEMENT
 from ..io import read_volume
-from ..io.dicom_seg import with_codes
+from ..io.dicom.codes import codes_for
+from ..io.dicom.segmentation import with_codes
 from ..io.formats import check_image
 from ..io.image_jobs import ImageJob, write_results
 from ..io.outputs import Outputs
-from ..io.segment_codes import codes_for
 from ..io.temporaries import remove_abandoned
 from ..predict.predictor import PredictionRequest
 from ..predict.sink import Prediction

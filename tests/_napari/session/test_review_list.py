@@ -10,7 +10,7 @@ from napari_fewshot._napari.session.review_list import ReviewList
 from napari_fewshot.errors import InputError
 from napari_fewshot.io import read_volume
 from napari_fewshot.io.image_jobs import image_jobs
-from napari_fewshot.io.nifti import write_nifti
+from napari_fewshot.io.nifti.format import write_nifti
 from napari_fewshot.jobs import TABLE, ImageResult, read_table, write_table
 from napari_fewshot.types import Volume
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ....errors import InputError
-from ....io.zarr_arrays import check_codecs
+from ....io.zarr.arrays import check_codecs
 from ....memory import free_memory
 from ....types import Array
 from ..slicing import Key, Slicing

@@ -1,0 +1,1 @@
+"""NIfTI: images with their header, and what is checked of it."""

@@ -1,0 +1,1 @@
+"""TIFF: pages, the images that they make up, and how pixels are packed."""
