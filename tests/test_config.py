@@ -289,7 +289,7 @@ def test_areas_that_leave_nothing_are_refused_against_defaults_too(given, messag
 
 @pytest.mark.parametrize("given", [{"min_area": 0.5}, {"min_area": 0.6, "max_area": None}])
 def test_areas_that_leave_something(given):
-    AutomaticConfig.of(given, "settings")
+    assert AutomaticConfig.of(given, "settings").min_area == given["min_area"]
 
 
 def test_former_keys_are_read_wherever_settings_are_given():

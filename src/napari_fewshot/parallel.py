@@ -25,7 +25,7 @@ __all__ = ["beside", "one_thread_each", "ordered_map", "used_up", "worker_count"
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_MOST_WORKERS = 8
+_MAX_WORKERS = 8
 """More would take more memory than speed: each holds the activations of a network."""
 
 
@@ -57,7 +57,7 @@ def worker_count() -> int:
         return 1
     with _SHARED.lock:
         threads = _SHARED.threads if _SHARED.users else _own_threads(torch)
-    return max(1, min(threads, _MOST_WORKERS))
+    return max(1, min(threads, _MAX_WORKERS))
 
 
 @contextmanager

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 __all__ = ["linear"]
 
-_LEAST_ROWS = 256
+_MIN_ROWS = 256
 _IMAGES = range(16, 65)
 
 
@@ -25,7 +25,7 @@ def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = No
     from torch.nn import functional
 
     rows = x.numel() // x.shape[-1]
-    if x.device.type == "cpu" and rows >= _LEAST_ROWS and not torch.is_grad_enabled():
+    if x.device.type == "cpu" and rows >= _MIN_ROWS and not torch.is_grad_enabled():
         images = next((n for n in _IMAGES if rows % n == 0), None)
         if images is not None:
             # Pixels lie one after the other, which makes these channels-last images.

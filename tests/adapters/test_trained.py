@@ -201,5 +201,7 @@ def test_progress_counts_steps_and_may_cancel(make, toy):
 
 
 @all_makers
-def test_one_step(make, toy):
-    make(steps=1).fit(toy(), seed=0)
+def test_one_step(make, toy, classify):
+    samples = toy()
+    found = classify(make(steps=1).fit(samples, seed=0), samples.features)
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)

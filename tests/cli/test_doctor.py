@@ -94,7 +94,7 @@ def test_a_folder_that_cannot_be_written(run, monkeypatch, tmp_path):
 
 
 def test_little_room_and_no_qt_are_no_faults(run, monkeypatch):
-    monkeypatch.setattr(doctor, "LEAST_FREE_GB", 1e9)
+    monkeypatch.setattr(doctor, "MIN_FREE_GB", 1e9)
     monkeypatch.setattr(installation, "installed_qt", dict)
     code, found = look(run)
     assert code == 0

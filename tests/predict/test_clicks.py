@@ -73,7 +73,10 @@ def test_a_click_on_what_is_right_changes_nothing():
 @pytest.mark.parametrize("at", [(0, 0), (159, 159), (0, 80)])
 def test_clicks_at_the_edge(at):
     image, one, _ = discs()
-    clicked(image, one, None, (*at, True))
+    found = clicked(image, one, None, (*at, True))
+    assert found.added[at]
+    assert not (found.added & one).any()
+    assert not (found.removed & ~one).any()
 
 
 def test_a_large_slice_is_looked_at_in_part():

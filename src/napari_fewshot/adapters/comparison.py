@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..pointwise import linear
-from .contrastive_network import LEAST, LEAST_SUM, PairNetwork
+from .contrastive_network import MIN_PROBABILITY, MIN_SUM, PairNetwork
 
 __all__ = ["Comparison"]
 
@@ -64,9 +64,11 @@ class Comparison:
         else:
             own = linear(targets, self._weight, self._bias)
             left = own.sub_(own.amax(1, keepdim=True)).exp_()
-            sums = linear(left, self._right).clamp_(min=LEAST_SUM)
+            sums = linear(left, self._right).clamp_(min=MIN_SUM)
             same, zero = linear(sums.reciprocal_(), self._means).chunk(2, dim=1)
             same, zero = same * left[:, 1:], zero * left[:, :1]
-        odds = same.clamp(min=LEAST).div_(zero.clamp(min=LEAST)).mul_(self._odds)
+        odds = (
+            same.clamp(min=MIN_PROBABILITY).div_(zero.clamp(min=MIN_PROBABILITY)).mul_(self._odds)
+        )
         background = odds.sum(1, keepdim=True).add_(1).reciprocal_()
         return torch.cat([background, odds.mul_(background)], dim=1)

@@ -12,8 +12,8 @@ from ..config import ContrastiveConfig
 from .training import feed_forward, partial_cross_entropy
 
 __all__ = [
-    "LEAST",
-    "LEAST_SUM",
+    "MIN_PROBABILITY",
+    "MIN_SUM",
     "PairNetwork",
     "PairTargets",
     "References",
@@ -22,10 +22,10 @@ __all__ = [
     "similarity_loss",
 ]
 
-LEAST = 1e-6
+MIN_PROBABILITY = 1e-6
 """Probabilities below count as this."""
 
-LEAST_SUM = 1e-30
+MIN_SUM = 1e-30
 """Sums of exponentials below count as this."""
 
 _LOWEST_TEMPERATURE = 0.01
@@ -137,7 +137,7 @@ class PairNetwork(nn.Module):
         label beats class 0.
         """
         same, zero = self.class_probabilities(targets, references, logits)
-        odds = same.clamp(min=LEAST).log() - zero.clamp(min=LEAST).log()
+        odds = same.clamp(min=MIN_PROBABILITY).log() - zero.clamp(min=MIN_PROBABILITY).log()
         odds = odds + self.calibration[references.labels]
         return torch.cat([torch.zeros_like(odds[:, :1]), odds], dim=1)
 
@@ -153,7 +153,7 @@ def log_denominators(own: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
     left = (own - top[:, None]).exp()
     right = (offset - offset_top[..., None]).exp()
     sums = left @ right.reshape(-1, own.shape[1]).T
-    logs = sums.clamp(min=LEAST_SUM).log().view(-1, *offset.shape[:2])
+    logs = sums.clamp(min=MIN_SUM).log().view(-1, *offset.shape[:2])
     result: torch.Tensor = logs + top[:, None, None] + offset_top
     return result
 

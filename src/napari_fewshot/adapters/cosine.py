@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["CosineClassifier"]
 
 _SOFTNESS = 0.1
-_LEAST_LENGTH = 1e-30  # what has none is like nothing
+_MIN_LENGTH = 1e-30  # what has none is like nothing
 
 
 class CosineClassifier:
@@ -62,7 +62,7 @@ class CosineClassifier:
 
         references = torch.from_numpy(fitted(self._references, "The cosine adapter"))
         length = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
-        return linear(vectors, references).div_(length.clamp_(min=_LEAST_LENGTH))
+        return linear(vectors, references).div_(length.clamp_(min=_MIN_LENGTH))
 
     def update(
         self, samples: Samples, before: Sequence[int], seed: int, progress: Progress = no_progress

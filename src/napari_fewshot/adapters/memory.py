@@ -15,7 +15,7 @@ from .base import AdapterState
 __all__ = ["Remembered", "remembered_count"]
 
 _PREFIX = "memory."
-_MOST = 6e4
+_MAX_MAGNITUDE = 6e4
 """Largest magnitude that float16 holds, nearly."""
 
 
@@ -92,7 +92,7 @@ class Remembered:
 
     def packed(self, mean: Array, scale: Array) -> tuple[dict[str, Array], dict[str, Any]]:
         """Tensors and JSON-ready values; features lose their ``mean`` (C,), times ``scale``."""
-        vectors = np.clip((self.features - mean) * scale, -_MOST, _MOST)
+        vectors = np.clip((self.features - mean) * scale, -_MAX_MAGNITUDE, _MAX_MAGNITUDE)
         tensors = {
             "features": vectors.astype(np.float16),
             "classes": self.classes.astype(np.int32),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -102,16 +103,13 @@ class PixelAdapter:
     ) -> PixelAdapter:
         """Sample pixels from the examples and fit the classifier; see :class:`~.base.Adapter`."""
         samples = self._samples(examples, maps, label_values)
-        self._memory = Remembered.of(samples, self.sampling.remembered, self.seed)
         columns = POSITION_COLUMNS if self.position.use else 0
         if self.standardise:
             standardiser = Standardiser.of(samples.features, columns, self.position.weight)
         else:
             standardiser = Standardiser.identity(samples.features.shape[1])
-        standardiser.apply(samples.features, out=samples.features)
-        self.classifier.fit(samples, self.seed, progress)
-        self._set_standardiser(standardiser)
-        self._classes = samples.class_count
+        with self._learning(samples, standardiser):
+            self.classifier.fit(samples, self.seed, progress)
         return self
 
     def update(
@@ -125,12 +123,18 @@ class PixelAdapter:
         """Sample anew and train the classifier on; the statistics of features stay."""
         standardiser = fitted(self._standardiser, "The adapter")
         samples = self._samples(examples, maps, label_values)
+        with self._learning(samples, standardiser):
+            self.classifier.update(samples, before, self.seed, progress)
+        return self
+
+    @contextmanager
+    def _learning(self, samples: Samples, standardiser: Standardiser) -> Iterator[None]:
+        """Standardise samples, in place, for what learns from them within."""
         self._memory = Remembered.of(samples, self.sampling.remembered, self.seed)
         standardiser.apply(samples.features, out=samples.features)
-        self.classifier.update(samples, before, self.seed, progress)
+        yield
         self._set_standardiser(standardiser)
         self._classes = samples.class_count
-        return self
 
     def _samples(
         self,

@@ -25,7 +25,7 @@ WEIGHTS = Path(__file__).with_name("embedded.safetensors")
 FORMAT = "napari-fewshot embedded 1"
 """Entry ``format`` of the metadata of a weights file."""
 
-_LEAST_SIDE = 64
+_MIN_SIDE = 64
 _RECIPE = "2"  # changes whenever the features do, for equal weights
 
 SPEC = BackboneSpec(
@@ -86,7 +86,7 @@ def mirrored(image: torch.Tensor) -> torch.Tensor:
     import torch
 
     for axis in (-2, -1):
-        while image.shape[axis] < _LEAST_SIDE:
+        while image.shape[axis] < _MIN_SIDE:
             image = torch.cat([image, image.flip(axis)], dim=axis)
     return image
 

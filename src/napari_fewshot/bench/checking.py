@@ -21,7 +21,7 @@ from .templates import CaseAreas, too_many_shots
 
 __all__ = ["CaseCheck", "check_case", "check_methods", "check_shots", "missing_modules"]
 
-_LEAST_WORD = 4
+_MIN_WORD = 4
 """Letters of a word that can be misspelt; shorter ones are sides and numbers."""
 
 
@@ -162,8 +162,8 @@ def _near(name: str, other: str) -> bool:
     if len(differ) != 1:
         return False
     one, two = differ[0]
-    most = 1 if max(len(one), len(two)) < 2 * _LEAST_WORD - 2 else 2
-    return min(len(one), len(two)) >= _LEAST_WORD and _edits(one, two) <= most
+    most = 1 if max(len(one), len(two)) < 2 * _MIN_WORD - 2 else 2
+    return min(len(one), len(two)) >= _MIN_WORD and _edits(one, two) <= most
 
 
 def _edits(one: str, two: str) -> int:

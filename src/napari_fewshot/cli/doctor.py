@@ -34,9 +34,9 @@ EXAMPLE = "napari-fewshot doctor"
 
 WRONG = 1
 SHAPE, TEMPLATE_SLICES = (16, 64, 64), 3
-LEAST_DICE = 0.5
+MIN_DICE = 0.5
 """Of the self-test: 0.66 where all is well, as thin walls are lost in so small an image."""
-LEAST_FREE_GB = 1.0
+MIN_FREE_GB = 1.0
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def _look_at_weights(findings: Findings) -> None:
         findings.folders[name] = Folder(_without_home(path), writable, round(free, 1))
         if not writable:
             findings.wrong.append(f"The folder of {name} cannot be written: {_without_home(path)}")
-        elif free < LEAST_FREE_GB:
+        elif free < MIN_FREE_GB:
             findings.notes.append(f"There is little room for {name}: {free:.1f} GB")
     findings.weights = {spec.name: weights_available(spec.name) for spec in list_backbones()}
 
@@ -180,7 +180,7 @@ def _try(findings: Findings, device: str) -> None:
         findings.wrong.append(f"The self-test failed ({_short(error)}): please report it")
         return
     seconds = time.perf_counter() - start
-    if dice >= LEAST_DICE:
+    if dice >= MIN_DICE:
         findings.self_test = {"dice": round(dice, 3), "seconds": round(seconds, 1)}
     else:  # nan too
         findings.wrong.append(f"The self-test has a Dice of {dice:.2f}, which is far too low")

@@ -51,7 +51,7 @@ __all__ = [
 
 LONGEST_RANGE = 100_000
 LARGEST_STORE_GB = 10**9
-_MOST_DIGITS = 9
+_MAX_DIGITS = 9
 
 
 def _format_choice(text: str) -> str | None:
@@ -323,7 +323,7 @@ def with_names(*label_maps: Path | None) -> list[Path]:
 
 def is_count(text: str) -> bool:
     """Whether a text is a whole number from 0 that anything here may have."""
-    return text.isdecimal() and len(text) <= _MOST_DIGITS
+    return text.isdecimal() and len(text) <= _MAX_DIGITS
 
 
 def parse_numbers(option: str, text: str | None) -> list[int] | None:

@@ -20,12 +20,12 @@ from ..backbones.embedded import EmbeddedBackbone
 from ..backbones.embedded_network import EmbeddedNet
 from ..backbones.multiscale import MultiscaleBackbone
 from ..errors import InputError
-from ..predict.experts import LEAST_PROBABLE, Experts
+from ..predict.experts import MIN_PROBABILITY, Experts
 from .filters import Gaussian, HandMadeFeatures
 
-__all__ = ["LEAST_SIDE", "SliceNetwork"]
+__all__ = ["MIN_SIDE", "SliceNetwork"]
 
-LEAST_SIDE = 128
+MIN_SIDE = 128
 """Pixels of a side: smaller images are mirrored before they are encoded, which is left out here."""
 
 _COORDINATES = 3
@@ -62,14 +62,14 @@ class SliceNetwork(nn.Module):
         """Class probabilities (B, L + 1, H, W) of slices (B, C, H, W), float32 in 0..1.
 
         ``depth`` (B, 1) says where in its volume each slice lies, from -1 to 1; None: in the
-        middle. Sides are at least :data:`LEAST_SIDE`.
+        middle. Sides are at least :data:`MIN_SIDE`.
         """
         image = image.clamp(0, 1)
         found = [expert(image, depth) for expert in self.experts]
         if len(found) == 1 and self.temperature == 1:
             return self._smoothed(found[0])
         pairs = zip(found, self.weights, strict=True)
-        logs = sum(weight * plane.clamp(min=LEAST_PROBABLE).log() for plane, weight in pairs)
+        logs = sum(weight * plane.clamp(min=MIN_PROBABILITY).log() for plane, weight in pairs)
         return self._smoothed((logs / self.temperature).softmax(dim=1))
 
     def _smoothed(self, planes: Tensor) -> Tensor:
@@ -151,7 +151,7 @@ class _Comparing(nn.Module):
 
 
 class _Embedded(nn.Module):
-    """The features of the embedded backbone, of images of any size from ``LEAST_SIDE`` on."""
+    """The features of the embedded backbone, of images of any size from ``MIN_SIDE`` on."""
 
     def __init__(self, backbone: EmbeddedBackbone) -> None:
         super().__init__()

@@ -19,15 +19,15 @@ from .. import __version__
 from ..errors import FewShotError, InputError
 from ..predict.learned import LearnedModel
 from ..types import Array
-from .network import LEAST_SIDE, SliceNetwork
+from .network import MIN_SIDE, SliceNetwork
 from .sample import Sample
 
 __all__ = ["OPSET", "Agreement", "quiet", "require", "write_onnx"]
 
 OPSET = 18
-_MOST_SIDE = 4096
-_LEAST_ALIKE = 0.999
-_MOST_APART = 0.02
+_MAX_SIDE = 4096
+_MIN_AGREEMENT = 0.999
+_MAX_DIFFERENCE = 0.02
 INSTALL = "pip install 'napari-fewshot[export]'"
 
 
@@ -86,7 +86,7 @@ def write_onnx(
     Inputs are ``image`` (batch, channels, height, width), float32 in 0..1, and ``depth`` (batch,
     1) where it counts; the output is ``probabilities`` (batch, labels + 1, height, width), whose
     channel 0 is background. All but the channels may have any length, sides from
-    :data:`~.network.LEAST_SIDE` on.
+    :data:`~.network.MIN_SIDE` on.
 
     Returns
     -------
@@ -103,7 +103,7 @@ def write_onnx(
     runtime, onnx, _ = require("onnxruntime", "onnx", "onnxscript")
     inputs = {"image": sample.image}
     batch = torch.export.Dim("batch", min=1, max=1024)
-    sides = {n: torch.export.Dim(side, min=LEAST_SIDE, max=_MOST_SIDE) for n, side in _SIDES}
+    sides = {n: torch.export.Dim(side, min=MIN_SIDE, max=_MAX_SIDE) for n, side in _SIDES}
     shapes: dict[str, dict[int, Any]] = {"image": {0: batch, **sides}}
     if network.uses_depth:
         inputs["depth"], shapes["depth"] = sample.depth, {0: batch}
@@ -136,7 +136,7 @@ def write_onnx(
         session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         (found,) = session.run(None, inputs)
     agreement = _compared(found, model, sample)
-    if agreement.alike < _LEAST_ALIKE or agreement.apart > _MOST_APART:
+    if agreement.alike < _MIN_AGREEMENT or agreement.apart > _MAX_DIFFERENCE:
         raise FewShotError(
             f"The exported network does not agree with the model: {agreement}. Nothing is written."
         )

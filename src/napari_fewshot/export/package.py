@@ -20,7 +20,7 @@ from ..errors import FewShotError, InputError
 from ..predict.card import ModelCard
 from ..predict.learned import LearnedModel
 from ..types import Array
-from .network import LEAST_SIDE
+from .network import MIN_SIDE
 from .onnx_file import OPSET, Agreement, quiet, require
 from .words import documentation
 
@@ -164,7 +164,7 @@ def _described(core: Any, model: LearnedModel, folder: str, given: Array) -> Any
 def _sizes(core: Any, side: str) -> Any:
     if side == "z":
         return core.ParameterizedSize(min=1, step=1)
-    return core.ParameterizedSize(min=LEAST_SIDE, step=1)
+    return core.ParameterizedSize(min=MIN_SIDE, step=1)
 
 
 def _scaling(

@@ -104,14 +104,14 @@ def in_units_of(volume: Volume, other: Volume) -> Volume:
     if own.mm_per_unit is not None or factor is None or len(volume.spacing) != len(other.spacing):
         return volume
     spacing = tuple(size * factor for size in volume.spacing)
-    if _unlikeness(spacing, other.spacing) >= _unlikeness(volume.spacing, other.spacing):
+    if _largest_ratio(spacing, other.spacing) >= _largest_ratio(volume.spacing, other.spacing):
         return volume  # it is in mm, as files without a unit mostly are
     affine, second = (_scaled(one, factor) for one in (volume.affine, own.other_affine))
     header = replace(own, affine=affine, other_affine=second, unit_of=factor)
     return replace(volume, spacing=spacing, affine=affine, header=header)
 
 
-def _unlikeness(first: Sequence[float], second: Sequence[float]) -> float:
+def _largest_ratio(first: Sequence[float], second: Sequence[float]) -> float:
     return float(np.abs(np.log(np.asarray(first) / np.asarray(second))).max())
 
 

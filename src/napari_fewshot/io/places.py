@@ -15,7 +15,7 @@ from ..errors import InputError
 
 __all__ = ["check_folder", "check_place", "followed"]
 
-_LEAST = 2**12
+_MIN_BYTES = 2**12
 """Bytes without which nothing can be written."""
 
 
@@ -75,6 +75,6 @@ def check_folder(parameter: str, folder: Path) -> None:
         usage = shutil.disk_usage(there)
     except OSError:
         return
-    if usage.total and usage.free < _LEAST:  # some file systems do not tell: 0 of 0
+    if usage.total and usage.free < _MIN_BYTES:  # some file systems do not tell: 0 of 0
         given, remedy = f"{there}, {usage.free} bytes free", "Free some, or choose another folder."
         raise InputError(parameter, "lie on a disk with room", given, remedy)

@@ -26,7 +26,7 @@ __all__ = ["is_point_file", "read_points", "write_points"]
 _VOXEL = ("z", "y", "x")
 _PATIENT = ("r", "a", "s")
 _COLUMNS = "name,label,z,y,x"
-_MOST_DIGITS = 10
+_MAX_DIGITS = 10
 
 
 def is_point_file(path: Path) -> bool:
@@ -232,7 +232,7 @@ def _labels(rows: Sequence[_Row], numbers: dict[str, int]) -> list[int]:
     """Labels of rows: as given, else that of the name, else one that nothing has."""
     names = [row.text("name") for row in rows]
     for row, name in zip(rows, names, strict=True):
-        if name.isdecimal() and len(name) > _MOST_DIGITS:
+        if name.isdecimal() and len(name) > _MAX_DIGITS:
             raise row.error("name", f"be a name, or a label up to {LARGEST_LABEL}")
     # Names are labels themselves if all of a file without labels are numbers.
     if not any("label" in row.values for row in rows) and all(map(_is_label, names)):

@@ -14,7 +14,7 @@ from .checks import fitting_dtype
 
 __all__ = ["Segment", "merged", "overlapping", "segments_in"]
 
-_MOST_DIGITS = 9
+_MAX_DIGITS = 9
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def overlapping(path: Path, first: str, second: str, voxels: int) -> InputError:
 
 
 def _is_number(text: str) -> bool:
-    return text.isdecimal() and len(text) <= _MOST_DIGITS
+    return text.isdecimal() and len(text) <= _MAX_DIGITS
 
 
 def merged(path: Path, data: Array, segments: Sequence[Segment]) -> tuple[Array, dict[int, str]]:

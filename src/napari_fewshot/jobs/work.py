@@ -26,7 +26,7 @@ from .table import ImageResult, doubt_of
 __all__ = ["Started", "Work"]
 
 
-_MOST_VOXELS_A_BYTE = 8
+_MAX_VOXELS_A_BYTE = 8
 """Compressed images may hold so many; rarely more."""
 
 
@@ -91,7 +91,7 @@ class Work:
 
     def runs(self, loaded: LoadedModel, job: ImageJob) -> list[tuple[int | None, tuple[int, int]]]:
         """Frames of an image, and runs of slices of each; none where it is no large volume."""
-        if _MOST_VOXELS_A_BYTE * stored_bytes(job.image) <= self.options.block_voxels:
+        if _MAX_VOXELS_A_BYTE * stored_bytes(job.image) <= self.options.block_voxels:
             return []  # small ones are not read for this
         image = read_volume(job.image, frame=job.frames[0])
         if math.prod(image.shape) <= self.options.block_voxels:

@@ -15,7 +15,7 @@ __all__ = ["Correction", "corrected_by_clicks"]
 _SCALES = (0.0, 1.0)
 _ROUND = 48
 """Pixels round the clicks that a walk looks at, and round the part of the label they lie in."""
-_MOST = 160
+_MAX_SIDE = 160
 """Longest side of what a walk looks at, without that."""
 _SEED = 1.5
 """Radius of a click in pixels."""
@@ -127,8 +127,10 @@ def _box(label: Array, points: Array) -> tuple[slice, slice]:
         high = np.maximum(high, [side.stop for side in boxes[number - 1]])
     # A large part is looked at round the clicks alone.
     middle = places.mean(axis=0)
-    low = np.maximum(low - _ROUND, np.minimum(middle - _MOST / 2, places.min(axis=0) - _ROUND))
-    high = np.minimum(high + _ROUND, np.maximum(middle + _MOST / 2, places.max(axis=0) + _ROUND))
+    low = np.maximum(low - _ROUND, np.minimum(middle - _MAX_SIDE / 2, places.min(axis=0) - _ROUND))
+    high = np.minimum(
+        high + _ROUND, np.maximum(middle + _MAX_SIDE / 2, places.max(axis=0) + _ROUND)
+    )
     low = np.clip(low, 0, limit - 1).astype(int)
     high = np.clip(np.ceil(high), low + 1, limit).astype(int)
     return slice(low[0], high[0]), slice(low[1], high[1])

@@ -20,8 +20,8 @@ _PROMINENCE = 0.15
 _MARGIN = 10 * ROUNDING  # of a path, which rounding must not break
 _CELLS = 2**20
 """Cells of a region of more than four million voxels, at most."""
-_MOST_TOPS = 2**14
-_MOST_UNSETTLED = 256
+_MAX_TOPS = 2**14
+_MAX_UNSETTLED = 256
 _NEIGHBOURS = 16
 _FIRST_REACH = 8  # voxels round a peak in which its dome is looked for, then more
 _SAMPLES = 2**18  # places on paths that are looked at together
@@ -189,7 +189,7 @@ def _unsettled(smooth: Array, top: float, floor: float) -> list[tuple[int, ...]]
     from scipy.spatial import cKDTree
 
     points = _local_maxima(smooth)
-    if len(points) > _MOST_TOPS:
+    if len(points) > _MAX_TOPS:
         return None
     values = smooth[tuple(points.T)]
     order = np.argsort(-values, kind="stable")  # of equal ones the first leads
@@ -208,7 +208,7 @@ def _unsettled(smooth: Array, top: float, floor: float) -> list[tuple[int, ...]]
             lowest = _lowest(smooth, points[left[tried]], points[to[tried]])
             done = tried[lowest >= needed[left[tried]]]
             left, near = np.delete(left, done), np.delete(near, done, axis=0)
-    return None if len(left) > _MOST_UNSETTLED else list(map(tuple, points[left].tolist()))
+    return None if len(left) > _MAX_UNSETTLED else list(map(tuple, points[left].tolist()))
 
 
 def _local_maxima(smooth: Array) -> Array:
@@ -233,7 +233,7 @@ def _local_maxima(smooth: Array) -> Array:
         places = np.argwhere(first[inner]) + [side.start for side in where]
         found.append(places)
         release(smooth)
-        if sum(map(len, found)) > _MOST_TOPS:
+        if sum(map(len, found)) > _MAX_TOPS:
             break
     return np.concatenate(found)
 

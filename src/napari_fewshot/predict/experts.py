@@ -22,10 +22,10 @@ from .learned import LearnedModel
 from .probabilities import AdapterPredictor, Predictor, Tick, Watch, no_tick
 from .registered import RegisteredLabels, Registrations
 
-__all__ = ["LEAST_PROBABLE", "Experts", "FusedPredictor", "fused_plane"]
+__all__ = ["MIN_PROBABILITY", "Experts", "FusedPredictor", "fused_plane"]
 
-LEAST_PROBABLE = 1e-4
-_LEAST_CARRIED = 0.01
+MIN_PROBABILITY = 1e-4
+_MIN_CARRIED = 0.01
 """Labels are never carried so surely that other experts could not say otherwise."""
 _POLISHED_ELSEWHERE = 0.4
 """Of its share in images that were not painted: it may have learned what is of the others alone."""
@@ -195,10 +195,10 @@ def fused_plane(
     def fuse(rows: slice) -> None:
         band: Array = np.zeros_like(result[:, rows])
         for plane, weight in zip(planes, weights, strict=True):
-            likely = np.maximum(plane[:, rows].astype(np.float32), LEAST_PROBABLE)
+            likely = np.maximum(plane[:, rows].astype(np.float32), MIN_PROBABILITY)
             band += np.float32(weight) * np.log(likely)
         if carried is not None:
-            likely = np.maximum(carried[:, rows].astype(np.float32), _LEAST_CARRIED)
+            likely = np.maximum(carried[:, rows].astype(np.float32), _MIN_CARRIED)
             band += np.float32(carried_weight) * np.log(likely)
         band -= band.max(axis=0)
         band /= np.float32(temperature)

@@ -18,7 +18,7 @@ from ..templates.places import have_places
 from ..templates.training_set import TrainingSet
 from .card import ModelCard
 from .carried import PaintedImage, painted_images
-from .registered import MOST_VOLUMES, TemplateVolume, template_volumes
+from .registered import MAX_VOLUMES, TemplateVolume, template_volumes
 
 __all__ = ["ExpertWeights", "LearnedLabels", "LearnedModel"]
 
@@ -187,7 +187,7 @@ class LearnedModel:
             axes=tuple(axes),
             arrangements=(*self.arrangements, *earlier.arrangements),
             painted=(*self.painted, *earlier.painted),
-            volumes=(*self.volumes, *earlier.volumes)[:MOST_VOLUMES],
+            volumes=(*self.volumes, *earlier.volumes)[:MAX_VOLUMES],
             weights=earlier.weights,
             card=self.card.with_earlier(earlier.card),
             landmarks=landmarks,

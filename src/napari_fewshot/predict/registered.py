@@ -15,7 +15,7 @@ from ..parallel import beside, ordered_map
 from ..scratch import IN_MEMORY, bands, scratch_array
 from ..slices.coarse import CoarseVolume, coarse_grid, coarse_volume, extent_of
 from ..slices.grid import resize_plane
-from ..slices.registration import INSTALL, LEAST_SIDE, Registration, has_registration, register
+from ..slices.registration import INSTALL, MIN_SIDE, Registration, has_registration, register
 from ..slices.stack import SliceStack, Window
 from ..templates.known import UNKNOWN
 from ..templates.training_set import TrainingSet
@@ -28,17 +28,17 @@ _LOGGER = logging.getLogger(__name__)
 
 _TEMPLATE_VOXELS = 2**20
 _TARGET_VOXELS = 2**18
-MOST_VOLUMES = 8
-_LEAST_PAINTED = 0.5
+MAX_VOLUMES = 8
+_MIN_PAINTED = 0.5
 """Share of the slices of a volume that are painted as a whole."""
 _LIKE = 1.6
 """Most ratio of the sides of two volumes, in mm, that may show the same."""
-_LEAST_SIMILAR = 0.38
+_MIN_SIMILARITY = 0.38
 """Mean local correlation after the registration: right pairs have .44 to .64, wrong .33 or less."""
 _MARGIN = 1 / 8
 """Share of its side that what lies at the border of a template is taken to go on for."""
 _BAND = 2**20
-_MOST_KEPT = 32
+_MAX_KEPT = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,10 +69,10 @@ class TemplateVolume:
             before = whole.get(one.index, one.labels)
             whole[one.index] = np.where(before == UNKNOWN, one.labels, before)
         whole = {index: labels for index, labels in whole.items() if (labels != UNKNOWN).all()}
-        if stack.volume.ndim != 3 or len(whole) < _LEAST_PAINTED * len(stack):
+        if stack.volume.ndim != 3 or len(whole) < _MIN_PAINTED * len(stack):
             return None
         grid = coarse_grid(stack, _TEMPLATE_VOXELS)
-        if min(grid.working) < LEAST_SIDE:
+        if min(grid.working) < MIN_SIDE:
             return None
         labels = np.full(grid.working, UNKNOWN, np.int32)
         for number in range(len(labels)):
@@ -101,7 +101,7 @@ def template_volumes(
     """
     found: list[TemplateVolume] = []
     for number, paint in painted_images(training, chosen).items():
-        if len(found) < MOST_VOLUMES:
+        if len(found) < MAX_VOLUMES:
             volume = TemplateVolume.of(training.stacks[number], paint)
             if volume is not None:
                 found.append(volume)
@@ -141,7 +141,7 @@ class Registrations:
                 return known
             done, total = len(found), len(templates)
             result = register(fixed, template.image, lambda: progress(done, total, "registration"))
-            if len(self._found) >= _MOST_KEPT:
+            if len(self._found) >= _MAX_KEPT:
                 self._found.clear()
             self._found[key] = result
             return result
@@ -211,7 +211,7 @@ class RegisteredLabels:
             return None
         fixed = coarse_volume(stack, _TARGET_VOXELS)
         pairs = zip(alike, known.of(fixed, alike, progress), strict=True)
-        found = [(template, one) for template, one in pairs if one.similarity >= _LEAST_SIMILAR]
+        found = [(template, one) for template, one in pairs if one.similarity >= _MIN_SIMILARITY]
         return cls(stack, label_values, found, window) if found else None
 
     def weight(self, index: int) -> float:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Clicks", "MaskChoice", "clicked_masks", "on_one_slice", "sam_prompt"]
 
-MOST = 3
+MAX_MASKS = 3
 """Masks to choose from."""
 _OFFSET = 1.0
 """Logits by which the two cut-offs of the stability lie off the edge, as in automatic mode."""
@@ -147,7 +147,7 @@ def clicked_masks(
         mask = np.any([part.mask for part in parts], axis=0)
         means = (float(np.mean([getattr(p, name) for p in parts])) for name in ("iou", "stability"))
         found.append(MaskChoice(mask, *means))
-    return _different(found)[:MOST]
+    return _different(found)[:MAX_MASKS]
 
 
 def _prompts(clicks: Clicks) -> Iterator[Prompts]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["TunedSam", "mask_loss", "prompt_loss", "tune_sam"]
 
 _FOCAL_ALPHA, _FOCAL_GAMMA = 0.25, 2.0
-_MOST_PARTS = 16
+_MAX_PARTS = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +187,7 @@ def _learn_from(
     """Add the gradients of the mean loss of the parts of a slice, or of some of many."""
     import torch
 
-    few = rng.permutation(sample.numbers)[:_MOST_PARTS]
+    few = rng.permutation(sample.numbers)[:_MAX_PARTS]
     regions = [sample.parts == number for number in few]
     prompts = training_prompts(regions, config, rng)
     cells, extent = (4 * predictor.grid, 4 * predictor.grid), predictor.extent(sample.shape)

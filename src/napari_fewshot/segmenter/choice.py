@@ -28,7 +28,7 @@ _MARGIN = 0.03
 """Share of the log loss that others must be better by than the usual weights ..."""
 _ERRORS = 1.0
 """... and by so many standard errors over slices: a choice by noise is worse than none."""
-_LEAST_SLICES = 3
+_MIN_SLICES = 3
 _FLOOR = 1e-6
 
 
@@ -99,7 +99,7 @@ def choose_weights(
     rng = np.random.default_rng(seed)
     samples = [s for one in slices if (s := _Sample.of(one, label_values, rng)) is not None]
     is_carried = any(s.carried is not None for s in samples)
-    if len(samples) < _LEAST_SLICES or not (len(slices[0].planes) > 1 or is_carried):
+    if len(samples) < _MIN_SLICES or not (len(slices[0].planes) > 1 or is_carried):
         return usual
     share_name, weight_name = _PAINTED if painted else _OTHERS
     tried = {*(_HAND_MADE if painted else _ELSEWHERE), getattr(usual, share_name)}

@@ -28,7 +28,7 @@ _VOLUME = "volume."
 _NETWORK = "polished.network."
 _HEAD = "polished.head."
 _OWN = (_HAND_MADE, _PAINTED, _VOLUME, _NETWORK, _HEAD)
-_MOST_BYTES = 2**31
+_MAX_BYTES = 2**31
 """Of the labels of a slice, or of a volume, that a file may claim."""
 
 _Count = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
@@ -241,7 +241,7 @@ def _labels(
 
 def _unpacked(packed: Array, dtype: str, shape: tuple[int, ...]) -> Array:
     size = np.dtype(dtype).itemsize * math.prod(shape)
-    if size > _MOST_BYTES:
+    if size > _MAX_BYTES:
         raise ValueError(f"values of {size} bytes")
     reader = zlib.decompressobj()
     try:

@@ -27,8 +27,8 @@ from .choice import HeldOutSlice, choose_weights
 
 __all__ = ["HeldOutFolds", "HeldOutScore", "Learner", "choose_folds"]
 
-MOST_FOLDS = 5
-_MOST_REGISTERED = 3
+MAX_FOLDS = 5
+_MAX_REGISTERED = 3
 """Volumes that are registered with one that is left out."""
 
 
@@ -98,7 +98,7 @@ def choose_folds(examples: Sequence[KnownSlice]) -> tuple[list[list[int]], str]:
         grouped_by = "neighbouring slices"
     if len(groups) < 2:
         return [], grouped_by
-    bounds = np.array_split(np.arange(len(groups)), min(MOST_FOLDS, len(groups)))
+    bounds = np.array_split(np.arange(len(groups)), min(MAX_FOLDS, len(groups)))
     folds = [sorted(k for number in block for k in groups[number]) for block in bounds]
     return folds, grouped_by
 
@@ -322,7 +322,7 @@ def _registered(
     progress: Progress,
 ) -> dict[int, RegisteredLabels]:
     """What brings labels of the examples ``rest`` to those of a fold, by number of the stack."""
-    volumes = template_volumes(known, rest)[:_MOST_REGISTERED]
+    volumes = template_volumes(known, rest)[:_MAX_REGISTERED]
     found = {}
     for number in sorted({known.sources[k][0] for k in fold}):
         labels = RegisteredLabels.of(

@@ -315,6 +315,13 @@ class FewShotSegmenter(Fitted):
             they are, and the others are placed so that they lie to them as in the templates.
         progress : callable
             ``progress(done, total, what)``; it may raise ``Cancelled``.
+
+        Returns
+        -------
+        Prediction
+            ``labels`` (integers) and ``confidence`` (float32, the probability of the label that
+            stands there), both of the shape of the image without channels, in the order of its
+            file; ``landmarks`` in voxels of it.
         """
         refiner = self.load_refiner(refine)  # what cannot be had is seen before the work
         known = tuple(known_landmarks)

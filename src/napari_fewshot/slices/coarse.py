@@ -12,7 +12,7 @@ from .stack import SliceStack
 
 __all__ = ["CoarseVolume", "coarse_grid", "coarse_volume", "extent_of"]
 
-_MOST_SIDE = 128
+_MAX_SIDE = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,7 @@ def coarse_grid(stack: SliceStack, most_voxels: int) -> Grid:
     side = float(mm.min())
     while True:
         coarse = np.maximum(1, np.round(sides * mm / np.maximum(mm, side))).astype(int)
-        if coarse.prod() <= most_voxels and coarse.max() <= _MOST_SIDE:
+        if coarse.prod() <= most_voxels and coarse.max() <= _MAX_SIDE:
             break
         side *= 1.02
     return Grid(shape, (int(coarse[0]), int(coarse[1]), int(coarse[2])))

@@ -18,7 +18,7 @@ __all__ = ["IntensityScaler"]
 
 _TABULATED = tuple(np.dtype(kind) for kind in (np.uint8, np.int8, np.uint16, np.int16))
 """Types of which each value is looked up."""
-_LEAST_TABULATED = 2**14  # pixels; for fewer, one or another way is as quick
+_MIN_TABULATED = 2**14  # pixels; for fewer, one or another way is as quick
 _SAMPLE = 2_000_000
 _COLOURS = 3
 _READ_WHOLE = 256 * 2**20
@@ -27,7 +27,7 @@ _BLOCK = (4, 64, 64)
 """Thin blocks, since the chunks of most volumes are slices, and each is read for every block."""
 
 
-_MOST_KNOWN = 16
+_MAX_KNOWN = 16
 _KNOWN: dict[tuple[str, bytes, float, float], tuple[float, float]] = {}
 """Percentiles by the values that they are of."""
 
@@ -76,7 +76,7 @@ class IntensityScaler:
                 for channel, (low, high) in enumerate(zip(self.low, self.high, strict=True))
             ]
         for to, values, low, high in by_channel:
-            if data.dtype in _TABULATED and data.size > _LEAST_TABULATED:
+            if data.dtype in _TABULATED and data.size > _MIN_TABULATED:
                 unsigned = np.asarray(values, order="C").view(f"u{data.itemsize}")
                 np.take(_table(low, high, data.dtype), unsigned, out=to)
             else:
@@ -116,7 +116,7 @@ def _percentiles(data: Any, low: float, high: float) -> tuple[float, float]:
     # A live update of a viewer asks again for those of the same volume.
     key = values.dtype.str, hashlib.blake2b(values.data).digest(), low, high
     if key not in _KNOWN:
-        while len(_KNOWN) >= _MOST_KNOWN:
+        while len(_KNOWN) >= _MAX_KNOWN:
             _KNOWN.pop(next(iter(_KNOWN)), None)
         _KNOWN[key] = _of_values(values, low, high)
     return _KNOWN[key]

@@ -177,7 +177,7 @@ class _Chain:
     def linked(self, step: _Step) -> _Link:
         """Find the motion of a step."""
         motion = self._flow(step.plane, step.before)
-        likeness = _likeness(step.plane, moved(step.before[None], motion)[0])
+        likeness = _correlation(step.plane, moved(step.before[None], motion)[0])
         return _Link(step, motion, likeness >= _LIKENESS)
 
     def extend(self, link: _Link) -> None:
@@ -197,7 +197,7 @@ class _Chain:
         self._there.append(link.good)
 
 
-def _likeness(one: Array, other: Array) -> float:
+def _correlation(one: Array, other: Array) -> float:
     """Correlation of two slices; 0 where one of them is of one grey."""
     a, b = (plane - plane.mean() for plane in (one, other))
     size = float(np.sqrt((a * a).sum() * (b * b).sum()))

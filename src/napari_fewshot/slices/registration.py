@@ -21,7 +21,7 @@ from .coarse import CoarseVolume
 
 __all__ = [
     "INSTALL",
-    "LEAST_SIDE",
+    "MIN_SIDE",
     "Registration",
     "has_registration",
     "register",
@@ -36,11 +36,11 @@ _DEMONS_STEPS = 50
 _STIFFNESS = 1.5
 """Standard deviation, in voxels, of the Gaussian that displacements are smoothed with."""
 _COARSER = 2
-LEAST_SIDE = 8
+MIN_SIDE = 8
 """Voxels of a volume that can be registered."""
 _WINDOW = 5
 _NOISE = 1e-4
-_LEAST_OVERLAP = 0.5
+_MIN_OVERLAP = 0.5
 _FEW = 20  # voxels of a side where turns are tried
 _TURN_STEPS = 25
 _LOCK = threading.Lock()
@@ -107,7 +107,7 @@ def register_turned(
 def _register(
     itk: Any, fixed: CoarseVolume, moving: CoarseVolume, check: Callable[[], None], *, turned: bool
 ) -> Registration:
-    if min(*fixed.grey.shape, *moving.grey.shape) < LEAST_SIDE:
+    if min(*fixed.grey.shape, *moving.grey.shape) < MIN_SIDE:
         return _failed(fixed)
     one, other = _image(itk, fixed), _image(itk, moving)
     work = _Steps(itk, check)
@@ -281,7 +281,7 @@ def _demons(itk: Any, fixed: Any, moving: Any, work: _Steps) -> Any:
     for factor in (_COARSER, 1):
         one, other = fixed, moving
         if factor > 1:
-            steps = [min(factor, max(1, side // LEAST_SIDE)) for side in fixed.GetSize()]
+            steps = [min(factor, max(1, side // MIN_SIDE)) for side in fixed.GetSize()]
             one = itk.Shrink(itk.DiscreteGaussian(fixed, 1.0, 8), steps)
             other = itk.Resample(itk.DiscreteGaussian(moving, 1.0, 8), one)
         demons = itk.DiffeomorphicDemonsRegistrationFilter()
@@ -320,7 +320,7 @@ def _similarity(fixed: CoarseVolume, moving: CoarseVolume, places: Array) -> flo
     inside = np.ones(fixed.grey.shape, bool)
     for place, side in zip(places, moving.grey.shape, strict=True):
         inside &= (place > -0.5) & (place < side - 0.5)
-    if inside.mean() < _LEAST_OVERLAP:
+    if inside.mean() < _MIN_OVERLAP:
         return 0.0
     one = fixed.grey.astype(np.float32) / 255
     grey = moving.grey.astype(np.float32) / 255

@@ -16,7 +16,7 @@ _BLUR = 2.0
 """Of places, in cells: neighbours of a place are like it."""
 _DOUBT = 0.3
 """Cells of label frequencies that count beside what lies at a place."""
-_LEAST = 0.12
+_MIN_WORTH = 0.12
 """Worth of place below which labels have none. Measured on two to eight slices: nuclei at most
 -0.03, axons 0.00, neuropil -0.07 to 0.09; torso from 0.23, all other organs from 0.34."""
 _FLOOR = 1e-4
@@ -27,7 +27,7 @@ _ENOUGH = 512
 def have_places(training: TrainingSet) -> bool:
     """Whether where a pixel lies says what it is; also where that cannot be told."""
     worth = worth_of_place(training)
-    return worth is None or worth >= _LEAST
+    return worth is None or worth >= _MIN_WORTH
 
 
 def worth_of_place(training: TrainingSet) -> float | None:

@@ -17,7 +17,7 @@ from ..layers import image_volume, shape_of
 __all__ = ["ChannelSets"]
 
 _COLOURS = 3
-_MOST_BYTES = 2**30
+_MAX_BYTES = 2**30
 """Channels in memory up to this size together are copied side by side; others are read lazily."""
 
 
@@ -92,7 +92,7 @@ class ChannelSets:
         self, channels: Sequence[Any], lead: tuple[int, ...], arrays: Sequence[Array]
     ) -> Array:
         """Arrays on a last axis; those in memory are copied once, until one is exchanged."""
-        if any(is_lazy(one) for one in arrays) or sum(a.nbytes for a in arrays) > _MOST_BYTES:
+        if any(is_lazy(one) for one in arrays) or sum(a.nbytes for a in arrays) > _MAX_BYTES:
             import dask.array
 
             stacked: Array = dask.array.stack([dask.array.asarray(one) for one in arrays], axis=-1)

@@ -37,7 +37,7 @@ _DRAW_S = 2.0
 """How often the curve is drawn anew."""
 _CURVE = (280, 130)
 """Pixels of one curve."""
-_LEAST_PROBED = 2
+_MIN_PROBED = 2
 
 
 class SessionFinetuning:
@@ -77,7 +77,7 @@ class SessionFinetuning:
         """Labelled slices of the templates that weights can be judged by."""
         entries = (x for x in self._state.sources() if x.kind != "points")
         found = sum(len(entry.slices()) for entry in entries)
-        return found if found >= _LEAST_PROBED else 0
+        return found if found >= _MIN_PROBED else 0
 
     def images(self) -> list[Any]:
         """Image layers that it learns from: all but results; of channels, the first."""

@@ -19,7 +19,7 @@ from .view import View
 __all__ = ["PaintController", "PaintLabel"]
 
 _COUNTED = 2**16
-_MOST_ERASED = 5_000_000
+_MAX_ERASED = 5_000_000
 """Voxels; each takes about 28 bytes of napari's undo history."""
 
 
@@ -232,8 +232,8 @@ class PaintController:
             if value in self._values_in(layer)
         ]
         for layer, voxels in places:
-            if len(voxels[0]) > _MOST_ERASED:
-                most = f"be painted on at most {_MOST_ERASED:,} voxels to be removed"
+            if len(voxels[0]) > _MAX_ERASED:
+                most = f"be painted on at most {_MAX_ERASED:,} voxels to be removed"
                 remedy = "Erase it in the layer."
                 raise InputError(f"label {value} of {layer.name}", most, len(voxels[0]), remedy)
         self._added.discard(value)

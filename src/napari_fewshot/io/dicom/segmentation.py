@@ -44,7 +44,7 @@ _SOP_CLASS = b"\x02\x00\x02\x00UI"
 """The element of the kind of an object, before its length."""
 _OURS = "napari-fewshot"
 _LONGEST = 64
-_MOST_SEGMENTS = 2**16 - 1
+_MAX_SEGMENTS = 2**16 - 1
 # What may be empty, but must be there.
 _EMPTY = (
     "PatientID",
@@ -228,8 +228,8 @@ def _numbered(path: Path, data: Array, like: Volume) -> tuple[list[int], Array]:
     planes = [data] if like.ndim == 2 else [data[k] for k in range(like.shape[0])]
     present = {int(value) for plane in planes for value in np.unique(np.asarray(plane))}
     values = sorted(value for value in present | set(like.names) if value > 0)
-    if not 0 < len(values) <= _MOST_SEGMENTS:
-        constraint = f"hold 1 to {_MOST_SEGMENTS} labels as a {_TITLE} file"
+    if not 0 < len(values) <= _MAX_SEGMENTS:
+        constraint = f"hold 1 to {_MAX_SEGMENTS} labels as a {_TITLE} file"
         raise InputError(str(path), constraint, len(values), _OTHERWISE)
     pixels = np.zeros((len(planes), *like.shape[-2:]), np.uint8 if len(values) < 256 else np.uint16)
     known = np.array([0, *values])

@@ -28,7 +28,7 @@ _MAX_AXES = 10
 _LIST = "LIST"
 _LONGEST_FIELD = 600
 """Bytes; NrrdIO writes longer ones into messages that have no room for them."""
-_MOST_KEYS = 10_000
+_MAX_KEYS = 10_000
 """Pairs of key and value; NrrdIO compares each with all before it."""
 
 # Bytes of a value, by what stands in the name of the type; the first that fits counts.
@@ -133,7 +133,7 @@ def _nrrd_fields(head: bytes) -> tuple[dict[str, str], int]:
             raise ValueError(f"the unknown field {name[:40]}")
         else:
             keys += 1
-    if keys > _MOST_KEYS:
+    if keys > _MAX_KEYS:
         raise ValueError(f"{keys} pairs of key and value")
     return fields, end
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["array_of", "check_codecs", "holds_zarr", "open_node"]
 
 _TITLE = "Zarr"
-_MOST_BLOCKS = 2**18
+_MAX_BLOCKS = 2**18
 """Of 4 MB each: whatever a damaged shape claims."""
 _MARKS = ("zarr.json", ".zarray", ".zgroup")
 
@@ -86,7 +86,7 @@ def array_of(array: zarr.Array[Any], path: Path) -> Array:
     check_room(path, math.prod(array.chunks) * np.dtype(array.dtype).itemsize)
     sides = block_shape(array.shape, array.dtype.itemsize, array.chunks)
     count = math.prod(-(-n // max(1, side)) for n, side in zip(array.shape, sides, strict=True))
-    if count > _MOST_BLOCKS:
+    if count > _MAX_BLOCKS:
         given = f"the shape {array.shape}"
         raise UnreadableFileError(str(path), "be of a size that can be read", given, "Crop it.")
     return lazy_array(_ZarrBlocks(array, path), array.chunks)

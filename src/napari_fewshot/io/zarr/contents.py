@@ -22,7 +22,7 @@ __all__ = [
 
 # How deep images are looked for in groups that say nothing, and how many are enough.
 _DEEPEST = 3
-_MOST = 20
+_MAX_GROUPS = 20
 
 
 def ome_attributes(group: Any) -> Mapping[str, Any]:
@@ -82,7 +82,7 @@ def images_below(path: Path) -> list[Path]:
     found: list[Path] = []
     for image in _images_in(path, _DEEPEST):
         found.append(image)
-        if len(found) == _MOST:
+        if len(found) == _MAX_GROUPS:
             break
     return found
 
