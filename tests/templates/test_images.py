@@ -7,7 +7,7 @@ import numpy as np
 
 from napari_fewshot import Volume, read_volume
 from napari_fewshot.io import write_image
-from napari_fewshot.templates.training_set import number_images
+from napari_fewshot.templates.images import number_images
 
 DATA = np.random.default_rng(0).integers(0, 900, (6, 10, 12)).astype(np.int16)
 

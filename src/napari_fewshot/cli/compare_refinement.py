@@ -8,16 +8,19 @@ benchmark).
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from . import shared
-from .refine import add_inputs, read_inputs
+from .refine import RefineInputs, add_inputs, read_inputs
 from .reporting import ProgressBars
 
 if TYPE_CHECKING:
+    from ..config import RefinementConfig
     from ..io.outputs import Outputs
+    from ..predict.refiners import Refiner
 
 NAME = "compare-refinement"
 HELP = "compare strategies of refinement on given truth"
@@ -66,11 +69,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the table, and write it and the plot."""
     from ..bench.refinement_strategies import compare_refinements, is_random, named_strategies
-    from ..config import RefinementConfig
-    from ..features.cache import FeatureCache
     from ..io import read_labels_on
     from ..metrics.files import excluded_slices
-    from ..predict.refiners import WALKER, Refiner, get_refiner
 
     outputs = _outputs(options)
     words = [word.strip() for word in options.strategies.split(",")]
@@ -84,34 +84,13 @@ def run(options: argparse.Namespace) -> int:
     shared.existing_image("--truth", options.truth)
     given = read_inputs(options)
     strategies = named_strategies(words, given.config, "--strategies", points=points)
-    networks = {config.method for config in strategies.values()} - {WALKER}
-    if options.sam_weights is not None and len(networks) != 1:
-        shown = ", ".join(sorted(str(name) for name in networks)) or "no SAM"
-        raise InputError("--sam-weights", "stand beside one SAM in --strategies", shown)
+    _check_sam_weights(options, strategies)
     truth = read_labels_on(given.labels, options.truth, options.frame)
     exclude = None
     if options.exclude_slices_of is not None:
         painted = shared.existing_image("--exclude-slices-of", options.exclude_slices_of)
         exclude = excluded_slices(painted, truth, options.axis)
-    cache = FeatureCache()  # all strategies of a network share its embeddings
-
-    def refiners_of(config: RefinementConfig) -> list[Refiner]:
-        return [
-            get_refiner(
-                config=config,
-                sam_weights=None if config.method == WALKER else options.sam_weights,
-                device=given.device,
-                seed=options.seed + number,
-                store=given.store,
-                cache=cache,
-            )
-            for number in range(options.repeats if is_random(config) else 1)
-        ]
-
-    refiners = {name: refiners_of(config) for name, config in strategies.items()}
-    for network in networks:  # weights that cannot be had are seen before the work
-        one = next(some[0] for some in refiners.values() if some[0].name == network)
-        one.load().unload()
+    refiners = _refiners(options, given, strategies)
     with ProgressBars() as bars:
         found = compare_refinements(
             given.image,
@@ -132,6 +111,55 @@ def run(options: argparse.Namespace) -> int:
     for path in files:
         print(path)
     return 0
+
+
+def _check_sam_weights(
+    options: argparse.Namespace, strategies: Mapping[str, RefinementConfig]
+) -> None:
+    """Raise where one checkpoint is given for no SAM, or for several."""
+    networks = _networks(strategies)
+    if options.sam_weights is not None and len(networks) != 1:
+        shown = ", ".join(sorted(networks)) or "no SAM"
+        raise InputError("--sam-weights", "stand beside one SAM in --strategies", shown)
+
+
+def _networks(strategies: Mapping[str, RefinementConfig]) -> set[str]:
+    """Names of the SAMs that strategies ask."""
+    from ..predict.refiners import WALKER
+
+    return {str(config.method) for config in strategies.values()} - {WALKER}
+
+
+def _refiners(
+    options: argparse.Namespace, given: RefineInputs, strategies: Mapping[str, RefinementConfig]
+) -> dict[str, list[Refiner]]:
+    """Refiners of each strategy: one, or as many repeats where points are drawn.
+
+    Weights that cannot be had are seen here, before the work.
+    """
+    from ..bench.refinement_strategies import is_random
+    from ..features.cache import FeatureCache
+    from ..predict.refiners import WALKER, get_refiner
+
+    cache = FeatureCache()  # all strategies of a network share its embeddings
+    refiners = {
+        name: [
+            get_refiner(
+                config=config,
+                sam_weights=None if config.method == WALKER else options.sam_weights,
+                device=given.device,
+                seed=options.seed + number,
+                store=given.store,
+                cache=cache,
+            )
+            for number in range(options.repeats if is_random(config) else 1)
+        ]
+        for name, config in strategies.items()
+    }
+    for network in _networks(strategies):
+        one = next(some[0] for some in refiners.values() if some[0].name == network)
+        one.load().unload()
+    return refiners
 
 
 def _outputs(options: argparse.Namespace) -> Outputs:

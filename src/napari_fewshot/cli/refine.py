@@ -23,7 +23,16 @@ NAME = "refine"
 HELP = "make labels more exact"
 EXAMPLE = "napari-fewshot refine image.nii.gz labels.nii.gz -o refined.nii.gz"
 
-__all__ = ["EXAMPLE", "HELP", "NAME", "add_arguments", "add_inputs", "read_inputs", "run"]
+__all__ = [
+    "EXAMPLE",
+    "HELP",
+    "NAME",
+    "RefineInputs",
+    "add_arguments",
+    "add_inputs",
+    "read_inputs",
+    "run",
+]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -121,7 +130,7 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class _Inputs:
+class RefineInputs:
     """What the arguments of :func:`add_inputs` say."""
 
     image: Volume
@@ -133,7 +142,7 @@ class _Inputs:
     store: FeatureStore | None
 
 
-def read_inputs(options: argparse.Namespace) -> _Inputs:
+def read_inputs(options: argparse.Namespace) -> RefineInputs:
     """Check the options, then read the files."""
     from ..config import RefinementConfig
     from ..device import choose_device
@@ -157,4 +166,4 @@ def read_inputs(options: argparse.Namespace) -> _Inputs:
     if options.confidence is not None:
         confidence = read_volume(options.confidence)
         check_match(image, confidence)
-    return _Inputs(image, labels, confidence, config, intensity, device, store)
+    return RefineInputs(image, labels, confidence, config, intensity, device, store)

@@ -97,15 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Train, write the model, then estimate its held-out score."""
     files = group_templates(options.given)
-    if options.template == "scribble" and options.background is None:
-        raise InputError(
-            "--background",
-            "be given with --template scribble",
-            "nothing",
-            "Name the value with which background is painted.",
-        )
-    if options.template == "dense" and options.background is not None:
-        raise InputError("--background", "stand beside --template scribble", options.background)
+    _check_background(options)
     outputs = check_output(options, files, options.weights)
     polishing.check(options)
     from ..predict.card import ModelCard
@@ -135,9 +127,9 @@ def run(options: argparse.Namespace) -> int:
             model.save(options.output)
     if not options.no_score:
         use = model.config.position.use
-        if not scores:
+        if use not in scores:
             with ProgressBars() as bars:
-                scores = {use: model.held_out_score(progress=bars)}
+                scores[use] = model.held_out_score(progress=bars)
         score = scores[use]
         _report_score(model, score)
         if score is not None:
@@ -147,6 +139,19 @@ def run(options: argparse.Namespace) -> int:
     if model.extractor.store is not None:
         model.extractor.store.prune()
     return 0
+
+
+def _check_background(options: argparse.Namespace) -> None:
+    """The value of background is that of scribbles, which need it."""
+    if options.template == "scribble" and options.background is None:
+        raise InputError(
+            "--background",
+            "be given with --template scribble",
+            "nothing",
+            "Name the value with which background is painted.",
+        )
+    if options.template == "dense" and options.background is not None:
+        raise InputError("--background", "stand beside --template scribble", options.background)
 
 
 def check_output(

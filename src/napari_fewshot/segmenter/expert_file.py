@@ -120,34 +120,12 @@ def pack_experts(model: LearnedModel) -> tuple[dict[str, Any], dict[str, Array]]
     """JSON-ready values and tensors of the experts of a model; labels are compressed."""
     tensors: dict[str, Array] = {}
     if model.hand_made is not None:
-        for name, tensor in model.hand_made.tensors.items():
-            tensors[_HAND_MADE + name] = np.ascontiguousarray(tensor)
-    images = []
-    for number, image in enumerate(model.painted):
-        slices: list[dict[str, Any]] = []
-        for one in image.slices:
-            dtype = _dtype_of(one.labels)
-            tensors[f"{_PAINTED}{number}.{len(slices)}"] = _compressed(one.labels, dtype)
-            known = sorted(one.known_labels)
-            slices.append(
-                {"index": one.index, "original": one.original, "digest": one.digest}
-                | {"known_labels": known, "dtype": dtype}
-            )
-        images.append({"axis": image.axis, "shape": list(image.shape), "slices": slices})
-    volumes: list[dict[str, Any]] = []
-    for number, volume in enumerate(model.volumes):
-        dtype = _dtype_of(volume.labels)
-        tensors[f"{_VOLUME}{number}.grey"] = _compressed(volume.image.grey, "uint8")
-        tensors[f"{_VOLUME}{number}.labels"] = _compressed(volume.labels, dtype)
-        volumes.append(
-            {"shape": list(volume.labels.shape), "spacing": list(volume.image.spacing)}
-            | {"known_labels": sorted(volume.known_labels), "dtype": dtype}
-        )
+        tensors |= _contiguous(_HAND_MADE, model.hand_made.tensors)
     values = {
         "hand_made": None if model.hand_made is None else model.hand_made.values,
         "flow": model.flow,
-        "painted": images,
-        "volumes": volumes,
+        "painted": _pack_painted(model.painted, tensors),
+        "volumes": _pack_volumes(model.volumes, tensors),
         "weights": asdict(model.weights),
         "polished": None,
     }
@@ -159,9 +137,47 @@ def pack_experts(model: LearnedModel) -> tuple[dict[str, Any], dict[str, Array]]
             "steps": polished.steps,
         }
         tensors |= {_NETWORK + name: tensor for name, tensor in polished.weights.items()}
-        for name, tensor in polished.head.tensors.items():
-            tensors[_HEAD + name] = np.ascontiguousarray(tensor)
+        tensors |= _contiguous(_HEAD, polished.head.tensors)
     return values, tensors
+
+
+def _contiguous(prefix: str, tensors: dict[str, Array]) -> dict[str, Array]:
+    return {prefix + name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+
+
+def _pack_painted(
+    painted: Sequence[PaintedImage], tensors: dict[str, Array]
+) -> list[dict[str, Any]]:
+    """Describe painted images; their labels come to ``tensors``."""
+    images = []
+    for number, image in enumerate(painted):
+        slices: list[dict[str, Any]] = []
+        for one in image.slices:
+            dtype = _dtype_of(one.labels)
+            tensors[f"{_PAINTED}{number}.{len(slices)}"] = _compressed(one.labels, dtype)
+            known = sorted(one.known_labels)
+            slices.append(
+                {"index": one.index, "original": one.original, "digest": one.digest}
+                | {"known_labels": known, "dtype": dtype}
+            )
+        images.append({"axis": image.axis, "shape": list(image.shape), "slices": slices})
+    return images
+
+
+def _pack_volumes(
+    volumes: Sequence[TemplateVolume], tensors: dict[str, Array]
+) -> list[dict[str, Any]]:
+    """Describe template volumes; their voxels and labels come to ``tensors``."""
+    packed: list[dict[str, Any]] = []
+    for number, volume in enumerate(volumes):
+        dtype = _dtype_of(volume.labels)
+        tensors[f"{_VOLUME}{number}.grey"] = _compressed(volume.image.grey, "uint8")
+        tensors[f"{_VOLUME}{number}.labels"] = _compressed(volume.labels, dtype)
+        packed.append(
+            {"shape": list(volume.labels.shape), "spacing": list(volume.image.spacing)}
+            | {"known_labels": sorted(volume.known_labels), "dtype": dtype}
+        )
+    return packed
 
 
 def unpack_experts(

@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -17,63 +16,38 @@ from ..geometry import Frame
 from ..slices.stack import SliceSource, SliceStack, Window
 from ..types import Array, Progress, SliceFeatures, TiledFeatures, Volume, no_progress
 from .augmentation import Augmentation, AugmentedSlices
+from .images import number_images
 from .known import KnownSlice, known_slices, labels_of
 from .template import Template, check_names
 
-__all__ = ["TrainingSet", "arrangements_of", "number_images"]
-
-_READ = 16
-"""Slices that are compared of images that are read as they are indexed."""
-
-
-def number_images(volumes: Sequence[Volume]) -> list[int]:
-    """Number images from 0 in the order of their first appearance.
-
-    Images of equal voxels are one, whatever they were read from: a file has several (time
-    points), and one image is in several files. Their geometry may differ.
-    """
-    different: list[Volume] = []
-    numbers = []
-    for volume in volumes:
-        same = (k for k, known in enumerate(different) if _is_same(volume, known))
-        number = next(same, len(different))
-        if number == len(different):
-            different.append(volume)
-        numbers.append(number)
-    return numbers
-
-
-def _is_same(one: Volume, other: Volume) -> bool:
-    a: Any = one.data
-    b: Any = other.data
-    if a.shape != b.shape or one.has_channels != other.has_channels:
-        return False
-    where = _where(a)
-    if a is b or (where is not None and where == _where(b)):
-        return True
-    lazy = not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray))
-    some = np.linspace(0, len(a) - 1, min(_READ, len(a))).astype(int)
-    # The middle first: there, other images nearly always differ.
-    order = [len(a) // 2, *(some if lazy else range(len(a)))]
-    return all(np.array_equal(np.asarray(a[k]), np.asarray(b[k]), equal_nan=True) for k in order)
-
-
-def _where(array: Any) -> object:
-    """What arrays that read the same memory, or compute the same, have in common."""
-    if isinstance(array, np.ndarray):
-        return array.__array_interface__["data"], array.strides, array.dtype
-    return getattr(array, "name", None) if hasattr(array, "__dask_graph__") else None
+__all__ = ["TrainingSet", "arrangements_of"]
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
     """The known slices of some templates.
 
-    ``sources`` has stack and working slice of each example; examples of one stack stand together,
-    and numbers behind those of the stacks are of ``copies``, one for each stack where it is
-    augmented. ``label_values`` were painted, sorted; ``point_labels`` occur as landmarks only.
-    ``arrangements`` are, of each image, the places in canonical mm of landmarks that it has one of,
-    and ``arranged`` the number of its stack. Of the labels ``repeated`` an image has several.
+    Parameters
+    ----------
+    stacks : tuple of SliceStack
+        One for each image and axis.
+    sources : tuple of (int, int)
+        Number of the stack and working slice of each example; numbers behind those of the stacks
+        are of ``copies``. Examples of one stack stand together.
+    examples : tuple of KnownSlice
+    label_values : tuple of int
+        All that were painted or marked, sorted.
+    names : dict of int to str
+    point_labels : frozenset of int
+        Labels that occur as landmarks only.
+    arrangements : tuple of dict of int to (float, float, float)
+        Of each image with landmarks, their places in canonical mm; only labels that it has one of.
+    arranged : tuple of int
+        Number of the stack of each of these images.
+    repeated : frozenset of int
+        Labels of which an image has several landmarks.
+    copies : tuple of AugmentedSlices
+        One for each stack, where it is augmented.
     """
 
     stacks: tuple[SliceStack, ...]

@@ -205,8 +205,9 @@ def _free_name(backbone: str) -> Path:
     from ...finetuning.result import outputs_of
 
     folder, stem = weights_folder(), "".join(c if c.isalnum() else "-" for c in backbone)
-    for number in count(1):
-        path = folder / f"{stem}-own-{number}.safetensors"
-        if not any(one.exists() for one in (*outputs_of(path), checkpoint_path(path))):
-            return path
-    raise AssertionError  # count has no end
+    paths = (folder / f"{stem}-own-{number}.safetensors" for number in count(1))
+    return next(
+        path
+        for path in paths
+        if not any(one.exists() for one in (*outputs_of(path), checkpoint_path(path)))
+    )

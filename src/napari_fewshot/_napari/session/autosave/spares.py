@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ....arrays import is_lazy
+
 __all__ = ["Spares"]
 
 
@@ -20,7 +22,7 @@ class Spares:
 
     def copied(self, data: Any) -> Any:
         """Copy an array; one of dask as a graph of its own."""
-        if hasattr(data, "__dask_graph__"):  # what is painted there goes to a graph of its own
+        if is_lazy(data):  # what is painted there goes to a graph of its own
             return data.copy()
         for k, spare in enumerate(self._arrays):
             if (spare.shape, spare.dtype) == (np.shape(data), data.dtype):
