@@ -222,16 +222,16 @@ def test_progress_and_cancel_within_a_fold():
 # ------------------------------------------------------------------ of a segmenter
 
 
-def test_score_of_a_segmenter(quick, torso, template, fitted):
+def test_score_of_a_segmenter(quick, torso, template):
     model = quick(adapter="classification").fit(template)
+    before = model.predict(torso.image, landmarks=False).labels
     score = model.held_out_score()
     assert isinstance(score, HeldOutScore)
     assert (score.folds, score.grouped_by) == (4, "neighbouring slices")
     assert set(score.dice) == set(model.label_values_)
     assert 0.1 < score.mean < 1
-    again = model.predict(torso.image, landmarks=False)  # it is still the model of all slices
-    model.held_out_score()
-    np.testing.assert_array_equal(model.predict(torso.image, landmarks=False).labels, again.labels)
+    # It is still the model of all slices.
+    np.testing.assert_array_equal(model.predict(torso.image, landmarks=False).labels, before)
 
 
 def test_score_over_volumes(quick, discs):

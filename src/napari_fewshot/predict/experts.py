@@ -122,8 +122,24 @@ class Experts:
 class FusedPredictor:
     """A predictor out of adapters, each with a weight, and of labels that come from paint itself.
 
-    Probabilities are the weighted mean of log-probabilities, divided by a temperature and made to
-    sum to 1: a logarithmic opinion pool. At temperature 1 an adapter alone is as it is.
+    A logarithmic opinion pool: with weights w of adapters, which sum to 1, weight v of labels that
+    come from paint, and temperature T::
+
+        p(class) ∝ exp((Σ w log p_adapter(class) + v log p_paint(class)) / T)
+
+    At T = 1 an adapter alone is as it is.
+
+    Parameters
+    ----------
+    adapters : sequence of (AdapterPredictor, float)
+        Predictors with their weights.
+    carried : CarriedLabels or RegisteredLabels, optional
+        What gives labels from paint.
+    carried_weight : float
+        Weight of these where they are sure; :meth:`~.carried.CarriedLabels.weight` lowers it with
+        the distance.
+    temperature : float
+        T, above 0.
     """
 
     def __init__(
@@ -185,7 +201,26 @@ def fused_plane(
     carried_weight: float = 0.0,
     temperature: float = 1.0,
 ) -> Array:
-    """Fuse probabilities (L + 1, H, W) of one slice; ``carried`` are likelihoods."""
+    """Fuse probabilities of one slice, as :class:`FusedPredictor` says.
+
+    Parameters
+    ----------
+    planes : sequence of array, shape (L + 1, H, W)
+        Class probabilities of each adapter.
+    weights : sequence of float
+        One for each of them.
+    carried : array, shape (L + 1, H, W), optional
+        Likelihoods of labels that come from paint.
+    carried_weight : float
+        Of these; at 0 they do not count.
+    temperature : float
+        What the mean of log-probabilities is divided by.
+
+    Returns
+    -------
+    float32 array, shape (L + 1, H, W)
+        It sums to 1 along the first axis; the only plane itself where there is nothing to fuse.
+    """
     if carried_weight == 0:
         carried = None
     if len(planes) == 1 and carried is None and temperature == 1:

@@ -102,14 +102,42 @@ class LearnedLabels(Protocol):
 class LearnedModel:
     """What was learned, as a model file holds it.
 
-    Settings of all stages, the digest of the backbone that the adapter was fitted to (and the name
-    of the file of its weights, if one was given), the labels, the canonical axes of the templates
-    (the most frequent first), the channels of their images, the state of the adapter, and the
-    places, in canonical mm, of the landmarks of each image that has one of each. Of the experts
-    beside the adapter: the state of the one on hand-made features, the paint that labels are
-    carried from, the method that finds the way, the volumes that are registered with others, the
-    weights of all, and the polished network. Landmarks that are placed together by what their
-    templates show. The card says what it was trained on.
+    Parameters
+    ----------
+    config : SegmenterConfig
+        Settings of all stages.
+    weights_hash : str
+        Digest of the weights of the backbone that the adapter was fitted to.
+    label_values : tuple of int
+        Labels of the classes from 1 on, sorted; class 0 is background.
+    names : dict of int to str
+        Names of the label values.
+    point_labels : frozenset of int
+        Labels that were learned from landmarks only.
+    axes : tuple of int
+        Canonical axes of the templates, the most frequent first.
+    channels : int
+        Of the templates' images.
+    adapter : AdapterState
+        Of the adapter on the features of the backbone.
+    arrangements : tuple of dict of int to (float, float, float)
+        Places, in canonical mm, of the landmarks of each image that has one of each.
+    hand_made : AdapterState, optional
+        Of the adapter on hand-made features.
+    painted : tuple of PaintedImage
+        Paint that labels are carried from ...
+    flow : str, optional
+        ... and the method that finds the way.
+    volumes : tuple of TemplateVolume
+        Those that are registered with other images.
+    weights : ExpertWeights
+    polished : PolishedState, optional
+    card : ModelCard
+        What it was trained on, and how well it does.
+    landmarks : KnownLandmarks, optional
+        Landmarks that are placed together by what their templates show.
+    weights_name : str
+        Name of the file of the backbone's weights, if one was given.
     """
 
     config: SegmenterConfig
