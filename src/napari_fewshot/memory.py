@@ -73,7 +73,8 @@ def free_memory() -> float:
         if not limit > 0:
             raise InputError(MAX_MEMORY, "be GB, above 0", given)
         return limit
-    return min(psutil.virtual_memory().available, *(_of_group(*group) for group in _GROUPS))
+    available = float(psutil.virtual_memory().available)
+    return min(available, *(_of_group(*group) for group in _GROUPS))
 
 
 def _of_group(folder: str, limit: str, used: str, kept: tuple[str, ...]) -> float:
