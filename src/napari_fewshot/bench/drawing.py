@@ -335,11 +335,9 @@ def name_panel(panel: Image.Image, text: str) -> None:
     _write(ImageDraw.Draw(panel), (4, panel.height - 11), text)
 
 
-def _write(
-    pen: Any, at: tuple[float, float], text: str, anchor: str = "lm", colour: Colour = TRUE
-) -> None:
+def _write(pen: Any, at: tuple[float, float], text: str, anchor: str = "lm") -> None:
     """Write on a picture; the dark rim keeps it visible on bone."""
-    pen.text(at, text, colour, font(13), anchor, stroke_width=2, stroke_fill="black")
+    pen.text(at, text, TRUE, font(13), anchor, stroke_width=2, stroke_fill="black")
 
 
 def as_stack(image: Volume) -> Volume:

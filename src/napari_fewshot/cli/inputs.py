@@ -91,7 +91,7 @@ def label_maps_of(option: str, given: Sequence[Path], images: Sequence[Path]) ->
     return files
 
 
-def given_label_maps(parameter: str, given: Sequence[str | Path]) -> list[Path]:
+def given_label_maps(given: Sequence[str | Path]) -> list[Path]:
     """Label maps that files, folders and patterns stand for, in their order.
 
     Of a folder where some are called ``NAME_labels``, only these, since the others are images.
@@ -107,11 +107,11 @@ def given_label_maps(parameter: str, given: Sequence[str | Path]) -> list[Path]:
     found: list[Path] = []
     for path in map(Path, given):
         if not path.is_dir() or is_image_folder(path):
-            found += find_files(parameter, path)
+            found += find_files("LABELS", path)
             continue
         maps = list(label_maps_in(path).values())
         if not maps:
-            raise InputError(parameter, "be label maps, or a folder of them", f"{path} (empty)")
+            raise InputError("LABELS", "be label maps, or a folder of them", f"{path} (empty)")
         named = [one for one in maps if stem_of(one).endswith("_labels")]
         found += named or maps
     return list(dict.fromkeys(found))

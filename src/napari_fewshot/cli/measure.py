@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
 
     if options.output.suffix.lower() != ".csv":
         raise InputError("--output", "end in .csv", options.output)
-    maps = inputs.given_label_maps("LABELS", options.labels)
+    maps = inputs.given_label_maps(options.labels)
     images = inputs.images_for("--image", options.image, maps) if options.image else []
     outputs = shared.check_outputs(
         "--output",

@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
     shared.check_axis(options.axis)
     settings = {**shared.parse_settings(options.set), **shared.chosen_settings(options)}
     config = ObjectsConfig.of(settings, "settings")
-    maps = inputs.given_label_maps("LABELS", options.labels)
+    maps = inputs.given_label_maps(options.labels)
     beside = {
         name: inputs.images_for(f"--{name}", vars(options)[name], maps, suffix)
         for name, suffix in (("image", ""), ("confidence", "_confidence"))

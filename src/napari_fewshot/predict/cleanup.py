@@ -14,7 +14,7 @@ from .components import Components, box_of
 __all__ = ["clean_labels"]
 
 
-def clean_labels(labels: Array, config: CleanupConfig, axis: int = 0) -> Array:
+def clean_labels(labels: Array, config: CleanupConfig) -> Array:
     """Remove components of each label that are small, or small beside its largest.
 
     A component is a set of touching voxels of one label. Voxels of removed components become
@@ -22,32 +22,26 @@ def clean_labels(labels: Array, config: CleanupConfig, axis: int = 0) -> Array:
 
     Parameters
     ----------
-    labels : array, shape (Z, Y, X) or (Y, X), integers
+    labels : array, shape (slices, H, W) or (H, W), integers
         A 2D image is one slice, whatever ``config.dimensions``.
     config : CleanupConfig
         With both rules, the largest component is kept only if it has the smallest size. With
         ``min_fraction`` 1 one component stays: of equal ones that which comes first in the array.
-    axis : int
-        Axis of the slices, for components in two dimensions.
 
     Returns
     -------
     array, shape and dtype of ``labels``
         A new array, in a temporary file where it is large. :class:`InputError` if there are no
-        integers, or no such axes.
+        integers, or other axes.
     """
     if labels.ndim not in (2, 3) or labels.dtype.kind not in "iu":
         given = f"shape {labels.shape}, dtype {labels.dtype}"
         raise InputError("labels", "be an array of integers with two or three axes", given)
-    if axis not in range(labels.ndim):
-        raise InputError("axis", f"be in 0..{labels.ndim - 1}", axis)
     if not config.changes_labels:
         return duplicate(labels)
     result = scratch_array(labels.shape, labels.dtype)
     if labels.ndim == 3 and config.dimensions == 2:
-        for part, cleaned in zip(
-            np.moveaxis(labels, axis, 0), np.moveaxis(result, axis, 0), strict=True
-        ):
+        for part, cleaned in zip(labels, result, strict=True):
             _clean(part, cleaned, config)
     else:
         _clean(labels, result, config)

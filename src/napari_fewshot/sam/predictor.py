@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["Masks", "Prompts", "SamPredictor"]
 
 _AT_ONCE = 64
+_MASK_LOGIT = 8.0
+"""Of a mask prompt, inside."""
 """Prompts that are decoded together; the official code takes as many."""
 
 
@@ -227,10 +229,10 @@ class SamPredictor:
         """Bring low-resolution logits, shape (B, M, h, w), to the pixels of a slice."""
         return cells_to_pixels(low, shape, self.extent(shape))
 
-    def to_low(self, mask: Array, value: float = 8.0) -> Array:
+    def to_low(self, mask: Array) -> Array:
         """Make a mask prompt, shape (4g, 4g), of a boolean mask, shape (H, W), of a slice.
 
-        Logits are ``±value`` and lie between at the edge; padding is outside.
+        Logits are ±8 and lie between at the edge; padding is outside.
         """
         import torch
         from torch.nn.functional import interpolate
@@ -239,8 +241,8 @@ class SamPredictor:
         covered = [max(1, round(side * n / self._side)) for n in self._resized(mask.shape)]
         inside = torch.from_numpy(np.asarray(mask, dtype=np.float32))[None, None]
         small = interpolate(inside, covered, mode="bilinear", antialias=True)[0, 0]
-        low = np.full((side, side), -value, dtype=np.float32)
-        low[: covered[0], : covered[1]] = (2 * small.numpy() - 1) * value
+        low = np.full((side, side), -_MASK_LOGIT, dtype=np.float32)
+        low[: covered[0], : covered[1]] = (2 * small.numpy() - 1) * _MASK_LOGIT
         return low
 
     def extent(self, shape: tuple[int, int]) -> tuple[float, float]:

@@ -76,7 +76,6 @@ def choose_weights(
     label_values: Sequence[int],
     usual: ExpertWeights,
     painted: bool,
-    seed: int = 0,
 ) -> ExpertWeights:
     """Choose the weights by which held-out slices are predicted best, if that is clear.
 
@@ -93,10 +92,8 @@ def choose_weights(
         Taken where no others are clearly better.
     painted : bool
         Whether slices were left out of painted images, else whole images were.
-    seed : int
-        Of the pixels that are drawn.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     samples = [s for one in slices if (s := _Sample.of(one, label_values, rng)) is not None]
     is_carried = any(s.carried is not None for s in samples)
     if len(samples) < _MIN_SLICES or not (len(slices[0].planes) > 1 or is_carried):
