@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["Masks", "Prompts", "SamPredictor"]
 
 _AT_ONCE = 64
+"""Prompts that are decoded together; the official code takes as many."""
 _MASK_LOGIT = 8.0
 """Of a mask prompt, inside."""
-"""Prompts that are decoded together; the official code takes as many."""
 
 
 @dataclass(frozen=True, eq=False)
