@@ -65,7 +65,24 @@ class Adapter(Protocol):
         label_values: Sequence[int],
         progress: Progress = no_progress,
     ) -> Adapter:
-        """Learn from examples and their feature maps, given in the same order."""
+        """Learn from examples and their feature maps.
+
+        Parameters
+        ----------
+        examples : sequence of KnownSlice
+            Labels of each slice, shape (H, W), with what is not known of it.
+        maps : iterable of FeatureMap or TiledFeatures
+            Features of the examples, shape (C, h, w), in their order; read once.
+        label_values : sequence of int
+            Labels of the classes from 1 on, sorted.
+        progress : callable
+            ``progress(step, steps, "training")``; it may raise ``Cancelled``.
+
+        Raises
+        ------
+        InputError
+            If there is no background, or no label.
+        """
         ...
 
     def update(
@@ -76,7 +93,7 @@ class Adapter(Protocol):
         before: Sequence[int],
         progress: Progress = no_progress,
     ) -> Adapter:
-        """Learn on from what is fitted, quickly; ``before`` are the labels that it knows."""
+        """Learn on from what is fitted, quickly, as :meth:`fit`; it knows the labels ``before``."""
         ...
 
     def recall(self, state: AdapterState, before: Sequence[int]) -> bool:
