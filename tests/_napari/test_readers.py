@@ -146,14 +146,6 @@ def test_points_in_mm_need_their_image(tmp_path):
         read_point_file(path)
 
 
-@pytest.fixture
-def viewer(make_napari_viewer):
-    from npe2 import PluginManager
-
-    PluginManager.instance().discover()
-    return make_napari_viewer()
-
-
 @pytest.mark.viewer
 class TestInTheViewer:
     def test_files_open_and_layers_save(self, viewer, tmp_path):

@@ -93,14 +93,6 @@ def test_results_are_labels_and_return_to_their_grid(tmp_path):
     assert zarr_reader(str(tmp_path)) is None
 
 
-@pytest.fixture
-def viewer(make_napari_viewer):
-    from npe2 import PluginManager
-
-    PluginManager.instance().discover()
-    return make_napari_viewer()
-
-
 @pytest.mark.viewer
 class TestInTheViewer:
     def test_results_open_by_their_name(self, viewer, tmp_path):
