@@ -1,4 +1,4 @@
-"""Scribbled slices that are learned twice: with strokes, then with what was sure between them."""
+"""Templates that are learned twice: as painted, then with what was sure where no paint is."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ from napari_fewshot import (
     Template,
 )
 from napari_fewshot.segmenter import learning
-from napari_fewshot.segmenter.self_training import is_scribbled, self_labelled
+from napari_fewshot.segmenter.self_training import (
+    can_train_itself,
+    self_labelled,
+    with_unpainted,
+)
 from napari_fewshot.templates.known import UNKNOWN
 from napari_fewshot.templates.training_set import TrainingSet
 from napari_fewshot.types import no_progress
@@ -124,14 +128,11 @@ def test_where_nothing_is_sure_paint_alone_is_learned(quick, on_slices, torso, m
 # ------------------------------------------------------------------ when it takes place
 
 
-def test_whole_slices_are_learned_once(quick, template, fitted, monkeypatch, torso):
+def test_images_that_are_painted_wholly_are_learned_once(quick, discs, torso, monkeypatch):
     monkeypatch.setattr(learning, "self_labelled", lambda *_: pytest.fail("learned twice"))
-    model = quick().fit(template)
-    off = without(quick).fit(template)
-    found = (one.predict(torso.image) for one in (model, off, fitted))
-    first, *others = [np.asarray(one.confidence) for one in found]
-    for other in others:
-        np.testing.assert_array_equal(first, other)
+    image, labels = discs()
+    quick().fit(Template(image, labels))
+    quick().fit(Template(torso.image, torso.labels, slices="all"))
 
 
 @pytest.mark.parametrize(
@@ -148,21 +149,21 @@ def test_it_is_left_out(quick, discs, settings, monkeypatch):
     quick(**settings).fit(scribbles(image, strokes(labels)))
 
 
-def test_beside_whole_slices_strokes_are_learned_once(on_slices, template, torso):
-    known = TrainingSet.of([template, on_slices], SegmenterConfig())
-    assert not is_scribbled(known)
+def of(*templates):
+    return TrainingSet.of(list(templates), SegmenterConfig())
+
+
+def test_strokes_beside_whole_slices_are_learned_twice(on_slices, template, torso):
+    assert can_train_itself(of(template, on_slices))
     full = np.where(torso.labels.data == 0, BACKGROUND, torso.labels.data)
-    data = np.zeros(full.shape, np.int32)
-    data[10] = full[10]  # nothing of it is unknown
-    assert not is_scribbled(TrainingSet.of(scribbles(torso.image, data, axis=0), SegmenterConfig()))
+    assert not can_train_itself(of(scribbles(torso.image, full, axis=0)))  # nothing is unknown
 
 
 def test_landmarks_are_not_guessed(discs):
     image, labels = discs()
     tip = Landmark("tip", 3, (0, 10, 10))
-    assert is_scribbled(TrainingSet.of(scribbles(image, strokes(labels)), SegmenterConfig()))
-    known = TrainingSet.of(scribbles(image, strokes(labels), points=[tip]), SegmenterConfig())
-    assert not is_scribbled(known)
+    assert can_train_itself(of(scribbles(image, strokes(labels))))
+    assert not can_train_itself(of(scribbles(image, strokes(labels), points=[tip])))
 
 
 def test_held_out_slices_are_judged_by_paint_alone(model, monkeypatch):
@@ -170,6 +171,70 @@ def test_held_out_slices_are_judged_by_paint_alone(model, monkeypatch):
     score = model.held_out_score()
     assert score is not None
     assert any((one.labels == UNKNOWN).any() for one in model.training_set_.examples)
+
+
+# ------------------------------------------------------------------ slices without paint
+
+
+def test_unpainted_slices_lie_evenly_between_painted_ones(template, torso, slices):
+    training = of(template)
+    more = with_unpainted(training)
+    added = [k for k, one in enumerate(more.examples) if (one.labels == UNKNOWN).all()]
+    assert {more.sources[k] for k in added}.isdisjoint(training.sources)
+    assert len(added) == len(torso.labels.data) - len(slices)  # they are few and small
+    assert [one for k, one in enumerate(more.examples) if k not in added] == [*training.examples]
+    assert all(more.examples[k].position.index == more.sources[k][1] for k in added)
+
+
+def test_large_slices_are_few_and_volumes_have_their_share(template, discs, monkeypatch):
+    monkeypatch.setattr("napari_fewshot.segmenter.self_training._MOST_SLICES", 5)
+    training = of(template)
+    assert len(with_unpainted(training).examples) == len(training.examples) + 5
+    pixels = training.examples[0].labels.size
+    monkeypatch.setattr("napari_fewshot.segmenter.self_training._MOST_PIXELS", 3 * pixels)
+    assert len(with_unpainted(training).examples) == len(training.examples) + 3
+    other = np.asarray(template.volume.data) + 1
+    both = of(template, Template(other, template.label_volume.data, axis=0))
+    added = [source for source in with_unpainted(both).sources if source not in both.sources]
+    assert [number for number, _ in added] == [0, 1]
+    monkeypatch.setattr("napari_fewshot.segmenter.self_training._MOST_PIXELS", pixels - 1)
+    assert with_unpainted(training) is training
+    assert not can_train_itself(training)
+
+
+def test_what_is_added_of_unpainted_slices_is_mostly_right(fitted, torso):
+    experts = fitted.volume_predictor().experts
+    more = with_unpainted(fitted.training_set_)
+    known = self_labelled(more, experts, no_progress)
+    right = total = 0
+    for (_, index), one in zip(known.sources, known.examples, strict=True):
+        if (0, index) not in fitted.training_set_.sources:
+            new = one.labels != UNKNOWN
+            right += int((one.labels == torso.labels.data[index])[new].sum())
+            total += int(new.sum())
+    assert total > torso.labels.data.size / 3
+    assert right > 0.9 * total
+
+
+def test_the_model_remembers_paint_alone(fitted, template, slices):
+    """What is carried, repainted and shown is what the person said."""
+    assert [index for _, index in fitted.training_set_.sources] == sorted(slices)
+    known = fitted.training_set_.examples
+    assert all((one.labels != UNKNOWN).all() and not one.scribbled for one in known)
+
+
+def test_at_once_there_is_a_model_that_has_learned_once(quick, template, torso):
+    early = []
+    model = quick(cache=FeatureCache()).fit(template, at_once=early.append)
+    alone = without(quick, cache=FeatureCache()).fit(
+        template, at_once=lambda _: pytest.fail("twice")
+    )
+    (once,) = early
+    found, expected, twice = (
+        np.asarray(one.predict(torso.image).confidence) for one in (once, alone, model)
+    )
+    np.testing.assert_array_equal(found, expected)
+    assert (found != twice).any()
 
 
 # ------------------------------------------------------------------ what comes of it
@@ -229,7 +294,7 @@ def test_it_is_cancelled_between_the_trainings(quick, model, on_slices, torso):
     again = quick().fit(on_slices)
 
     def progress(done, total, what):
-        if what == "scribbled slices":
+        if what == "slices to learn more from":
             raise Cancelled
 
     with pytest.raises(Cancelled):

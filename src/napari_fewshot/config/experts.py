@@ -34,8 +34,8 @@ class ExpertsConfig(StageConfig):
     """Where most slices of a volume are painted, bring its labels to other volumes by registration,
     if SimpleITK is installed. The model file then holds the volume itself, coarsely."""
     self_training: bool = Field(default=True, title="Self-training")
-    """Where all templates are scribbles, train twice: the second time with all pixels of the slices
-    that the first training is sure of."""
+    """Train twice: the second time with what the first training is sure of, of other slices of the
+    painted volumes, or of what is not painted on scribbled slices."""
     choose: bool = Field(default=True, title="Choose weights")
     """Choose the weights of the experts on template slices that are left out, where these say
     clearly that others than the usual ones are better."""

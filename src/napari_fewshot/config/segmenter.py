@@ -82,7 +82,7 @@ class SegmenterConfig(StageConfig):
 
     @property
     def trains_itself(self) -> bool:
-        """Whether scribbled slices are learned once more, from what was learned of them."""
+        """Whether templates are learned once more, with what was sure of the rest of them."""
         return self.experts.self_training and self.fuses
 
     @property

@@ -30,12 +30,12 @@ from ..templates.training_set import TrainingSet
 from ..types import Progress
 from .held_out import Learner
 from .model_file import recall, restored, restored_hand_made, restored_polished
-from .self_training import is_scribbled, self_labelled
+from .self_training import can_train_itself, self_labelled, with_unpainted
 
 __all__ = ["Adapters", "Extractors", "Learning"]
 
 _KEPT_MB = 500
-"""Features of scribbled slices that are kept between two trainings."""
+"""Features of slices that are kept between two trainings."""
 _AT_ONCE = 150_000
 """Most pixels of scribbled slices that are labelled before an update: tenths of a second."""
 
@@ -128,7 +128,7 @@ class Adapters:
 
 @dataclass(frozen=True, eq=False)
 class LearnedTwice:
-    """Scribbled slices are learned twice by these settings.
+    """Templates are learned twice by these settings.
 
     Between the two, features are kept in memory where they are not kept anyway; ``flows`` keeps
     motion.
@@ -162,7 +162,7 @@ class Learning:
     hand_made : FeatureExtractor, optional
         Of hand-made features, where an adapter is to learn from them.
     twice : LearnedTwice, optional
-        How scribbled slices are learned twice, where they are.
+        How templates are learned twice, where they are: see :mod:`.self_training`.
     before : LearnedModel, optional
         Model to go on from, whose templates are not among those that are learned from.
     """
@@ -201,7 +201,7 @@ class Learning:
         hand_made = config.uses_hand_made and not only_points
         others = extractors.hand_made if hand_made else None
         twice = None
-        if config.trains_itself and is_scribbled(training):
+        if config.trains_itself and can_train_itself(training):
             twice = LearnedTwice(config, extractors.flows)
 
         def landmarks(training: TrainingSet, progress: Progress) -> KnownLandmarks | None:
@@ -209,16 +209,28 @@ class Learning:
 
         return cls(build, extractor, extractors.of_polished, landmarks, others, twice, before)
 
-    def fit(self, training: TrainingSet, progress: Progress) -> Adapters:
-        """Fit new adapters to templates; twice where slices are scribbled on."""
+    def fit(
+        self,
+        training: TrainingSet,
+        progress: Progress,
+        at_once: Callable[[Adapters], None] = lambda _: None,
+    ) -> Adapters:
+        """Fit new adapters to templates; where anything is left to know of these, twice.
+
+        ``at_once`` is then given those that were fitted once.
+        """
         if self.twice is None:
             found = self._fit(training, progress)
         else:
-            found = self._fit_twice(self.twice, training, progress)
+            found = self._fit_twice(self.twice, training, progress, at_once)
         return replace(found, landmarks=self.landmarks(training, progress))
 
     def _fit_twice(
-        self, twice: LearnedTwice, training: TrainingSet, progress: Progress
+        self,
+        twice: LearnedTwice,
+        training: TrainingSet,
+        progress: Progress,
+        at_once: Callable[[Adapters], None],
     ) -> Adapters:
         cache = FeatureCache(_KEPT_MB)
         kept = replace(
@@ -228,11 +240,13 @@ class Learning:
         )
         first, second = _halves(progress)
         adapters = kept._fit(training, first)
+        at_once(adapters)
         own = adapters.main, adapters.hand_made
         weights_hash = self.extractor.backbone.weights_hash
         learned = LearnedModel.of(twice.config, weights_hash, training, *own)
-        known = kept._self_labelled(learned, *own, training, progress)
-        return adapters if known is training else kept._fit(known, second)
+        more = with_unpainted(training)
+        known = kept._self_labelled(learned, *own, more, progress)
+        return adapters if known is None else kept._fit(known, second)
 
     def _self_labelled(
         self,
@@ -242,7 +256,7 @@ class Learning:
         training: TrainingSet,
         progress: Progress,
         most: int | None = None,
-    ) -> TrainingSet:
+    ) -> TrainingSet | None:
         """Templates with what these adapters are sure of, by probabilities as they are."""
         learned = replace(learned, weights=replace(learned.weights, temperature=1.0))
         beside = None
@@ -271,7 +285,8 @@ class Learning:
         if self.twice is not None and learned.label_values == training.label_values:
             own = restored(learned, device), restored_hand_made(learned, device)
             now = learned.repainted(training) if learned.flow is not None else learned
-            training = self._self_labelled(now, *own, training, progress, _AT_ONCE)
+            known = self._self_labelled(now, *own, training, progress, _AT_ONCE)
+            training = training if known is None else known
         with self._beside(partial(self._update_hand_made, learned, device, training)) as hand_made:
             main = self._recalling(restored(learned, device))
             _learn_on(main, learned, training, self.extractor, progress)

@@ -124,12 +124,17 @@ class FewShotSegmenter(Fitted):
         return [self.extractor, own.hand_made] if self.config.uses_hand_made else [self.extractor]
 
     def fit(
-        self, templates: Template | Sequence[Template], progress: Progress = no_progress
+        self,
+        templates: Template | Sequence[Template],
+        progress: Progress = no_progress,
+        *,
+        at_once: Callable[[FewShotSegmenter], None] | None = None,
     ) -> FewShotSegmenter:
         """Learn from templates: what a person knows of one or more images.
 
         ``progress(done, total, what)`` may raise ``Cancelled``; the segmenter is then as it was
-        before.
+        before. Where it learns twice (``experts.self_training``), ``at_once`` is given a segmenter
+        that has learned once.
 
         :class:`InputError` if nothing is painted, no pixel is background, or images do not go
         together; :class:`WeightsError` if the backbone's weights cannot be had.
@@ -137,8 +142,15 @@ class FewShotSegmenter(Fitted):
         training = TrainingSet.of(templates, self.config)
         state = self._saved, self._before
         self._saved = self._before = None
+
+        def once(adapters: Adapters) -> None:
+            if at_once is not None:
+                model = self.with_settings()
+                model._become(adapters, training)
+                at_once(model)
+
         try:
-            adapters = self._learning(training).fit(training, progress)
+            adapters = self._learning(training).fit(training, progress, once)
         except BaseException:
             self._saved, self._before = state
             raise

@@ -1,7 +1,9 @@
-"""Self-training: what experts are sure of on scribbled slices becomes known there."""
+"""Self-training: what experts are sure of, where no paint is, becomes known."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,36 +12,75 @@ from ..parallel import used_up
 from ..predict.experts import Experts
 from ..predict.smoothing import Mixing
 from ..scratch import bands
-from ..templates.known import UNKNOWN
+from ..templates.known import UNKNOWN, KnownSlice
 from ..templates.training_set import TrainingSet
 from ..types import Array, Progress
 
-__all__ = ["is_scribbled", "self_labelled"]
+__all__ = ["can_train_itself", "most_unpainted", "self_labelled", "with_unpainted"]
 
 _CONFIDENT = 0.8
 """Probability from which a predicted label is taken for known."""
+_MOST_SLICES = 24
+_MOST_PIXELS = 24 * 256**2
+"""Of unpainted slices together, which bounds the time that they take."""
 
 
-def is_scribbled(training: TrainingSet) -> bool:
-    """Whether all templates are scribbles, and leave pixels unknown.
+def can_train_itself(training: TrainingSet) -> bool:
+    """Whether anything is left to know of the templates: between strokes, or between slices.
 
     Not where landmarks are learned as points, whose edges are a convention.
     """
-    examples = training.examples
-    if training.point_labels or not all(one.scribbled for one in examples):
+    if training.point_labels:
         return False
-    return any((one.labels == UNKNOWN).any() for one in examples)
+    has_unknown = any((one.labels == UNKNOWN).any() for one in training.examples)
+    return has_unknown or with_unpainted(training) is not training
+
+
+def with_unpainted(training: TrainingSet) -> TrainingSet:
+    """Add slices of painted volumes, of which nothing is known yet; the same where there are none.
+
+    They lie evenly between the painted ones, are shared out to the volumes equally, and are few
+    where they are large.
+    """
+    stacks = [k for k, stack in enumerate(training.stacks) if stack.volume.ndim > 2]
+    everything = frozenset(training.label_values)
+    sources: list[tuple[int, int]] = []
+    examples: list[KnownSlice] = []
+    for number, stack in enumerate(training.stacks):
+        own = [k for k, source in enumerate(training.sources) if source[0] == number]
+        sources += [training.sources[k] for k in own]
+        examples += [training.examples[k] for k in own]
+        if number not in stacks:
+            continue
+        painted = {training.sources[k][1] for k in own}
+        free = np.array([k for k in range(len(stack)) if k not in painted], int)
+        count = min(most_unpainted(stack.shape, len(stacks)), len(free))
+        places = np.linspace(0, len(free) - 1, count + 2)[1:-1]
+        for index in free[np.round(places).astype(int)].tolist():
+            sources.append((number, index))
+            nothing = np.full(stack.shape, UNKNOWN, np.int32)
+            volume = training.examples[own[0]].volume
+            position = stack.position(index)
+            examples.append(KnownSlice(nothing, position, everything, volume, scribbled=True))
+    if len(examples) == len(training.examples):
+        return training
+    return replace(training, sources=tuple(sources), examples=tuple(examples))
+
+
+def most_unpainted(shape: Sequence[int], volumes: int) -> int:
+    """Most slices of (H, W) pixels that are added of each of so many volumes."""
+    return min(max(1, _MOST_SLICES // volumes), _MOST_PIXELS // volumes // math.prod(shape))
 
 
 def self_labelled(
     training: TrainingSet, experts: Experts, progress: Progress, most: int | None = None
-) -> TrainingSet:
-    """Label the pixels of scribbled slices that experts are sure of, where no paint is.
+) -> TrainingSet | None:
+    """Label the unknown pixels of slices that experts are sure of.
 
     Parameters
     ----------
     training : TrainingSet
-        Templates as they are painted.
+        Templates as they are painted, and slices of which nothing is known.
     experts : Experts
         What learned from these.
     progress : callable
@@ -49,20 +90,26 @@ def self_labelled(
 
     Returns
     -------
-    TrainingSet
-        Where painted pixels are as they were; the same one where there is nothing that experts are
-        sure of.
+    TrainingSet or None
+        Where painted pixels are as they were, without slices of which nothing is known; None where
+        there is nothing that experts are sure of.
     """
     values = np.array([0, *training.label_values])
     examples = list(training.examples)
     members: dict[tuple[int, int], list[int]] = {}
     for k, source in enumerate(training.sources):
         members.setdefault(source, []).append(k)
+    known = {
+        source: np.any([examples[k].labels != UNKNOWN for k in own], axis=0)
+        for source, own in members.items()
+    }
     is_more, done = False, 0
     smoothing = experts.model.config.propagation.smoothing
     for number, stack in enumerate(training.stacks):
         pixels = stack.shape[0] * stack.shape[1]
-        wanted = sorted(index for owner, index in members if owner == number)
+        wanted = sorted(
+            k for (owner, k), here in known.items() if owner == number and not here.all()
+        )
         if most is not None:
             wanted = wanted[: most // pixels]
             most -= len(wanted) * pixels
@@ -72,19 +119,24 @@ def self_labelled(
         planes = experts.of(stack).planes(stack, wanted)
         with used_up(planes):
             for index, plane in zip(wanted, planes, strict=True):
-                progress(done, len(members), "scribbled slices")
+                progress(done, len(members), "slices to learn more from")
                 done += 1
-                own = members[number, index]
-                known = np.any([training.examples[k].labels != UNKNOWN for k in own], axis=0)
                 found = _sure(mixing.blurred(plane), values)
-                found[known] = UNKNOWN
+                found[known[number, index]] = UNKNOWN
                 if (found == UNKNOWN).all():
                     continue
                 is_more = True
-                for k in own:
+                for k in members[number, index]:
                     labels = np.where(found != UNKNOWN, found, examples[k].labels)
                     examples[k] = replace(examples[k], labels=labels)
-    return replace(training, examples=tuple(examples)) if is_more else training
+    if not is_more:
+        return None
+    kept = [k for k, one in enumerate(examples) if (one.labels != UNKNOWN).any()]
+    return replace(
+        training,
+        sources=tuple(training.sources[k] for k in kept),
+        examples=tuple(examples[k] for k in kept),
+    )
 
 
 def _sure(plane: Array, values: Array) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...segmenter.polishing import check_polishing
+from ...segmenter.self_training import most_unpainted
 from .estimates import Estimate
 from .jobs import Stage
 from .state import State
@@ -48,14 +49,15 @@ class CostController:
         """Seconds of a training: features of the slices that teach, and the adapters."""
         state, config = self._state, self._state.settings.config
         slices, shape = self._taught()
-        training = state.rates.training(config, slices, self._is_scribbled())
-        features = state.rates.extraction(config, shape, slices).seconds
+        training = state.rates.training(config, slices, self._is_learned_twice())
+        more = self._unpainted() if config.trains_itself else 0
+        features = state.rates.extraction(config, shape, slices + more).seconds
         return None if training is None or features is None else training + features
 
     def _learning_on(self) -> float | None:
         """Seconds of learning on from the model that there is."""
         state, slices = self._state, self._taught()[0]
-        return state.rates.updating(state.settings.config, slices, self._is_scribbled())
+        return state.rates.updating(state.settings.config, slices, self._is_learned_twice())
 
     def _extraction(self, image: Any) -> Estimate:
         state, config = self._state, self._state.settings.config
@@ -90,7 +92,17 @@ class CostController:
                 slices, shape = slices + len(entry.slices()), entry.slicing.plane_shape[:2]
         return slices, shape
 
-    def _is_scribbled(self) -> bool:
-        """Whether strokes alone teach, which are then learned twice."""
+    def _is_learned_twice(self) -> bool:
+        """Whether strokes teach, or slices of a volume that has others."""
         taught = [slices for entry in self._state.sources() for slices in entry.taught().values()]
-        return {what for slices in taught for what in slices.values()} == {"part"}
+        strokes = any(what == "part" for slices in taught for what in slices.values())
+        return strokes or self._unpainted() > 0
+
+    def _unpainted(self) -> int:
+        """How many slices are learned from that nobody painted."""
+        entries = [e for e in self._state.sources() if e.kind != "points" and e.slicing.count > 1]
+        count = 0
+        for entry in entries:
+            most = most_unpainted(entry.slicing.plane_shape[:2], len(entries))
+            count += max(0, min(most, entry.slicing.count - len(entry.slices())))
+        return count

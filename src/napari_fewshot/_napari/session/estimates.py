@@ -105,12 +105,10 @@ class Rates:
             seconds = 2 * spec.size_mb / 4 * 1e6 * cells * slices / _FLOPS_PER_S
         return Estimate(seconds, _megabytes(spec, cells, slices))
 
-    def training(
-        self, config: SegmenterConfig, slices: int, scribbled: bool = False
-    ) -> float | None:
+    def training(self, config: SegmenterConfig, slices: int, twice: bool = False) -> float | None:
         """Seconds of a training on ``slices`` template slices; None where nothing is known.
 
-        Those that are ``scribbled`` on are learned twice.
+        ``twice``: where self-training is on.
         """
         settings = config.adapter_config
         if isinstance(settings, SamDecoderConfig):
@@ -121,13 +119,13 @@ class Rates:
         together = config.uses_hand_made
         assumed = (1 + together) * _STEP
         rate = self._steps.get((config.adapter, together), assumed)
-        times = 2 if scribbled and config.trains_itself else 1
+        times = 2 if twice and config.trains_itself else 1
         return times * rate * getattr(settings, "steps", 0)
 
-    def updating(self, config: SegmenterConfig, slices: int, scribbled: bool) -> float | None:
+    def updating(self, config: SegmenterConfig, slices: int, twice: bool) -> float | None:
         """Seconds of learning on from a model, a part of those of a training."""
         known = self._updates.get(_key(config))
-        training = self.training(config, slices, scribbled)
+        training = self.training(config, slices, twice)
         return known if known is not None or training is None else _UPDATE * training
 
     def polishing(self, config: SegmenterConfig, again: bool) -> float:

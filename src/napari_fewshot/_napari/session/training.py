@@ -207,7 +207,7 @@ class TrainingController:
     ) -> FewShotSegmenter:
         """On the worker: learn on from ``before`` where the settings allow it, else anew.
 
-        ``at_once`` as for :meth:`FewShotSegmenter.updated`.
+        ``at_once`` as for :meth:`FewShotSegmenter.updated` and ``fit``.
         """
         if before is not None:
             before = before.with_propagation(fresh.config.propagation)
@@ -218,7 +218,7 @@ class TrainingController:
                 seconds = time.perf_counter() - start
                 self._state.rates.measured_update(found.config, seconds)
                 return found
-        return self._fitted(fresh.fit, templates, job)
+        return self._fitted(partial(fresh.fit, at_once=at_once), templates, job)
 
     def _fitted(
         self,
