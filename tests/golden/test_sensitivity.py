@@ -38,7 +38,7 @@ def test_propagation(references, fitted, other, settings):
     {"position": {"use": False}},
     {"position": {"weight": 0.8}},
     {"intensity": {"high": 99.0}},
-    {"sampling": {"background_least": 2000}},
+    {"sampling": {"background_least": 40_000}},
     {"contrastive": {"hidden": 32, "width": 16, "steps": 39, "targets": 192, "references": 16}},
     {"contrastive": {"hidden": 32, "width": 16, "steps": 40, "targets": 192, "references": 8}},
 ], ids=str)  # fmt: skip

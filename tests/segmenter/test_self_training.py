@@ -181,7 +181,7 @@ def test_unpainted_slices_lie_evenly_between_painted_ones(template, torso, slice
     more = with_unpainted(training)
     added = [k for k, one in enumerate(more.examples) if (one.labels == UNKNOWN).all()]
     assert {more.sources[k] for k in added}.isdisjoint(training.sources)
-    assert len(added) == len(torso.labels.data) - len(slices)  # they are few and small
+    assert len({more.sources[k] for k in added}) == len(torso.labels.data) - len(slices)
     assert [one for k, one in enumerate(more.examples) if k not in added] == [*training.examples]
     assert all(more.examples[k].position.index == more.sources[k][1] for k in added)
 
@@ -200,6 +200,15 @@ def test_large_slices_are_few_and_volumes_have_their_share(template, discs, monk
     monkeypatch.setattr("napari_fewshot.segmenter.self_training._MOST_PIXELS", pixels - 1)
     assert with_unpainted(training) is training
     assert not can_train_itself(training)
+
+
+def test_where_labels_were_not_looked_for_nothing_is_guessed(template, torso):
+    """What is none of the labels that it knows may be one that it does not."""
+    other = np.asarray(template.volume.data) + 1
+    some = np.where(template.label_volume.data == 1, 1, 0)
+    both = of(template, Template(other, some, axis=0))
+    added = [source for source in with_unpainted(both).sources if source not in both.sources]
+    assert {number for number, _ in added} == {0}
 
 
 def test_what_is_added_of_unpainted_slices_is_mostly_right(fitted, torso):

@@ -40,10 +40,17 @@ def with_unpainted(training: TrainingSet) -> TrainingSet:
     """Add slices of painted volumes, of which nothing is known yet; the same where there are none.
 
     They lie evenly between the painted ones, are shared out to the volumes equally, and are few
-    where they are large.
+    where they are large. Volumes in which not all labels were looked for have none: what seems to
+    be background there may be one of the others.
     """
-    stacks = [k for k, stack in enumerate(training.stacks) if stack.volume.ndim > 2]
     everything = frozenset(training.label_values)
+    partly = {
+        number
+        for (number, _), one in zip(training.sources, training.examples, strict=True)
+        if not one.known_labels >= everything
+    }
+    whole = [k for k, stack in enumerate(training.stacks) if stack.volume.ndim > 2]
+    stacks = [k for k in whole if k not in partly]
     sources: list[tuple[int, int]] = []
     examples: list[KnownSlice] = []
     for number, stack in enumerate(training.stacks):
@@ -55,8 +62,8 @@ def with_unpainted(training: TrainingSet) -> TrainingSet:
         painted = {training.sources[k][1] for k in own}
         free = np.array([k for k in range(len(stack)) if k not in painted], int)
         count = min(most_unpainted(stack.shape, len(stacks)), len(free))
-        places = np.linspace(0, len(free) - 1, count + 2)[1:-1]
-        for index in free[np.round(places).astype(int)].tolist():
+        places = (np.arange(count) + 0.5) * len(free) / max(1, count)  # each in its share
+        for index in free[places.astype(int)].tolist():
             sources.append((number, index))
             nothing = np.full(stack.shape, UNKNOWN, np.int32)
             volume = training.examples[own[0]].volume
