@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_fewshot import read_volume, viewer_session, write_image
+from napari_fewshot import Cancelled, read_volume, viewer_session, write_image
+from napari_fewshot._napari.session.jobs import Job
 from napari_fewshot.errors import InputError
 from napari_fewshot.phantoms import make_phantom
+from napari_fewshot.segmenter import learning
 
 from .conftest import MINUTE, stroke
 
@@ -49,6 +51,33 @@ def test_one_request_learns_and_labels(viewer, fresh):
     assert labelling.next_step() == "learn"
     labelling.learn(score=False).wait(MINUTE)
     assert fresh.model is not model
+
+
+def test_the_slice_in_view_is_labelled_before_it_is_learned_twice(viewer, fresh, monkeypatch):
+    fresh.go_to(2, "image")
+    send, learn_more = Job.send, learning.self_labelled
+    sent = []
+
+    def sending(self, piece):
+        sent.append(getattr(piece, "index", None))
+        send(self, piece)
+
+    def cancelled(*_):
+        assert sent[-1] == 2
+        raise Cancelled("enough")
+
+    monkeypatch.setattr(Job, "send", sending)
+    monkeypatch.setattr(learning, "self_labelled", cancelled)
+    job = fresh.labelling.learn(score=False)
+    job.wait(MINUTE)
+    assert job.state == "cancelled"
+    assert sent[-1] == 2
+    assert fresh.model is None
+    monkeypatch.setattr(learning, "self_labelled", learn_more)
+    assert fresh.labelling.next_step() == "learn"
+    fresh.labelling.learn(score=False).wait(MINUTE)  # it goes on as if nothing had been
+    assert [layer.name for layer in viewer.layers].count("image predicted") == 1
+    assert fresh.result_layer("image").data.any(axis=(1, 2)).all()
 
 
 def test_without_paint_it_says_what_to_do(make_napari_viewer):
