@@ -187,17 +187,17 @@ def test_unpainted_slices_lie_evenly_between_painted_ones(template, torso, slice
 
 
 def test_large_slices_are_few_and_volumes_have_their_share(template, discs, monkeypatch):
-    monkeypatch.setattr("napari_fewshot.segmenter.self_training._MOST_SLICES", 5)
+    monkeypatch.setattr("napari_fewshot.segmenter.self_training._MAX_SLICES", 5)
     training = of(template)
     assert len(with_unpainted(training).examples) == len(training.examples) + 5
     pixels = training.examples[0].labels.size
-    monkeypatch.setattr("napari_fewshot.segmenter.self_training._MOST_PIXELS", 3 * pixels)
+    monkeypatch.setattr("napari_fewshot.segmenter.self_training._MAX_PIXELS", 3 * pixels)
     assert len(with_unpainted(training).examples) == len(training.examples) + 3
     other = np.asarray(template.volume.data) + 1
     both = of(template, Template(other, template.label_volume.data, axis=0))
     added = [source for source in with_unpainted(both).sources if source not in both.sources]
     assert [number for number, _ in added] == [0, 1]
-    monkeypatch.setattr("napari_fewshot.segmenter.self_training._MOST_PIXELS", pixels - 1)
+    monkeypatch.setattr("napari_fewshot.segmenter.self_training._MAX_PIXELS", pixels - 1)
     assert with_unpainted(training) is training
     assert not can_train_itself(training)
 

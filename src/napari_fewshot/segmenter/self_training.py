@@ -16,12 +16,12 @@ from ..templates.known import UNKNOWN, KnownSlice
 from ..templates.training_set import TrainingSet
 from ..types import Array, Progress
 
-__all__ = ["can_train_itself", "most_unpainted", "self_labelled", "with_unpainted"]
+__all__ = ["can_train_itself", "max_unpainted", "self_labelled", "with_unpainted"]
 
 _CONFIDENT = 0.8
 """Probability from which a predicted label is taken for known."""
-_MOST_SLICES = 24
-_MOST_PIXELS = 24 * 256**2
+_MAX_SLICES = 24
+_MAX_PIXELS = 24 * 256**2
 """Of unpainted slices together, which bounds the time that they take."""
 
 
@@ -61,7 +61,7 @@ def with_unpainted(training: TrainingSet) -> TrainingSet:
             continue
         painted = {training.sources[k][1] for k in own}
         free = np.array([k for k in range(len(stack)) if k not in painted], int)
-        count = min(most_unpainted(stack.shape, len(stacks)), len(free))
+        count = min(max_unpainted(stack.shape, len(stacks)), len(free))
         places = (np.arange(count) + 0.5) * len(free) / max(1, count)  # each in its share
         for index in free[places.astype(int)].tolist():
             sources.append((number, index))
@@ -74,9 +74,9 @@ def with_unpainted(training: TrainingSet) -> TrainingSet:
     return replace(training, sources=tuple(sources), examples=tuple(examples))
 
 
-def most_unpainted(shape: Sequence[int], volumes: int) -> int:
+def max_unpainted(shape: Sequence[int], volumes: int) -> int:
     """Most slices of (H, W) pixels that are added of each of so many volumes."""
-    return min(max(1, _MOST_SLICES // volumes), _MOST_PIXELS // volumes // math.prod(shape))
+    return min(max(1, _MAX_SLICES // volumes), _MAX_PIXELS // volumes // math.prod(shape))
 
 
 def self_labelled(

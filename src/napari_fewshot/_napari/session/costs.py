@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...segmenter.polishing import check_polishing
-from ...segmenter.self_training import most_unpainted
+from ...segmenter.self_training import max_unpainted
 from .estimates import Estimate
 from .jobs import Stage
 from .state import State
@@ -103,6 +103,6 @@ class CostController:
         entries = [e for e in self._state.sources() if e.kind != "points" and e.slicing.count > 1]
         count = 0
         for entry in entries:
-            most = most_unpainted(entry.slicing.plane_shape[:2], len(entries))
+            most = max_unpainted(entry.slicing.plane_shape[:2], len(entries))
             count += max(0, min(most, entry.slicing.count - len(entry.slices())))
         return count
