@@ -12,12 +12,12 @@ from .teaching import KEY, Aid
 
 __all__ = ["ClickLayers"]
 
-_COLOURS = {"outside": "#e05050", "inside": "#3fbf5f"}
+_COLOURS = {"inside": "#3fbf5f", "outside": "#e05050"}
 _ROWS_PER_POINT = 60
 
 
 class ClickLayers:
-    """Layers of clicks on an image, added to a viewer.
+    """Layers of clicks on an image, added to a viewer: one, and others when they are needed.
 
     Parameters
     ----------
@@ -39,10 +39,11 @@ class ClickLayers:
     def __init__(self, viewer: Any, image: Any, into: Any, method: str, level: int) -> None:
         self._viewer, self._level = viewer, level
         self.image, self.into, self.method = image, into, method
+        self.outside: Any = None
         self.boxes: Any = None
         self.shown: Any = None
         self.asked: Asked | None = None
-        self.outside, self.inside = (self._points(what) for what in _COLOURS)
+        self.inside = self._points("inside")
 
     def _points(self, what: str) -> Any:
         shape = shape_of(self.image, self._level)
@@ -67,6 +68,11 @@ class ClickLayers:
     def clicked(self) -> list[Any]:
         """Those that hold clicks and boxes."""
         return [one for one in (self.inside, self.outside, self.boxes) if one is not None]
+
+    def add_outside(self) -> Any:
+        """Add the layer of clicks outside of the structure, and give it."""
+        self.outside = self._points("outside")
+        return self.outside
 
     def add_boxes(self) -> Any:
         """Add the layer of boxes, and give it."""

@@ -110,6 +110,8 @@ class SessionClicks:
         drawn = self._begun()
         if kind == "box" and drawn.boxes is None:
             drawn.add_boxes().events.data.connect(self._on_clicked)
+        if kind == "outside" and drawn.outside is None:
+            drawn.add_outside().events.data.connect(self._on_clicked)
         drawn.choose(kind)
 
     def ask(self) -> Job:
@@ -272,7 +274,9 @@ class SessionClicks:
         )
 
     def _places(self, clicks: Any, image: Any, slicing: Slicing, index: int) -> Array:
-        """Points (N, D) of a layer on a slice of the image, in its voxels."""
+        """Points (N, D) of a layer (None: none) on a slice of the image, in its voxels."""
+        if clicks is None:
+            return np.zeros((0, slicing.spatial))
         lead, level = self._view.lead(image), self._state.level_of(image)
         places, here = placed_in(clicks, np.asarray(clicks.data, float), image, lead, level)
         if slicing.spatial == 3:
@@ -324,5 +328,5 @@ class SessionClicks:
         if drawn is None:
             return
         layers = self._view.viewer.layers
-        if any(one not in layers for one in (drawn.image, drawn.inside, drawn.outside)):
+        if any(one not in layers for one in (drawn.image, *drawn.clicked)):
             self.end()
