@@ -12,6 +12,7 @@ from ..adapters.memory import remembered_count
 from ..config import NO_REFINEMENT, PropagationConfig, SegmenterConfig
 from ..errors import NotFittedError
 from ..features.cache import FeatureCache
+from ..features.extract import FeatureExtractor
 from ..features.store import FeatureStore
 from ..io.formats import split_inside
 from ..io.outputs import content_digest
@@ -21,6 +22,7 @@ from ..predict.refiners import Refiner, get_refiner
 from ..templates.training_set import TrainingSet
 from .held_out import HeldOutFolds, HeldOutScore
 from .learning import Adapters, Extractors
+from .model_file import check_weights
 
 
 class Fitted:
@@ -48,6 +50,25 @@ class Fitted:
         self._training: TrainingSet | None = None
         self._before: LearnedModel | None = None
         self._folds: HeldOutFolds | None = None
+
+    @property
+    def weights_hash(self) -> str:
+        """Digest of the backbone's weights."""
+        return self.extractor.backbone.weights_hash
+
+    @property
+    def extractor(self) -> FeatureExtractor:
+        """The feature extractor; the backbone is loaded on first use."""
+        extractor = self._extractors.main
+        if self._saved is not None:
+            check_weights(self._saved, extractor.backbone)
+        return extractor
+
+    @property
+    def extractors(self) -> list[FeatureExtractor]:
+        """Those of all features that it learns from; :attr:`extractor` is the first."""
+        own = self._extractors
+        return [self.extractor, own.hand_made] if self.config.uses_hand_made else [self.extractor]
 
     @property
     def label_values_(self) -> tuple[int, ...]:

@@ -16,7 +16,6 @@ from ..config import PropagationConfig, SegmenterConfig
 from ..device import choose_device
 from ..errors import InputError
 from ..features.cache import FeatureCache
-from ..features.extract import FeatureExtractor
 from ..features.store import FeatureStore
 from ..predict.card import CARD_FIELDS
 from ..predict.landmark_finder import LandmarkFinder
@@ -32,7 +31,7 @@ from ..types import Landmark, Progress, Volume, no_progress
 from .fitted import Fitted
 from .held_out import HeldOutFolds, HeldOutScore
 from .learning import Adapters, Learning
-from .model_file import check_weights, read_model, restored_polished, write_model
+from .model_file import read_model, restored_polished, write_model
 from .polishing import polished
 
 __all__ = ["FUSED", "FewShotSegmenter"]
@@ -103,25 +102,6 @@ class FewShotSegmenter(Fitted):
             FeatureStore(Path(store)) if isinstance(store, (str, os.PathLike)) else store,
             cache,
         )
-
-    @property
-    def weights_hash(self) -> str:
-        """Digest of the backbone's weights."""
-        return self.extractor.backbone.weights_hash
-
-    @property
-    def extractor(self) -> FeatureExtractor:
-        """The feature extractor; the backbone is loaded on first use."""
-        extractor = self._extractors.main
-        if self._saved is not None:
-            check_weights(self._saved, extractor.backbone)
-        return extractor
-
-    @property
-    def extractors(self) -> list[FeatureExtractor]:
-        """Those of all features that it learns from; :attr:`extractor` is the first."""
-        own = self._extractors
-        return [self.extractor, own.hand_made] if self.config.uses_hand_made else [self.extractor]
 
     def fit(
         self,
