@@ -42,7 +42,6 @@ __all__ = [
     "placed_in",
     "placement",
     "shape_of",
-    "spacing_of",
 ]
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -233,7 +232,7 @@ def level_like(layer: Any, shape: tuple[int, ...] | None = None) -> int:
     return small[0] if small else len(shapes) - 1
 
 
-def spacing_of(layer: Any, level: int = 0) -> tuple[float, ...]:
+def _spacing_of(layer: Any, level: int = 0) -> tuple[float, ...]:
     """Distance of voxels in mm along the spatial axes; units that are no length count as mm."""
     step = _step_of(layer, level)
     factors = mm_per_unit(layer.units, len(step))
@@ -282,7 +281,7 @@ def image_volume(layer: Any, lead: tuple[int, ...] = (), level: int = 0) -> Volu
         data = data[..., :3]  # alpha says nothing of the tissue
     if data.dtype.kind == "b":
         data = data.astype(np.uint8)
-    spacing = spacing_of(layer, level)
+    spacing = _spacing_of(layer, level)
     return Volume(data, spacing, _affine(layer, spacing), has_channels=rgb)
 
 

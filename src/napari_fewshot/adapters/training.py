@@ -26,13 +26,11 @@ __all__ = [
     "ClassBalancedDraw",
     "NetworkClassifier",
     "TrainingRun",
-    "carry_over",
     "feed_forward",
     "load_tensors",
     "marginal_cross_entropy",
     "network_tensors",
     "partial_cross_entropy",
-    "require_two_classes",
     "train",
 ]
 
@@ -199,7 +197,7 @@ class NetworkClassifier(ABC, Generic[Network, Config]):
         """Train the fitted network on; ``before`` are the labels that it knows."""
         learned = self.network
         network = self._start(samples, seed)
-        carry_over(learned, network, before, samples.label_values, self.of_labels)
+        _carry_over(learned, network, before, samples.label_values, self.of_labels)
         run = TrainingRun(self.config.update_steps, self.config.update_learning_rate, progress)
         return self._learn(network, samples, seed, run)
 
@@ -209,7 +207,7 @@ class NetworkClassifier(ABC, Generic[Network, Config]):
         return self._network
 
     def _learn(self, network: Network, samples: Samples, seed: int, run: TrainingRun) -> Self:
-        require_two_classes(samples)
+        _require_two_classes(samples)
         samples = with_decoys(samples, self.config.decoys, seed)
         train(network, self.loss(network, samples, seed), self.config, run, seed)
         self.finish(network, samples, seed)
@@ -263,7 +261,7 @@ def train(
     network.eval()
 
 
-def carry_over(
+def _carry_over(
     learned: torch.nn.Module,
     network: torch.nn.Module,
     before: Sequence[int],
@@ -319,7 +317,7 @@ def load_tensors(
     return network.to(device).eval()
 
 
-def require_two_classes(samples: Samples) -> None:
+def _require_two_classes(samples: Samples) -> None:
     """Raise :class:`InputError` unless there is background and at least one label."""
     counts = np.bincount(samples.classes, minlength=samples.class_count)
     if counts[0] == 0:

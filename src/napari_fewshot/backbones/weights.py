@@ -19,13 +19,12 @@ __all__ = [
     "WeightsSource",
     "fetch_from_hub",
     "find_weights",
-    "is_offline",
     "resolve_weights",
     "weights_folder",
 ]
 
 
-def is_offline() -> bool:
+def _is_offline() -> bool:
     """Whether the user asked for no network (``HF_HUB_OFFLINE``)."""
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON"):
         return True
@@ -133,13 +132,13 @@ def resolve_weights(source: WeightsSource, given: Path | None = None) -> Path:
     found = find_weights(source)
     if found is not None:
         return found
-    reasons = ["HF_HUB_OFFLINE is set"] if is_offline() else []
+    reasons = ["HF_HUB_OFFLINE is set"] if _is_offline() else []
     if source.hub_id and not reasons:
         try:
             return fetch_from_hub(source.hub_id, source.hub_file)
         except WeightsError as error:
             reasons.append(str(error))
-    if source.url and source.sha256 and not is_offline():
+    if source.url and source.sha256 and not _is_offline():
         name = source.official_file or source.url.rsplit("/", 1)[-1]
         try:
             return fetch_url(source.url, weights_folder() / name, source.sha256)

@@ -27,7 +27,6 @@ __all__ = [
     "ProgressBars",
     "in_one_line",
     "noted_interrupt",
-    "option_of",
 ]
 
 BAD_INPUT = 2
@@ -177,7 +176,7 @@ def in_one_line(error: Exception) -> str | None:
     if isinstance(error, FewShotError):
         text = on_one_line(str(error))
         parameter = on_one_line(error.parameter) if isinstance(error, InputError) else ""
-        return option_of(parameter) + text.removeprefix(parameter)
+        return _option_of(parameter) + text.removeprefix(parameter)
     if isinstance(error, OSError):  # a full disk, a folder without permission
         place = f": {os.fsdecode(error.filename)}" if _is_path(error.filename) else ""
         return on_one_line(f"{error.strerror or error}{place}") or type(error).__name__
@@ -206,7 +205,7 @@ def _is_path(name: object) -> TypeGuard[str | bytes]:
     return isinstance(name, str | bytes) and bool(name)
 
 
-def option_of(parameter: str) -> str:
+def _option_of(parameter: str) -> str:
     """Option that a parameter of the library is given by; what is none stays as it is."""
     if parameter in OPTIONS:
         return f"--{parameter.replace('_', '-')}"

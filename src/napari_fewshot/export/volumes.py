@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["as_volumes", "of_volumes"]
+__all__ = ["as_volumes"]
 
 _OUTER = ("volume", "probabilities_of_volume")
 
@@ -16,12 +16,12 @@ def as_volumes(path: Path) -> None:
     """Change an ONNX file of :func:`~.onnx_file.write_onnx` to one of whole volumes."""
     import onnx
 
-    model = of_volumes(onnx.load(str(path)))
+    model = _of_volumes(onnx.load(str(path)))
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
 
 
-def of_volumes(network: Any) -> Any:
+def _of_volumes(network: Any) -> Any:
     """Turn an ONNX model of slices with their depth into one of whole volumes.
 
     The input ``image`` becomes (batch, channels, slices, height, width), and so does the output.

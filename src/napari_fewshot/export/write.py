@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..segmenter import FewShotSegmenter
     from .onnx_file import Agreement
 
-__all__ = ["Exported", "check_export", "export_model"]
+__all__ = ["Exported", "export_model"]
 
 _SLICES = 3
 
@@ -42,7 +42,7 @@ class Exported:
     left_out: tuple[str, ...]
 
 
-def check_export(path: Path, model: LearnedModel) -> None:
+def _check_export(path: Path, model: LearnedModel) -> None:
     """Raise :class:`InputError` where a model cannot be exported to a file; before the work."""
     from .onnx_file import require
     from .package import check_card
@@ -93,7 +93,7 @@ def export_model(model: FewShotSegmenter, path: str | os.PathLike[str]) -> Expor
     """
     file, predictor = Path(path), model.volume_predictor()
     learned = predictor.model
-    check_export(file, learned)
+    _check_export(file, learned)
 
     from .network import SliceNetwork
     from .onnx_file import write_onnx

@@ -19,7 +19,7 @@ from .cache import FeatureCache
 from .encode import Precision, SliceEncoder, context_slices
 from .store import ENTRY_OVERHEAD, FeatureStore, PackedMap, pack
 
-__all__ = ["RECIPE", "FeatureExtractor", "entry_key", "signature"]
+__all__ = ["RECIPE", "FeatureExtractor", "signature"]
 
 RECIPE = 1
 """Raised whenever preparing, tiling or stitching changes the features of a slice."""
@@ -46,7 +46,7 @@ def signature(backbone: Backbone, config: ExtractionConfig, precision: Precision
     )
 
 
-def entry_key(digests: Iterable[str]) -> str:
+def _entry_key(digests: Iterable[str]) -> str:
     """Name of the entry of a slice: digest of the digests of it and of its context slices."""
     text = " ".join(digests)
     return hashlib.sha256(text.encode()).hexdigest()[:40]
@@ -285,7 +285,7 @@ class FeatureExtractor:
         if self.store is None and self.cache is None:
             return str(k)
         near = context_slices(k, len(source), self.spec.context)
-        return entry_key(source.digest(n) for n in near)
+        return _entry_key(source.digest(n) for n in near)
 
     def _kept(self, key: str) -> PackedMap | None:
         """Features in memory, else in the store."""

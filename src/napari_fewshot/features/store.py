@@ -30,7 +30,6 @@ __all__ = [
     "PackedMap",
     "default_store_root",
     "pack",
-    "read_entry",
     "write_entry",
 ]
 
@@ -98,7 +97,7 @@ def write_entry(folder: Path, packed: PackedMap, names: dict[str, str]) -> None:
     array[...] = packed.data
 
 
-def read_entry(folder: Path, names: dict[str, str]) -> PackedMap | None:
+def _read_entry(folder: Path, names: dict[str, str]) -> PackedMap | None:
     """Read an entry; None when it is absent, damaged, half-written or another's."""
     if not folder.is_dir():
         return None
@@ -205,7 +204,7 @@ class FeatureStore:
     def get(self, signature: str, key: str) -> PackedMap | None:
         """Read the features of a slice; None when they are not there or not to be trusted."""
         folder = self._folder(signature, key)
-        found = read_entry(folder, {"signature": signature, "key": key})
+        found = _read_entry(folder, {"signature": signature, "key": key})
         if found is not None:
             with contextlib.suppress(OSError):  # a store on a read-only disk is still of use
                 os.utime(folder)
@@ -322,7 +321,7 @@ class FeatureStore:
                 if not final.exists():
                     raise
             names = {"signature": signature, "key": final.name}
-            if read_entry(final, names) is not None:  # another process was faster
+            if _read_entry(final, names) is not None:  # another process was faster
                 return
             self._discard(final)
         raise FewShotError(f"The entry {final} of the feature store cannot be replaced.")

@@ -22,9 +22,9 @@ from .formats import (
 )
 from .outputs import recorded_names
 
-__all__ = ["RESULT_SUFFIXES", "FoundImages", "find_files", "find_images", "label_maps_in"]
+__all__ = ["FoundImages", "find_files", "find_images", "label_maps_in"]
 
-RESULT_SUFFIXES = ("_labels", "_confidence", "_instances")
+_RESULT_SUFFIXES = ("_labels", "_confidence", "_instances")
 """What the stems of results and of label maps end in."""
 
 
@@ -109,7 +109,7 @@ def label_maps_in(folder: Path, *, deep: bool = False) -> dict[str, Path]:
             named.setdefault(stem.removesuffix("_labels"), path)
         elif stem.endswith("_instances"):
             instances.setdefault(stem.removesuffix("_instances"), path)
-        elif not stem.endswith(RESULT_SUFFIXES):
+        elif not stem.endswith(_RESULT_SUFFIXES):
             plain.setdefault(stem, path)
     found = plain | named or instances
     return {stem: found[stem] for stem in sorted(found, key=lambda stem: _natural(Path(stem)))}
@@ -172,7 +172,7 @@ class _Folders:
     def has_as_result(self, path: Path) -> bool:
         """Whether a file is a label map or a result of another image, not an image."""
         stem, folder = stem_of(path), path.parent
-        suffix = next((one for one in RESULT_SUFFIXES if stem.endswith(one)), None)
+        suffix = next((one for one in _RESULT_SUFFIXES if stem.endswith(one)), None)
         if suffix is None or split_inside(path)[1]:  # whoever names data in a file means them
             return False
         if folder not in self._known:

@@ -24,7 +24,6 @@ __all__ = [
     "check_holds",
     "check_image",
     "format_by_name",
-    "format_choices",
     "header_of",
     "is_image_folder",
     "is_image_path",
@@ -252,7 +251,7 @@ def stem_of(path: Path) -> str:
     return path.name if is_folder else path.stem
 
 
-def format_choices() -> tuple[str, ...]:
+def _format_choices() -> tuple[str, ...]:
     """What a person can choose as the format of results: ``nii.gz``, ``tif`` and so on."""
     return tuple(entry.choice for _, entry in FORMATS.items() if entry.choice)
 
@@ -266,7 +265,7 @@ def output_path(
 ) -> Path:
     """Name the result for one input: its stem and the suffix, in a folder.
 
-    ``choice`` is one of :func:`format_choices`. Without it, the content of the input decides on
+    ``choice`` is one of :func:`_format_choices`. Without it, the content of the input decides on
     the format where it exists, else its ending: label maps are ``.nii.gz``, ``.tif``, ``.png``,
     ``.nrrd``, ``.mha`` or ``.ome.zarr`` as the input, ``.nii.gz`` for DICOM and ``.png`` for JPEG;
     images (confidence) of PNG and JPEG inputs are ``.tif``. Points are ``.csv``.
@@ -297,7 +296,7 @@ def _chosen(choice: str) -> Format:
     for _, entry in FORMATS.items():
         if entry.choice == choice:
             return entry
-    raise UnknownNameError("format of results", choice, format_choices())
+    raise UnknownNameError("format of results", choice, _format_choices())
 
 
 def _check_source(target: Format, file: Path) -> None:

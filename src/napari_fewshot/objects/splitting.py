@@ -7,7 +7,7 @@ import numpy as np
 from ..config import ObjectsConfig
 from ..types import Array
 
-__all__ = ["merge_order", "split_part"]
+__all__ = ["split_part"]
 
 _SHARE = 0.25
 """Smoothing, at most, as a share of the largest distance to the border: small cells stay apart."""
@@ -75,10 +75,10 @@ def split_part(
     peaks = np.zeros(count + 1)
     np.maximum.at(peaks, regions.ravel(), distance.ravel())
     names = _joined(regions, distance, peaks, config.neck, min_size)
-    return merge_order(names[regions])
+    return _merge_order(names[regions])
 
 
-def merge_order(regions: Array) -> Array:
+def _merge_order(regions: Array) -> Array:
     """Number regions anew, from 1, in the order of their first voxels (int32)."""
     flat = regions.ravel()
     values, first = np.unique(flat, return_index=True)

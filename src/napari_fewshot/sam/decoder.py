@@ -25,12 +25,12 @@ from .decoder_training import DecoderTraining, TrainingSample, batches, choose_h
 if TYPE_CHECKING:
     from .networks import DecoderArchitecture, FewShotDecoder
 
-__all__ = ["SamDecoderAdapter", "check_sam"]
+__all__ = ["SamDecoderAdapter"]
 
 _PREFIX = "decoder."
 
 
-def check_sam(config: SegmenterConfig) -> None:
+def _check_sam(config: SegmenterConfig) -> None:
     """Raise :class:`InputError` unless the backbone is the image encoder of a SAM."""
     if config.backbone not in SAMS:
         raise InputError(
@@ -67,7 +67,7 @@ class SamDecoderAdapter:
     def __init__(
         self, config: SegmenterConfig, device: str = "cpu", weights: Path | None = None
     ) -> None:
-        check_sam(config)
+        _check_sam(config)
         self.config = config.sam_decoder
         self.backbone = config.backbone
         self.seed = config.seed
@@ -261,6 +261,6 @@ ENTRIES = {
     "sam-decoder": AdapterEntry(
         "SAM's mask decoder, trained on the slices. Needs a SAM as backbone.",
         SamDecoderAdapter,
-        check_sam,
+        _check_sam,
     )
 }

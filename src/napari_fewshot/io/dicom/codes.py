@@ -10,12 +10,12 @@ from typing import Any
 
 from ...errors import InputError
 
-__all__ = ["TISSUE", "UNCODED", "Code", "SegmentCode", "codes_for", "read_codes"]
+__all__ = ["UNCODED", "Code", "SegmentCode", "codes_for", "read_codes"]
 
 Code = tuple[str, str, str]
 """Value, scheme (``SCT`` for SNOMED CT) and meaning in words."""
 
-TISSUE: Code = ("85756007", "SCT", "Tissue")
+_TISSUE: Code = ("85756007", "SCT", "Tissue")
 STRUCTURE: Code = ("123037004", "SCT", "Anatomical Structure")
 
 _EXAMPLE = '{"liver": {"type": ["10200004", "SCT", "Liver"]}}'
@@ -57,7 +57,7 @@ class SegmentCode:
     color: tuple[int, int, int] | None = None
 
 
-UNCODED = SegmentCode(TISSUE, TISSUE)
+UNCODED = SegmentCode(_TISSUE, _TISSUE)
 """Of labels of which nothing is said."""
 
 

@@ -35,7 +35,7 @@ from .slices import DicomGeometry
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["ENTRIES", "is_dicom_seg", "require_highdicom", "with_codes"]
+__all__ = ["ENTRIES", "is_dicom_seg", "with_codes"]
 
 _TITLE = "DICOM-SEG"
 _SEGMENTATIONS = (b"1.2.840.10008.5.1.4.1.1.66.4", b"1.2.840.10008.5.1.4.1.1.66.7")
@@ -78,7 +78,7 @@ def is_dicom_seg(head: bytes) -> bool:
     return head[start : start + length].rstrip(b"\0 ") in _SEGMENTATIONS
 
 
-def require_highdicom(path: Path, what: str) -> Any:
+def _require_highdicom(path: Path, what: str) -> Any:
     """Return the module highdicom; if it is not installed, the error names the extra."""
     return _require("highdicom", path, what)
 
@@ -179,7 +179,7 @@ def _check(path: Path, like: Volume) -> None:
 
 
 def _made(path: Path, data: Array, like: Volume) -> Any:
-    highdicom = require_highdicom(path, "a file to write")
+    highdicom = _require_highdicom(path, "a file to write")
     header = like.header
     planes = 1 if like.ndim == 2 else like.shape[0]
     if not isinstance(header, DicomGeometry) or len(header.files) != planes:
@@ -320,7 +320,7 @@ ENTRIES = {
         write_labels=_write,
         not_written="a label map",
         choice="dicom-seg",
-        require=require_highdicom,
+        require=_require_highdicom,
         only_for="dicom",
         check=_check,
         holds_names=True,

@@ -49,7 +49,7 @@ from .series import JoinedSeries, find_series
 if TYPE_CHECKING:
     from tifffile import TiffFile
 
-__all__ = ["ENTRIES", "check_named_files"]
+__all__ = ["ENTRIES"]
 
 _LOGGER = logging.getLogger(__name__)
 _MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -82,7 +82,7 @@ def _read(path: Path, frame: int | None, exact: bool) -> Volume:
         telling_damage(file, "TIFF", unreadable),
         tifffile.TiffFile(file) as tif,
     ):
-        check_named_files(file, tif)
+        _check_named_files(file, tif)
         for series in tif.series:
             _check_damage(file, complaints, series.levels[0])
         level, number = find_series(file, tif, wanted)
@@ -136,7 +136,7 @@ def _pixels(
     return data if data.nbytes > arrays.LARGE else arrays.read(data)
 
 
-def check_named_files(path: Path, tif: TiffFile) -> None:
+def _check_named_files(path: Path, tif: TiffFile) -> None:
     """Check the names of other files of a set before tifffile opens them (:func:`file_beside`)."""
     import tifffile
 

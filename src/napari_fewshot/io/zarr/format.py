@@ -36,7 +36,7 @@ from .arrays import array_of, holds_zarr
 from .groups import AFFINE_KEY, RGBA, Axis, find_level, require_ome_zarr
 from .pyramid import mean_of_parts, most_frequent, write_levels
 
-__all__ = ["ENTRIES", "OmeZarrHeader", "label_color"]
+__all__ = ["ENTRIES", "OmeZarrHeader"]
 
 _LOGGER = logging.getLogger(__name__)
 _SECONDS_PER_UNIT = {
@@ -79,7 +79,7 @@ class OmeZarrHeader:
         return same and same_affine(self.affine, like.affine)
 
 
-def label_color(value: int) -> RGBA:
+def _label_color(value: int) -> RGBA:
     """Colour of a label value that has none yet: neighbouring values get unlike ones."""
     hue = value * 0.61803398875 % 1.0  # the golden section spreads them evenly
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.75, 0.95)
@@ -237,7 +237,7 @@ def _image_label(grid: OmeZarrHeader, names: Mapping[int, str]) -> dict[str, Any
     content: dict[str, Any] = {"version": grid.version}
     if values:
         content["colors"] = [
-            {"label-value": value, "rgba": list(grid.colors.get(value) or label_color(value))}
+            {"label-value": value, "rgba": list(grid.colors.get(value) or _label_color(value))}
             for value in values
         ]
         content["properties"] = [
