@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from ..config import PromptConfig, RefinementConfig
 from ..errors import InputError, UnknownNameError
-from ..io.cells import guarded
 from ..io.outputs import replacing
+from ..io.spreadsheet import guarded
 from ..metrics.labels import Exclusion, evaluate_labels
 from ..metrics.scores import LabelScore, Record
 from ..predict.refine import LabelRefiner

@@ -16,10 +16,10 @@ import numpy as np
 
 from ..errors import InputError, UnreadableFileError
 from ..types import Landmark, Volume
-from .cells import guarded, unguarded
 from .checks import LARGEST_LABEL
 from .markups import is_markups, read_markups
 from .outputs import replacing
+from .spreadsheet import guarded, unguarded
 
 __all__ = ["is_point_file", "read_points", "write_points"]
 

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from ..errors import InputError
-from ..io.cells import guarded, guarded_path
+from ..io.spreadsheet import guarded, guarded_path
 from ..types import Array
 from .csv_text import CsvText
 

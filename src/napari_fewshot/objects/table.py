@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..io.cells import guarded, guarded_path
 from ..io.outputs import replacing
+from ..io.spreadsheet import guarded, guarded_path
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,8 +5,8 @@ from .clicks import MaskChoice, sam_prompt
 from .model import SamModel, load_sam
 from .personal import PersonalSam, persam
 from .predictor import Masks, Prompts, SamPredictor
-from .prompted import SamLabels, sam_boxes, sam_points
 from .prompts import PromptBox
+from .regions import SamLabels, sam_boxes, sam_points
 from .tuning import TunedSam, tune_sam
 
 __all__ = [

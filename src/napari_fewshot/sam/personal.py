@@ -20,8 +20,8 @@ from ..types import Array, FeatureMap, Progress, Volume, no_progress
 from .cells import TargetEmbeddings, guided_attention, similarity
 from .model import SamModel, VolumeSlices, load_sam
 from .predictor import Masks, Prompts, SamPredictor
-from .prompted import LabelCanvas, SamLabels, labels_of_volume
 from .prompts import box_of
+from .regions import LabelCanvas, SamLabels, labels_of_volume
 from .tuning import mask_loss
 
 if TYPE_CHECKING:

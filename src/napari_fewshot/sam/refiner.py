@@ -13,8 +13,8 @@ from ..types import Array
 from .checkpoint import SAMS, Sam
 from .model import SliceEmbeddings, load_sam
 from .predictor import SamPredictor
-from .prompted import LabelCanvas
 from .prompts import region_prompts
+from .regions import LabelCanvas
 
 __all__ = ["SamRefiner"]
 

@@ -21,8 +21,8 @@ from .checkpoint import write_sam
 from .decoder_training import CELLS_AT_ONCE, choose_held_out
 from .model import SamModel, load_sam
 from .predictor import SamPredictor
-from .prompted import draw
 from .prompts import box_prompts, point_prompts, training_prompts
+from .regions import draw
 
 if TYPE_CHECKING:
     import torch

@@ -92,7 +92,7 @@ class SamController:
             )
 
         def find(work: VolumeSlices, model: SamModel, job: Job) -> Iterator[tuple[int, Array, int]]:
-            from ...sam.prompted import in_boxes
+            from ...sam.regions import in_boxes
 
             for number, plane in in_boxes(work, boxes, model, config, job.progress):
                 yield number, plane, len(np.unique(plane[plane > 0]))

@@ -11,8 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ...io.cells import guarded
 from ...io.outputs import is_ours, replacing
+from ...io.spreadsheet import guarded
 from ..methods import METHODS
 from ..runner import Benchmark
 from .cases import case_figures

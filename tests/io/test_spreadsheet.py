@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_fewshot.io import read_points, write_points
-from napari_fewshot.io.cells import guarded, guarded_path, unguarded
+from napari_fewshot.io.spreadsheet import guarded, guarded_path, unguarded
 from napari_fewshot.types import Landmark, Volume
 
 

@@ -9,13 +9,13 @@ from napari_fewshot.config import IntensityConfig, RegionConfig
 from napari_fewshot.errors import Cancelled, InputError, UnknownNameError
 from napari_fewshot.geometry import Frame
 from napari_fewshot.sam import PromptBox, Prompts, load_sam, sam_boxes, sam_points
-from napari_fewshot.sam.prompted import LabelCanvas
 from napari_fewshot.sam.prompts import (
     box_prompts,
     components_of,
     deepest_pixel,
     point_prompts,
 )
+from napari_fewshot.sam.regions import LabelCanvas
 from napari_fewshot.slices.stack import SliceStack
 from napari_fewshot.types import Volume
 
