@@ -27,73 +27,91 @@ def _of_volumes(network: Any) -> Any:
     The input ``image`` becomes (batch, channels, slices, height, width), and so does the output.
     The depth of each slice is counted from their number. One slice after the other is in memory.
     """
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import TensorProto, helper
 
-    body, opset = network.graph, network.opset_import
-    image = body.input[0]
+    body, kind = network.graph, TensorProto.FLOAT
     (out,) = body.output
     body.name = "slice"
+    sides = body.input[0].type.tensor_type.shape.dim
+    batch, channels, *others = [one.dim_param or one.dim_value for one in sides]
+    classes = out.type.tensor_type.shape.dim[1].dim_value
+    given, made = _OUTER
+    graph = helper.make_graph(
+        _nodes(body),
+        "volume",
+        [_tensor(given, kind, [batch, channels, "slices_of_volume", *others])],
+        [_tensor(made, kind, [batch, classes, "slices_of_volume", *others])],
+        _constants(),
+    )
+    model = helper.make_model(
+        graph, opset_imports=network.opset_import, ir_version=network.ir_version
+    )
+    model.metadata_props.extend(network.metadata_props)
+    return model
 
-    def named(name: str) -> str:
-        return name if name in _OUTER else f"of_volume/{name}"  # none of those within the network
 
-    def number(name: str, value: Any) -> Any:
-        return numpy_helper.from_array(np.asarray(value), named(name))
+def _tensor(name: str, kind: int, shape: list[Any]) -> Any:
+    from onnx import helper
 
-    def node(kind: str, inputs: list[str], output: str, **attributes: Any) -> Any:
-        given = [named(name) for name in inputs]
-        return helper.make_node(kind, given, [named(output)], named(f"make {output}"), **attributes)
+    return helper.make_tensor_value_info(name, kind, shape)
 
-    constants = [
-        number("0", np.int64(0)),
-        number("1", np.int64(1)),
-        number("[0]", np.array([0])),
-        number("[1]", np.array([1])),
-        number("[2]", np.array([2])),
-        number("[1, 2]", np.array([1, 2])),
-        number("1.0", np.float32(1)),
-        number("2.0", np.float32(2)),
-    ]
-    nodes = [  # depth of slice k of n: (2 k + 1) / n - 1
-        node("Shape", ["volume"], "shape"),
-        node("Gather", ["shape", "[2]"], "slices", axis=0),
-        node("Gather", ["shape", "[0]"], "batch", axis=0),
-        node("Squeeze", ["slices"], "count"),
-        node("Range", ["0", "count", "1"], "numbers"),
-        node("Cast", ["numbers"], "k", to=TensorProto.FLOAT),
-        node("Cast", ["count"], "n", to=TensorProto.FLOAT),
-        node("Mul", ["k", "2.0"], "2 k"),
-        node("Add", ["2 k", "1.0"], "2 k + 1"),
-        node("Div", ["2 k + 1", "n"], "share"),
-        node("Sub", ["share", "1.0"], "places"),
-        node("Unsqueeze", ["places", "[1, 2]"], "column"),
-        node("Concat", ["slices", "batch", "[1]"], "wanted", axis=0),
-        node("Expand", ["column", "wanted"], "depths"),
-        node(
+
+def _constants() -> list[Any]:
+    """Numbers by what they are."""
+    from onnx import numpy_helper
+
+    values = {
+        "0": np.int64(0),
+        "1": np.int64(1),
+        "[0]": np.array([0]),
+        "[1]": np.array([1]),
+        "[2]": np.array([2]),
+        "[1, 2]": np.array([1, 2]),
+        "1.0": np.float32(1),
+        "2.0": np.float32(2),
+    }
+    return [numpy_helper.from_array(np.asarray(one), _named(name)) for name, one in values.items()]
+
+
+def _nodes(body: Any) -> list[Any]:
+    """The depth of slice k of n, (2 k + 1) / n - 1, and the network on one slice after another."""
+    from onnx import TensorProto
+
+    given, made = _OUTER
+    return [
+        _node("Shape", [given], "shape"),
+        _node("Gather", ["shape", "[2]"], "slices", axis=0),
+        _node("Gather", ["shape", "[0]"], "batch", axis=0),
+        _node("Squeeze", ["slices"], "count"),
+        _node("Range", ["0", "count", "1"], "numbers"),
+        _node("Cast", ["numbers"], "k", to=TensorProto.FLOAT),
+        _node("Cast", ["count"], "n", to=TensorProto.FLOAT),
+        _node("Mul", ["k", "2.0"], "2 k"),
+        _node("Add", ["2 k", "1.0"], "2 k + 1"),
+        _node("Div", ["2 k + 1", "n"], "share"),
+        _node("Sub", ["share", "1.0"], "places"),
+        _node("Unsqueeze", ["places", "[1, 2]"], "column"),
+        _node("Concat", ["slices", "batch", "[1]"], "wanted", axis=0),
+        _node("Expand", ["column", "wanted"], "depths"),
+        _node(
             "Scan",
-            ["volume", "depths"],
-            "probabilities_of_volume",
+            [given, "depths"],
+            made,
             body=body,
             num_scan_inputs=2,
             scan_input_axes=[2, 0],
             scan_output_axes=[2],
         ),
     ]
-    names = [one.dim_param or one.dim_value for one in image.type.tensor_type.shape.dim]
-    classes = out.type.tensor_type.shape.dim[1].dim_value
-    shape = [names[0], names[1], "slices_of_volume", *names[2:]]
-    kind = TensorProto.FLOAT
-    graph = helper.make_graph(
-        nodes,
-        "volume",
-        [helper.make_tensor_value_info("volume", kind, shape)],
-        [
-            helper.make_tensor_value_info(
-                "probabilities_of_volume", kind, [shape[0], classes, *shape[2:]]
-            )
-        ],
-        constants,
-    )
-    model = helper.make_model(graph, opset_imports=opset, ir_version=network.ir_version)
-    model.metadata_props.extend(network.metadata_props)
-    return model
+
+
+def _node(kind: str, inputs: list[str], output: str, **attributes: Any) -> Any:
+    from onnx import helper
+
+    names = [_named(name) for name in inputs]
+    return helper.make_node(kind, names, [_named(output)], _named(f"make {output}"), **attributes)
+
+
+def _named(name: str) -> str:
+    """A name that none within the network has."""
+    return name if name in _OUTER else f"of_volume/{name}"
