@@ -45,7 +45,21 @@ _SLICES_AS_CHANNELS = "If the channels are slices, save the image with its slice
 
 @dataclass(frozen=True, eq=False)
 class PredictionRequest:
-    """What is wanted of a volume; as for :meth:`FewShotSegmenter.predict`."""
+    """What is wanted of a volume.
+
+    Parameters
+    ----------
+    axis : int or str, optional
+        In file order, a plane in the patient, or ``"fused"``; None: the axis of the templates.
+    landmarks : bool
+        Whether to look for them.
+    refiner : Refiner, optional
+        Loaded; None: labels stay as they are.
+    region : Region, optional
+        The part to label; None: all.
+    known_landmarks : tuple of Landmark
+        Those that somebody has placed in this volume.
+    """
 
     axis: int | str | None = None
     landmarks: bool = True
