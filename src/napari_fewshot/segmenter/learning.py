@@ -30,7 +30,7 @@ from ..templates.training_set import TrainingSet
 from ..types import Progress
 from .held_out import Learner
 from .model_file import recall, restored, restored_hand_made, restored_polished
-from .self_training import can_train_itself, self_labelled, with_unpainted
+from .self_training import LEARNED_ON, can_train_itself, self_labelled, with_unpainted
 
 __all__ = ["Adapters", "Extractors", "Learning"]
 
@@ -137,6 +137,13 @@ class LearnedTwice:
     config: SegmenterConfig
     flows: FlowCache | None
 
+    @property
+    def steps(self) -> tuple[int, int]:
+        """Steps of both trainings."""
+        config = self.config
+        of = config.contrastive if config.adapter == "contrastive" else config.classification
+        return of.steps, max(1, round(LEARNED_ON * of.steps))
+
     def keeping(self, extractor: FeatureExtractor, cache: FeatureCache) -> FeatureExtractor:
         """The same extractor, but one that keeps features."""
         if extractor.cache is not None:
@@ -238,15 +245,28 @@ class Learning:
             extractor=twice.keeping(self.extractor, cache),
             hand_made=self.hand_made and twice.keeping(self.hand_made, cache),
         )
-        first, second = _halves(progress)
+        steps = twice.steps
+        first, second = _parts(progress, *steps)
         adapters = kept._fit(training, first)
         at_once(adapters)
         own = adapters.main, adapters.hand_made
         weights_hash = self.extractor.backbone.weights_hash
         learned = LearnedModel.of(twice.config, weights_hash, training, *own)
-        more = with_unpainted(training)
-        known = kept._self_labelled(learned, *own, more, progress)
-        return adapters if known is None else kept._fit(known, second)
+        known = kept._self_labelled(learned, *own, with_unpainted(training), progress)
+        if known is None:
+            return adapters
+        longer = twice.config.changed({twice.config.adapter: {"update_steps": steps[1]}})
+        device = self.extractor.device
+        return kept._learned_on(replace(learned, config=longer), device, known, second)
+
+    def _learned_on(
+        self, learned: LearnedModel, device: str, training: TrainingSet, progress: Progress
+    ) -> Adapters:
+        """Adapters that go on from those of a model, which stay as they are."""
+        with self._beside(partial(self._update_hand_made, learned, device, training)) as hand_made:
+            main = self._recalling(restored(learned, device))
+            _learn_on(main, learned, training, self.extractor, progress)
+            return Adapters(main, hand_made())
 
     def _self_labelled(
         self,
@@ -287,17 +307,15 @@ class Learning:
             now = learned.repainted(training) if learned.flow is not None else learned
             known = self._self_labelled(now, *own, training, progress, _AT_ONCE)
             training = training if known is None else known
-        with self._beside(partial(self._update_hand_made, learned, device, training)) as hand_made:
-            main = self._recalling(restored(learned, device))
-            _learn_on(main, learned, training, self.extractor, progress)
-            if polished is not None and self.before is None:
-                _learn_on(polished.head, learned, training, self.of_polished(polished), progress)
-            elif learned.label_values != training.label_values:
-                polished = None
-            points = learned.landmarks
-            if self.before is not None or training.arrangements != learned.arrangements:
-                points = self.landmarks(training, progress)
-            return Adapters(main, hand_made(), polished, points)
+        found = self._learned_on(learned, device, training, progress)
+        if polished is not None and self.before is None:
+            _learn_on(polished.head, learned, training, self.of_polished(polished), progress)
+        elif learned.label_values != training.label_values:
+            polished = None
+        points = learned.landmarks
+        if self.before is not None or training.arrangements != learned.arrangements:
+            points = self.landmarks(training, progress)
+        return replace(found, polished=polished, landmarks=points)
 
     def learners(self, training: TrainingSet) -> tuple[TrainingSet, list[Learner]]:
         """Templates with the copies that adapters learn from, and how each of them learns."""
@@ -345,17 +363,18 @@ class Learning:
         return adapter
 
 
-def _halves(progress: Progress) -> tuple[Progress, Progress]:
-    """Progress of two trainings of as many steps, which count as one."""
+def _parts(progress: Progress, *steps: int) -> list[Progress]:
+    """Progress of trainings of so many steps, which count as one."""
 
-    def half(number: int) -> Progress:
+    def part(before: int) -> Progress:
         def tell(done: int, total: int, what: str) -> None:
-            is_training = what == "training"
-            progress(done + number * total * is_training, total * (1 + is_training), what)
+            if what == "training":
+                done, total = before + done, sum(steps)
+            progress(done, total, what)
 
         return tell
 
-    return half(0), half(1)
+    return [part(sum(steps[:number])) for number in range(len(steps))]
 
 
 def _learn(
