@@ -89,7 +89,7 @@ def train(options: argparse.Namespace, name: str, seed: int, tag: str, end: floa
     begin, first = time.monotonic(), learner.steps
     while learner.steps < wanted[-1] and time.monotonic() < end:
         found = learner.step(learner.steps)
-        if learner.steps % 10 == 0 or learner.steps in wanted:
+        if learner.steps % 10 == 0 or learner.steps in wanted or time.monotonic() >= end:
             seconds = (time.monotonic() - begin) / (learner.steps - first)
             parts = {key: round(value, 4) for key, value in found.items()}
             print(f"{name} {seed} {tag} {learner.steps}: {seconds:.2f} s/step {parts}", flush=True)

@@ -1,13 +1,17 @@
 """Fine-tuning of transformers: does it learn, and what does a step cost: docs/finetune.md.
 
-    python benchmarks/finetuning_vit.py curve OUT [--steps 0 100 200 400] [--minutes M]
+    python benchmarks/finetuning_vit.py curve OUT [--steps 0 100 200 400] [--starts 0 1 2]
+                                        [--noise 0.1] [--set KEY=VALUE ...] [--minutes M]
     python benchmarks/finetuning_vit.py cost [--train last lora all] [--batch 8] [--device cpu]
 
 ``curve``: a small transformer of random weights learns from 20 phantoms without labels. After each
 number of steps its teacher is scored: Dice of a classification adapter on its features alone, three
-painted slices of one phantom, on two others. It goes on where it stopped. ``cost``: one step of
-DINOv2-S, B or L with its true shapes (random weights; nothing is fetched): seconds, peak of memory,
-operations. Needs the extra ``finetune``.
+painted slices of one phantom, on every third slice of three others; the mean over two painted
+phantoms. ``--noise`` is added to all images, as a share of their grey values: without it grey
+values alone tell the organs, and random weights pass them on. Each of ``--starts`` has random
+weights and slices of its own. Of the losses, that of masked patches alone is used. It goes on
+where it stopped. ``cost``: one step of DINOv2-S, B or L with its true shapes (random weights;
+nothing is fetched): seconds, peak of memory, operations. Needs the extra ``finetune``.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import argparse
 import json
 import resource
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,85 +36,118 @@ from napari_fewshot.backbones import backbone_entry, get_backbone
 from napari_fewshot.backbones.base import BACKBONES, BackboneSpec, Preprocessing
 from napari_fewshot.backbones.timm_network import TimmBackbone, build_network, timm_entry
 from napari_fewshot.backbones.weights import WeightsSource
+from napari_fewshot.cli.shared import parse_settings
 from napari_fewshot.config import FinetuneConfig
+from napari_fewshot.config.base import merged_settings
 from napari_fewshot.finetuning.contrast import DenseContrast
 from napari_fewshot.finetuning.distillation import SelfDistillation
 from napari_fewshot.finetuning.group import Group
 from napari_fewshot.finetuning.scans import Scans
-from napari_fewshot.phantoms import make_phantom, painted_labels, template_slices
+from napari_fewshot.phantoms import Phantom, make_phantom, painted_labels, template_slices
+from napari_fewshot.types import Volume
 
-NAME, MODEL, PATCH = "small-vit", "vit_tiny_patch16_224", 4
-OPTIONS = {"img_size": 64, "patch_size": PATCH, "embed_dim": 96, "depth": 4, "num_heads": 3}
+NAME, MODEL, PATCH, WIDTH = "small-vit", "vit_tiny_patch16_224", 4, 64
+OPTIONS = {"img_size": 64, "patch_size": PATCH, "embed_dim": WIDTH, "depth": 3, "num_heads": 2}
 SHAPE = (24, 64, 64)
 PATIENTS = 20
 CONFIG = {
-    "learning_rate": 5e-4,
-    "warm_up": 50,
-    "averaged": 0.996,
+    "learning_rate": 1e-3,
     "distillation": {
         "train": "all",
-        "batch": 8,
-        "tokens": 16,
-        "local_tokens": 6,
-        "local_crops": 2,
-        "prototypes": 512,
-        "hidden": 256,
+        "batch": 4,
+        "tokens": 8,
+        "local_crops": 0,
+        "global_scale": (0.15, 0.5),
+        "masked_images": 1.0,
+        "image_loss": 0.0,
+        "koleo_loss": 0.0,
+        "prototypes": 128,
+        "hidden": 128,
         "bottleneck": 64,
         "head_steps": 0,
         "layer_decay": 1.0,
-        "teacher_temperature": 0.04,
     },
 }
 
 
-def register(out: Path) -> Path:
+def register(out: Path, start: int) -> Path:
     """Make the small transformer known; random weights of it."""
-    spec = BackboneSpec(NAME, "", PATCH, Preprocessing(resize="grid", multiple=PATCH), 96)
-    BACKBONES.add(NAME, timm_entry(spec, MODEL, WeightsSource(NAME, "MIT"), OPTIONS))
-    path = out / "vit-0.safetensors"
+    spec = BackboneSpec(NAME, "", PATCH, Preprocessing(resize="none", multiple=PATCH), WIDTH)
+    if NAME not in BACKBONES:
+        BACKBONES.add(NAME, timm_entry(spec, MODEL, WeightsSource(NAME, "MIT"), OPTIONS))
+    path = out / f"vit-{start}-0.safetensors"
     if not path.exists():
-        torch.manual_seed(0)
+        torch.manual_seed(start)
         save_file(build_network(MODEL, OPTIONS).state_dict(), path)
     return path
 
 
-def phantom_task() -> Task:
-    """Three painted slices of one torso, two others to score."""
-    taught = make_phantom("torso", 0, SHAPE)
-    slices = template_slices(taught, 3)
-    template = Template(taught.image, painted_labels(taught, slices))
-    others = [make_phantom("torso", PATIENTS + k, SHAPE) for k in (1, 2)]
-    labels = sorted(int(v) for v in np.unique(taught.labels.data) if v)
-    return Task([template], [Case(one.image, one.labels) for one in others], labels)
+def noisy(number: int, noise: float) -> Phantom:
+    """A torso with noise of a share of its grey values, as it is stored."""
+    found = make_phantom("torso", number, SHAPE)
+    data = np.asarray(found.image.data, np.float32)
+    low, high = np.percentile(data, (0.5, 99.5))
+    data += np.random.default_rng(number).normal(0, noise * (high - low), SHAPE).astype(np.float32)
+    spacing, labels = found.image.spacing, np.asarray(found.labels.data)
+    return replace(found, image=Volume(data, spacing), labels=Volume(labels, spacing))
+
+
+def phantom_tasks(noise: float) -> list[Task]:
+    """Three painted slices of a torso, every third slice of three others; two such tasks."""
+
+    def third(volume: Volume) -> Volume:
+        return Volume(np.asarray(volume.data)[1::3], volume.spacing)
+
+    others = [noisy(PATIENTS + k, noise) for k in (1, 2, 3)]
+    cases = [Case(third(one.image), third(one.labels)) for one in others]
+    found = []
+    for taught in (noisy(0, noise), noisy(PATIENTS + 4, noise)):
+        template = Template(taught.image, painted_labels(taught, template_slices(taught, 3)))
+        labels = sorted(int(v) for v in np.unique(taught.labels.data) if v)
+        found.append(Task([template], cases, labels))
+    return found
 
 
 def curve(options: argparse.Namespace) -> None:
-    """Train, and score after each number of steps."""
-    out = options.out
+    """Train from each start, and score after each number of steps."""
+    out, end = options.out, time.monotonic() + 60 * options.minutes
     out.mkdir(parents=True, exist_ok=True)
-    start, rows = register(out), out / "vit.jsonl"
-    known = [json.loads(ln) for ln in rows.read_text().splitlines()] if rows.exists() else []
-    config, task = FinetuneConfig.of(CONFIG, "settings"), phantom_task()
-    images = [make_phantom("torso", k, SHAPE).image for k in range(1, PATIENTS + 1)]
-    backbone: Any = get_backbone(NAME, start)
+    tasks = phantom_tasks(options.noise)
+    images = [noisy(k, options.noise).image for k in range(1, PATIENTS + 1)]
+    for start in options.starts:
+        own = {"seed": start, "steps": max(options.steps)}
+        settings = merged_settings(CONFIG, parse_settings(options.set))
+        config = FinetuneConfig.of(settings | own, "settings")
+        _curve(options, start, config, images, tasks, end)
+
+
+def _curve(
+    options: argparse.Namespace,
+    start: int,
+    config: FinetuneConfig,
+    images: list[Volume],
+    tasks: list[Task],
+    end: float,
+) -> None:
+    out, rows = options.out, options.out / "vit.jsonl"
+    backbone: Any = get_backbone(NAME, register(out, start))
     learner = SelfDistillation(backbone, Scans.of(images, config), config, Group("cpu"))
-    saved = out / "vit.pt"
+    saved = out / f"vit-{start}.pt"
     if saved.exists():
         learner.restore(torch.load(saved, weights_only=True))
-    begin, first = time.monotonic(), learner.steps
     for steps in sorted(options.steps):
-        path = out / f"vit-{steps}.safetensors"
-        while learner.steps < steps and time.monotonic() - begin < 60 * options.minutes:
+        path, losses = out / f"vit-{start}-{steps}.safetensors", {}
+        while learner.steps < steps and time.monotonic() < end:
             losses = learner.step(learner.steps)
-            if learner.steps % 20 == 0:
-                each = (time.monotonic() - begin) / (learner.steps - first)
-                print(learner.steps, f"{each:.2f} s/step", losses, flush=True)
         torch.save(learner.state(), saved)
         if learner.steps == steps and steps:
             learner.write(path, learner.averaged(), {})
-        if path.exists() and steps not in [row["steps"] for row in known]:
-            values = [dice(task, path, seed, NAME)[0] for seed in options.seeds]
-            row = {"steps": steps, "dice": float(np.mean(values)), "each": values}
+        known = [json.loads(ln) for ln in rows.read_text().splitlines()] if rows.exists() else []
+        done = (start, steps) in [(row["start"], row["steps"]) for row in known]
+        if path.exists() and not done and time.monotonic() < end:
+            values = [dice(task, path, 0, NAME)[0] for task in tasks]
+            row = {"start": start, "steps": steps, "dice": float(np.mean(values)), "each": values}
+            row |= {name: round(value, 3) for name, value in losses.items()}
             with rows.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
             print(row, flush=True)
@@ -150,7 +188,9 @@ def main() -> None:
     one = commands.add_parser("curve")
     one.add_argument("out", type=Path)
     one.add_argument("--steps", nargs="+", type=int, default=[0, 100, 200, 400])
-    one.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    one.add_argument("--starts", nargs="+", type=int, default=[0, 1, 2])
+    one.add_argument("--noise", type=float, default=0.1)
+    one.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
     one.add_argument("--minutes", type=float, default=float("inf"))
     one.set_defaults(act=curve)
     other = commands.add_parser("cost")

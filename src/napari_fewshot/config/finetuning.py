@@ -44,9 +44,6 @@ class ContrastConfig(StageConfig):
     other slices and images that the starting network finds it to be like."""
     sharpness: float = Field(default=1.5, ge=1, le=10, json_schema_extra={"step": 0.1})
     """How much more clearly."""
-    regions: float = Field(default=0.0, ge=0, json_schema_extra={"step": 0.1})
-    """Weight of the loss of regions: the region of a pixel is to be told by the pixels of the other
-    views that are like it."""
     keep: float = Field(default=1.0, ge=0, json_schema_extra={"step": 0.1})
     """Weight of a term that holds features near those that the starting network gives to the same
     pixels as they are, so that it does not forget, whatever is done to them."""

@@ -45,8 +45,7 @@ class DenseContrast:
 
     Pixels of other slices and images that a pixel is like, and the features themselves, are to be
     those that the starting network finds in the images as they are. It stays as it is, so that
-    nothing drifts. By choice, the regions of a slice are told by the other views too, as in the
-    pretraining.
+    nothing drifts.
 
     Parameters
     ----------
@@ -131,14 +130,6 @@ class DenseContrast:
                 pixels.flatten(1, 2), before.flatten(1, 2), config.temperature, config.sharpness
             )
             loss = loss + config.relations * parts["relations"]
-        if config.regions:
-            names = np.stack([one.regions.reshape(views, -1) for one in episodes])
-            labels = np.take_along_axis(names, np.array(chosen), axis=2)
-            # Beyond a slice each pixel has a name of its own: it teaches nothing, and answers none.
-            beyond = -1 - np.arange(labels.size).reshape(labels.shape)
-            named = torch.from_numpy(np.where(labels < 0, beyond, labels)).to(device)
-            parts["regions"] = matching_loss(pixels, named, config.temperature)[0]
-            loss = loss + config.regions * parts["regions"]
         parts["loss"] = loss
         return loss, {name: float(value.detach()) for name, value in parts.items()}
 

@@ -44,6 +44,8 @@ def draw_crops(
 ) -> tuple[list[Array], list[Array]]:
     """Large and small crops of a slice for patches of so many pixels, each (3, S, S)."""
     image = in_colours(drawn.stack.slice(drawn.index), rng)
+    if (image == image[:1]).all():
+        image = image[:1]  # of grey ones, one channel is enough until the end
     kinds = (
         (2, config.tokens, config.global_scale),
         (config.local_crops, config.local_tokens, config.local_scale),
@@ -86,7 +88,8 @@ def _crop(
     edge = np.sqrt(rng.uniform(*scale) * shape.prod())
     middle = (shape - 1) / 2 + rng.uniform(-0.5, 0.5, 2) * np.maximum(0, shape - edge)
     places = placed(side, middle, rng.normal(0, config.rotation), edge / side)
-    return shaded(_read(image, places, edge / side), config.shading, rng)
+    found = shaded(_read(image, places, edge / side), config.shading, rng)
+    return np.broadcast_to(found, (3, side, side))
 
 
 def _read(image: Array, places: Array, factor: float) -> Array:

@@ -62,6 +62,7 @@ class SelfDistillation:
         import torch
 
         from .lora import choose_weights
+        from .targets import Standardised
 
         self._scans, self._config, self._group = scans, config, group
         device = self._device = group.device
@@ -83,7 +84,10 @@ class SelfDistillation:
         self._image_loss = loss.DINOLoss(own.prototypes, teacher_temp=own.teacher_temperature)
         self._patch_loss = loss.IBOTPatchLoss(own.prototypes, own.teacher_temperature)
         self._koleo = loss.KoLeoLoss()
-        for module in (self._image_loss, self._patch_loss):
+        self._said = torch.nn.ModuleDict(
+            {name: Standardised(own.prototypes) for name in ("image", "patch")}
+        )
+        for module in (self._image_loss, self._patch_loss, self._said):
             module.to(device)
         rate = config.learning_rate or _RATE
         groups = [
@@ -169,7 +173,7 @@ class SelfDistillation:
         with self._autocast():
             with torch.no_grad():
                 seen, patches = _tokens(self._teacher["network"], large)
-                wanted = self._teacher["heads"]["image"](seen).float().chunk(2)
+                said = self._said["image"](self._teacher["heads"]["image"](seen).float())
                 targets = self._teacher["heads"]["patch"](patches[masks.flatten(1)]).float()
             found, hidden = _tokens(self._student["network"], large, masks, self._mask_token)
             answers = [*self._student["heads"]["image"](found).float().chunk(2)]
@@ -177,19 +181,19 @@ class SelfDistillation:
             if own.local_crops:
                 small, _ = _tokens(self._student["network"], self._prepared(crops.small))
                 answers += self._student["heads"]["image"](small).float().chunk(own.local_crops)
-        image = self._image_loss(list(wanted), answers)
+        image = self._image_loss([*said.chunk(2)], answers)
         spread = sum(self._koleo(one.float()) for one in found.chunk(2)) / 2
         loss = own.image_loss * image + own.koleo_loss * spread
-        values = {"image": float(image.detach()), "koleo": float(spread.detach())}
+        values = {"image": image, "koleo": spread}
         if masks.any():
-            patch = self._patch_loss(targets, guesses, masks)
+            patch = self._patch_loss(self._said["patch"](targets), guesses, masks)
             loss = loss + own.patch_loss * patch
-            values["patch"] = float(patch.detach())
-        said = (torch.cat(wanted) - self._image_loss.center[0]) / own.teacher_temperature
+            values["patch"] = patch
+        said = said / own.teacher_temperature
         each = _entropy(torch.softmax(said, -1)).mean() / np.log(own.prototypes)
         mean = _entropy(torch.softmax(said, -1).mean(0)) / np.log(own.prototypes)
-        values |= {"entropy": float(mean), "sharpness": 1 - float(each)}
-        return loss, {**values, "loss": float(loss.detach())}
+        values |= {"entropy": mean, "sharpness": 1 - each, "loss": loss}
+        return loss, {name: float(value.detach()) for name, value in values.items()}
 
     def _prepared(self, crops: torch.Tensor) -> torch.Tensor:
         import torch
@@ -239,6 +243,7 @@ class SelfDistillation:
             "optimizer": self._optimizer,
             "image_loss": self._image_loss,
             "patch_loss": self._patch_loss,
+            "said": self._said,
         }
 
     def pictures(self, number: int) -> Array:
