@@ -9,9 +9,10 @@ number of steps its teacher is scored: Dice of a classification adapter on its f
 painted slices of one phantom, on every third slice of three others; the mean over two painted
 phantoms. ``--noise`` is added to all images, as a share of their grey values: without it grey
 values alone tell the organs, and random weights pass them on. Each of ``--starts`` has random
-weights and slices of its own. Of the losses, that of masked patches alone is used. It goes on
-where it stopped. ``cost``: one step of DINOv2-S, B or L with its true shapes (random weights;
-nothing is fetched): seconds, peak of memory, operations. Needs the extra ``finetune``.
+weights and slices of its own. Of the losses that of masked patches alone counts, unless ``--set``
+says otherwise. It goes on where it stopped. ``cost``: one step of DINOv2-S, B or L
+with its true shapes (random weights; nothing is fetched): seconds, peak of memory, operations.
+Needs the extra ``finetune``.
 """
 
 from __future__ import annotations
@@ -56,8 +57,10 @@ CONFIG = {
         "train": "all",
         "batch": 4,
         "tokens": 8,
+        "local_tokens": 4,
         "local_crops": 0,
         "global_scale": (0.15, 0.5),
+        "local_scale": (0.03, 0.12),
         "masked_images": 1.0,
         "image_loss": 0.0,
         "koleo_loss": 0.0,

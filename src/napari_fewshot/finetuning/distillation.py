@@ -84,9 +84,7 @@ class SelfDistillation:
         self._image_loss = loss.DINOLoss(own.prototypes, teacher_temp=own.teacher_temperature)
         self._patch_loss = loss.IBOTPatchLoss(own.prototypes, own.teacher_temperature)
         self._koleo = loss.KoLeoLoss()
-        self._said = torch.nn.ModuleDict(
-            {name: Standardised(own.prototypes) for name in ("image", "patch")}
-        )
+        self._said = torch.nn.ModuleDict({name: Standardised() for name in ("image", "patch")})
         for module in (self._image_loss, self._patch_loss, self._said):
             module.to(device)
         rate = config.learning_rate or _RATE
