@@ -1,6 +1,7 @@
 import json
 import multiprocessing
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from napari_fewshot.bench.methods.fewshot import FewShotMethod
 from napari_fewshot.bench.plan import Fit, select_cases
 from napari_fewshot.bench.runner import open_benchmark
 from napari_fewshot.errors import Cancelled, InputError
+from napari_fewshot.io.temporaries import temporary_for
 
 from .conftest import ACROSS, LANDMARKS, METHODS, WITHIN
 
@@ -265,6 +267,23 @@ def test_a_process_that_dies_fails_its_fit_and_the_rest_goes_on(config_of, tmp_p
     assert len(seen) == 2 * 2  # cases, seeds
     benchmark.run(only=["classification"])
     assert not benchmark.failures()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="kills with a signal")
+def test_a_log_that_a_killed_benchmark_left_empty_goes_with_the_next_run(config_of, tmp_path):
+    """Its processes may be alive; there may be nothing left to do but the report."""
+    benchmark, _ = run(config_of(WITHIN.replace("[1, 3]", "[1]")), tmp_path)
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    own = temporary_for(logs / "ours.log")
+    left = own.with_name(own.name.replace(f"-{os.getpid()}-", f"-{dead.pid}-"))
+    left.touch()
+    own.touch()
+    benchmark.run()
+    assert list(logs.iterdir()) == [own]
 
 
 @pytest.mark.slow

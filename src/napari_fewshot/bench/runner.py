@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..io.outputs import Outputs
+from ..io.temporaries import sweep, temporary_for
 from ..types import Progress, no_progress
 from .checking import CaseCheck, check_case, check_methods, check_shots, missing_modules
 from .cluster import on_cluster
@@ -59,6 +60,11 @@ class Benchmark:
     def units(self) -> tuple[Unit, ...]:
         """All units of the plan."""
         return tuple(unit for fit in self.plan for unit in fit.units)
+
+    @property
+    def _logs(self) -> Path:
+        """Folder of what methods print."""
+        return self.folder / "logs"
 
     @property
     def records(self) -> Records:
@@ -131,6 +137,7 @@ class Benchmark:
         there is something to run.
         """
         self.check_outputs(only)
+        sweep(self._logs)
         wanted = {method.name for method in self.config.methods} if only is None else set(only)
         if any(fit.method.name in wanted for fit in self.pending()):
             self.check()
@@ -183,10 +190,13 @@ class Benchmark:
 
         The memory of the process is that of the method, and its crash is no one else's.
         """
-        log = _new_log(self.folder / "logs", slug(fits[0].method.name))
+        log = self._logs / f"{slug(fits[0].method.name)}.log"
+        self._logs.mkdir(parents=True, exist_ok=True)
+        printed = temporary_for(log)
+        printed.touch()
         context = multiprocessing.get_context("spawn")
         events, end = context.Pipe(duplex=False)
-        process = context.Process(target=_work, args=(self, fits, end, log))
+        process = context.Process(target=_work, args=(self, fits, end, printed))
         current = 0
         try:
             process.start()
@@ -206,8 +216,7 @@ class Benchmark:
                 process.kill()
                 process.join()
             events.close()
-            if not log.stat().st_size:
-                log.unlink()
+            log = _kept_log(printed, log)
         return current, process.exitcode or 0, log
 
     def _fail(self, units: Sequence[Unit], words: str, finished: Finished) -> None:
@@ -249,9 +258,13 @@ def open_benchmark(
 
 def _work(benchmark: Benchmark, fits: Sequence[Fit], events: Connection, log: Path) -> None:
     """Run fits in this process, which is their own: libraries print to the log."""
-    with log.open("ab") as stream:
-        for output in (1, 2):
-            os.dup2(stream.fileno(), output)
+    try:
+        stream = os.open(log, os.O_WRONLY | os.O_APPEND)
+    except FileNotFoundError:  # the benchmark was killed, and another one removed what it left
+        os._exit(1)
+    for output in (1, 2):
+        os.dup2(stream, output)
+    os.close(stream)
 
     def emit(event: object) -> None:
         try:
@@ -284,15 +297,18 @@ def _received(events: Connection) -> Iterator[Any]:
             yield events.recv()
 
 
-def _new_log(folder: Path, stem: str) -> Path:
-    """Make a log under a name that nothing has: what is there may be somebody's."""
-    folder.mkdir(parents=True, exist_ok=True)
-    log, number = folder / f"{stem}.log", 1
+def _kept_log(printed: Path, wanted: Path) -> Path:
+    """Keep what a process printed, if anything; what has the name may be somebody's."""
+    if not printed.stat().st_size:
+        printed.unlink()
+        return wanted
+    log, number = wanted, 1
     while True:
         try:
             log.touch(exist_ok=False)
         except FileExistsError:
             number += 1
-            log = folder / f"{stem}-{number}.log"
+            log = wanted.with_stem(f"{wanted.stem}-{number}")
         else:
+            printed.replace(log)
             return log

@@ -27,6 +27,7 @@ __all__ = [
     "persist_name",
     "remove",
     "remove_abandoned",
+    "sweep",
     "take_place",
     "temporary_for",
 ]
@@ -54,7 +55,7 @@ def temporary_for(path: Path, ending: str = "") -> Path:
     folder = os.path.realpath(path.parent)
     if folder not in _swept:
         _swept.add(folder)
-        _sweep(path.parent)
+        sweep(path.parent)
     # A name of our own, since tempfile makes files that only their owner can read.
     own = f"{_machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     return path.with_name(f".{_shortened(path.name)}.{own}.tmp{ending}")
@@ -170,7 +171,7 @@ def _shortened(name: str) -> str:
     return f"{name[: _LONGEST // 4]}~{hashlib.sha256(raw).hexdigest()[:16]}"
 
 
-def _sweep(folder: Path) -> None:
+def sweep(folder: Path) -> None:
     """Remove what processes that are dead have left in a folder."""
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
