@@ -18,8 +18,9 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="signals and limits of POSIX"),
 ]
 ROUNDS = 20
-on_runs = pytest.mark.xdist_group("campaign of runs")
-"""All use one folder, and what each command writes there when nothing goes wrong."""
+on_predict = pytest.mark.xdist_group("campaign of predict")
+on_others = pytest.mark.xdist_group("campaign of other runs")
+"""Each group uses one folder, and what each command writes there when nothing goes wrong."""
 
 
 def test_changed_files_are_read_or_refused(tmp_path):
@@ -38,30 +39,36 @@ def trial(tmp_path_factory):
     return Trial(tmp_path_factory.mktemp("campaign") / "runs")
 
 
-@on_runs
-@pytest.mark.parametrize("name", ["train", "predict", "finetune"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("train", marks=on_others),
+        pytest.param("predict", marks=on_predict),
+        pytest.param("finetune", marks=on_others),
+    ],
+)
 def test_killed_runs_come_out_right_when_repeated(trial, name):
     assert trial.killed(name, 0) is None
 
 
-@on_runs
+@on_predict
 def test_a_killed_worker_is_made_up_for_by_the_others(trial):
     pytest.importorskip("distributed")
     assert trial.worker_killed(WORKERS, 0) is None
 
 
-@on_runs
+@on_predict
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
 def test_a_full_disk_is_one_line_and_the_next_run_is_right(trial):
     assert trial.limited("predict", "disk", 0) is None
 
 
-@on_runs
+@on_predict
 def test_two_runs_into_one_folder(trial):
     assert trial.together("predict", 0) is None
 
 
-@on_runs
+@on_others
 def test_read_only_folders(trial, tmp_path):
     if not rights_count(tmp_path / "rights"):
         pytest.skip("the rights of folders do not count here")
