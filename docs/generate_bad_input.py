@@ -37,6 +37,7 @@ CASES: dict[str, list[str]] = {
         f"train --image image.nii.gz --labels fractions.nii.gz {OUT}",
         f"train --image image.nii.gz photo.png --labels painted.nii.gz photo_labels.png {OUT}",
         f"{TRAIN} --frame 3 {OUT}",
+        f"train --image image.nii.gz --labels image.nii.gz {OUT}",
         f"{TRAIN} -o image.nii.gz",
         f"{TRAIN} -o image.nii.gz/new.fewshot",
         "predict model.fewshot image.nii.gz -o .",
@@ -45,6 +46,8 @@ CASES: dict[str, list[str]] = {
         "predict model.fewshot image.nii.gz --tolerance 5% -o out",
         "predict model.fewshot image.nii.gz -o painted.nii.gz",
         "predict model.fewshot image.nii.gz -o image.nii.gz/out",
+        "predict model.fewshot image.nii.gz -o ''",
+        "predict model.fewshot '' -o out",
         "predict model.fewshot photo.png -o out",
         "predict model.fewshot image.nii.gz image.nii.gz -o out",
     ],
@@ -115,6 +118,7 @@ CASES: dict[str, list[str]] = {
         "refine image.nii.gz other.nii.gz -o refined.nii.gz",
         "refine image.nii.gz painted.nii.gz -o painted.nii.gz",
         "refine image.nii.gz painted.nii.gz --confidence other.nii.gz -o refined.nii.gz",
+        "refine image.nii.gz painted.nii.gz --confidence image.nii.gz -o refined.nii.gz",
         "refine image.nii.gz painted.nii.gz --set walker.prior_weight=0 -o refined.nii.gz",
         "compare-refinement image.nii.gz painted.nii.gz --truth painted.nii.gz "
         "--strategies sam-vit-b:bx -o out",
@@ -157,7 +161,9 @@ CASES: dict[str, list[str]] = {
         "objects photo_labels.png --min-size 5um2 -o new.png",
         "objects painted.nii.gz --min-size 50 --max-size 20 -o new.nii.gz",
         "objects painted.nii.gz --image image.nii.gz --confidence image.nii.gz -o new.nii.gz",
+        "objects painted.nii.gz --confidence image.nii.gz -o new.nii.gz",
         f"{TRAIN} --points points.csv --merge-labels {OUT}",
+        f"{TRAIN} --merge-labels '' {OUT}",
     ],
     "Benchmarks": [
         "benchmark none.toml -o out",
@@ -167,6 +173,7 @@ CASES: dict[str, list[str]] = {
         "benchmark setting.toml -o out",
         "benchmark sound.toml --data none -o out",
         "benchmark sound.toml --only forrest -o out",
+        "benchmark sound.toml --report-only -o out",
         "benchmark amos23 -o out",
     ],
     "Model files": [

@@ -60,6 +60,7 @@ class InputError(FewShotError, ValueError):
     def __init__(self, parameter: str, constraint: str, given: object, remedy: str = "") -> None:
         try:
             text = str(given) if isinstance(given, (str, PurePath)) else repr(given)
+            text = text or "nothing"
         except (ValueError, RecursionError):  # a number of thousands of digits, deep nesting
             text = f"a {type(given).__name__} that is too long to show"
         if len(text) > 200:

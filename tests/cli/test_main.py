@@ -100,10 +100,12 @@ def test_contract_of_the_options(line):
         "evaluate --pred P",
         "train --image I --labels L -o M --preset best",
         "train --image I --labels L -o M --unknown",
+        "train --image I --labels L -o ''",
+        "predict '' I -o OUT",
     ],
 )
 def test_bad_arguments_are_one_line(run, line):
-    said = run(*line.split())
+    said = run(*shlex.split(line))
     assert said.code == 2
     assert said.out == ""
     assert said.err.count("\n") == 1

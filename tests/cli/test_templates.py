@@ -193,6 +193,19 @@ def test_a_label_may_not_mean_two_things(patients):
         read(TemplateFiles(one.image, one.painted), TemplateFiles(other.image, points=other.points))
 
 
+def test_the_image_is_no_label_map(patients):
+    with pytest.raises(InputError, match="--labels must be another file than --image"):
+        group_templates([("image", str(patients[0].image)), ("labels", str(patients[0].image))])
+
+
+def test_scribbles_without_background_are_said(patients, capsys):
+    files = [TemplateFiles(patients[0].image, patients[0].painted)]
+    for background, told in ((1, False), (99, True)):
+        given = {**OPTIONS, "template": "scribble", "background": background}
+        read_templates(files, argparse.Namespace(**given))
+        assert ("no label map has the value 99" in capsys.readouterr().err) is told
+
+
 def test_only_some_labels_of_several_templates(patients, tmp_path):
     one, other = patients
     lonely = tmp_path / "lonely.nii.gz"

@@ -196,6 +196,11 @@ def test_label_maps_are_not_told(caplog: pytest.LogCaptureFixture) -> None:
     for value in range(1, 41):
         y, x = rng.integers(0, 190, 2)
         atlas[y : y + 6, x : x + 6] = value
-    for labels in (mask.astype(np.uint8), atlas, atlas.astype(np.int32) * 1000, mask * 0):
+    organs = np.zeros((200, 200), np.uint8)
+    organs[:100] = 9  # lungs
+    for value in range(1, 9):  # smaller ones
+        organs[150:160, 20 * value : 20 * value + 10 + value % 2] = value
+    several = (mask.astype(np.uint8), atlas, atlas.astype(np.int32) * 1000, mask * 0)
+    for labels in (*several, organs):
         warn_of_blur(labels, "labels.png")
     assert not caplog.text

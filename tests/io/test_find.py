@@ -131,6 +131,7 @@ def test_label_maps_and_results_are_left_out(folder):
     [
         ("gone.nii.gz", r"IMAGE must be an existing file; got gone\.nii\.gz \(no such file\)"),
         ("*.tif", r"or a pattern; got \*\.tif \(nothing matches\)\. Patterns: "),
+        ("", r"a folder of images, or a pattern; got nothing"),
         ("empty", r"got empty \(a folder without images\)"),
         ("img2_l*", r"got img2_l\* \(only label maps and results of other images\)"),
     ],

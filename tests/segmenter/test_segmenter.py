@@ -183,6 +183,12 @@ def test_a_plane_that_was_not_painted_is_said(fitted, torso, caplog):
     assert "along sagittal are of a plane that no template was painted in (axial" in record.message
 
 
+def test_an_image_of_one_grey_value_is_said(fitted, torso, caplog):
+    blank = torso.image.with_data(np.full(torso.image.shape, np.nan, np.float32))
+    fitted.slice_predictor(blank)
+    assert "has one grey value everywhere, or none that is a number" in caplog.text
+
+
 def test_an_implausible_spacing_is_said_and_does_no_harm(quick, caplog, dice):
     """A stack of microscopy whose sections are tagged in another unit than its pixels."""
     rng = np.random.default_rng(0)

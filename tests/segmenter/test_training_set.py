@@ -30,6 +30,17 @@ def test_labels_that_resampling_loses_are_refused():
     assert TrainingSet.of([Template(image(), paint(), axis=0).only(1)], coarse).label_values == (1,)
 
 
+def test_known_slices_of_one_grey_value_are_said(caplog):
+    TrainingSet.of(Template(image(), paint(), axis=0), CONFIG)
+    assert not caplog.records
+    beyond = SegmenterConfig(intensity={"mode": "window", "low": 1e6, "high": 1e7})
+    blank = image().with_data(np.full((4, 20, 20), np.nan, np.float32))
+    for volume, config in ((blank, CONFIG), (image(), beyond)):
+        TrainingSet.of(Template(volume, paint(), axis=0), config)
+        assert "show one grey value alone" in caplog.text
+        caplog.clear()
+
+
 def test_a_number_stands_for_one_thing():
     tip = Landmark("tip", 1, (1, 5, 5))
     with pytest.raises(InputError, match="label 1 as a painted label and as tip"):

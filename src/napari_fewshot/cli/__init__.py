@@ -13,7 +13,8 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn, TextIO
+from pathlib import Path
+from typing import Any, NoReturn, TextIO
 
 from .. import __version__
 from ..errors import Cancelled
@@ -47,6 +48,10 @@ _LONGEST = 500
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong with the arguments in one line; its help begins with an example."""
 
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.register("type", Path, _path)
+
     def format_help(self) -> str:
         example = self.get_default("example")
         text = super().format_help()
@@ -56,6 +61,13 @@ class _Parser(argparse.ArgumentParser):
         if len(message) > _LONGEST:
             message = f"{message[:_LONGEST]}..."
         self.exit(BAD_INPUT, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def _path(text: str) -> Path:
+    """Take a path; nothing (an unset variable of a script) would be the folder that one is in."""
+    if not text:
+        raise argparse.ArgumentTypeError("must not be empty")
+    return Path(text)
 
 
 def build_parser() -> argparse.ArgumentParser:

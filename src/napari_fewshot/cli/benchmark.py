@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import UnknownNameError
+from ..errors import InputError, UnknownNameError
 from . import shared
 from .reporting import ProgressBars
 
@@ -89,6 +89,9 @@ def run(options: argparse.Namespace) -> int:
         benchmark.check()
         print(format_plan(benchmark))
         return 0
+    if options.report_only and not benchmark.records.all(benchmark.units):
+        remedy = "Run it without --report-only first."
+        raise InputError("--report-only", "stand beside results of a run", options.out, remedy)
     benchmark.check_outputs([] if options.report_only else options.only, report_files(benchmark))
     if not options.report_only:
         with ProgressBars() as bars, ExitStack() as stack:

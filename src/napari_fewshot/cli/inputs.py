@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +14,10 @@ from .shared import is_count
 if TYPE_CHECKING:
     from ..io.image_jobs import FrameChoice
     from ..slices.region import Region
+    from ..types import Volume
 
 __all__ = [
+    "check_confidence",
     "expanded_templates",
     "frame_choice",
     "given_label_maps",
@@ -24,6 +27,10 @@ __all__ = [
     "of_series",
     "parse_region",
 ]
+
+
+_ROUNDING = 1e-3
+"""How far beyond 0 and 1 a confidence may be, as scale factors of a file leave it."""
 
 
 def images_of(parameter: str, given: Sequence[str | Path]) -> list[Path]:
@@ -62,6 +69,29 @@ def of_series(paths: Sequence[Path], number: int | None) -> list[Path]:
         if sniff_format(path) is not FORMATS.get("tiff") or split_inside(path)[1]:
             raise InputError("--series", "stand beside TIFF files", path)
     return [path / str(number) for path in paths]
+
+
+def check_confidence(volume: Volume) -> None:
+    """Refuse what is no confidence, such as the image itself: values beyond 0..1, or none at all.
+
+    Raises
+    ------
+    InputError
+        If there are such values; single ones that are NaN count as 0.
+    """
+    import numpy as np
+
+    from ..arrays import blocks
+
+    low, high = math.inf, -math.inf
+    for _, part in blocks(volume.data):
+        finite = part[np.isfinite(part)]
+        if finite.size:
+            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+    if not -_ROUNDING <= low <= high <= 1 + _ROUNDING:
+        given = f"values from {low:g} to {high:g}" if low <= high else "no finite value"
+        remedy = "Give what predict --confidence wrote; other scales have to be brought to 0..1."
+        raise InputError(str(volume.source or "--confidence"), "hold values of 0..1", given, remedy)
 
 
 def label_maps_of(option: str, given: Sequence[Path], images: Sequence[Path]) -> list[Path]:

@@ -6,6 +6,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from ..errors import InputError
+
 if TYPE_CHECKING:
     from ..templates.template import Template
 
@@ -29,6 +31,8 @@ def prepared(templates: list[Template], options: argparse.Namespace) -> list[Tem
     from ..objects.instances import count_instances, merge_labels
 
     if options.merge_labels is not None:
+        if not options.merge_labels.strip():
+            raise InputError("--merge-labels", "be a name", options.merge_labels)
         return [merge_labels(template, options.merge_labels) for template in templates]
     count = count_instances(templates)
     if count:

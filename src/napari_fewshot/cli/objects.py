@@ -128,6 +128,8 @@ def _separate(
     from ..objects import separate_objects
 
     beside = {name: read_volume_at(file, options.frame) for name, file in files.items()}
+    if "confidence" in beside:
+        inputs.check_confidence(beside["confidence"])
     found = separate_objects(
         read_labels_at(path, options.frame),
         image=beside.get("image"),

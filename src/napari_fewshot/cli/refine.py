@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from . import shared
+from . import inputs, shared
 from .reporting import ProgressBars
 
 if TYPE_CHECKING:
@@ -166,4 +166,5 @@ def read_inputs(options: argparse.Namespace) -> RefineInputs:
     if options.confidence is not None:
         confidence = read_volume(options.confidence)
         check_match(image, confidence)
+        inputs.check_confidence(confidence)
     return RefineInputs(image, labels, confidence, config, intensity, device, store)

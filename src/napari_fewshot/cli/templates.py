@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,6 +119,8 @@ def group_templates(
         if group.labels is None and (group.points is None or not landmarks):
             need = "be given for every image" + (", or --points" if landmarks else "")
             raise InputError("--labels", need, f"{group.image}")
+        if group.labels == group.image and group.image.is_file():
+            raise InputError("--labels", "be another file than --image", group.labels)
     return groups
 
 
@@ -136,6 +139,7 @@ def read_templates(files: Sequence[TemplateFiles], options: argparse.Namespace) 
             remedy = f"{error.remedy} (Image {one.image}.)".lstrip()
             raise InputError(error.parameter, error.constraint, error.given, remedy) from error
     check_names(templates)
+    _tell_of_background(templates)
     only = shared.parse_numbers("--only", options.only)
     if only is None:
         return templates
@@ -177,6 +181,17 @@ def _read_template(
         if max(template.slices) >= count:
             raise InputError("--slices", f"be within 0..{count - 1}", files.slices)
     return template
+
+
+def _tell_of_background(templates: Sequence[Template]) -> None:
+    """Warn of scribbles in which nobody painted background: every pixel would get a label."""
+    scribbles = [t for t in templates if t.kind == "scribble" and t.label_volume is not None]
+    if scribbles and not any(t.has_background() for t in scribbles):
+        print(
+            f"napari-fewshot: note: no label map has the value {scribbles[0].background} of "
+            "--background, so that every pixel will get a label. Paint some background.",
+            file=sys.stderr,
+        )
 
 
 def _slices(text: str | None) -> Any:

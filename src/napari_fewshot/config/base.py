@@ -7,6 +7,7 @@ the command line, the forms of the viewer and the documentation.
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -217,7 +218,9 @@ def input_error(
         return InputError(name, "be given", "nothing")
     if is_key:
         return InputError(name, "have names of settings as keys", given)
-    constraint = str(first["msg"]).removeprefix("Value error, ").removeprefix("Input should ")
+    constraint = re.sub(r"^(Value error, |\w+ should )| after validation", "", str(first["msg"]))
+    if first["type"] == "path_type":
+        constraint = "be a path"
     if first["type"] == "tuple_type":
         field = section.model_fields[places[-1]]
         constraint = f"be a list, such as {(field.examples or [[given]])[0]}"

@@ -42,8 +42,9 @@ _LOGGER = logging.getLogger(__name__)
 _WHOLE = 1e-3
 # Channels of an image that may be grey, stored as colours (with transparency).
 _GREY_COLOURS = (3, 4)
-# Masks of 8 bits, the share of pixels on a smoothed border, and fewest values of these.
-_MASK, _BLURRED, _FEWEST_BLURRED = 255, 0.1, 8
+# Masks of 8 bits, the share of pixels on a smoothed border, fewest values of these, and how many
+# pixels one of them has at most, beside the mask.
+_MASK, _BLURRED, _FEWEST_BLURRED, _OF_ONE = 255, 0.1, 8, 0.05
 LARGEST_LABEL = int(np.iinfo(np.int32).max)
 
 
@@ -196,10 +197,13 @@ def warn_of_blur(labels: Array, source: str) -> None:
     values = np.flatnonzero(counts)
     if len(values) < _FEWEST_BLURRED:
         return
+    if values[-1] == len(values) - 1 < _MASK // 2:  # 1, 2, 3 ...: organs, not shades
+        return
     ends = counts[0] + counts[values[-1]]
     between = counts[values[1:-1]]
     total = int(counts.sum())
-    if ends >= (1 - _BLURRED) * total and between.max() < min(counts[0], counts[values[-1]]):
+    most = min(counts[0], _OF_ONE * counts[values[-1]])
+    if ends >= (1 - _BLURRED) * total and between.max() < most:
         share = f"{100 * ends / total:.1f} % of its pixels are 0 or {values[-1]}"
         _LOGGER.warning(
             "%s holds %d labels, but %s: was a mask smoothed at its border? "

@@ -58,7 +58,7 @@ def find_images(parameter: str, given: Sequence[str | Path]) -> FoundImages:
     seen: set[Path] = set()
     images: list[Path] = []
     left_out: list[Path] = []
-    for path in map(Path, given):
+    for path in (_path(parameter, one) for one in given):
         if is_image_path(path):
             images.append(path)  # as it was given, twice too: that is for the caller to judge
             seen.add(absolute(path))
@@ -81,7 +81,7 @@ def find_files(parameter: str, given: str | Path) -> list[Path]:
 
     :class:`InputError` if there is none.
     """
-    path = Path(given)
+    path = _path(parameter, given)
     if is_image_path(path):
         return [path]
     files = [one for one in _matches(path) if is_image_path(one)]
@@ -113,6 +113,13 @@ def label_maps_in(folder: Path, *, deep: bool = False) -> dict[str, Path]:
             plain.setdefault(stem, path)
     found = plain | named or instances
     return {stem: found[stem] for stem in sorted(found, key=lambda stem: _natural(Path(stem)))}
+
+
+def _path(parameter: str, given: str | Path) -> Path:
+    """Take a path; nothing (an unset variable of a script) would be the folder that one is in."""
+    if not str(given):
+        raise InputError(parameter, "be an image, a folder of images, or a pattern", given)
+    return Path(given)
 
 
 def _natural(path: Path) -> tuple[object, ...]:

@@ -296,6 +296,13 @@ class VolumePredictor:
                 f"{stack.channels}",
                 _SLICES_AS_CHANNELS if stack.channels > _MANY_CHANNELS else "",
             )
+        black, white = stack.black_and_white
+        if not white > black:
+            _LOGGER.warning(
+                "%s has one grey value everywhere, or none that is a number: nothing can be told "
+                "apart in it.",
+                image.source or "volume",
+            )
         return stack
 
     def _canonical_axis(self, image: Volume, axis: int | str | None) -> int:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import blocks
 from ..errors import InputError
 from ..geometry import Frame
 from ..io.matching import on_grid
@@ -166,6 +167,14 @@ class Template:
         if self._given is not None and axis == self.file_axis():
             return {k: stack[k] for k in self._given if stack[k].any()}
         return {int(k): stack[k] for k in np.flatnonzero(stack.any(axis=(1, 2)))}
+
+    def has_background(self) -> bool:
+        """Whether background is painted: always in a dense template."""
+        if self.kind == "dense" or self.labels is None:
+            return True
+        labels = self.label_volume
+        parts = () if labels is None else blocks(labels.data)
+        return any(bool((part == self.background).any()) for _, part in parts)
 
     def only(self, *values: int) -> Template:
         """Return the template for some of its labels; the others become background.

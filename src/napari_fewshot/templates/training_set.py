@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,8 @@ from .known import KnownSlice, known_slices, labels_of
 from .template import Template, check_names
 
 __all__ = ["TrainingSet", "arrangements_of"]
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +88,7 @@ class TrainingSet:
             slices = known_slices(template, stacks[number], config.sampling.point_radius)
             _check_nothing_lost(template, stacks[number], slices)
             found.append(_OfTemplate(template, image, number, own, slices))
+            _tell_of_sameness(stacks[number], slices)
         earlier = dict(names or {})
         label_values = sorted(set(earlier).union(*(labels_of(one.slices) for one in found)))
         if not label_values:
@@ -224,6 +228,19 @@ def _check_nothing_lost(
             "leave a pixel of every painted label",
             f"labels {sorted(lost)} lost, at slices of {stack.shape} pixels",
             "Use a finer spacing, or leave these labels out.",
+        )
+
+
+def _tell_of_sameness(stack: SliceStack, slices: Sequence[KnownSlice]) -> None:
+    """Warn where all known slices are of one grey value, as far as the settings show."""
+    if slices and not any(np.ptp(stack.slice(one.index)) > 0 for one in slices):
+        black, white = stack.black_and_white
+        _LOGGER.warning(
+            "%s: its known slices show one grey value alone (black is %g, white %g), so that "
+            "nothing can be learned from it. Is it the right image, and the right window?",
+            stack.volume.source or "a template",
+            black,
+            white,
         )
 
 

@@ -63,6 +63,16 @@ def test_odd_values_that_mean_nothing(
     np.testing.assert_array_equal(read_labels(tmp_path / "o.nii.gz").data, DATA)
 
 
+@pytest.mark.parametrize("size", [0.0, np.nan, np.inf])
+def test_a_voxel_size_that_cannot_be(
+    tmp_path: Path, size: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    nowhere = (252, struct.pack("<hh", 0, 0))  # neither qform nor sform
+    path = written(tmp_path / "a.nii", (84, struct.pack("<f", size)), nowhere)
+    assert read_volume(path).spacing == (3, 1, 1)
+    assert "1 mm is taken for it" in caplog.text
+
+
 @pytest.mark.parametrize("factor", [1.0000004, 1.00001, 1.001])
 def test_a_quaternion_that_is_too_long(tmp_path: Path, factor: float) -> None:
     part = HALF * np.float32(factor)

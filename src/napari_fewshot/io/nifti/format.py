@@ -13,6 +13,7 @@ Trailing axes of one are dropped, and restored on writing. One more axis is that
 from __future__ import annotations
 
 import gzip
+import logging
 import math
 from dataclasses import dataclass
 from functools import partial
@@ -33,6 +34,7 @@ from .header import StoredImage, is_nifti, open_image, transforms, unit_factors
 
 __all__ = ["ENTRIES", "NiftiHeader", "read_nifti_frames", "write_nifti"]
 
+_LOGGER = logging.getLogger(__name__)
 _LABEL, _LABEL_CODE = "label", 1002
 _SCANNER = 1
 _ROUNDING = 1e-3
@@ -176,7 +178,11 @@ def _volume(
         sizes = np.abs(np.asarray(header.get_zooms()[: data.ndim], dtype=np.float64))[::-1] * scale
     else:
         sizes = np.linalg.norm(affine[:3, :3], axis=0)[3 - data.ndim :]
-    spacing = tuple(float(s) if np.isfinite(s) and s > 0 else 1.0 for s in sizes)
+    usable = np.isfinite(sizes) & (sizes > 0)
+    if not usable.all():
+        told = ", ".join(f"{size:g}" for size in sizes)
+        _LOGGER.warning("%s: a voxel size of %s mm cannot be; 1 mm is taken for it.", path, told)
+    spacing = tuple(float(s) if fine else 1.0 for s, fine in zip(sizes, usable, strict=True))
     spatial = shape if int(np.prod(shape[3:])) == 1 else shape[:3]
     has_channels = data.dtype.names is not None
     if has_channels:
