@@ -1,10 +1,10 @@
-"""What is wrong, in words of the viewer: its controls, not options of the command line."""
+"""Words of the viewer: what is wrong in terms of its controls, and long names in short."""
 
 from __future__ import annotations
 
 from ..backbones.weights import MissingWeightsError
 
-__all__ = ["in_viewer"]
+__all__ = ["in_viewer", "shortened"]
 
 
 def in_viewer(error: BaseException) -> str:
@@ -25,3 +25,9 @@ def in_viewer(error: BaseException) -> str:
     return (
         f"The weights of {source.name}{size} are not here, and could not be fetched: {why}.\n{way}"
     )
+
+
+def shortened(name: str, longest: int) -> str:
+    """A name with its middle left out where it has more characters: words do not break."""
+    half = longest // 2 - 1
+    return name if len(name) <= longest else f"{name[:half]}…{name[-half:]}"

@@ -93,8 +93,15 @@ def test_the_dock(free, viewer, cells, qtbot, tmp_path):
     dock = Measurements(viewer)
     viewer.window.add_dock_widget(dock)
     assert dock.labels.layer is viewer.layers["mask"]
+    assert (dock.smallest.text(), dock.proposal.text()) == ("", "")  # nothing is painted
+    free.add_template("cells", "mask")
+    dock.labels.chosen.emit()
+    painted = free.objects.proposed_min_size("mask")
+    assert int(dock.smallest.text()) == painted > 20
+    assert "painted" in dock.proposal.text()
     dock.image.choose(viewer.layers["cells"])
     dock.smallest.setText("1um2")
+    assert not dock.proposal.text()
     assert dock.save.reason == "measure something"
     dock.separate.click()
     qtbot.waitUntil(lambda: "mask objects" in viewer.layers, timeout=MINUTE * 1000)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from ...errors import InputError
 from ...segmenter import HeldOutScore
+from ..wording import shortened
 from .batch import BatchController
 from .jobs import Job
 from .painting import PaintController
@@ -75,13 +76,13 @@ class LabellingController:
                 slices += sum(len(found) for found in taught.values())
             counts[entry.image.name] = [slices, points]
         found = {name: both for name, both in counts.items() if any(both)}
-        more = ", ".join(f"“{layer.name}”" for _, layer in self._painting.to_adopt())
+        more = ", ".join(f"“{shortened(layer.name, 34)}”" for _, layer in self._painting.to_adopt())
         if not found:
             return f"Learns from {more}." if more else ""
         slices, points = (sum(both[k] for both in found.values()) for k in (0, 1))
         parts = [f"{slices} painted slice{'s' * (slices > 1)}"] if slices else []
         parts += [f"{points} point{'s' * (points > 1)}"] if points else []
-        images = f"{len(found)} images" if len(found) > 1 else next(iter(found))
+        images = f"{len(found)} images" if len(found) > 1 else shortened(next(iter(found)), 34)
         also = f" Also from {more}." if more else ""
         return f"Learns from {' and '.join(parts)} of {images}.{also}"
 

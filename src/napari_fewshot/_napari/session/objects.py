@@ -15,6 +15,8 @@ from ..grid import grid_of
 from ..layers import geometry_of, image_volume, label_features, label_names, level_like, shape_of
 from .jobs import Callbacks, Job, JobRunner
 from .pairs import PairController
+from .slicing import Key
+from .state import State
 from .teaching import Provenance
 from .templates import TemplateEntry
 from .view import View
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["SessionObjects"]
 
 _LOOK = 5
-"""Slices of a template that are looked at for instances."""
+"""Slices of a template that are looked at."""
 
 
 class SessionObjects:
@@ -34,8 +36,25 @@ class SessionObjects:
     Layers are given themselves or by name. The values that labels have now are taken.
     """
 
-    def __init__(self, runner: JobRunner, view: View, pairs: PairController) -> None:
-        self._runner, self._view, self._pairs = runner, view, pairs
+    def __init__(self, state: State, runner: JobRunner, view: View, pairs: PairController) -> None:
+        self._state, self._runner, self._view, self._pairs = state, runner, view, pairs
+
+    def proposed_min_size(self, labels: Any) -> int:
+        """Smallest size of objects, in voxels, that painted slices speak for; 0: they do not.
+
+        Those of a template of the same image count, at most five.
+        """
+        from ...objects.smallest import proposed_min_size
+
+        images = self._state.images_of(self._view.layer(labels, ("labels",), "labels"))
+        for image in images:
+            for entry in self._state.entries_of(image):
+                if entry.kind == "dense":
+                    planes = [entry.values(key) for key in _some_slices(entry)]
+                    axis = entry.slicing.axis if entry.slicing.spatial == 3 else None
+                    spacing = np.abs(entry.labels.scale)[-entry.slicing.spatial :]
+                    return proposed_min_size(planes, spacing.tolist(), axis)
+        return 0
 
     def separate(
         self, labels: Any, image: Any = None, *, label: int | None = None, **settings: Any
@@ -117,8 +136,7 @@ class SessionObjects:
 
         if entry.kind != "dense" or label_names(entry.labels.features):
             return 0
-        keys = entry.slices()
-        some = keys[:: max(1, len(keys) // _LOOK)][:_LOOK]
+        some = _some_slices(entry)
         planes = [np.asarray(entry.slicing.plane(entry.labels.data, key)) for key in some]
         return len(np.unique(planes)) - 1 if planes and are_instances(planes) else 0
 
@@ -162,6 +180,11 @@ class SessionObjects:
             )
         # Layers of one shape: labels are made on their image, wherever one was moved since.
         return volume, Volume(beside.data, volume.spacing, volume.affine, beside.has_channels)
+
+
+def _some_slices(entry: TemplateEntry) -> list[Key]:
+    keys = entry.slices()
+    return keys[:: max(1, len(keys) // _LOOK)][:_LOOK]
 
 
 def _in_file_order(volume: Volume, labels: Any) -> Volume:

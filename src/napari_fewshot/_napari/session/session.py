@@ -77,7 +77,7 @@ class Session:
         self._renewal = RenewalController(*common, self._training, self._propagation)
         self._sam, self.clicks = SamController(*common), SessionClicks(*common)
         self.landmarks = FoundLandmarks(*common, self._training, self._storage.soon)
-        self.objects = SessionObjects(runner, view, self._pairs)
+        self.objects = SessionObjects(*common, self._pairs)
         self.finetuning = SessionFinetuning(state, view, self._training, self._activity)
         self._review = ReviewController(state, view, self._propagation, self._storage)
         self._watch = LayerWatch(*common, self._propagation, self._storage, self.close)

@@ -35,7 +35,8 @@ class Measurements(SessionDock):
         super().__init__(napari_viewer)
         self.labels = LayerChoice(self.viewer, ["labels"], prefer=lambda layer: layer.visible)
         self.image = LayerChoice(self.viewer, ["image"], none="none", prefer=is_plain_image)
-        self.smallest, self.largest = QLineEdit(), QLineEdit()
+        self.smallest, self.largest, self.proposal = QLineEdit(), QLineEdit(), Note()
+        self._proposed = ""
         self.settings = SettingsForm(ObjectsConfig, SETTINGS)
         self.rows = Choice(
             (
@@ -58,6 +59,7 @@ class Measurements(SessionDock):
         self._found: pd.DataFrame | None = None
         self._fill()
         self._connect()
+        self._propose()
         self.show_state()
 
     def _fill(self) -> None:
@@ -68,6 +70,7 @@ class Measurements(SessionDock):
         self.smallest.setPlaceholderText("no limit")
         self.largest.setPlaceholderText("no limit")
         sizes.add("Smallest", self.smallest, f"Smaller objects are left out. {units}")
+        sizes.add_wide(self.proposal)
         sizes.add("Largest", self.largest, f"Larger objects are left out. {units}")
         measures.add("A row for", self.rows, "What the table has a row for.")
         measures.add("Unit", self.unit, "Unit of lengths; auto: µm for microscopy, else mm.")
@@ -78,6 +81,8 @@ class Measurements(SessionDock):
     def _connect(self) -> None:
         for choice in (self.labels, self.image):
             choice.chosen.connect(self.show_state)
+        self.labels.chosen.connect(self._propose)
+        self.smallest.textChanged.connect(lambda _: self._show_proposal())
         self.separate.clicked.connect(self._on_separate)
         self.measure.clicked.connect(self._on_measure)
         self.copy.clicked.connect(self._on_copy)
@@ -96,6 +101,21 @@ class Measurements(SessionDock):
         """Write the table that is shown, whole or not at all."""
         if self._found is not None:
             write_table(path, self._found)
+
+    def _propose(self) -> None:
+        """Fill in the smallest size that painted slices speak for, unless a person wrote one."""
+        if self.labels.layer is None or self.smallest.text() != self._proposed:
+            return
+        size = self.session.objects.proposed_min_size(self.labels.layer)
+        self._proposed = str(size) if size else ""
+        self.smallest.setText(self._proposed)
+        self._show_proposal()
+
+    def _show_proposal(self) -> None:
+        is_ours = bool(self._proposed) and self.smallest.text() == self._proposed
+        self.proposal.say(
+            "Proposed: a quarter of a typical one that you painted." if is_ours else ""
+        )
 
     def _on_separate(self) -> None:
         settings = {**self.settings.values()}

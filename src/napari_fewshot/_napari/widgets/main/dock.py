@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ...sample_data import TORSO
+from ...wording import shortened
 from ..parts.connections import listen
 from ..parts.forms import ActionButton, Note, Section
 from .correct import MainCorrectSection
@@ -57,7 +58,9 @@ class FewShotSegmentation(MainDock):
         """Show the session as it is now."""
         session, image = self.session, self.image
         self.sample.setVisible(image is None)
-        self.in_view.say(NO_IMAGE if image is None else f"Image in view: {_short(image.name)}")
+        self.in_view.say(
+            NO_IMAGE if image is None else f"Image in view: {shortened(image.name, 34)}"
+        )
         self.in_view.setToolTip("" if image is None else image.name)
         self.labels.show_state()
         self.learn.show_state()
@@ -97,9 +100,3 @@ class FewShotSegmentation(MainDock):
             self.others.progress.follow(job)
         self.others.progress.refresh()
         super()._on_job(job)
-
-
-def _short(name: str, longest: int = 34) -> str:
-    """A name with its middle left out where it is long: words do not break."""
-    half = longest // 2 - 1
-    return name if len(name) <= longest else f"{name[:half]}…{name[-half:]}"

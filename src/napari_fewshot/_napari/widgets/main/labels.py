@@ -114,7 +114,7 @@ class LabelsSection(Section):
         self.clicks = ClickPanel(dock.session, lambda: dock.image, dock.attempt, self._in_hand)
         tip = "Click on a structure to have it outlined, with the selected label"
         self.clicking = Section(
-            "Click instead of painting", tip, self.clicks, self._more_for_clicks()
+            "Clicks instead of paint", tip, self.clicks, self._more_for_clicks()
         )
         self.instances = InstancesNote()
         self.add(self.list, self.hint, row(self.add_label, self.remove, self.mark))

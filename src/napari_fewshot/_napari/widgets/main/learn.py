@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QCheckBox
 
 from ...session import is_result
 from ..parts.choices import AxisChoice
-from ..parts.forms import ActionButton, Choice, Form, Note, Section, row
+from ..parts.forms import ActionButton, Choice, Form, Note, Section
 from ..parts.grey_values import GreyValues
 from ..parts.scores import ScoreTable
 from .channels import ChannelChoice
@@ -85,11 +85,12 @@ class LearnSection(Section):
     def _fill(self) -> None:
         form = Form()
         form.add("Painted", self.painted, "How slices are painted: as a whole, or in part.")
-        form.add("Slices along", self.axis, "Axis along which slices are painted and labelled.")
+        form.add("Slices", self.axis, "Axis along which slices are painted and labelled.")
         form.add_wide(self.lies)
         form.add_wide(self.grey)
         form.add_wide(Note("Docks with all settings:"))
-        form.add_wide(row(*self.experts))
+        for button in self.experts:
+            form.add_wide(button)
         self.more = Section("Settings", "Rarely needed", form)
         self.add(self.taught, self.channels, self.places, self.learn, self.cost)
         self.add(self.progress, self.agreement, self.scores, self.more)

@@ -38,7 +38,7 @@ class SaveSection(Section):
             "Open what was learned…", "Label with what was learned and saved before."
         )
         self.objects = ActionButton(
-            "Objects and measurements…",
+            "Objects and sizes…",
             "Separate cells and other objects that touch, and measure them or the labels.",
         )
         self.kept = Note()

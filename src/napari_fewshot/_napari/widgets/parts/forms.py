@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.compat import isalive
-from qtpy.QtCore import QEvent, QObject, QSignalBlocker, Qt, Signal
+from qtpy.QtCore import QEvent, QObject, QSignalBlocker, QSize, Qt, Signal
 from qtpy.QtGui import QHelpEvent, QIcon, QPaintEvent, QPixmap, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
@@ -51,7 +51,7 @@ NAME_WIDTH = 82
 FIELD_WIDTH = 80
 HIGHEST = 16777215
 """Qt's largest height: no limit."""
-WRONG = "#e06060"
+WRONG = "#d94a4a"
 """Colour of what is wrong, on napari's dark and light backgrounds."""
 TITLE_STYLE = """
 QPushButton, QPushButton:checked, QPushButton:hover, QPushButton:pressed {
@@ -60,6 +60,12 @@ QPushButton, QPushButton:checked, QPushButton:hover, QPushButton:pressed {
 }
 QPushButton:hover { text-decoration: underline; }
 """
+
+COMBO_STYLE = """
+QComboBox { padding: 3px 2px 3px 6px; }
+QComboBox::drop-down { width: 20px; }
+"""
+"""Room for the text: that of the viewer leaves a third of a narrow box for it."""
 
 
 def put(layout: QBoxLayout, *widgets: QWidget) -> None:
@@ -110,6 +116,7 @@ class Form(QWidget):
             policy = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
             field.setSizeAdjustPolicy(policy)
             field.setMinimumContentsLength(4)
+            field.setStyleSheet(COMBO_STYLE)
             field.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         if isinstance(field, QComboBox | QAbstractSpinBox):
             field.setMinimumWidth(FIELD_WIDTH)  # smaller than they ask for: a dock may be narrow
@@ -172,11 +179,16 @@ class Note(QLabel):
     def __init__(self, text: str = "") -> None:
         super().__init__()
         self.setWordWrap(True)
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Maximum)
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.setText(text)
         if not text:
             self.hide()
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """As high as the text is at this width; Qt's own hint is of narrower texts, and higher."""
+        hint, high = super().sizeHint(), self.heightForWidth(self.width())
+        return QSize(hint.width(), high) if high > 0 else hint
 
     def say(self, text: str, *, wrong: bool = False) -> None:
         """Show a text, or nothing; in colour if something is wrong."""
@@ -249,7 +261,7 @@ class ElidedCombo(QComboBox):
             QStyle.SubControl.SC_ComboBoxEditField,
             self,
         )
-        width = room.width() - 2 * MARGIN
+        width = room.width() - MARGIN
         middle = Qt.TextElideMode.ElideMiddle
         return str(self.fontMetrics().elidedText(self.currentText(), middle, max(width, 0)))
 

@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 from ...session.landmark_look import LEAST_SURE
 from .bars import paint_bar
 from .forms import WRONG, Note, put
-from .tables import ROW_HEIGHT, make_plain
+from .tables import fit_rows, make_plain
 
 if TYPE_CHECKING:
     from ...session.found_points import FoundLandmark
@@ -96,9 +96,7 @@ class FoundTable(QWidget):
                 self.table.setItem(row, column, item)
             if chosen is not None and chosen.label == mark.label:
                 self.table.selectRow(row)
-        shown = min(len(marks), MAX_ROWS_SHOWN)
-        header = self.table.horizontalHeader().sizeHint().height()
-        self.table.setFixedHeight(header + shown * ROW_HEIGHT + 6)
+        fit_rows(self.table, min(len(marks), MAX_ROWS_SHOWN))
         self._say_missing()
 
     def _say_missing(self) -> None:

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
 )
 
 from .forms import Note, put
-from .tables import ROW_HEIGHT, make_plain
+from .tables import fit_rows, make_plain
 
 __all__ = ["LandmarkTable"]
 
@@ -62,9 +62,7 @@ class LandmarkTable(QWidget):
                 beside.setFlags(beside.flags() & ~Qt.ItemFlag.ItemIsEditable)
                 self.table.setItem(row, 0, beside)
                 self.table.setItem(row, 1, QTableWidgetItem(name))
-        shown = min(len(drawn), MAX_ROWS_SHOWN)
-        header = self.table.horizontalHeader().sizeHint().height()
-        self.table.setFixedHeight(header + shown * ROW_HEIGHT + 6)
+        fit_rows(self.table, min(len(drawn), MAX_ROWS_SHOWN))
 
     def _on_changed(self, row: int, column: int) -> None:
         item = self.table.item(row, column)

@@ -19,9 +19,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from ...wording import shortened
 from .bars import paint_bar
 from .forms import Note, put
-from .tables import ICON_WIDTH, ROW_HEIGHT, make_plain
+from .tables import ICON_WIDTH, fit_rows, make_plain
 
 if TYPE_CHECKING:
     from ....segmenter import HeldOutScore
@@ -43,7 +44,9 @@ TRUST: dict[Trust, tuple[str, str]] = {
 """Colour of the bar, and what to do about the label."""
 COLUMNS = ("Label", "Agreement", "What to do")
 MAX_ROWS_SHOWN = 9
-BAR_WIDTH, ADVICE_WIDTH, LEAST_BAR_WIDTH = 100, 78, 56
+BAR_WIDTH, ADVICE_WIDTH, LEAST_BAR_WIDTH = 100, 78, 78
+_LONGEST = 26
+"""Characters of a name within a sentence."""
 SCORE_ROLE = Qt.ItemDataRole.UserRole
 
 
@@ -103,7 +106,8 @@ def verdict(rows: list[LabelScore]) -> str:
 
 def _some(names: list[str], shown: int = 4) -> str:
     more = len(names) - shown
-    return ", ".join(names[:shown]) + (f" and {more} more" if more > 0 else "")
+    short = [shortened(name, _LONGEST) for name in names[:shown]]
+    return ", ".join(short) + (f" and {more} more" if more > 0 else "")
 
 
 class _Bars(QStyledItemDelegate):
@@ -195,9 +199,7 @@ class ScoreTable(QWidget):
             for place, item in enumerate((name, bar, advice)):
                 item.setToolTip(score.about)
                 self.table.setItem(number, place, item)
-        shown = min(len(self.rows), MAX_ROWS_SHOWN)
-        header = self.table.horizontalHeader().sizeHint().height()
-        self.table.setFixedHeight(header + shown * ROW_HEIGHT + 6)
+        fit_rows(self.table, min(len(self.rows), MAX_ROWS_SHOWN))
         self.table.setVisible(bool(self.rows))
         self._make_room(self.width())
         self.verdict.say(verdict(self.rows))

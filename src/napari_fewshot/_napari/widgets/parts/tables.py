@@ -35,6 +35,7 @@ __all__ = [
     "TableModel",
     "TemplateList",
     "disc",
+    "fit_rows",
     "make_plain",
 ]
 
@@ -59,6 +60,7 @@ COLUMN_TIPS = (
     "How much painting this slice should help: unsure, and unlike the templates. 1 is most.",
 )
 ROW_HEIGHT = 20
+MIN_ROWS_SHOWN, MAX_ROWS_SHOWN = 4, 9
 NUMBER_WIDTH, ICON_WIDTH = 44, 30
 SORT_ROLE = Qt.ItemDataRole.UserRole
 
@@ -67,12 +69,19 @@ def make_plain(table: QTableView, min_width: int) -> None:
     """Make a table one to be read: columns that share its width, no grid, no editing."""
     table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
     table.setShowGrid(False)
+    table.setWordWrap(False)  # else long names lose their ends, not their middle
     table.verticalHeader().hide()
     table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
     header = table.horizontalHeader()
     header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
     header.setMinimumSectionSize(min_width)
     let_keys_pass(table)
+
+
+def fit_rows(table: QTableView, rows: int) -> None:
+    """Make a table as high as its header and so many whole rows."""
+    header = table.horizontalHeader().sizeHint().height()
+    table.setFixedHeight(header + rows * ROW_HEIGHT + 2 * table.frameWidth())
 
 
 class TableModel(QAbstractTableModel):
@@ -101,6 +110,8 @@ class TableModel(QAbstractTableModel):
         """Title and tip of a column."""
         if orientation != Qt.Orientation.Horizontal:
             return None
+        if role == Qt.ItemDataRole.TextAlignmentRole and section == 0:  # room for the arrow
+            return int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         if role == Qt.ItemDataRole.DisplayRole:
             return self._columns[section]
         return self._tips[section] if role == Qt.ItemDataRole.ToolTipRole else None
@@ -185,8 +196,6 @@ class SliceTable(QWidget):
         self.view.sortByColumn(0, Qt.SortOrder.AscendingOrder)
         self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.view.setMinimumHeight(120)
-        self.view.setMaximumHeight(220)
         self.view.clicked.connect(self._on_clicked)
         self.view.activated.connect(self._on_clicked)
         self.counts = Note()
@@ -195,6 +204,7 @@ class SliceTable(QWidget):
     def show_slices(self, slices: Sequence[SliceInfo]) -> None:
         """Show these slices in place of those before."""
         self.model.show(slices)
+        fit_rows(self.view, min(max(len(slices), MIN_ROWS_SHOWN), MAX_ROWS_SHOWN))
         counts: Counter[str] = Counter(entry.status for entry in slices)
         words = [
             f'<span style="color:{colour}">●</span> {counts[status]} {status}'
