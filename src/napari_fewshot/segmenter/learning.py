@@ -397,5 +397,4 @@ def _learn_on(
     progress: Progress,
 ) -> None:
     update = partial(adapter.update, before=learned.label_values)
-    requirements = replace(adapter.requirements, augmentation=None)
-    _learn(update, training, requirements, extractor, progress)
+    _learn(update, training, replace(adapter.requirements, augmentation=None), extractor, progress)
