@@ -63,3 +63,9 @@ def test_triton_that_is_there_stays(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "triton", there)
     avoid_llvm_clash()
     assert sys.modules["triton"] is there
+
+
+def test_a_library_that_does_not_fit_into_memory_is_out_of_memory():
+    lost = ImportError("libtorch_cpu.so: failed to map segment from shared object")
+    assert device.is_out_of_memory(lost)
+    assert not device.is_out_of_memory(ImportError("No module named 'cv2'"))

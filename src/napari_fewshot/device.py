@@ -60,10 +60,14 @@ def choose_device(name: str = "auto") -> str:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """CUDA and MPS say "out of memory"; the CPU allocator "can't allocate" or "not enough"."""
-    phrases = ("out of memory", "not enough memory", "can't allocate memory")
+    """CUDA and MPS say "out of memory"; the CPU allocator "can't allocate" or "not enough".
+
+    A library that cannot be loaded for want of memory says that it cannot be mapped.
+    """
+    phrases = ("out of memory", "not enough memory", "can't allocate memory", "failed to map")
     text = str(error).lower()
-    said = isinstance(error, RuntimeError) and any(phrase in text for phrase in phrases)
+    kinds = (RuntimeError, ImportError)
+    said = isinstance(error, kinds) and any(phrase in text for phrase in phrases)
     return said or isinstance(error, MemoryError)
 
 
