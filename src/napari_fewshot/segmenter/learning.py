@@ -30,7 +30,7 @@ from ..templates.training_set import TrainingSet
 from ..types import Progress
 from .held_out import Learner
 from .model_file import recall, restored, restored_hand_made, restored_polished
-from .self_training import LEARNED_ON, can_train_itself, self_labelled, with_unpainted
+from .self_training import can_train_itself, self_labelled, with_unpainted
 
 __all__ = ["Adapters", "Extractors", "Learning"]
 
@@ -137,13 +137,6 @@ class LearnedTwice:
     config: SegmenterConfig
     flows: FlowCache | None
 
-    @property
-    def steps(self) -> tuple[int, int]:
-        """Steps of both trainings."""
-        config = self.config
-        of = config.contrastive if config.adapter == "contrastive" else config.classification
-        return of.steps, max(1, round(LEARNED_ON * of.steps))
-
     def keeping(self, extractor: FeatureExtractor, cache: FeatureCache) -> FeatureExtractor:
         """The same extractor, but one that keeps features."""
         if extractor.cache is not None:
@@ -245,28 +238,14 @@ class Learning:
             extractor=twice.keeping(self.extractor, cache),
             hand_made=self.hand_made and twice.keeping(self.hand_made, cache),
         )
-        steps = twice.steps
-        first, second = _parts(progress, *steps)
+        first, second = _halves(progress)
         adapters = kept._fit(training, first)
         at_once(adapters)
         own = adapters.main, adapters.hand_made
         weights_hash = self.extractor.backbone.weights_hash
         learned = LearnedModel.of(twice.config, weights_hash, training, *own)
         known = kept._self_labelled(learned, *own, with_unpainted(training), progress)
-        if known is None:
-            return adapters
-        longer = twice.config.changed({twice.config.adapter: {"update_steps": steps[1]}})
-        device = self.extractor.device
-        return kept._learned_on(replace(learned, config=longer), device, known, second)
-
-    def _learned_on(
-        self, learned: LearnedModel, device: str, training: TrainingSet, progress: Progress
-    ) -> Adapters:
-        """Adapters that go on from those of a model, which stay as they are."""
-        with self._beside(partial(self._update_hand_made, learned, device, training)) as hand_made:
-            main = self._recalling(restored(learned, device))
-            _learn_on(main, learned, training, self.extractor, progress)
-            return Adapters(main, hand_made())
+        return adapters if known is None else kept._fit(known, second)
 
     def _self_labelled(
         self,
@@ -307,7 +286,10 @@ class Learning:
             now = learned.repainted(training) if learned.flow is not None else learned
             known = self._self_labelled(now, *own, training, progress, _AT_ONCE)
             training = training if known is None else known
-        found = self._learned_on(learned, device, training, progress)
+        with self._beside(partial(self._update_hand_made, learned, device, training)) as hand_made:
+            main = self._recalling(restored(learned, device))
+            _learn_on(main, learned, training, self.extractor, progress)
+            found = Adapters(main, hand_made())
         if polished is not None and self.before is None:
             _learn_on(polished.head, learned, training, self.of_polished(polished), progress)
         elif learned.label_values != training.label_values:
@@ -363,18 +345,17 @@ class Learning:
         return adapter
 
 
-def _parts(progress: Progress, *steps: int) -> list[Progress]:
-    """Progress of trainings of so many steps, which count as one."""
+def _halves(progress: Progress) -> tuple[Progress, Progress]:
+    """Progress of two trainings of as many steps, which count as one."""
 
-    def part(before: int) -> Progress:
+    def half(number: int) -> Progress:
         def tell(done: int, total: int, what: str) -> None:
-            if what == "training":
-                done, total = before + done, sum(steps)
-            progress(done, total, what)
+            is_training = what == "training"
+            progress(done + number * total * is_training, total * (1 + is_training), what)
 
         return tell
 
-    return [part(sum(steps[:number])) for number in range(len(steps))]
+    return half(0), half(1)
 
 
 def _learn(

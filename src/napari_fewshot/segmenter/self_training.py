@@ -16,10 +16,8 @@ from ..templates.known import UNKNOWN, KnownSlice
 from ..templates.training_set import TrainingSet
 from ..types import Array, Progress
 
-__all__ = ["LEARNED_ON", "can_train_itself", "max_unpainted", "self_labelled", "with_unpainted"]
+__all__ = ["can_train_itself", "max_unpainted", "self_labelled", "with_unpainted"]
 
-LEARNED_ON = 0.3
-"""Steps of the second training, which goes on from the first, as a share of those of that one."""
 _CONFIDENT = 0.8
 """Probability from which a predicted label is taken for known."""
 _MAX_SLICES = 24

@@ -11,7 +11,6 @@ from ...backbones import BackboneSpec, backbone_entry
 from ...config import HAND_MADE, SamDecoderConfig, SegmenterConfig
 from ...features.extract import FeatureExtractor
 from ...segmenter.polishing import MORE_STEPS, STEPS
-from ...segmenter.self_training import LEARNED_ON
 
 __all__ = ["Estimate", "Rates"]
 
@@ -120,7 +119,7 @@ class Rates:
         together = config.uses_hand_made
         assumed = (1 + together) * _STEP
         rate = self._steps.get((config.adapter, together), assumed)
-        times = 1 + LEARNED_ON * (twice and config.trains_itself)
+        times = 2 if twice and config.trains_itself else 1
         return times * rate * getattr(settings, "steps", 0)
 
     def updating(self, config: SegmenterConfig, slices: int, twice: bool) -> float | None:
