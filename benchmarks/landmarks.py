@@ -21,14 +21,15 @@ import math
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from landmarks_methods import METHODS, REFERENCES, UNSEEDED, absent, errors, run
+from landmarks_methods import KNOWN, METHODS, REFERENCES, UNSEEDED, absent, errors, given, run
 from landmarks_pictures import draw_cases
-from landmarks_tasks import tasks
+from landmarks_tasks import Example, tasks
 from page import write_sections
 from results import Results, Row, version
 
@@ -70,7 +71,8 @@ def one_row(
 ) -> Row:
     """Solve a task and count its errors; of the default, with the first seed, draw some cases."""
     found = run(task, method, seed)
-    each = [errors(c, p, task.unit) for c, p in zip(task.cases, found.places, strict=True)]
+    others = [without_given(case, method) for case in task.cases]
+    each = [errors(c, p, task.unit) for c, p in zip(others, found.places, strict=True)]
     if pictures is not None and method == "default" and seed == 0:
         drawn = [e for e, _ in each]
         draw_cases(pictures / f"{name}.png", task.cases, found.places, drawn, task.unit)
@@ -80,6 +82,12 @@ def one_row(
     row |= {"scores": [s for _, s in each], "absent": [sum(x) for x in zip(*gone, strict=True)]}
     row |= {"fit_seconds": round(found.fit_seconds, 2), "seconds": round(found.seconds, 2)}
     return row | summary([row])
+
+
+def without_given(case: Example, method: str) -> Example:
+    """The case without the points that the method was told."""
+    told = {point.name for point in given(case, KNOWN.get(method, 0))}
+    return replace(case, points=tuple(p for p in case.points if p.name not in told))
 
 
 def summary(rows: Sequence[Row]) -> Row:
@@ -117,7 +125,7 @@ def report(rows: Sequence[Row], tag: str | None, before: str | None) -> dict[str
         elif row["tag"] != tag and method not in REFERENCES:
             continue
         groups.setdefault((row["task"], method), []).append(row)
-    order = ["default", "default before", *list(METHODS)[1:]]
+    order = ["default", "default before", *(m for m in list(METHODS)[1:] if m not in KNOWN)]
     lines = [
         "| task | method | found | median | 90th percentile | within | seconds |",
         "|---|---|---|---|---|---|---|",
@@ -131,7 +139,45 @@ def report(rows: Sequence[Row], tag: str | None, before: str | None) -> dict[str
         for (task, method), own in groups.items()
         if method == "default" and int(task.rpartition("-")[2]) >= LEAST_TEMPLATES
     ]
-    return {"landmarks": lines, "scores": calibration([row for own in scored for row in own])}
+    return {
+        "landmarks": lines,
+        "scores": calibration([row for own in scored for row in own]),
+        "known": effect_of_known(groups),
+    }
+
+
+def effect_of_known(groups: dict[tuple[str, str], list[Row]]) -> list[str]:
+    """Errors of the other points where some are known, beside those of the same without."""
+    lines = [
+        "| task | known | others | median | 90th percentile | within |",
+        "|---|---|---|---|---|---|",
+    ]
+    for (task, method), rows in groups.items():
+        alone = {row["seed"]: row for row in groups.get((task, "default"), ())}
+        if method not in KNOWN or not all(row["seed"] in alone for row in rows):
+            continue
+        same = [_others(alone[row["seed"]], KNOWN[method]) for row in rows]
+        for known, own in ((0, same), (KNOWN[method], rows)):
+            values, unit = summary(own), rows[0]["unit"]
+            within = ", ".join(
+                f"{limit:g} {unit}: {share:.2f}"
+                for limit, share in zip(rows[0]["limits"], values["within"], strict=True)
+            )
+            lines.append(
+                f"| {task} | {known} | {values['found'][1]} | {values['median']:.2f} {unit} | "
+                f"{values['p90']:.2f} {unit} | {within} |"
+            )
+    return lines
+
+
+def _others(row: Row, known: int) -> Row:
+    """A row without the points that are known to another method, which are told by their place."""
+
+    def rest(errors: list[float | None]) -> list[float | None]:
+        told = {int(len(errors) * (k + 0.5) / known) for k in range(known)}
+        return [error for k, error in enumerate(errors) if k not in told]
+
+    return row | {"errors": [rest(case) for case in row["errors"]]}
 
 
 def _line(task: str, method: str, rows: Sequence[Row]) -> str:

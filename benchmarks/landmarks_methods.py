@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 from landmarks_tasks import Example, Task
@@ -15,7 +15,7 @@ from napari_fewshot.backbones import get_backbone
 from napari_fewshot.config import ExtractionConfig, IntensityConfig, SegmenterConfig
 from napari_fewshot.features.extract import FeatureExtractor
 from napari_fewshot.geometry import Frame
-from napari_fewshot.landmarks.find import find_known
+from napari_fewshot.landmarks.find import SeenImage, find_known
 from napari_fewshot.landmarks.learn import learn_landmarks
 from napari_fewshot.slices.coarse import CoarseVolume, coarse_volume
 from napari_fewshot.slices.grid import resize_plane
@@ -65,8 +65,21 @@ def _segmenter(task: Task, seed: int, **settings: object) -> Callable[[Volume], 
     return place
 
 
-def _default(task: Task, seed: int) -> Callable[[Volume], Places]:
-    """What ``train`` and ``predict`` find; adapters are trained only where that needs them."""
+def given(example: Example, count: int) -> tuple[Landmark, ...]:
+    """Points of an image that are known to a method that is told so many, evenly out of all."""
+    points = sorted(example.points, key=lambda point: point.label)
+    return tuple(points[int(len(points) * (k + 0.5) / count)] for k in range(count))
+
+
+def _default(task: Task, seed: int, known_points: int = 0) -> Callable[[Volume], Places]:
+    """What ``train`` and ``predict`` find; adapters are trained only where that needs them.
+
+    Beside ``known_points`` that a person has placed in each image.
+    """
+    told = {
+        id(case.image): {point.label: point.position for point in given(case, known_points)}
+        for case in task.cases
+    }
     config = SegmenterConfig(seed=seed)
     extractor = FeatureExtractor(get_backbone("embedded"), ExtractionConfig(), "cpu")
     training = TrainingSet.of([example.template() for example in task.templates], config)
@@ -77,7 +90,8 @@ def _default(task: Task, seed: int) -> Callable[[Volume], Places]:
         found = None
         if known is not None:
             settings = config.intensity, config.propagation.landmarks
-            found = find_known(image, known, extractor, training.names, *settings)
+            seen = SeenImage(told[id(image)])
+            found = find_known(image, known, extractor, training.names, *settings, seen=seen)
         if found is None:
             return whole()(image)
         return {
@@ -223,7 +237,11 @@ METHODS: dict[str, Callable[[Task, int], Callable[[Volume], Places]]] = {
     "matching": _matching,
     "registration": _registration,
     "published way": _published,
+    "1 known": partial(_default, known_points=1),
+    "2 known": partial(_default, known_points=2),
 }
+KNOWN = {"1 known": 1, "2 known": 2}
+"""Methods that are told so many points of each image; errors are those of the others."""
 REFERENCES = ("mean place", "matching", "registration")
 """Methods that do not depend on what is developed here."""
 UNSEEDED = ("mean place", "matching", "registration")

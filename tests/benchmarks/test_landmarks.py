@@ -69,6 +69,17 @@ def test_a_report_has_what_was_before_and_the_worth_of_scores(benchmark):
     assert any(line.startswith("| 0.8 to 1.0 | 1 | 1.00") for line in sections["scores"])
 
 
+def test_the_effect_of_known_points_is_told_of_the_others(benchmark):
+    four = [[1.0, 2.0, 8.0, 4.0], [None, 8.0, 9.0, 9.0]]
+    rows = [row(errors=four), row(method="1 known", errors=[[0.5, 0.5, 0.5], [3.0, 3.0, 3.0]])]
+    sections = benchmark("landmarks").report(rows, "a", None)
+    before, after = sections["known"][2:]
+    assert before.startswith("| spine8-3 | 0 | 6 | 4.00 % |")  # without the third of each
+    assert after.startswith("| spine8-3 | 1 | 6 | 1.75 % |")
+    names = [line.split(" | ")[1] for line in sections["landmarks"][2:]]
+    assert names == ["default"]
+
+
 def test_rows_are_kept_and_a_line_that_was_cut_off_is_left_out(benchmark, tmp_path):
     long, path = benchmark("landmarks").LONG, tmp_path / "rows.jsonl"
     path.write_text('{"task": "spi')

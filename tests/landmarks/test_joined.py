@@ -17,7 +17,7 @@ def known(labels, value, extent=(10.0, 20.0)):
         None,
         np.full((count, 5, 5), value, np.float32),
     )
-    return KnownLandmarks(tuple(labels), (image,), np.full((2, 2), value, np.float32))
+    return KnownLandmarks(tuple(labels), (image,), np.full((2, 3), value, np.float32))
 
 
 def test_each_image_has_its_own_and_lacks_the_others():

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_fewshot import FewShotSegmenter, Landmark, Volume
+from napari_fewshot import FewShotSegmenter, Landmark, Template, Volume
+from napari_fewshot.segmenter.landmark_file import (
+    PackedLandmarks,
+    pack_landmarks,
+    unpack_landmarks,
+)
 from napari_fewshot.slices.registration import has_registration
 
 from .conftest import errors, fitted, marks, patients
@@ -24,6 +29,29 @@ def test_points_in_a_plane_are_found_exactly(tmp_path):
     for one, other in zip(found, again, strict=True):
         np.testing.assert_allclose(other.position, one.position, atol=0.2)  # stored as float16
         assert other.score == pytest.approx(one.score, abs=0.02)
+
+
+def test_what_labels_pixels_learns_briefly_where_points_of_planes_are_placed():
+    told = []
+    templates = [Template(image, points=points) for image, points in patients(2, 3)]
+    settings = {"contrastive": {"steps": 50, "update_steps": 7}}
+
+    def progress(done, total, what):
+        told.append((what, total))
+
+    model = FewShotSegmenter(**settings).fit(templates, progress)
+    assert {total for what, total in told if what == "template features"} == {1}
+    assert {total for what, total in told if what == "training"} == {7}
+    told.clear()
+    again = model.updated(templates[:2], progress)
+    assert {what for what, _ in told} <= {"landmarks"}
+    assert len(again._learned().landmarks.images) == 2
+    told.clear()
+    painted = np.zeros(templates[0].volume.shape, np.uint8)
+    painted[20:60, 20:60] = 9
+    both = [*templates, Template(templates[0].volume, painted)]
+    FewShotSegmenter(**settings).fit(both, progress)
+    assert {total for what, total in told if what == "training"} == {50}
 
 
 def test_one_template_is_enough_and_scores_are_said_to_be_no_probabilities(caplog):
@@ -57,6 +85,18 @@ def test_images_of_another_resolution_are_compared_as_shares_of_their_size():
     at = {p.name: (np.array(p.position[1:]) + 0.5) / 2 - 0.5 for p in found}
     away = [np.linalg.norm(at[p.name] - p.position[1:]) for p in truth]
     assert max(away) < 4
+
+
+def test_of_a_cropped_image_what_is_outside_is_not_found():
+    *templates, (image, truth) = patients(2, 4)
+    part = Volume(np.ascontiguousarray(image.data[:100]), image.spacing)
+    found = fitted(templates).predict(part)
+    names = {p.name for p in found.landmarks}
+    assert names >= {"p1", "p2"}
+    assert not names & {"p4", "p5"}
+    assert {4, 5} <= set(found.not_found)
+    away = errors(found.landmarks, truth)
+    assert max(away["p1"], away["p2"]) < 6
 
 
 def test_no_point_lies_outside_of_the_region():
@@ -151,3 +191,14 @@ class TestVolumes:
         known = model.landmark_finder(other).find()
         assert known is None
         model.predict(other)
+
+
+def test_scores_of_trials_of_earlier_versions_are_read():
+    templates = patients(2, 3)
+    known = fitted(templates)._learned().landmarks
+    packed, tensors = pack_landmarks(known)
+    assert set(known.trials[:, 2]) == {0, 1}  # whole templates and parts of them
+    sure = np.repeat(known.trials[:, :1], 6, axis=1)
+    tensors["landmarks.trials"] = np.column_stack([sure, known.trials[:, 1]])
+    again, _ = unpack_landmarks(PackedLandmarks.model_validate(packed), tensors)
+    assert again.trials.shape == (0, 3)  # they were told by other evidence

@@ -8,8 +8,7 @@ import pytest
 from napari_fewshot import InputError
 from napari_fewshot.config import LandmarkConfig, Tolerance
 from napari_fewshot.landmarks.known import KnownImage, KnownLandmarks
-from napari_fewshot.landmarks.placed import REACHES
-from napari_fewshot.landmarks.scores import probabilities, sure_within, tolerance_share
+from napari_fewshot.landmarks.scores import probabilities, tolerance_share
 
 
 def trials(count=400, seed=0):
@@ -50,11 +49,14 @@ def test_where_the_sure_are_wrong_all_are_alike():
     assert found[0] == found[1] == pytest.approx(0.5, abs=0.05)
 
 
-def test_how_sure_a_place_is_grows_with_the_tolerance():
-    sure = np.array([REACHES, np.full(len(REACHES), 0.6)])
-    np.testing.assert_allclose(sure_within(sure, 0.04), [0.04, 0.6])
-    np.testing.assert_allclose(sure_within(sure, 0.005), [0.005, 0.3])
-    np.testing.assert_allclose(sure_within(sure, 0.5), [REACHES[-1], 0.6])
+@pytest.mark.parametrize("share", [0.005, 0.02, 0.05])
+def test_trials_that_were_all_taken_for_certain_lower_the_score(share):
+    rng = np.random.default_rng(0)
+    sure = 1 - rng.uniform(0, 1e-3, 60)
+    rows = np.stack([sure, np.tile([0.002, 0.01, 0.03, 0.2], 15)], axis=1)
+    found = probabilities(sure, rows, share)
+    right = (rows[:, 1] <= share).mean()
+    np.testing.assert_allclose(found, right, atol=0.08)
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,11 @@ from ..features.extract import FeatureExtractor
 from ..geometry import Frame
 from ..slices.stack import SliceStack
 from ..types import Array, Candidate, Landmark, Located, Volume
+from .described import Described, seen_plane
 from .known import KnownLandmarks
 from .placed import Placed
-from .planes import Described, described_plane, place_in_plane
-from .scores import LEAST_TEMPLATES, probabilities, sure_within, tolerance_share
+from .planes import place_in_plane
+from .scores import LEAST_TEMPLATES, probabilities, tolerance_share
 from .volumes import RegisteredVolume, registered_volume
 
 __all__ = ["SeenImage", "find_known", "placing_stack"]
@@ -75,7 +76,7 @@ def find_known(
         if volume.ndim == 3:
             seen.image = registered_volume(stack, known, check)
         else:
-            seen.image = described_plane(stack, known, extractor)
+            seen.image = seen_plane(stack, known, extractor)
     if seen.image is None:
         return None
     if isinstance(seen.image, Described):
@@ -84,7 +85,8 @@ def find_known(
         placed = seen.image.placed(fixed, check)
     if placed is None:
         return None
-    is_calibrated = len(known.trials) > 0
+    trials = known.trials[known.trials[:, 2] == placed.is_part, :2]
+    is_calibrated = len(trials) > 0
     if not is_calibrated:
         _LOGGER.warning(
             "Scores of landmarks are not calibrated: that takes %d templates with them; got %d.",
@@ -92,8 +94,7 @@ def find_known(
             len(known.images),
         )
     share = tolerance_share(Tolerance.of(config.tolerance), placed.extent, spacing)
-    before = np.stack([sure_within(known.trials[:, :-1], share), known.trials[:, -1]], axis=1)
-    scores = probabilities(sure_within(placed.sure, share), before, share)
+    scores = probabilities(placed.sure, trials, share)
     if is_calibrated:  # points of one image are right or wrong together: images count (Laplace)
         scores = np.minimum(scores, (len(known.images) + 1) / (len(known.images) + 2))
     found: dict[int, Located] = {}

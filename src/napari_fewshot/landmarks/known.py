@@ -9,7 +9,6 @@ import numpy as np
 
 from ..slices.coarse import CoarseVolume
 from ..types import Array
-from .placed import REACHES
 
 __all__ = ["KnownImage", "KnownLandmarks", "no_trials"]
 
@@ -21,7 +20,7 @@ _SIMILAR = 1.5
 
 def no_trials() -> Array:
     """No landmark was placed in a template that was left out."""
-    return np.zeros((0, len(REACHES) + 1), np.float32)
+    return np.zeros((0, 3), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +40,8 @@ class KnownImage:
     patches : array, shape (L, side, side[, side])
         What is seen round each landmark: of a volume grey values on its own grid, uint8; of a 2D
         image even ones, float32.
+    overview : array, shape (C, h, w)
+        Of a 2D image: its features, coarse; empty where it is not kept.
     """
 
     places: Array
@@ -49,6 +50,7 @@ class KnownImage:
     descriptors: Array
     volume: CoarseVolume | None = None
     patches: Array = field(default_factory=lambda: np.zeros((0, 1, 1), np.float32))
+    overview: Array = field(default_factory=lambda: np.zeros((0, 1, 1), np.float32))
 
     def only(self, chosen: Array) -> KnownImage:
         """The same with some of its landmarks."""
@@ -77,9 +79,9 @@ class KnownLandmarks:
     labels : tuple of int
         Rows of all arrays of the images.
     images : tuple of KnownImage
-    trials : float32 array, shape (N, R + 1)
-        Of points that were placed in templates that were left out: how sure to be within each of
-        ``REACHES``, and the error as a share of the image's longest side.
+    trials : float32 array, shape (N, 3)
+        Of points that were placed in templates that were left out: how sure, the error as a share
+        of the image's longest side, and 1 where the image was a part of the template, else 0.
     """
 
     labels: tuple[int, ...]
@@ -128,11 +130,11 @@ class KnownLandmarks:
         most = _SIMILAR if any(set(one) == {1.0} for one in spacings) else _ALIKE
         return 1.0 if 1 / most <= ratio <= most else ratio
 
-    def described(self, seen: Sequence[tuple[Array, Array]]) -> KnownLandmarks:
-        """The same with the descriptors and patches of each image."""
+    def described(self, seen: Sequence[tuple[Array, Array, Array]]) -> KnownLandmarks:
+        """The same with the descriptors, patches and overview of each image."""
         images = [
-            replace(one, descriptors=own, patches=patches)
-            for one, (own, patches) in zip(self.images, seen, strict=True)
+            replace(one, descriptors=own, patches=patches, overview=overview)
+            for one, (own, patches, overview) in zip(self.images, seen, strict=True)
         ]
         return replace(self, images=tuple(images))
 

@@ -14,14 +14,15 @@ from ..slices.registration import has_registration
 from ..slices.stack import SliceStack
 from ..templates.training_set import TrainingSet
 from ..types import Array, Progress, no_progress
+from .described import Described, as_part, described_plane, known_plane
 from .find import placing_stack
 from .known import KnownLandmarks, no_trials
 from .placed import Placed
-from .planes import Described, described_plane, known_plane, place_in_plane
+from .planes import place_in_plane
 from .scores import LEAST_TEMPLATES
 from .volumes import known_volume, place_in_volume
 
-__all__ = ["learn_landmarks"]
+__all__ = ["labels_placed", "learn_landmarks"]
 
 _LOGGER = logging.getLogger(__name__)
 WHAT = "landmarks"
@@ -29,6 +30,30 @@ _MOST_LEFT_OUT = {2: 12, 3: 4}
 """Templates that are left out in turn, by their number of axes."""
 _MOST_OTHERS = 3
 """Volumes that are registered with each of them."""
+_PARTS = ((0.0, 0.55), (0.45, 1.0), (0.25, 0.75))
+"""Parts of 2D images that are placed too, as shares of the longest side."""
+_MOST_CUT = 4
+"""Templates of which parts are placed."""
+_FAR = 10.0
+"""Error, as a share of the longest side, of a landmark that is not in the image."""
+
+
+def labels_placed(training: TrainingSet, config: SegmenterConfig) -> tuple[int, ...]:
+    """Landmarks, learned as points, that are placed by what their templates show.
+
+    None where the settings look for them otherwise, images differ in their number of axes, or, in
+    volumes, SimpleITK is not installed.
+    """
+    axes = {training.stacks[number].volume.ndim for number in training.arranged}
+    if not _wanted(config) or len(axes) != 1 or (3 in axes and not has_registration()):
+        return ()
+    single = {label for one in training.arrangements for label in one}
+    return tuple(sorted(training.point_labels & single))
+
+
+def _wanted(config: SegmenterConfig) -> bool:
+    wanted = config.propagation.landmarks
+    return wanted.source == "probabilities" and wanted.arrangement and wanted.per_label == 1
 
 
 def learn_landmarks(
@@ -43,8 +68,7 @@ def learn_landmarks(
     not installed. With three templates or more, some are left out in turn, and the others place
     their landmarks: what scores are worth.
     """
-    wanted = config.propagation.landmarks
-    if wanted.source != "probabilities" or not wanted.arrangement or wanted.per_label > 1:
+    if not _wanted(config):
         return None
     for label in sorted(training.repeated & training.point_labels):
         _LOGGER.warning(
@@ -56,8 +80,8 @@ def learn_landmarks(
     numbers = training.arranged
     volumes = [training.stacks[number].volume for number in numbers]
     axes = {volume.ndim for volume in volumes}
-    labels = sorted(training.point_labels & {v for one in training.arrangements for v in one})
-    if not labels or len(axes) != 1 or (3 in axes and not has_registration()):
+    labels = labels_placed(training, config)
+    if not labels:
         return None
     stacks = [placing_stack(volume, config.intensity) for volume in volumes]
     places = []
@@ -70,14 +94,16 @@ def learn_landmarks(
         images = tuple(one for one in found if one is not None)
         if not images:
             return None
-        known = KnownLandmarks(tuple(labels), images)
+        known = KnownLandmarks(labels, images)
         kept = [s for s, one in zip(stacks, found, strict=True) if one is not None]
         return replace(known, trials=_trials(known, kept, [], progress))
     known = KnownLandmarks(
-        tuple(labels), tuple(known_plane(s, p) for s, p in zip(stacks, places, strict=True))
+        labels, tuple(known_plane(s, p) for s, p in zip(stacks, places, strict=True))
     )
     maps = [described_plane(stack, known, extractor) for stack in stacks]
-    known = known.described([m.at(one.places) for m, one in zip(maps, known.images, strict=True)])
+    known = known.described(
+        [(*m.at(one.places), m.overview()) for m, one in zip(maps, known.images, strict=True)]
+    )
     return replace(known, trials=_trials(known, stacks, maps, progress))
 
 
@@ -99,19 +125,33 @@ def _trials(
         def check(done: int = done) -> None:
             progress(done, len(chosen), WHAT)
 
-        placed: Placed | None
         others = known.without(number, None if maps else _MOST_OTHERS)
         if others is None:
             continue
-        if maps:
-            placed = place_in_plane(maps[number], others)
-        else:
+        truth = known.images[number].places[[known.labels.index(label) for label in others.labels]]
+        if not maps:
             placed = place_in_volume(stacks[number], others, check)
-        if placed is not None:
-            rows = [known.labels.index(label) for label in others.labels]
-            apart = placed.places - known.images[number].places[rows]
-            errors = np.linalg.norm(apart, axis=1) / float(placed.extent.max())
-            both = np.column_stack([placed.sure, errors])
-            trials.append(both[np.isfinite(errors)].astype(np.float32))
+            if placed is not None:
+                trials.append(_trial(placed, truth))
+            continue
+        trials.append(_trial(place_in_plane(maps[number], others), truth))
+        for first, stop in _PARTS if number in chosen[:_MOST_CUT] else ():
+            check()
+            axis = int(maps[number].extent.argmax())
+            part = as_part(maps[number].cut(axis, first, stop), others)
+            moved = truth.copy()
+            moved[:, axis] -= first * maps[number].extent[axis]
+            trials.append(_trial(place_in_plane(part, others), moved))
     progress(len(chosen), len(chosen), WHAT)
     return np.concatenate(trials)
+
+
+def _trial(placed: Placed, truth: Array) -> Array:
+    """How sure each place is, and its error; what is placed though it is not there errs by far."""
+    inside = ((truth >= 0) & (truth <= placed.extent)).all(axis=1)
+    errors = np.linalg.norm(placed.places - truth, axis=1) / float(placed.extent.max())
+    errors = np.where(inside, errors, _FAR)
+    both = np.column_stack([placed.sure, errors, np.full(len(errors), placed.is_part)])
+    known = np.isfinite(truth[:, 0]) & np.isfinite(placed.places[:, 0])
+    found: Array = both[known].astype(np.float32)
+    return found

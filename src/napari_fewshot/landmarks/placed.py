@@ -8,9 +8,8 @@ import numpy as np
 
 from ..types import Array
 
-__all__ = ["CANDIDATES", "REACHES", "Placed"]
+__all__ = ["CANDIDATES", "Placed"]
 
-REACHES = (0.01, 0.02, 0.03, 0.05, 0.08, 0.12)
 CANDIDATES = 4
 """Other places that are kept of a landmark."""
 
@@ -23,15 +22,16 @@ class Placed:
     ----------
     places : array, shape (L, D)
         In mm from the corner of the image in canonical order; nan where one is not placed.
-    sure : array, shape (L, R)
-        The higher the surer that a landmark lies within each of ``REACHES`` of its place, as
-        shares of the longest side; from 0 on, no probability yet.
+    sure : array, shape (L,)
+        The higher the surer that a landmark lies near its place; from 0 to 1, no probability yet.
     extent : array, shape (D,)
         Sides of the image in mm.
     others : array, shape (L, K, D)
         Other places that a landmark may have, the most probable first; nan where there are fewer.
     shares : array, shape (L, K)
-        How probable these are beside each other; of a landmark they sum to 1, or are 0.
+        How probable these are beside each other; of a landmark they sum to 1 at most.
+    is_part : bool
+        Whether the image was taken for a part of what templates show.
     """
 
     places: Array
@@ -39,6 +39,7 @@ class Placed:
     extent: Array
     others: Array
     shares: Array
+    is_part: bool = False
 
     @classmethod
     def nowhere(cls, count: int, extent: Array) -> Placed:
@@ -46,7 +47,7 @@ class Placed:
         others = np.full((count, CANDIDATES, len(extent)), np.nan)
         return cls(
             np.full((count, len(extent)), np.nan),
-            np.zeros((count, len(REACHES))),
+            np.zeros(count),
             extent,
             others,
             np.zeros((count, CANDIDATES)),

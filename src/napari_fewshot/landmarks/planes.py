@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import reduce
 
 import numpy as np
 
-from ..features.extract import FeatureExtractor
-from ..slices.coarse import extent_of
 from ..slices.grid import resize_plane
-from ..slices.stack import SliceStack
 from ..types import Array
+from .described import RADIUS, Described, cells_of
 from .known import KnownImage, KnownLandmarks
-from .patches import correlations, even_contrast
-from .placed import CANDIDATES, REACHES, Placed
-from .pyramid import Resized, described, sampled
-from .scores import logit
+from .patches import correlations
+from .placed import CANDIDATES, Placed
 from .structure import Structure
 
-__all__ = ["Described", "described_plane", "known_plane", "place_in_plane"]
+__all__ = ["place_in_plane"]
 
-_SIDES = (160, 96, 320)
-"""Pixels of the longest side where images are described; on the first grid, places are found."""
 _FEATURES = 2.1
 """Log of how much more probable a place is whose features are the same than one of no likeness, for
 each of these sizes."""
-_FINE = 640
-"""The same where places are made exact, by patches."""
-_RADIUS = 36
-"""Of a patch round a landmark, in pixels of the fine size."""
 _NOISE = 0.05
 """Variance of a patch that counts little, beside 1 of one with the usual contrast."""
 _SCALES = (0.8, 0.9, 1.0, 1.11, 1.25)
@@ -46,132 +35,69 @@ _PLACE_SPREAD = 0.035
 before templates are seen."""
 _BELIEF = 4.0
 """Templates that this counts as, beside those that show how places vary."""
+_PART_SPREAD = 0.06
+"""The same of where a part of what templates show lies in them."""
 _ELSEWHERE = 0.01
 """How probable any place is beside that where templates have a landmark."""
-_LIKENESS, _LIKENESS_SPREAD = 0.89, 0.045
-"""Similarity of the features where landmarks are placed, right and wrong ones: it tells them apart
-as well as the probability near the place does, and both together better."""
-_MASS_SPREAD = 1.5
-"""Of the log-odds of that probability."""
+_PATCH, _PATCH_SPREAD = 0.3, 0.12
+"""Correlation of the patch where a landmark is placed with the most alike one of templates: it
+tells right places from wrong ones better than all else, the probability of the place hardly."""
+_MARGIN_SPREAD = 0.05
+"""Of how much more alike the features of the place are than the most alike ones elsewhere, which
+tell other things than the patch does."""
 _WINDOW = 0.06
 """Share of the longest side on each side of a place in which it is made exact."""
 _NEAR = 0.05
 """Share of the longest side within which places count as one."""
-_OWN = REACHES.index(_NEAR)
-
-
-@dataclass(frozen=True, eq=False)
-class Described:
-    """A 2D image as landmarks are looked for in it.
-
-    Parameters
-    ----------
-    features : float32 arrays, shape (C, h, w)
-        At each of the sizes, of length 1.
-    grey : float32 array
-        Of even contrast at the fine size, with a margin of the radius of a patch.
-    unit : float
-        The mm that places count in.
-    extent : array, shape (2,)
-        Sides in mm.
-    """
-
-    features: tuple[Array, ...]
-    grey: Array
-    unit: float
-    extent: Array
-
-    @property
-    def shape(self) -> Array:
-        """Rows and columns at the fine size."""
-        return np.array(self.grey.shape) - 2 * _RADIUS
-
-    def at(self, places: Array) -> tuple[Array, Array]:
-        """Features (L, sizes * C) and patches (L, side, side) at places in mm, 0 where none is."""
-        each = []
-        for features in self.features:
-            found = sampled(features, _cells(places, self.extent, features.shape[1:]))
-            each.append(found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-6))
-        cells = _cells(places, self.extent, self.shape)
-        return np.concatenate(each, axis=1), np.stack([self._patch(at) for at in cells])
-
-    def _patch(self, cell: Array) -> Array:
-        from scipy import ndimage
-
-        side = 2 * _RADIUS + 1
-        if not np.isfinite(cell).all():
-            return np.zeros((side, side), np.float32)
-        rows, columns = np.indices((side, side))
-        at = [rows + cell[0], columns + cell[1]]  # the margin takes the radius away
-        patch: Array = ndimage.map_coordinates(self.grey, at, order=1, mode="nearest")
-        return patch
-
-
-def _cells(places: Array, extent: Array, shape: Sequence[int] | Array) -> Array:
-    """From mm to cells of a grid."""
-    cells: Array = places * np.array(shape) / extent - 0.5
-    return cells
-
-
-def known_plane(stack: SliceStack, places: Array) -> KnownImage:
-    """Remember a 2D image, not yet described; ``places``, (L, 2), are in mm from its corner."""
-    spacing = (float(stack.spacing[1]), float(stack.spacing[2]))
-    extent = tuple(float(side) for side in extent_of(stack)[1:])
-    none = np.zeros((len(places), 0), np.float32)
-    return KnownImage(places.astype(np.float32), extent, spacing, none)
-
-
-def described_plane(
-    stack: SliceStack, known: KnownLandmarks, extractor: FeatureExtractor
-) -> Described:
-    """Features and even greys of a 2D image."""
-    extent = extent_of(stack)[1:]
-    unit = known.unit(extent, stack.spacing[1:])
-
-    def resized(side: int) -> Resized:
-        rows, columns = np.maximum(1, np.round(extent * side / unit)).astype(int)
-        return Resized(stack, 0, (int(rows), int(columns)))
-
-    features = tuple(described(resized(side), extractor) for side in _SIDES)
-    grey = even_contrast(resized(_FINE).slice(0).mean(axis=0))
-    margin = np.pad(grey, _RADIUS, mode="symmetric").astype(np.float32)
-    return Described(features, margin, unit, extent)
+_INSIDE = 0.5
+"""Probability to lie in the image from which on a landmark is placed."""
 
 
 def place_in_plane(image: Described, known: KnownLandmarks, fixed: Array | None = None) -> Placed:
-    """Place landmarks in a 2D image; ``fixed``, (L, 2), are those known in mm, else nan."""
+    """Place landmarks in a 2D image; ``fixed``, (L, 2), are those known in mm, else nan.
+
+    Of a part of what templates show, those that probably lie outside are placed nowhere.
+    """
     arrangement = [_relative(one, known) for one in known.images]
     structure = Structure.of(arrangement)
-    likely = _likely(image, known, arrangement, structure.places)
+    similar = _similar(image, known)
+    likely, inside = _likely(image, similar, arrangement, structure.places)
+    shape = image.features[0].shape[1:]
     if fixed is None:
         fixed = np.full((len(likely), 2), np.nan)
     there = np.isfinite(fixed[:, 0])
     for number in np.flatnonzero(there).tolist():
-        cell = _cells(fixed[number], image.extent, likely.shape[1:])
+        cell = cells_of(fixed[number], image.extent, shape)
+        cell = cell + [side.start for side in inside]
         likely[number] = _at_cell(cell, likely[number])
-    found = _coarse(image, structure, likely)
+    found = _coarse(structure, likely, float(image.extent[0] / image.unit / shape[0]))
     placed = Placed.nowhere(len(found), image.extent)
-    near = _NEAR * image.unit / image.extent[0] * likely.shape[1]
-    longest = image.extent.max() / image.extent[0] * likely.shape[1]
-    for number, map_ in enumerate(found):
+    near = _NEAR * image.unit / image.extent[0] * shape[0]
+    longest = image.extent.max() / image.extent[0] * shape[0]
+    for number, map_ in enumerate(found[:, *inside]):
         if there[number]:
-            placed.places[number], placed.sure[number] = fixed[number], 1.0
+            placed.places[number] = fixed[number]
             continue
         cells, *others = _peaks(map_, near, 1 + CANDIDATES)
-        placed.sure[number] = _within(map_, cells, longest)
-        placed.places[number] = _exact(image, known, number, map_, cells)
+        is_inside = float(map_.sum()) >= _INSIDE
+        if is_inside:
+            placed.places[number] = _exact(image, known, number, map_, cells)
+        else:
+            others = [cells, *others][:CANDIDATES]
         ranked = sorted(
-            ((_within(map_, at, longest)[_OWN], at) for at in others), key=lambda one: -one[0]
+            ((_within(map_, at, _NEAR * longest), at) for at in others), key=lambda one: -one[0]
         )
-        kept = [placed.places[number]]
+        kept = [placed.places[number]] if is_inside else []
         for mass, at in ranked:
             place = _exact(image, known, number, map_, at)
-            if min(np.linalg.norm(place - one) for one in kept) > _NEAR * image.unit:
-                placed.shares[number, len(kept) - 1] = mass
-                placed.others[number, len(kept) - 1] = place
+            if all(np.linalg.norm(place - one) > _NEAR * image.unit for one in kept):
+                placed.shares[number, len(kept) - is_inside] = mass
+                placed.others[number, len(kept) - is_inside] = place
                 kept.append(place)
-    placed.shares[:] /= np.maximum(placed.shares.sum(axis=1, keepdims=True), 1e-30)
-    return replace(placed, sure=_surer(image, known, placed.places, placed.sure))
+        if is_inside:
+            placed.shares[number] /= max(float(placed.shares[number].sum()), 1e-30)
+    sure = np.where(there, 1.0, _sure(image, known, similar, placed.places))
+    return replace(placed, sure=sure, is_part=image.part is not None)
 
 
 def _at_cell(cell: Array, like: Array) -> Array:
@@ -182,12 +108,33 @@ def _at_cell(cell: Array, like: Array) -> Array:
     return likely
 
 
-def _surer(image: Described, known: KnownLandmarks, places: Array, mass: Array) -> Array:
-    """How sure places are, (L, R), by the probability near them and by what is seen there."""
-    seen, _ = image.at(places)
-    each = (np.einsum("lc,lc->l", seen, one.descriptors) for one in known.images)
-    likeness = reduce(np.maximum, each) / len(image.features)
-    odds = logit(mass) / _MASS_SPREAD + ((likeness - _LIKENESS) / _LIKENESS_SPREAD)[:, None]
+def _sure(image: Described, known: KnownLandmarks, similar: Array, places: Array) -> Array:
+    """How sure places in mm are, (L,), by what is seen there and elsewhere in the image.
+
+    ``similar`` is :func:`_similar`.
+    """
+    from scipy import ndimage
+
+    _, patches = image.at(places)
+    own = patches - patches.mean(axis=(1, 2), keepdims=True)
+    best = np.full(len(places), -1.0)
+    for one in known.images:
+        its = one.patches - one.patches.mean(axis=(1, 2), keepdims=True)
+        first, second = (np.square(two).mean(axis=(1, 2)) + _NOISE for two in (own, its))
+        best = np.maximum(best, (own * its).mean(axis=(1, 2)) / np.sqrt(first * second))
+    shape = similar.shape[1:]
+    cells = cells_of(places, image.extent, shape)
+    grid = np.indices(shape)
+    radius = _NEAR * image.unit / image.extent[0] * shape[0]
+    margin = np.zeros(len(places))
+    for number in np.flatnonzero(np.isfinite(cells[:, 0])).tolist():
+        here = np.clip(np.round(cells[number]).astype(int), 0, np.array(shape) - 1)
+        far = np.hypot(*(grid - here[:, None, None])) > radius
+        if far.any():
+            around = ndimage.maximum_filter(similar[number], 3)
+            margin[number] = around[tuple(here)] - similar[number][far].max()
+    margin /= _FEATURES * len(image.features)
+    odds = (best - _PATCH) / _PATCH_SPREAD + margin / _MARGIN_SPREAD
     sure: Array = 1 / (1 + np.exp(-odds))
     return sure
 
@@ -218,29 +165,49 @@ def _similar(image: Described, known: KnownLandmarks) -> Array:
 
 
 def _likely(
-    image: Described, known: KnownLandmarks, arrangement: list[Array], middle: Array
-) -> Array:
-    """Likelihood (L, h, w) of each place by what is seen there, and by where templates have it."""
-    similar = _similar(image, known)
-    similar -= similar.max(axis=(1, 2), keepdims=True)
-    shape = similar.shape[1:]
+    image: Described,
+    similar: Array,
+    arrangement: list[Array],
+    middle: Array,
+) -> tuple[Array, tuple[slice, slice]]:
+    """Likelihood (L, h, w) of each place by what is seen there, and by where templates have it.
+
+    ``similar`` is :func:`_similar`. Also which rows and columns of it are the image: of a part,
+    places outside of it are there too, and they look like any place of it.
+    """
+    seen_there = np.exp(similar - similar.max(axis=(1, 2), keepdims=True))
+    seen_there /= seen_there.mean(axis=(1, 2), keepdims=True)
+    shape = np.array(seen_there.shape[1:])
     cell = image.extent / image.unit / shape
-    at = [(np.arange(n) + 0.5) * c - n * c / 2 for n, c in zip(shape, cell, strict=True)]
+    margin, spread = np.zeros(2, int), 0.0
+    if image.part is not None:
+        middle, spread = middle - image.part, _PART_SPREAD
+        far = np.abs(middle).max(axis=0) + 2 * spread
+        margin = np.maximum(0, np.ceil(far / cell - shape / 2)).astype(int)
+        arrangement = [one - image.part for one in arrangement]
+    at = [
+        (np.arange(-m, n + m) + 0.5) * c - n * c / 2
+        for m, n, c in zip(margin.tolist(), shape.tolist(), cell, strict=True)
+    ]
     together = np.stack(arrangement)
     seen = np.isfinite(together[..., 0]).sum(axis=0)
     squares = np.nansum(np.square(together - middle), axis=(0, 2)) / 2
     variance = (_BELIEF * _PLACE_SPREAD**2 + squares) / (_BELIEF + seen - 1)
-    width = np.sqrt(variance * (1 + 1 / seen))  # the mean is not known
+    width = np.sqrt(variance * (1 + 1 / seen) + spread**2)  # the mean is not known
     rows = np.exp(-np.square(at[0] - middle[:, :1]) / (2 * np.square(width)[:, None]))
     columns = np.exp(-np.square(at[1] - middle[:, 1:]) / (2 * np.square(width)[:, None]))
-    prior = _ELSEWHERE + (1 - _ELSEWHERE) * rows[:, :, None] * columns[:, None, :]
-    result: Array = np.exp(similar) * prior
-    return result.astype(np.float32)
+    result = _ELSEWHERE + (1 - _ELSEWHERE) * rows[:, :, None] * columns[:, None, :]
+    inside = (
+        slice(margin[0], margin[0] + shape[0]),
+        slice(margin[1], margin[1] + shape[1]),
+    )
+    result[:, *inside] *= seen_there
+    result /= result.max(axis=(1, 2), keepdims=True)
+    return result.astype(np.float32), inside
 
 
-def _coarse(image: Described, structure: Structure, likely: Array) -> Array:
-    """Probability (L, h, w) of each cell of the coarsest level, over scales."""
-    cell = float(image.extent[0] / image.unit / likely.shape[1])
+def _coarse(structure: Structure, likely: Array, cell: float) -> Array:
+    """Probability (L, h, w) of each cell, of a side in units, over scales."""
     each = [structure.marginals(likely, cell, scale) for scale in _SCALES]
     logs = [
         evidence - (np.log(scale) / _SCALE_SPREAD) ** 2 / 2
@@ -261,7 +228,7 @@ def _exact(
     near = _NEAR * image.unit / image.extent[0]
     place = (cells + 0.5) * image.extent / coarse.shape
     shape = image.shape
-    middle = np.round(_cells(place, image.extent, shape)).astype(int)
+    middle = np.round(cells_of(place, image.extent, shape)).astype(int)
     reach = int(np.ceil(_WINDOW * image.unit / image.extent[0] * shape[0]))
     low, high = np.clip(middle - reach, 0, shape - 1), np.clip(middle + reach + 1, 1, shape)
     rows, columns = (np.arange(a, b) for a, b in zip(low, high, strict=True))
@@ -271,7 +238,7 @@ def _exact(
         indexing="ij",
     )
     prior = ndimage.map_coordinates(coarse, at, order=1, mode="nearest")
-    part = image.grey[low[0] : high[0] + 2 * _RADIUS, low[1] : high[1] + 2 * _RADIUS]
+    part = image.grey[low[0] : high[0] + 2 * RADIUS, low[1] : high[1] + 2 * RADIUS]
     seen = [one.patches[number] for one in known.images if np.isfinite(one.places[number, 0])]
     similar = correlations(part, np.stack(seen), _NOISE).max(axis=0)
     weight = _PATCHES * len(seen) / (len(seen) + _PATCH_BELIEF)
@@ -280,11 +247,10 @@ def _exact(
     return found
 
 
-def _within(map_: Array, middle: Array, side: float) -> Array:
-    """How much of a map is within each of ``REACHES``, as shares of a side in cells."""
+def _within(map_: Array, middle: Array, radius: float) -> float:
+    """How much of a map is within a radius of cells."""
     rows, columns = np.indices(map_.shape)
-    far = np.hypot(rows - middle[0], columns - middle[1]) / side
-    return np.array([float(map_[far <= reach].sum()) for reach in REACHES])
+    return float(map_[np.hypot(rows - middle[0], columns - middle[1]) <= radius].sum())
 
 
 def _peaks(map_: Array, radius: float, count: int) -> list[Array]:

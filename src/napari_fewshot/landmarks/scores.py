@@ -6,13 +6,13 @@ import numpy as np
 
 from ..config import Tolerance
 from ..types import Array
-from .placed import REACHES
 
-__all__ = ["LEAST_TEMPLATES", "logit", "probabilities", "sure_within", "tolerance_share"]
+__all__ = ["LEAST_TEMPLATES", "probabilities", "tolerance_share"]
 
 LEAST_TEMPLATES = 3
 """With fewer, scores are not calibrated."""
-_STEPS = 30
+_STEPS = 60
+_ENOUGH = 1e-6
 _PRIOR = 1.0
 """Weight of the belief that slope and offset are 1 and 0: a few trials do not overrule it."""
 _LEAST = 1e-3
@@ -27,15 +27,6 @@ def tolerance_share(tolerance: Tolerance, extent: Array, spacing: Array) -> floa
     return tolerance.value * size / longest
 
 
-def sure_within(sure: Array, share: float) -> Array:
-    """How sure (L,) each place is to a share of the longest side, of (L, R) for ``REACHES``."""
-    reaches, known = np.array([0.0, *REACHES]), np.pad(sure, ((0, 0), (1, 0)))
-    k = min(int(np.searchsorted(reaches, share)), len(reaches) - 1)
-    part = min((share - reaches[k - 1]) / (reaches[k] - reaches[k - 1]), 1.0)
-    found: Array = known[:, k - 1] + part * (known[:, k] - known[:, k - 1])
-    return found
-
-
 def probabilities(sure: Array, trials: Array, share: float) -> Array:
     """Probability that each error is at most a share of the image's longest side.
 
@@ -47,28 +38,49 @@ def probabilities(sure: Array, trials: Array, share: float) -> Array:
 
     if len(trials) == 0:
         return np.clip(sure, 0, 1)
-    x = logit(trials[:, 0])
+    x = _logit(trials[:, 0])
     right = trials[:, 1] <= share
     low, high = 1 / (2 + (~right).sum()), 1 - 1 / (2 + right.sum())  # none is certain (Platt)
     hit = np.where(right, high, low)
-    slope, offset = 1.0, 0.0
-    for _ in range(_STEPS):  # Newton's method; the prior keeps the matrix regular
-        p = expit(slope * x + offset)
-        weight = p * (1 - p)
-        gradient = np.array([(x * (hit - p)).sum(), (hit - p).sum()])
-        gradient -= _PRIOR * np.array([slope - 1, offset])
-        matrix = np.array(
-            [[(weight * x * x).sum(), (weight * x).sum()], [(weight * x).sum(), weight.sum()]]
-        )
-        step = np.linalg.solve(matrix + _PRIOR * np.eye(2), gradient)
-        slope, offset = slope + step[0], offset + step[1]
+    slope, offset = _fitted(x, hit)
     if slope < 0:
         return np.full(len(sure), (right.sum() + 1) / (len(right) + 2))
-    found: Array = expit(slope * logit(sure) + offset)
+    found: Array = expit(slope * _logit(sure) + offset)
     return found
 
 
-def logit(sure: Array) -> Array:
+def _fitted(x: Array, hit: Array) -> tuple[float, float]:
+    """Slope and offset of the logistic curve: Newton's method, each step as short as it has to be.
+
+    The prior keeps the matrix regular. Where nearly all trials are taken for certain at first,
+    whole steps would lead away from the best.
+    """
+    from scipy.special import expit
+
+    usual = np.array([1.0, 0.0])
+
+    def loss(found: Array) -> float:
+        odds = found[0] * x + found[1]
+        own = np.logaddexp(0, odds) - hit * odds
+        return float(own.sum() + _PRIOR * np.square(found - usual).sum() / 2)
+
+    found = usual
+    for _ in range(_STEPS):
+        p = expit(found[0] * x + found[1])
+        weight = p * (1 - p)
+        columns = np.stack([x, np.ones_like(x)])
+        gradient = columns @ (hit - p) - _PRIOR * (found - usual)
+        step = np.linalg.solve((weight * columns) @ columns.T + _PRIOR * np.eye(2), gradient)
+        now = loss(found)
+        while loss(found + step) > now and np.abs(step).max() > _ENOUGH:
+            step = step / 2
+        found = found + step
+        if np.abs(step).max() <= _ENOUGH:
+            break
+    return float(found[0]), float(found[1])
+
+
+def _logit(sure: Array) -> Array:
     """Log-odds of probabilities, none of which is taken for 0 or 1."""
     p = np.clip(sure, _LEAST, 1 - _LEAST)
     found: Array = np.log(p / (1 - p))

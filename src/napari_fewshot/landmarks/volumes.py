@@ -15,7 +15,7 @@ from ..slices.stack import SliceStack
 from ..types import Array
 from .known import KnownImage, KnownLandmarks
 from .patches import correlations, vertex
-from .placed import CANDIDATES, REACHES, Placed
+from .placed import CANDIDATES, Placed
 
 __all__ = ["RegisteredVolume", "known_volume", "place_in_volume", "registered_volume"]
 
@@ -147,9 +147,8 @@ class RegisteredVolume:
         if not inside.any() or likeness[inside].mean() < _LEAST_ALIKE:
             return None
         sure = likeness * np.exp(-spread / (_SPREAD * extent.max()))
-        every = np.repeat(sure[:, None], len(REACHES), axis=1)  # whatever the tolerance
         others, shares = _others(places, middle, _APART * extent.max())
-        return Placed(scale * middle, every, scale * extent, scale * others, shares)
+        return Placed(scale * middle, sure, scale * extent, scale * others, shares)
 
 
 def _bent(places: Array, known: Array, reach: float) -> Array:

@@ -14,6 +14,8 @@ from ..types import Array
 __all__ = ["PackedLandmarks", "pack_landmarks", "unpack_landmarks"]
 
 _PREFIX = "landmarks."
+_EARLIER = 7
+"""Columns of the trials of earlier versions: how sure to be within each of six distances."""
 _Label = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
 _Length = Annotated[float, Field(gt=0)]
 
@@ -47,6 +49,8 @@ def pack_landmarks(known: KnownLandmarks | None) -> tuple[dict[str, Any] | None,
         tensors[f"{name}.descriptors"] = image.descriptors.astype(np.float16)
         kind = np.float16 if image.volume is None else np.uint8
         tensors[f"{name}.patches"] = np.ascontiguousarray(image.patches, kind)
+        if len(image.overview):
+            tensors[f"{name}.overview"] = image.overview.astype(np.float16)
         coarse = None
         if image.volume is not None:
             tensors[f"{name}.grey"] = np.ascontiguousarray(image.volume.grey)
@@ -82,7 +86,10 @@ def unpack_landmarks(
         places = np.where(there.astype(bool)[:, None], places, np.nan).astype(np.float32)
         own = places, image.extent, image.spacing, descriptors
         if image.coarse is None:
-            images.append(KnownImage(*own, None, patches.astype(np.float32)))
+            overview = tensors.get(f"{name}.overview", np.zeros((0, 1, 1))).astype(np.float32)
+            if overview.ndim != 3:
+                raise ValueError("an overview of another kind")
+            images.append(KnownImage(*own, None, patches.astype(np.float32), overview))
             continue
         grey = tensors[f"{name}.grey"]
         if grey.ndim != 3 or {grey.dtype, patches.dtype} != {np.dtype(np.uint8)}:
@@ -90,6 +97,10 @@ def unpack_landmarks(
         volume = CoarseVolume(grey, image.coarse)
         images.append(KnownImage(*own, volume, patches))
     trials = tensors[f"{_PREFIX}trials"]
-    if trials.ndim != 2 or trials.shape[1] != no_trials().shape[1]:
+    if trials.ndim != 2 or trials.shape[1] not in (3, _EARLIER):
         raise ValueError("trials of another shape")
+    if trials.shape[1] == _EARLIER:  # of 2D images they were told by other evidence
+        same = packed.images[0].coarse is not None
+        both = trials[:, [0, -1]] if same else no_trials()[:, :2]
+        trials = np.pad(both, ((0, 0), (0, 1)))
     return KnownLandmarks(packed.labels, tuple(images), trials), rest

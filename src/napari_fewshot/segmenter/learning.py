@@ -28,6 +28,7 @@ from ..templates.augmentation import FeatureRequirements
 from ..templates.places import have_places
 from ..templates.training_set import TrainingSet
 from ..types import Progress
+from .brief import brief, shows_points_alone
 from .held_out import Learner
 from .model_file import recall, restored, restored_hand_made, restored_polished
 from .self_training import can_train_itself, self_labelled, with_unpainted
@@ -165,6 +166,9 @@ class Learning:
         How templates are learned twice, where they are: see :mod:`.self_training`.
     before : LearnedModel, optional
         Model to go on from, whose templates are not among those that are learned from.
+    briefly : bool
+        Whether 2D images show nothing but landmarks, which are placed by what templates show: what
+        labels pixels is asked of volumes alone, and learns a little, of the fewest images.
     """
 
     build: Callable[[], Adapter]
@@ -174,6 +178,7 @@ class Learning:
     hand_made: FeatureExtractor | None = None
     twice: LearnedTwice | None = None
     before: LearnedModel | None = None
+    briefly: bool = False
 
     @classmethod
     def of(
@@ -196,6 +201,8 @@ class Learning:
         settings = config
         if not have_places(training):
             settings = config.changed({"position": {"use": False}})
+        briefly = shows_points_alone(training, config)
+        settings = brief(settings) if briefly else settings
         build = partial(build_adapter, settings, extractors.device, extractors.weights)
         only_points = training.point_labels.issuperset(training.label_values)
         hand_made = config.uses_hand_made and not only_points
@@ -207,7 +214,8 @@ class Learning:
         def landmarks(training: TrainingSet, progress: Progress) -> KnownLandmarks | None:
             return learn_landmarks(training, config, extractors.points(extractor), progress)
 
-        return cls(build, extractor, extractors.of_polished, landmarks, others, twice, before)
+        own = extractors.of_polished, landmarks, others, twice, before
+        return cls(build, extractor, *own, briefly)
 
     def fit(
         self,
@@ -266,6 +274,7 @@ class Learning:
         return self_labelled(training, experts, progress, most)
 
     def _fit(self, training: TrainingSet, progress: Progress) -> Adapters:
+        training = training.fewest() if self.briefly else training
         with self._beside(partial(self._fit_hand_made, training)) as hand_made:
             main = self._new()
             _learn(main.fit, training, main.requirements, self.extractor, progress)
@@ -281,6 +290,10 @@ class Learning:
         that are scribbled on they learn what they are sure of before, so far as that is quick.
         """
         polished = restored_polished(learned, device)
+        same = self.before is None and learned.label_values == training.label_values
+        if self.briefly and learned.shows_points_alone and same:
+            adapters = Adapters.restored(learned, device)
+            return replace(adapters, landmarks=self.landmarks(training, progress))
         if self.twice is not None and learned.label_values == training.label_values:
             own = restored(learned, device), restored_hand_made(learned, device)
             now = learned.repainted(training) if learned.flow is not None else learned

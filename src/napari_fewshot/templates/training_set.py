@@ -160,6 +160,17 @@ class TrainingSet:
             copies.append(varied)
         return replace(self, sources=tuple(sources), examples=tuple(examples), copies=tuple(copies))
 
+    def fewest(self) -> TrainingSet:
+        """The same with the fewest examples, more or less, that show all labels together."""
+        rest, chosen = set(self.label_values), []
+        shown = [labels_of([example]) for example in self.examples]
+        while rest and any(rest & labels for labels in shown):
+            best = max(range(len(shown)), key=lambda k: len(rest & shown[k]))
+            chosen.append(best)
+            rest -= shown[best]
+        own = [(self.sources[k], self.examples[k]) for k in sorted(chosen)]
+        return replace(self, sources=tuple(s for s, _ in own), examples=tuple(e for _, e in own))
+
     def maps(
         self,
         extractor: FeatureExtractor,
