@@ -71,7 +71,8 @@ def test_a_report_has_what_was_before_and_the_worth_of_scores(benchmark):
 
 def test_the_effect_of_known_points_is_told_of_the_others(benchmark):
     four = [[1.0, 2.0, 8.0, 4.0], [None, 8.0, 9.0, 9.0]]
-    rows = [row(errors=four), row(method="1 known", errors=[[0.5, 0.5, 0.5], [3.0, 3.0, 3.0]])]
+    rows = [row(errors=four, scores=[[0.9] * 4, [0.3] * 3])]
+    rows += [row(method="1 known", errors=[[0.5, 0.5, 0.5], [3.0, 3.0, 3.0]])]
     sections = benchmark("landmarks").report(rows, "a", None)
     before, after = sections["known"][2:]
     assert before.startswith("| spine8-3 | 0 | 6 | 4.00 % |")  # without the third of each
