@@ -24,13 +24,13 @@ from ..predict.learned import LearnedModel
 from ..predict.registered import Registrations
 from ..slices.flow import flow_method
 from ..slices.flow_cache import FlowCache
-from ..templates.augmentation import FeatureRequirements
 from ..templates.places import have_places
 from ..templates.training_set import TrainingSet
 from ..types import Progress
 from .brief import brief, shows_points_alone
 from .held_out import Learner
 from .model_file import recall, restored, restored_hand_made, restored_polished
+from .one_adapter import learn, learn_on
 from .self_training import can_train_itself, self_labelled, with_unpainted
 
 __all__ = ["Adapters", "Extractors", "Learning"]
@@ -214,8 +214,8 @@ class Learning:
         def landmarks(training: TrainingSet, progress: Progress) -> KnownLandmarks | None:
             return learn_landmarks(training, config, extractors.points(extractor), progress)
 
-        own = extractors.of_polished, landmarks, others, twice, before
-        return cls(build, extractor, *own, briefly)
+        polished = extractors.of_polished
+        return cls(build, extractor, polished, landmarks, others, twice, before, briefly)
 
     def fit(
         self,
@@ -277,7 +277,7 @@ class Learning:
         training = training.fewest() if self.briefly else training
         with self._beside(partial(self._fit_hand_made, training)) as hand_made:
             main = self._new()
-            _learn(main.fit, training, main.requirements, self.extractor, progress)
+            learn(main.fit, training, main.requirements, self.extractor, progress)
             return Adapters(main, hand_made())
 
     def update(
@@ -301,10 +301,10 @@ class Learning:
             training = training if known is None else known
         with self._beside(partial(self._update_hand_made, learned, device, training)) as hand_made:
             main = self._recalling(restored(learned, device))
-            _learn_on(main, learned, training, self.extractor, progress)
+            learn_on(main, learned, training, self.extractor, progress)
             found = Adapters(main, hand_made())
         if polished is not None and self.before is None:
-            _learn_on(polished.head, learned, training, self.of_polished(polished), progress)
+            learn_on(polished.head, learned, training, self.of_polished(polished), progress)
         elif learned.label_values != training.label_values:
             polished = None
         points = learned.landmarks
@@ -344,7 +344,7 @@ class Learning:
         if self.hand_made is None:
             return None
         adapter = self._new(hand_made=True)
-        _learn(adapter.fit, training, adapter.requirements, self.hand_made, progress)
+        learn(adapter.fit, training, adapter.requirements, self.hand_made, progress)
         return adapter
 
     def _update_hand_made(
@@ -354,7 +354,7 @@ class Learning:
         if adapter is None or self.hand_made is None:
             return self._fit_hand_made(training, progress)
         self._recalling(adapter, hand_made=True)
-        _learn_on(adapter, learned, training, self.hand_made, progress)
+        learn_on(adapter, learned, training, self.hand_made, progress)
         return adapter
 
 
@@ -369,26 +369,3 @@ def _halves(progress: Progress) -> tuple[Progress, Progress]:
         return tell
 
     return half(0), half(1)
-
-
-def _learn(
-    learn: Callable[..., Adapter],
-    training: TrainingSet,
-    requirements: FeatureRequirements,
-    extractor: FeatureExtractor,
-    progress: Progress,
-) -> None:
-    known = training.augmented(requirements.augmentation)
-    maps = known.maps(extractor, progress=progress, padding=requirements.padding)
-    learn(known.examples, maps, known.label_values, progress=progress)
-
-
-def _learn_on(
-    adapter: Adapter,
-    learned: LearnedModel,
-    training: TrainingSet,
-    extractor: FeatureExtractor,
-    progress: Progress,
-) -> None:
-    update = partial(adapter.update, before=learned.label_values)
-    _learn(update, training, replace(adapter.requirements, augmentation=None), extractor, progress)
