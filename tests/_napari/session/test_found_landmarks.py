@@ -7,6 +7,7 @@ import pytest
 from scipy import ndimage
 
 from napari_fewshot import viewer_session
+from napari_fewshot._napari.session.found_points import Place
 from napari_fewshot.errors import InputError
 
 from .conftest import MINUTE
@@ -229,6 +230,32 @@ def test_the_dock_lists_them_and_keys_move_the_selected_point(session, layer, vi
     layer.selected_data = set()
     found._on_next(1)
     assert "one point of landmarks that were found" in dock.status.text()
+
+
+def test_candidates_and_what_was_not_found_come_back(session, viewer, layer, make_napari_viewer):
+    session.configure(propagation={"landmarks": {"min_score": 0.99}})
+    session.propagate("x3").wait(MINUTE)
+    session.landmarks.place(2)
+    found = viewer_session(viewer)._state.result_of(viewer.layers["x3"]).found
+    found.choices[(), 2] = (Place(np.array([60.0, 80.0]), 0.6), Place(np.array([90.0, 70.0]), 0.2))
+    before = session.landmarks.of("x3")
+    session.save().wait(MINUTE)
+    other = make_napari_viewer()
+    for seed in range(4):
+        other.add_image(varied(seed)[0], name=f"x{seed}")
+    again = viewer_session(other)
+    again.restore().wait(MINUTE)
+    marks = again.landmarks.of("x3")
+    assert [(m.name, m.kind, m.others) for m in marks] == [
+        (m.name, m.kind, m.others) for m in before
+    ]
+    assert {mark.kind for mark in marks} == {"placed", "missing"}
+    assert again._state.result_of(other.layers["x3"]).found.about() == found.about()
+    again.landmarks.show(2, "x3")
+    assert "where it was found" in again.landmarks.next_place()
+    assert "place 2 of 2" in again.landmarks.next_place()
+    np.testing.assert_allclose(other.layers["x3 landmarks found"].data[0], [90, 70])
+    again.close()
 
 
 def test_bad_points_are_told_or_left_out(session, viewer):

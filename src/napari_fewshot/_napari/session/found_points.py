@@ -127,6 +127,44 @@ class FoundPoints:
             for label, found in not_found.items()
         )
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is known."""
+        return not (self.choices or self.missing)
+
+    def about(self) -> dict[str, Any]:
+        """Return what is known of candidates and of what was not found, ready for JSON."""
+        return {
+            "choices": [
+                {"lead": list(lead), "label": label, "places": _about(places)}
+                for (lead, label), places in self.choices.items()
+            ],
+            "missing": [
+                {
+                    "lead": list(lead),
+                    "landmarks": [
+                        {"name": one.name, "label": one.label, "places": _about(one.places)}
+                        for one in every
+                    ],
+                }
+                for lead, every in self.missing.items()
+            ],
+        }
+
+    def take(self, saved: Mapping[str, Any]) -> None:
+        """Know what :meth:`about` said; ValueError, TypeError or KeyError if it is none."""
+        self.choices = {
+            (_lead_of(one), int(one["label"])): _places_of(one["places"])
+            for one in saved["choices"]
+        }
+        self.missing = {
+            _lead_of(every): tuple(
+                Missing(str(one["name"]), int(one["label"]), _places_of(one["places"]))
+                for one in every["landmarks"]
+            )
+            for every in saved["missing"]
+        }
+
     @contextmanager
     def writing(self, layer: Any) -> Iterator[None]:
         """What is written to the layer meanwhile is ours, and no move of a person."""
@@ -154,6 +192,18 @@ class FoundPoints:
             return []
         rows: list[int] = np.flatnonzero((np.abs(now - before) > _SAME).any(axis=1)).tolist()
         return rows
+
+
+def _about(places: Sequence[Place]) -> list[list[float]]:
+    return [[place.score, *map(float, place.at)] for place in places]
+
+
+def _places_of(saved: Sequence[Sequence[float]]) -> tuple[Place, ...]:
+    return tuple(Place(np.array(at, float), float(score)) for score, *at in saved)
+
+
+def _lead_of(saved: Mapping[str, Any]) -> Key:
+    return tuple(int(k) for k in saved["lead"])
 
 
 def is_placed(features: Any) -> Array:

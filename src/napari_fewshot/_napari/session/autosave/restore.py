@@ -173,6 +173,7 @@ class RestoreController:
         for saved in content.get("points", ()):
             found = saved["role"] == "landmarks"
             yield partial(self._show_landmarks if found else self._show_points, saved)
+        yield partial(self._take_found, content.get("found_points", ()))
         yield partial(self._take_scores, content["slice_scores"])
 
     def _begin(self, content: dict[str, Any]) -> None:
@@ -221,6 +222,14 @@ class RestoreController:
         if result is None:
             result = state.results[id(image)] = ResultLayers(self._view.viewer, image)
         result.add_landmarks(points, features)
+
+    def _take_found(self, saved: Sequence[dict[str, Any]]) -> None:
+        """Candidates of landmarks, and those that were not found, beside what is there of them."""
+        for one in saved:
+            with suppress(InputError):  # an image of which nothing else was saved
+                result = self._state.result_of(self._image_for(one["image"]))
+                if result is not None:
+                    result.found.take(one)
 
     def _take_scores(self, saved: Sequence[SavedScores]) -> None:
         state = self._state

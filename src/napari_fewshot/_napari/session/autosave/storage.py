@@ -176,6 +176,11 @@ class SessionStorage:
                 [about_image(one) for one in channels] for channels in state.channels.sets
             ],
             "renumbered": [[here, there] for here, there in state.renumbered.items()],
+            "found_points": [
+                {"image": about_image(result.image), **result.found.about()}
+                for result in state.results.values()
+                if not result.found.is_empty
+            ],
         }
         layers = self._layers(copied)
         return SavedSession(layers, self._points(), self._scores(), more, state.model)
