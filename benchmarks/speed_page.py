@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 TEXT = {
+    "train to first slice": "train until the first slice is labelled",
     "train": "train",
-    "train + first slice": "train, first slice labelled",
     "predict all": "predict all",
     "train + predict all": "train, predict all",
     "extract": "extract all, features kept",
@@ -23,6 +23,11 @@ def tables(results: dict[str, Any], before: dict[str, Any]) -> dict[str, list[st
     if "stages" in results:
         found["stages"] = _stages(results["stages"], before.get("stages"))
     return found
+
+
+def _has(found: dict[str, Any], name: str) -> bool:
+    """Whether a stage was measured: one of an earlier state may lack it."""
+    return all(part in found["seconds"] for part in name.split(" + "))
 
 
 def _seconds(found: dict[str, Any], name: str) -> float:
@@ -45,7 +50,7 @@ def _stages(found: dict[str, Any], before: dict[str, Any] | None) -> list[str]:
     ]
     for name, title in TEXT.items():
         seconds = _seconds(found, name)
-        old = _seconds(before, name) if before else None
+        old = _seconds(before, name) if before and _has(before, name) else None
         lines.append(_row(title, seconds, seconds / _bare(found), old))
     rate = found["operations"] * found["slices"] / _bare(found)
     scores = ", ".join(f"{value:.3f}" for value in found["dice"].values())
@@ -67,6 +72,8 @@ def _row(title: str, seconds: float, ratio: float, before: float | None) -> str:
 def _busy(found: dict[str, Any]) -> list[str]:
     lines = ["| stage | idle, s | busy, s | ratio |", "|---|---|---|---|"]
     for name, title in TEXT.items():
+        if not _has(found["idle"], name):
+            continue
         idle, loaded = _seconds(found["idle"], name), _seconds(found["busy"], name)
         lines.append(f"| {title} | {idle:.2f} | {loaded:.2f} | {loaded / idle:.2f} |")
     same = {*found["idle"]["digests"], *found["busy"]["digests"]}

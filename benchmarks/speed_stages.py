@@ -132,11 +132,15 @@ def run(slices: int, side: int, watch: Watch | None) -> dict[str, Any]:
         model.extractor  # noqa: B018 # it loads the network
     bare = bare_pass(model, slices, side)
 
-    with stage("train"):
-        model.fit(template)
     view = next(k for k in range(slices // 2, slices) if k not in chosen)
-    with stage("first slice"):
-        next(iter(model.slice_predictor(image).run([view])))
+    start = time.perf_counter()
+
+    def at_once(early: FewShotSegmenter) -> None:  # as in the viewer, after the first training
+        early.slice_predictor(image).preview(view)
+        stages.seconds["train to first slice"] = time.perf_counter() - start
+
+    with stage("train"):
+        model.fit(template, at_once=at_once)
     with stage("predict all"):
         found = model.predict(image)
 
