@@ -202,6 +202,13 @@ def test_large_slices_are_few_and_volumes_have_their_share(template, discs, monk
     assert not can_train_itself(training)
 
 
+def test_images_that_are_read_as_they_are_indexed_are_read_no_further(template):
+    dask = pytest.importorskip("dask.array")
+    lazy = dask.from_array(np.asarray(template.volume.data), chunks=(1, -1, -1))
+    training = of(Template(lazy, template.label_volume.data, axis=0))
+    assert with_unpainted(training) is training
+
+
 def test_where_labels_were_not_looked_for_nothing_is_guessed(template, torso):
     """What is none of the labels that it knows may be one that it does not."""
     other = np.asarray(template.volume.data) + 1

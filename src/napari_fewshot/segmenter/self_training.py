@@ -41,7 +41,8 @@ def with_unpainted(training: TrainingSet) -> TrainingSet:
 
     They lie evenly between the painted ones, are shared out to the volumes equally, and are few
     where they are large. Volumes in which not all labels were looked for have none: what seems to
-    be background there may be one of the others.
+    be background there may be one of the others. Nor have those that are read as they are indexed
+    (dask, Zarr), since a slice may take many blocks.
     """
     everything = frozenset(training.label_values)
     partly = {
@@ -49,8 +50,13 @@ def with_unpainted(training: TrainingSet) -> TrainingSet:
         for (number, _), one in zip(training.sources, training.examples, strict=True)
         if not one.known_labels >= everything
     }
-    whole = [k for k, stack in enumerate(training.stacks) if stack.volume.ndim > 2]
-    stacks = [k for k in whole if k not in partly]
+    stacks = [
+        number
+        for number, stack in enumerate(training.stacks)
+        if stack.volume.ndim > 2
+        and isinstance(stack.volume.data, np.ndarray)
+        and number not in partly
+    ]
     sources: list[tuple[int, int]] = []
     examples: list[KnownSlice] = []
     for number, stack in enumerate(training.stacks):

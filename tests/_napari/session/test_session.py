@@ -419,7 +419,8 @@ def test_the_score_comes_after_the_model_and_names_the_labels(session, patient, 
     session.train()
     while session.jobs:
         session.jobs[0].wait(MINUTE)
-    assert told == ["trained", "scored"]
+    assert told[0] == "trained"
+    assert {*told[1:]} == {"scored"}  # first figures, and all of them
     assert set(session.scores.dice) == set(session.model.label_values_)
     session.save_model(tmp_path / "scored.fewshot")
     card = FewShotSegmenter.load(tmp_path / "scored.fewshot", device="cpu").card_
