@@ -101,13 +101,13 @@ def test_a_benchmark_replaces_and_removes_nothing_of_others(run, folder):
     for name in ("report.html", "figures/worst-knee.png", "figures/shots.png"):
         (folder / "out" / name).write_text("mine")
     before = {path: (folder / path).read_bytes() for path in files_below(folder)}
-    for more in ((), ("--report-only",)):
-        said = run("benchmark", "b.toml", "-o", "out", *more)
-        assert said.code == 2
-        assert said.err.startswith("napari-fewshot: --out must not replace a file that no run has")
-        assert "report.html and 1 more. Choose another name or folder, or give --ov" in said.err
-        assert before == {path: (folder / path).read_bytes() for path in files_below(folder)}
-    said = run("benchmark", "b.toml", "-o", "out", "--report-only", "--overwrite")
+    said = run("benchmark", "b.toml", "-o", "out")
+    assert said.code == 2
+    assert said.err.startswith("napari-fewshot: --out must not replace a file that no run has")
+    assert "report.html and 1 more. Choose another name or folder, or give --ov" in said.err
+    assert run("benchmark", "b.toml", "-o", "out", "--report-only").code == 2
+    assert before == {path: (folder / path).read_bytes() for path in files_below(folder)}
+    said = run("benchmark", "b.toml", "-o", "out", "--overwrite")
     assert said.code == 0
     assert (folder / "out" / "report.html").read_text() != "mine"
     assert (folder / "out" / "figures" / "worst-knee.png").read_text() == "mine"

@@ -132,11 +132,12 @@ class LearnedTwice:
     """Templates are learned twice by these settings.
 
     Between the two, features are kept in memory where they are not kept anyway; ``flows`` keeps
-    motion.
+    motion. ``between``: slices that nobody painted take part in the second.
     """
 
     config: SegmenterConfig
     flows: FlowCache | None
+    between: bool
 
     def keeping(self, extractor: FeatureExtractor, cache: FeatureCache) -> FeatureExtractor:
         """The same extractor, but one that keeps features."""
@@ -208,8 +209,9 @@ class Learning:
         hand_made = config.uses_hand_made and not only_points
         others = extractors.hand_made if hand_made else None
         twice = None
-        if config.trains_itself and can_train_itself(training):
-            twice = LearnedTwice(config, extractors.flows)
+        between = not extractor.spec.store  # transformers would take minutes for more slices
+        if config.trains_itself and can_train_itself(training, between):
+            twice = LearnedTwice(config, extractors.flows, between)
 
         def landmarks(training: TrainingSet, progress: Progress) -> KnownLandmarks | None:
             return learn_landmarks(training, config, extractors.points(extractor), progress)
@@ -252,7 +254,8 @@ class Learning:
         own = adapters.main, adapters.hand_made
         weights_hash = self.extractor.backbone.weights_hash
         learned = LearnedModel.of(twice.config, weights_hash, training, *own)
-        known = kept._self_labelled(learned, *own, with_unpainted(training), progress)
+        more = with_unpainted(training) if twice.between else training
+        known = kept._self_labelled(learned, *own, more, progress)
         return adapters if known is None else kept._fit(known, second)
 
     def _self_labelled(

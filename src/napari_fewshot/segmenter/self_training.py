@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from ..parallel import used_up
 from ..predict.experts import Experts
 from ..predict.smoothing import Mixing
 from ..scratch import bands
+from ..slices.stack import SliceStack
 from ..templates.known import UNKNOWN, KnownSlice
 from ..templates.training_set import TrainingSet
 from ..types import Array, Progress
@@ -25,15 +27,15 @@ _MAX_PIXELS = 24 * 256**2
 """Of unpainted slices together, which bounds the time that they take."""
 
 
-def can_train_itself(training: TrainingSet) -> bool:
-    """Whether anything is left to know of the templates: between strokes, or between slices.
+def can_train_itself(training: TrainingSet, between: bool) -> bool:
+    """Whether anything is left to know of the templates: between strokes, or ``between`` slices.
 
     Not where landmarks are learned as points, whose edges are a convention.
     """
     if training.point_labels:
         return False
     has_unknown = any((one.labels == UNKNOWN).any() for one in training.examples)
-    return has_unknown or with_unpainted(training) is not training
+    return has_unknown or (between and with_unpainted(training) is not training)
 
 
 def with_unpainted(training: TrainingSet) -> TrainingSet:
@@ -53,9 +55,7 @@ def with_unpainted(training: TrainingSet) -> TrainingSet:
     stacks = [
         number
         for number, stack in enumerate(training.stacks)
-        if stack.volume.ndim > 2
-        and isinstance(stack.volume.data, np.ndarray)
-        and number not in partly
+        if stack.volume.ndim > 2 and _is_in_memory(stack) and number not in partly
     ]
     sources: list[tuple[int, int]] = []
     examples: list[KnownSlice] = []
@@ -78,6 +78,11 @@ def with_unpainted(training: TrainingSet) -> TrainingSet:
     if len(examples) == len(training.examples):
         return training
     return replace(training, sources=tuple(sources), examples=tuple(examples))
+
+
+def _is_in_memory(stack: SliceStack) -> bool:
+    data: Any = stack.volume.data
+    return isinstance(data, np.ndarray)
 
 
 def max_unpainted(shape: Sequence[int], volumes: int) -> int:

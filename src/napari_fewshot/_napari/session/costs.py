@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...backbones import backbone_entry
 from ...segmenter.polishing import check_polishing
 from ...segmenter.self_training import max_unpainted
 from .estimates import Estimate
@@ -100,6 +101,8 @@ class CostController:
 
     def _unpainted(self) -> int:
         """How many slices are learned from that nobody painted."""
+        if backbone_entry(self._state.settings.backbone).spec.store:
+            return 0
         entries = [e for e in self._state.sources() if e.kind != "points" and e.slicing.count > 1]
         count = 0
         for entry in entries:
