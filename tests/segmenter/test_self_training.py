@@ -154,18 +154,17 @@ def of(*templates):
 
 
 def test_strokes_beside_whole_slices_are_learned_twice(on_slices, template, torso):
-    assert can_train_itself(of(template, on_slices), True)
+    assert can_train_itself(with_unpainted(of(template, on_slices)))
     full = np.where(torso.labels.data == 0, BACKGROUND, torso.labels.data)
-    assert not can_train_itself(
-        of(scribbles(torso.image, full, axis=0)), True
-    )  # nothing is unknown
+    known = of(scribbles(torso.image, full, axis=0))
+    assert not can_train_itself(with_unpainted(known))  # nothing is unknown
 
 
 def test_landmarks_are_not_guessed(discs):
     image, labels = discs()
     tip = Landmark("tip", 3, (0, 10, 10))
-    assert can_train_itself(of(scribbles(image, strokes(labels))), True)
-    assert not can_train_itself(of(scribbles(image, strokes(labels), points=[tip])), True)
+    assert can_train_itself(with_unpainted(of(scribbles(image, strokes(labels)))))
+    assert not can_train_itself(with_unpainted(of(scribbles(image, strokes(labels), points=[tip]))))
 
 
 def test_held_out_slices_are_judged_by_paint_alone(model, monkeypatch):
@@ -201,7 +200,7 @@ def test_large_slices_are_few_and_volumes_have_their_share(template, discs, monk
     assert [number for number, _ in added] == [0, 1]
     monkeypatch.setattr("napari_fewshot.segmenter.self_training._MAX_PIXELS", pixels - 1)
     assert with_unpainted(training) is training
-    assert not can_train_itself(training, True)
+    assert not can_train_itself(with_unpainted(training))
 
 
 def test_images_that_are_read_as_they_are_indexed_are_read_no_further(template):
@@ -212,9 +211,9 @@ def test_images_that_are_read_as_they_are_indexed_are_read_no_further(template):
 
 
 def test_transformers_encode_no_more_slices(on_slices, template):
-    assert can_train_itself(of(template), True)
-    assert not can_train_itself(of(template), False)
-    assert can_train_itself(of(on_slices), False)  # between strokes
+    assert can_train_itself(with_unpainted(of(template)))
+    assert not can_train_itself(of(template))
+    assert can_train_itself(of(on_slices))  # between strokes
 
 
 def test_where_labels_were_not_looked_for_nothing_is_guessed(template, torso):

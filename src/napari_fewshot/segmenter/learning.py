@@ -132,12 +132,12 @@ class LearnedTwice:
     """Templates are learned twice by these settings.
 
     Between the two, features are kept in memory where they are not kept anyway; ``flows`` keeps
-    motion. ``between``: slices that nobody painted take part in the second.
+    motion. ``more``: the templates, with slices that nobody painted.
     """
 
     config: SegmenterConfig
     flows: FlowCache | None
-    between: bool
+    more: TrainingSet
 
     def keeping(self, extractor: FeatureExtractor, cache: FeatureCache) -> FeatureExtractor:
         """The same extractor, but one that keeps features."""
@@ -210,8 +210,9 @@ class Learning:
         others = extractors.hand_made if hand_made else None
         twice = None
         between = not extractor.spec.store  # transformers would take minutes for more slices
-        if config.trains_itself and can_train_itself(training, between):
-            twice = LearnedTwice(config, extractors.flows, between)
+        more = with_unpainted(training) if config.trains_itself and between else training
+        if config.trains_itself and can_train_itself(more):
+            twice = LearnedTwice(config, extractors.flows, more)
 
         def landmarks(training: TrainingSet, progress: Progress) -> KnownLandmarks | None:
             return learn_landmarks(training, config, extractors.points(extractor), progress)
@@ -254,8 +255,7 @@ class Learning:
         own = adapters.main, adapters.hand_made
         weights_hash = self.extractor.backbone.weights_hash
         learned = LearnedModel.of(twice.config, weights_hash, training, *own)
-        more = with_unpainted(training) if twice.between else training
-        known = kept._self_labelled(learned, *own, more, progress)
+        known = kept._self_labelled(learned, *own, twice.more, progress)
         return adapters if known is None else kept._fit(known, second)
 
     def _self_labelled(

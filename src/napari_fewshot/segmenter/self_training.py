@@ -27,15 +27,14 @@ _MAX_PIXELS = 24 * 256**2
 """Of unpainted slices together, which bounds the time that they take."""
 
 
-def can_train_itself(training: TrainingSet, between: bool) -> bool:
-    """Whether anything is left to know of the templates: between strokes, or ``between`` slices.
+def can_train_itself(training: TrainingSet) -> bool:
+    """Whether anything is left to know: between strokes, or on slices that nobody painted.
 
     Not where landmarks are learned as points, whose edges are a convention.
     """
     if training.point_labels:
         return False
-    has_unknown = any((one.labels == UNKNOWN).any() for one in training.examples)
-    return has_unknown or (between and with_unpainted(training) is not training)
+    return any((one.labels == UNKNOWN).any() for one in training.examples)
 
 
 def with_unpainted(training: TrainingSet) -> TrainingSet:
