@@ -203,11 +203,14 @@ def test_large_slices_are_few_and_volumes_have_their_share(template, discs, monk
     assert not can_train_itself(with_unpainted(training))
 
 
-def test_images_that_are_read_as_they_are_indexed_are_read_no_further(template):
+def test_large_images_that_are_read_as_they_are_indexed_are_read_no_further(template, monkeypatch):
     dask = pytest.importorskip("dask.array")
     lazy = dask.from_array(np.asarray(template.volume.data), chunks=(1, -1, -1))
     training = of(Template(lazy, template.label_volume.data, axis=0))
+    assert with_unpainted(training).sources == with_unpainted(of(template)).sources
+    monkeypatch.setattr("napari_fewshot.segmenter.self_training.LARGE", lazy.nbytes - 1)
     assert with_unpainted(training) is training
+    assert with_unpainted(of(template)) is not of(template)
 
 
 def test_transformers_encode_no_more_slices(on_slices, template):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
+from ..arrays import LARGE, is_lazy
 from ..parallel import used_up
 from ..predict.experts import Experts
 from ..predict.smoothing import Mixing
@@ -42,8 +42,8 @@ def with_unpainted(training: TrainingSet) -> TrainingSet:
 
     They lie evenly between the painted ones, are shared out to the volumes equally, and are few
     where they are large. Volumes in which not all labels were looked for have none: what seems to
-    be background there may be one of the others. Nor have those that are read as they are indexed
-    (dask, Zarr), since a slice may take many blocks.
+    be background there may be one of the others. Nor have large ones that are read as they are
+    indexed (dask, Zarr), since a slice may take many blocks.
     """
     everything = frozenset(training.label_values)
     partly = {
@@ -54,7 +54,7 @@ def with_unpainted(training: TrainingSet) -> TrainingSet:
     stacks = [
         number
         for number, stack in enumerate(training.stacks)
-        if stack.volume.ndim > 2 and _is_in_memory(stack) and number not in partly
+        if stack.volume.ndim > 2 and _is_quickly_read(stack) and number not in partly
     ]
     sources: list[tuple[int, int]] = []
     examples: list[KnownSlice] = []
@@ -79,9 +79,10 @@ def with_unpainted(training: TrainingSet) -> TrainingSet:
     return replace(training, sources=tuple(sources), examples=tuple(examples))
 
 
-def _is_in_memory(stack: SliceStack) -> bool:
-    data: Any = stack.volume.data
-    return isinstance(data, np.ndarray)
+def _is_quickly_read(stack: SliceStack) -> bool:
+    """In memory, or no larger than what readers of files take into memory."""
+    data = stack.volume.data
+    return not is_lazy(data) or data.nbytes <= LARGE
 
 
 def max_unpainted(shape: Sequence[int], volumes: int) -> int:
