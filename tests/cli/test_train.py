@@ -262,3 +262,19 @@ def test_each_template_has_its_axis(run, patients, tmp_path):
     assert "sagittal" in said.out
     assert "axial" in said.out
     assert sorted(content(tmp_path / "m")["axes"]) == [0, 2]
+
+
+def test_what_is_not_known_yet_is_said(capsys):
+    from types import SimpleNamespace
+
+    from napari_fewshot import HeldOutScore
+    from napari_fewshot.cli.train import _report_score
+
+    dice = {1: 0.8, 2: float("nan")}
+    score = HeldOutScore(dice, 3, "neighbouring slices", too_few={2: 0.0})
+    _report_score(SimpleNamespace(names_={1: "femur", 2: "patella"}), score)
+    said = capsys.readouterr().out
+    assert "patella      -" in said
+    assert "patella: not known yet" in said
+    assert "0.000" not in said
+    assert "could not be held out" not in said

@@ -162,6 +162,24 @@ def test_labels_on_two_slices_are_doubtful():
     assert not scored(volumes, [four] * 2).doubtful
 
 
+def test_what_one_slice_does_not_tell_of_another_is_not_known():
+    # Label 9 on two slices: of one it is found nowhere by the other. Label 4 on three is: 0.
+    examples = [labelled(0, 4, 9), labelled(10, 4), labelled(20, 4, 9)]
+    score = scored(examples, [planes(0)] * 3)
+    assert score.dice == {4: 0, 9: pytest.approx(math.nan, nan_ok=True)}
+    assert score.too_few == {9: 0}
+    assert score.for_comparison == score.mean == 0
+    assert score.for_card().dice == {4: 0, 9: None}
+    # Half of it is found: something is known.
+    half = scored(examples, [planes(1, 2), planes(1), planes(1)])
+    assert half.dice[9] == pytest.approx(2 / 3)
+    assert not half.too_few
+    # Settings are compared by all that was found, known or not.
+    third = scored(examples, [planes(1, 2, 2, 2), planes(1), planes(1)])
+    assert third.too_few == {9: pytest.approx(0.4)}
+    assert (third.mean, third.for_comparison) == (1, pytest.approx(0.7))
+
+
 def test_unordered_templates_keep_their_maps():
     order = (50, 10, 40, 0, 30, 20, 5)
     examples = [labelled(k, 4, 9) for k in order]

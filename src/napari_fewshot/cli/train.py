@@ -186,7 +186,7 @@ def _fit(
     best, scores = fit_with_best_position(model, templates, bars)
     bars.close()
     for use, score in scores.items():
-        mean = "none: one template slice" if score is None else f"{score.mean:.3f}"
+        mean = "none: one template slice" if score is None else f"{score.for_comparison:.3f}"
         print(f"held-out Dice {'with' if use else 'without'} position: {mean}")
     return best, scores
 
@@ -305,5 +305,9 @@ def _report_score(model: FewShotSegmenter, score: HeldOutScore | None) -> None:
         shown = "    -" if math.isnan(dice) else f"{dice:.3f}"
         print(f"  {model.names_[value]:<{width}}  {shown}")
     print(f"  {'mean':<{width}}  {score.mean:.3f}")
-    if any(math.isnan(dice) for dice in score.dice.values()):
+    unknown = {value for value, dice in score.dice.items() if math.isnan(dice)}
+    if unknown - set(score.too_few):
         print(f"  {'-':<{width}}  could not be held out: known in one part of the templates only")
+    for value in sorted(score.too_few):
+        why = "one of its two slices tells little of the other: paint it on one more"
+        print(f"  {model.names_[value]}: not known yet, {why}")

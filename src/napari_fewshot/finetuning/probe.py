@@ -82,9 +82,9 @@ class FewShotProbe:
         )
         model.fit(self._templates, progress)
         found = model.held_out_score(progress)
-        if found is None or not np.isfinite(found.mean):
+        if found is None or not np.isfinite(found.for_comparison):
             raise InputError("probe", "have labels that occur on two slices at least", "fewer")
-        return float(found.mean)
+        return float(found.for_comparison)
 
 
 def _thinned(template: Template, most: int) -> Template:

@@ -30,6 +30,8 @@ __all__ = ["HeldOutFolds", "HeldOutScore", "Learner", "choose_folds"]
 MAX_FOLDS = 5
 _MAX_REGISTERED = 3
 """Volumes that are registered with one that is left out."""
+_TAUGHT_BY_ONE = 0.5
+"""Dice of a label on two slices from which one says something of the other."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,9 @@ class HeldOutScore:
     Parameters
     ----------
     dice : dict of int to float
-        For each label, over all held-out slices together; nan where a label could be held out
-        nowhere (it is painted on one slice only, say: nothing is left to learn it from; or no
-        negative pair is left at the distance that is wanted).
+        For each label, over all held-out slices together; nan where that is not known: a label
+        could be held out nowhere (it is painted on one slice only, say: nothing is left to learn it
+        from; or no negative pair is left at the distance that is wanted), or it is in ``too_few``.
         Known-empty slices count: what is predicted there lowers the Dice.
     folds : int
     grouped_by : str
@@ -56,6 +58,9 @@ class HeldOutScore:
         is often far away: most are found better than it says.
     left : int
         Folds that it does not tell of yet: it is a first figure.
+    too_few : dict of int to float
+        Doubtful labels of which one slice taught less than half of the other, and this Dice. It
+        says that the two slices differ, not how well a model finds the label that has both.
     """
 
     dice: dict[int, float]
@@ -64,12 +69,17 @@ class HeldOutScore:
     weights: ExpertWeights = field(default_factory=ExpertWeights)
     doubtful: frozenset[int] = frozenset()
     left: int = 0
+    too_few: dict[int, float] = field(default_factory=dict)
 
     @property
     def mean(self) -> float:
-        """Mean Dice over the labels that were held out."""
-        values = [value for value in self.dice.values() if not np.isnan(value)]
-        return float(np.mean(values)) if values else float("nan")
+        """Mean Dice over the labels that have one."""
+        return _mean(self.dice.values())
+
+    @property
+    def for_comparison(self) -> float:
+        """Mean Dice by which settings are compared: what is no estimate still favours one."""
+        return _mean((self.dice | self.too_few).values())
 
     def for_card(self) -> CardScore:
         """What the card of a model keeps of it."""
@@ -77,6 +87,11 @@ class HeldOutScore:
             label: None if np.isnan(d) else round(float(d), 4) for label, d in self.dice.items()
         }
         return CardScore(dice=dice, folds=self.folds, grouped_by=self.grouped_by)
+
+
+def _mean(dice: Iterable[float]) -> float:
+    values = [value for value in dice if not np.isnan(value)]
+    return float(np.mean(values)) if values else float("nan")
 
 
 def choose_folds(examples: Sequence[KnownSlice]) -> tuple[list[list[int]], str]:
@@ -257,7 +272,9 @@ class HeldOutFolds:
         doubtful = _on_two(slices) if self._painted else frozenset()
         count = len(self._folds)
         left = count - len(self._done)
-        return HeldOutScore(dice, count, self._grouped_by, weights, doubtful, left)
+        too_few = {v: d for v, d in dice.items() if v in doubtful and d < _TAUGHT_BY_ONE}
+        dice |= dict.fromkeys(too_few, np.nan)
+        return HeldOutScore(dice, count, self._grouped_by, weights, doubtful, left, too_few)
 
 
 def _predicted(

@@ -36,5 +36,5 @@ def fit_with_best_position(
 
 
 def _mean(score: HeldOutScore | None) -> float:
-    mean = float("nan") if score is None else score.mean
+    mean = float("nan") if score is None else score.for_comparison
     return mean if mean == mean else -1.0

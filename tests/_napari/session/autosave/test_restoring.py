@@ -252,3 +252,19 @@ def test_an_odd_description_is_one_error(scored, other_day):
     assert len(refused) > len(ODD) / 2  # what is open already is not looked at again
     file.write_text(whole)
     session.restore(folder).wait(MINUTE)
+
+
+def test_what_is_not_known_of_a_label_comes_back():
+    from napari_fewshot import HeldOutScore
+    from napari_fewshot._napari.session.autosave.parts import held_out_from, held_out_to
+
+    nan = float("nan")
+    score = HeldOutScore(
+        {1: 0.9, 2: nan}, 3, "neighbouring slices", doubtful=frozenset({2}), too_few={2: 0.25}
+    )
+    again = held_out_from(json.loads(json.dumps(held_out_to(score))), score.weights)
+    assert again.dice == pytest.approx(score.dice, nan_ok=True)
+    assert (again.doubtful, again.too_few) == ({2}, {2: 0.25})
+    older = held_out_to(score)
+    del older["too_few"]  # as kept by version 0.1.0
+    assert held_out_from(older, score.weights).too_few == {}

@@ -15,7 +15,10 @@ def test_labels_that_need_paint_come_first():
     rows = score_rows({1: 0.9, 2: NAN, 3: 0.3, 4: 0.7}, {1: "liver", 2: "spleen", 3: "aorta"})
     assert [row.name for row in rows] == ["spleen", "aorta", "label 4", "liver"]
     assert [row.trust for row in rows] == ["unknown", "weak", "check", "good"]
-    assert verdict(rows) == "Needs more paint: spleen, aorta. Can be trusted: liver."
+    assert verdict(rows) == (
+        "Needs more paint: aorta. Not known yet, paint on one more slice: spleen. "
+        "Can be trusted: liver."
+    )
 
 
 def test_verdict_of_all_good_all_middling_and_many():
@@ -30,11 +33,16 @@ def test_verdict_of_all_good_all_middling_and_many():
 def test_two_slices_tell_little():
     from napari_fewshot._napari.widgets.parts.scores import score_rows, verdict
 
-    rows = score_rows({1: 0.1, 2: 0.9, 3: 0.1}, {1: "liver"}, doubtful={1, 2})
-    assert {row.value: row.trust for row in rows} == {1: "unknown", 2: "good", 3: "weak"}
-    assert "on two slices" in rows[0].about
-    assert "third" in rows[0].about
-    assert "liver" in verdict(rows)
+    dice = {1: NAN, 2: 0.9, 3: 0.1, 4: 0.6, 5: NAN}
+    rows = score_rows(dice, {1: "liver"}, doubtful={1, 2, 4})
+    trust = {1: "unknown", 2: "good", 3: "weak", 4: "unknown", 5: "unknown"}
+    assert {row.value: row.trust for row in rows} == trust
+    about = {row.value: row.about for row in rows}
+    assert all("paint it on one more slice" in about[value] for value in (1, 4, 5))
+    assert "Dice 0.600" in about[4]
+    assert "Dice" not in about[1]  # one slice says nothing of it
+    assert "nan" not in about[1]
+    assert "one more slice: liver" in verdict(rows)
 
 
 def test_scores_are_shown_with_what_to_do(qtbot):
@@ -49,7 +57,7 @@ def test_scores_are_shown_with_what_to_do(qtbot):
     view.show_scores({1: 0.92, 2: 0.31, 3: NAN}, {1: "liver", 2: "aorta"}, {1: (1, 0, 0, 1)})
     texts = [[view.table.item(r, c).text() for c in range(3)] for r in range(3)]
     assert texts == [
-        ["label 3", "", "paint again"],
+        ["label 3", "", "1 more slice"],
         ["aorta", "0.31", "paint more"],
         ["liver", "0.92", "trust"],
     ]

@@ -103,12 +103,12 @@ def held_out_to(score: HeldOutScore | None) -> dict[str, Any] | None:
     if score is None:
         return None
     dice = [[value, None if math.isnan(d) else d] for value, d in score.dice.items()]
-    doubtful = sorted(score.doubtful)
     return {
         "dice": dice,
         "folds": score.folds,
         "grouped_by": score.grouped_by,
-        "doubtful": doubtful,
+        "doubtful": sorted(score.doubtful),
+        "too_few": [list(pair) for pair in score.too_few.items()],
     }
 
 
@@ -118,7 +118,9 @@ def held_out_from(saved: Mapping[str, Any] | None, weights: Any) -> HeldOutScore
         return None
     dice = {int(value): math.nan if d is None else float(d) for value, d in _pairs(saved["dice"])}
     doubtful = frozenset(int(value) for value in saved.get("doubtful", ()))
-    return HeldOutScore(dice, int(saved["folds"]), str(saved["grouped_by"]), weights, doubtful)
+    few = {int(value): float(d) for value, d in _pairs(saved.get("too_few", ()))}
+    about = int(saved["folds"]), str(saved["grouped_by"])
+    return HeldOutScore(dice, *about, weights, doubtful, too_few=few)
 
 
 def _pairs(given: Iterable[Sequence[Any]]) -> Iterable[tuple[Any, Any]]:

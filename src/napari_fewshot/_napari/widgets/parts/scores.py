@@ -39,7 +39,7 @@ TRUST: dict[Trust, tuple[str, str]] = {
     "good": ("#2e9e5b", "trust"),
     "check": ("#e0a030", "check"),
     "weak": ("#d05050", "paint more"),
-    "unknown": ("#808890", "paint again"),
+    "unknown": ("#808890", "1 more slice"),
 }
 """Colour of the bar, and what to do about the label."""
 COLUMNS = ("Label", "Agreement", "What to do")
@@ -52,7 +52,7 @@ SCORE_ROLE = Qt.ItemDataRole.UserRole
 
 @dataclass(frozen=True)
 class LabelScore:
-    """Held-out Dice of one label: 0 to 1, nan where the label could be held out nowhere.
+    """Held-out Dice of one label: 0 to 1, nan where it is not known.
 
     ``doubtful``: two slices have it, and one was predicted from the other.
     """
@@ -75,12 +75,16 @@ class LabelScore:
     def about(self) -> str:
         """One sentence on it."""
         if self.doubtful and self.trust == "unknown":
+            dice = "" if math.isnan(self.dice) else f" (Dice {self.dice:.3f})"
             return (
-                f"{self.name} is painted on two slices, and one tells little of the other (Dice "
-                f"{self.dice:.3f}): paint it on a third one to know."
+                f"{self.name}: not known yet. It is painted on two slices, and one tells little of "
+                f"the other{dice}: paint it on one more slice."
             )
         if self.trust == "unknown":
-            return f"{self.name} is painted on one slice only: paint it on a second one to know."
+            return (
+                f"{self.name}: not known yet. Without the slices that were left out, none was left "
+                "to learn it from: paint it on one more slice."
+            )
         return f"{self.name} (label {self.value}): Dice {self.dice:.3f} on held-out slices."
 
 
@@ -97,8 +101,11 @@ def verdict(rows: list[LabelScore]) -> str:
     trusted = [row.name for row in rows if row.trust == "good"]
     if rows and len(trusted) == len(rows):
         return "All labels look good on slices that were left out."
-    needy = [row.name for row in rows if row.trust in ("weak", "unknown")]
+    needy = [row.name for row in rows if row.trust == "weak"]
     sentences = [f"Needs more paint: {_some(needy)}."] if needy else []
+    unknown = [row.name for row in rows if row.trust == "unknown"]
+    if unknown:
+        sentences.append(f"Not known yet, paint on one more slice: {_some(unknown)}.")
     if trusted:
         sentences.append(f"Can be trusted: {_some(trusted)}.")
     return " ".join(sentences) or "Check all labels: none is sure yet."
