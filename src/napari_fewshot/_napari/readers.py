@@ -29,6 +29,7 @@ from ..io.zarr.groups import find_level
 from ..types import Volume
 from .grid import empty_grid, grids_in_viewer
 from .layers import LayerData, face_patient, image_layer, labels_layer, landmarks_layer
+from .whole_view import show_next_whole
 
 __all__ = [
     "medical_reader",
@@ -175,6 +176,7 @@ def _frames(path: Path, *, labels: bool = False) -> list[Volume]:
 def _image_layers(frames: list[Volume], name: str) -> list[LayerData]:
     """Image layers of the time points of a file; channels that are no colours get one each."""
     first = frames[0]
+    show_next_whole()
     if first.affine is not None and first.ndim == 3:
         face_patient()
     coloured = first.data.dtype == np.uint8 and first.data.shape[-1] in (3, 4)

@@ -18,6 +18,7 @@ from ...device import avoid_llvm_clash
 from ...errors import FewShotError
 from ..session import is_result, viewer_session
 from ..session.jobs import single_shot
+from ..whole_view import WholeView
 from ..wording import in_viewer
 from .parts.connections import listen
 from .parts.forms import GAP, ActionButton, Note
@@ -64,6 +65,7 @@ class SessionDock(QScrollArea):
         # A propagation tells of every slice: show many changes at once.
         self._soon = single_shot(SOON_MS, self._show_all, self)
         self._join_soon = single_shot(0, self._join, self)
+        WholeView(getattr(napari_viewer, "__wrapped__", napari_viewer)).keep()
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
