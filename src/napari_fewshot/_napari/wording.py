@@ -1,10 +1,38 @@
-"""Words of the viewer: what is wrong in terms of its controls, and long names in short."""
+"""Words of the viewer: what is wrong, what goes on, and long names in short."""
 
 from __future__ import annotations
 
 from ..backbones.weights import MissingWeightsError
 
-__all__ = ["in_viewer", "shortened"]
+__all__ = ["SLICE_IN_VIEW", "in_viewer", "is_followed", "shortened", "what_goes_on"]
+
+SLICE_IN_VIEW = "slice in view"
+"""Step of a job that shows one slice before it goes through all."""
+_LEARNING = {
+    "features": "looking at slices",
+    "template features": "looking at painted slices",
+    "slices to learn more from": "looking for more to learn from",
+    "training": "learning",
+}
+_STEPS = {
+    **_LEARNING,
+    "": "preparing",
+    SLICE_IN_VIEW: "labelling the slice in view",
+    "slices": "labelling slice by slice",
+    "tiles": "labelling",
+    "landmarks": "finding landmarks",
+    "registration": "comparing with painted images",
+}
+
+
+def what_goes_on(step: str) -> str:
+    """A step of a job, as its work names it, for people; empty where the job's name says it."""
+    return _STEPS.get(step, "")
+
+
+def is_followed(step: str) -> bool:
+    """Whether others follow a step, so that its end is not that of the job."""
+    return step in _LEARNING
 
 
 def in_viewer(error: BaseException) -> str:

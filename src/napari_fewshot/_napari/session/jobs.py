@@ -92,7 +92,7 @@ class Job:
     result, error : object or None
         What the work gave, or why it failed.
     steps : (int, int, str)
-        Steps done, all steps, and of what: slices, training.
+        Steps done, all steps (0: not known), and of what: slices, training; empty at first.
     layers : list of napari.layers.Layer
         Layers that it works on; it ends when one is removed.
     keeps_result : bool

@@ -9,6 +9,7 @@ import logging
 import time
 from typing import Any
 
+from ..wording import what_goes_on
 from .jobs import Job
 from .state import SessionEvents
 
@@ -60,7 +61,7 @@ class Activity:
         if self._stages.get(id(job)) != what or bar.total != total:
             self._stages[id(job)] = what
             bar.reset(total=total)
-            bar.set_description(f"{job.name}: {what}")
+            bar.set_description(f"{job.name}: {what_goes_on(what) or what}")
         if done != bar.n:
             bar.update(done - bar.n)
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from ...errors import InputError
 from ...predict.slice_predictor import SlicePrediction
 from ...segmenter import FewShotSegmenter, Prediction
+from ..wording import SLICE_IN_VIEW
 from .autosave.storage import SessionStorage
 from .jobs import Callbacks, Job, JobRunner, Stage
 from .result_layers import ResultLayers
@@ -107,6 +108,7 @@ class PropagationController:
         def work(job: Job) -> Prediction | None:
             def at_once(model: FewShotSegmenter) -> None:
                 if first is not None and run.axis is not None:
+                    job.progress(0, 0, SLICE_IN_VIEW)
                     seen = run.preview(job, model, first)
                     job.send(partial(prepare, model))
                     job.send(seen)

@@ -16,6 +16,7 @@ from ...predict.suggestion import SliceScore
 from ...segmenter import FewShotSegmenter, Prediction
 from ...types import Array, Landmark, Volume
 from ..layers import label_features
+from ..wording import SLICE_IN_VIEW
 from .generations import Generations
 from .result_layers import POLICIES, Policy, ResultLayers
 from .slicing import Key, Slicing
@@ -149,6 +150,7 @@ class Run:
             job.check()
 
         if first is not None and (alone or early):
+            job.progress(0, 0, SLICE_IN_VIEW)
             job.send(predictor.preview(first, watched))
         if alone:
             return None

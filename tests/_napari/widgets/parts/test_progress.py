@@ -44,6 +44,7 @@ class Work:
     fraction: float = 0.0
     rate: float | None = None
     remaining: float | None = None
+    steps: tuple[int, int, str] = (0, 0, "")
     note: str = ""
     problem: str = ""
     asked: list[str] = field(default_factory=list)
@@ -60,9 +61,17 @@ def test_progress_follows_a_job_to_its_end(qtbot):
     job = Work()
     row.follow(job)
     assert row.bar.maximum() == 0  # nothing known yet: it moves to and fro
+    assert row.text.text() == "Training: preparing"
     job.fraction, job.rate, job.remaining = 0.25, 120.0, 75.0
+    job.steps = (25, 100, "slices")
     qtbot.waitUntil(lambda: row.bar.value() == 250)
+    assert row.text.text() == "Training: labelling slice by slice · 120 per second · 1 min left"
+    job.steps = (25, 100, "prompting")  # the name says it
+    row.refresh()
     assert row.text.text() == "Training · 120 per second · 1 min left"
+    job.steps = (25, 100, "training")  # others follow
+    row.refresh()
+    assert row.text.text() == "Training: learning, 1 min more"
     row.cancel.click()
     assert job.asked == ["cancel"]
     assert not row.cancel.isEnabled()  # and says that it is stopping

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QProgressBar, QSizePolicy, QVBoxLayout, QWidget
 
+from ...wording import is_followed, what_goes_on
 from .forms import ActionButton, Note, put, row
 
 if TYPE_CHECKING:
@@ -91,7 +92,11 @@ def _sentence(job: Job) -> str:
     }
     if job.state in ends:
         return ends[job.state]
-    parts = [job.name]
+    step = job.steps[2]
+    doing = what_goes_on(step)
+    parts = [f"{job.name}: {doing}" if doing else job.name]
+    if is_followed(step):  # by others: neither its rate nor its end are those of the job
+        return parts[0] if job.remaining is None else f"{parts[0]}, {duration(job.remaining)} more"
     if job.rate:
         parts.append(f"{job.rate:.3g} per second")
     if job.remaining is not None:
