@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLineEdit
 
 from napari_fewshot import read_volume, viewer_session, write_image
 from napari_fewshot._napari.widgets.main import FewShotSegmentation
@@ -292,3 +295,51 @@ def test_unfinished_work_is_offered(labelled, make_napari_viewer, qtbot):
     made.show_state()
     assert made.correct.isExpanded()
     made.session.close()
+
+
+def test_what_goes_on_is_said_from_the_first_moment(viewer, dock, qtbot, monkeypatch):
+    from napari_fewshot._napari.session.jobs import Job
+
+    steps, hold = [], threading.Event()
+    run, progress = Job.run, Job.progress
+
+    def held(job):
+        hold.wait(60)
+        run(job)
+
+    def told(job, done, total, what):
+        steps.append(what)
+        progress(job, done, total, what)
+
+    monkeypatch.setattr(Job, "run", held)
+    monkeypatch.setattr(Job, "progress", told)
+    add_image(viewer)
+    add_labels(viewer)
+    qtbot.waitUntil(dock.learn.learn.isEnabled)
+    dock.learn.learn.click()
+    row = dock.learn.progress
+    assert row.text.text() == "Learning and labelling one: preparing"
+    assert (row.bar.minimum(), row.bar.maximum()) == (0, 0)  # it moves to and fro
+    hold.set()
+    qtbot.waitUntil(lambda: not works(dock), timeout=MINUTE)
+    assert "slice in view" in steps[: steps.index("slices")]
+
+
+def test_how_a_label_is_named_is_said_until_all_are(viewer, dock, qtbot):
+    add_image(viewer)
+    qtbot.waitUntil(dock.labels.add_label.isEnabled)
+    dock.labels.add_label.click()
+    dock.show_state()
+    labels = dock.labels.list
+    assert "double click, or F2" in dock.labels.hint.text()
+    assert labels.item(0).font().italic()
+    labels.setCurrentRow(0)
+    qtbot.keyClick(labels, Qt.Key.Key_F2)
+    editor = labels.viewport().findChild(QLineEdit)
+    editor.selectAll()
+    qtbot.keyClicks(editor, "liver")
+    qtbot.keyClick(editor, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: dock.session.painting.labels()[0].name == "liver")
+    dock.show_state()
+    assert not dock.labels.hint.text()
+    assert not labels.item(0).font().italic()

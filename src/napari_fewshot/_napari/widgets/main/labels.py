@@ -25,11 +25,13 @@ __all__ = ["LabelList", "LabelsSection"]
 
 MAX_ROWS_SHOWN, MIN_ROW = 10, 10
 VALUE_ROLE = Qt.ItemDataRole.UserRole
-TIP = "Click a label to paint with it; double click to name it."
+TIP = "Click a label to paint with it; double click it, or press F2, to name it."
+PAINT_IT = "Add a label, then paint it on 3 to 5 slices."
+NAME_IT = "Name a label by a double click, or F2."
 
 
 class LabelList(QListWidget):
-    """Labels with colour and name; a click tells the value, a double click edits the name."""
+    """Labels with colour and name; a click tells the value, a double click or F2 edits the name."""
 
     picked = Signal(int)
     renamed = Signal(int, str)
@@ -73,6 +75,10 @@ class LabelList(QListWidget):
             item = QListWidgetItem(QIcon(_square(label.colour)), label.title)
             item.setData(VALUE_ROLE, label.value)
             item.setFlags(item.flags() | Qt.ItemFlag.ItemIsEditable)
+            if not label.name:  # its title stands in for one
+                font = item.font()
+                font.setItalic(True)
+                item.setFont(font)
             item.setToolTip(f"{label.title} (value {label.value}). {TIP}")
             self.addItem(item)
         self._fit()
@@ -82,6 +88,13 @@ class LabelList(QListWidget):
         """Show whole rows: all labels, or the first ten."""
         rows = min(max(self.count(), 1), MAX_ROWS_SHOWN)
         self.setFixedHeight(rows * max(self.sizeHintForRow(0), MIN_ROW) + 2 * self.frameWidth())
+
+    def keyPressEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+        """F2 edits the name on every system; Qt leaves it out on macOS."""
+        if event.key() == Qt.Key.Key_F2 and self.currentItem() is not None:
+            self.editItem(self.currentItem())
+        else:
+            super().keyPressEvent(event)
 
     def showEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
         """Measure the rows again: before it is shown it has not the style of the viewer."""
@@ -143,7 +156,8 @@ class LabelsSection(Section):
         for button in (self.add_label, self.mark):
             button.block(missing)
         self.remove.block(missing or ("" if self.list.value else "select a label in the list"))
-        self.hint.say("" if labels or missing else "Add a label, then paint it on 3 to 5 slices.")
+        unnamed = NAME_IT * any(not label.name for label in labels)
+        self.hint.say("" if missing else unnamed if labels else PAINT_IT)
         self._show_points()
         self._show_instances()
 
