@@ -198,6 +198,7 @@ class Supervised(Method):
 
 ALONE = {
     "hand_made": False,
+    "grey": False,
     "carried": False,
     "registered": False,
     "self_training": False,
@@ -232,6 +233,7 @@ METHODS: dict[str, Method] = {
     "without carried": Ours({"experts": {"carried": False, "choose": False}}),
     "without registered": Ours({"experts": {"registered": False, "choose": False}}),
     "without hand-made": Ours({"experts": {"hand_made": False, "choose": False}}),
+    "without grey": Ours({"experts": {"grey": False}}, always=False),
     "without self-training": Ours(
         {"experts": {"self_training": False, "choose": False}}, always=False
     ),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from accuracy_strokes import BACKGROUND, strokes
+from skimage.color import hed2rgb, rgb2hed
 
 from napari_fewshot import Template, Volume
 from napari_fewshot.io import read_labels, read_volume
@@ -106,16 +107,22 @@ def within(
 
 
 def across(
-    folder: Path, shots: int, others: int, *, grey: bool = False, scribble: bool = False
+    folder: Path,
+    shots: int,
+    others: int,
+    *,
+    look: Callable[[Volume, str], Volume] = lambda image, name: image,
+    scribble: bool = False,
 ) -> Task:
     """Whole images are templates, the first ones by name; the last ones are scored.
 
-    With ``scribble`` each labelled slice of a template has its strokes.
+    With ``scribble`` each labelled slice of a template has its strokes. ``look`` makes another
+    image of each, given its name.
     """
     paths = sorted((folder / "images").iterdir())
     if shots + others > len(paths):
         raise ValueError(f"{folder} has {len(paths)} images, not {shots} + {others}")
-    pairs = [_pair(folder, p, grey) for p in [*paths[:shots], *paths[len(paths) - others :]]]
+    pairs = [_pair(folder, p, look) for p in [*paths[:shots], *paths[len(paths) - others :]]]
     if scribble:
         templates = [scribbled(i, t, _labelled(t)) for i, t in pairs[:shots]]
     else:
@@ -123,18 +130,33 @@ def across(
     wanted = sorted({int(v) for _, t in pairs for v in np.unique(t.data)} - {0})
 
     def unscored() -> list[Template]:
-        known = (_pair(folder, path, grey) for path in paths[: len(paths) - others])
+        known = (_pair(folder, path, look) for path in paths[: len(paths) - others])
         return [Template(image, truth, slices="all") for image, truth in known]
 
     return Task(templates, [Case(i, t) for i, t in pairs[shots:]], wanted, unscored)
 
 
-def _pair(folder: Path, path: Path, grey: bool) -> tuple[Volume, Volume]:
-    truth = next((folder / "labels").glob(f"{path.name.partition('.')[0]}*"))
-    image = read_volume(path)
-    if grey:
-        image = Volume(image.data.mean(axis=-1), image.spacing, image.affine)
-    return image, read_labels(truth)
+def _pair(folder: Path, path: Path, look: Callable[[Volume, str], Volume]) -> tuple[Volume, Volume]:
+    name = path.name.partition(".")[0]
+    truth = next((folder / "labels").glob(f"{name}*"))
+    return look(read_volume(path), name), read_labels(truth)
+
+
+def in_grey(image: Volume, _: str) -> Volume:
+    """The mean of the colours."""
+    return Volume(image.data.mean(axis=-1), image.spacing, image.affine)
+
+
+def restained(image: Volume, name: str) -> Volume:
+    """Another amount of each stain and another exposure, drawn for each image by its name.
+
+    Stains are told apart as Ruifrok and Johnston do (2001, Anal. Quant. Cytol. Histol. 23).
+    """
+    rng = np.random.default_rng(list(name.encode()))
+    stains = rgb2hed(image.data)
+    stains = stains * rng.uniform(1 - _STAIN, 1 + _STAIN, 3) + rng.uniform(-0.02, 0.02, 3)
+    seen = np.clip(hed2rgb(stains), 0, 1) ** np.exp(rng.uniform(-_EXPOSURE, _EXPOSURE))
+    return replace(image, data=np.round(255 * seen).astype(np.uint8))
 
 
 def tasks(data: Path) -> dict[str, Callable[[], Task]]:
@@ -157,7 +179,9 @@ def tasks(data: Path) -> dict[str, Callable[[], Task]]:
         found |= {f"{name}-{count}": partial(make, count) for count in shots}
         drawn = [count for count in SCRIBBLE_SHOTS if count in shots]
         found |= {f"{name}_scribble-{n}": partial(make, n, scribble=True) for n in drawn}
-    found["wbc_2d_grey-3"] = partial(across, data / "wbc_2d", 3, _IMAGES["wbc_2d"][1], grey=True)
+    cells = partial(across, data / "wbc_2d", 3, _IMAGES["wbc_2d"][1])
+    found["wbc_2d_grey-3"] = partial(cells, look=in_grey)
+    found["wbc_2d_restained-3"] = partial(cells, look=restained)
     return {n: load for n, load in found.items() if _folder(load).exists()}
 
 
@@ -170,6 +194,7 @@ def _labelled(truth: Volume) -> list[int]:
     return [int(k) for k in np.flatnonzero(planes.any(axis=(1, 2)))]
 
 
+_STAIN, _EXPOSURE = 0.4, 0.28
 RETAGGED = "em_vnc_retagged"
 _SPINE = ("mr_spine/{}_image.nii.gz", "mr_spine/{}_labels.nii.gz")
 _HEART = ("mr_cardiac/SCD0000{}_image.nii.gz", "mr_cardiac/SCD0000{}_labels.nii.gz")

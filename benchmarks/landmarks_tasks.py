@@ -9,6 +9,7 @@ from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_fewshot import Landmark, Template, Volume
 from napari_fewshot.io import read_volume
@@ -85,7 +86,10 @@ def _only(example: Example, names: tuple[str, ...]) -> Example:
 
 
 def turned(example: Example) -> Example:
-    """The same image, its axes in another order and one of them reversed: a rotation."""
+    """The same image, its axes in another order and two of them reversed: a rotation.
+
+    The patient lies turned as much, so that the directions of the axes do not undo it.
+    """
     data = np.ascontiguousarray(np.transpose(example.image.data, (1, 2, 0))[::-1, ::-1])
     spacing = tuple(example.image.spacing[k] for k in (1, 2, 0))
     points = []
@@ -93,7 +97,10 @@ def turned(example: Example) -> Example:
         z, y, x = point.position
         place = (data.shape[0] - 1 - y, data.shape[1] - 1 - x, z)
         points.append(Landmark(point.name, point.label, place))
-    return Example(f"{example.name} turned", Volume(data, spacing), tuple(points), None)
+    rows, columns = data.shape[0] - 1, data.shape[1] - 1
+    old_of_new = [[0, 0, 1, 0], [-1, 0, 0, rows], [0, -1, 0, columns], [0, 0, 0, 1]]
+    affine = _moved(example.image, np.roll(np.eye(4)[:3], 1, axis=0), old_of_new)
+    return Example(f"{example.name} turned", Volume(data, spacing, affine), tuple(points), None)
 
 
 def cropped(example: Example) -> Example:
@@ -107,8 +114,22 @@ def cropped(example: Example) -> Example:
         place[axis] -= first
         if 0 <= place[axis] < len(data):
             points.append(Landmark(point.name, point.label, (place[0], place[1], place[2])))
-    image = Volume(data, example.image.spacing)
+    start = np.eye(4)
+    start[0, 3] = first
+    affine = _moved(example.image, np.eye(4)[:3], start)
+    image = Volume(data, example.image.spacing, affine)
     return Example(f"{example.name} cropped", image, tuple(points), example.size)
+
+
+def _moved(image: Volume, world: npt.ArrayLike, voxels: npt.ArrayLike) -> np.ndarray | None:
+    """Affine of an image whose patient is turned, (3, 4), and whose voxels lie elsewhere, (4, 4).
+
+    Without it an image may be the mirror image of what it was.
+    """
+    if image.affine is None:
+        return None
+    turn = np.vstack([np.asarray(world), [0, 0, 0, 1]])
+    return turn @ image.affine @ np.asarray(voxels, float)
 
 
 def _chosen(

@@ -141,7 +141,7 @@ def test_each_is_turned_off(switch):
 def test_where_no_second_adapter_helps(preset):
     image, labels = scene()
     model = FewShotSegmenter(**QUICK | preset).fit(Template(image, labels, slices=[2]))
-    assert model._adapters.hand_made is None
+    assert model._adapters.beside == {}
 
 
 def test_hand_made_features_alone(fitted):

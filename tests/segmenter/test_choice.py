@@ -29,7 +29,8 @@ def held(number, *right, carried=None, known=(2, 5), share=1.0):
     example = KnownSlice(labels, SlicePosition(number, (20, *SHAPE), 0), frozenset(known))
     likely = None if carried is None else plane(carried)
     planes = tuple(plane(good) for good in right)
-    return HeldOutSlice(example, planes, likely, share, frozenset({0, 2, 5}))
+    beside = ("hand_made", "grey")[: len(planes) - 1]
+    return HeldOutSlice(example, planes, beside, likely, share, frozenset({0, 2, 5}))
 
 
 def choose(slices, painted=True, usual=USUAL):
@@ -43,6 +44,20 @@ def test_the_better_expert_has_more_weight():
     assert choose([held(k, 0.8, 0.0) for k in range(5)]).hand_made <= 0.2
     found = choose([held(k, 0.8, 0.0) for k in range(5)], painted=False)
     assert found == ExpertWeights(elsewhere=0.0)
+
+
+def test_grey_has_more_weight_where_colours_mislead():
+    assert choose([held(k, 0.1, 0.3, 0.8) for k in range(5)], painted=False).grey == 2 / 3
+    assert choose([held(k, 0.8, 0.3, 0.0) for k in range(5)], painted=False).grey == 0
+    assert choose([held(k, 0.5, 0.5, 0.5) for k in range(5)], painted=False) == USUAL
+
+
+def test_shares_of_adapters():
+    weights = ExpertWeights(hand_made=0.5, elsewhere=0.2, grey=0.25)
+    assert weights.shares((), is_painted=True) == (1.0,)
+    assert weights.shares(("hand_made",), is_painted=True) == (0.5, 0.5)
+    assert weights.shares(("hand_made", "grey"), is_painted=False) == pytest.approx((0.6, 0.2, 0.2))
+    assert weights.shares(("grey",), is_painted=False) == (0.75, 0.25)
 
 
 def test_carried_labels_that_mislead_have_none():
@@ -73,7 +88,7 @@ def test_too_much_confidence_is_no_fault():
         sharp = one.planes[0].astype(np.float32) ** 4
         sharp /= sharp.sum(axis=0)
         slices.append(
-            HeldOutSlice(one.known, (sharp, one.planes[1]), None, 0.0, one.learned),
+            replace(one, planes=(sharp, one.planes[1])),
         )
     assert choose(slices).hand_made <= USUAL.hand_made
 
@@ -90,7 +105,8 @@ def test_the_temperature_that_makes_probabilities_right(power):
         known = KnownSlice(labels, SlicePosition(k, (20, *SHAPE), 0), frozenset({2, 5}))
         plane = np.maximum(right, 1e-3) ** power
         plane /= plane.sum(axis=0)
-        slices.append(HeldOutSlice(known, (plane, plane), None, 0.0, frozenset({0, 2, 5})))
+        own = (plane, plane), ("hand_made",), None, 0.0, frozenset({0, 2, 5})
+        slices.append(HeldOutSlice(known, *own))
     found = choose_weights(slices, [2, 5], USUAL, True)
     assert found.temperature == {0.25: 0.6, 1.0: 1.0, 3.0: 2.5}[power]
     few = choose_weights(slices[:2], [2, 5], USUAL, True)

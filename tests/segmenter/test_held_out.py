@@ -110,7 +110,7 @@ def folds_of(examples, predictions, log=None):
 
     sources = tuple((0, e.position.index) for e in examples)
     known = TrainingSet((), sources, tuple(examples), (4, 9), {}, frozenset())
-    return HeldOutFolds(known, [Learner(lambda: Echo(log), maps)])
+    return HeldOutFolds(known, Learner(lambda: Echo(log), maps), {})
 
 
 def labelled(index, *rows, **more):

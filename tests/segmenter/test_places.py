@@ -28,7 +28,7 @@ def test_adapters_learn_position_where_labels_have_places(quick, tmp_path, has_p
     model.save(tmp_path / "m.fewshot")
     found = read_model(tmp_path / "m.fewshot")
     assert found.adapter.values["position"] is has_places
-    assert found.hand_made.values["position"] is has_places
+    assert found.beside["hand_made"].values["position"] is has_places
     usual = ExpertWeights()
     if has_places:
         assert found.weights == usual

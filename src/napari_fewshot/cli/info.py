@@ -110,8 +110,9 @@ def _experts(model: LearnedModel) -> list[str]:
     weights = model.weights
     found = {
         f"hand-made features {weights.hand_made:.2f} (in other images {weights.elsewhere:.2f})": (
-            model.hand_made is not None
+            "hand_made" in model.beside
         ),
+        f"colour images in grey {weights.grey:.2f}": "grey" in model.beside,
         f"carried labels {weights.carried:.2f}": model.flow is not None,
         f"registered volumes {weights.registered:.2f}": len(model.volumes) > 0,
         f"polished network {weights.polished:.2f}": model.polished is not None,

@@ -5,7 +5,7 @@ round-trips through JSON (``model_dump`` and ``model_validate`` of pydantic).
 """
 
 from .base import FieldInfo, StageConfig, field_info
-from .experts import HAND_MADE, ExpertsConfig
+from .experts import HAND_MADE, Companion, ExpertsConfig
 from .finetuning import ContrastConfig, DistillationConfig, FinetuneConfig
 from .learning import (
     ClassificationConfig,
@@ -45,6 +45,7 @@ __all__ = [
     "AutomaticConfig",
     "ClassificationConfig",
     "CleanupConfig",
+    "Companion",
     "ContrastConfig",
     "ContrastiveConfig",
     "CosineConfig",

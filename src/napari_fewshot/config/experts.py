@@ -8,10 +8,13 @@ from pydantic import Field
 
 from .base import StageConfig
 
-__all__ = ["HAND_MADE", "ExpertsConfig"]
+__all__ = ["HAND_MADE", "Companion", "ExpertsConfig"]
 
 HAND_MADE = "multiscale"
 """Backbone of the expert on hand-made features."""
+
+Companion = Literal["hand_made", "grey"]
+"""Adapters that learn beside the one on the features of the backbone."""
 
 
 class ExpertsConfig(StageConfig):
@@ -23,6 +26,9 @@ class ExpertsConfig(StageConfig):
     hand_made: bool = Field(default=True, title="Hand-made features")
     """Train the same adapter on the features of the backbone multiscale too: grey values, edges and
     textures as they are, which matter in micrographs."""
+    grey: bool = Field(default=True, title="Colour images in grey")
+    """Where images have three colours, train the same adapter on the embedded features of their
+    brightness too, which stays where stains and scanners vary."""
     carried: bool = Field(default=True, title="Carried labels")
     """In the painted image itself, carry painted labels from slice to slice, the way that pixels
     move between neighbouring slices."""

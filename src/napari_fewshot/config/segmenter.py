@@ -71,6 +71,15 @@ class SegmenterConfig(StageConfig):
         return self.experts.hand_made and self.fuses and self.backbone != HAND_MADE
 
     @property
+    def uses_grey(self) -> bool:
+        """Whether an adapter on the features of the brightness of colour images is trained too.
+
+        Not of transformers, which would take twice as long.
+        """
+        is_wanted = self.experts.grey and self.intensity.colour
+        return is_wanted and self.fuses and self.backbone == DEFAULT_BACKBONE
+
+    @property
     def uses_carried(self) -> bool:
         """Whether labels are carried through the painted image."""
         return self.experts.carried and self.fuses
@@ -147,6 +156,7 @@ _PUBLISHED: dict[str, Any] = {
     "position": {"use": False},
     "experts": {
         "hand_made": False,
+        "grey": False,
         "carried": False,
         "registered": False,
         "self_training": False,

@@ -13,6 +13,7 @@ from ..config import ExtractionConfig
 from ..device import choose_device
 from ..errors import FewShotError, InputError
 from ..parallel import ordered_map, used_up
+from ..slices.grey import COLOURS, GreySlices
 from ..slices.stack import SliceSource, Window
 from ..types import FeatureMap, Progress, SliceFeatures, TiledFeatures, no_progress
 from .cache import FeatureCache
@@ -75,6 +76,8 @@ class FeatureExtractor:
         Not used for backbones whose spec says ``store=False``.
     cache : FeatureCache, optional
         Features in memory, of any backbone.
+    in_grey : bool
+        Whether it sees slices of three colours in grey.
     """
 
     def __init__(
@@ -84,12 +87,15 @@ class FeatureExtractor:
         device: str = "cpu",
         store: FeatureStore | None = None,
         cache: FeatureCache | None = None,
+        *,
+        in_grey: bool = False,
     ) -> None:
         self.device = choose_device(device)
         self.backbone = backbone.to(self.device)
         self.spec = backbone.spec
         self.store = store if self.spec.store else None
         self.cache = cache
+        self._in_grey = in_grey
         self._encoder = SliceEncoder(self.backbone, config, self.device)
         self._known_features = self._encoder.features
         self.signature = signature(self.backbone, config, self._encoder.precision)
@@ -104,8 +110,24 @@ class FeatureExtractor:
         """Mean time of encoding a slice; None before the first."""
         return self._encoder.seconds_per_slice
 
+    def of_grey(self) -> FeatureExtractor:
+        """The same for slices in grey."""
+        return self._like(self.cache, in_grey=True)
+
+    def keeping(self, cache: FeatureCache) -> FeatureExtractor:
+        """The same, with features in memory; itself where these are kept already."""
+        return self if self.cache is not None else self._like(cache, in_grey=self._in_grey)
+
+    def _like(self, cache: FeatureCache | None, *, in_grey: bool) -> FeatureExtractor:
+        own = self.backbone, self._encoder.config, self.device, self.store
+        return FeatureExtractor(*own, cache, in_grey=in_grey)
+
+    def _seen(self, source: SliceSource) -> SliceSource:
+        return GreySlices(source) if self._in_grey and source.channels == COLOURS else source
+
     def parts(self, source: SliceSource, window: Window | None = None) -> int:
         """Number of parts in which the features of each slice, or of a window of it, come."""
+        source = self._seen(source)
         layout = self._encoder.layout(source)
         return len(layout.numbers(window)) if layout.is_dense_cut else 1
 
@@ -153,6 +175,7 @@ class FeatureExtractor:
             If the disk is too small for the features (checked first), memory does not suffice
             for one input, or features are not finite.
         """
+        source = self._seen(source)
         wanted = [int(k) for k in indices]
         for k in wanted:
             if not 0 <= k < len(source):
@@ -168,6 +191,7 @@ class FeatureExtractor:
         """
         if self.store is None:
             return 0
+        source = self._seen(source)
         if self._encoder.features is None:
             return None
         height, width = self._encoder.layout(source).grid
@@ -274,6 +298,7 @@ class FeatureExtractor:
         """Whether the features of slice ``k`` are kept, in memory or in the store."""
         if self.store is None and self.cache is None:
             return False
+        source = self._seen(source)
         key = self._key(source, k)
         keys = self._part_keys(source, k) if self._encoder.layout(source).is_dense_cut else [key]
         if self.cache is not None and all(self.cache.has(self.signature, one) for one in keys):

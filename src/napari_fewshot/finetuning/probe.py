@@ -33,7 +33,7 @@ FEW_SHOT = "held-out Dice of the probe"
 _SLICES = 8
 _PIXELS = 128
 """Of each slice: enough to tell a rank of less than fifty, or of some hundred for transformers."""
-_ALONE = {"hand_made": False, "carried": False, "registered": False, "choose": False}
+_ALONE = {"hand_made": False, "grey": False, "carried": False, "registered": False, "choose": False}
 """The features alone are judged: not what others know, nor where in the image a pixel lies."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, repeat
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from ..adapters import Adapter
 from ..arrays import release
+from ..config import Companion
 from ..features.extract import FeatureExtractor
 from ..parallel import ordered_map, used_up
 from ..scratch import IN_MEMORY, bands, scratch_array
@@ -42,8 +43,8 @@ class Experts:
     model : LearnedModel
     adapter, extractor : Adapter, FeatureExtractor
         On the features of the backbone.
-    hand_made : tuple of Adapter and FeatureExtractor, optional
-        On hand-made features.
+    beside : dict of str to tuple of Adapter and FeatureExtractor
+        Adapters beside it, as :attr:`LearnedModel.beside`.
     polished : tuple of Adapter and FeatureExtractor, optional
         On the features of the polished network.
     flows : FlowCache, optional
@@ -57,7 +58,7 @@ class Experts:
     model: LearnedModel
     adapter: Adapter
     extractor: FeatureExtractor
-    hand_made: tuple[Adapter, FeatureExtractor] | None = None
+    beside: Mapping[Companion, tuple[Adapter, FeatureExtractor]] = field(default_factory=dict)
     polished: tuple[Adapter, FeatureExtractor] | None = None
     flows: FlowCache | None = None
     registrations: Registrations = field(default_factory=Registrations)
@@ -73,10 +74,9 @@ class Experts:
         Hand-made features and the polished network have their full weight in the former.
         """
         weights = self.model.weights
-        used = [(self.adapter, self.extractor, 1.0)]
-        if self.hand_made is not None:
-            share = weights.hand_made if is_painted else weights.elsewhere
-            used = [(self.adapter, self.extractor, 1 - share), (*self.hand_made, share)]
+        shares = weights.shares(self.beside, is_painted=is_painted)
+        fitted = [(self.adapter, self.extractor), *self.beside.values()]
+        used = [(*one, share) for one, share in zip(fitted, shares, strict=True)]
         if self.polished is not None:
             share = weights.polished * (1 if is_painted else _POLISHED_ELSEWHERE)
             used = [(one, on, (1 - share) * weight) for one, on, weight in used]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from ..adapters import Adapter, AdapterState
 from ..adapters.polishing.expert import PolishedExpert, PolishedState
-from ..config import PropagationConfig, SegmenterConfig
+from ..config import Companion, PropagationConfig, SegmenterConfig
 from ..errors import InputError
 from ..landmarks.known import KnownLandmarks
 from ..slices.flow import flow_method
@@ -45,6 +45,9 @@ class ExpertWeights:
         What the mean is divided by, so that probabilities are as high as they are right (Guo et al.
         2017, arXiv:1706.04599). 1 leaves it; a model with one expert, or with landmarks that were
         learned as points, is not changed.
+    grey : float
+        Of the adapter on the features of colour images in grey, 0..1, in what the two adapters on
+        the features of the backbone say together.
     """
 
     hand_made: float = 0.5
@@ -53,6 +56,7 @@ class ExpertWeights:
     registered: float = 2.0
     polished: float = 1 / 3
     temperature: float = 1.6
+    grey: float = 1 / 3
 
     @classmethod
     def usual(cls, training: TrainingSet) -> ExpertWeights:
@@ -64,7 +68,7 @@ class ExpertWeights:
 
     def __post_init__(self) -> None:
         """Check the values."""
-        for name in ("hand_made", "elsewhere", "polished"):
+        for name in ("hand_made", "elsewhere", "grey", "polished"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"weights.{name}", "be in 0..1", getattr(self, name))
         for name in ("carried", "registered"):
@@ -72,6 +76,17 @@ class ExpertWeights:
                 raise InputError(f"weights.{name}", "be at least 0", getattr(self, name))
         if not 0.1 <= self.temperature <= 10:
             raise InputError("weights.temperature", "be in 0.1..10", self.temperature)
+
+    def shares(self, beside: Collection[Companion], *, is_painted: bool) -> tuple[float, ...]:
+        """Of the main adapter and of those ``beside`` it, in their order; they sum to 1."""
+        hand_made = self.hand_made if is_painted else self.elsewhere
+        of_each: dict[Companion, float] = {
+            "hand_made": hand_made if "hand_made" in beside else 0.0,
+            "grey": self.grey if "grey" in beside else 0.0,
+        }
+        rest = 1 - of_each["hand_made"]
+        of_each["grey"] *= rest
+        return 1 - sum(of_each.values()), *(of_each[name] for name in beside)
 
 
 class LearnedLabels(Protocol):
@@ -122,8 +137,9 @@ class LearnedModel:
         Of the adapter on the features of the backbone.
     arrangements : tuple of dict of int to (float, float, float)
         Places, in canonical mm, of the landmarks of each image that has one of each.
-    hand_made : AdapterState, optional
-        Of the adapter on hand-made features.
+    beside : dict of str to AdapterState
+        Of the adapters beside it: ``"hand_made"`` on hand-made features, ``"grey"`` on those of the
+        backbone of colour images in grey.
     painted : tuple of PaintedImage
         Paint that labels are carried from ...
     flow : str, optional
@@ -149,7 +165,7 @@ class LearnedModel:
     channels: int
     adapter: AdapterState
     arrangements: tuple[dict[int, tuple[float, ...]], ...] = ()
-    hand_made: AdapterState | None = None
+    beside: Mapping[Companion, AdapterState] = field(default_factory=dict)
     painted: tuple[PaintedImage, ...] = ()
     flow: str | None = None
     volumes: tuple[TemplateVolume, ...] = ()
@@ -165,8 +181,8 @@ class LearnedModel:
 
         1 also where landmarks were learned as points, which are rare, and low in what is spread.
         """
-        beside = self.hand_made, self.flow, self.polished
-        several = beside != (None, None, None) or len(self.volumes) > 0
+        others = self.flow, self.polished
+        several = others != (None, None) or len(self.beside) + len(self.volumes) > 0
         return self.weights.temperature if several and not self.point_labels else 1.0
 
     @property
@@ -228,7 +244,7 @@ class LearnedModel:
         weights_hash: str,
         training: TrainingSet,
         adapter: Adapter,
-        hand_made: Adapter | None = None,
+        beside: Mapping[Companion, Adapter] | None = None,
         polished: PolishedExpert | None = None,
         landmarks: KnownLandmarks | None = None,
     ) -> LearnedModel:
@@ -238,7 +254,7 @@ class LearnedModel:
         to the weights.
         """
         painted: list[PaintedImage] = []
-        if config.uses_carried or hand_made is not None:
+        if config.uses_carried or beside:
             painted = list(painted_images(training).values())
         if not config.uses_carried:
             painted = [image.without_paint() for image in painted]
@@ -252,7 +268,7 @@ class LearnedModel:
             channels=training.channels,
             adapter=adapter.state(),
             arrangements=training.arrangements,
-            hand_made=None if hand_made is None else hand_made.state(),
+            beside={name: one.state() for name, one in (beside or {}).items()},
             painted=tuple(painted),
             flow=flow_method(config.experts.flow) if config.uses_carried else None,
             volumes=template_volumes(training) if config.uses_registered else (),

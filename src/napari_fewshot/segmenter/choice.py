@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
 
 import numpy as np
 
+from ..config import Companion
 from ..predict.experts import fused_plane
 from ..predict.learned import ExpertWeights
 from ..templates.known import UNKNOWN, KnownSlice
@@ -16,6 +19,7 @@ __all__ = ["HeldOutSlice", "choose_weights"]
 
 _HAND_MADE = (0.0, 0.2, 0.5, 0.8)
 _ELSEWHERE = (0.0, 0.2, 0.35)
+_GREY = (0.0, 1 / 3, 2 / 3)
 _CARRIED = (0.0, 0.5, 2.0)
 _REGISTERED = (0.0, 0.5, 2.0)
 _PAINTED = ("hand_made", "carried")
@@ -40,8 +44,10 @@ class HeldOutSlice:
     ----------
     known : KnownSlice
     planes : tuple of array
-        Probabilities, (L + 1, H, W), of the adapter on the features of the backbone, and of that on
-        hand-made ones where there is one.
+        Probabilities, (L + 1, H, W), of the adapter on the features of the backbone, and of those
+        beside it ...
+    beside : tuple of str
+        ... with their names.
     carried : array, optional
         Likelihoods of carried labels, or of registered ones in another image, (L + 1, H, W); None
         where no paint leads to the slice.
@@ -53,14 +59,14 @@ class HeldOutSlice:
 
     known: KnownSlice
     planes: tuple[Array, ...]
+    beside: tuple[Companion, ...]
     carried: Array | None
     carried_weight: float
     learned: frozenset[int]
 
     def fused(self, weights: ExpertWeights, painted: bool) -> Array:
         """Probabilities, (L + 1, H, W), of all experts; ``painted``: as in the painted image."""
-        hand_made = weights.hand_made if painted else weights.elsewhere
-        shares = [1.0] if len(self.planes) == 1 else [1 - hand_made, hand_made]
+        shares = weights.shares(self.beside, is_painted=painted)
         used = [(p, share) for p, share in zip(self.planes, shares, strict=True) if share > 0]
         weight = weights.carried if painted else weights.registered
         return fused_plane(
@@ -96,24 +102,34 @@ def choose_weights(
     rng = np.random.default_rng(0)
     samples = [s for one in slices if (s := _Sample.of(one, label_values, rng)) is not None]
     is_carried = any(s.carried is not None for s in samples)
-    if len(samples) < _MIN_SLICES or not (len(slices[0].planes) > 1 or is_carried):
+    beside = slices[0].beside if slices else ()
+    if len(samples) < _MIN_SLICES or not (beside or is_carried):
         return usual
-    share_name, weight_name = _PAINTED if painted else _OTHERS
-    tried = {*(_HAND_MADE if painted else _ELSEWHERE), getattr(usual, share_name)}
-    shares = sorted(tried) if len(slices[0].planes) > 1 else [0.0]
-    carried = (_CARRIED if painted else _REGISTERED) if is_carried else (0.0,)
-    found = {
-        replace(
-            usual, **{share_name: share} | ({weight_name: weight} if is_carried else {})
-        ): _loss(samples, share, weight)
-        for share in shares
-        for weight in carried
-    }
-    before = _loss(samples, getattr(usual, share_name), getattr(usual, weight_name))
-    best = _clearly_best(usual, before, found)
-    pooled = _pooled(samples, getattr(best, share_name), getattr(best, weight_name))
+    pool = partial(_pooled, samples, beside, painted)
+    tried = _candidates(usual, beside, painted, is_carried)
+    found = {weights: _loss(pool(weights)) for weights in tried}
+    best = _clearly_best(usual, _loss(pool(usual)), found)
+    pooled = pool(best)
     tempered = {replace(best, temperature=t): _losses(pooled, t) for t in _TEMPERATURES}
     return _clearly_best(best, _losses(pooled, best.temperature), tempered)
+
+
+def _candidates(
+    usual: ExpertWeights, beside: Sequence[Companion], painted: bool, is_carried: bool
+) -> list[ExpertWeights]:
+    """Weights to try, of the adapters ``beside`` the first one and of carried labels."""
+    share, weight = _PAINTED if painted else _OTHERS
+    tried: dict[str, Iterable[float]] = {}
+    if "hand_made" in beside:
+        own = _HAND_MADE if painted else _ELSEWHERE
+        tried[share] = sorted({*own, getattr(usual, share)})
+    if "grey" in beside:
+        tried["grey"] = _GREY
+    if is_carried:
+        tried[weight] = _CARRIED if painted else _REGISTERED
+    return [
+        replace(usual, **dict(zip(tried, own, strict=True))) for own in product(*tried.values())
+    ]
 
 
 def _clearly_best(
@@ -162,22 +178,22 @@ class _Sample:
         return cls([at(plane, 1e-4) for plane in one.planes], carried, right)
 
 
-def _loss(samples: Sequence[_Sample], hand_made: float, carried: float) -> Array:
+def _loss(pooled: Sequence[tuple[Array, Array]]) -> Array:
     """Log loss of each slice, at the temperature at which their mean is lowest."""
-    pooled = _pooled(samples, hand_made, carried)
     tried = [_losses(pooled, temperature) for temperature in _TEMPERATURES]
     return min(tried, key=lambda losses: float(losses.mean()))
 
 
 def _pooled(
-    samples: Sequence[_Sample], hand_made: float, carried: float
+    samples: Sequence[_Sample], beside: Sequence[Companion], painted: bool, weights: ExpertWeights
 ) -> list[tuple[Array, Array]]:
     """Weighted sums of logarithms, (n, L + 1), of each slice, and which classes are right."""
+    shares = weights.shares(beside, is_painted=painted)
+    carried = weights.carried if painted else weights.registered
     pooled = []
     for one in samples:
-        logs = one.planes[0]
-        if len(one.planes) > 1:
-            logs = (1 - hand_made) * logs + hand_made * one.planes[1]
+        weighted = [share * plane for share, plane in zip(shares, one.planes, strict=True)]
+        logs: Array = np.sum(weighted, axis=0)
         if one.carried is not None and carried:
             logs = logs + carried * one.carried
         pooled.append((logs, one.right))

@@ -6,13 +6,14 @@ import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..adapters import AdapterState
 from ..adapters.polishing.expert import PolishedState
+from ..config import Companion
 from ..predict.carried import PaintedImage, PaintedSlice
 from ..predict.learned import ExpertWeights, LearnedModel
 from ..predict.registered import TemplateVolume
@@ -22,12 +23,12 @@ from ..types import Array
 
 __all__ = ["PackedExperts", "pack_experts", "unpack_experts"]
 
-_HAND_MADE = "hand_made."
 _PAINTED = "painted."
 _VOLUME = "volume."
 _NETWORK = "polished.network."
 _HEAD = "polished.head."
-_OWN = (_HAND_MADE, _PAINTED, _VOLUME, _NETWORK, _HEAD)
+_BESIDE: tuple[Companion, ...] = get_args(Companion)
+_OWN = (*(f"{name}." for name in _BESIDE), _PAINTED, _VOLUME, _NETWORK, _HEAD)
 _MAX_BYTES = 2**31
 """Of the labels of a slice, or of a volume, that a file may claim."""
 
@@ -62,6 +63,7 @@ class _Weights(BaseModel):
 
     hand_made: Annotated[float, Field(ge=0, le=1)] = ExpertWeights.hand_made
     elsewhere: Annotated[float, Field(ge=0, le=1)] = ExpertWeights.elsewhere
+    grey: Annotated[float, Field(ge=0, le=1)] = ExpertWeights.grey
     carried: Annotated[float, Field(ge=0, le=100)] = ExpertWeights.carried
     registered: Annotated[float, Field(ge=0, le=100)] = ExpertWeights.registered
     polished: Annotated[float, Field(ge=0, le=1)] = ExpertWeights.polished
@@ -109,6 +111,7 @@ class PackedExperts(BaseModel):
     """The JSON of the experts; their tensors lie beside those of the adapter."""
 
     hand_made: dict[str, Any] | None = None
+    grey: dict[str, Any] | None = None
     flow: Literal["dis", "lucas-kanade"] | None = None
     painted: tuple[_Image, ...] = ()
     volumes: tuple[_Volume, ...] = ()
@@ -119,10 +122,10 @@ class PackedExperts(BaseModel):
 def pack_experts(model: LearnedModel) -> tuple[dict[str, Any], dict[str, Array]]:
     """JSON-ready values and tensors of the experts of a model; labels are compressed."""
     tensors: dict[str, Array] = {}
-    if model.hand_made is not None:
-        tensors |= _contiguous(_HAND_MADE, model.hand_made.tensors)
-    values = {
-        "hand_made": None if model.hand_made is None else model.hand_made.values,
+    for name, state in model.beside.items():
+        tensors |= _contiguous(f"{name}.", state.tensors)
+    states = {name: model.beside.get(name) for name in _BESIDE}
+    values = {name: None if one is None else one.values for name, one in states.items()} | {
         "flow": model.flow,
         "painted": _pack_painted(model.painted, tensors),
         "volumes": _pack_volumes(model.volumes, tensors),
@@ -188,7 +191,11 @@ def unpack_experts(
     Raises ValueError or KeyError where parts do not fit each other.
     """
     rest = {n: t for n, t in tensors.items() if not n.startswith(_OWN)}
-    own = _below(_HAND_MADE, tensors)
+    beside = {
+        name: AdapterState(_below(f"{name}.", tensors), values)
+        for name in _BESIDE
+        if (values := getattr(packed, name)) is not None
+    }
     images = []
     for number, image in enumerate(packed.painted):
         slices = tuple(
@@ -213,7 +220,7 @@ def unpack_experts(
         whole = CoarseVolume(grey, volume.spacing)
         volumes.append(TemplateVolume(whole, labels, volume.known_labels))
     fields = {
-        "hand_made": None if packed.hand_made is None else AdapterState(own, packed.hand_made),
+        "beside": beside,
         "flow": packed.flow,
         "painted": tuple(images),
         "volumes": tuple(volumes),

@@ -20,8 +20,8 @@ from ..predict.card import ModelCard
 from ..predict.learned import ExpertWeights, LearnedModel
 from ..predict.refiners import Refiner, get_refiner
 from ..templates.training_set import TrainingSet
+from .extractors import Adapters, Extractors
 from .held_out import HeldOutFolds, HeldOutScore
-from .learning import Adapters, Extractors
 from .model_file import check_weights
 
 
@@ -64,11 +64,13 @@ class Fitted:
             check_weights(self._saved, extractor.backbone)
         return extractor
 
-    @property
-    def extractors(self) -> list[FeatureExtractor]:
-        """Those of all features that it learns from; :attr:`extractor` is the first."""
-        own = self._extractors
-        return [self.extractor, own.hand_made] if self.config.uses_hand_made else [self.extractor]
+    def extractors(self, channels: int = 1) -> list[FeatureExtractor]:
+        """Those of all features that it learns from, of images of so many channels.
+
+        :attr:`extractor` is the first.
+        """
+        main = self.extractor
+        return [main, *self._extractors.beside(main, channels).values()]
 
     @property
     def label_values_(self) -> tuple[int, ...]:
@@ -144,7 +146,7 @@ class Fitted:
     def remembered_pixels_(self) -> int:
         """Pixels of the templates whose features it keeps for each of its adapters, at most."""
         learned = self._learned()
-        return max(remembered_count(one) for one in (learned.adapter, learned.hand_made))
+        return max(remembered_count(one) for one in (learned.adapter, *learned.beside.values()))
 
     @property
     def training_set_(self) -> TrainingSet:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from threading import Lock
@@ -12,6 +13,7 @@ import numpy as np
 
 from ..adapters import Adapter
 from ..arrays import release
+from ..config import Companion
 from ..errors import InputError
 from ..parallel import beside
 from ..predict.card import CardScore
@@ -141,8 +143,10 @@ class HeldOutFolds:
     ----------
     known : TrainingSet
         Examples, with the copies that the adapters learn from too.
-    learners : sequence of Learner
-        Of the adapter on the features of the backbone, and of that on hand-made ones.
+    learner : Learner
+        Of the adapter on the features of the backbone ...
+    others : dict of str to Learner
+        ... and of those beside it.
     flow : str, optional
         How the motion is found along which labels are carried; None: they are not.
     registrations : Registrations, optional
@@ -156,14 +160,15 @@ class HeldOutFolds:
     def __init__(
         self,
         known: TrainingSet,
-        learners: Sequence[Learner],
+        learner: Learner,
+        others: Mapping[Companion, Learner],
         flow: str | None = None,
         registrations: Registrations | None = None,
         *,
         choose: bool = False,
         usual: ExpertWeights | None = None,
     ) -> None:
-        self._known, self._learners = known, learners
+        self._known, self._learner, self._others = known, learner, others
         self._flow, self._registrations = flow, registrations
         self._choose, self._usual = choose, usual or ExpertWeights.usual(known)
         examples = known.examples
@@ -249,7 +254,7 @@ class HeldOutFolds:
                 labels = _carriers(known, rest, self._flow)
             elif self._registrations is not None:
                 labels = _registered(known, rest, fold, self._registrations, progress)
-            return _predicted(known, self._learners, rest, fold, labels, progress)
+            return _predicted(known, self._learner, self._others, rest, fold, labels, progress)
         except InputError:  # all slices could teach it, these are too few
             return []
 
@@ -279,7 +284,8 @@ class HeldOutFolds:
 
 def _predicted(
     known: TrainingSet,
-    learners: Sequence[Learner],
+    learner: Learner,
+    others: Mapping[Companion, Learner],
     rest: Sequence[int],
     fold: Sequence[int],
     carriers: Mapping[int, CarriedLabels | RegisteredLabels],
@@ -291,7 +297,7 @@ def _predicted(
     """
     examples = [known.examples[k] for k in rest]
     learned = frozenset(_classes(known.examples, rest))
-    room = _Room(known, fold, len(learners) + 1)
+    room = _Room(known, fold, len(others) + 2)
 
     def learn(learner: Learner, progress: Progress) -> list[Array]:
         adapter = learner.build()
@@ -300,11 +306,9 @@ def _predicted(
         maps = zip(learner.maps(fold), positions, strict=True)
         return [room.keep(class_probabilities(adapter, m, at)) for m, at in maps]
 
-    if len(learners) == 1:
-        planes = [learn(learners[0], progress)]
-    else:
-        with beside(partial(learn, learners[1])) as second:
-            planes = [learn(learners[0], progress), second()]
+    with ExitStack() as stack:
+        second = [stack.enter_context(beside(partial(learn, one))) for one in others.values()]
+        planes = [learn(learner, progress), *(one() for one in second)]
     found = []
     for number, k in enumerate(fold):
         index, carrier = known.sources[k][1], carriers.get(known.sources[k][0])
@@ -312,7 +316,9 @@ def _predicted(
         weight = 0.0 if carrier is None else carrier.weight(index)
         own = tuple(of_one[number] for of_one in planes)
         found.append(
-            HeldOutSlice(known.examples[k], own, carried if weight else None, weight, learned)
+            HeldOutSlice(
+                known.examples[k], own, tuple(others), carried if weight else None, weight, learned
+            )
         )
     return found
 

@@ -2,129 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from ..adapters import Adapter, build_adapter
 from ..adapters.polishing.expert import PolishedExpert
-from ..backbones import get_backbone
-from ..backbones.embedded import EmbeddedBackbone
-from ..config import HAND_MADE, ExtractionConfig, SegmenterConfig
+from ..config import Companion, SegmenterConfig
 from ..features.cache import FeatureCache
 from ..features.extract import FeatureExtractor
-from ..features.store import FeatureStore
 from ..landmarks.known import KnownLandmarks
 from ..landmarks.learn import learn_landmarks
 from ..parallel import beside
 from ..predict.experts import Experts
 from ..predict.learned import LearnedModel
-from ..predict.registered import Registrations
 from ..slices.flow import flow_method
 from ..slices.flow_cache import FlowCache
 from ..templates.places import have_places
 from ..templates.training_set import TrainingSet
 from ..types import Progress
 from .brief import brief, shows_points_alone
+from .extractors import Adapters, Extractors
 from .held_out import Learner
-from .model_file import recall, restored, restored_hand_made, restored_polished
+from .model_file import recall, restored, restored_beside, restored_polished
 from .one_adapter import learn, learn_on
 from .self_training import can_train_itself, self_labelled, with_unpainted
 
-__all__ = ["Adapters", "Extractors", "Learning"]
+__all__ = ["Learning"]
 
 _KEPT_MB = 500
 """Features of slices that are kept between two trainings."""
 _AT_ONCE = 150_000
 """Most pixels of scribbled slices that are labelled before an update: tenths of a second."""
-
-
-@dataclass(frozen=True, eq=False)
-class Extractors:
-    """Feature extractors of a segmenter, whose backbones are loaded on first use."""
-
-    config: SegmenterConfig
-    weights: Path | None
-    device: str
-    store: FeatureStore | None
-    cache: FeatureCache | None
-
-    @cached_property
-    def main(self) -> FeatureExtractor:
-        """Of the backbone that is chosen."""
-        config = self.config
-        backbone = get_backbone(config.backbone, self.weights, config.extraction.blocks)
-        return FeatureExtractor(backbone, config.extraction, self.device, self.store, self.cache)
-
-    @cached_property
-    def hand_made(self) -> FeatureExtractor:
-        """Of hand-made features, of which an expert of its own learns."""
-        settings = self.config.extraction
-        return FeatureExtractor(get_backbone(HAND_MADE), settings, self.device, None, self.cache)
-
-    @cached_property
-    def flows(self) -> FlowCache | None:
-        """Motion between slices, kept where features are kept in memory too."""
-        return None if self.cache is None else FlowCache()
-
-    @cached_property
-    def registrations(self) -> Registrations:
-        """Registrations of template volumes with others, kept for the next prediction."""
-        return Registrations()
-
-    def experts(self, learned: LearnedModel, adapters: Adapters, main: FeatureExtractor) -> Experts:
-        """All that labels slices; ``main`` is the extractor that goes with the first adapter."""
-        hand_made = polished = None
-        if adapters.hand_made is not None:
-            hand_made = adapters.hand_made, self.hand_made
-        if adapters.polished is not None:
-            polished = adapters.polished.head, self.of_polished(adapters.polished)
-        experts = Experts(
-            learned, adapters.main, main, hand_made, polished, self.flows, self.registrations
-        )
-        if learned.landmarks is None:
-            return experts
-        return replace(experts, points=self.points(main))
-
-    def points(self, main: FeatureExtractor) -> FeatureExtractor:
-        """Of the features that landmarks are placed by: the embedded ones."""
-        return main if self.config.backbone == EmbeddedBackbone.spec.name else self._embedded
-
-    @cached_property
-    def _embedded(self) -> FeatureExtractor:
-        backbone = get_backbone(EmbeddedBackbone.spec.name)
-        return FeatureExtractor(backbone, ExtractionConfig(), self.device, None, self.cache)
-
-    def of_polished(self, expert: PolishedExpert) -> FeatureExtractor:
-        """Of the features of a polished network."""
-        settings = self.config.extraction
-        return FeatureExtractor(expert.backbone, settings, self.device, None, self.cache)
-
-
-@dataclass(frozen=True, eq=False)
-class Adapters:
-    """Fitted adapters: on the features of the backbone, and on hand-made ones where wanted.
-
-    With the polished network, where there is one, and landmarks that are placed by what their
-    templates show.
-    """
-
-    main: Adapter
-    hand_made: Adapter | None = None
-    polished: PolishedExpert | None = None
-    landmarks: KnownLandmarks | None = None
-
-    @classmethod
-    def restored(cls, learned: LearnedModel, device: str) -> Adapters:
-        """Those of a learned model."""
-        return cls(
-            restored(learned, device),
-            restored_hand_made(learned, device),
-            restored_polished(learned, device),
-            learned.landmarks,
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,13 +48,6 @@ class LearnedTwice:
     config: SegmenterConfig
     flows: FlowCache | None
     more: TrainingSet
-
-    def keeping(self, extractor: FeatureExtractor, cache: FeatureCache) -> FeatureExtractor:
-        """The same extractor, but one that keeps features."""
-        if extractor.cache is not None:
-            return extractor
-        own = self.config.extraction, extractor.device, extractor.store
-        return FeatureExtractor(extractor.backbone, *own, cache)
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,8 +64,8 @@ class Learning:
         Makes the extractor of a polished network.
     landmarks : callable
         Remembers the landmarks of templates.
-    hand_made : FeatureExtractor, optional
-        Of hand-made features, where an adapter is to learn from them.
+    beside : dict of str to FeatureExtractor
+        Of other features, where adapters are to learn from them too.
     twice : LearnedTwice, optional
         How templates are learned twice, where they are: see :mod:`.self_training`.
     before : LearnedModel, optional
@@ -176,7 +79,7 @@ class Learning:
     extractor: FeatureExtractor
     of_polished: Callable[[PolishedExpert], FeatureExtractor]
     landmarks: Callable[[TrainingSet, Progress], KnownLandmarks | None]
-    hand_made: FeatureExtractor | None = None
+    beside: Mapping[Companion, FeatureExtractor] = field(default_factory=dict)
     twice: LearnedTwice | None = None
     before: LearnedModel | None = None
     briefly: bool = False
@@ -206,8 +109,7 @@ class Learning:
         settings = brief(settings) if briefly else settings
         build = partial(build_adapter, settings, extractors.device, extractors.weights)
         only_points = training.point_labels.issuperset(training.label_values)
-        hand_made = config.uses_hand_made and not only_points
-        others = extractors.hand_made if hand_made else None
+        others = {} if only_points else extractors.beside(extractor, training.channels)
         twice = None
         between = not extractor.spec.store  # transformers would take minutes for more slices
         more = with_unpainted(training) if config.trains_itself and between else training
@@ -246,13 +148,13 @@ class Learning:
         cache = FeatureCache(_KEPT_MB)
         kept = replace(
             self,
-            extractor=twice.keeping(self.extractor, cache),
-            hand_made=self.hand_made and twice.keeping(self.hand_made, cache),
+            extractor=self.extractor.keeping(cache),
+            beside={name: one.keeping(cache) for name, one in self.beside.items()},
         )
         first, second = _halves(progress)
         adapters = kept._fit(training, first)
         at_once(adapters)
-        own = adapters.main, adapters.hand_made
+        own = adapters.main, adapters.beside
         weights_hash = self.extractor.backbone.weights_hash
         learned = LearnedModel.of(twice.config, weights_hash, training, *own)
         known = kept._self_labelled(learned, *own, twice.more, progress)
@@ -262,26 +164,24 @@ class Learning:
         self,
         learned: LearnedModel,
         main: Adapter,
-        hand_made: Adapter | None,
+        beside: Mapping[Companion, Adapter],
         training: TrainingSet,
         progress: Progress,
         most: int | None = None,
     ) -> TrainingSet | None:
         """Templates with what these adapters are sure of, by probabilities as they are."""
         learned = replace(learned, weights=replace(learned.weights, temperature=1.0))
-        beside = None
-        if hand_made is not None and self.hand_made is not None:
-            beside = hand_made, self.hand_made
+        others = {name: (one, self.beside[name]) for name, one in beside.items()}
         flows = None if self.twice is None else self.twice.flows
-        experts = Experts(learned, main, self.extractor, beside, flows=flows)
+        experts = Experts(learned, main, self.extractor, others, flows=flows)
         return self_labelled(training, experts, progress, most)
 
     def _fit(self, training: TrainingSet, progress: Progress) -> Adapters:
         training = training.fewest() if self.briefly else training
-        with self._beside(partial(self._fit_hand_made, training)) as hand_made:
+        with self._beside(partial(self._fit_beside, training)) as others:
             main = self._new()
             learn(main.fit, training, main.requirements, self.extractor, progress)
-            return Adapters(main, hand_made())
+            return Adapters(main, {name: one() for name, one in others.items()})
 
     def update(
         self, learned: LearnedModel, device: str, training: TrainingSet, progress: Progress
@@ -298,14 +198,15 @@ class Learning:
             adapters = Adapters.restored(learned, device)
             return replace(adapters, landmarks=self.landmarks(training, progress))
         if self.twice is not None and learned.label_values == training.label_values:
-            own = restored(learned, device), restored_hand_made(learned, device)
+            own = restored(learned, device), self._restored(learned, device)
             now = learned.repainted(training) if learned.flow is not None else learned
             known = self._self_labelled(now, *own, training, progress, _AT_ONCE)
             training = training if known is None else known
-        with self._beside(partial(self._update_hand_made, learned, device, training)) as hand_made:
+        own_beside = self._restored(learned, device)
+        with self._beside(partial(self._update_beside, learned, own_beside, training)) as others:
             main = self._recalling(restored(learned, device))
             learn_on(main, learned, training, self.extractor, progress)
-            found = Adapters(main, hand_made())
+            found = Adapters(main, {name: one() for name, one in others.items()})
         if polished is not None and self.before is None:
             learn_on(polished.head, learned, training, self.of_polished(polished), progress)
         elif learned.label_values != training.label_values:
@@ -315,49 +216,65 @@ class Learning:
             points = self.landmarks(training, progress)
         return replace(found, polished=polished, landmarks=points)
 
-    def learners(self, training: TrainingSet) -> tuple[TrainingSet, list[Learner]]:
+    def learners(
+        self, training: TrainingSet
+    ) -> tuple[TrainingSet, Learner, dict[Companion, Learner]]:
         """Templates with the copies that adapters learn from, and how each of them learns."""
         requirements = self.build().requirements
         known = training.augmented(requirements.augmentation)
-        extractors = [self.extractor] + ([] if self.hand_made is None else [self.hand_made])
-        builds = [partial(self._new, hand_made=k > 0) for k in range(len(extractors))]
-        return known, [
-            Learner(build, partial(known.maps, one, padding=requirements.padding))
-            for build, one in zip(builds, extractors, strict=True)
-        ]
 
-    def _new(self, *, hand_made: bool = False) -> Adapter:
+        def of(extractor: FeatureExtractor, name: Companion | None = None) -> Learner:
+            maps = partial(known.maps, extractor, padding=requirements.padding)
+            return Learner(partial(self._new, name), maps)
+
+        beside = {name: of(extractor, name) for name, extractor in self.beside.items()}
+        return known, of(self.extractor), beside
+
+    def _restored(self, learned: LearnedModel, device: str) -> dict[Companion, Adapter]:
+        """Adapters of a model beside its first, so far as there are features for them."""
+        found = restored_beside(learned, device)
+        return {name: found[name] for name in self.beside if name in found}
+
+    def _new(self, name: Companion | None = None) -> Adapter:
         """An adapter that is not yet fitted, but recalls what the model of before learned from."""
-        return self._recalling(self.build(), hand_made=hand_made)
+        return self._recalling(self.build(), name)
 
-    def _recalling(self, adapter: Adapter, *, hand_made: bool = False) -> Adapter:
+    def _recalling(self, adapter: Adapter, name: Companion | None = None) -> Adapter:
+        """The adapter beside the first one that has this name; None: the first."""
         before = self.before
-        state = None if before is None else before.hand_made if hand_made else before.adapter
-        if before is not None and state is not None:
+        if before is None:
+            return adapter
+        state = before.adapter if name is None else before.beside.get(name)
+        if state is not None:
             recall(adapter, state, before)
         return adapter
 
+    @contextmanager
     def _beside(
-        self, function: Callable[[Progress], Adapter | None]
-    ) -> AbstractContextManager[Callable[[], Adapter | None]]:
-        """Let the adapter on hand-made features learn while the other one does."""
-        return nullcontext(lambda: None) if self.hand_made is None else beside(function)
+        self, function: Callable[[Companion, Progress], Adapter]
+    ) -> Iterator[dict[Companion, Callable[[], Adapter]]]:
+        """Let other adapters learn while the first one does."""
+        with ExitStack() as stack:
+            names = list(self.beside)
+            yield {n: stack.enter_context(beside(partial(function, n))) for n in names}
 
-    def _fit_hand_made(self, training: TrainingSet, progress: Progress) -> Adapter | None:
-        if self.hand_made is None:
-            return None
-        adapter = self._new(hand_made=True)
-        learn(adapter.fit, training, adapter.requirements, self.hand_made, progress)
+    def _fit_beside(self, training: TrainingSet, name: Companion, progress: Progress) -> Adapter:
+        adapter = self._new(name)
+        learn(adapter.fit, training, adapter.requirements, self.beside[name], progress)
         return adapter
 
-    def _update_hand_made(
-        self, learned: LearnedModel, device: str, training: TrainingSet, progress: Progress
-    ) -> Adapter | None:
-        adapter = restored_hand_made(learned, device)
-        if adapter is None or self.hand_made is None:
-            return self._fit_hand_made(training, progress)
-        self._recalling(adapter, hand_made=True)
-        learn_on(adapter, learned, training, self.hand_made, progress)
+    def _update_beside(
+        self,
+        learned: LearnedModel,
+        own: Mapping[Companion, Adapter],
+        training: TrainingSet,
+        name: Companion,
+        progress: Progress,
+    ) -> Adapter:
+        if name not in own:
+            return self._fit_beside(training, name, progress)
+        adapter = self._recalling(own[name], name)
+        learn_on(adapter, learned, training, self.beside[name], progress)
         return adapter
 
 

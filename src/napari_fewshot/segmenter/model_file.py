@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ..adapters import Adapter, AdapterState, build_adapter
 from ..adapters.polishing.expert import PolishedExpert
 from ..backbones import Backbone
-from ..config import SegmenterConfig
+from ..config import Companion, SegmenterConfig
 from ..config.base import input_error
 from ..errors import ModelFileError, WeightsError
 from ..io.outputs import replacing
@@ -30,7 +30,7 @@ __all__ = [
     "read_model",
     "recall",
     "restored",
-    "restored_hand_made",
+    "restored_beside",
     "restored_polished",
     "write_model",
 ]
@@ -164,12 +164,12 @@ def restored(model: LearnedModel, device: str) -> Adapter:
     return _restored(model, model.adapter, device)
 
 
-def restored_hand_made(model: LearnedModel, device: str) -> Adapter | None:
-    """Build the fitted adapter on hand-made features, where the model has one.
+def restored_beside(model: LearnedModel, device: str) -> dict[Companion, Adapter]:
+    """Build the fitted adapters that the model has beside that one.
 
     Raises what :func:`restored` raises.
     """
-    return None if model.hand_made is None else _restored(model, model.hand_made, device)
+    return {name: _restored(model, state, device) for name, state in model.beside.items()}
 
 
 def recall(adapter: Adapter, state: AdapterState, model: LearnedModel) -> None:

@@ -28,9 +28,10 @@ from ..slices.region import Region
 from ..templates.template import Template
 from ..templates.training_set import TrainingSet
 from ..types import Landmark, Progress, Volume, no_progress
+from .extractors import Adapters
 from .fitted import Fitted
 from .held_out import HeldOutFolds, HeldOutScore
-from .learning import Adapters, Learning
+from .learning import Learning
 from .model_file import read_model, restored_polished, write_model
 from .polishing import polished
 
@@ -218,7 +219,7 @@ class FewShotSegmenter(Fitted):
 
     def _become(self, adapters: Adapters, training: TrainingSet) -> None:
         self._adapters, self._training, self._folds = adapters, training, None
-        own = adapters.main, adapters.hand_made, adapters.polished, adapters.landmarks
+        own = adapters.main, adapters.beside, adapters.polished, adapters.landmarks
         learned = LearnedModel.of(self.config, self.weights_hash, training, *own)
         if self._before is not None:
             learned = learned.with_earlier(self._before)
@@ -256,11 +257,11 @@ class FewShotSegmenter(Fitted):
         slices. A loaded model has no templates: :class:`NotFittedError`.
         """
         if self._folds is None:
-            known, learners = self._learning(self.training_set_).learners(self.training_set_)
+            known, one, others = self._learning(self.training_set_).learners(self.training_set_)
             learned, choose = self._learned(), self.config.experts.choose and self.config.fuses
             by = self._extractors.registrations if learned.volumes else None
             usual = None if self._before is None else self._before.weights
-            own = known, learners, learned.flow, by
+            own = known, one, others, learned.flow, by
             self._folds = HeldOutFolds(*own, choose=choose, usual=usual)
         score = self._folds.score(progress, told)
         self._folds = None

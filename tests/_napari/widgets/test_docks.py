@@ -224,7 +224,8 @@ def test_grey_values_and_clean_up_are_set_in_the_docks(docks):
 def test_experts_beside_the_adapter_are_switched_off_and_on(docks, qtbot):
     _, training, _ = docks
     session, fields = training.session, training.experts.fields
-    assert set(fields) == {"hand_made", "carried", "registered", "self_training", "choose"}
+    assert list(fields) == list(EXPERTS)
+    assert fields["grey"].isEnabled()
     assert not training.beside.isExpanded()
     fields["carried"].click()
     assert not session.settings.config.experts.carried
@@ -233,6 +234,7 @@ def test_experts_beside_the_adapter_are_switched_off_and_on(docks, qtbot):
     assert fields["carried"].isChecked()
     session.configure(backbone="multiscale")
     qtbot.waitUntil(lambda: not fields["hand_made"].isEnabled())
+    assert not fields["grey"].isEnabled()
     session.configure(adapter="cosine")
     qtbot.waitUntil(training.beside.isHidden)
     session.configure(adapter="contrastive")

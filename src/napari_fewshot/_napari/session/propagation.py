@@ -202,7 +202,7 @@ class PropagationController:
             rates.measured_prediction(seconds, found.labels.size)
         else:
             rates.measured_labelling(model.config, seconds, found.labels.size)
-            rates.measured_extractors(model.extractors, prod(run.slicing.plane_shape))
+            rates.measured_extractors(model.extractors(), prod(run.slicing.plane_shape))
         return found
 
     def _is_there(self, image: Any) -> bool:

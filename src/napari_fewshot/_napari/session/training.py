@@ -153,7 +153,7 @@ class TrainingController:
         def done(slices: int) -> None:
             if image is not None:
                 state.extracted.add((id(image), model.config.backbone))
-            state.rates.measured_extractors(model.extractors, rows * columns)
+            state.rates.measured_extractors(model.extractors(), rows * columns)
 
         name = "Extracting features"
         job = Job(name, "extract", work, Callbacks(done=done), stores_features=True)

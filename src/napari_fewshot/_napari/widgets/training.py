@@ -6,7 +6,7 @@ from typing import Any
 
 from qtpy.QtWidgets import QCheckBox, QFileDialog
 
-from ...config import HAND_MADE, NO_REFINEMENT, ExpertsConfig, SegmenterConfig
+from ...config import DEFAULT_BACKBONE, HAND_MADE, NO_REFINEMENT, ExpertsConfig, SegmenterConfig
 from ...errors import FewShotError
 from .dock import SessionDock
 from .parts.connections import listen
@@ -17,7 +17,7 @@ from .parts.settings_form import AdapterChoice, SettingsForm
 
 __all__ = ["AdapterTraining"]
 
-EXPERTS = ("hand_made", "carried", "registered", "self_training", "choose")
+EXPERTS = ("hand_made", "grey", "carried", "registered", "self_training", "choose")
 """How the flow is found stays with scripts."""
 MODEL_FILES = "Models (*.fewshot);;All files (*)"
 PRESETS = (
@@ -71,6 +71,7 @@ class AdapterTraining(SessionDock):
         self.adapter.show_choice(settings.config)
         self.experts.show_values(settings.config.experts)
         self.experts.fields["hand_made"].setEnabled(settings.backbone != HAND_MADE)
+        self.experts.fields["grey"].setEnabled(settings.backbone == DEFAULT_BACKBONE)
         self.beside.setVisible(settings.config.fuses)
         self.preset.show_value(settings.config.preset)
         self.chain.say(chain_of(settings.config))
