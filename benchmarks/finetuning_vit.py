@@ -9,10 +9,10 @@ number of steps its teacher is scored: Dice of a classification adapter on its f
 painted slices of one phantom, on every third slice of three others; the mean over two painted
 phantoms. ``--noise`` is added to all images, as a share of their grey values: without it grey
 values alone tell the organs, and random weights pass them on. Each of ``--starts`` has random
-weights and slices of its own. Of the losses that of masked patches alone counts, unless ``--set``
-says otherwise. It goes on where it stopped. ``cost``: one step of DINOv2-S, B or L
-with its true shapes (random weights; nothing is fetched): seconds, peak of memory, operations.
-Needs the extra ``finetune``.
+weights and slices of its own. Of the losses that of patches alone counts, of masked and of seen
+ones, unless ``--set`` says otherwise. It goes on where it stopped. ``cost``: one step of
+DINOv2-S, B or L with its true shapes (random weights; nothing is fetched): seconds, peak of memory,
+operations. Needs the extra ``finetune``.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ CONFIG = {
         "global_scale": (0.15, 0.5),
         "local_scale": (0.03, 0.12),
         "masked_images": 1.0,
+        "seen_patches": 1.0,
         "image_loss": 0.0,
         "koleo_loss": 0.0,
         "prototypes": 128,

@@ -93,6 +93,20 @@ def test_a_run_writes_weights_that_the_backbone_reads(vit, volumes, tmp_path, mo
     assert 0 <= row["sharpness"] <= 1
 
 
+def test_patches_that_are_seen_are_told_too(vit, volumes):
+    """Of masked ones alone, the loss does not know what others are; of a share of all, it does."""
+    pytest.importorskip("lightly")
+    losses = {}
+    for share in (0.0, 0.5):
+        config = FinetuneConfig.of(changed(masked_images=0.0, seen_patches=share), "config")
+        learner = SelfDistillation(
+            get_backbone(NAME, vit), Scans.of(volumes, config), config, Group("cpu")
+        )
+        losses[share] = learner.step(0)
+    assert "patch" not in losses[0.0]
+    assert losses[0.5]["patch"] > 0
+
+
 def test_a_run_that_was_stopped_goes_on_to_the_last_bit(vit, volumes, tmp_path, monkeypatch):
     pytest.importorskip("lightly")
     scores = iter(range(100))

@@ -90,6 +90,9 @@ class DistillationConfig(StageConfig):
     """Share of the large crops that have masked patches."""
     masked_patches: tuple[float, float] = Field(default=(0.1, 0.5), examples=[[0.1, 0.5]])
     """Share of their patches that are masked, at least and at most."""
+    seen_patches: float = Field(default=0.0, ge=0, le=1)
+    """Share of the patches that are seen of which the student has to say what the teacher says too;
+    0: of masked ones alone, as DINOv2 does."""
     prototypes: int = Field(default=4096, ge=8, le=262144)
     """Outputs of the heads."""
     hidden: int = Field(default=1024, ge=8, le=8192)
@@ -101,7 +104,7 @@ class DistillationConfig(StageConfig):
     image_loss: float = Field(default=1.0, ge=0)
     """Weight of the loss of class tokens."""
     patch_loss: float = Field(default=1.0, ge=0)
-    """Weight of the loss of masked patches."""
+    """Weight of the loss of patches."""
     koleo_loss: float = Field(default=0.1, ge=0)
     """Weight of the term that spreads class tokens (Sablayrolles et al. 2018, arXiv:1806.03198)."""
     teacher_temperature: float = Field(default=0.07, gt=0, le=1)

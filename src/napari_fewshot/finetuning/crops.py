@@ -32,11 +32,14 @@ class CropBatch:
     small : tensor, shape (L * B, 3, s, s), float32
     masks : tensor, shape (2 * B, tokens, tokens), bool
         Patches that the student does not see.
+    told : tensor, the same
+        Patches of which the student has to say what the teacher says: these, and some that it sees.
     """
 
     large: torch.Tensor
     small: torch.Tensor
     masks: torch.Tensor
+    told: torch.Tensor
 
 
 def draw_crops(
@@ -69,12 +72,16 @@ def stacked(
         rows = [one[which][k] for k in range(count) for one in crops]
         return torch.from_numpy(np.stack(rows)) if rows else torch.zeros(0)
 
-    masks = []
+    masks, told = [], []
     for _ in range(2 * len(crops)):
         share = rng.uniform(*config.masked_patches)
         share = share if rng.random() < config.masked_images else 0.0
         masks.append(block_mask(config.tokens, share, rng))
-    return CropBatch(batch(0, 2), batch(1, config.local_crops), torch.from_numpy(np.stack(masks)))
+        told.append(masks[-1].copy())
+        if config.seen_patches > 0:
+            told[-1] |= rng.random(masks[-1].shape) < config.seen_patches
+    patches = (torch.from_numpy(np.stack(some)) for some in (masks, told))
+    return CropBatch(batch(0, 2), batch(1, config.local_crops), *patches)
 
 
 def _crop(

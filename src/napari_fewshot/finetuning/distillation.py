@@ -166,16 +166,16 @@ class SelfDistillation:
         import torch
 
         own = self._config.distillation
-        masks = crops.masks.to(self._device)
+        masks, told = (one.to(self._device) for one in (crops.masks, crops.told))
         large = self._prepared(crops.large)
         with self._autocast():
             with torch.no_grad():
                 seen, patches = _tokens(self._teacher["network"], large)
                 said = self._said["image"](self._teacher["heads"]["image"](seen).float())
-                targets = self._teacher["heads"]["patch"](patches[masks.flatten(1)]).float()
+                targets = self._teacher["heads"]["patch"](patches[told.flatten(1)]).float()
             found, hidden = _tokens(self._student["network"], large, masks, self._mask_token)
             answers = [*self._student["heads"]["image"](found).float().chunk(2)]
-            guesses = self._student["heads"]["patch"](hidden[masks.flatten(1)]).float()
+            guesses = self._student["heads"]["patch"](hidden[told.flatten(1)]).float()
             if own.local_crops:
                 small, _ = _tokens(self._student["network"], self._prepared(crops.small))
                 answers += self._student["heads"]["image"](small).float().chunk(own.local_crops)
@@ -183,8 +183,8 @@ class SelfDistillation:
         spread = sum(self._koleo(one.float()) for one in found.chunk(2)) / 2
         loss = own.image_loss * image + own.koleo_loss * spread
         values = {"image": image, "koleo": spread}
-        if masks.any():
-            patch = self._patch_loss(self._said["patch"](targets), guesses, masks)
+        if told.any():
+            patch = self._patch_loss(self._said["patch"](targets), guesses, told)
             loss = loss + own.patch_loss * patch
             values["patch"] = patch
         said = said / own.teacher_temperature

@@ -222,6 +222,8 @@ def test_grey_values_and_clean_up_are_set_in_the_docks(docks):
 
 
 def test_experts_beside_the_adapter_are_switched_off_and_on(docks, qtbot):
+    from napari_fewshot._napari.widgets.training import EXPERTS
+
     _, training, _ = docks
     session, fields = training.session, training.experts.fields
     assert list(fields) == list(EXPERTS)
