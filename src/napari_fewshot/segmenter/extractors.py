@@ -100,7 +100,8 @@ class Extractors:
         if adapters.polished is not None:
             polished = adapters.polished.head, self.of_polished(adapters.polished)
         extractors = self.beside(main, learned.channels)
-        beside = {name: (one, extractors[name]) for name, one in adapters.beside.items()}
+        fitted = adapters.beside
+        beside = {name: (fitted[name], one) for name, one in extractors.items() if name in fitted}
         experts = Experts(
             learned, adapters.main, main, beside, polished, self.flows, self.registrations
         )
