@@ -845,7 +845,8 @@ def learn_and_label(
 
 @pytest.fixture
 def large(monkeypatch):
-    """Volumes of any size count as large, so that grey values are sampled from (small) blocks."""
+    """Volumes of any size count as large: grey values are sampled from (small) blocks."""
+    monkeypatch.setattr("napari_fewshot.segmenter.self_training.LARGE", 0)
     for name, value in {"_READ_WHOLE": 0, "_BLOCKS": BLOCKS, "_BLOCK": BLOCK}.items():
         monkeypatch.setattr(f"napari_fewshot.slices.intensity.{name}", value)
 
