@@ -8,12 +8,8 @@ import numpy as np
 import pytest
 
 from napari_fewshot import Cancelled, NotFittedError, Template, Volume
-from napari_fewshot.segmenter.held_out import (
-    HeldOutFolds,
-    HeldOutScore,
-    Learner,
-    choose_folds,
-)
+from napari_fewshot.segmenter.held_out import HeldOutFolds, Learner, choose_folds
+from napari_fewshot.segmenter.score import HeldOutScore
 from napari_fewshot.slices.stack import SlicePosition
 from napari_fewshot.templates.known import KnownSlice
 from napari_fewshot.templates.training_set import TrainingSet

@@ -20,7 +20,9 @@ from ..backbones.embedded import EmbeddedBackbone
 from ..backbones.embedded_network import EmbeddedNet
 from ..backbones.multiscale import MultiscaleBackbone
 from ..errors import InputError
+from ..features.extract import FeatureExtractor
 from ..predict.experts import MIN_PROBABILITY, Experts
+from ..slices.grey import BRIGHTNESS, COLOURS
 from .filters import Gaussian, HandMadeFeatures
 
 __all__ = ["MIN_SIDE", "SliceNetwork"]
@@ -36,8 +38,8 @@ _EXPORTED = ("contrastive", "classification")
 class SliceNetwork(nn.Module):
     """All that a model says of one slice of an image that was not painted, before clean-up.
 
-    The features of the backbone, of a polished network and hand-made ones, the adapter of each,
-    their weighted mean, and the Gaussian within the slice.
+    The features of the backbone, of colours in grey, of a polished network and hand-made ones, the
+    adapter of each, their weighted mean, and the Gaussian within the slice.
     """
 
     def __init__(self, experts: Experts) -> None:
@@ -45,7 +47,7 @@ class SliceNetwork(nn.Module):
         model = experts.model
         used = experts.adapters(is_painted=False)
         self.experts = nn.ModuleList(
-            _Expert(adapter, extractor.backbone, model.axes[0]) for adapter, extractor, _ in used
+            _Expert(adapter, extractor, model.axes[0]) for adapter, extractor, _ in used
         )
         self.weights = [weight for _, _, weight in used]
         self.temperature = model.temperature
@@ -84,9 +86,11 @@ class _Expert(nn.Module):
     bias: Tensor
     position: Tensor
 
-    def __init__(self, adapter: Adapter, backbone: Backbone, axis: int) -> None:
+    def __init__(self, adapter: Adapter, extractor: FeatureExtractor, axis: int) -> None:
         super().__init__()
-        self.features = _features_of(backbone)
+        self.features = _features_of(extractor.backbone)
+        if extractor.in_grey:
+            self.features = nn.Sequential(_Grey(), self.features)
         if not isinstance(adapter, PixelAdapter):
             raise _not_exported("adapter", type(adapter).__name__)
         classifier, state = adapter.classifier, adapter.state()
@@ -148,6 +152,17 @@ class _Comparing(nn.Module):
         )
         probabilities: Tensor = logits.softmax(dim=1).unflatten(0, outputs.shape[:-1])
         return probabilities
+
+
+class _Grey(nn.Module):
+    """The brightness of slices of three colours; others as they are."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Bring (B, C, H, W) to one channel."""
+        if image.shape[1] != COLOURS:
+            return image
+        shares = torch.tensor(BRIGHTNESS).view(1, -1, 1, 1)
+        return (image * shares).sum(dim=1, keepdim=True)
 
 
 class _Embedded(nn.Module):

@@ -95,7 +95,7 @@ class FeatureExtractor:
         self.spec = backbone.spec
         self.store = store if self.spec.store else None
         self.cache = cache
-        self._in_grey = in_grey
+        self.in_grey = in_grey
         self._encoder = SliceEncoder(self.backbone, config, self.device)
         self._known_features = self._encoder.features
         self.signature = signature(self.backbone, config, self._encoder.precision)
@@ -116,14 +116,14 @@ class FeatureExtractor:
 
     def keeping(self, cache: FeatureCache) -> FeatureExtractor:
         """The same, with features in memory; itself where these are kept already."""
-        return self if self.cache is not None else self._like(cache, in_grey=self._in_grey)
+        return self if self.cache is not None else self._like(cache, in_grey=self.in_grey)
 
     def _like(self, cache: FeatureCache | None, *, in_grey: bool) -> FeatureExtractor:
         own = self.backbone, self._encoder.config, self.device, self.store
         return FeatureExtractor(*own, cache, in_grey=in_grey)
 
     def _seen(self, source: SliceSource) -> SliceSource:
-        return GreySlices(source) if self._in_grey and source.channels == COLOURS else source
+        return GreySlices(source) if self.in_grey and source.channels == COLOURS else source
 
     def parts(self, source: SliceSource, window: Window | None = None) -> int:
         """Number of parts in which the features of each slice, or of a window of it, come."""

@@ -2,8 +2,8 @@
 
 from ..predict.landmark_finder import LandmarkFinder
 from ..predict.sink import FUSED, Prediction
-from .held_out import HeldOutScore
 from .position import fit_with_best_position
+from .score import HeldOutScore
 from .segmenter import FewShotSegmenter
 
 __all__ = [

@@ -21,8 +21,9 @@ from ..predict.learned import ExpertWeights, LearnedModel
 from ..predict.refiners import Refiner, get_refiner
 from ..templates.training_set import TrainingSet
 from .extractors import Adapters, Extractors
-from .held_out import HeldOutFolds, HeldOutScore
+from .held_out import HeldOutFolds
 from .model_file import check_weights
+from .score import HeldOutScore
 
 
 class Fitted:

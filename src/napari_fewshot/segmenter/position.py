@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..templates.template import Template
 from ..types import Progress, no_progress
-from .held_out import HeldOutScore
+from .score import HeldOutScore
 from .segmenter import FewShotSegmenter
 
 __all__ = ["fit_with_best_position"]

@@ -30,10 +30,11 @@ from ..templates.training_set import TrainingSet
 from ..types import Landmark, Progress, Volume, no_progress
 from .extractors import Adapters
 from .fitted import Fitted
-from .held_out import HeldOutFolds, HeldOutScore
+from .held_out import HeldOutFolds
 from .learning import Learning
 from .model_file import read_model, restored_polished, write_model
 from .polishing import polished
+from .score import HeldOutScore
 
 __all__ = ["FUSED", "FewShotSegmenter"]
 

@@ -10,11 +10,11 @@ import numpy as np
 from ..types import Array
 from .stack import SliceSource, Window
 
-__all__ = ["COLOURS", "GreySlices"]
+__all__ = ["BRIGHTNESS", "COLOURS", "GreySlices"]
 
 COLOURS = 3
 """Channels of a colour image: red, green, blue."""
-_BRIGHTNESS = np.array([0.2126, 0.7152, 0.0722], np.float32)
+BRIGHTNESS = 0.2126, 0.7152, 0.0722
 """Share of each in the relative luminance of sRGB (ITU-R BT.709)."""
 
 
@@ -51,5 +51,5 @@ class GreySlices:
 
 
 def _grey(plane: Array) -> Array:
-    found: Array = np.tensordot(_BRIGHTNESS, plane, axes=1)[None]
+    found: Array = np.tensordot(np.array(BRIGHTNESS, np.float32), plane, axes=1)[None]
     return found
