@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import shutil
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -39,6 +40,8 @@ __all__ = [
 FORMAT = 2
 """2: what was saved last stays until the next is whole. Folders of 1 are read."""
 _KEPT = 10
+_WRITING = threading.Lock()
+"""Two viewers of one process may keep their work in one folder: one after the other."""
 _JSON = "session.json"
 _ARRAYS = "labels.zarr"
 _CONFIDENCE = "{}-confidence"
@@ -113,6 +116,10 @@ class Autosave:
 
     def write(self, session: SavedSession) -> None:
         """Write what was taken of a session; FewShotError if it cannot."""
+        with _WRITING:
+            self._write(session)
+
+    def _write(self, session: SavedSession) -> None:
         layers = session.layers
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
