@@ -102,12 +102,13 @@ class Ours(Method):
     """A segmenter of this package.
 
     ``polished``: whether the network is polished for as long as it takes by default. ``weights``
-    of the experts that are set afterwards.
+    of the experts that are set afterwards. ``axis`` of the prediction of volumes.
     """
 
     settings: dict[str, Any]
     polished: bool = False
     weights: Mapping[str, float] = field(default_factory=dict)
+    axis: str | None = None
 
     def missing(self, environments: Path) -> str | None:
         """Settings that this version does not have."""
@@ -127,7 +128,9 @@ class Ours(Method):
         if self.weights:
             model = model.with_weights(replace(model.weights_, **self.weights))
         fitted = time.perf_counter()
-        predictions = [model.predict(case.image, landmarks=False) for case in task.cases]
+        predictions = [
+            model.predict(case.image, axis=self.axis, landmarks=False) for case in task.cases
+        ]
         done = time.perf_counter()
         return Found(
             [np.asarray(p.labels) for p in predictions],
@@ -237,6 +240,7 @@ METHODS: dict[str, Method] = {
     "without self-training": Ours(
         {"experts": {"self_training": False, "choose": False}}, always=False
     ),
+    "three planes": Ours({}, always=False, axis="fused"),
     "polished": Ours({}, always=False, polished=True),
     "cosine": Ours({"adapter": "cosine", **_BARE}, always=False),
     "classification": Ours({"adapter": "classification", **_BARE}, always=False),

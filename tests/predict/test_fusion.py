@@ -41,7 +41,7 @@ def test_fusion_is_the_mean(limit, first, storage, volumes, monkeypatch):
     order = [first, (first + 1) % 3, (first + 2) % 3]
     stacks = [SliceStack(volume, axis, IntensityConfig()) for axis in order]
     parts = [random_probabilities(axis, volume.shape) for axis in order]
-    pairs = [(s, along(s, p)) for s, p in zip(stacks, parts, strict=True)]
+    pairs = [(s, along(s, p), 1 / 3) for s, p in zip(stacks, parts, strict=True)]
     numbers, planes = zip(*fused_probabilities(pairs), strict=True)
     assert list(numbers) == list(range(len(stacks[0])))
     fused = np.stack(planes, axis=1)
@@ -56,5 +56,5 @@ def test_fusion_is_the_mean(limit, first, storage, volumes, monkeypatch):
 def test_one_plane_is_itself():
     stack = SliceStack(Volume.of(np.zeros(SHAPE)), 1, IntensityConfig())
     part = random_probabilities(0)
-    found = np.stack([p for _, p in fused_probabilities([(stack, along(stack, part))])], axis=1)
+    found = np.stack([p for _, p in fused_probabilities([(stack, along(stack, part), 1.0)])], axis=1)
     np.testing.assert_allclose(found, np.moveaxis(part, 2, 1), atol=2e-3)

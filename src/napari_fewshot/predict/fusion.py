@@ -1,8 +1,8 @@
-"""One prediction of several: the mean along the planes that were painted."""
+"""One prediction of several: the mean along planes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -12,36 +12,40 @@ from ..slices.region import box_shape, whole_box
 from ..slices.stack import SliceStack
 from ..types import Array, Box
 
-__all__ = ["fused_probabilities"]
+__all__ = ["Part", "fused_probabilities"]
+
+Part = tuple[SliceStack, Iterator[tuple[int, Array]], float]
 
 
 def fused_probabilities(
-    parts: Sequence[tuple[SliceStack, Iterator[tuple[int, Array]]]], box: Box | None = None
+    parts: Iterable[Part], box: Box | None = None
 ) -> Iterator[tuple[int, Array]]:
     """Average probabilities that were predicted along several canonical axes of one volume.
 
-    Each stack comes with its slices, (index, (L + 1, H, W)); with a ``box`` of the volume, in file
-    order, with what lies in it. Yields the same of the first stack. Sums are kept as float16, on
-    disk when large.
+    Each stack comes with its slices, (index, (L + 1, H, W)), and with its weight; with a ``box`` of
+    the volume, in file order, with what lies in it. Yields the same of the first stack. Parts are
+    asked for one after the other. Sums are kept as float16, on disk when large.
     """
-    first = parts[0][0]
-    box = whole_box(first.volume) if box is None else box
-    own = first.box_from_file(box)
-    count, height, width = box_shape(own)
     total: Array | None = None
-    for stack, planes in parts:
-        start = stack.box_from_file(box)[0].start
+    first: SliceStack | None = None
+    own: Box = ()
+    for stack, planes, weight in parts:
+        seen = stack.box_from_file(whole_box(stack.volume) if box is None else box)
+        if first is None:
+            first, own = stack, seen
+        begin = seen[0].start
         for index, plane in planes:
             if total is None:
-                total = scratch_array((len(plane), count, height, width), np.float16)
+                total = scratch_array((len(plane), *box_shape(own)), np.float16)
             # axes of `total` after the class axis: the first stack's slices, rows, columns
             view = np.moveaxis(total, 1, 1 + first.axis)
             where = np.moveaxis(view, 1 + stack.axis, 1)
             for rows in bands(plane.shape[1], plane[:, 0].size):
-                where[:, index - start, rows] += (plane[:, rows] / len(parts)).astype(np.float16)
+                where[:, index - begin, rows] += (plane[:, rows] * weight).astype(np.float16)
             release(total)
     if total is None:
         return
+    _, count, height, width = total.shape
     for number in range(count):
         plane = scratch_array((len(total), height, width), np.float32)
         for rows in bands(height, plane[:, 0].size):

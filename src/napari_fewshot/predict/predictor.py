@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..geometry import Frame
 from ..parallel import used_up
 from ..slices.axis import working_axis
-from ..slices.region import PredictedRegion, Region, box_shape, checked_region
+from ..slices.region import PredictedRegion, Region, box_shape, checked_region, whole_box
 from ..slices.stack import SliceStack
 from ..types import (
     Array,
@@ -26,9 +26,10 @@ from ..types import (
 )
 from .discs import predicted_discs
 from .experts import Experts
-from .fusion import fused_probabilities
+from .fusion import Part, fused_probabilities
 from .landmark_finder import checked_landmarks
 from .learned import LearnedModel
+from .planes import SHARE_OF_PAINTED, FoundLabels, PlaneTeacher, isotropic, with_all_classes
 from .probabilities import slice_probabilities
 from .refine import LabelRefiner
 from .refiners import Refiner
@@ -70,9 +71,17 @@ class PredictionRequest:
 
 @dataclass(frozen=True, eq=False)
 class VolumePredictor:
-    """A learned model with the experts that label slices: all that a prediction takes."""
+    """A learned model with the experts that label slices: all that a prediction takes.
+
+    Parameters
+    ----------
+    experts : Experts
+    teacher : PlaneTeacher, optional
+        Teaches planes that nobody painted, where these are to be fused; None: nobody does.
+    """
 
     experts: Experts
+    teacher: PlaneTeacher | None = None
 
     @property
     def model(self) -> LearnedModel:
@@ -213,34 +222,69 @@ class VolumePredictor:
         return SlicePredictor(stack, self.experts, smoothing, sink)
 
     def _fused(self, image: Volume, request: PredictionRequest, progress: Progress) -> Prediction:
-        """Mean of the probabilities along the axes that the templates were painted along."""
-        axes = sorted(self.model.axes)
-        if len(axes) < 2:
+        """Mean of the probabilities along the axes that the templates were painted along.
+
+        Where that is one, the others are learned from what is found along it.
+        """
+        axes, region = sorted(self.model.axes), self._region(image, request)
+        if len(axes) < 2 and self.teacher is None:
             raise InputError(
                 "axis",
-                "be fused only for a model whose templates are painted along two axes or three",
+                "be fused only for a model whose templates are painted along two axes or three, or "
+                "with the adapter contrastive or classification and no points",
                 f"{FUSED}, with templates painted along {_named(image, axes)} alone",
                 "Leave it out, or give a template for each plane: the same image, painted there.",
             )
-        region = self._region(image, request)
+        stack = self._stack(image, axes[0])
+        known = self._known(stack, progress, request.known_landmarks)
+        sink = self._sink(stack, request.landmarks, region, known)
+        if len(axes) < 2:
+            parts = self._learned_planes(stack, region.seen, progress)
+        else:
+            parts = self._painted_planes(image, axes, region.seen, progress)
+        with used_up(parts):
+            for index, plane in fused_probabilities(parts, region.seen):
+                sink.put(index, plane)
+        return sink.finish()
+
+    def _painted_planes(
+        self, image: Volume, axes: Sequence[int], seen: Box, progress: Progress
+    ) -> Iterator[Part]:
         stacks = [self._stack(image, axis) for axis in axes]
-        boxes = [stack.box_from_file(region.seen) for stack in stacks]
+        boxes = [stack.box_from_file(seen) for stack in stacks]
         smoothing = self.model.config.propagation.smoothing
         counts = [
             slices_needed(stack, smoothing, range(box[0].start, box[0].stop))
             for stack, box in zip(stacks, boxes, strict=True)
         ]
-        known = self._known(stacks[0], progress, request.known_landmarks)
-        sink = self._sink(stacks[0], request.landmarks, region, known)
         counters = joint_progress(counts, progress)
-        planes = [
-            (stack, self._probabilities(stack, counter, box))
-            for stack, counter, box in zip(stacks, counters, boxes, strict=True)
-        ]
-        with used_up(*(stream for _, stream in planes)):
-            for index, plane in fused_probabilities(planes, region.seen):
-                sink.put(index, plane)
-        return sink.finish()
+        for stack, counter, box in zip(stacks, counters, boxes, strict=True):
+            planes = self._probabilities(stack, counter, box)
+            with used_up(planes):
+                yield stack, planes, 1 / len(axes)
+
+    def _learned_planes(self, stack: SliceStack, seen: Box, progress: Progress) -> Iterator[Part]:
+        """The painted plane of a whole volume, then others that learn from it."""
+        image, values = stack.volume, self.model.label_values
+        whole = stack.box_from_file(whole_box(image))
+        found = FoundLabels(stack, self._probabilities(stack, progress, whole), values)
+        yield stack, found.planes(stack.box_from_file(seen)), SHARE_OF_PAINTED
+        resampling = isotropic(stack, self.model.config.resampling)
+        if resampling is None or self.teacher is None:
+            return
+        others = [axis for axis in range(3) if axis != stack.axis]
+        for axis in others:
+            taught = self.teacher.taught(found, axis, resampling, progress)
+            if taught is None:
+                continue
+            own = taught._stack(image, axis)
+            planes = with_all_classes(
+                taught._probabilities(own, progress, own.box_from_file(seen)),
+                taught.model.label_values,
+                values,
+            )
+            with used_up(planes):
+                yield own, planes, (1 - SHARE_OF_PAINTED) / len(others)
 
     def _probabilities(
         self, stack: SliceStack, progress: Progress, box: Box

@@ -33,6 +33,7 @@ from .fitted import Fitted
 from .held_out import HeldOutFolds
 from .learning import Learning
 from .model_file import read_model, restored_polished, write_model
+from .planes import plane_teacher
 from .polishing import polished
 from .score import HeldOutScore
 
@@ -293,7 +294,9 @@ class FewShotSegmenter(Fitted):
         axis : int or str, optional
             Axis of the slices: an integer in file order, ``"axial"``, ``"coronal"`` or
             ``"sagittal"`` in the patient, or ``"fused"`` for the mean of all planes that
-            templates are painted in. None: the axis of the templates; others are warned of.
+            templates are painted in; with one, the others are learned from what is found
+            along it, which takes as long as training and two more predictions. None: the axis
+            of the templates; others are warned of.
         landmarks : bool
             Whether to look for landmarks.
         refine : str or Refiner, optional
@@ -344,7 +347,7 @@ class FewShotSegmenter(Fitted):
     def volume_predictor(self) -> VolumePredictor:
         """Return what volumes are predicted with: the parts of this segmenter, loaded."""
         experts = self._extractors.experts(self._learned(), self._restored(), self.extractor)
-        return VolumePredictor(experts)
+        return VolumePredictor(experts, plane_teacher(self, experts.model))
 
     def _restored(self) -> Adapters:
         if self._adapters is None:

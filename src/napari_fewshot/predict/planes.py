@@ -1,0 +1,152 @@
+"""Planes of a volume that nobody painted, learned from what was found along the painted one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..arrays import release
+from ..config import ResamplingConfig
+from ..scratch import bands, scratch_array
+from ..slices.stack import SliceStack
+from ..types import Array, Box, Progress, Volume
+
+if TYPE_CHECKING:
+    from .predictor import VolumePredictor
+
+__all__ = ["SHARE_OF_PAINTED", "FoundLabels", "PlaneTeacher", "isotropic", "with_all_classes"]
+
+SHARE_OF_PAINTED = 0.5
+"""Weight of the painted plane in the mean with learned ones, which share the rest."""
+_CONFIDENT = 0.8
+"""Probability from which a label is taken for known."""
+_MAX_SLICES = 24
+"""Slices that are learned from along each axis, evenly spaced."""
+_FARTHEST = 4.0
+"""Slices further apart than this, in sides of a pixel, show too little along other axes."""
+_FEWEST = 8
+"""Slices of a volume that has planes worth learning."""
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class PlaneTeacher:
+    """Teaches another plane of a volume.
+
+    Parameters
+    ----------
+    learn : callable
+        Given the volume, its slices by their number along an axis in file order (labels of pixels;
+        0 where nothing is known), that axis, the value of background, a grid and a progress, it
+        returns what learned from them.
+    """
+
+    learn: Callable[
+        [Volume, Mapping[int, Array], int, int, ResamplingConfig, Progress], VolumePredictor
+    ]
+
+    def taught(
+        self, found: FoundLabels, axis: int, resampling: ResamplingConfig, progress: Progress
+    ) -> VolumePredictor | None:
+        """Learn slices along a canonical axis; None where no label is sure enough."""
+        stack = found.stack
+        known = found.along(axis)
+        if not known:
+            return None
+        along = stack.frame.file_axis(axis)
+        return self.learn(stack.volume, known, along, found.background, resampling, progress)
+
+
+class FoundLabels:
+    """What was found along one plane of a volume: all probabilities, and the labels that are sure.
+
+    Parameters
+    ----------
+    stack : SliceStack
+        Slices along that plane.
+    planes : iterator of (int, array)
+        All of its slices with their class probabilities, (L + 1, H, W).
+    values : sequence of int
+        Label values, in the order of the classes behind background.
+    """
+
+    def __init__(
+        self, stack: SliceStack, planes: Iterator[tuple[int, Array]], values: Sequence[int]
+    ) -> None:
+        self.stack = stack
+        self.background = max(values) + 1
+        shape = stack.grid.shape
+        self._known = scratch_array(shape, np.int32)
+        self._probabilities = scratch_array((len(values) + 1, *shape), np.float16)
+        classes = np.array([self.background, *values], np.int32)
+        for index, plane in planes:
+            for rows in bands(plane.shape[1], plane[:, 0].size):
+                band = plane[:, rows]
+                sure = band.max(axis=0) > _CONFIDENT
+                self._known[index, rows] = np.where(sure, classes[band.argmax(axis=0)], 0)
+                self._probabilities[:, index, rows] = band
+            release(self._known)
+            release(self._probabilities)
+
+    def planes(self, box: Box) -> Iterator[tuple[int, Array]]:
+        """Slices with their class probabilities, of what lies in a box of the stack."""
+        for index in range(box[0].start, box[0].stop):
+            yield index, self._probabilities[:, index, box[1], box[2]]
+
+    def along(self, axis: int) -> dict[int, Array]:
+        """Slices along a canonical axis that show labels, by number, both in file order."""
+        stack = self.stack
+        planes = np.moveaxis(stack.to_file(self._known), stack.frame.file_axis(axis), 0)
+        labelled = [k for k, plane in enumerate(planes) if self._shows_a_label(plane)]
+        count = min(_MAX_SLICES, len(labelled))
+        places = ((np.arange(count) + 0.5) * len(labelled) / max(1, count)).astype(int)
+        return {labelled[k]: np.ascontiguousarray(planes[labelled[k]]) for k in places}
+
+    def _shows_a_label(self, plane: Array) -> bool:
+        return any(
+            bool(((plane[rows] > 0) & (plane[rows] != self.background)).any())
+            for rows in bands(*plane.shape)
+        )
+
+
+def isotropic(stack: SliceStack, resampling: ResamplingConfig) -> ResamplingConfig | None:
+    """Grid on which the other planes of a volume look like slices; None where they do not.
+
+    That is where its slices lie far apart, or too close to be true, or are few.
+    """
+    across, *sides = stack.spacing
+    distance = across / min(sides)
+    count = len(stack)
+    if not stack.is_spacing_plausible or distance > _FARTHEST or count < _FEWEST:
+        _LOGGER.warning(
+            "%s: no other plane is learned, since %d slices of %g mm with pixels of %g mm show too "
+            "little of them; the labels are those of the painted plane.",
+            stack.volume.source or "volume",
+            count,
+            across,
+            min(sides),
+        )
+        return None
+    if resampling.mode == "off":
+        return ResamplingConfig(mode="isotropic", spacing=min(sides))
+    return resampling.model_copy(update={"mode": "isotropic"})
+
+
+def with_all_classes(
+    planes: Iterator[tuple[int, Array]], own: Sequence[int], values: Sequence[int]
+) -> Iterator[tuple[int, Array]]:
+    """Slices of a model that learned some labels, ``own``, with the classes of all ``values``."""
+    if list(own) == list(values):
+        yield from planes
+        return
+    places = [0, *(1 + list(values).index(value) for value in own)]
+    for index, plane in planes:
+        result = scratch_array((len(values) + 1, *plane.shape[1:]), np.float32)
+        for number, one in zip(places, plane, strict=True):
+            result[number] = one
+        release(result)
+        yield index, result
