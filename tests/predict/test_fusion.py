@@ -56,5 +56,7 @@ def test_fusion_is_the_mean(limit, first, storage, volumes, monkeypatch):
 def test_one_plane_is_itself():
     stack = SliceStack(Volume.of(np.zeros(SHAPE)), 1, IntensityConfig())
     part = random_probabilities(0)
-    found = np.stack([p for _, p in fused_probabilities([(stack, along(stack, part), 1.0)])], axis=1)
+    found = np.stack(
+        [p for _, p in fused_probabilities([(stack, along(stack, part), 1.0)])], axis=1
+    )
     np.testing.assert_allclose(found, np.moveaxis(part, 2, 1), atol=2e-3)

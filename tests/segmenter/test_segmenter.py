@@ -160,11 +160,11 @@ def test_several_volumes_with_their_own_axes(quick, dice):
         assert dice(found.labels, truth, 1) > 0.5
 
 
-def test_only_planes_that_were_painted_are_fused(fitted, painted_twice, torso):
+def test_planes_that_were_painted_are_fused(quick, template, painted_twice, torso):
     words = "got fused, with templates painted along axial alone. Leave it out, or give a template"
-    seen = []
+    seen, one = [], quick(adapter="cosine").fit(template)
     with pytest.raises(InputError, match=f"axis must be fused only .*{words}"):
-        fitted.predict(torso.image, axis="fused", progress=lambda *report: seen.append(report))
+        one.predict(torso.image, axis="fused", progress=lambda *report: seen.append(report))
     assert not seen
     painted_twice.predict(
         torso.image,

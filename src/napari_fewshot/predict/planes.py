@@ -14,11 +14,12 @@ from ..config import ResamplingConfig
 from ..scratch import bands, scratch_array
 from ..slices.stack import SliceStack
 from ..types import Array, Box, Progress, Volume
+from .carried import PaintedSlice
 
 if TYPE_CHECKING:
     from .predictor import VolumePredictor
 
-__all__ = ["SHARE_OF_PAINTED", "FoundLabels", "PlaneTeacher", "isotropic", "with_all_classes"]
+__all__ = ["SHARE_OF_PAINTED", "FoundLabels", "PlaneTeacher", "isotropic"]
 
 SHARE_OF_PAINTED = 0.5
 """Weight of the painted plane in the mean with learned ones, which share the rest."""
@@ -72,12 +73,18 @@ class FoundLabels:
         All of its slices with their class probabilities, (L + 1, H, W).
     values : sequence of int
         Label values, in the order of the classes behind background.
+    paint : sequence of PaintedSlice
+        What was painted in the stack; it overrules what was found.
     """
 
     def __init__(
-        self, stack: SliceStack, planes: Iterator[tuple[int, Array]], values: Sequence[int]
+        self,
+        stack: SliceStack,
+        planes: Iterator[tuple[int, Array]],
+        values: Sequence[int],
+        paint: Sequence[PaintedSlice] = (),
     ) -> None:
-        self.stack = stack
+        self.stack, self.values = stack, tuple(values)
         self.background = max(values) + 1
         shape = stack.grid.shape
         self._known = scratch_array(shape, np.int32)
@@ -91,6 +98,21 @@ class FoundLabels:
                 self._probabilities[:, index, rows] = band
             release(self._known)
             release(self._probabilities)
+        for one in paint:
+            self._put(one)
+
+    def _put(self, paint: PaintedSlice) -> None:
+        """Note what was painted; where labels were not looked for, no background is known."""
+        known = self._known[paint.original]
+        rows, columns = (
+            ((np.arange(new) + 0.5) * old / new).astype(int)
+            for new, old in zip(known.shape, paint.labels.shape, strict=True)
+        )
+        labels = paint.labels[rows][:, columns]
+        of_these = np.isin(labels, self.values)
+        known[of_these] = labels[of_these]
+        if paint.known_labels.issuperset(self.values):
+            known[labels == 0] = self.background
 
     def planes(self, box: Box) -> Iterator[tuple[int, Array]]:
         """Slices with their class probabilities, of what lies in a box of the stack."""
@@ -105,6 +127,30 @@ class FoundLabels:
         count = min(_MAX_SLICES, len(labelled))
         places = ((np.arange(count) + 0.5) * len(labelled) / max(1, count)).astype(int)
         return {labelled[k]: np.ascontiguousarray(planes[labelled[k]]) for k in places}
+
+    def completed(
+        self, stack: SliceStack, planes: Iterator[tuple[int, Array]], own: Sequence[int], box: Box
+    ) -> Iterator[tuple[int, Array]]:
+        """Slices of another stack of the volume, in a box of it, by what learned some labels.
+
+        Of labels that are not among these, ``own``, it says nothing: they are as probable as they
+        were found to be.
+        """
+        if tuple(own) == self.values:
+            yield from planes
+            return
+        canonical = np.moveaxis(self._probabilities, 1, 1 + self.stack.axis)
+        found = np.moveaxis(canonical, 1 + stack.axis, 1)[:, :, box[1], box[2]]
+        has = np.isin([-1, *self.values], own)  # background comes of what is left
+        for index, plane in planes:
+            result = scratch_array((len(has), *plane.shape[1:]), np.float32)
+            for rows in bands(plane.shape[1], result[:, 0].size):
+                band = found[:, index, rows].astype(np.float32)
+                left = 1 - band[1:][~has[1:]].sum(axis=0)
+                band[0], band[has] = plane[0, rows] * left, plane[1:, rows] * left
+                result[:, rows] = band
+            release(result)
+            yield index, result
 
     def _shows_a_label(self, plane: Array) -> bool:
         return any(
@@ -134,19 +180,3 @@ def isotropic(stack: SliceStack, resampling: ResamplingConfig) -> ResamplingConf
     if resampling.mode == "off":
         return ResamplingConfig(mode="isotropic", spacing=min(sides))
     return resampling.model_copy(update={"mode": "isotropic"})
-
-
-def with_all_classes(
-    planes: Iterator[tuple[int, Array]], own: Sequence[int], values: Sequence[int]
-) -> Iterator[tuple[int, Array]]:
-    """Slices of a model that learned some labels, ``own``, with the classes of all ``values``."""
-    if list(own) == list(values):
-        yield from planes
-        return
-    places = [0, *(1 + list(values).index(value) for value in own)]
-    for index, plane in planes:
-        result = scratch_array((len(values) + 1, *plane.shape[1:]), np.float32)
-        for number, one in zip(places, plane, strict=True):
-            result[number] = one
-        release(result)
-        yield index, result

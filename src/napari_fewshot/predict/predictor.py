@@ -24,12 +24,13 @@ from ..types import (
     joint_progress,
     no_progress,
 )
+from .carried import paint_of
 from .discs import predicted_discs
 from .experts import Experts
 from .fusion import Part, fused_probabilities
 from .landmark_finder import checked_landmarks
 from .learned import LearnedModel
-from .planes import SHARE_OF_PAINTED, FoundLabels, PlaneTeacher, isotropic, with_all_classes
+from .planes import SHARE_OF_PAINTED, FoundLabels, PlaneTeacher, isotropic
 from .probabilities import slice_probabilities
 from .refine import LabelRefiner
 from .refiners import Refiner
@@ -267,7 +268,9 @@ class VolumePredictor:
         """The painted plane of a whole volume, then others that learn from it."""
         image, values = stack.volume, self.model.label_values
         whole = stack.box_from_file(whole_box(image))
-        found = FoundLabels(stack, self._probabilities(stack, progress, whole), values)
+        paint = paint_of(stack, self.model.painted)
+        planes = self._probabilities(stack, progress, whole)
+        found = FoundLabels(stack, planes, values, paint.slices if paint is not None else ())
         yield stack, found.planes(stack.box_from_file(seen)), SHARE_OF_PAINTED
         resampling = isotropic(stack, self.model.config.resampling)
         if resampling is None or self.teacher is None:
@@ -278,11 +281,9 @@ class VolumePredictor:
             if taught is None:
                 continue
             own = taught._stack(image, axis)
-            planes = with_all_classes(
-                taught._probabilities(own, progress, own.box_from_file(seen)),
-                taught.model.label_values,
-                values,
-            )
+            box = own.box_from_file(seen)
+            planes = taught._probabilities(own, progress, box)
+            planes = found.completed(own, planes, taught.model.label_values, box)
             with used_up(planes):
                 yield own, planes, (1 - SHARE_OF_PAINTED) / len(others)
 
