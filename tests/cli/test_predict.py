@@ -73,12 +73,25 @@ def test_axis(run, model, patients, tmp_path, axis):
     assert read_labels(tmp_path / "joint0_labels.nii.gz").shape == (16, 48, 48)
 
 
-def test_fused_needs_planes_that_were_painted(run, model, patients, tmp_path):
-    said = run("predict", model, patients[0].image, "-o", tmp_path, "--axis", "fused")
+def test_fused_learns_planes_that_nobody_painted(run, model, patients, tmp_path):
+    found = {}
+    for axis in ("sagittal", "fused"):
+        said = run("predict", model, patients[0].image, "-o", tmp_path / axis, "--axis", axis)
+        assert said.code == 0
+        found[axis] = read_labels(tmp_path / axis / "joint0_labels.nii.gz").data
+    assert (found["fused"] != found["sagittal"]).any()
+    assert (found["fused"] == found["sagittal"]).mean() > 0.9
+
+
+def test_fused_needs_an_adapter_that_can_learn_them(run, patients, tmp_path):
+    one, cosine = patients[0], tmp_path / "cosine.fewshot"
+    images = ("--image", one.image, "--labels", one.painted)
+    assert run("train", *images, "--adapter", "cosine", *QUICK, "-o", cosine).code == 0
+    said = run("predict", cosine, one.image, "-o", tmp_path / "out", "--axis", "fused")
     assert said.code == 2
     assert "--axis must be fused only for a model whose templates are painted along two" in said.err
     assert "with templates painted along sagittal alone" in said.err
-    assert files_below(tmp_path) == []
+    assert not (tmp_path / "out").exists() or files_below(tmp_path / "out") == []
 
 
 def test_axes_give_different_results(run, patients, tmp_path, assert_same_labels):

@@ -64,8 +64,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--axis",
         metavar="N|axial|coronal|sagittal|fused",
-        help="axis of the slices; fused: the mean of all planes that were painted, two at least "
-        "(default: that of the templates)",
+        help="axis of the slices; fused: the mean of all planes that were painted, or, where that "
+        "is one, of it and the two others, which learn from what is found along it; that takes "
+        "longer (default: that of the templates)",
     )
     add(
         "--refine",

@@ -23,6 +23,7 @@ from ..templates.training_set import TrainingSet
 from .extractors import Adapters, Extractors
 from .held_out import HeldOutFolds
 from .model_file import check_weights
+from .planes import can_learn_planes
 from .score import HeldOutScore
 
 
@@ -87,6 +88,12 @@ class Fitted:
     def point_labels_(self) -> frozenset[int]:
         """Labels that were learned from landmarks only."""
         return self._learned().point_labels
+
+    @property
+    def fuses_planes_(self) -> bool:
+        """Whether volumes can be predicted along ``"fused"`` planes."""
+        learned = self._learned()
+        return len(learned.axes) > 1 or can_learn_planes(learned)
 
     @property
     def weights_(self) -> ExpertWeights:

@@ -16,20 +16,24 @@ from ..types import Array, Progress, Volume
 if TYPE_CHECKING:
     from .segmenter import FewShotSegmenter
 
-__all__ = ["plane_teacher"]
+__all__ = ["can_learn_planes", "plane_teacher"]
 
 _ALONE = {"carried": False, "registered": False, "self_training": False, "choose": False}
 """Nothing was painted in these planes, and what was found in them is learned once."""
 
 
-def plane_teacher(model: FewShotSegmenter, learned: LearnedModel) -> PlaneTeacher | None:
-    """Teach with the settings of a model; None where it has points, whose edges are a convention.
+def can_learn_planes(learned: LearnedModel) -> bool:
+    """Whether planes can be learned that nobody painted.
 
-    Nor do adapters teach that learn nothing from strokes.
+    Not those of points, whose edges are a convention, nor by adapters that learn nothing from
+    strokes.
     """
-    if learned.point_labels or not learned.config.fuses:
-        return None
-    return PlaneTeacher(partial(_learned, model))
+    return learned.config.fuses and not learned.point_labels
+
+
+def plane_teacher(model: FewShotSegmenter, learned: LearnedModel) -> PlaneTeacher | None:
+    """Teach with the settings of a model; None where it cannot."""
+    return PlaneTeacher(partial(_learned, model)) if can_learn_planes(learned) else None
 
 
 def _learned(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from napari_fewshot import FewShotSegmenter
+from napari_fewshot._napari.layers import image_layer, labels_layer
 from napari_fewshot._napari.session.teaching import provenance_of
 from napari_fewshot.errors import InputError, NotFittedError, UnknownNameError
 
@@ -165,6 +166,24 @@ def test_fill_leaves_earlier_predictions_and_overwrite_does_not(predicted):
     assert not (layer.data[k, 5:15, 5:15] == 9).all()
 
 
+def test_all_planes_take_part_in_the_end(trained, viewer, patient):
+    trained.propagate("image", all_planes=True, landmarks=False).wait(5 * MINUTE)
+    image, rest = patient[0].image, of_status(trained, "predicted")
+    found = [trained.model.predict(image, axis=axis, landmarks=False) for axis in ("fused", None)]
+    fused, alone = (
+        np.asarray(labels_layer(image.with_data(one.labels), "labels")[0])[rest] for one in found
+    )
+    layer = trained.result_layer("image")
+    assert (layer.data[rest] == fused).mean() > 0.999
+    assert (layer.data[rest] != alone).mean() > 0.001
+    shown = np.asarray(image_layer(image.with_data(found[0].confidence), "confidence")[0])[rest]
+    np.testing.assert_allclose(viewer.layers["image confidence"].data[rest], shown, atol=0.02)
+    layer.undo()
+    assert not layer.data.any()
+    with pytest.raises(InputError, match="policy must be new or overwrite with all_planes"):
+        trained.propagate("image", into="paint", policy="fill", all_planes=True)
+
+
 def test_what_cannot_take_the_result(trained, viewer):
     viewer.add_labels(np.zeros((3, 4, 5), np.uint8), name="other")
     with pytest.raises(InputError, match="have the shape of the image"):
@@ -201,7 +220,6 @@ def test_a_run_is_one_step_back(predicted, viewer):
 def test_another_volume_in_the_viewer(trained, viewer):
     from napari.layers import Layer
 
-    from napari_fewshot._napari.layers import image_layer
     from napari_fewshot.phantoms import make_phantom
 
     other = make_phantom("torso", seed=3, shape=(16, 40, 44))

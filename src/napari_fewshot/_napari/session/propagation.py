@@ -82,6 +82,7 @@ class PropagationController:
             confidence=last.confidence,
             landmarks=last.landmarks,
             current_slice_only=current_slice_only,
+            all_planes=last.all_planes,
         )
         run, first = self.run_of(image, request, Run), self._view.slice_of(image)
         fresh, templates = training.segmenter(), training.templates()

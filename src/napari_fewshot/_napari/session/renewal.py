@@ -92,6 +92,7 @@ class RenewalController:
             confidence=target.has_confidence,
             landmarks=marks in self._view.viewer.layers and shown.run.request.landmarks,
             preview=False,
+            all_planes=shown.run.request.all_planes,
         )
         run = self._propagation.run_of(image, request, Run)
         model = after.with_propagation(shown.model.config.propagation)

@@ -13,7 +13,7 @@ from ...config import NO_REFINEMENT
 from ...errors import InputError
 from ...predict.slice_predictor import SlicePrediction, SlicePredictor
 from ...predict.suggestion import SliceScore
-from ...segmenter import FewShotSegmenter, Prediction
+from ...segmenter import FUSED, FewShotSegmenter, Prediction
 from ...types import Array, Landmark, Volume
 from ..layers import label_features
 from ..wording import SLICE_IN_VIEW
@@ -51,7 +51,8 @@ class PropagationRequest:
     ``into``: labels layer; None: the result layer of the image, made if there is none.
     ``landmarks``: None: if points were learned; of painted labels, nobody asked for their centres.
     ``slices``: None: all. ``current_slice_only``: the one in view, quickly. ``preview``: the one in
-    view first, even before its neighbours are there for smoothing.
+    view first, even before its neighbours are there for smoothing. ``all_planes``: in the end by
+    the mean of three planes, of which those that nobody painted are learned.
     """
 
     into: Any = None
@@ -61,10 +62,13 @@ class PropagationRequest:
     slices: Sequence[int] | None = None
     current_slice_only: bool = False
     preview: bool = True
+    all_planes: bool = False
 
     def __post_init__(self) -> None:
         if self.policy not in POLICIES:
             raise InputError("policy", f"be one of {', '.join(POLICIES)}", self.policy)
+        if self.all_planes and self.policy == "fill":  # the painted plane fills all that is empty
+            raise InputError("policy", "be new or overwrite with all_planes", self.policy)
         if self.into is not None and self.policy == "new":
             object.__setattr__(self, "policy", "overwrite")
 
@@ -73,6 +77,11 @@ class PropagationRequest:
         if self.slices is not None or self.current_slice_only:
             return False
         return bool(model.point_labels_) if self.landmarks is None else self.landmarks
+
+    def fuses_planes(self, model: FewShotSegmenter) -> bool:
+        """Whether labels come from three planes in the end: they need the whole volume."""
+        is_whole = self.slices is None and not self.current_slice_only
+        return self.all_planes and is_whole and model.fuses_planes_
 
 
 @dataclass
@@ -107,6 +116,7 @@ class Run:
     _draws: bool = False
     _adds_confidence: bool = False
     _cleaned: bool = False
+    _fused: bool = False
     _looks: bool = False
     _hidden: tuple[int, ...] = ()
     _came: set[int] = field(default_factory=set)
@@ -133,13 +143,7 @@ class Run:
         landmarks = asked.looks_for_landmarks(model)
         known = placed_in_model(model, self.placed, self.renumbered) if landmarks else []
         if landmarks and model.point_labels_.issuperset(model.label_values_):
-            return model.predict(
-                self.volume,
-                axis=self.axis,
-                refine=NO_REFINEMENT,
-                known_landmarks=known,
-                progress=job.progress,
-            )
+            return self._predicted(job, model, self.axis, landmarks, known)
         predictor: SlicePredictor = model.slice_predictor(
             self.volume, axis=self.axis, landmarks=landmarks, known_landmarks=known
         )
@@ -162,7 +166,26 @@ class Run:
             if asked.preview and moved in order and moved is not None and moved not in come:
                 come.add(moved)
                 job.send(predictor.preview(moved, watched))
+        if self._fused:
+            return self._predicted(job, model, FUSED, landmarks, known)
         return predictor.finish()
+
+    def _predicted(
+        self,
+        job: Receiver,
+        model: FewShotSegmenter,
+        axis: int | str | None,
+        landmarks: bool,
+        known: Sequence[Landmark],
+    ) -> Prediction:
+        return model.predict(
+            self.volume,
+            axis=axis,
+            landmarks=landmarks,
+            refine=NO_REFINEMENT,
+            known_landmarks=known,
+            progress=job.progress,
+        )
 
     def preview(self, job: Receiver, model: FewShotSegmenter, index: int) -> SlicePrediction:
         """On the worker: one slice, quickly."""
@@ -180,6 +203,7 @@ class Run:
     def prepare(self, model: FewShotSegmenter, like: Any) -> None:
         """On the GUI thread, before the first piece: make the layers."""
         self._cleaned = model.config.propagation.cleanup.changes_labels
+        self._fused = self.axis is not None and self.request.fuses_planes(model)
         self._hidden = tuple(model.point_labels_)
         self._looks = self.request.looks_for_landmarks(model)
         painted = [v for v in model.label_values_ if v not in self._hidden]
@@ -214,7 +238,7 @@ class Run:
         """On the GUI thread: what the whole volume decides; None where only a part was wanted."""
         if prediction is None:
             return
-        if self._draws and self._cleaned:
+        if self._draws and (self._cleaned or self._fused):
             for index in sorted(self._came):
                 labels = self._plane(prediction.labels, index)
                 self._write_prediction(index, labels, self._plane(prediction.confidence, index))

@@ -125,9 +125,8 @@ class Session:
     def configure(self, **changes: Any) -> None:
         """Change settings, for what is asked for from now on; a wrong one changes nothing.
 
-        ``changes`` are fields of :class:`SessionSettings`, ``backbone``, ``adapter``, ``position``,
-        ``of_adapter`` (a dict for the chosen adapter), or sections of
-        :class:`~napari_fewshot.SegmenterConfig` as dicts.
+        ``changes`` are fields of :class:`SessionSettings`, ``of_adapter`` (a dict for the chosen
+        one), or of :class:`~napari_fewshot.SegmenterConfig`, sections as dicts.
         """
         self._training.configure(changes)
 
@@ -136,9 +135,8 @@ class Session:
     ) -> TemplateEntry:
         """Learn from an image and its labels or points from now on.
 
-        Labels are of the shape of the image, or of its spatial axes, or points. ``kind`` None: as
-        set, points for a Points layer. ``axis`` is the spatial one that is painted; None: as
-        painted, as set, or the one being sliced.
+        Labels have the shape of the image, or of its spatial axes. ``kind`` None: as set, points
+        for a Points layer. ``axis``: painted spatial one; None: as painted, as set, or in view.
         """
         labels = self._view.layer(labels, ("labels", "points"), "labels")
         return self._pairs.add(self._view.image(image), labels, kind, axis)
@@ -193,18 +191,20 @@ class Session:
         confidence: bool = True,
         landmarks: bool = True,
         slices: Sequence[int] | None = None,
+        all_planes: bool = False,
     ) -> Job:
         """Label what is in view of an image with the model; the slice in view first.
 
-        ``into`` is an existing layer that takes the labels, with ``policy``. ``new``: a new layer.
-        ``fill``: only empty voxels. ``overwrite``: predictions are replaced. Slices and strokes of
-        a person stay. ``confidence``, ``landmarks``: make layers of them. ``slices``: only these.
+        ``into`` is a layer that takes the labels, with ``policy``: ``new``, a new layer; ``fill``,
+        only empty voxels; ``overwrite``, predictions are replaced. What a person painted stays.
+        ``confidence``, ``landmarks``: make layers of them. ``slices``: only these. ``all_planes``:
+        then as ``axis="fused"`` of :meth:`FewShotSegmenter.predict`.
         """
         image, model = self._view.image(image), self._state.fitted()
         into = None if into is None else self._view.layer(into, ("labels",), "into")
-        slices = self._view.checked(slices, image)
-        request = PropagationRequest(into, policy, confidence, landmarks, slices)
-        return self._propagation.propagate(model, image, request)
+        some = self._view.checked(slices, image)
+        asked = PropagationRequest(into, policy, confidence, landmarks, some, all_planes=all_planes)
+        return self._propagation.propagate(model, image, asked)
 
     def update(self, image: Any = None) -> Job:
         """Learn from what was painted and corrected since; the slice in view is redone first."""

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = ["LabelPropagation"]
 
+ALL_PLANES_TIP = """Learn the two other planes of the volume from what is found along the painted \
+one, and average all three.
+Fewer errors where slices lie close together. It takes as long as training and two more \
+propagations; the painted plane is shown until then."""
 AUTO_TIP = "A SAM whose weights are on this machine, else the random walker."
 POLICIES = (
     ("fill empty voxels", "fill", "Only voxels without a label are written."),
@@ -124,6 +128,7 @@ class LabelPropagation(SessionDock):
         self.confidence = QCheckBox("Confidence")
         self.landmarks = QCheckBox("Landmarks")
         self.refined = QCheckBox("Refine")
+        self.all_planes = QCheckBox("All planes")
         self.cleanup = SettingsForm(CleanupConfig, ("min_fraction", "min_size", "dimensions"))
         self.propagate = ActionButton("Propagate", "Predict labels for all slices of the image.")
         self.correct = CorrectSection(self, "Correct and improve", lambda: self.image.layer)
@@ -154,12 +159,14 @@ class LabelPropagation(SessionDock):
         self.confidence.setToolTip("Image layer of the probability of the label, 0 to 1.")
         self.landmarks.setToolTip("Points layer of the best places of each label, with scores.")
         self.refined.setToolTip("Refine the labels afterwards, by the method chosen in Refine.")
+        self.all_planes.setToolTip(ALL_PLANES_TIP)
         for box in (self.confidence, self.landmarks):
             box.setChecked(True)
         folder = Form()
         folder.add("Folder", self.folder, "Templates and results are kept here as they change.")
         self.add(
-            *(self.form, self.owner, row(self.confidence, self.landmarks), self.refined),
+            *(self.form, self.owner, row(self.confidence, self.landmarks)),
+            row(self.refined, self.all_planes),
             Section("Clean up", "Connected parts of each label", self.cleanup),
             *(self.changed, self.propagate, self.cost, self.progress),
             self.correct,
@@ -224,6 +231,11 @@ class LabelPropagation(SessionDock):
     def _show_target(self, *_: object) -> None:
         self.form.set_row_visible(self.policy, self.into.layer is not None)
         self.owner.say(self._whose())
+        image, model = self.image.layer, self.session.model
+        is_volume = image is not None and len(self.session.axis_names(image)) == 3
+        replaces = self.into.layer is None or self.policy.value == "overwrite"
+        able = model is not None and model.fuses_planes_
+        self.all_planes.setEnabled(is_volume and replaces and able)
 
     def _show_current(self, *_: object) -> None:
         self.refine.show_state(self.correct.here)
@@ -271,6 +283,7 @@ class LabelPropagation(SessionDock):
             policy="new" if into is None else self.policy.value,
             confidence=self.confidence.isChecked(),
             landmarks=self.landmarks.isChecked(),
+            all_planes=self.all_planes.isEnabled() and self.all_planes.isChecked(),
         )
         if job is None or model is None:
             return
