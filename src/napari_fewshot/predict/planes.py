@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -34,32 +34,23 @@ _FEWEST = 8
 _LOGGER = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, eq=False)
-class PlaneTeacher:
-    """Teaches another plane of a volume.
+class PlaneTeacher(Protocol):
+    """Teaches another plane of a volume."""
 
-    Parameters
-    ----------
-    learn : callable
-        Given the volume, its slices by their number along an axis in file order (labels of pixels;
-        0 where nothing is known), that axis, the value of background, a grid and a progress, it
-        returns what learned from them.
-    """
+    def __call__(
+        self,
+        image: Volume,
+        planes: Mapping[int, Array],
+        axis: int,
+        background: int,
+        resampling: ResamplingConfig,
+        progress: Progress,
+    ) -> VolumePredictor:
+        """Learn from labels of slices, by their number along an axis, both in file order.
 
-    learn: Callable[
-        [Volume, Mapping[int, Array], int, int, ResamplingConfig, Progress], VolumePredictor
-    ]
-
-    def taught(
-        self, found: FoundLabels, axis: int, resampling: ResamplingConfig, progress: Progress
-    ) -> VolumePredictor | None:
-        """Learn slices along a canonical axis; None where no label is sure enough."""
-        stack = found.stack
-        known = found.along(axis)
-        if not known:
-            return None
-        along = stack.frame.file_axis(axis)
-        return self.learn(stack.volume, known, along, found.background, resampling, progress)
+        In these, 0 is what is not known, and ``background`` is background.
+        """
+        ...
 
 
 class FoundLabels:
@@ -85,7 +76,7 @@ class FoundLabels:
         paint: Sequence[PaintedSlice] = (),
     ) -> None:
         self.stack, self.values = stack, tuple(values)
-        self.background = max(values) + 1
+        self.background = next(value for value in count(1) if value not in self.values)
         shape = stack.grid.shape
         self._known = scratch_array(shape, np.int32)
         self._probabilities = scratch_array((len(values) + 1, *shape), np.float16)
@@ -120,13 +111,17 @@ class FoundLabels:
             yield index, self._probabilities[:, index, box[1], box[2]]
 
     def along(self, axis: int) -> dict[int, Array]:
-        """Slices along a canonical axis that show labels, by number, both in file order."""
+        """Slices along a canonical axis that show labels, by number, both in file order.
+
+        None where no background is sure: nothing can be told from it.
+        """
         stack = self.stack
         planes = np.moveaxis(stack.to_file(self._known), stack.frame.file_axis(axis), 0)
         labelled = [k for k, plane in enumerate(planes) if self._shows_a_label(plane)]
-        count = min(_MAX_SLICES, len(labelled))
-        places = ((np.arange(count) + 0.5) * len(labelled) / max(1, count)).astype(int)
-        return {labelled[k]: np.ascontiguousarray(planes[labelled[k]]) for k in places}
+        wanted = min(_MAX_SLICES, len(labelled))
+        places = ((np.arange(wanted) + 0.5) * len(labelled) / max(1, wanted)).astype(int)
+        chosen = {labelled[k]: np.ascontiguousarray(planes[labelled[k]]) for k in places}
+        return chosen if any((one == self.background).any() for one in chosen.values()) else {}
 
     def completed(
         self, stack: SliceStack, planes: Iterator[tuple[int, Array]], own: Sequence[int], box: Box
@@ -166,13 +161,12 @@ def isotropic(stack: SliceStack, resampling: ResamplingConfig) -> ResamplingConf
     """
     across, *sides = stack.spacing
     distance = across / min(sides)
-    count = len(stack)
-    if not stack.is_spacing_plausible or distance > _FARTHEST or count < _FEWEST:
+    if not stack.is_spacing_plausible or distance > _FARTHEST or len(stack) < _FEWEST:
         _LOGGER.warning(
             "%s: no other plane is learned, since %d slices of %g mm with pixels of %g mm show too "
             "little of them; the labels are those of the painted plane.",
             stack.volume.source or "volume",
-            count,
+            len(stack),
             across,
             min(sides),
         )

@@ -277,9 +277,10 @@ class VolumePredictor:
             return
         others = [axis for axis in range(3) if axis != stack.axis]
         for axis in others:
-            taught = self.teacher.taught(found, axis, resampling, progress)
-            if taught is None:
+            known, along = found.along(axis), stack.frame.file_axis(axis)
+            if not known:
                 continue
+            taught = self.teacher(image, known, along, found.background, resampling, progress)
             own = taught._stack(image, axis)
             box = own.box_from_file(seen)
             planes = taught._probabilities(own, progress, box)

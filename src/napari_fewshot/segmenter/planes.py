@@ -33,7 +33,7 @@ def can_learn_planes(learned: LearnedModel) -> bool:
 
 def plane_teacher(model: FewShotSegmenter, learned: LearnedModel) -> PlaneTeacher | None:
     """Teach with the settings of a model; None where it cannot."""
-    return PlaneTeacher(partial(_learned, model)) if can_learn_planes(learned) else None
+    return partial(_learned, model) if can_learn_planes(learned) else None
 
 
 def _learned(

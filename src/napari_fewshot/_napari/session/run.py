@@ -166,7 +166,7 @@ class Run:
             if asked.preview and moved in order and moved is not None and moved not in come:
                 come.add(moved)
                 job.send(predictor.preview(moved, watched))
-        if self._fused:
+        if self._fuses(model):
             return self._predicted(job, model, FUSED, landmarks, known)
         return predictor.finish()
 
@@ -187,6 +187,9 @@ class Run:
             progress=job.progress,
         )
 
+    def _fuses(self, model: FewShotSegmenter) -> bool:
+        return self.axis is not None and self.request.fuses_planes(model)
+
     def preview(self, job: Receiver, model: FewShotSegmenter, index: int) -> SlicePrediction:
         """On the worker: one slice, quickly."""
         predictor = model.slice_predictor(self.volume, axis=self.axis, landmarks=False)
@@ -203,7 +206,7 @@ class Run:
     def prepare(self, model: FewShotSegmenter, like: Any) -> None:
         """On the GUI thread, before the first piece: make the layers."""
         self._cleaned = model.config.propagation.cleanup.changes_labels
-        self._fused = self.axis is not None and self.request.fuses_planes(model)
+        self._fused = self._fuses(model)
         self._hidden = tuple(model.point_labels_)
         self._looks = self.request.looks_for_landmarks(model)
         painted = [v for v in model.label_values_ if v not in self._hidden]
