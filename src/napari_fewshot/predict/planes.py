@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
-from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -13,13 +12,11 @@ from ..arrays import release
 from ..config import ResamplingConfig
 from ..scratch import bands, scratch_array
 from ..slices.stack import SliceStack
-from ..types import Array, Box, Progress, Volume
+from ..types import Array, Box
 from .carried import PaintedSlice
+from .learned import LearnedModel
 
-if TYPE_CHECKING:
-    from .predictor import VolumePredictor
-
-__all__ = ["SHARE_OF_PAINTED", "FoundLabels", "PlaneTeacher", "isotropic"]
+__all__ = ["SHARE_OF_PAINTED", "FoundLabels", "can_learn_planes", "isotropic"]
 
 SHARE_OF_PAINTED = 0.5
 """Weight of the painted plane in the mean with learned ones, which share the rest."""
@@ -34,23 +31,13 @@ _FEWEST = 8
 _LOGGER = logging.getLogger(__name__)
 
 
-class PlaneTeacher(Protocol):
-    """Teaches another plane of a volume."""
+def can_learn_planes(learned: LearnedModel) -> bool:
+    """Whether planes can be learned that nobody painted.
 
-    def __call__(
-        self,
-        image: Volume,
-        planes: Mapping[int, Array],
-        axis: int,
-        background: int,
-        resampling: ResamplingConfig,
-        progress: Progress,
-    ) -> VolumePredictor:
-        """Learn from labels of slices, by their number along an axis, both in file order.
-
-        In these, 0 is what is not known, and ``background`` is background.
-        """
-        ...
+    Not those of points, whose edges are a convention, nor by adapters that learn nothing from
+    strokes.
+    """
+    return learned.config.fuses and not learned.point_labels
 
 
 class FoundLabels:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
 from ..arrays import release
+from ..config import ResamplingConfig
 from ..errors import InputError
 from ..geometry import Frame
 from ..parallel import used_up
@@ -30,7 +31,7 @@ from .experts import Experts
 from .fusion import Part, fused_probabilities
 from .landmark_finder import checked_landmarks
 from .learned import LearnedModel
-from .planes import SHARE_OF_PAINTED, FoundLabels, PlaneTeacher, isotropic
+from .planes import SHARE_OF_PAINTED, FoundLabels, isotropic
 from .probabilities import slice_probabilities
 from .refine import LabelRefiner
 from .refiners import Refiner
@@ -38,7 +39,7 @@ from .sink import FUSED, KnownPlaces, Prediction, PredictionSink
 from .slice_predictor import SlicePredictor
 from .smoothing import slices_needed, windows_of
 
-__all__ = ["PredictionRequest", "VolumePredictor"]
+__all__ = ["PlaneTeacher", "PredictionRequest", "VolumePredictor"]
 
 _LOGGER = logging.getLogger(__name__)
 _MANY_CHANNELS = 4
@@ -68,6 +69,14 @@ class PredictionRequest:
     refiner: Refiner | None = None
     region: Region | None = None
     known_landmarks: tuple[Landmark, ...] = ()
+
+
+PlaneTeacher = Callable[
+    [Volume, Mapping[int, Array], int, int, ResamplingConfig, Progress], "VolumePredictor"
+]
+"""Given a volume, labels of some of its slices by their number along an axis, both in file order,
+that axis, the value of background in these (0 is not known), and a grid, it returns what learned
+from them."""
 
 
 @dataclass(frozen=True, eq=False)

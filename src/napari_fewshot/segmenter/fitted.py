@@ -18,12 +18,12 @@ from ..io.formats import split_inside
 from ..io.outputs import content_digest
 from ..predict.card import ModelCard
 from ..predict.learned import ExpertWeights, LearnedModel
+from ..predict.planes import can_learn_planes
 from ..predict.refiners import Refiner, get_refiner
 from ..templates.training_set import TrainingSet
 from .extractors import Adapters, Extractors
 from .held_out import HeldOutFolds
 from .model_file import check_weights
-from .planes import can_learn_planes
 from .score import HeldOutScore
 
 

@@ -4,40 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from ..config import ResamplingConfig
 from ..predict.learned import LearnedModel
-from ..predict.planes import PlaneTeacher
-from ..predict.predictor import VolumePredictor
+from ..predict.planes import can_learn_planes
+from ..predict.predictor import PlaneTeacher, VolumePredictor
 from ..templates.template import Template
 from ..types import Array, Progress, Volume
 
-if TYPE_CHECKING:
-    from .segmenter import FewShotSegmenter
-
-__all__ = ["can_learn_planes", "plane_teacher"]
+__all__ = ["plane_teacher"]
 
 _ALONE = {"carried": False, "registered": False, "self_training": False, "choose": False}
 """Nothing was painted in these planes, and what was found in them is learned once."""
 
 
-def can_learn_planes(learned: LearnedModel) -> bool:
-    """Whether planes can be learned that nobody painted.
+class Pupil(Protocol):
+    """A segmenter, as far as it is needed here."""
 
-    Not those of points, whose edges are a convention, nor by adapters that learn nothing from
-    strokes.
-    """
-    return learned.config.fuses and not learned.point_labels
+    def with_settings(self, **changes: Any) -> Pupil:
+        """Return an unfitted one with other settings."""
+        ...
+
+    def fit(self, templates: Template, progress: Progress) -> Pupil:
+        """Learn."""
+        ...
+
+    def volume_predictor(self) -> VolumePredictor:
+        """Return what volumes are predicted with."""
+        ...
 
 
-def plane_teacher(model: FewShotSegmenter, learned: LearnedModel) -> PlaneTeacher | None:
+def plane_teacher(model: Pupil, learned: LearnedModel) -> PlaneTeacher | None:
     """Teach with the settings of a model; None where it cannot."""
     return partial(_learned, model) if can_learn_planes(learned) else None
 
 
 def _learned(
-    model: FewShotSegmenter,
+    model: Pupil,
     image: Volume,
     planes: Mapping[int, Array],
     axis: int,

@@ -231,11 +231,14 @@ class LabelPropagation(SessionDock):
     def _show_target(self, *_: object) -> None:
         self.form.set_row_visible(self.policy, self.into.layer is not None)
         self.owner.say(self._whose())
+        self.all_planes.setVisible(self._has_planes())
+
+    def _has_planes(self) -> bool:
+        """Whether all planes of the image can take part in what is asked for."""
         image, model = self.image.layer, self.session.model
-        is_volume = image is not None and len(self.session.axis_names(image)) == 3
+        is_flat = image is not None and len(self.session.axis_names(image)) < 3
         replaces = self.into.layer is None or self.policy.value == "overwrite"
-        able = model is not None and model.fuses_planes_
-        self.all_planes.setEnabled(is_volume and replaces and able)
+        return replaces and not is_flat and (model is None or model.fuses_planes_)
 
     def _show_current(self, *_: object) -> None:
         self.refine.show_state(self.correct.here)
@@ -283,7 +286,7 @@ class LabelPropagation(SessionDock):
             policy="new" if into is None else self.policy.value,
             confidence=self.confidence.isChecked(),
             landmarks=self.landmarks.isChecked(),
-            all_planes=self.all_planes.isEnabled() and self.all_planes.isChecked(),
+            all_planes=self._has_planes() and self.all_planes.isChecked(),
         )
         if job is None or model is None:
             return
