@@ -64,7 +64,7 @@ class ExpertWeights:
 
         Where labels have no places, objects do not go on over many slices, and textures tell more.
         """
-        return cls() if have_places(training) else cls(elsewhere=0.5, carried=0.5)
+        return cls() if have_places(training) else cls(hand_made=0.65, elsewhere=0.5, carried=0.5)
 
     def __post_init__(self) -> None:
         """Check the values."""
