@@ -118,7 +118,7 @@ def test_paint_of_another_template_is_not_overruled_either(quick, on_slices, tor
 
 
 def test_where_nothing_is_sure_paint_alone_is_learned(quick, on_slices, torso, monkeypatch):
-    monkeypatch.setattr("napari_fewshot.segmenter.self_training._CONFIDENT", 1.0)
+    monkeypatch.setattr("napari_fewshot.predict.sure._CONFIDENT", 1.0)
     unsure = quick().fit(on_slices)
     alone = without(quick, cache=FeatureCache()).fit(on_slices)  # features rounded alike
     expected, found = (np.asarray(m.predict(torso.image).labels) for m in (alone, unsure))
@@ -188,7 +188,7 @@ def test_unpainted_slices_lie_evenly_between_painted_ones(template, torso, slice
 
 
 def test_large_slices_are_few_and_volumes_have_their_share(template, discs, monkeypatch):
-    monkeypatch.setattr("napari_fewshot.segmenter.self_training._MAX_SLICES", 5)
+    monkeypatch.setattr("napari_fewshot.segmenter.self_training.MAX_SLICES", 5)
     training = of(template)
     assert len(with_unpainted(training).examples) == len(training.examples) + 5
     pixels = training.examples[0].labels.size

@@ -15,15 +15,12 @@ from ..slices.stack import SliceStack
 from ..types import Array, Box
 from .carried import PaintedSlice
 from .learned import LearnedModel
+from .sure import MAX_SLICES, evenly, sure_labels
 
 __all__ = ["SHARE_OF_PAINTED", "FoundLabels", "can_learn_planes", "isotropic"]
 
 SHARE_OF_PAINTED = 0.5
 """Weight of the painted plane in the mean with learned ones, which share the rest."""
-_CONFIDENT = 0.8
-"""Probability from which a label is taken for known."""
-_MAX_SLICES = 24
-"""Slices that are learned from along each axis, evenly spaced."""
 _FARTHEST = 4.0
 """Slices further apart than this, in sides of a pixel, show too little along other axes."""
 _FEWEST = 8
@@ -69,11 +66,9 @@ class FoundLabels:
         self._probabilities = scratch_array((len(values) + 1, *shape), np.float16)
         classes = np.array([self.background, *values], np.int32)
         for index, plane in planes:
+            self._known[index] = sure_labels(plane, classes, 0)
             for rows in bands(plane.shape[1], plane[:, 0].size):
-                band = plane[:, rows]
-                sure = band.max(axis=0) > _CONFIDENT
-                self._known[index, rows] = np.where(sure, classes[band.argmax(axis=0)], 0)
-                self._probabilities[:, index, rows] = band
+                self._probabilities[:, index, rows] = plane[:, rows]
             release(self._known)
             release(self._probabilities)
         for one in paint:
@@ -105,9 +100,8 @@ class FoundLabels:
         stack = self.stack
         planes = np.moveaxis(stack.to_file(self._known), stack.frame.file_axis(axis), 0)
         labelled = [k for k, plane in enumerate(planes) if self._shows_a_label(plane)]
-        wanted = min(_MAX_SLICES, len(labelled))
-        places = ((np.arange(wanted) + 0.5) * len(labelled) / max(1, wanted)).astype(int)
-        chosen = {labelled[k]: np.ascontiguousarray(planes[labelled[k]]) for k in places}
+        some = evenly(labelled, min(MAX_SLICES, len(labelled)))
+        chosen = {k: np.ascontiguousarray(planes[k]) for k in some}
         return chosen if any((one == self.background).any() for one in chosen.values()) else {}
 
     def completed(

@@ -248,8 +248,8 @@ class VolumePredictor:
         stack = self._stack(image, axes[0])
         known = self._known(stack, progress, request.known_landmarks)
         sink = self._sink(stack, request.landmarks, region, known)
-        if len(axes) < 2:
-            parts = self._learned_planes(stack, region.seen, progress)
+        if len(axes) < 2 and self.teacher is not None:
+            parts = self._learned_planes(stack, region.seen, self.teacher, progress)
         else:
             parts = self._painted_planes(image, axes, region.seen, progress)
         with used_up(parts):
@@ -273,7 +273,9 @@ class VolumePredictor:
             with used_up(planes):
                 yield stack, planes, 1 / len(axes)
 
-    def _learned_planes(self, stack: SliceStack, seen: Box, progress: Progress) -> Iterator[Part]:
+    def _learned_planes(
+        self, stack: SliceStack, seen: Box, teacher: PlaneTeacher, progress: Progress
+    ) -> Iterator[Part]:
         """The painted plane of a whole volume, then others that learn from it."""
         image, values = stack.volume, self.model.label_values
         whole = stack.box_from_file(whole_box(image))
@@ -282,14 +284,14 @@ class VolumePredictor:
         found = FoundLabels(stack, planes, values, paint.slices if paint is not None else ())
         yield stack, found.planes(stack.box_from_file(seen)), SHARE_OF_PAINTED
         resampling = isotropic(stack, self.model.config.resampling)
-        if resampling is None or self.teacher is None:
+        if resampling is None:
             return
         others = [axis for axis in range(3) if axis != stack.axis]
         for axis in others:
             known, along = found.along(axis), stack.frame.file_axis(axis)
             if not known:
                 continue
-            taught = self.teacher(image, known, along, found.background, resampling, progress)
+            taught = teacher(image, known, along, found.background, resampling, progress)
             own = taught._stack(image, axis)
             box = own.box_from_file(seen)
             planes = taught._probabilities(own, progress, box)

@@ -12,18 +12,15 @@ from ..arrays import LARGE, is_lazy
 from ..parallel import used_up
 from ..predict.experts import Experts
 from ..predict.smoothing import Mixing
-from ..scratch import bands
+from ..predict.sure import MAX_SLICES, evenly, sure_labels
 from ..slices.stack import SliceStack
 from ..templates.known import UNKNOWN, KnownSlice
 from ..templates.training_set import TrainingSet
-from ..types import Array, Progress
+from ..types import Progress
 
 __all__ = ["can_train_itself", "max_unpainted", "self_labelled", "with_unpainted"]
 
-_CONFIDENT = 0.8
-"""Probability from which a predicted label is taken for known."""
-_MAX_SLICES = 24
-_MAX_PIXELS = 24 * 256**2
+_MAX_PIXELS = MAX_SLICES * 256**2
 """Of unpainted slices together, which bounds the time that they take."""
 
 
@@ -67,8 +64,7 @@ def with_unpainted(training: TrainingSet) -> TrainingSet:
         painted = {training.sources[k][1] for k in own}
         free = np.array([k for k in range(len(stack)) if k not in painted], int)
         count = min(max_unpainted(stack.shape, len(stacks)), len(free))
-        places = (np.arange(count) + 0.5) * len(free) / max(1, count)  # each in its share
-        for index in free[places.astype(int)].tolist():
+        for index in evenly(free, count):
             sources.append((number, index))
             nothing = np.full(stack.shape, UNKNOWN, np.int32)
             volume = training.examples[own[0]].volume
@@ -87,7 +83,7 @@ def _is_quickly_read(stack: SliceStack) -> bool:
 
 def max_unpainted(shape: Sequence[int], volumes: int) -> int:
     """Most slices of (H, W) pixels that are added of each of so many volumes."""
-    return min(max(1, _MAX_SLICES // volumes), _MAX_PIXELS // volumes // math.prod(shape))
+    return min(max(1, MAX_SLICES // volumes), _MAX_PIXELS // volumes // math.prod(shape))
 
 
 def self_labelled(
@@ -139,7 +135,7 @@ def self_labelled(
             for index, plane in zip(wanted, planes, strict=True):
                 progress(done, len(members), "slices to learn more from")
                 done += 1
-                found = _sure(mixing.blurred(plane), values)
+                found = sure_labels(mixing.blurred(plane), values, UNKNOWN)
                 found[known[number, index]] = UNKNOWN
                 if (found == UNKNOWN).all():
                     continue
@@ -155,12 +151,3 @@ def self_labelled(
         sources=tuple(training.sources[k] for k in kept),
         examples=tuple(examples[k] for k in kept),
     )
-
-
-def _sure(plane: Array, values: Array) -> Array:
-    """Label values, (H, W), where one of the probabilities (L + 1, H, W) is high; else UNKNOWN."""
-    result = np.empty(plane.shape[1:], np.int32)
-    for rows in bands(len(result), plane[:, 0].size):
-        band = plane[:, rows]
-        result[rows] = np.where(band.max(axis=0) > _CONFIDENT, values[band.argmax(axis=0)], UNKNOWN)
-    return result

@@ -115,8 +115,7 @@ class Run:
     _told: float = 0.0
     _draws: bool = False
     _adds_confidence: bool = False
-    _cleaned: bool = False
-    _fused: bool = False
+    _rewrites: bool = False
     _looks: bool = False
     _hidden: tuple[int, ...] = ()
     _came: set[int] = field(default_factory=set)
@@ -205,8 +204,8 @@ class Run:
 
     def prepare(self, model: FewShotSegmenter, like: Any) -> None:
         """On the GUI thread, before the first piece: make the layers."""
-        self._cleaned = model.config.propagation.cleanup.changes_labels
-        self._fused = self._fuses(model)
+        cleans = model.config.propagation.cleanup.changes_labels
+        self._rewrites = cleans or self._fuses(model)
         self._hidden = tuple(model.point_labels_)
         self._looks = self.request.looks_for_landmarks(model)
         painted = [v for v in model.label_values_ if v not in self._hidden]
@@ -241,7 +240,7 @@ class Run:
         """On the GUI thread: what the whole volume decides; None where only a part was wanted."""
         if prediction is None:
             return
-        if self._draws and (self._cleaned or self._fused):
+        if self._draws and self._rewrites:
             for index in sorted(self._came):
                 labels = self._plane(prediction.labels, index)
                 self._write_prediction(index, labels, self._plane(prediction.confidence, index))
