@@ -2,8 +2,8 @@
 Compare methods on your data
 ============================
 
-**You need** a folder of labelled images, and scikit-learn. **You get** scores of several methods
-that learned from the same templates, and a report of one HTML file. **It takes** a minute here.
+**You need** a folder of labelled images. **You get** scores of several methods that learned from
+the same templates, and a report of one HTML file. **It takes** a minute here.
 """
 
 import tempfile

@@ -19,6 +19,12 @@ from napari_fewshot.io.temporaries import temporary_for
 
 from .conftest import ACROSS, LANDMARKS, METHODS, WITHIN
 
+UNET = """
+[[methods]]
+name = "U-Net"
+method = "unet"
+"""
+
 TIMES = {
     "machine",
     "fit_seconds",
@@ -170,12 +176,12 @@ def test_a_method_that_fails_is_recorded_and_the_rest_goes_on(config_of, tmp_pat
 
 
 def test_a_module_that_is_missing_is_said(config_of, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.setitem(sys.modules, "monai", None)
     monkeypatch.setattr("napari_fewshot.bench.checking.find_spec", lambda name: None)
-    benchmark, _ = run(config_of(ACROSS), tmp_path)
+    benchmark, _ = run(config_of(ACROSS, METHODS + UNET), tmp_path)
     ((unit, record),) = benchmark.failures()
-    assert unit.method == "random forest"
-    assert "needs sklearn" in record.error
+    assert unit.method == "U-Net"
+    assert "needs monai" in record.error
 
 
 @pytest.mark.parametrize(

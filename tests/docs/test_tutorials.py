@@ -63,7 +63,7 @@ class Quick(FewShotSegmenter):
 @pytest.mark.slow
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
 def test_script_runs(path, tmp_path, monkeypatch):
-    for library in ("matplotlib", "pandas", "distributed", "sklearn"):
+    for library in ("matplotlib", "distributed"):
         pytest.importorskip(library)
     import matplotlib as mpl
 

@@ -6,10 +6,9 @@ import math
 
 import numpy as np
 import pytest
+from sklearn import metrics
 
 from napari_fewshot.metrics.instances import compare_partitions, score_each_instance
-
-metrics = pytest.importorskip("sklearn.metrics")
 
 
 def test_a_mask_inside_of_an_organ_is_precise_and_recalls_little() -> None:

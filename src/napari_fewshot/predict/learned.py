@@ -59,12 +59,12 @@ class ExpertWeights:
     grey: float = 1 / 3
 
     @classmethod
-    def usual(cls, training: TrainingSet) -> ExpertWeights:
-        """Those that are not chosen.
+    def usual(cls, *, places: bool) -> ExpertWeights:
+        """Those that are not chosen, of labels that have places or have not.
 
-        Where labels have no places, objects do not go on over many slices, and textures tell more.
+        Where they have none, objects do not go on over many slices, and textures tell more.
         """
-        return cls() if have_places(training) else cls(hand_made=0.65, elsewhere=0.5, carried=0.5)
+        return cls() if places else cls(hand_made=0.65, elsewhere=0.5, carried=0.5)
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -186,6 +186,11 @@ class LearnedModel:
         return self.weights.temperature if several and not self.point_labels else 1.0
 
     @property
+    def knows_places(self) -> bool | None:
+        """Whether labels had places when it was trained; None where position never counts."""
+        return _knows_places(self.config, self.adapter)
+
+    @property
     def unrefined(self) -> frozenset[int]:
         """Labels that stay as they were localised."""
         landmarks = self.config.propagation.refinement.landmarks
@@ -258,6 +263,9 @@ class LearnedModel:
             painted = list(painted_images(training).values())
         if not config.uses_carried:
             painted = [image.without_paint() for image in painted]
+        state = adapter.state()
+        places = _knows_places(config, state)
+        places = have_places(training) if places is None else places
         return cls(
             config=config,
             weights_hash=weights_hash,
@@ -266,14 +274,18 @@ class LearnedModel:
             point_labels=training.point_labels,
             axes=training.axes,
             channels=training.channels,
-            adapter=adapter.state(),
+            adapter=state,
             arrangements=training.arrangements,
             beside={name: one.state() for name, one in (beside or {}).items()},
             painted=tuple(painted),
             flow=flow_method(config.experts.flow) if config.uses_carried else None,
             volumes=template_volumes(training) if config.uses_registered else (),
-            weights=ExpertWeights.usual(training),
+            weights=ExpertWeights.usual(places=places),
             polished=None if polished is None else polished.state(),
             card=ModelCard.of(training),
             landmarks=landmarks,
         )
+
+
+def _knows_places(config: SegmenterConfig, adapter: AdapterState) -> bool | None:
+    return adapter.values.get("position") if config.position.use else None

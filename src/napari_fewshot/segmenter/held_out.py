@@ -110,7 +110,7 @@ class HeldOutFolds:
     ) -> None:
         self._known, self._learner, self._others = known, learner, others
         self._flow, self._registrations = flow, registrations
-        self._choose, self._usual = choose, usual or ExpertWeights.usual(known)
+        self._choose, self._usual = choose, usual or ExpertWeights()
         examples = known.examples
         self._slices = [k for k, example in enumerate(examples) if example.origin is None]
         folds, self._grouped_by = choose_folds([examples[k] for k in self._slices])

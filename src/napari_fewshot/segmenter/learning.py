@@ -9,6 +9,7 @@ from functools import partial
 
 from ..adapters import Adapter, build_adapter
 from ..adapters.polishing.expert import PolishedExpert
+from ..adapters.trees import trees_adapter
 from ..config import Companion, SegmenterConfig
 from ..features.cache import FeatureCache
 from ..features.extract import FeatureExtractor
@@ -16,7 +17,8 @@ from ..landmarks.known import KnownLandmarks
 from ..landmarks.learn import learn_landmarks
 from ..parallel import beside
 from ..predict.experts import Experts
-from ..predict.learned import LearnedModel
+from ..predict.learned import ExpertWeights, LearnedModel
+from ..predict.probabilities import AdapterPredictor, Predictor
 from ..slices.flow import flow_method
 from ..slices.flow_cache import FlowCache
 from ..templates.places import have_places
@@ -42,12 +44,14 @@ class LearnedTwice:
     """Templates are learned twice by these settings.
 
     Between the two, features are kept in memory where they are not kept anyway; ``flows`` keeps
-    motion. ``more``: the templates, with slices that nobody painted.
+    motion. ``more``: the templates, with slices that nobody painted. ``of_strokes``: the paint is
+    strokes, which tell too little of whether labels have places; what is sure of slices tells it.
     """
 
     config: SegmenterConfig
     flows: FlowCache | None
     more: TrainingSet
+    of_strokes: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +61,7 @@ class Learning:
     Parameters
     ----------
     build : callable
-        Makes an adapter that is not yet fitted.
+        Makes an adapter that is not yet fitted, of labels that have places or have not.
     extractor : FeatureExtractor
         Of the features of the backbone.
     of_polished : callable
@@ -73,9 +77,11 @@ class Learning:
     briefly : bool
         Whether 2D images show nothing but landmarks, which are placed by what templates show: what
         labels pixels is asked of volumes alone, and learns a little, of the fewest images.
+    places : bool
+        Whether labels have places, so far as that is known.
     """
 
-    build: Callable[[], Adapter]
+    build: Callable[[bool], Adapter]
     extractor: FeatureExtractor
     of_polished: Callable[[PolishedExpert], FeatureExtractor]
     landmarks: Callable[[TrainingSet, Progress], KnownLandmarks | None]
@@ -83,6 +89,7 @@ class Learning:
     twice: LearnedTwice | None = None
     before: LearnedModel | None = None
     briefly: bool = False
+    places: bool = True
 
     @classmethod
     def of(
@@ -92,8 +99,11 @@ class Learning:
         extractor: FeatureExtractor,
         training: TrainingSet,
         before: LearnedModel | None = None,
+        places: bool | None = None,
     ) -> Learning:
         """Training by these settings; ``extractor`` is that of the backbone.
+
+        ``places`` where it is known whether labels have any.
 
         Raises
         ------
@@ -102,25 +112,29 @@ class Learning:
         """
         if config.uses_carried:
             flow_method(config.experts.flow)
-        settings = config
-        if not have_places(training):
-            settings = config.changed({"position": {"use": False}})
         briefly = shows_points_alone(training, config)
-        settings = brief(settings) if briefly else settings
-        build = partial(build_adapter, settings, extractors.device, extractors.weights)
+        placed = brief(config) if briefly else config
+        placeless = placed.changed({"position": {"use": False}})
         only_points = training.point_labels.issuperset(training.label_values)
         others = {} if only_points else extractors.beside(extractor, training.channels)
         twice = None
         between = not extractor.spec.store  # transformers would take minutes for more slices
         more = with_unpainted(training) if config.trains_itself and between else training
         if config.trains_itself and can_train_itself(more):
-            twice = LearnedTwice(config, extractors.flows, more)
+            of_strokes = all(one.scribbled for one in training.examples)
+            twice = LearnedTwice(config, extractors.flows, more, of_strokes)
+        if places is None:
+            places = (twice is not None and twice.of_strokes) or have_places(training)
+
+        def build(places: bool) -> Adapter:
+            settings = placed if places else placeless
+            return build_adapter(settings, extractors.device, extractors.weights)
 
         def landmarks(training: TrainingSet, progress: Progress) -> KnownLandmarks | None:
             return learn_landmarks(training, config, extractors.points(extractor), progress)
 
         polished = extractors.of_polished
-        return cls(build, extractor, polished, landmarks, others, twice, before, briefly)
+        return cls(build, extractor, polished, landmarks, others, twice, before, briefly, places)
 
     def fit(
         self,
@@ -157,8 +171,21 @@ class Learning:
         own = adapters.main, adapters.beside
         weights_hash = self.extractor.backbone.weights_hash
         learned = LearnedModel.of(twice.config, weights_hash, training, *own)
-        known = kept._self_labelled(learned, *own, twice.more, progress)
+        teach = partial(kept._self_labelled, learned, *own, twice.more, progress)
+        known = teach()
+        if known is not None and twice.of_strokes and not have_places(known, guessed=True):
+            kept = replace(kept, places=False)
+            known = teach(trees=kept._trees(training, progress, twice.config.seed))
         return adapters if known is None else kept._fit(known, second)
+
+    def _trees(self, training: TrainingSet, progress: Progress, seed: int) -> Predictor | None:
+        """Trees on hand-made features of the templates; None where these do not count."""
+        extractor = self.beside.get("hand_made")
+        if extractor is None:
+            return None
+        trees = trees_adapter(seed)
+        learn(trees.fit, training, trees.requirements, extractor, progress)
+        return AdapterPredictor(trees, extractor)
 
     def _self_labelled(
         self,
@@ -168,13 +195,14 @@ class Learning:
         training: TrainingSet,
         progress: Progress,
         most: int | None = None,
+        trees: Predictor | None = None,
     ) -> TrainingSet | None:
         """Templates with what these adapters are sure of, by probabilities as they are."""
         learned = replace(learned, weights=replace(learned.weights, temperature=1.0))
         others = {name: (one, self.beside[name]) for name, one in beside.items()}
         flows = None if self.twice is None else self.twice.flows
         experts = Experts(learned, main, self.extractor, others, flows=flows)
-        return self_labelled(training, experts, progress, most)
+        return self_labelled(training, experts, progress, most, trees)
 
     def _fit(self, training: TrainingSet, progress: Progress) -> Adapters:
         training = training.fewest() if self.briefly else training
@@ -216,11 +244,17 @@ class Learning:
             points = self.landmarks(training, progress)
         return replace(found, polished=polished, landmarks=points)
 
+    @property
+    def usual(self) -> ExpertWeights:
+        """Weights of the experts that are not chosen."""
+        before = self.before
+        return ExpertWeights.usual(places=self.places) if before is None else before.weights
+
     def learners(
         self, training: TrainingSet
     ) -> tuple[TrainingSet, Learner, dict[Companion, Learner]]:
         """Templates with the copies that adapters learn from, and how each of them learns."""
-        requirements = self.build().requirements
+        requirements = self.build(self.places).requirements
         known = training.augmented(requirements.augmentation)
 
         def of(extractor: FeatureExtractor, name: Companion | None = None) -> Learner:
@@ -237,7 +271,7 @@ class Learning:
 
     def _new(self, name: Companion | None = None) -> Adapter:
         """An adapter that is not yet fitted, but recalls what the model of before learned from."""
-        return self._recalling(self.build(), name)
+        return self._recalling(self.build(self.places), name)
 
     def _recalling(self, adapter: Adapter, name: Companion | None = None) -> Adapter:
         """The adapter beside the first one that has this name; None: the first."""

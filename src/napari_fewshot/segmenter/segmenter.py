@@ -216,8 +216,9 @@ class FewShotSegmenter(Fitted):
         card = model.card_.model_copy(update=stays)
         return model.with_weights(learned.weights)._with(card)
 
-    def _learning(self, training: TrainingSet) -> Learning:
-        return Learning.of(self.config, self._extractors, self.extractor, training, self._before)
+    def _learning(self, training: TrainingSet, places: bool | None = None) -> Learning:
+        own = self.config, self._extractors, self.extractor
+        return Learning.of(*own, training, self._before, places)
 
     def _become(self, adapters: Adapters, training: TrainingSet) -> None:
         self._adapters, self._training, self._folds = adapters, training, None
@@ -259,12 +260,12 @@ class FewShotSegmenter(Fitted):
         slices. A loaded model has no templates: :class:`NotFittedError`.
         """
         if self._folds is None:
-            known, one, others = self._learning(self.training_set_).learners(self.training_set_)
             learned, choose = self._learned(), self.config.experts.choose and self.config.fuses
+            learning = self._learning(self.training_set_, learned.knows_places)
+            known, one, others = learning.learners(self.training_set_)
             by = self._extractors.registrations if learned.volumes else None
-            usual = None if self._before is None else self._before.weights
             own = known, one, others, learned.flow, by
-            self._folds = HeldOutFolds(*own, choose=choose, usual=usual)
+            self._folds = HeldOutFolds(*own, choose=choose, usual=learning.usual)
         score = self._folds.score(progress, told)
         self._folds = None
         return score

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,17 +11,20 @@ import numpy as np
 from ..arrays import LARGE, is_lazy
 from ..parallel import used_up
 from ..predict.experts import Experts
+from ..predict.probabilities import Predictor
 from ..predict.smoothing import Mixing
 from ..predict.sure import MAX_SLICES, evenly, sure_labels
+from ..scratch import bands
 from ..slices.stack import SliceStack
 from ..templates.known import UNKNOWN, KnownSlice
 from ..templates.training_set import TrainingSet
-from ..types import Progress
+from ..types import Array, Progress
 
 __all__ = ["can_train_itself", "max_unpainted", "self_labelled", "with_unpainted"]
 
 _MAX_PIXELS = MAX_SLICES * 256**2
 """Of unpainted slices together, which bounds the time that they take."""
+_SHARE_OF_TREES = 0.65
 
 
 def can_train_itself(training: TrainingSet) -> bool:
@@ -87,7 +90,11 @@ def max_unpainted(shape: Sequence[int], volumes: int) -> int:
 
 
 def self_labelled(
-    training: TrainingSet, experts: Experts, progress: Progress, most: int | None = None
+    training: TrainingSet,
+    experts: Experts,
+    progress: Progress,
+    most: int | None = None,
+    trees: Predictor | None = None,
 ) -> TrainingSet | None:
     """Label the unknown pixels of slices that experts are sure of.
 
@@ -101,6 +108,8 @@ def self_labelled(
         Called with each slice; it may raise ``Cancelled``.
     most : int, optional
         Pixels, together, of slices that are looked at; the others stay as they are. None: all.
+    trees : Predictor, optional
+        Teaches beside the experts: see :func:`_with_trees`.
 
     Returns
     -------
@@ -131,6 +140,8 @@ def self_labelled(
             continue
         mixing = Mixing(stack, smoothing, across=False)
         planes = experts.of(stack).planes(stack, wanted)
+        if trees is not None:
+            planes = _with_trees(planes, trees.planes(stack, wanted))
         with used_up(planes):
             for index, plane in zip(wanted, planes, strict=True):
                 progress(done, len(members), "slices to learn more from")
@@ -151,3 +162,16 @@ def self_labelled(
         sources=tuple(training.sources[k] for k in kept),
         examples=tuple(examples[k] for k in kept),
     )
+
+
+def _with_trees(planes: Iterator[Array], trees: Iterator[Array]) -> Iterator[Array]:
+    """Weighted mean of probabilities themselves: what both are sure of, or nearly, is sure.
+
+    A mean of logarithms, as experts are fused by, would follow whoever is surest, and networks
+    that have seen few pixels are sure of everything.
+    """
+    with used_up(planes, trees):
+        for plane, other in zip(planes, trees, strict=True):
+            for rows in bands(plane.shape[1], plane[:, 0].size):
+                plane[:, rows] += _SHARE_OF_TREES * (other[:, rows] - plane[:, rows])
+            yield plane

@@ -106,6 +106,5 @@ ENTRIES = {
         "forest",
         "random forest on the multiscale features of scikit-image, without position",
         ForestMethod,
-        needs=("sklearn",),
     )
 }
