@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from napari_fewshot import Landmark, SegmenterConfig, Template
+from napari_fewshot.templates import places
 from napari_fewshot.templates.places import have_places, worth_of_place
 from napari_fewshot.templates.training_set import TrainingSet
 
@@ -55,6 +56,16 @@ def test_strokes_tell_it_too():
             strokes[k, rows] = np.where(labels[k, rows] > 0, labels[k, rows], 9)
         own = training(strokes, kind="scribble", background=9)
         assert have_places(own) == have
+
+
+def test_what_a_model_guesses_must_say_more(monkeypatch):
+    """Guesses lie about strokes, so that some worth of place is theirs."""
+    own = training(organs())
+    monkeypatch.setattr(places, "worth_of_place", lambda _: 0.2)
+    assert have_places(own)
+    assert not have_places(own, guessed=True)
+    monkeypatch.setattr(places, "worth_of_place", lambda _: 0.3)
+    assert have_places(own, guessed=True)
 
 
 def test_places_are_compared_between_images():
