@@ -66,6 +66,9 @@ def test_what_a_model_guesses_must_say_more(monkeypatch):
     assert not have_places(own, guessed=True)
     monkeypatch.setattr(places, "worth_of_place", lambda _: 0.3)
     assert have_places(own, guessed=True)
+    monkeypatch.setattr(places, "worth_of_place", lambda _: None)
+    assert have_places(own)
+    assert not have_places(own, guessed=True)
 
 
 def test_places_are_compared_between_images():

@@ -30,10 +30,13 @@ _ENOUGH = 512
 def have_places(training: TrainingSet, *, guessed: bool = False) -> bool:
     """Whether where a pixel lies says what it is; also where that cannot be told.
 
-    ``guessed``: most labels are those that a model is sure of, which learned from strokes.
+    ``guessed``: most labels are those that a model is sure of, which learned from strokes. Where
+    nothing can be told then, these are of one 2D image, and others will lie otherwise.
     """
     worth = worth_of_place(training)
-    return worth is None or worth >= (_MIN_GUESSED if guessed else _MIN_WORTH)
+    if worth is None:
+        return not guessed
+    return worth >= (_MIN_GUESSED if guessed else _MIN_WORTH)
 
 
 def worth_of_place(training: TrainingSet) -> float | None:
