@@ -75,9 +75,15 @@ def test_the_seed_decides_and_updates_grow_anew():
     assert torch.equal(first.predict(asked), other.predict(asked))
 
 
+@pytest.mark.parametrize(("labels", "pixels"), [(1, 2000), (3, 2000), (60, 100), (5000, 10)])
+def test_they_stay_small_with_many_labels(labels, pixels):
+    adapter = trees_adapter(labels, 0)
+    assert adapter.sampling.pixels_per_label == pixels
+    assert not adapter.position.use
+
+
 def test_they_are_not_kept():
     with pytest.raises(NotFittedError, match="trees"):
         TreesClassifier().predict(pixels(0.0))
     with pytest.raises(TypeError, match="not kept"):
         TreesClassifier().fit(samples(), 0).state()
-    assert not trees_adapter(0).position.use

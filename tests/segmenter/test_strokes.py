@@ -41,9 +41,9 @@ def trees(monkeypatch):
     """How many trees learned."""
     grown, make = [], learning.trees_adapter
 
-    def noted(seed):
-        grown.append(seed)
-        return make(seed)
+    def noted(labels, seed):
+        grown.append((labels, seed))
+        return make(labels, seed)
 
     monkeypatch.setattr(learning, "trees_adapter", noted)
     return grown
@@ -64,7 +64,7 @@ def test_trees_teach_labels_that_lie_anywhere(quick, trees):
     labels = discs(placed=False)
     template = scribbled(labels)
     model = quick(seed=3).fit(template)
-    assert trees == [3]
+    assert trees == [(1, 3)]
     assert model._learned().knows_places is False
     assert model.weights_ == ExpertWeights.usual(places=False)
     assert dice(model, template, labels) > 0.8
@@ -110,6 +110,14 @@ def test_without_hand_made_features_there_are_no_trees(quick, trees):
     assert not trees
 
 
+def test_large_slices_would_take_trees_long(quick, trees, monkeypatch):
+    template = scribbled(discs(placed=False))
+    monkeypatch.setattr(learning, "_MOST_BY_TREES", template.volume.data.size - 1)
+    model = quick().fit(template)
+    assert model._learned().knows_places is False
+    assert not trees
+
+
 def test_updates_are_quick_and_go_on_without_trees(quick, trees):
     labels = discs(placed=False)
     template = scribbled(labels)
@@ -149,7 +157,7 @@ def test_cancelled_while_trees_are_to_teach(quick, monkeypatch):
     """Nothing is half fitted."""
     model = quick()
 
-    def stop(seed):
+    def stop(labels, seed):
         raise Cancelled
 
     monkeypatch.setattr(learning, "trees_adapter", stop)

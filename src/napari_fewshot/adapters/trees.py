@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["trees_adapter"]
 
 _TREES = 100
-_SAMPLING = SamplingConfig(pixels_per_label=2000, min_background=2000, remembered=0)
-"""More pixels make larger trees, which take longer and say the same."""
+_PER_LABEL = 2000
+_TOGETHER = 6000
+"""Pixels of all labels: trees keep a number for each label at each of their branches."""
 
 
 class TreesClassifier:
@@ -73,6 +74,12 @@ class TreesClassifier:
         raise TypeError("trees teach within one training, and are not kept")
 
 
-def trees_adapter(seed: int) -> PixelAdapter:
-    """Trees as an adapter that knows no position, not yet fitted."""
-    return PixelAdapter(TreesClassifier(), _SAMPLING, PositionConfig(use=False), seed=seed)
+def trees_adapter(labels: int, seed: int) -> PixelAdapter:
+    """Trees for so many labels as an adapter that knows no position, not yet fitted."""
+    sampling = SamplingConfig(
+        pixels_per_label=max(10, min(_PER_LABEL, _TOGETHER // labels)),
+        min_background=_PER_LABEL,
+        background_factor=1,
+        remembered=0,
+    )
+    return PixelAdapter(TreesClassifier(), sampling, PositionConfig(use=False), seed=seed)

@@ -37,6 +37,8 @@ _KEPT_MB = 500
 """Features of slices that are kept between two trainings."""
 _AT_ONCE = 150_000
 """Most pixels of scribbled slices that are labelled before an update: tenths of a second."""
+_MOST_BY_TREES = 24 * 512**2
+"""Most pixels of slices that trees label: half a minute on two cores."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,15 +177,21 @@ class Learning:
         known = teach()
         if known is not None and twice.of_strokes and not have_places(known, guessed=True):
             kept = replace(kept, places=False)
-            known = teach(trees=kept._trees(training, progress, twice.config.seed))
+            known = teach(trees=kept._trees(twice, training, progress))
         return adapters if known is None else kept._fit(known, second)
 
-    def _trees(self, training: TrainingSet, progress: Progress, seed: int) -> Predictor | None:
-        """Trees on hand-made features of the templates; None where these do not count."""
+    def _trees(
+        self, twice: LearnedTwice, training: TrainingSet, progress: Progress
+    ) -> Predictor | None:
+        """Trees on hand-made features of the templates; None where these do not count.
+
+        None also where slices are large, which would take them long.
+        """
         extractor = self.beside.get("hand_made")
-        if extractor is None:
+        pixels = sum(one.labels.size for one in twice.more.examples)
+        if extractor is None or pixels > _MOST_BY_TREES:
             return None
-        trees = trees_adapter(seed)
+        trees = trees_adapter(len(training.label_values), twice.config.seed)
         learn(trees.fit, training, trees.requirements, extractor, progress)
         return AdapterPredictor(trees, extractor)
 
