@@ -188,7 +188,7 @@ class LearnedModel:
     @property
     def knows_places(self) -> bool | None:
         """Whether labels had places when it was trained; None where position never counts."""
-        return _knows_places(self.config, self.adapter)
+        return self.adapter.values.get("position") if self.config.position.use else None
 
     @property
     def unrefined(self) -> frozenset[int]:
@@ -263,10 +263,7 @@ class LearnedModel:
             painted = list(painted_images(training).values())
         if not config.uses_carried:
             painted = [image.without_paint() for image in painted]
-        state = adapter.state()
-        places = _knows_places(config, state)
-        places = have_places(training) if places is None else places
-        return cls(
+        learned = cls(
             config=config,
             weights_hash=weights_hash,
             label_values=training.label_values,
@@ -274,18 +271,16 @@ class LearnedModel:
             point_labels=training.point_labels,
             axes=training.axes,
             channels=training.channels,
-            adapter=state,
+            adapter=adapter.state(),
             arrangements=training.arrangements,
             beside={name: one.state() for name, one in (beside or {}).items()},
             painted=tuple(painted),
             flow=flow_method(config.experts.flow) if config.uses_carried else None,
             volumes=template_volumes(training) if config.uses_registered else (),
-            weights=ExpertWeights.usual(places=places),
             polished=None if polished is None else polished.state(),
             card=ModelCard.of(training),
             landmarks=landmarks,
         )
-
-
-def _knows_places(config: SegmenterConfig, adapter: AdapterState) -> bool | None:
-    return adapter.values.get("position") if config.position.use else None
+        places = learned.knows_places
+        places = have_places(training) if places is None else places
+        return replace(learned, weights=ExpertWeights.usual(places=places))

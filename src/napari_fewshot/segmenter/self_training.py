@@ -25,6 +25,7 @@ __all__ = ["can_train_itself", "max_unpainted", "self_labelled", "with_unpainted
 _MAX_PIXELS = MAX_SLICES * 256**2
 """Of unpainted slices together, which bounds the time that they take."""
 _SHARE_OF_TREES = 0.8
+"""In the mean of probabilities by which strokes without places are learned from."""
 
 
 def can_train_itself(training: TrainingSet) -> bool:

@@ -21,7 +21,7 @@ _MIN_WORTH = 0.12
 -0.03, axons 0.00, neuropil -0.07 to 0.09; torso from 0.23, all other organs from 0.34."""
 _MIN_GUESSED = 0.25
 """The same of labels that a model guesses from strokes. Measured on three and five slices: nuclei,
-axons and neuropil at most 0.19, blood cells from 0.30, organs from 0.31."""
+axons and neuropil at most 0.19, blood cells from 0.30, organs from 0.45."""
 _FLOOR = 1e-4
 _ENOUGH = 512
 """Rows or columns of a slice that are looked at: of larger ones only every second, third ..."""
