@@ -65,6 +65,40 @@ def test_the_features_are_those_of_before():
     torch.testing.assert_close(features[:, 9, 7], torch.tensor(RECORDED), atol=1e-4, rtol=1e-3)
 
 
+def test_features_of_volumes_begin_with_those_of_the_slice():
+    images = torch.rand(2, 7, 3, 20, 24, generator=torch.Generator().manual_seed(0))
+    features = get_backbone("multiscale-3d").encode(images).reshape(2, 3, 47, 20, 24)
+    alone = get_backbone("multiscale").encode(images[:, 3:4]).reshape(2, 3, 21, 20, 24)
+    torch.testing.assert_close(features[:, :, :21], alone)
+
+
+def test_neighbours_count_the_less_the_farther_and_alike_on_both_sides():
+    flat = torch.zeros(1, 7, 1, 20, 24)
+    backbone = get_backbone("multiscale-3d")
+
+    def lit(k: int) -> list[float]:
+        """The slice as it is, smoothed by one slice, and by two, where one slice is white."""
+        images = flat.clone()
+        images[:, k] = 1
+        found: list[float] = backbone.encode(images)[0, [0, 21, 34], 10, 12].tolist()
+        return found
+
+    own, near, far = lit(3), lit(2), lit(0)
+    assert own[0] == 1
+    assert near[0] == far[0] == 0
+    assert own[1] > near[1] > far[1] > 0
+    assert own[2] > near[2] > far[2] > far[1]
+    assert lit(4) == pytest.approx(near)
+    assert sum(lit(k)[1] for k in range(7)) == pytest.approx(1)
+
+
+def test_an_image_of_one_slice_is_its_own_neighbour():
+    image = torch.rand(1, 1, 1, 20, 24, generator=torch.Generator().manual_seed(0))
+    features = get_backbone("multiscale-3d").encode(image.expand(-1, 7, -1, -1, -1))
+    torch.testing.assert_close(features[:, [0, 21, 34]], image[:, 0].expand(-1, 3, -1, -1))
+    torch.testing.assert_close(features[:, 22:34], features[:, 1:13])  # the same scales
+
+
 def test_weights_are_refused():
     with pytest.raises(InputError, match="weights must be left out with backbone multiscale"):
         get_backbone("multiscale", Path("none.pth"))

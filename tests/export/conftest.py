@@ -24,7 +24,7 @@ def fitted(**settings: Any) -> FewShotSegmenter:
     quick = {"contrastive": QUICK, "classification": QUICK}
     model = FewShotSegmenter(device="cpu", **{**quick, **settings})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("napari_fewshot.segmenter.learning.have_places", lambda training: True)
+        patch.setattr("napari_fewshot.segmenter.companions.have_places", lambda training: True)
         return model.fit(Template(phantom.image, painted))
 
 

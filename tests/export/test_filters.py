@@ -8,7 +8,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from napari_fewshot.backbones import get_backbone
-from napari_fewshot.export.filters import Gaussian, HandMadeFeatures
+from napari_fewshot.export.filters import Gaussian, HandMadeFeatures, VolumetricFeatures
 
 
 @pytest.fixture
@@ -28,4 +28,12 @@ def test_hand_made_features(image):
     wanted = get_backbone("multiscale").encode(given[:, None]).numpy()
     found = HandMadeFeatures()(given).numpy()
     assert found.shape == (2, 63, 37, 50)
+    np.testing.assert_allclose(found, wanted, atol=2e-6)
+
+
+def test_those_of_volumes():
+    slices = np.random.default_rng(0).random((2, 7, 2, 37, 50)).astype(np.float32)
+    wanted = get_backbone("multiscale-3d").encode(torch.from_numpy(slices)).numpy()
+    found = VolumetricFeatures()(torch.from_numpy(slices.swapaxes(1, 2).copy())).numpy()
+    assert found.shape == (2, 94, 37, 50)
     np.testing.assert_allclose(found, wanted, atol=2e-6)

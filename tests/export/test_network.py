@@ -9,6 +9,7 @@ import torch
 from napari_fewshot import FewShotSegmenter, Template, Volume
 from napari_fewshot.errors import InputError
 from napari_fewshot.export.network import SliceNetwork
+from napari_fewshot.features.encode import context_slices
 from napari_fewshot.slices.stack import SliceStack
 
 from .conftest import QUICK, cells, fitted
@@ -19,7 +20,10 @@ def compare(model: FewShotSegmenter, volume: Volume, index: int) -> tuple[float,
     experts = model.volume_predictor().experts
     network, stack = SliceNetwork(experts), SliceStack(volume, 0, model.config.intensity)
     depth = stack.position(index).columns(np.zeros(1, int))[:, :1]
-    given = torch.from_numpy(stack.slice(index)[None]), torch.from_numpy(depth)
+    near = context_slices(index, len(stack), network.reach)
+    image = np.stack([stack.slice(k) for k in near], axis=1)[None]
+    image = image if network.reach else image[:, :, 0]
+    given = torch.from_numpy(image), torch.from_numpy(depth)
     with torch.no_grad():
         (found,) = network(*given if network.uses_depth else given[:1]).numpy()
     _, numbers = stack.file_slices()
@@ -42,7 +46,8 @@ def test_all_of_the_default(model, other):
 
 def test_it_counts_which_slice_of_the_volume_it_is(model):
     network = SliceNetwork(model.volume_predictor().experts)
-    image = torch.rand(2, 1, 128, 130)
+    image = torch.rand(2, 1, 7, 128, 130)
+    assert network.reach == 3
     assert network.uses_depth
     below, above = (network(image, torch.full((2, 1), depth)) for depth in (-0.9, 0.9))
     assert (below - above).abs().max() > 0.02
@@ -55,13 +60,14 @@ def test_it_counts_which_slice_of_the_volume_it_is(model):
         {"adapter": "classification"},
         {"contrastive": {**QUICK, "head": "concat"}},
         {"backbone": "multiscale"},
+        {"backbone": "multiscale-3d"},
         {"position": {"use": False}, "experts": {"hand_made": False}},
         {
             "propagation": {"smoothing": 0},
             "intensity": {"mode": "window", "low": -160, "high": 240},
         },
     ],
-    ids=["classification", "concat", "multiscale", "alone", "window"],
+    ids=["classification", "concat", "multiscale", "multiscale-3d", "alone", "window"],
 )
 def test_other_settings(settings, other):
     model = fitted(**settings)
@@ -90,7 +96,7 @@ def test_channels(channels):
     alike, apart = compare(model, another, 0)
     assert alike > 0.9999
     assert apart < 1e-3
-    assert not SliceNetwork(model.volume_predictor().experts).uses_depth
+    assert not SliceNetwork(model.volume_predictor().experts).is_of_volumes
 
 
 def test_the_model_stays_as_it_was(model, other):

@@ -14,7 +14,10 @@ from packaging.version import Version
 import napari_fewshot
 from napari_fewshot import export_model
 from napari_fewshot.errors import FewShotError
+from napari_fewshot.features.encode import context_slices
 from napari_fewshot.slices.stack import SliceStack
+
+from .conftest import fitted
 
 runtime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
@@ -50,7 +53,8 @@ def ask(path: Path, **inputs: np.ndarray) -> np.ndarray:
 def test_slices_of_a_real_size_get_the_labels_of_the_model(onnx, model, other):
     stack = SliceStack(other, 0, model.config.intensity)
     chosen, (_, numbers) = [1, 3, 4], stack.file_slices()
-    images = np.stack([stack.slice(k) for k in chosen])
+    near = [context_slices(k, len(stack), 3) for k in chosen]
+    images = np.stack([np.stack([stack.slice(n) for n in own], axis=1) for own in near])
     depths = np.float32([[2 * (k + 0.5) / len(stack) - 1] for k in chosen])
     found = ask(onnx, image=images, depth=depths)
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
@@ -71,6 +75,7 @@ def test_the_file_says_what_it_is(onnx, model):
     assert json.loads(said["label_names"])[1:] == list(model.names_.values())
     assert said["author"] == "A lab"
     assert [one.name for one in session.get_inputs()] == ["image", "depth"]
+    assert session.get_inputs()[0].shape == ["batch", 1, 7, "height", "width"]
     assert session.get_outputs()[0].shape[1] == len(model.label_values_) + 1
     package = Path(napari_fewshot.__file__).parent
     assert str(package).encode() not in onnx.read_bytes()  # nothing of this machine
@@ -96,6 +101,31 @@ def test_a_package_of_volumes(model, tmp_path):
     assert "## What is left out" in text
     assert "labels carried from the painted slices" in text
     assert "the same label in 100.00 % of the pixels" in text
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"experts": {"hand_made": False}}, {"position": {"use": False}}],
+    ids=["without neighbours", "without depth"],
+)
+def test_a_file_of_volumes_goes_through_their_slices(settings, other, tmp_path):
+    model = fitted(**settings).with_card(author="A lab", licence="MIT")
+    export_model(model, tmp_path / "slices.onnx")
+    export_model(model, tmp_path / "volume.zip")
+    with zipfile.ZipFile(tmp_path / "volume.zip") as archive:
+        archive.extract("model.onnx", tmp_path)
+    stack = SliceStack(other, 0, model.config.intensity)
+    slices = np.stack([stack.slice(k) for k in range(len(stack))])
+    inputs = {"image": slices}
+    if "position" in settings:
+        near = [context_slices(k, len(stack), 3) for k in range(len(stack))]
+        inputs["image"] = np.stack([slices[own].swapaxes(0, 1) for own in near])
+    else:
+        depth = (2 * np.arange(len(stack)) + 1) / len(stack) - 1
+        inputs["depth"] = depth[:, None].astype(np.float32)
+    wanted = ask(tmp_path / "slices.onnx", **inputs)
+    (found,) = ask(tmp_path / "model.onnx", volume=slices.swapaxes(0, 1)[None])
+    np.testing.assert_allclose(found.swapaxes(0, 1), wanted, atol=1e-4)
 
 
 def test_a_package_of_colour_images(colours, tmp_path):

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..errors import InputError
+from ..types import Array
 from .base import BackboneEntry, BackboneSpec, Preprocessing
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["MultiscaleBackbone"]
+__all__ = ["MultiscaleBackbone", "VolumetricBackbone"]
 
 SIGMA_MIN = 1.0
 SIGMA_MAX = 16.0
+REACH = 3
+"""Slices on each side that features of volumes see."""
+DEPTHS = (1.0, 2.0)
+"""Standard deviations, in slices, of what is smoothed along a volume ..."""
+SCALES = 4.0
+"""... and the largest one within its slices, as a multiple of these; the smallest is the same."""
 _HALO = 68
 """Four standard deviations, which scikit-image cuts a Gaussian at, and the derivatives."""
 _TILE = 768
@@ -39,6 +50,13 @@ SPEC = BackboneSpec(
         for version in ("0.24.0", "0.25.0", "0.25.1", "0.25.2", "0.26.0")
     ),
 )
+SPEC_3D = replace(
+    SPEC,
+    name="multiscale-3d",
+    summary="multiscale, and the like of neighbouring slices; for volumes",
+    context=REACH,
+    former_hashes=(),
+)
 
 
 class MultiscaleBackbone:
@@ -56,37 +74,73 @@ class MultiscaleBackbone:
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Compute the features of the middle slices; see :class:`~.base.Backbone`."""
-        import numpy as np
         import torch
-        from skimage.feature import multiscale_basic_features
 
-        middle = images[:, images.shape[1] // 2].detach().cpu().numpy()
-        encoded = []
-        for image in middle:
-            maps = []
-            for channel in image:
-                # A gradient needs two pixels; a slice that is thinner is repeated.
-                thin = [(0, max(0, 2 - side)) for side in channel.shape]
-                padded = np.pad(channel, thin, mode="edge")
-                # By position: the last one, its threads, has another name from 0.26 on.
-                features = multiscale_basic_features(
-                    padded, True, True, True, SIGMA_MIN, SIGMA_MAX, None, 1
-                )[: channel.shape[0], : channel.shape[1]]
-                maps += [channel[None], np.moveaxis(features, -1, 0)]
-            encoded.append(np.concatenate(maps).astype(np.float32))
-        return torch.from_numpy(np.stack(encoded)).to(images.device)
+        encoded = [
+            np.concatenate([part for channel in slices for part in self._features(channel)])
+            for slices in images.detach().cpu().numpy().swapaxes(1, 2)
+        ]
+        return torch.from_numpy(np.stack(encoded).astype(np.float32)).to(images.device)
+
+    def _features(self, near: Array) -> list[Array]:
+        """Features of the middle one of some slices, (S, H, W), as arrays of (F, H, W)."""
+        return [_basic(near[len(near) // 2], SIGMA_MIN, SIGMA_MAX)]
 
     def to(self, device: str) -> MultiscaleBackbone:
         """Return itself: the features are computed on the CPU."""
         return self
 
 
-def _load(weights: Path | None, blocks: int) -> MultiscaleBackbone:
+class VolumetricBackbone(MultiscaleBackbone):
+    """The features of :class:`MultiscaleBackbone`, and the like of neighbouring slices.
+
+    For every channel also those of what a Gaussian across slices makes of it: one of one slice, at
+    scales of 1 to 4 pixels, and one of two slices, at 2 to 8; 47 features for each channel. Beyond
+    its ends a volume goes on as its last slice, and so does an image of one slice.
+    """
+
+    spec = SPEC_3D
+
+    def __init__(self) -> None:
+        self.weights_hash = _digest(f"3d-1 {REACH} {DEPTHS} {SCALES} ")
+
+    def _features(self, near: Array) -> list[Array]:
+        found = super()._features(near)
+        for sigma in DEPTHS:
+            smooth = np.tensordot(across(sigma), near, axes=1)
+            found.append(_basic(smooth, sigma, SCALES * sigma))
+        return found
+
+
+def across(sigma: float) -> Array:
+    """Weights, float32, of a slice and its neighbours in a Gaussian of ``sigma`` slices."""
+    weights = np.exp(-0.5 * (np.arange(-REACH, REACH + 1) / sigma) ** 2)
+    normalised: Array = (weights / weights.sum()).astype(np.float32)
+    return normalised
+
+
+def _basic(image: Array, smallest: float, largest: float) -> Array:
+    """An image (H, W), and its features at scales that double, (F, H, W)."""
+    from skimage.feature import multiscale_basic_features
+
+    # A gradient needs two pixels; a slice that is thinner is repeated.
+    padded = np.pad(image, [(0, max(0, 2 - side)) for side in image.shape], mode="edge")
+    # By position: the last one, its threads, has another name from 0.26 on.
+    features = multiscale_basic_features(padded, True, True, True, smallest, largest, None, 1)[
+        : image.shape[0], : image.shape[1]
+    ]
+    joined: Array = np.concatenate([image[None], np.moveaxis(features, -1, 0)])
+    return joined
+
+
+def _load(kind: type[MultiscaleBackbone], weights: Path | None, blocks: int) -> MultiscaleBackbone:
     if weights is not None:
-        raise InputError(
-            "weights", f"be left out with backbone {SPEC.name}, which has none", weights
-        )
-    return MultiscaleBackbone()
+        name = kind.spec.name
+        raise InputError("weights", f"be left out with backbone {name}, which has none", weights)
+    return kind()
 
 
-ENTRIES = {SPEC.name: BackboneEntry(SPEC, _load, lambda: True)}
+ENTRIES = {
+    kind.spec.name: BackboneEntry(kind.spec, partial(_load, kind), lambda: True)
+    for kind in (MultiscaleBackbone, VolumetricBackbone)
+}

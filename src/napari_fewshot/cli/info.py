@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config import SegmenterConfig
+from ..config import SegmenterConfig, hand_made_of
 from ..types import plain_name
 from . import shared
 
@@ -110,7 +110,7 @@ def _experts(model: LearnedModel) -> list[str]:
     weights = model.weights
     found = {
         f"hand-made features {weights.hand_made:.2f} (in other images {weights.elsewhere:.2f})": (
-            "hand_made" in model.beside
+            hand_made_of(model.beside) is not None
         ),
         f"colour images in grey {weights.grey:.2f}": "grey" in model.beside,
         f"carried labels {weights.carried:.2f}": model.flow is not None,

@@ -5,7 +5,7 @@ round-trips through JSON (``model_dump`` and ``model_validate`` of pydantic).
 """
 
 from .base import FieldInfo, StageConfig, field_info
-from .experts import HAND_MADE, Companion, ExpertsConfig
+from .experts import HAND_MADE, Companion, ExpertsConfig, hand_made_of
 from .finetuning import ContrastConfig, DistillationConfig, FinetuneConfig
 from .learning import (
     ClassificationConfig,
@@ -73,6 +73,7 @@ __all__ = [
     "TuneConfig",
     "WalkerConfig",
     "field_info",
+    "hand_made_of",
     "preset_settings",
 ]
 

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 from pydantic import Field
 
 from .base import StageConfig
 
-__all__ = ["HAND_MADE", "Companion", "ExpertsConfig"]
+__all__ = ["HAND_MADE", "Companion", "ExpertsConfig", "hand_made_of"]
 
-HAND_MADE = "multiscale"
-"""Backbone of the expert on hand-made features."""
-
-Companion = Literal["hand_made", "grey"]
+Companion = Literal["hand_made", "hand_made_3d", "grey"]
 """Adapters that learn beside the one on the features of the backbone."""
+
+HAND_MADE: Mapping[Companion, str] = {
+    "hand_made": "multiscale",
+    "hand_made_3d": "multiscale-3d",
+}
+"""Adapters on hand-made features, of which a model has one at most, and their backbones."""
+
+
+def hand_made_of(names: Collection[Companion]) -> Companion | None:
+    """That among these adapters which is on hand-made features, if one is."""
+    return next((name for name in HAND_MADE if name in names), None)
 
 
 class ExpertsConfig(StageConfig):
@@ -24,8 +33,8 @@ class ExpertsConfig(StageConfig):
     """
 
     hand_made: bool = Field(default=True, title="Hand-made features")
-    """Train the same adapter on the features of the backbone multiscale too: grey values, edges and
-    textures as they are, which matter in micrographs."""
+    """Train the same adapter on the features of the backbone multiscale too, or in volumes on those
+    of multiscale-3d: grey values, edges and textures as they are, which matter in micrographs."""
     grey: bool = Field(default=True, title="Colour images in grey")
     """Where images have three colours, train the same adapter on the embedded features of their
     brightness too, which stays where stains and scanners vary."""

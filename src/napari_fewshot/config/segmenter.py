@@ -68,7 +68,7 @@ class SegmenterConfig(StageConfig):
     @property
     def uses_hand_made(self) -> bool:
         """Whether an adapter on hand-made features is trained beside the one that is chosen."""
-        return self.experts.hand_made and self.fuses and self.backbone != HAND_MADE
+        return self.experts.hand_made and self.fuses and self.backbone not in HAND_MADE.values()
 
     @property
     def uses_grey(self) -> bool:

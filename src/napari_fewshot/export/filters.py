@@ -6,13 +6,14 @@ network that can be written to a file.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..backbones.multiscale import SIGMA_MAX, SIGMA_MIN
+from ..backbones.multiscale import DEPTHS, SCALES, SIGMA_MAX, SIGMA_MIN, across
 
-__all__ = ["Gaussian", "HandMadeFeatures"]
+__all__ = ["Gaussian", "HandMadeFeatures", "VolumetricFeatures"]
 
 _TRUNCATE = 4.0
 """Standard deviations that scikit-image cuts a Gaussian at."""
@@ -43,14 +44,17 @@ class Gaussian(nn.Module):
 
 
 class HandMadeFeatures(nn.Module):
-    """Grey value, and at each scale the blurred one, its edges and its texture: 21 a channel."""
+    """Grey value, and at each scale the blurred one, its edges and its texture.
+
+    At scales from the smallest to the largest, which double: 21 a channel by default.
+    """
 
     sobel: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, smallest: float = SIGMA_MIN, largest: float = SIGMA_MAX) -> None:
         super().__init__()
-        sigmas = [SIGMA_MIN]
-        while sigmas[-1] < SIGMA_MAX:
+        sigmas = [smallest]
+        while sigmas[-1] < largest:
             sigmas.append(2 * sigmas[-1])
         self.scales = nn.ModuleList(Gaussian(sigma) for sigma in sigmas)
         edge, smooth = torch.tensor([-1.0, 0, 1]), torch.tensor([1.0, 2, 1]) / 4
@@ -58,7 +62,7 @@ class HandMadeFeatures(nn.Module):
         self.register_buffer("sobel", torch.stack([down, down.T])[:, None])
 
     def forward(self, image: Tensor) -> Tensor:
-        """Encode images (B, C, H, W) to (B, 21 · C, H, W)."""
+        """Encode images (B, C, H, W) to (B, F · C, H, W)."""
         batch, channels, height, width = image.shape
         grey = image.reshape(batch * channels, 1, height, width)
         found = [grey]
@@ -74,6 +78,27 @@ class HandMadeFeatures(nn.Module):
             functional.pad(blurred, (1, 1, 1, 1), mode="replicate"), self.sobel
         )
         return (both.square().sum(dim=1, keepdim=True) / 2).sqrt()
+
+
+class VolumetricFeatures(nn.Module):
+    """Hand-made features of slices, and of what Gaussians across slices make of them."""
+
+    across: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.own = HandMadeFeatures()
+        self.smooth = nn.ModuleList(HandMadeFeatures(s, SCALES * s) for s in DEPTHS)
+        self.register_buffer("across", torch.from_numpy(np.stack([across(s) for s in DEPTHS])))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Encode slices with their neighbours, (B, C, S, H, W), to (B, 47 · C, H, W)."""
+        batch, channels, count, height, width = image.shape
+        found = [self.own(image[:, :, count // 2])]
+        for weights, features in zip(self.across, self.smooth, strict=True):
+            found.append(features((image * weights.view(-1, 1, 1)).sum(dim=2)))
+        grouped = [one.reshape(batch, channels, -1, height, width) for one in found]
+        return torch.cat(grouped, dim=2).reshape(batch, -1, height, width)
 
 
 def _texture(blurred: Tensor) -> tuple[Tensor, Tensor]:

@@ -18,12 +18,13 @@ from ..adapters.projection import Projection
 from ..backbones.base import Backbone
 from ..backbones.embedded import EmbeddedBackbone
 from ..backbones.embedded_network import EmbeddedNet
-from ..backbones.multiscale import MultiscaleBackbone
+from ..backbones.multiscale import MultiscaleBackbone, VolumetricBackbone
+from ..config import HAND_MADE
 from ..errors import InputError
 from ..features.extract import FeatureExtractor
 from ..predict.experts import MIN_PROBABILITY, Experts
 from ..slices.grey import BRIGHTNESS, COLOURS
-from .filters import Gaussian, HandMadeFeatures
+from .filters import Gaussian, HandMadeFeatures, VolumetricFeatures
 
 __all__ = ["MIN_SIDE", "SliceNetwork"]
 
@@ -49,6 +50,8 @@ class SliceNetwork(nn.Module):
         self.experts = nn.ModuleList(
             _Expert(adapter, extractor, model.axes[0]) for adapter, extractor, _ in used
         )
+        self.reach = max(extractor.spec.context for _, extractor, _ in used)
+        """Neighbours on each side that it sees of a slice."""
         self.weights = [weight for _, _, weight in used]
         self.temperature = model.temperature
         sigma = model.config.propagation.smoothing
@@ -60,9 +63,15 @@ class SliceNetwork(nn.Module):
         """Whether it counts which slice of its volume an image is."""
         return any(expert.uses_depth for expert in self.experts)
 
+    @property
+    def is_of_volumes(self) -> bool:
+        """Whether an image is more to it than one slice after the other."""
+        return self.uses_depth or self.reach > 0
+
     def forward(self, image: Tensor, depth: Tensor | None = None) -> Tensor:
         """Class probabilities (B, L + 1, H, W) of slices (B, C, H, W), float32 in 0..1.
 
+        Where it sees neighbours, slices come with them: (B, C, 1 + 2 · ``reach``, H, W).
         ``depth`` (B, 1) says where in its volume each slice lies, from -1 to 1; None: in the
         middle. Sides are at least :data:`MIN_SIDE`.
         """
@@ -89,6 +98,7 @@ class _Expert(nn.Module):
     def __init__(self, adapter: Adapter, extractor: FeatureExtractor, axis: int) -> None:
         super().__init__()
         self.features = _features_of(extractor.backbone)
+        self.reach = extractor.spec.context
         if extractor.in_grey:
             self.features = nn.Sequential(_Grey(), self.features)
         if not isinstance(adapter, PixelAdapter):
@@ -123,9 +133,11 @@ class _Expert(nn.Module):
 
     def forward(self, image: Tensor, depth: Tensor | None) -> Tensor:
         """Class probabilities (B, L + 1, H, W)."""
+        if image.dim() > 4 and not self.reach:
+            image = image[:, :, image.shape[2] // 2]
         pixels = self.features(image).permute(0, 2, 3, 1)
         projected = functional.linear(pixels, self.weight, self.bias)
-        height, width = image.shape[2:]
+        height, width = image.shape[-2:]
         rows = (2 * torch.arange(height) + 1) / height - 1
         columns = (2 * torch.arange(width) + 1) / width - 1
         projected = projected + rows[:, None, None] * self.position[0]
@@ -214,13 +226,15 @@ def _halved(x: Tensor) -> Tensor:
 def _features_of(backbone: Backbone) -> nn.Module:
     if isinstance(backbone, EmbeddedBackbone):
         return _Embedded(backbone)
+    if isinstance(backbone, VolumetricBackbone):
+        return VolumetricFeatures()
     if isinstance(backbone, MultiscaleBackbone):
         return HandMadeFeatures()
     raise _not_exported("backbone", backbone.spec.name)
 
 
 def _not_exported(part: str, given: str) -> InputError:
-    known: Sequence[str] = _EXPORTED if part == "adapter" else ("embedded", "multiscale")
+    known: Sequence[str] = _EXPORTED if part == "adapter" else ("embedded", *HAND_MADE.values())
     return InputError(
         "model",
         f"have {part} {' or '.join(known)} to be exported",

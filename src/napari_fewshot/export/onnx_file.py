@@ -83,9 +83,10 @@ def write_onnx(
 ) -> tuple[Array, Agreement]:
     """Write the network, and ask the file for what it makes of the sample.
 
-    Inputs are ``image`` (batch, channels, height, width), float32 in 0..1, and ``depth`` (batch,
-    1) where it counts; the output is ``probabilities`` (batch, labels + 1, height, width), whose
-    channel 0 is background. All but the channels may have any length, sides from
+    Inputs are ``image`` (batch, channels, height, width), float32 in 0..1, or (batch, channels,
+    slices, height, width) where a slice comes with its neighbours, and ``depth`` (batch, 1) where
+    it counts; the output is ``probabilities`` (batch, labels + 1, height, width), whose channel 0
+    is background. All but the channels may have any length, sides from
     :data:`~.network.MIN_SIDE` on.
 
     Returns
@@ -103,7 +104,11 @@ def write_onnx(
     runtime, onnx, _ = require("onnxruntime", "onnx", "onnxscript")
     inputs = {"image": sample.image}
     batch = torch.export.Dim("batch", min=1, max=1024)
-    sides = {n: torch.export.Dim(side, min=MIN_SIDE, max=_MAX_SIDE) for n, side in _SIDES}
+    first = sample.image.ndim - len(_SIDES)
+    sides = {
+        n: torch.export.Dim(side, min=MIN_SIDE, max=_MAX_SIDE)
+        for n, side in enumerate(_SIDES, first)
+    }
     shapes: dict[str, dict[int, Any]] = {"image": {0: batch, **sides}}
     if network.uses_depth:
         inputs["depth"], shapes["depth"] = sample.depth, {0: batch}
@@ -143,7 +148,7 @@ def write_onnx(
     return found, agreement
 
 
-_SIDES = ((2, "height"), (3, "width"))
+_SIDES = ("height", "width")
 
 
 def _plain(exported: Any) -> Any:

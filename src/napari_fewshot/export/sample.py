@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..features.encode import context_slices
 from ..predict.predictor import PredictionRequest, VolumePredictor
 from ..slices.stack import SliceStack
 from ..types import Array, Volume
@@ -24,7 +25,7 @@ class Sample:
     ----------
     raw : float32 array, shape (N, C, H, W)
         Grey values as in a file.
-    image : float32 array, shape (N, C, H, W)
+    image : float32 array, shape (N, C, H, W), or (N, C, S, H, W) with neighbours
         The same in 0..1.
     depth : float32 array, shape (N, 1)
         Where in the volume each slice lies, from -1 to 1.
@@ -39,8 +40,11 @@ class Sample:
     confidence: Array
 
 
-def make_sample(predictor: VolumePredictor, count: int) -> Sample:
-    """Make ``count`` slices of bright and dark disks on a slope with noise, and predict them."""
+def make_sample(predictor: VolumePredictor, count: int, reach: int = 0) -> Sample:
+    """Make ``count`` slices of bright and dark disks on a slope with noise, and predict them.
+
+    Each comes with ``reach`` neighbours on each side, where that is not 0.
+    """
     model = predictor.model
     intensity, axis = model.config.intensity, model.axes[0]
     low, high = (intensity.low, intensity.high) if intensity.mode == "window" else (0.0, 1000.0)
@@ -53,11 +57,19 @@ def make_sample(predictor: VolumePredictor, count: int) -> Sample:
     depth = [stack.position(index).columns(corner)[:, axis] for index in range(count)]
     return Sample(
         np.ascontiguousarray(np.moveaxis(raw, -1, 1)),
-        np.stack([stack.slice(index) for index in range(count)]),
+        np.stack([_seen(stack, index, reach) for index in range(count)]),
         np.stack(depth),
         np.stack([one.labels for one in found]),
         np.stack([one.confidence for one in found]),
     )
+
+
+def _seen(stack: SliceStack, index: int, reach: int) -> Array:
+    """What a network sees of a slice."""
+    if not reach:
+        return stack.slice(index)
+    near = context_slices(index, len(stack), reach)
+    return np.stack([stack.slice(k) for k in near], axis=1)
 
 
 def _as_volume(raw: Array, axis: int, chosen: tuple[int, ...] | None) -> Volume:

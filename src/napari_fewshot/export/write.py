@@ -102,7 +102,7 @@ def export_model(model: FewShotSegmenter, path: str | os.PathLike[str]) -> Expor
     from .words import left_out
 
     network = SliceNetwork(predictor.experts)
-    sample = make_sample(predictor, _SLICES if network.uses_depth else 1)
+    sample = make_sample(predictor, _SLICES if network.is_of_volumes else 1, network.reach)
     with replacing(file, ending=file.suffix.lower()) as temporary:
         if file.suffix.lower() == ".onnx":
             _, agreement = write_onnx(temporary, network, learned, sample)
@@ -111,7 +111,7 @@ def export_model(model: FewShotSegmenter, path: str | os.PathLike[str]) -> Expor
                 onnx = Path(folder, "model.onnx")
                 found, agreement = write_onnx(onnx, network, learned, sample)
                 given = sample.raw
-                if network.uses_depth:
+                if network.is_of_volumes:
                     from .volumes import as_volumes
 
                     as_volumes(onnx)

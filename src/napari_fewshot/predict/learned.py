@@ -10,7 +10,7 @@ import numpy as np
 
 from ..adapters import Adapter, AdapterState
 from ..adapters.polishing.expert import PolishedExpert, PolishedState
-from ..config import Companion, PropagationConfig, SegmenterConfig
+from ..config import Companion, PropagationConfig, SegmenterConfig, hand_made_of
 from ..errors import InputError
 from ..landmarks.known import KnownLandmarks
 from ..slices.flow import flow_method
@@ -79,13 +79,13 @@ class ExpertWeights:
 
     def shares(self, beside: Collection[Companion], *, is_painted: bool) -> tuple[float, ...]:
         """Of the main adapter and of those ``beside`` it, in their order; they sum to 1."""
-        hand_made = self.hand_made if is_painted else self.elsewhere
-        of_each: dict[Companion, float] = {
-            "hand_made": hand_made if "hand_made" in beside else 0.0,
-            "grey": self.grey if "grey" in beside else 0.0,
-        }
-        rest = 1 - of_each["hand_made"]
-        of_each["grey"] *= rest
+        of_each: dict[Companion, float] = {}
+        hand_made, rest = hand_made_of(beside), 1.0
+        if hand_made is not None:
+            of_each[hand_made] = self.hand_made if is_painted else self.elsewhere
+            rest -= of_each[hand_made]
+        if "grey" in beside:
+            of_each["grey"] = rest * self.grey
         return 1 - sum(of_each.values()), *(of_each[name] for name in beside)
 
 
@@ -138,8 +138,9 @@ class LearnedModel:
     arrangements : tuple of dict of int to (float, float, float)
         Places, in canonical mm, of the landmarks of each image that has one of each.
     beside : dict of str to AdapterState
-        Of the adapters beside it: ``"hand_made"`` on hand-made features, ``"grey"`` on those of the
-        backbone of colour images in grey.
+        Of the adapters beside it: ``"hand_made"`` on hand-made features, or ``"hand_made_3d"`` on
+        those of neighbouring slices too, ``"grey"`` on those of the backbone of colour images in
+        grey.
     painted : tuple of PaintedImage
         Paint that labels are carried from ...
     flow : str, optional

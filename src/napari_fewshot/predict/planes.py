@@ -11,7 +11,7 @@ import numpy as np
 from ..arrays import release
 from ..config import ResamplingConfig
 from ..scratch import bands, scratch_array
-from ..slices.stack import SliceStack
+from ..slices.stack import FARTHEST, SliceStack
 from ..types import Array, Box
 from .carried import PaintedSlice
 from .learned import LearnedModel
@@ -21,8 +21,6 @@ __all__ = ["SHARE_OF_PAINTED", "FoundLabels", "can_learn_planes", "isotropic"]
 
 SHARE_OF_PAINTED = 0.5
 """Weight of the painted plane in the mean with learned ones, which share the rest."""
-_FARTHEST = 4.0
-"""Slices further apart than this, in sides of a pixel, show too little along other axes."""
 _FEWEST = 8
 """Slices of a volume that has planes worth learning."""
 _LOGGER = logging.getLogger(__name__)
@@ -142,7 +140,7 @@ def isotropic(stack: SliceStack, resampling: ResamplingConfig) -> ResamplingConf
     """
     across, *sides = stack.spacing
     distance = across / min(sides)
-    if not stack.is_spacing_plausible or distance > _FARTHEST or len(stack) < _FEWEST:
+    if not stack.is_spacing_plausible or distance > FARTHEST or len(stack) < _FEWEST:
         _LOGGER.warning(
             "%s: no other plane is learned, since %d slices of %g mm with pixels of %g mm show too "
             "little of them; the labels are those of the painted plane.",

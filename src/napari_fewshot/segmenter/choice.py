@@ -9,7 +9,7 @@ from itertools import product
 
 import numpy as np
 
-from ..config import Companion
+from ..config import Companion, hand_made_of
 from ..predict.experts import fused_plane
 from ..predict.learned import ExpertWeights
 from ..templates.known import UNKNOWN, KnownSlice
@@ -120,7 +120,7 @@ def _candidates(
     """Weights to try, of the adapters ``beside`` the first one and of carried labels."""
     share, weight = _PAINTED if painted else _OTHERS
     tried: dict[str, Iterable[float]] = {}
-    if "hand_made" in beside:
+    if hand_made_of(beside) is not None:
         own = _HAND_MADE if painted else _ELSEWHERE
         tried[share] = sorted({*own, getattr(usual, share)})
     if "grey" in beside:

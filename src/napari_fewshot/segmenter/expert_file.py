@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..adapters import AdapterState
 from ..adapters.polishing.expert import PolishedState
-from ..config import Companion
+from ..config import HAND_MADE, Companion
 from ..predict.carried import PaintedImage, PaintedSlice
 from ..predict.learned import ExpertWeights, LearnedModel
 from ..predict.registered import TemplateVolume
@@ -111,12 +111,19 @@ class PackedExperts(BaseModel):
     """The JSON of the experts; their tensors lie beside those of the adapter."""
 
     hand_made: dict[str, Any] | None = None
+    hand_made_3d: dict[str, Any] | None = None
     grey: dict[str, Any] | None = None
     flow: Literal["dis", "lucas-kanade"] | None = None
     painted: tuple[_Image, ...] = ()
     volumes: tuple[_Volume, ...] = ()
     weights: _Weights = _Weights()
     polished: _Polished | None = None
+
+    @model_validator(mode="after")
+    def _check_hand_made(self) -> Self:
+        if sum(getattr(self, name) is not None for name in HAND_MADE) > 1:
+            raise ValueError("have one expert on hand-made features")
+        return self
 
 
 def pack_experts(model: LearnedModel) -> tuple[dict[str, Any], dict[str, Array]]:

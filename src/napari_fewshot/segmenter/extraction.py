@@ -39,7 +39,7 @@ def extract_features(
         along = working_axis(volume, axis, training.axes[0])
         stack = SliceStack(volume, along, config.intensity, config.resampling)
         rest = range(len(stack))
-    known, extractors = len(training.examples), model.extractors(training.channels)
+    known, extractors = len(training.examples), model.extractors(training)
     counters = iter(joint_progress([known, len(rest)] * len(extractors), progress))
     counts = []
     for extractor in extractors:

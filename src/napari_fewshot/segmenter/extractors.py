@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,6 @@ from ..predict.experts import Experts
 from ..predict.learned import LearnedModel
 from ..predict.registered import Registrations
 from ..slices.flow_cache import FlowCache
-from ..slices.grey import COLOURS
 from .model_file import restored, restored_beside, restored_polished
 
 __all__ = ["Adapters", "Extractors"]
@@ -67,22 +66,19 @@ class Extractors:
         backbone = get_backbone(config.backbone, self.weights, config.extraction.blocks)
         return FeatureExtractor(backbone, config.extraction, self.device, self.store, self.cache)
 
-    def beside(self, main: FeatureExtractor, channels: int) -> dict[Companion, FeatureExtractor]:
-        """Those that other adapters learn from, of images of so many channels.
+    def beside(
+        self, main: FeatureExtractor, names: Iterable[Companion]
+    ) -> dict[Companion, FeatureExtractor]:
+        """Those that other adapters learn from.
 
         ``main`` is the extractor that goes with the first adapter.
         """
-        found: dict[Companion, FeatureExtractor] = {}
-        if self.config.uses_hand_made:
-            found["hand_made"] = self._hand_made
-        if self.config.uses_grey and channels == COLOURS:
-            found["grey"] = main.of_grey()
-        return found
+        return {n: self._hand_made[n] if n in HAND_MADE else main.of_grey() for n in names}
 
     @cached_property
-    def _hand_made(self) -> FeatureExtractor:
-        settings = self.config.extraction
-        return FeatureExtractor(get_backbone(HAND_MADE), settings, self.device, None, self.cache)
+    def _hand_made(self) -> dict[Companion, FeatureExtractor]:
+        own = self.config.extraction, self.device, None, self.cache
+        return {n: FeatureExtractor(get_backbone(one), *own) for n, one in HAND_MADE.items()}
 
     @cached_property
     def flows(self) -> FlowCache | None:
@@ -99,9 +95,8 @@ class Extractors:
         polished = None
         if adapters.polished is not None:
             polished = adapters.polished.head, self.of_polished(adapters.polished)
-        extractors = self.beside(main, learned.channels)
-        fitted = adapters.beside
-        beside = {name: (fitted[name], one) for name, one in extractors.items() if name in fitted}
+        extractors = self.beside(main, adapters.beside)
+        beside = {name: (one, extractors[name]) for name, one in adapters.beside.items()}
         experts = Experts(
             learned, adapters.main, main, beside, polished, self.flows, self.registrations
         )

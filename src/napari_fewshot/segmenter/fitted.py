@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..adapters.memory import remembered_count
-from ..config import NO_REFINEMENT, PropagationConfig, SegmenterConfig
+from ..config import HAND_MADE, NO_REFINEMENT, PropagationConfig, SegmenterConfig
 from ..errors import NotFittedError
 from ..features.cache import FeatureCache
 from ..features.extract import FeatureExtractor
@@ -21,6 +21,7 @@ from ..predict.learned import ExpertWeights, LearnedModel
 from ..predict.planes import can_learn_planes
 from ..predict.refiners import Refiner, get_refiner
 from ..templates.training_set import TrainingSet
+from .companions import companions, starts_with_places
 from .extractors import Adapters, Extractors
 from .held_out import HeldOutFolds
 from .model_file import check_weights
@@ -66,13 +67,16 @@ class Fitted:
             check_weights(self._saved, extractor.backbone)
         return extractor
 
-    def extractors(self, channels: int = 1) -> list[FeatureExtractor]:
-        """Those of all features that it learns from, of images of so many channels.
+    def extractors(self, training: TrainingSet | None = None) -> list[FeatureExtractor]:
+        """Those of all features that it learns from: from these templates, or from any in grey.
 
         :attr:`extractor` is the first.
         """
-        main = self.extractor
-        return [main, *self._extractors.beside(main, channels).values()]
+        main, names = self.extractor, tuple(HAND_MADE)
+        if training is not None:
+            places = starts_with_places(self.config, training)
+            names = companions(self.config, training, places=places)
+        return [main, *self._extractors.beside(main, names).values()]
 
     @property
     def label_values_(self) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from functools import partial
 from ..adapters import Adapter, build_adapter
 from ..adapters.polishing.expert import PolishedExpert
 from ..adapters.trees import trees_adapter
-from ..config import Companion, SegmenterConfig
+from ..config import Companion, SegmenterConfig, hand_made_of
 from ..features.cache import FeatureCache
 from ..features.extract import FeatureExtractor
 from ..landmarks.known import KnownLandmarks
@@ -25,6 +25,7 @@ from ..templates.places import have_places
 from ..templates.training_set import TrainingSet
 from ..types import Progress
 from .brief import brief, shows_points_alone
+from .companions import companions, starts_with_places
 from .extractors import Adapters, Extractors
 from .held_out import Learner
 from .model_file import recall, restored, restored_beside, restored_polished
@@ -48,12 +49,14 @@ class LearnedTwice:
     Between the two, features are kept in memory where they are not kept anyway; ``flows`` keeps
     motion. ``more``: the templates, with slices that nobody painted. ``of_strokes``: the paint is
     strokes, which tell too little of whether labels have places; what is sure of slices tells it.
+    Where they have none, other adapters learn from the features ``placeless``.
     """
 
     config: SegmenterConfig
     flows: FlowCache | None
     more: TrainingSet
     of_strokes: bool
+    placeless: Mapping[Companion, FeatureExtractor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,16 +120,20 @@ class Learning:
         briefly = shows_points_alone(training, config)
         placed = brief(config) if briefly else config
         placeless = placed.changed({"position": {"use": False}})
-        only_points = training.point_labels.issuperset(training.label_values)
-        others = {} if only_points else extractors.beside(extractor, training.channels)
+        if places is None:
+            places = starts_with_places(config, training)
+
+        def others(*, places: bool) -> dict[Companion, FeatureExtractor]:
+            names = companions(config, training, before, places=places)
+            return extractors.beside(extractor, names)
+
         twice = None
         between = not extractor.spec.store  # transformers would take minutes for more slices
         more = with_unpainted(training) if config.trains_itself and between else training
         if config.trains_itself and can_train_itself(more):
             of_strokes = all(one.scribbled for one in training.examples)
-            twice = LearnedTwice(config, extractors.flows, more, of_strokes)
-        if places is None:
-            places = (twice is not None and twice.of_strokes) or have_places(training)
+            nowhere = others(places=False) if of_strokes else {}
+            twice = LearnedTwice(config, extractors.flows, more, of_strokes, nowhere)
 
         def build(places: bool) -> Adapter:
             settings = placed if places else placeless
@@ -136,7 +143,8 @@ class Learning:
             return learn_landmarks(training, config, extractors.points(extractor), progress)
 
         polished = extractors.of_polished
-        return cls(build, extractor, polished, landmarks, others, twice, before, briefly, places)
+        beside = others(places=places)
+        return cls(build, extractor, polished, landmarks, beside, twice, before, briefly, places)
 
     def fit(
         self,
@@ -162,11 +170,8 @@ class Learning:
         at_once: Callable[[Adapters], None],
     ) -> Adapters:
         cache = FeatureCache(_KEPT_MB)
-        kept = replace(
-            self,
-            extractor=self.extractor.keeping(cache),
-            beside={name: one.keeping(cache) for name, one in self.beside.items()},
-        )
+        main = self.extractor.keeping(cache)
+        kept = replace(self, extractor=main, beside=_keeping(self.beside, cache))
         first, second = _halves(progress)
         adapters = kept._fit(training, first)
         at_once(adapters)
@@ -176,7 +181,7 @@ class Learning:
         teach = partial(kept._self_labelled, learned, *own, twice.more, progress)
         known = teach()
         if known is not None and twice.of_strokes and not have_places(known, guessed=True):
-            kept = replace(kept, places=False)
+            kept = replace(kept, places=False, beside=_keeping(twice.placeless, cache))
             known = teach(trees=kept._trees(twice, training, progress))
         return adapters if known is None else kept._fit(known, second)
 
@@ -187,10 +192,11 @@ class Learning:
 
         None also where slices are large, which would take them long.
         """
-        extractor = self.beside.get("hand_made")
+        name = hand_made_of(self.beside)
         pixels = sum(one.labels.size for one in twice.more.examples)
-        if extractor is None or pixels > _MOST_BY_TREES:
+        if name is None or pixels > _MOST_BY_TREES:
             return None
+        extractor = self.beside[name]
         trees = trees_adapter(len(training.label_values), twice.config.seed)
         learn(trees.fit, training, trees.requirements, extractor, progress)
         return AdapterPredictor(trees, extractor)
@@ -318,6 +324,12 @@ class Learning:
         adapter = self._recalling(own[name], name)
         learn_on(adapter, learned, training, self.beside[name], progress)
         return adapter
+
+
+def _keeping(
+    extractors: Mapping[Companion, FeatureExtractor], cache: FeatureCache
+) -> dict[Companion, FeatureExtractor]:
+    return {name: one.keeping(cache) for name, one in extractors.items()}
 
 
 def _halves(progress: Progress) -> tuple[Progress, Progress]:

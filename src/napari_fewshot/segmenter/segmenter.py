@@ -204,7 +204,7 @@ class FewShotSegmenter(Fitted):
         if at_once is not None and learned.can_carry(training):
             at_once(self._handed_on(self.with_settings(), learned.repainted(training)))
         model._before = before
-        learning = model._learning(training)
+        learning = model._learning(training, learned.knows_places)
         if whole and self.remembered_pixels_:
             adapters = learning.fit(training, progress)
             if learned.label_values == training.label_values:  # the network stays as it is

@@ -17,6 +17,7 @@ from .grid import Grid, resize_plane
 from .intensity import IntensityScaler
 
 __all__ = [
+    "FARTHEST",
     "SlicePosition",
     "SliceSource",
     "SliceStack",
@@ -32,6 +33,8 @@ Window = tuple[slice, slice]
 
 WHOLE: Window = (slice(None), slice(None))
 
+FARTHEST = 4.0
+"""Slices further apart than this, in sides of a pixel, show little of what lies between them."""
 _MIN_DISTANCE = 0.25
 """Sections thinner than this, in sides of a pixel, are not cut: such a spacing is a wrong tag."""
 
@@ -200,6 +203,11 @@ class SliceStack:
         Microscopes' files often have one spacing in another unit than the others.
         """
         return self.volume.ndim == 2 or self.spacing[0] >= _MIN_DISTANCE * min(self.spacing[1:])
+
+    @property
+    def slices_are_close(self) -> bool:
+        """Whether neighbouring working slices lie no more than four sides of a pixel apart."""
+        return self.slice_distance <= FARTHEST
 
     @property
     def slice_distance(self) -> float:

@@ -70,7 +70,7 @@ class AdapterTraining(SessionDock):
         settings, session = self.session.settings, self.session
         self.adapter.show_choice(settings.config)
         self.experts.show_values(settings.config.experts)
-        self.experts.fields["hand_made"].setEnabled(settings.backbone != HAND_MADE)
+        self.experts.fields["hand_made"].setEnabled(settings.backbone not in HAND_MADE.values())
         self.experts.fields["grey"].setEnabled(settings.backbone == DEFAULT_BACKBONE)
         self.beside.setVisible(settings.config.fuses)
         self.preset.show_value(settings.config.preset)
