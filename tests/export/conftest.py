@@ -17,15 +17,17 @@ QUICK = {"steps": 60}
 def fitted(**settings: Any) -> FewShotSegmenter:
     """A model of a torso, in which all is as by default but the length of training.
 
-    Its labels count as having places, which small phantoms do not show: position is exported too.
+    Its labels count as having places, which small phantoms do not show, and its slices as close:
+    position and neighbours are exported too.
     """
     phantom = make_phantom("torso", 0, (12, 128, 128))
+    image = Volume(phantom.image.data, (2.5, 2.5, 2.5))
     painted = painted_labels(phantom, template_slices(phantom, 3))
     quick = {"contrastive": QUICK, "classification": QUICK}
     model = FewShotSegmenter(device="cpu", **{**quick, **settings})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("napari_fewshot.segmenter.companions.have_places", lambda training: True)
-        return model.fit(Template(phantom.image, painted))
+        return model.fit(Template(image, painted.data))
 
 
 @pytest.fixture(scope="session")
