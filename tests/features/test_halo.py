@@ -9,6 +9,7 @@ import torch
 from napari_fewshot.backbones import get_backbone
 from napari_fewshot.config import ExtractionConfig, IntensityConfig
 from napari_fewshot.features import layout as layouts
+from napari_fewshot.features.encode import context_slices
 from napari_fewshot.features.extract import FeatureExtractor
 from napari_fewshot.features.layout import plan_layout
 from napari_fewshot.slices.stack import SliceStack
@@ -24,14 +25,18 @@ def assembled(extractor, stack):
     return whole
 
 
-@pytest.mark.parametrize("shape", [(900, 200), (801, 1010)])
-def test_hand_made_features_of_tiles_are_those_of_the_whole(shape, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("multiscale", (900, 200)), ("multiscale", (801, 1010)), ("multiscale-3d", (2, 900, 200))],
+)
+def test_hand_made_features_of_tiles_are_those_of_the_whole(name, shape):
     image = np.random.default_rng(0).random(shape).astype(np.float32)
-    stack = SliceStack(Volume(image, (1.0, 1.0)), 0, IntensityConfig())
-    backbone = get_backbone("multiscale")
+    stack = SliceStack(Volume(image, (1.0,) * len(shape)), 0, IntensityConfig())
+    backbone = get_backbone(name)
     cut = assembled(FeatureExtractor(backbone, ExtractionConfig(), "cpu"), stack)
-    assert len(plan_layout(shape, backbone.spec, ExtractionConfig()).origins) > 1
-    (whole,) = backbone.encode(torch.from_numpy(stack.slice(0))[None, None]).numpy()
+    assert len(plan_layout(shape[-2:], backbone.spec, ExtractionConfig()).origins) > 1
+    near = [stack.slice(k) for k in context_slices(0, len(stack), backbone.spec.context)]
+    (whole,) = backbone.encode(torch.from_numpy(np.stack(near)[None])).numpy()
     assert np.abs(cut - whole).max() < 1e-4
 
 
