@@ -100,17 +100,17 @@ def test_a_model_file_keeps_which_features_it_has(tmp_path):
     np.testing.assert_array_equal(before.labels, after.labels)
 
 
-def test_a_model_of_before_goes_on_with_its_features(tmp_path):
-    """What it remembers are features of single slices."""
+def test_a_model_goes_on_with_the_features_that_it_has():
     volume, painted = rods()
     image = Template(Volume(volume.data[0], (1.0, 1.0)), painted[0])
     model = model_of(image)
     more = model.extended(Template(volume, painted))
-    assert set(more._learned().beside) == {"hand_made"}
-    # A correction has all templates at hand: it takes the features that suit them.
-    now = model.updated([Template(volume, painted)])
-    assert set(now._learned().beside) == {"hand_made_3d"}
-    assert now.predict(volume).labels.any()
+    now = model.updated([image, Template(volume, painted)])
+    for one in (more, now):
+        assert set(one._learned().beside) == {"hand_made"}
+        assert one.predict(volume).labels.any()
+    anew = model_of(Template(volume, painted))
+    assert set(anew.updated([image])._learned().beside) == {"hand_made_3d"}
 
 
 def test_a_file_with_both_is_refused(tmp_path):

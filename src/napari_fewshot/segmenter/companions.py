@@ -18,20 +18,20 @@ _FEWEST = 7
 def companions(
     config: SegmenterConfig,
     training: TrainingSet,
-    before: LearnedModel | None = None,
+    learned: LearnedModel | None = None,
     *,
     places: bool,
 ) -> tuple[Companion, ...]:
     """Names of the adapters that these templates are learned by beside the first one.
 
-    Where they go on from a model of ``before``, by the features that this remembers. ``places``:
-    whether labels have places.
+    A model that has ``learned`` goes on by the features that it has. ``places``: whether labels
+    have places.
     """
     found: list[Companion] = []
     if training.point_labels.issuperset(training.label_values):
         return ()
     if config.uses_hand_made:
-        known = None if before is None else hand_made_of(before.beside)
+        known = None if learned is None else hand_made_of(learned.beside)
         volumes = shows_neighbours(training, places=places)
         found.append(known or ("hand_made_3d" if volumes else "hand_made"))
     if config.uses_grey and training.channels == COLOURS:
@@ -43,7 +43,8 @@ def shows_neighbours(training: TrainingSet, *, places: bool) -> bool:
     """Whether the neighbours of a slice tell something of it.
 
     Not where organs move far from one slice to the next: a heart with slices 10 mm apart is known
-    less well by them. Where labels have no places, they did no harm in slices ten pixels apart.
+    less well by them. Where labels have no places, slices ten pixels apart tell something too; not
+    those of strokes, which are taken to have places when they are first learned from.
     """
     return all(
         len(stack) >= _FEWEST and (stack.slices_are_close or not places)

@@ -49,14 +49,12 @@ class LearnedTwice:
     Between the two, features are kept in memory where they are not kept anyway; ``flows`` keeps
     motion. ``more``: the templates, with slices that nobody painted. ``of_strokes``: the paint is
     strokes, which tell too little of whether labels have places; what is sure of slices tells it.
-    Where they have none, other adapters learn from the features ``placeless``.
     """
 
     config: SegmenterConfig
     flows: FlowCache | None
     more: TrainingSet
     of_strokes: bool
-    placeless: Mapping[Companion, FeatureExtractor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,11 +102,12 @@ class Learning:
         extractor: FeatureExtractor,
         training: TrainingSet,
         before: LearnedModel | None = None,
-        places: bool | None = None,
+        learned: LearnedModel | None = None,
     ) -> Learning:
         """Training by these settings; ``extractor`` is that of the backbone.
 
-        ``places`` where it is known whether labels have any.
+        ``learned`` is a model, where there is one, whose adapters learn on, or are fitted anew from
+        parts of its templates: by the features that it has, with places if its labels have any.
 
         Raises
         ------
@@ -120,20 +119,16 @@ class Learning:
         briefly = shows_points_alone(training, config)
         placed = brief(config) if briefly else config
         placeless = placed.changed({"position": {"use": False}})
+        places = None if learned is None else learned.knows_places
         if places is None:
             places = starts_with_places(config, training)
-
-        def others(*, places: bool) -> dict[Companion, FeatureExtractor]:
-            names = companions(config, training, before, places=places)
-            return extractors.beside(extractor, names)
-
+        others = extractors.beside(extractor, companions(config, training, learned, places=places))
         twice = None
         between = not extractor.spec.store  # transformers would take minutes for more slices
         more = with_unpainted(training) if config.trains_itself and between else training
         if config.trains_itself and can_train_itself(more):
             of_strokes = all(one.scribbled for one in training.examples)
-            nowhere = others(places=False) if of_strokes else {}
-            twice = LearnedTwice(config, extractors.flows, more, of_strokes, nowhere)
+            twice = LearnedTwice(config, extractors.flows, more, of_strokes)
 
         def build(places: bool) -> Adapter:
             settings = placed if places else placeless
@@ -143,8 +138,7 @@ class Learning:
             return learn_landmarks(training, config, extractors.points(extractor), progress)
 
         polished = extractors.of_polished
-        beside = others(places=places)
-        return cls(build, extractor, polished, landmarks, beside, twice, before, briefly, places)
+        return cls(build, extractor, polished, landmarks, others, twice, before, briefly, places)
 
     def fit(
         self,
@@ -170,8 +164,11 @@ class Learning:
         at_once: Callable[[Adapters], None],
     ) -> Adapters:
         cache = FeatureCache(_KEPT_MB)
-        main = self.extractor.keeping(cache)
-        kept = replace(self, extractor=main, beside=_keeping(self.beside, cache))
+        kept = replace(
+            self,
+            extractor=self.extractor.keeping(cache),
+            beside={name: one.keeping(cache) for name, one in self.beside.items()},
+        )
         first, second = _halves(progress)
         adapters = kept._fit(training, first)
         at_once(adapters)
@@ -181,7 +178,7 @@ class Learning:
         teach = partial(kept._self_labelled, learned, *own, twice.more, progress)
         known = teach()
         if known is not None and twice.of_strokes and not have_places(known, guessed=True):
-            kept = replace(kept, places=False, beside=_keeping(twice.placeless, cache))
+            kept = replace(kept, places=False)
             known = teach(trees=kept._trees(twice, training, progress))
         return adapters if known is None else kept._fit(known, second)
 
@@ -324,12 +321,6 @@ class Learning:
         adapter = self._recalling(own[name], name)
         learn_on(adapter, learned, training, self.beside[name], progress)
         return adapter
-
-
-def _keeping(
-    extractors: Mapping[Companion, FeatureExtractor], cache: FeatureCache
-) -> dict[Companion, FeatureExtractor]:
-    return {name: one.keeping(cache) for name, one in extractors.items()}
 
 
 def _halves(progress: Progress) -> tuple[Progress, Progress]:

@@ -204,7 +204,7 @@ class FewShotSegmenter(Fitted):
         if at_once is not None and learned.can_carry(training):
             at_once(self._handed_on(self.with_settings(), learned.repainted(training)))
         model._before = before
-        learning = model._learning(training, learned.knows_places)
+        learning = model._learning(training, learned)
         if whole and self.remembered_pixels_:
             adapters = learning.fit(training, progress)
             if learned.label_values == training.label_values:  # the network stays as it is
@@ -216,9 +216,9 @@ class FewShotSegmenter(Fitted):
         card = model.card_.model_copy(update=stays)
         return model.with_weights(learned.weights)._with(card)
 
-    def _learning(self, training: TrainingSet, places: bool | None = None) -> Learning:
+    def _learning(self, training: TrainingSet, learned: LearnedModel | None = None) -> Learning:
         own = self.config, self._extractors, self.extractor
-        return Learning.of(*own, training, self._before, places)
+        return Learning.of(*own, training, self._before, learned)
 
     def _become(self, adapters: Adapters, training: TrainingSet) -> None:
         self._adapters, self._training, self._folds = adapters, training, None
@@ -261,7 +261,7 @@ class FewShotSegmenter(Fitted):
         """
         if self._folds is None:
             learned, choose = self._learned(), self.config.experts.choose and self.config.fuses
-            learning = self._learning(self.training_set_, learned.knows_places)
+            learning = self._learning(self.training_set_, learned)
             known, one, others = learning.learners(self.training_set_)
             by = self._extractors.registrations if learned.volumes else None
             own = known, one, others, learned.flow, by
