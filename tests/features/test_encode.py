@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -145,6 +148,20 @@ def test_each_slice_is_read_once_though_it_is_context_of_others(tiny):
     source.slice = lambda k: reads.append(k) or source.array[k]
     encode(tiny.ConvBackbone(context=1, prep={"channels": 1}), source, range(8))
     assert reads == list(range(8))
+
+
+def test_slices_that_were_read_are_not_kept(tiny):
+    """An extractor lives as long as its model, which may label many large volumes."""
+    source = tiny.random_source(3, (16, 16))
+    backbone = tiny.ConvBackbone(context=1, prep={"channels": 1})
+    encoder = SliceEncoder(backbone, ExtractionConfig(**EXACT), "cpu")
+    features(encoder, source, [0, 2])
+    alive = weakref.ref(source)
+    del source
+    gc.collect()
+    assert alive() is None
+    other = tiny.random_source(3, (16, 16), seed=1)
+    assert np.allclose(features(encoder, other, [0])[0], encode(backbone, other)[0], atol=1e-6)
 
 
 def test_other_channel_counts_are_joined(tiny):

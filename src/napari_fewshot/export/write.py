@@ -65,16 +65,17 @@ def _check_export(path: Path, model: LearnedModel) -> None:
 def export_model(model: FewShotSegmenter, path: str | os.PathLike[str]) -> Exported:
     """Write the network of a model for other programs: ``.onnx``, or ``.zip`` for bioimage.io.
 
-    The file holds what the model makes of one slice of an image that was not painted: the features
-    of the backbone, hand-made ones and those of a polished network, the adapter of each, their
-    mean, and the smoothing within the slice. It is written only if ONNX Runtime makes of it what
-    the model does. See :doc:`the guide </tasks/share-a-model>` for what goes in and comes out.
+    The file holds what the model makes of one slice of an image that was not painted, with its
+    neighbours where hand-made features see them: the features of the backbone, hand-made ones and
+    those of a polished network, the adapter of each, their mean, and the smoothing within the
+    slice. It is written only if ONNX Runtime makes of it what the model does. See
+    :doc:`the guide </tasks/share-a-model>` for what goes in and comes out.
 
     Parameters
     ----------
     model : FewShotSegmenter
-        Fitted or loaded, with the backbone ``embedded`` or ``multiscale`` and the adapter
-        ``contrastive`` or ``classification``.
+        Fitted or loaded, with the backbone ``embedded``, ``multiscale`` or ``multiscale-3d`` and
+        the adapter ``contrastive`` or ``classification``.
     path : path
         A package needs an author and a licence on the card: see
         :meth:`~napari_fewshot.FewShotSegmenter.with_card`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from itertools import chain, islice
@@ -267,7 +268,7 @@ class SliceEncoder:
 
     def _read(self, source: SliceSource) -> _Reader:
         """The reader of a source; kept where slices are the context of others."""
-        if self._reader is not None and self._reader.source is source:
+        if self._reader is not None and self._reader.reads(source):
             return self._reader
         reader = _Reader(source, self.layout(source), self.backbone)
         self._reader = reader if reader.reach else None
@@ -297,13 +298,25 @@ class _Reader:
     """Inputs of a network out of the slices of a source."""
 
     def __init__(self, source: SliceSource, layout: Layout, backbone: Backbone) -> None:
-        self.source = source
+        self._source = weakref.ref(source)  # whoever reads has it; a kept reader does not hold it
         self.layout = layout
         self.prep = backbone.spec.preprocessing
         self.reach = backbone.spec.context
         self._by_window = layout.is_cut and self.prep.scale == "unit"
         # Groups come from one slice; neighbours are context of one another.
         self._prepared = lru_cache(maxsize=2 * self.reach + 1)(self._prepare)
+
+    @property
+    def source(self) -> SliceSource:
+        """The slices."""
+        source = self._source()
+        if source is None:
+            raise ReferenceError("The slices are gone.")
+        return source
+
+    def reads(self, source: SliceSource) -> bool:
+        """Whether it is the reader of these slices."""
+        return self._source() is source
 
     def __call__(self, item: tuple[int, int, int]) -> torch.Tensor:
         """One input, shape (S, C, h, w): slice, group and tile, and the slice's neighbours."""
