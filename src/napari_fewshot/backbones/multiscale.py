@@ -25,8 +25,8 @@ REACH = 3
 """Slices on each side that features of volumes see."""
 DEPTHS = (1.0, 2.0)
 """Standard deviations, in slices, of what is smoothed along a volume ..."""
-SCALES = 4.0
-"""... and the largest one within its slices, as a multiple of these; the smallest is the same."""
+SCALES = 2.0
+"""... and the larger of two within its slices, as a multiple of these; the smaller is the same."""
 _HALO = 68
 """Four standard deviations, which scikit-image cuts a Gaussian at, and the derivatives."""
 _TILE = 768
@@ -77,14 +77,18 @@ class MultiscaleBackbone:
         import torch
 
         encoded = [
-            np.concatenate([part for channel in slices for part in self._features(channel)])
+            torch.from_numpy(part)
             for slices in images.detach().cpu().numpy().swapaxes(1, 2)
+            for channel in slices
+            for part in self._features(channel)
         ]
-        return torch.from_numpy(np.stack(encoded).astype(np.float32)).to(images.device)
+        batch, *_, height, width = images.shape
+        joined = torch.cat(encoded).to(images.device, torch.float32)
+        return joined.view(batch, -1, height, width)
 
     def _features(self, near: Array) -> list[Array]:
         """Features of the middle one of some slices, (S, H, W), as arrays of (F, H, W)."""
-        return [_basic(near[len(near) // 2], SIGMA_MIN, SIGMA_MAX)]
+        return _basic(near[len(near) // 2], SIGMA_MIN, SIGMA_MAX)
 
     def to(self, device: str) -> MultiscaleBackbone:
         """Return itself: the features are computed on the CPU."""
@@ -95,8 +99,8 @@ class VolumetricBackbone(MultiscaleBackbone):
     """The features of :class:`MultiscaleBackbone`, and the like of neighbouring slices.
 
     For every channel also those of what a Gaussian across slices makes of it: one of one slice, at
-    scales of 1 to 4 pixels, and one of two slices, at 2 to 8; 47 features for each channel. Beyond
-    its ends a volume goes on as its last slice, and so does an image of one slice.
+    scales of 1 and 2 pixels, and one of two slices, at 2 and 4; 39 features for each channel.
+    Beyond its ends a volume goes on as its last slice, and so does an image of one slice.
     """
 
     spec = SPEC_3D
@@ -108,7 +112,7 @@ class VolumetricBackbone(MultiscaleBackbone):
         found = super()._features(near)
         for sigma in DEPTHS:
             smooth = np.tensordot(across(sigma), near, axes=1)
-            found.append(_basic(smooth, sigma, SCALES * sigma))
+            found += _basic(smooth, sigma, SCALES * sigma)
         return found
 
 
@@ -119,8 +123,8 @@ def across(sigma: float) -> Array:
     return normalised
 
 
-def _basic(image: Array, smallest: float, largest: float) -> Array:
-    """An image (H, W), and its features at scales that double, (F, H, W)."""
+def _basic(image: Array, smallest: float, largest: float) -> list[Array]:
+    """An image, (1, H, W), and its features at scales that double, (F, H, W)."""
     from skimage.feature import multiscale_basic_features
 
     # A gradient needs two pixels; a slice that is thinner is repeated.
@@ -129,8 +133,7 @@ def _basic(image: Array, smallest: float, largest: float) -> Array:
     features = multiscale_basic_features(padded, True, True, True, smallest, largest, None, 1)[
         : image.shape[0], : image.shape[1]
     ]
-    joined: Array = np.concatenate([image[None], np.moveaxis(features, -1, 0)])
-    return joined
+    return [image[None], np.moveaxis(features, -1, 0)]
 
 
 def _load(kind: type[MultiscaleBackbone], weights: Path | None, blocks: int) -> MultiscaleBackbone:

@@ -92,7 +92,7 @@ class VolumetricFeatures(nn.Module):
         self.register_buffer("across", torch.from_numpy(np.stack([across(s) for s in DEPTHS])))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Encode slices with their neighbours, (B, C, S, H, W), to (B, 47 · C, H, W)."""
+        """Encode slices with their neighbours, (B, C, S, H, W), to (B, 39 · C, H, W)."""
         batch, channels, count, height, width = image.shape
         found = [self.own(image[:, :, count // 2])]
         for weights, features in zip(self.across, self.smooth, strict=True):

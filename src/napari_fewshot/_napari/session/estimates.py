@@ -14,7 +14,7 @@ from ...segmenter.polishing import MORE_STEPS, STEPS
 
 __all__ = ["Estimate", "Rates"]
 
-_SECONDS_PER_PIXEL = {"embedded": 2.2e-6, "multiscale": 0.9e-6, "multiscale-3d": 1.8e-6}
+_SECONDS_PER_PIXEL = {"embedded": 2.2e-6, "multiscale": 0.9e-6, "multiscale-3d": 1.4e-6}
 """Measured on two CPU cores; replaced by what is measured here with the first batch."""
 _TOKENS = 32 * 32
 _FLOPS_PER_S = 6e10
