@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import numpy as np
 from accuracy_scores import Found
@@ -141,6 +142,15 @@ class Ours(Method):
         )
 
 
+class WithoutNeighbours(Ours):
+    """The same, whose hand-made features are of each slice alone; no setting says so."""
+
+    def solve(self, task: Task, seed: int, environments: Path) -> Found:
+        """Train on the templates, predict the cases."""
+        with patch("napari_fewshot.segmenter.companions.shows_neighbours", return_value=False):
+            return super().solve(task, seed, environments)
+
+
 _NO_SCREEN = {"QT_QPA_PLATFORM": "offscreen", "MPLBACKEND": "agg"}
 
 
@@ -227,6 +237,7 @@ _PUBLISHED: dict[str, Any] = {
 METHODS: dict[str, Method] = {
     "default": Ours({}),
     "forest": Ours(_FOREST, reference=True),
+    "forest of volumes": Ours({**_FOREST, "backbone": "multiscale-3d"}, always=False),
     "convpaint": Convpaint(reference=True, seeded=False),
     "supervised": Supervised(reference=True, always=False),
     "embedded": Ours({"experts": ALONE}),
@@ -236,6 +247,7 @@ METHODS: dict[str, Method] = {
     "without carried": Ours({"experts": {"carried": False, "choose": False}}),
     "without registered": Ours({"experts": {"registered": False, "choose": False}}),
     "without hand-made": Ours({"experts": {"hand_made": False, "choose": False}}),
+    "without neighbours": WithoutNeighbours({}, always=False),
     "without grey": Ours({"experts": {"grey": False}}, always=False),
     "without self-training": Ours(
         {"experts": {"self_training": False, "choose": False}}, always=False
