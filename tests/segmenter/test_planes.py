@@ -27,9 +27,11 @@ def fused(fitted, torso):
 
 def test_all_planes_take_part(predicted, fused, torso, dice):
     assert (fused.confidence != predicted.confidence).mean() > 0.5
-    for value in ORGANS:
-        alone, together = (dice(p.labels, torso.labels.data, value) for p in (predicted, fused))
-        assert together > max(0.3, alone - 0.05)
+    alone, together = (
+        [dice(p.labels, torso.labels.data, value) for value in ORGANS] for p in (predicted, fused)
+    )
+    assert min(together) > 0.3
+    assert np.mean(together) > np.mean(alone) - 0.03
     assert {mark.label for mark in fused.landmarks} == {mark.label for mark in predicted.landmarks}
 
 

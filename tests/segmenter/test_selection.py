@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from napari_fewshot import FewShotSegmenter, Template
-from napari_fewshot.segmenter import fit_with_best_position, learning
+from napari_fewshot.segmenter import companions, fit_with_best_position
 
 # Hand-made features, which know nothing of the place; those of a network do.
 STEPS = {
@@ -39,7 +39,8 @@ def test_equal_things_are_told_apart_by_position():
 
 
 def test_position_that_misleads_is_left_out(monkeypatch):
-    monkeypatch.setattr(learning, "have_places", lambda training: True)  # as if it went unnoticed
+    # As if it went unnoticed.
+    monkeypatch.setattr(companions, "have_places", lambda training: True)
     templates = [discs(seed, fixed=False) for seed in (0, 1, 2)]  # three different places
     assert len({tuple(np.argwhere(t.labels.data)[0]) for t in templates}) == 3
     best, scores = fit_with_best_position(FewShotSegmenter(**STEPS), templates)
