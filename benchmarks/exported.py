@@ -24,7 +24,8 @@ from page import write_sections
 
 from napari_fewshot import FewShotSegmenter, Template, Volume
 from napari_fewshot.export import export_model
-from napari_fewshot.features.encode import context_slices
+from napari_fewshot.export.network import SliceNetwork
+from napari_fewshot.export.sample import seen
 from napari_fewshot.phantoms import make_phantom, painted_labels, template_slices
 from napari_fewshot.predict.predictor import PredictionRequest
 from napari_fewshot.slices.stack import SliceStack
@@ -40,18 +41,6 @@ def trained() -> FewShotSegmenter:
     phantom = make_phantom("torso", 0, (12, 128, 128))
     painted = painted_labels(phantom, template_slices(phantom, 3))
     return FewShotSegmenter(device="cpu").fit(Template(phantom.image, painted))
-
-
-def seen(path: Path, stack: SliceStack, index: int) -> Array:
-    """What the file is given of a slice: the slice, (1, C, H, W), or its neighbours too."""
-    import onnx
-
-    image = onnx.load(str(path), load_external_data=False).graph.input[0]
-    near = [one.dim_value for one in image.type.tensor_type.shape.dim][2:-2]
-    if not near:
-        return stack.slice(index)[None]
-    slices = context_slices(index, len(stack), near[0] // 2)
-    return np.stack([stack.slice(k) for k in slices], axis=1)[None]
 
 
 def runtime(path: Path) -> Callable[[Array, Array], Array]:
@@ -85,6 +74,7 @@ def measure(model: FewShotSegmenter, path: Path, side: int) -> dict[str, tuple[f
     image = Volume.of(np.asarray(make_phantom("torso", 1, (8, side, side)).image.data))
     predictor = model.volume_predictor()
     learned = predictor.model
+    reach = SliceNetwork(predictor.experts).reach
     stack = SliceStack(image, learned.axes[0], learned.config.intensity)
     slices = predictor.slices(image, PredictionRequest(learned.axes[0], landmarks=False))
     values = np.array([0, *learned.label_values])
@@ -99,7 +89,7 @@ def measure(model: FewShotSegmenter, path: Path, side: int) -> dict[str, tuple[f
         seconds["napari-fewshot"].append(time.perf_counter() - start)
         equal["napari-fewshot"].append(1.0)
         place = stack.position(index).columns(np.zeros(1, int))[:, learned.axes[0]]
-        given = seen(path, stack, index), place[None].astype(np.float32)
+        given = seen(stack, index, reach)[None], place[None].astype(np.float32)
         for name, way in ways.items():
             start = time.perf_counter()
             found = way(*given)

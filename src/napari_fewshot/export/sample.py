@@ -11,7 +11,7 @@ from ..predict.predictor import PredictionRequest, VolumePredictor
 from ..slices.stack import SliceStack
 from ..types import Array, Volume
 
-__all__ = ["Sample", "make_sample"]
+__all__ = ["Sample", "make_sample", "seen"]
 
 _SIDES = (160, 192)
 _STRUCTURES = 24
@@ -57,15 +57,15 @@ def make_sample(predictor: VolumePredictor, count: int, reach: int = 0) -> Sampl
     depth = [stack.position(index).columns(corner)[:, axis] for index in range(count)]
     return Sample(
         np.ascontiguousarray(np.moveaxis(raw, -1, 1)),
-        np.stack([_seen(stack, index, reach) for index in range(count)]),
+        np.stack([seen(stack, index, reach) for index in range(count)]),
         np.stack(depth),
         np.stack([one.labels for one in found]),
         np.stack([one.confidence for one in found]),
     )
 
 
-def _seen(stack: SliceStack, index: int, reach: int) -> Array:
-    """What a network sees of a slice."""
+def seen(stack: SliceStack, index: int, reach: int) -> Array:
+    """What a network sees of a slice, (C, H, W), or with its neighbours (C, S, H, W)."""
     if not reach:
         return stack.slice(index)
     near = context_slices(index, len(stack), reach)

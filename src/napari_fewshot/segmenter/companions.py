@@ -57,6 +57,5 @@ def starts_with_places(config: SegmenterConfig, training: TrainingSet) -> bool:
 
     Strokes tell too little: places are assumed until what was learned from them says otherwise.
     """
-    strokes = all(one.scribbled for one in training.examples)
-    tells_later = strokes and config.trains_itself and can_train_itself(training)
+    tells_later = training.of_strokes and config.trains_itself and can_train_itself(training)
     return tells_later or have_places(training)

@@ -127,8 +127,7 @@ class Learning:
         between = not extractor.spec.store  # transformers would take minutes for more slices
         more = with_unpainted(training) if config.trains_itself and between else training
         if config.trains_itself and can_train_itself(more):
-            of_strokes = all(one.scribbled for one in training.examples)
-            twice = LearnedTwice(config, extractors.flows, more, of_strokes)
+            twice = LearnedTwice(config, extractors.flows, more, training.of_strokes)
 
         def build(places: bool) -> Adapter:
             settings = placed if places else placeless

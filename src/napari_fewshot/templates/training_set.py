@@ -129,6 +129,11 @@ class TrainingSet:
         return f"{len(self.examples)} known slices ({', '.join(planes)})"
 
     @property
+    def of_strokes(self) -> bool:
+        """Whether all paint is strokes."""
+        return all(example.scribbled for example in self.examples)
+
+    @property
     def channels(self) -> int:
         """Number of channels of the images."""
         return self.stacks[0].channels
