@@ -141,8 +141,9 @@ class RegisteredVolume:
         likeness = np.zeros(len(middle))
         for number in np.flatnonzero(inside & ~there).tolist():
             check()
-            found = _searched(stack, spacing, middle[number], number, votes)
-            middle[number], likeness[number] = found
+            starts = _starts(middle[number], places[:, number], _SEARCH / 2 * spacing.min())
+            found = [_searched(stack, spacing, start, number, votes) for start in starts]
+            middle[number], likeness[number] = max(found, key=lambda one: one[1])
         middle[there], likeness[there] = known[there], 1.0
         if not inside.any() or likeness[inside].mean() < _LEAST_ALIKE:
             return None
@@ -235,6 +236,15 @@ def _others(places: Array, chosen: Array, apart: float) -> tuple[Array, Array]:
         for k, vote in enumerate(kept[:CANDIDATES]):
             none.others[number, k], none.shares[number, k] = vote, 1 / len(kept[:CANDIDATES])
     return none.others, none.shares
+
+
+def _starts(middle: Array, places: Array, apart: float) -> list[Array]:
+    """The middle (3,) of votes (N, 3), and those that lie further away from what is there before."""
+    starts = [middle]
+    for place in places[np.isfinite(places).all(axis=1)]:
+        if min(np.linalg.norm(place - one) for one in starts) > apart:
+            starts.append(place)
+    return starts
 
 
 def _mean(values: Array) -> Array:
