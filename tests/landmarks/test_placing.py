@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import ndimage
 
 from napari_fewshot import FewShotSegmenter, Landmark, Template, Volume
+from napari_fewshot.config import IntensityConfig
+from napari_fewshot.landmarks.find import placing_stack
+from napari_fewshot.landmarks.volumes import registered_volume
 from napari_fewshot.segmenter.landmark_file import (
     PackedLandmarks,
     pack_landmarks,
@@ -176,6 +181,17 @@ class TestVolumes:
         ]
         assert len(found) == 4
         assert max(errors(coarse, truth).values()) < 2
+
+    def test_where_templates_disagree_what_is_seen_decides(self):
+        *templates, (image, truth) = patients(3, 4, 2.0)
+        stack = placing_stack(image, IntensityConfig())
+        found = registered_volume(stack, fitted(templates)._learned().landmarks)
+        right, *others = found.votes
+        wrong = tuple(replace(one, places=one.places + 16.0) for one in others)  # mm
+        placed = replace(found, votes=(right, *wrong)).placed()
+        mm = [(np.array(p.position) + 0.5) * 2 for p in truth]
+        assert np.linalg.norm(placed.places - mm, axis=1).max() < 4
+        assert (placed.sure < 0.1 * found.placed().sure).all()
 
     def test_a_mirror_image_is_noticed(self, caplog):
         *templates, (image, _) = patients(3, 2, 2.0)

@@ -27,6 +27,8 @@ _RADIUS = 7
 """Voxels of a patch on each side of its middle."""
 _SEARCH = 6
 """Voxels on each side of a place where it is looked for again."""
+_NEAR = 3
+"""Voxels within which the search from one place does for another."""
 _SIMILAR = 0.3
 """Mean local correlation after a registration: right ones have .4 to .5, wrong ones .25 or less."""
 _MIRRORED = 0.04
@@ -141,7 +143,7 @@ class RegisteredVolume:
         likeness = np.zeros(len(middle))
         for number in np.flatnonzero(inside & ~there).tolist():
             check()
-            starts = _starts(middle[number], places[:, number], _SEARCH / 2 * spacing.min())
+            starts = _starts(middle[number], places[:, number], extent, _NEAR * spacing.min())
             found = [_searched(stack, spacing, start, number, votes) for start in starts]
             middle[number], likeness[number] = max(found, key=lambda one: one[1])
         middle[there], likeness[there] = known[there], 1.0
@@ -238,10 +240,13 @@ def _others(places: Array, chosen: Array, apart: float) -> tuple[Array, Array]:
     return none.others, none.shares
 
 
-def _starts(middle: Array, places: Array, apart: float) -> list[Array]:
-    """The middle (3,) of votes (N, 3), and those that lie further away from what is there before."""
+def _starts(middle: Array, places: Array, extent: Array, apart: float) -> list[Array]:
+    """The middle (3,) of votes (N, 3), and each vote in the volume that lies apart from them.
+
+    Where votes disagree, their middle may be wrong, and one of them right.
+    """
     starts = [middle]
-    for place in places[np.isfinite(places).all(axis=1)]:
+    for place in places[((places >= 0) & (places <= extent)).all(axis=1)]:
         if min(np.linalg.norm(place - one) for one in starts) > apart:
             starts.append(place)
     return starts
