@@ -10,9 +10,15 @@ from .compare import Tolerance
 from .scenes import constellation, picture, scene
 
 
-def predicted(golden, name, model, image, **more):
+def predicted(golden, name, model, image, tolerance=None, **more):
     found = model.predict(image, **more)
-    golden(name, labels=found.labels, confidence=found.confidence, landmarks=found.landmarks)
+    golden(
+        name,
+        tolerance,
+        labels=found.labels,
+        confidence=found.confidence,
+        landmarks=found.landmarks,
+    )
     return found
 
 
@@ -48,7 +54,9 @@ def test_several_volumes(segmenter, one, other, golden):
     model = segmenter(adapter="classification").fit(
         [one.template((4, 6)), scene(3, (-1, 2)).template((3, 7))]
     )
-    predicted(golden, "several volumes", model, other.image)
+    # Some processors round a pixel to the other side of what is sure enough to be learned.
+    loose = Tolerance(voxels=0.01, mean=0.004, most=0.05)
+    predicted(golden, "several volumes", model, other.image, loose)
     score = model.held_out_score()
     golden("several volumes", Tolerance(number=0.02), score=[score.dice, score.grouped_by])
 
