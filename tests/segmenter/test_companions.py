@@ -66,6 +66,19 @@ def test_slices_that_are_far_apart_or_few_do_not(slices, distance, places, shown
     assert shows_neighbours(training, places=places) is shown
 
 
+@pytest.mark.parametrize(
+    ("distance", "places", "shown"),
+    [(1.0, True, False), (1.0, False, True), (4.1, False, False)],
+)
+def test_strokes_see_neighbours_that_are_close_where_labels_have_no_places(distance, places, shown):
+    volume, painted = rods(7, distance)
+    painted[:, ::3], painted[4, :2] = 0, 9
+    template = Template(volume, painted, kind="scribble", background=9)
+    training = TrainingSet.of(template, SegmenterConfig())
+    assert training.of_strokes
+    assert shows_neighbours(training, places=places) is shown
+
+
 def test_neighbours_tell_what_noise_hides():
     """Hand-made features alone: noise differs from slice to slice, rods do not."""
     volume, painted = rods(seed=1)

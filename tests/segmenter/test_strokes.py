@@ -49,9 +49,9 @@ def trees(monkeypatch):
     return grown
 
 
-def scribbled(labels):
+def scribbled(labels, distance=9.0):
     noise = np.random.default_rng(1).normal(0, 0.1, SHAPE)
-    image = Volume((labels + noise).astype(np.float32), spacing=(9.0, 1.0, 1.0))  # none is alike
+    image = Volume((labels + noise).astype(np.float32), (distance, 1.0, 1.0))  # none is alike
     return Template(image, strokes(labels), axis=0, kind="scribble", background=BACKGROUND)
 
 
@@ -78,6 +78,18 @@ def test_labels_with_places_learn_them(quick, trees):
     assert model._learned().knows_places is True
     assert model.weights_ == ExpertWeights()
     assert dice(model, template, labels) > 0.8
+
+
+@pytest.mark.parametrize(
+    ("placed", "distance", "beside"),
+    [(True, 1.0, "hand_made"), (False, 1.0, "hand_made_3d"), (False, 9.0, "hand_made")],
+)
+def test_features_of_volumes_count_where_labels_lie_anywhere(quick, placed, distance, beside):
+    template = scribbled(discs(placed), distance)
+    model = quick().fit(template)
+    assert list(model._learned().beside) == [beside]
+    more = model.updated(template)
+    assert list(more._learned().beside) == [beside]
 
 
 def test_strokes_themselves_do_not_decide(quick, trees, monkeypatch):

@@ -43,11 +43,15 @@ def shows_neighbours(training: TrainingSet, *, places: bool) -> bool:
     """Whether the neighbours of a slice tell something of it.
 
     Not where organs move far from one slice to the next: a heart with slices 10 mm apart is known
-    less well by them. Where labels have no places, slices ten pixels apart tell something too; not
-    those of strokes, which are taken to have places when they are first learned from.
+    less well by them. Where whole slices show that labels have no places, slices ten pixels apart
+    tell something too. Strokes of labels that have places are learned from single slices: of few
+    pixels adapters learn what many more features have by chance.
     """
+    if training.of_strokes and places:
+        return False
+    is_far_too = not places and not training.of_strokes
     return all(
-        len(stack) >= _FEWEST and (stack.slices_are_close or not places)
+        len(stack) >= _FEWEST and (stack.slices_are_close or is_far_too)
         for stack in training.stacks
     )
 

@@ -47,14 +47,15 @@ class LearnedTwice:
     """Templates are learned twice by these settings.
 
     Between the two, features are kept in memory where they are not kept anyway; ``flows`` keeps
-    motion. ``more``: the templates, with slices that nobody painted. ``of_strokes``: the paint is
-    strokes, which tell too little of whether labels have places; what is sure of slices tells it.
+    motion. ``more``: the templates, with slices that nobody painted. ``anywhere``: where the paint
+    is strokes, which tell too little of whether labels have places, what is sure of slices tells
+    it; adapters beside the first one learn anew by these features where they have none.
     """
 
     config: SegmenterConfig
     flows: FlowCache | None
     more: TrainingSet
-    of_strokes: bool
+    anywhere: Mapping[Companion, FeatureExtractor] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +128,11 @@ class Learning:
         between = not extractor.spec.store  # transformers would take minutes for more slices
         more = with_unpainted(training) if config.trains_itself and between else training
         if config.trains_itself and can_train_itself(more):
-            twice = LearnedTwice(config, extractors.flows, more, training.of_strokes)
+            anywhere = None
+            if training.of_strokes:
+                names = companions(config, training, learned, places=False)
+                anywhere = extractors.beside(extractor, names)
+            twice = LearnedTwice(config, extractors.flows, more, anywhere)
 
         def build(places: bool) -> Adapter:
             settings = placed if places else placeless
@@ -164,9 +169,7 @@ class Learning:
     ) -> Adapters:
         cache = FeatureCache(_KEPT_MB)
         kept = replace(
-            self,
-            extractor=self.extractor.keeping(cache),
-            beside={name: one.keeping(cache) for name, one in self.beside.items()},
+            self, extractor=self.extractor.keeping(cache), beside=_keeping(cache, self.beside)
         )
         first, second = _halves(progress)
         adapters = kept._fit(training, first)
@@ -176,8 +179,10 @@ class Learning:
         learned = LearnedModel.of(twice.config, weights_hash, training, *own)
         teach = partial(kept._self_labelled, learned, *own, twice.more, progress)
         known = teach()
-        if known is not None and twice.of_strokes and not have_places(known, guessed=True):
-            kept = replace(kept, places=False)
+        if known is None:
+            return adapters
+        if twice.anywhere is not None and not have_places(known, guessed=True):
+            kept = replace(kept, beside=_keeping(cache, twice.anywhere), places=False)
             known = teach(trees=kept._trees(twice, training, progress))
         return adapters if known is None else kept._fit(known, second)
 
@@ -320,6 +325,13 @@ class Learning:
         adapter = self._recalling(own[name], name)
         learn_on(adapter, learned, training, self.beside[name], progress)
         return adapter
+
+
+def _keeping(
+    cache: FeatureCache, extractors: Mapping[Companion, FeatureExtractor]
+) -> dict[Companion, FeatureExtractor]:
+    """The same, which keep features in memory."""
+    return {name: one.keeping(cache) for name, one in extractors.items()}
 
 
 def _halves(progress: Progress) -> tuple[Progress, Progress]:
