@@ -39,7 +39,8 @@ def test_grey_is_the_brightness(discs):
     expected = 0.2126 * red + 0.7152 * green + 0.0722 * blue
     np.testing.assert_allclose(grey.slice(0)[0], expected, atol=1e-6)
     window = slice(3, 20), slice(5, 40)
-    np.testing.assert_array_equal(grey.window(0, window), grey.slice(0)[:, *window])
+    seen = grey.slice(0)[:, *window]  # products of other lengths are summed otherwise
+    np.testing.assert_allclose(grey.window(0, window), seen, atol=1e-6)
     assert grey.digest(0) != source.digest(0)
     assert grey.digest(0) == GreySlices(source).digest(0)
 
