@@ -146,8 +146,11 @@ class RegisteredVolume:
         likeness = np.zeros(len(middle))
         for number in np.flatnonzero(inside & ~there).tolist():
             check()
+            patches = _patches(spacing, number, votes)
+            if not len(patches):
+                continue
             starts = _starts(middle[number], places[:, number], extent, _NEAR * spacing.min())
-            found = [_searched(stack, spacing, start, number, votes) for start in starts]
+            found = [_searched(stack, spacing, start, patches) for start in starts]
             best = max(found, key=lambda one: one[1])
             is_clear = best[1] > found[0][1] + _CLEARLY
             middle[number], likeness[number] = best if is_clear else found[0]
@@ -264,19 +267,12 @@ def _mean(values: Array) -> Array:
     return mean
 
 
-def _searched(
-    stack: SliceStack,
-    spacing: Array,
-    place: Array,
-    number: int,
-    votes: Sequence[_Vote],
-) -> tuple[Array, float]:
-    """The best place near one, in mm, by the patches of all templates; and how alike it looks."""
+def _patches(spacing: Array, number: int, votes: Sequence[_Vote]) -> Array:
+    """Patches of all templates of one landmark, (P, side, side, side), turned as they are here."""
     from scipy import ndimage
 
-    middle = np.round(place / spacing - 0.5).astype(int)
-    block = _block(stack, middle, _RADIUS + _SEARCH)
-    offsets = np.indices((2 * _RADIUS + 1,) * 3).reshape(3, -1) - _RADIUS
+    side = 2 * _RADIUS + 1
+    offsets = np.indices((side,) * 3).reshape(3, -1) - _RADIUS
     patches: list[Array] = []
     for vote in votes:
         image = vote.image
@@ -292,11 +288,18 @@ def _searched(
         inner += (rest + _RADIUS)[:, None]
         patch = ndimage.map_coordinates(
             image.patches[number].astype(np.float32) / 255, inner, order=1, mode="nearest"
-        ).reshape((2 * _RADIUS + 1,) * 3)
+        )
         patches.append(patch)
-    if not patches:
-        return place, 0.0
-    total = correlations(block, np.stack(patches)).mean(axis=0)
+    return np.reshape(patches, (-1, side, side, side))
+
+
+def _searched(
+    stack: SliceStack, spacing: Array, place: Array, patches: Array
+) -> tuple[Array, float]:
+    """The best place near one, in mm, by patches of templates; and how alike it looks."""
+    middle = np.round(place / spacing - 0.5).astype(int)
+    block = _block(stack, middle, _RADIUS + _SEARCH)
+    total = correlations(block, patches).mean(axis=0)
     steps = np.indices(total.shape) - _SEARCH
     far = np.sqrt((np.square(steps * spacing[:, None, None, None])).sum(axis=0))
     reach = _SEARCH * spacing.min()
